@@ -1,0 +1,2 @@
+//! AMQP 0-9-1 octets: frames, methods, properties and field tables.
+#![deny(missing_docs)]
