@@ -1,0 +1,269 @@
+//! What a connection asks of the shard that owns its queues: the one narrow interface between
+//! channels and queues. Values only, so that the two may live on different threads or machines.
+//!
+//! A connection sends its commands in order, in batches as they arise. Those that say "replied"
+//! are answered by exactly one [`crate::event::Event::Reply`] for their channel; a connection has at
+//! most one such command open at a time and takes no input meanwhile, so replies never overtake.
+
+use crate::ids::{ChannelId, Lane, Offset, PublishSeq, QueueId};
+use crate::message::Message;
+use forebay_wire::{FieldTable, ShortStr};
+use std::sync::Arc;
+
+/// The queues that a message goes to: distinct, ascending. Shared by all messages of a route.
+pub type Targets = Arc<[QueueId]>;
+
+/// One request to the shard.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// The first of every connection. Not replied.
+    OpenConnection {
+        /// The virtual host it works in.
+        vhost: ShortStr,
+        /// The authenticated user.
+        user: ShortStr,
+    },
+    /// The last of every connection: its consumers and exclusive queues go, its unacked messages
+    /// return. Replied on channel 0, when all of that is done.
+    CloseConnection,
+    /// The channel ended: its consumers go, its unacked messages return. Replied.
+    CloseChannel {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// Messages for the same queues, in order. Answered by confirms when asked for.
+    Publish(Publish),
+    /// Messages of one queue are settled. Not replied.
+    Settle(Settle),
+    /// `tx.commit`: all of it in one atomic commit. Replied when durable.
+    CommitTransaction {
+        /// The channel.
+        channel: ChannelId,
+        /// In the order published; their `confirm` is `None`.
+        publishes: Vec<Publish>,
+        /// In the order sent.
+        settles: Vec<Settle>,
+    },
+    /// `basic.consume`. Replied with `Done`.
+    Subscribe(Subscribe),
+    /// `basic.cancel`. Replied with `Done`; no delivery to the consumer follows the reply.
+    Cancel {
+        /// The channel.
+        channel: ChannelId,
+        /// The consumer on it.
+        consumer_tag: ShortStr,
+    },
+    /// `basic.qos`. Not replied: it takes effect in order.
+    SetPrefetch {
+        /// The channel.
+        channel: ChannelId,
+        /// What it limits.
+        scope: PrefetchScope,
+        /// Unacked messages at most; 0: no limit.
+        count: u16,
+    },
+    /// `channel.flow`: whether the channel's consumers may be sent deliveries. Not replied.
+    SetFlow {
+        /// The channel.
+        channel: ChannelId,
+        /// False holds deliveries back.
+        active: bool,
+    },
+    /// `basic.get`. Replied with `Got` or `Empty`.
+    Get {
+        /// The channel.
+        channel: ChannelId,
+        /// The queue's name.
+        queue: ShortStr,
+        /// Settled by being sent.
+        no_ack: bool,
+    },
+    /// A publish to `amq.rabbitmq.reply-to.*`: handed to that channel, or dropped when it is gone.
+    /// Not replied.
+    DirectReply {
+        /// Whom it is for.
+        to: crate::ids::ChannelKey,
+        /// The message.
+        message: Message,
+    },
+    /// A change of, or a question to, the topology. Replied; a change is replied when it is
+    /// durable, or as soon as it is applied when `nowait` is set.
+    Topology {
+        /// The channel.
+        channel: ChannelId,
+        /// What.
+        request: TopologyRequest,
+        /// Whether the client waits for an answer.
+        nowait: bool,
+    },
+    /// Octets of deliveries that have left for the socket: gives budget back. Not replied.
+    DeliveriesWritten {
+        /// As counted by [`crate::event::Delivery::budget_size`].
+        octets: usize,
+    },
+}
+
+/// Messages of one channel for the same queues.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The sequence number of the first message; the others follow it. Nothing: no confirms.
+    pub confirm: Option<PublishSeq>,
+    /// The queues; never empty. One that was deleted meanwhile is passed over.
+    pub targets: Targets,
+    /// In the order published; never empty.
+    pub messages: Vec<Message>,
+}
+
+/// How a delivery ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// `basic.ack`: done, delete it.
+    Ack,
+    /// `basic.nack` or `basic.reject` without requeue: dead-letter or drop it.
+    Reject,
+    /// `basic.nack` or `basic.reject` with requeue: a failed delivery.
+    Requeue,
+    /// `basic.recover`: give it back, not a failure.
+    Recover,
+}
+
+/// Deliveries of one queue that the channel settles. Offsets that the channel does not hold
+/// (any more) are passed over.
+#[derive(Clone, Debug)]
+pub struct Settle {
+    /// The channel that held them.
+    pub channel: ChannelId,
+    /// The queue.
+    pub queue: QueueId,
+    /// How.
+    pub settlement: Settlement,
+    /// Which: runs of neighbours, in the order in which they were delivered.
+    pub runs: Vec<Run>,
+}
+
+/// Neighbouring offsets of one lane, first and last included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The lane.
+    pub lane: Lane,
+    /// The first offset.
+    pub first: Offset,
+    /// The last offset, `>= first`.
+    pub last: Offset,
+}
+
+/// `basic.consume`, its tag already chosen and free on the channel.
+#[derive(Clone, Debug)]
+pub struct Subscribe {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The queue's name.
+    pub queue: ShortStr,
+    /// The consumer's tag.
+    pub consumer_tag: ShortStr,
+    /// Deliveries count as settled when sent.
+    pub no_ack: bool,
+    /// Refused with 403 when the queue has another consumer.
+    pub exclusive: bool,
+    /// Unacked messages at most for this consumer; 0: no limit.
+    pub prefetch: u16,
+    /// `x-priority` and what else the client sent.
+    pub arguments: FieldTable,
+}
+
+/// What a prefetch limit covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrefetchScope {
+    /// All consumers of the channel together (`global` set, RabbitMQ's meaning).
+    Channel,
+    /// Each consumer that the channel has now, on its own.
+    EachConsumer,
+}
+
+/// A request about exchanges, queues and bindings (AMQP 0-9-1, 1.6 and 1.7). Names as sent; the
+/// shard fills in server-named queues. An empty queue name was already replaced by the channel's
+/// current queue where the method says so.
+#[derive(Clone, Debug)]
+pub enum TopologyRequest {
+    /// `exchange.declare`; replied with `Done`.
+    DeclareExchange {
+        /// Its name.
+        name: ShortStr,
+        /// Its type, as `direct`.
+        kind: ShortStr,
+        /// Only ask whether it is there.
+        passive: bool,
+        /// Survives a restart.
+        durable: bool,
+        /// Deleted with its last binding.
+        auto_delete: bool,
+        /// Clients can't publish to it.
+        internal: bool,
+        /// `alternate-exchange` and others.
+        arguments: FieldTable,
+    },
+    /// `exchange.delete`; replied with `Done`.
+    DeleteExchange {
+        /// Its name.
+        name: ShortStr,
+        /// Refused with 406 when it has bindings.
+        if_unused: bool,
+    },
+    /// `exchange.bind` or `queue.bind`; replied with `Done`.
+    Bind(Binding),
+    /// `exchange.unbind` or `queue.unbind`; replied with `Done`, also when it was not there.
+    Unbind(Binding),
+    /// `queue.declare`; replied with `QueueDeclared`.
+    DeclareQueue {
+        /// Its name; empty: the server chooses one.
+        name: ShortStr,
+        /// Only ask whether it is there.
+        passive: bool,
+        /// Survives a restart.
+        durable: bool,
+        /// Only this connection may use it, and it goes with it.
+        exclusive: bool,
+        /// Deleted with its last consumer.
+        auto_delete: bool,
+        /// Arguments; unknown names are kept, known ones with a bad value are refused with 406.
+        arguments: FieldTable,
+    },
+    /// `queue.purge`; replied with `MessageCount`.
+    PurgeQueue {
+        /// Its name.
+        name: ShortStr,
+    },
+    /// `queue.delete`; replied with `MessageCount`.
+    DeleteQueue {
+        /// Its name.
+        name: ShortStr,
+        /// Refused with 406 when it has consumers.
+        if_unused: bool,
+        /// Refused with 406 when it has messages.
+        if_empty: bool,
+    },
+}
+
+/// A binding from a source exchange to a queue or to another exchange.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Binding {
+    /// The exchange that messages come from.
+    pub source: ShortStr,
+    /// Where they go.
+    pub destination: Destination,
+    /// The routing key or pattern.
+    pub routing_key: ShortStr,
+    /// For headers exchanges.
+    pub arguments: FieldTable,
+}
+
+/// Where a binding leads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Destination {
+    /// To a queue, by name.
+    Queue(ShortStr),
+    /// To an exchange, by name.
+    Exchange(ShortStr),
+}

@@ -1,0 +1,128 @@
+//! What the shard tells a connection.
+
+use crate::fault::Fault;
+use crate::ids::{ChannelId, Position, PublishSeq, QueueId};
+use crate::message::Message;
+use forebay_wire::ShortStr;
+
+/// Octets that a delivery costs beyond its message: frame headers, tag, method.
+const DELIVERY_OVERHEAD_SIZE: usize = 64;
+
+/// One piece of news for a connection, in the order in which it happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The answer to the open request of a channel.
+    Reply {
+        /// The channel (0 for `CloseConnection`).
+        channel: ChannelId,
+        /// The answer, or what closes the channel or the connection.
+        reply: Result<Reply, Fault>,
+    },
+    /// Messages for one consumer, in order.
+    Deliver {
+        /// The channel.
+        channel: ChannelId,
+        /// The consumer on it.
+        consumer_tag: ShortStr,
+        /// The queue they come from.
+        queue: QueueId,
+        /// Settled by being sent: the channel keeps no tags.
+        no_ack: bool,
+        /// Never empty.
+        deliveries: Vec<Delivery>,
+    },
+    /// These publishes are on stable storage in every queue, or were consumed and acknowledged.
+    Confirm {
+        /// The channel.
+        channel: ChannelId,
+        /// The first of them.
+        first: PublishSeq,
+        /// The last of them, `>= first`.
+        last: PublishSeq,
+    },
+    /// These publishes were refused by a queue (`x-overflow`): `basic.nack`.
+    Refuse {
+        /// The channel.
+        channel: ChannelId,
+        /// The first of them.
+        first: PublishSeq,
+        /// The last of them, `>= first`.
+        last: PublishSeq,
+    },
+    /// The consumer is gone without its doing: its queue was deleted.
+    ConsumerCancelled {
+        /// The channel.
+        channel: ChannelId,
+        /// The consumer.
+        consumer_tag: ShortStr,
+    },
+    /// An answer over `amq.rabbitmq.reply-to`.
+    DirectReply {
+        /// The channel.
+        channel: ChannelId,
+        /// The answer.
+        message: Message,
+    },
+    /// Publishers must wait (`connection.blocked`).
+    Blocked {
+        /// Why, for people.
+        reason: ShortStr,
+    },
+    /// Publishers may go on (`connection.unblocked`).
+    Unblocked,
+    /// Close the connection in order (an operator's wish, a deleted vhost or user).
+    Close {
+        /// Code and text.
+        fault: Fault,
+    },
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// It is done.
+    Done,
+    /// `queue.declare-ok`.
+    QueueDeclared {
+        /// The name, also of a server-named queue.
+        name: ShortStr,
+        /// Messages ready.
+        messages: u32,
+        /// Consumers.
+        consumers: u32,
+    },
+    /// `queue.purge-ok`, `queue.delete-ok`.
+    MessageCount(u32),
+    /// `basic.get-ok`.
+    Got {
+        /// The queue.
+        queue: QueueId,
+        /// The message.
+        delivery: Delivery,
+        /// Messages still ready.
+        remaining: u32,
+    },
+    /// `basic.get-empty`.
+    Empty,
+}
+
+/// A message on its way to a consumer.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Its place in the queue: what the channel settles it by.
+    pub position: Position,
+    /// The message.
+    pub message: Message,
+    /// Whether it may have been delivered before.
+    pub redelivered: bool,
+    /// Failed deliveries so far, shown in `x-delivery-count` when above 0.
+    pub failures: u32,
+}
+
+impl Delivery {
+    /// Octets that this delivery takes from its connection's output budget.
+    #[must_use]
+    pub fn budget_size(&self) -> usize {
+        self.message.size() + DELIVERY_OVERHEAD_SIZE
+    }
+}

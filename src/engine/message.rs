@@ -1,0 +1,189 @@
+//! A message as it lives in queues, pages and deliveries.
+//!
+//! ```text
+//! head: version:u8 flags:u8 priority:u8 exchange_len:u8 routing_key_len:u8 properties_len:u24
+//!       published_at:u64 (ms since the epoch) expiration:u64 (ms; NO_EXPIRATION: none)
+//!       exchange routing_key properties (all integers big endian)
+//! body: the octets, untouched
+//! ```
+//!
+//! The head is written once, when the message is published, and is then passed on, stored and
+//! read back as it is: a delivery copies its slices straight into frames. A clone costs two
+//! reference counts and copies nothing.
+
+use crate::time::WallClock;
+use bytes::{BufMut, Bytes, BytesMut};
+use forebay_wire::{RawProperties, ShortStr};
+
+const VERSION: u8 = 1;
+const HEAD_FIXED_SIZE: usize = 24;
+const FLAG_PERSISTENT: u8 = 1;
+const NO_EXPIRATION: u64 = u64::MAX;
+
+/// One message: routing facts, properties as they came, body. Immutable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    head: Bytes,
+    body: Bytes,
+}
+
+/// The octets are no message head: from a damaged or newer store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageHeadError {
+    /// The version is not ours.
+    #[error("message head has version {found}, expected {VERSION}")]
+    Version {
+        /// What stood there.
+        found: u8,
+    },
+    /// The lengths in the head don't add up to its size.
+    #[error("message head is {found} octets, its own lengths ask for {expected}")]
+    Length {
+        /// Octets there.
+        found: usize,
+        /// Octets that the lengths ask for.
+        expected: usize,
+    },
+}
+
+/// What a message is made from, as the publisher sent it.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope<'a> {
+    /// The exchange it was published to; empty for the default exchange.
+    pub exchange: &'a ShortStr,
+    /// The routing key as published.
+    pub routing_key: &'a ShortStr,
+    /// Properties as on the wire, already validated; at most `PROPERTIES_SIZE_MAX` octets.
+    pub properties: &'a RawProperties,
+    /// When the broker took it.
+    pub published_at: WallClock,
+    /// The per-message time to live in ms (`expiration`), parsed.
+    pub expiration: Option<u64>,
+}
+
+impl Message {
+    /// Writes the head behind `arena`'s content and splits it off: many heads share one allocation.
+    pub fn new(envelope: Envelope<'_>, body: Bytes, arena: &mut BytesMut) -> Self {
+        let properties = envelope.properties.as_bytes();
+        let exchange = envelope.exchange.as_bytes();
+        let routing_key = envelope.routing_key.as_bytes();
+        let persistent = envelope.properties.delivery_mode() == Some(2);
+        arena.reserve(HEAD_FIXED_SIZE + exchange.len() + routing_key.len() + properties.len());
+        arena.put_u8(VERSION);
+        arena.put_u8(if persistent { FLAG_PERSISTENT } else { 0 });
+        arena.put_u8(envelope.properties.priority().unwrap_or(0));
+        arena.put_u8(exchange.len() as u8);
+        arena.put_u8(routing_key.len() as u8);
+        arena.put_uint(properties.len() as u64, 3);
+        arena.put_u64(envelope.published_at.0);
+        arena.put_u64(envelope.expiration.unwrap_or(NO_EXPIRATION));
+        arena.put_slice(exchange);
+        arena.put_slice(routing_key);
+        arena.put_slice(properties);
+        Self { head: arena.split().freeze(), body }
+    }
+
+    /// Takes a head as it was stored.
+    ///
+    /// # Errors
+    /// When the version is unknown or the lengths don't add up: the octets are damaged.
+    pub fn from_stored(head: Bytes, body: Bytes) -> Result<Self, MessageHeadError> {
+        match head.first() {
+            Some(&VERSION) => {}
+            found => return Err(MessageHeadError::Version { found: found.copied().unwrap_or(0) }),
+        }
+        let message = Self { head, body };
+        let expected = HEAD_FIXED_SIZE
+            + message.octet(3) as usize
+            + message.octet(4) as usize
+            + message.properties_length();
+        if message.head.len() == expected {
+            Ok(message)
+        } else {
+            Err(MessageHeadError::Length { found: message.head.len(), expected })
+        }
+    }
+
+    /// The head as it is stored.
+    #[must_use]
+    pub fn head(&self) -> &Bytes {
+        &self.head
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// Octets that the message takes, head and body.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+
+    /// Whether the publisher asked for it to be kept (`delivery_mode` 2).
+    #[must_use]
+    pub fn is_persistent(&self) -> bool {
+        self.octet(1) & FLAG_PERSISTENT != 0
+    }
+
+    /// The priority as published; 0 when none was given.
+    #[must_use]
+    pub fn priority(&self) -> u8 {
+        self.octet(2)
+    }
+
+    /// When the broker took it.
+    #[must_use]
+    pub fn published_at(&self) -> WallClock {
+        WallClock(self.integer(8))
+    }
+
+    /// The time to live in ms that the publisher gave (`expiration`).
+    #[must_use]
+    pub fn expiration(&self) -> Option<u64> {
+        Some(self.integer(16)).filter(|value| *value != NO_EXPIRATION)
+    }
+
+    /// The exchange it was published to.
+    #[must_use]
+    pub fn exchange(&self) -> &[u8] {
+        self.part(HEAD_FIXED_SIZE, self.octet(3) as usize)
+    }
+
+    /// The routing key as published.
+    #[must_use]
+    pub fn routing_key(&self) -> &[u8] {
+        self.part(HEAD_FIXED_SIZE + self.octet(3) as usize, self.octet(4) as usize)
+    }
+
+    /// The properties as on the wire.
+    #[must_use]
+    pub fn properties(&self) -> &[u8] {
+        let start = HEAD_FIXED_SIZE + self.octet(3) as usize + self.octet(4) as usize;
+        self.part(start, self.properties_length())
+    }
+
+    /// The properties as on the wire, sharing the head's memory.
+    #[must_use]
+    pub fn properties_bytes(&self) -> Bytes {
+        self.head.slice_ref(self.properties())
+    }
+
+    fn octet(&self, at: usize) -> u8 {
+        self.head.get(at).copied().unwrap_or(0)
+    }
+
+    fn integer(&self, at: usize) -> u64 {
+        self.part(at, 8).iter().fold(0, |value, octet| value << 8 | u64::from(*octet))
+    }
+
+    fn properties_length(&self) -> usize {
+        self.part(5, 3).iter().fold(0, |value, octet| value << 8 | usize::from(*octet))
+    }
+
+    fn part(&self, start: usize, length: usize) -> &[u8] {
+        self.head.get(start..start + length).unwrap_or_default()
+    }
+}

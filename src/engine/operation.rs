@@ -1,0 +1,146 @@
+//! What the engine asks the store to make durable, and what it gets back at the start.
+//!
+//! A [`Commit`] is atomic and commits are applied in their order. Everything that a clock, a
+//! random number or the leader's memory decided is already written into the operations: applying
+//! the same commits twice gives the same store.
+
+use crate::ids::{CommitId, Lane, Offset, QueueId};
+use crate::page::Page;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Whether the store must reach the disk before the commit counts as durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// Handed to the operating system: survives the process, not a power loss. For acks (their
+    /// loss is a redelivery) and for transient messages that memory has no room for.
+    Written,
+    /// On stable storage (data sync). For everything that a client waits for.
+    Synced,
+}
+
+/// One atomic group of operations.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// Its place in the order.
+    pub id: CommitId,
+    /// In the order in which they take effect.
+    pub operations: Vec<Operation>,
+    /// How far it must get before it is reported.
+    pub durability: Durability,
+}
+
+/// One change of the store.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// Adds a page; its key was never written before.
+    PutPage {
+        /// The queue.
+        queue: QueueId,
+        /// The lane of it.
+        lane: Lane,
+        /// The messages.
+        page: Arc<Page>,
+    },
+    /// Removes a page that was put, each at most once: all its messages are settled.
+    RemovePage {
+        /// The queue.
+        queue: QueueId,
+        /// The lane of it.
+        lane: Lane,
+        /// The page's first offset.
+        first: Offset,
+    },
+    /// Replaces what is known of a lane as a whole.
+    PutWatermark {
+        /// The queue.
+        queue: QueueId,
+        /// The lane of it.
+        lane: Lane,
+        /// The new value.
+        watermark: Watermark,
+    },
+    /// Replaces one block of settled offsets above the watermark.
+    PutBlock {
+        /// The queue.
+        queue: QueueId,
+        /// The lane of it.
+        lane: Lane,
+        /// Which block: `offset / BLOCK_OFFSETS`.
+        block: u64,
+        /// The new content.
+        content: Block,
+    },
+    /// Removes a block that has fallen below the watermark or became empty.
+    RemoveBlock {
+        /// The queue.
+        queue: QueueId,
+        /// The lane of it.
+        lane: Lane,
+        /// Which block.
+        block: u64,
+    },
+    /// Removes every page, watermark and block of a queue.
+    DropQueue {
+        /// The queue.
+        queue: QueueId,
+    },
+    /// Adds or replaces a record of the topology; the engine encodes it.
+    PutRecord {
+        /// Its key, which begins with its kind.
+        key: Bytes,
+        /// Its value, which begins with its version.
+        value: Bytes,
+    },
+    /// Removes a record of the topology.
+    RemoveRecord {
+        /// Its key.
+        key: Bytes,
+    },
+}
+
+/// What is known of a lane: everything below `low` is settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watermark {
+    /// The lowest offset that is not settled; at the tail when the lane is empty.
+    pub low: Offset,
+    /// Octets (`Message::size`) of all settled messages that ever stood in the lane.
+    pub octets_settled: u64,
+}
+
+/// Settled offsets and failure counts of `BLOCK_OFFSETS` neighbouring offsets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Block {
+    /// Settled runs, first and last included, relative to the block's start, ascending, not
+    /// touching one another.
+    pub settled: Vec<(u16, u16)>,
+    /// Failed deliveries of the messages that have any: offset relative to the block, count.
+    pub failures: Vec<(u16, u32)>,
+}
+
+/// Offsets in one [`Block`].
+pub const BLOCK_OFFSETS: u64 = 1 << 16;
+
+/// What a store holds when it is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// Topology records by key, ascending.
+    pub records: Vec<(Bytes, Bytes)>,
+    /// Every lane of every queue that has a page, a watermark or a block.
+    pub lanes: Vec<RecoveredLane>,
+}
+
+/// A lane as it was recovered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveredLane {
+    /// The queue.
+    pub queue: QueueId,
+    /// The lane of it.
+    pub lane: Lane,
+    /// Its watermark (default when none was written).
+    pub watermark: Watermark,
+    /// Its blocks, ascending.
+    pub blocks: Vec<(u64, Block)>,
+    /// The `end` of the last page there, and its `octets_after`; nothing when no page is there.
+    pub last_page: Option<(Offset, u64)>,
+}

@@ -1,0 +1,31 @@
+//! A page: the messages that one commit adds to one lane of a queue, stored as one value.
+//! The queue makes it, the store writes it and reads it back.
+
+use crate::ids::Offset;
+use crate::message::Message;
+
+/// Messages at contiguous offsets `first..end` of one lane. An offset in that range without a
+/// record was settled before the page was written, or is not to be kept (a transient message).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The first offset covered.
+    pub first: Offset,
+    /// The offset after the last one covered; `end > first`.
+    pub end: Offset,
+    /// Octets (`Message::size`) of all messages that ever stood in the lane before `first`: tells
+    /// a queue's size after a restart without reading it.
+    pub octets_before: u64,
+    /// The same, including this page's own messages and those that it left out.
+    pub octets_after: u64,
+    /// The messages in the order of their offsets.
+    pub records: Vec<Record>,
+}
+
+/// A message and its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its offset, within the page's range.
+    pub offset: Offset,
+    /// The message.
+    pub message: Message,
+}
