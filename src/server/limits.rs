@@ -1,0 +1,73 @@
+//! The server's limits by name, units last. What the protocol limits stands in
+//! `forebay_wire::limits`, what queues and connections limit in the engine.
+
+use std::time::Duration;
+
+/// Octets of published messages that may be on their way from the sockets to stable storage at
+/// once, over all connections. Beyond it sockets are not read: the publishers feel TCP.
+pub const PUBLISH_BUDGET_OCTETS_MAX: usize = 32 * 1024 * 1024;
+
+/// Octets that the first read of a busy connection may take.
+pub const READ_BUFFER_OCTETS_MIN: usize = 16 * 1024;
+
+/// Octets that one read of a connection under load may take.
+pub const READ_BUFFER_OCTETS_MAX: usize = 256 * 1024;
+
+/// Octets waiting to be written to one connection above which it is not read: a client that
+/// publishes without reading what it is sent is held by TCP.
+pub const OUTPUT_OCTETS_MAX: usize = 1024 * 1024;
+
+/// Segments handed to the operating system in one vectored write.
+pub const WRITE_SEGMENTS_MAX: usize = 64;
+
+/// Batches of commands that wait for the shard, over all connections.
+pub const MAILBOX_BATCHES_MAX: usize = 1024;
+
+/// Batches that the shard takes in one turn before it forwards what came of them.
+pub const SHARD_TURN_BATCHES_MAX: usize = 128;
+
+/// Connections at once, if the operating system allows as many open files.
+pub const CONNECTIONS_MAX: usize = 65_536;
+
+/// Open files that are kept for the store and the listeners when connections are counted.
+pub const OPEN_FILES_RESERVED: usize = 512;
+
+/// Connections that wait in the kernel to be accepted, per listener.
+pub const ACCEPT_BACKLOG_MAX: u32 = 4096;
+
+/// How long accepting rests after an error such as "too many open files".
+pub const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+/// Threads that read pages of backlogs.
+pub const READER_THREADS: usize = 2;
+
+/// Passwords that are verified at once; each costs some 20 ms of a core and 19 MiB.
+pub const PASSWORD_VERIFICATIONS_MAX: usize = 2;
+
+/// A commit that takes longer than this ends the process: the disk or the store hangs, and
+/// publishers would wait for ever.
+pub const COMMIT_DURATION_MAX: Duration = Duration::from_secs(60);
+
+/// How often the watchdog looks at the committer.
+pub const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long connections may take to close in order when the broker stops.
+pub const SHUTDOWN_CONNECTIONS_DURATION_MAX: Duration = Duration::from_secs(8);
+
+/// How long a scrape waits for the shard's figures.
+pub const STATISTICS_DURATION_MAX: Duration = Duration::from_secs(5);
+
+/// Queues that have metrics of their own on the metrics endpoint.
+pub const METRICS_QUEUES_MAX: usize = 2_000;
+
+/// How often histograms are folded when nobody scrapes.
+pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+const _: () = {
+    assert!(READ_BUFFER_OCTETS_MIN <= READ_BUFFER_OCTETS_MAX);
+    assert!(READ_BUFFER_OCTETS_MAX <= PUBLISH_BUDGET_OCTETS_MAX);
+    assert!(SHARD_TURN_BATCHES_MAX <= MAILBOX_BATCHES_MAX);
+    assert!(OPEN_FILES_RESERVED < CONNECTIONS_MAX);
+    assert!(PUBLISH_BUDGET_OCTETS_MAX <= u32::MAX as usize);
+    assert!(WATCHDOG_INTERVAL.as_millis() < COMMIT_DURATION_MAX.as_millis());
+};

@@ -1,0 +1,48 @@
+//! What reaches the shard task: batches of commands from connections, and questions. Bounded; a
+//! connection that finds it full waits, and its client feels TCP.
+
+use crate::connections::EventSender;
+use crate::limits::MAILBOX_BATCHES_MAX;
+use crate::publish_budget::PublishShare;
+use forebay_engine::command::Command;
+use forebay_engine::ids::ConnectionId;
+use forebay_engine::shard::Statistics;
+use tokio::sync::{mpsc, oneshot};
+
+/// One piece of mail for the shard.
+#[derive(Debug)]
+pub enum Mail {
+    /// What came of one read of a connection.
+    Batch(Batch),
+    /// The connection's task ended after its `CloseConnection` was answered: nothing more goes to
+    /// it or comes from it.
+    Left(ConnectionId),
+    /// A question for the figures as they are now.
+    Statistics(oneshot::Sender<Statistics>),
+    /// Every connection is closed: make durable what is there and end.
+    Stop,
+}
+
+/// Commands of one connection, in order.
+#[derive(Debug)]
+pub struct Batch {
+    /// From whom.
+    pub connection: ConnectionId,
+    /// With the first batch of a connection: where its news go.
+    pub opens: Option<EventSender>,
+    /// Never empty.
+    pub commands: Vec<Command>,
+    /// The budget that the published messages take.
+    pub share: PublishShare,
+}
+
+/// The sending end; clones go to every connection.
+pub type MailSender = mpsc::Sender<Mail>;
+/// The receiving end, in the shard task.
+pub type MailReceiver = mpsc::Receiver<Mail>;
+
+/// An empty mailbox.
+#[must_use]
+pub fn mailbox() -> (MailSender, MailReceiver) {
+    mpsc::channel(MAILBOX_BATCHES_MAX)
+}

@@ -1,0 +1,64 @@
+//! Threads that read pages of backlogs for the shard, so that neither it nor the committer ever
+//! waits for a read.
+
+use crate::committer::Completion;
+use crate::failure::{Failure, FailureSender};
+use crate::limits::READER_THREADS;
+use forebay_engine::shard::{Fetch, Fetched};
+use forebay_store::Store;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::Builder;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// The pool's handle, held by the shard task. Dropping it lets the threads end.
+#[derive(Debug)]
+pub struct ReaderPool {
+    fetches: mpsc::Sender<Fetch>,
+}
+
+impl ReaderPool {
+    /// Starts [`READER_THREADS`] threads.
+    ///
+    /// # Errors
+    /// When the system has no threads left.
+    pub fn start(
+        store: &Arc<dyn Store>,
+        completions: &UnboundedSender<Completion>,
+        failures: &FailureSender,
+    ) -> io::Result<Self> {
+        let (sender, receiver) = mpsc::channel();
+        let receiver = Arc::new(Mutex::new(receiver));
+        for number in 1..=READER_THREADS {
+            let (receiver, store) = (Arc::clone(&receiver), Arc::clone(store));
+            let (completions, failures) = (completions.clone(), failures.clone());
+            Builder::new().name(format!("forebay-reader-{number}")).spawn(move || {
+                while let Some(fetch) = next(&receiver) {
+                    match read(&*store, fetch) {
+                        // The shard is gone only when the broker ends.
+                        Ok(fetched) => drop(completions.send(Completion::Fetched(fetched))),
+                        Err(failure) => return failures.report(failure),
+                    }
+                }
+            })?;
+        }
+        Ok(Self { fetches: sender })
+    }
+
+    /// Asks for pages; they come back as a completion.
+    pub fn fetch(&self, fetch: Fetch) {
+        // The threads end before this handle only after a failure, which was reported.
+        let _ = self.fetches.send(fetch);
+    }
+}
+
+fn next(fetches: &Mutex<mpsc::Receiver<Fetch>>) -> Option<Fetch> {
+    fetches.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+fn read(store: &dyn Store, fetch: Fetch) -> Result<Fetched, Failure> {
+    let pages = store
+        .read(fetch.queue, fetch.lane, fetch.from, fetch.octets_max)
+        .map_err(Failure::Store)?;
+    Ok(Fetched { queue: fetch.queue, lane: fetch.lane, from: fetch.from, pages })
+}

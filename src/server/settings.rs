@@ -1,0 +1,230 @@
+//! What a broker runs with: flags over environment over configuration file over defaults.
+
+use crate::config_file::{ConfigFile, ConfigFileError};
+use crate::user::{Credential, PasswordHashError, RabbitmqDefaults, User};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+/// Where AMQP listens when nothing else is said.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:5672";
+/// Where metrics and health listen when nothing else is said.
+pub const METRICS_LISTEN_DEFAULT: &str = "127.0.0.1:15692";
+/// Where the data lies when nothing else is said.
+pub const DATA_DIR_DEFAULT: &str = "./forebay-data";
+/// The virtual host that exists from the start when nothing else is said.
+pub const VHOST_DEFAULT: &str = "/";
+/// What clients see as `product` when nothing else is said.
+pub const PRODUCT_DEFAULT: &str = "Forebay";
+
+/// What the command line and the `FOREBAY_…` environment say, the command line first.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--config`, `FOREBAY_CONFIG`.
+    pub config: Option<PathBuf>,
+    /// `--data-dir`, `FOREBAY_DATA_DIR`.
+    pub data_dir: Option<PathBuf>,
+    /// `--listen`, `FOREBAY_LISTEN`.
+    pub listen: Vec<String>,
+    /// `--metrics-listen`, `FOREBAY_METRICS_LISTEN`.
+    pub metrics_listen: Option<String>,
+}
+
+/// What a broker runs with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the data lies.
+    pub data_dir: PathBuf,
+    /// Addresses for AMQP; never empty. Port 0: one that is free.
+    pub listen: Vec<SocketAddr>,
+    /// Address of the metrics and health endpoint.
+    pub metrics_listen: SocketAddr,
+    /// Who may log in.
+    pub users: Vec<User>,
+    /// The virtual host that exists from the start.
+    pub default_vhost: String,
+    /// What clients see as `product`.
+    pub product: String,
+}
+
+/// Why the settings can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file can't be used.
+    #[error(transparent)]
+    ConfigFile(#[from] ConfigFileError),
+    /// An address is none.
+    #[error("{place}: '{address}' is no address to listen on ({reason}); expected HOST:PORT, as {example}")]
+    Address {
+        /// The flag, variable or key.
+        place: &'static str,
+        /// What was given.
+        address: String,
+        /// Why it is none.
+        reason: String,
+        /// One that works.
+        example: &'static str,
+    },
+    /// The list of addresses is empty.
+    #[error("listen: the list is empty; expected at least one address, as [\"{LISTEN_DEFAULT}\"]")]
+    NoAddress,
+    /// A user's hash is none that we take.
+    #[error("users: password_hash of user '{user}': {error}")]
+    PasswordHash {
+        /// The user.
+        user: String,
+        /// What is wrong.
+        error: PasswordHashError,
+    },
+}
+
+impl Settings {
+    /// Puts the sources together; reads the configuration file when one is named.
+    ///
+    /// # Errors
+    /// When the file can't be used, or an address or a password hash is none.
+    pub fn resolve(
+        overrides: Overrides,
+        defaults: &RabbitmqDefaults,
+    ) -> Result<Self, SettingsError> {
+        let file = match &overrides.config {
+            Some(path) => ConfigFile::read(path)?,
+            None => ConfigFile::default(),
+        };
+        let mut users = vec![defaults.default_user()];
+        for user in &file.users {
+            let credential = Credential::from_hash(&user.password_hash)
+                .map_err(|error| SettingsError::PasswordHash { user: user.name.clone(), error })?;
+            users.push(User { name: user.name.clone(), credential, loopback_only: false });
+        }
+        let listen = match (overrides.listen, file.listen) {
+            (flags, _) if !flags.is_empty() => flags,
+            (_, Some(listed)) => listed,
+            (_, None) => vec![LISTEN_DEFAULT.to_owned()],
+        };
+        let metrics_listen = overrides
+            .metrics_listen
+            .or(file.metrics_listen)
+            .unwrap_or_else(|| METRICS_LISTEN_DEFAULT.to_owned());
+        Ok(Self {
+            data_dir: overrides
+                .data_dir
+                .or(file.data_dir)
+                .unwrap_or_else(|| PathBuf::from(DATA_DIR_DEFAULT)),
+            listen: listen_addresses(&listen)?,
+            metrics_listen: addresses("metrics_listen", &metrics_listen, METRICS_LISTEN_DEFAULT)?.0,
+            users,
+            default_vhost: defaults.vhost.clone().unwrap_or_else(|| VHOST_DEFAULT.to_owned()),
+            product: file.product.unwrap_or_else(|| PRODUCT_DEFAULT.to_owned()),
+        })
+    }
+}
+
+fn listen_addresses(listed: &[String]) -> Result<Vec<SocketAddr>, SettingsError> {
+    let mut resolved = Vec::new();
+    for address in listed {
+        let (first, others) = addresses("listen", address, LISTEN_DEFAULT)?;
+        for address in std::iter::once(first).chain(others) {
+            // Port 0 twice means two free ports; anything else twice is one listener.
+            if address.port() == 0 || !resolved.contains(&address) {
+                resolved.push(address);
+            }
+        }
+    }
+    if resolved.is_empty() { Err(SettingsError::NoAddress) } else { Ok(resolved) }
+}
+
+/// The addresses that a text stands for: `localhost:5672` may be two.
+fn addresses(
+    place: &'static str,
+    address: &str,
+    example: &'static str,
+) -> Result<(SocketAddr, Vec<SocketAddr>), SettingsError> {
+    let fault = |reason: String| SettingsError::Address {
+        place,
+        address: address.to_owned(),
+        reason,
+        example,
+    };
+    let mut resolved = address.to_socket_addrs().map_err(|error| fault(error.to_string()))?;
+    let first = resolved.next().ok_or_else(|| fault("the name has no address".to_owned()))?;
+    Ok((first, resolved.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    fn resolve(overrides: Overrides) -> Result<Settings, SettingsError> {
+        Settings::resolve(overrides, &RabbitmqDefaults::default())
+    }
+
+    #[test]
+    fn defaults_listen_on_this_machine_only() {
+        let settings = resolve(Overrides::default()).unwrap();
+        assert_eq!(settings.data_dir, PathBuf::from("./forebay-data"));
+        assert_eq!(settings.listen, ["127.0.0.1:5672".parse().unwrap()]);
+        assert_eq!(settings.metrics_listen, "127.0.0.1:15692".parse().unwrap());
+        assert_eq!(settings.default_vhost, "/");
+        assert_eq!(settings.users.len(), 1);
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let file = file("data_dir = \"from-file\"\nlisten = [\"127.0.0.1:1\"]\n");
+        let config = Some(file.path().to_owned());
+        let settings = resolve(Overrides { config: config.clone(), ..Default::default() }).unwrap();
+        assert_eq!(settings.data_dir, PathBuf::from("from-file"));
+        assert_eq!(settings.listen, ["127.0.0.1:1".parse().unwrap()]);
+        let overrides = Overrides {
+            config,
+            data_dir: Some("from-flag".into()),
+            listen: vec!["127.0.0.1:2".to_owned(), "[::1]:3".to_owned()],
+            metrics_listen: None,
+        };
+        let settings = resolve(overrides).unwrap();
+        assert_eq!(settings.data_dir, PathBuf::from("from-flag"));
+        let expected = ["127.0.0.1:2".parse().unwrap(), "[::1]:3".parse().unwrap()];
+        assert_eq!(settings.listen, expected);
+        assert_eq!(settings.metrics_listen, "127.0.0.1:15692".parse().unwrap());
+    }
+
+    #[test]
+    fn an_address_without_a_port_is_named() {
+        let overrides = Overrides { listen: vec!["127.0.0.1".to_owned()], ..Default::default() };
+        let text = resolve(overrides).unwrap_err().to_string();
+        assert!(text.starts_with("listen: '127.0.0.1'") && text.contains("HOST:PORT"), "{text}");
+    }
+
+    #[test]
+    fn an_empty_list_of_addresses_is_refused() {
+        let file = file("listen = []");
+        let overrides =
+            Overrides { config: Some(file.path().to_owned()), ..Overrides::default() };
+        assert!(matches!(resolve(overrides), Err(SettingsError::NoAddress)));
+    }
+
+    #[test]
+    fn a_password_in_clear_text_is_refused_with_the_users_name() {
+        let file = file("[[users]]\nname = \"app\"\npassword_hash = \"secret\"\n");
+        let overrides =
+            Overrides { config: Some(file.path().to_owned()), ..Overrides::default() };
+        let text = resolve(overrides).unwrap_err().to_string();
+        assert!(text.contains("user 'app'") && text.contains("$argon2id$"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn the_default_vhost_can_be_named() {
+        let defaults =
+            RabbitmqDefaults { vhost: Some("orders".to_owned()), ..RabbitmqDefaults::default() };
+        let settings = Settings::resolve(Overrides::default(), &defaults).unwrap();
+        assert_eq!(settings.default_vhost, "orders");
+    }
+}

@@ -1,0 +1,185 @@
+//! The task that owns the shard: queues and topology.
+//!
+//! A turn takes what is in the mailbox, or what committer and readers have finished, then sends
+//! on what came of it: first the next commit, when the committer is idle, so that the disk works
+//! while events are forwarded; then the routes, before any event that tells of a change in them;
+//! then events and fetches. It never waits for anybody but its inputs, so no circle of waiting can
+//! close.
+
+use crate::clock::Clock;
+use crate::committer::{Committer, CommitterEnded, Completion};
+use crate::connections::EventSender;
+use crate::limits::SHARD_TURN_BATCHES_MAX;
+use crate::mailbox::{Batch, Mail, MailReceiver};
+use crate::publish_budget::PublishShare;
+use crate::reader_pool::ReaderPool;
+use arc_swap::ArcSwap;
+use forebay_engine::ids::{CommitId, ConnectionId};
+use forebay_engine::shard::Shard;
+use forebay_engine::time::Monotonic;
+use forebay_engine::topology::Routes;
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// The shard and everything it speaks with.
+pub struct ShardTask {
+    /// The state machine.
+    pub shard: Shard,
+    /// What time it is.
+    pub clock: Clock,
+    /// From connections.
+    pub mailbox: MailReceiver,
+    /// From committer and readers.
+    pub completions: UnboundedReceiver<Completion>,
+    /// Writes.
+    pub committer: Committer,
+    /// Reads.
+    pub readers: ReaderPool,
+    /// Where connections find the routes.
+    pub routes: Arc<ArcSwap<Routes>>,
+}
+
+struct Turns {
+    task: ShardTask,
+    connections: HashMap<ConnectionId, EventSender>,
+    /// The commit that is being written.
+    writing: Option<CommitId>,
+    /// The budget of what was published since the last commit was handed over.
+    share: PublishShare,
+    stopping: bool,
+}
+
+impl ShardTask {
+    /// Runs until it is told to stop and everything is durable.
+    ///
+    /// # Errors
+    /// When the committer ended after a failure, which was reported.
+    pub async fn run(self) -> Result<(), CommitterEnded> {
+        Turns {
+            task: self,
+            connections: HashMap::new(),
+            writing: None,
+            share: PublishShare::default(),
+            stopping: false,
+        }
+        .run()
+        .await
+    }
+}
+
+impl Turns {
+    async fn run(mut self) -> Result<(), CommitterEnded> {
+        let mut mails = Vec::with_capacity(SHARD_TURN_BATCHES_MAX);
+        let mut timer = Timer::new();
+        loop {
+            timer.arm(self.task.clock, self.task.shard.poll_timeout());
+            tokio::select! {
+                biased;
+                Some(completion) = self.task.completions.recv() => self.complete(completion),
+                count = self.task.mailbox.recv_many(&mut mails, SHARD_TURN_BATCHES_MAX) => {
+                    // No sender is left only when the broker was dropped without a stop.
+                    self.stopping |= count == 0;
+                    mails.drain(..).for_each(|mail| self.take(mail));
+                }
+                () = timer.fired() => self.task.shard.handle_timeout(self.task.clock.now()),
+            }
+            while let Ok(completion) = self.task.completions.try_recv() {
+                self.complete(completion);
+            }
+            self.send_on()?;
+            if self.stopping && self.writing.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take(&mut self, mail: Mail) {
+        match mail {
+            Mail::Batch(Batch { connection, opens, commands, share }) => {
+                if let Some(sender) = opens {
+                    self.connections.insert(connection, sender);
+                }
+                self.share.absorb(share);
+                self.task.shard.handle_commands(self.task.clock.now(), connection, commands);
+            }
+            Mail::Left(connection) => drop(self.connections.remove(&connection)),
+            // Who asked may have gone.
+            Mail::Statistics(answer) => drop(answer.send(self.task.shard.statistics())),
+            Mail::Stop => self.stopping = true,
+        }
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        let now = self.task.clock.now();
+        match completion {
+            Completion::Committed(commit) => {
+                self.writing = None;
+                self.task.shard.handle_committed(now, commit);
+            }
+            Completion::Fetched(fetched) => self.task.shard.handle_fetched(now, fetched),
+        }
+    }
+
+    fn send_on(&mut self) -> Result<(), CommitterEnded> {
+        self.commit_when_idle()?;
+        let routes = self.task.shard.routes();
+        if routes.version() != self.task.routes.load().version() {
+            self.task.routes.store(Arc::new(routes.clone()));
+        }
+        while let Some((connection, events)) = self.task.shard.poll_event() {
+            if let Some(sender) = self.connections.get(&connection) {
+                // A connection whose task has just ended says so by mail.
+                let _ = sender.send(events);
+            }
+        }
+        while let Some(fetch) = self.task.shard.poll_fetch() {
+            self.task.readers.fetch(fetch);
+        }
+        Ok(())
+    }
+
+    fn commit_when_idle(&mut self) -> Result<(), CommitterEnded> {
+        if self.writing.is_some() {
+            return Ok(());
+        }
+        // What was published and needs no commit is settled, or is transient: its budget is free.
+        let share = std::mem::take(&mut self.share);
+        if let Some(commit) = self.task.shard.poll_commit() {
+            self.writing = Some(commit.id);
+            self.task.committer.write(commit, share)?;
+        }
+        Ok(())
+    }
+}
+
+/// One timer that is set anew only when it must fire earlier: the shard's next time-out moves
+/// later with almost every turn.
+struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    armed: Option<Instant>,
+}
+
+impl Timer {
+    fn new() -> Self {
+        Self { sleep: Box::pin(sleep_until(Instant::now())), armed: None }
+    }
+
+    fn arm(&mut self, clock: Clock, timeout: Option<Monotonic>) {
+        let Some(wanted) = timeout.and_then(|moment| clock.instant(moment)) else { return };
+        if self.armed.is_none_or(|armed| wanted < armed) {
+            self.sleep.as_mut().reset(wanted);
+            self.armed = Some(wanted);
+        }
+    }
+
+    async fn fired(&mut self) {
+        if self.armed.is_none() {
+            return std::future::pending().await;
+        }
+        self.sleep.as_mut().await;
+        self.armed = None;
+    }
+}
