@@ -1,0 +1,25 @@
+//! The real binary over TCP, with lapin as a client that other people wrote, and raw sockets for
+//! what no well-behaved client sends.
+//!
+//! Most tests share one broker and keep apart by the names they use; those that stop, kill or
+//! configure a broker start their own. With `FOREBAY_TEST_ADDR=HOST:PORT` the shared one is
+//! whatever listens there (RabbitMQ, say, to prove the tests themselves), and tests that need a
+//! process of ours are passed over.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it did not expect has failed"
+)]
+
+mod harness;
+
+mod acknowledgements;
+mod confirms;
+mod consumers;
+mod delivery;
+mod errors;
+mod exchanges;
+mod queues;
+mod transactions;
