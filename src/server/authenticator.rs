@@ -10,6 +10,8 @@ use argon2::password_hash::{PasswordHashString, PasswordVerifier};
 use argon2::Argon2;
 use blake2::Blake2sMac256;
 use blake2::digest::{CtOutput, Mac};
+use bytes::Bytes;
+use forebay_engine::connection::Credentials;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
@@ -56,17 +58,6 @@ enum Secret {
     Hashed { hash: PasswordHashString, verified: Mutex<Option<Digest>> },
 }
 
-/// A login as it came over the wire.
-#[derive(Clone)]
-pub struct Login {
-    /// The user's name.
-    pub user: Vec<u8>,
-    /// The password.
-    pub password: Vec<u8>,
-    /// Whether the client is on this machine.
-    pub is_loopback: bool,
-}
-
 impl Authenticator {
     /// Knows these users; of two with the same name the last one counts.
     ///
@@ -97,16 +88,18 @@ impl Authenticator {
     ///
     /// # Errors
     /// Why it is refused.
-    pub async fn verify(&self, login: Login) -> Result<(), LoginRefused> {
+    pub async fn verify(
+        &self,
+        credentials: Credentials,
+        is_loopback: bool,
+    ) -> Result<(), LoginRefused> {
         let inner = &self.inner;
-        let Ok(name) = std::str::from_utf8(&login.user) else {
-            return Err(LoginRefused::UnknownUser);
-        };
+        let name = credentials.user.as_str().ok_or(LoginRefused::UnknownUser)?;
         let account = inner.accounts.get(name).ok_or(LoginRefused::UnknownUser)?;
-        if account.loopback_only && !login.is_loopback {
+        if account.loopback_only && !is_loopback {
             return Err(LoginRefused::NotLoopback);
         }
-        let Some(digest) = digest(&inner.key, &login.password) else {
+        let Some(digest) = digest(&inner.key, &credentials.password) else {
             return Err(LoginRefused::WrongPassword);
         };
         match &account.secret {
@@ -116,7 +109,7 @@ impl Authenticator {
                 if verified_digest(verified).as_ref() == Some(&digest) {
                     return Ok(());
                 }
-                inner.verify_hash(hash.clone(), login.password).await?;
+                inner.verify_hash(hash.clone(), credentials.password).await?;
                 *verified.lock().unwrap_or_else(PoisonError::into_inner) = Some(digest);
                 Ok(())
             }
@@ -128,7 +121,7 @@ impl Inner {
     async fn verify_hash(
         &self,
         hash: PasswordHashString,
-        password: Vec<u8>,
+        password: Bytes,
     ) -> Result<(), LoginRefused> {
         let _turn = self.verifications.acquire().await;
         let check = tokio::task::spawn_blocking(move || {
@@ -156,9 +149,10 @@ fn digest(key: &[u8; 32], password: &[u8]) -> Option<Digest> {
 mod tests {
     use super::*;
     use crate::user::{RabbitmqDefaults, hash_password};
+    use forebay_wire::ShortStr;
 
-    fn login(user: &str, password: &str, is_loopback: bool) -> Login {
-        Login { user: user.into(), password: password.into(), is_loopback }
+    fn login(user: &'static str, password: &'static str) -> Credentials {
+        Credentials { user: ShortStr::from_static(user), password: Bytes::from(password) }
     }
 
     fn hashed(name: &str, password: &str) -> User {
@@ -171,17 +165,17 @@ mod tests {
     async fn guest_comes_from_this_machine_only() {
         let guest = RabbitmqDefaults::default().default_user();
         let authenticator = Authenticator::new(&[guest]).unwrap();
-        assert_eq!(authenticator.verify(login("guest", "guest", true)).await, Ok(()));
+        assert_eq!(authenticator.verify(login("guest", "guest"), true).await, Ok(()));
         assert_eq!(
-            authenticator.verify(login("guest", "guest", false)).await,
+            authenticator.verify(login("guest", "guest"), false).await,
             Err(LoginRefused::NotLoopback)
         );
         assert_eq!(
-            authenticator.verify(login("guest", "other", true)).await,
+            authenticator.verify(login("guest", "other"), true).await,
             Err(LoginRefused::WrongPassword)
         );
         assert_eq!(
-            authenticator.verify(login("nobody", "guest", true)).await,
+            authenticator.verify(login("nobody", "guest"), true).await,
             Err(LoginRefused::UnknownUser)
         );
     }
@@ -189,12 +183,12 @@ mod tests {
     #[tokio::test]
     async fn a_hashed_password_is_checked_and_then_remembered() {
         let authenticator = Authenticator::new(&[hashed("app", "right")]).unwrap();
-        let wrong = authenticator.verify(login("app", "wrong", false)).await;
+        let wrong = authenticator.verify(login("app", "wrong"), false).await;
         assert_eq!(wrong, Err(LoginRefused::WrongPassword));
         for _ in 0..1_000 {
-            assert_eq!(authenticator.verify(login("app", "right", false)).await, Ok(()));
+            assert_eq!(authenticator.verify(login("app", "right"), false).await, Ok(()));
         }
-        let wrong = authenticator.verify(login("app", "wrong", false)).await;
+        let wrong = authenticator.verify(login("app", "wrong"), false).await;
         assert_eq!(wrong, Err(LoginRefused::WrongPassword));
     }
 
@@ -202,14 +196,15 @@ mod tests {
     async fn a_configured_user_replaces_the_default_one_of_the_same_name() {
         let guest = RabbitmqDefaults::default().default_user();
         let authenticator = Authenticator::new(&[guest, hashed("guest", "better")]).unwrap();
-        assert_eq!(authenticator.verify(login("guest", "better", false)).await, Ok(()));
-        assert!(authenticator.verify(login("guest", "guest", true)).await.is_err());
+        assert_eq!(authenticator.verify(login("guest", "better"), false).await, Ok(()));
+        assert!(authenticator.verify(login("guest", "guest"), true).await.is_err());
     }
 
     #[tokio::test]
     async fn a_name_that_is_no_utf8_is_unknown() {
         let authenticator = Authenticator::new(&[]).unwrap();
-        let login = Login { user: vec![0xff], password: vec![0xfe], is_loopback: true };
-        assert_eq!(authenticator.verify(login).await, Err(LoginRefused::UnknownUser));
+        let user = ShortStr::try_from(Bytes::from_static(&[0xff])).unwrap();
+        let login = Credentials { user, password: Bytes::new() };
+        assert_eq!(authenticator.verify(login, true).await, Err(LoginRefused::UnknownUser));
     }
 }

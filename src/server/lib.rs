@@ -1,11 +1,39 @@
 //! Sockets, tasks, committer, configuration and metrics of the broker.
+//!
+//! ```text
+//! listener → connection task (one per socket) ──mailbox──→ shard task ──commit──→ committer thread → store
+//!                    ↑                                      │    ↑ ↑                     │
+//!                    └───────────── events ─────────────────┘    │ └── completions ──────┘
+//!                                                   fetches → reader threads → store
+//! ```
+//! The only crate of the broker that knows tokio, files and the clock. What the protocol means is
+//! the engine's; what is kept, the store's.
 #![deny(missing_docs)]
 
 pub mod authenticator;
+pub mod broker;
 pub mod clock;
+pub mod committer;
 pub mod config_file;
+pub mod connection_task;
+pub mod connections;
+pub mod failure;
 pub mod limits;
+pub mod listener;
+pub mod mailbox;
+pub mod metrics;
 pub mod open_files;
 pub mod publish_budget;
+pub mod read_buffer;
+pub mod reader_pool;
 pub mod settings;
+pub mod shard_task;
+pub mod start_error;
+pub mod timer;
 pub mod user;
+
+pub use broker::Broker;
+pub use failure::Failure;
+pub use settings::{Overrides, Settings};
+pub use start_error::StartError;
+pub use user::RabbitmqDefaults;

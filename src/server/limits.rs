@@ -7,15 +7,12 @@ use std::time::Duration;
 /// once, over all connections. Beyond it sockets are not read: the publishers feel TCP.
 pub const PUBLISH_BUDGET_OCTETS_MAX: usize = 32 * 1024 * 1024;
 
-/// Octets that the first read of a busy connection may take.
-pub const READ_BUFFER_OCTETS_MIN: usize = 16 * 1024;
+/// Octets that one read may take: the size of each worker thread's receive buffer.
+pub const READ_OCTETS_MAX: usize = 128 * 1024;
 
-/// Octets that one read of a connection under load may take.
-pub const READ_BUFFER_OCTETS_MAX: usize = 256 * 1024;
-
-/// Octets waiting to be written to one connection above which it is not read: a client that
-/// publishes without reading what it is sent is held by TCP.
-pub const OUTPUT_OCTETS_MAX: usize = 1024 * 1024;
+/// A read of at least so many octets is handed on in the receive buffer itself, a smaller one in a
+/// copy of its own size: a message that is kept never holds on to more than twice its read.
+pub const READ_COPY_OCTETS_MAX: usize = READ_OCTETS_MAX / 2;
 
 /// Segments handed to the operating system in one vectored write.
 pub const WRITE_SEGMENTS_MAX: usize = 64;
@@ -51,6 +48,13 @@ pub const COMMIT_DURATION_MAX: Duration = Duration::from_secs(60);
 /// How often the watchdog looks at the committer.
 pub const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long the last octets of a connection that has ended may take to leave.
+pub const LAST_WRITE_DURATION_MAX: Duration = Duration::from_secs(5);
+
+/// How long a socket whose connection has ended is read to its end, so that unread input does not
+/// make the kernel throw away our last octets on their way to the client.
+pub const LINGER_DURATION_MAX: Duration = Duration::from_secs(1);
+
 /// How long connections may take to close in order when the broker stops.
 pub const SHUTDOWN_CONNECTIONS_DURATION_MAX: Duration = Duration::from_secs(8);
 
@@ -64,8 +68,8 @@ pub const METRICS_QUEUES_MAX: usize = 2_000;
 pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 const _: () = {
-    assert!(READ_BUFFER_OCTETS_MIN <= READ_BUFFER_OCTETS_MAX);
-    assert!(READ_BUFFER_OCTETS_MAX <= PUBLISH_BUDGET_OCTETS_MAX);
+    assert!(READ_OCTETS_MAX <= PUBLISH_BUDGET_OCTETS_MAX);
+    assert!(READ_COPY_OCTETS_MAX * 2 <= READ_OCTETS_MAX);
     assert!(SHARD_TURN_BATCHES_MAX <= MAILBOX_BATCHES_MAX);
     assert!(OPEN_FILES_RESERVED < CONNECTIONS_MAX);
     assert!(PUBLISH_BUDGET_OCTETS_MAX <= u32::MAX as usize);

@@ -59,6 +59,12 @@ impl Default for PublishBudget {
 }
 
 impl PublishShare {
+    /// Whether it holds nothing of the budget.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.permit.is_none()
+    }
+
     /// Adds another share of the same budget to this one.
     pub fn absorb(&mut self, other: Self) {
         match (&mut self.permit, other.permit) {

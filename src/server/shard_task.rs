@@ -13,16 +13,14 @@ use crate::limits::SHARD_TURN_BATCHES_MAX;
 use crate::mailbox::{Batch, Mail, MailReceiver};
 use crate::publish_budget::PublishShare;
 use crate::reader_pool::ReaderPool;
+use crate::timer::Timer;
 use arc_swap::ArcSwap;
 use forebay_engine::ids::{CommitId, ConnectionId};
 use forebay_engine::shard::Shard;
-use forebay_engine::time::Monotonic;
 use forebay_engine::topology::Routes;
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The shard and everything it speaks with.
 pub struct ShardTask {
@@ -73,7 +71,7 @@ impl ShardTask {
 impl Turns {
     async fn run(mut self) -> Result<(), CommitterEnded> {
         let mut mails = Vec::with_capacity(SHARD_TURN_BATCHES_MAX);
-        let mut timer = Timer::new();
+        let mut timer = Timer::default();
         loop {
             timer.arm(self.task.clock, self.task.shard.poll_timeout());
             tokio::select! {
@@ -152,34 +150,5 @@ impl Turns {
             self.task.committer.write(commit, share)?;
         }
         Ok(())
-    }
-}
-
-/// One timer that is set anew only when it must fire earlier: the shard's next time-out moves
-/// later with almost every turn.
-struct Timer {
-    sleep: Pin<Box<Sleep>>,
-    armed: Option<Instant>,
-}
-
-impl Timer {
-    fn new() -> Self {
-        Self { sleep: Box::pin(sleep_until(Instant::now())), armed: None }
-    }
-
-    fn arm(&mut self, clock: Clock, timeout: Option<Monotonic>) {
-        let Some(wanted) = timeout.and_then(|moment| clock.instant(moment)) else { return };
-        if self.armed.is_none_or(|armed| wanted < armed) {
-            self.sleep.as_mut().reset(wanted);
-            self.armed = Some(wanted);
-        }
-    }
-
-    async fn fired(&mut self) {
-        if self.armed.is_none() {
-            return std::future::pending().await;
-        }
-        self.sleep.as_mut().await;
-        self.armed = None;
     }
 }

@@ -1,0 +1,28 @@
+//! The command line: one module per subcommand.
+
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// A durable message queue that any AMQP 0-9-1 client can use.
+#[derive(Debug, Parser)]
+#[command(name = "forebay", version, about, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+}
+
+impl Cli {
+    /// Runs the subcommand; the code is what the shell sees.
+    pub(crate) fn run(self) -> ExitCode {
+        match self.command {
+            Command::Serve(serve) => serve.run(),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `forebay serve`: runs a broker until a signal.
+
+use clap::Args;
+use forebay_server::{Broker, Overrides, RabbitmqDefaults, Settings};
+use std::error::Error;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// What the shell sees when a second signal ends the broker at once.
+const EXIT_CODE_SECOND_SIGNAL: i32 = 130;
+
+/// Run a broker.
+///
+/// A flag wins over its environment variable, that over the configuration file, that over the
+/// default.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// Directory for the data, made when it is not there [default: ./forebay-data].
+    #[arg(long, value_name = "DIR", env = "FOREBAY_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// Address for AMQP; may be repeated, or hold several separated by commas [default:
+    /// 127.0.0.1:5672].
+    #[arg(long, value_name = "ADDR", env = "FOREBAY_LISTEN", value_delimiter = ',')]
+    listen: Vec<String>,
+
+    /// Address of the metrics and health endpoint [default: 127.0.0.1:15692].
+    #[arg(long, value_name = "ADDR", env = "FOREBAY_METRICS_LISTEN")]
+    metrics_listen: Option<String>,
+
+    /// What is logged, as `info` or `warn,forebay_server=debug`.
+    #[arg(long, value_name = "FILTER", env = "FOREBAY_LOG", default_value = "info")]
+    log: String,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> ExitCode {
+        match self.serve() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("forebay: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn serve(self) -> Result<(), Box<dyn Error>> {
+        start_log(&self.log)?;
+        let overrides = Overrides {
+            config: self.config,
+            data_dir: self.data_dir,
+            listen: self.listen,
+            metrics_listen: self.metrics_listen,
+        };
+        let settings = Settings::resolve(overrides, &RabbitmqDefaults::from_environment())?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let result: Result<(), Box<dyn Error>> = runtime.block_on(async {
+            let mut signals = Signals::listen()?;
+            let broker = tokio::select! {
+                broker = Broker::start(settings) => broker?,
+                () = signals.next() => return Ok(()),
+            };
+            broker.run(signals.stop()).await?;
+            tracing::info!("stopped");
+            Ok(())
+        });
+        // After a failure a thread may hang in the store for ever: nobody waits for it.
+        runtime.shutdown_background();
+        result
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Waits for the first signal; from then on a second one ends the process at once.
+    async fn stop(mut self) {
+        self.next().await;
+        tracing::info!("stopping: closing connections; a second signal ends at once");
+        tokio::spawn(async move {
+            self.next().await;
+            tracing::warn!("second signal: ending at once");
+            std::process::exit(EXIT_CODE_SECOND_SIGNAL);
+        });
+    }
+}
+
+fn start_log(filter: &str) -> Result<(), Box<dyn Error>> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        format!("--log: '{filter}' is no filter ({error}); expected something as info or warn,forebay_server=debug")
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
+}

@@ -1,0 +1,273 @@
+//! A broker from start to stop: puts the parts together in the order that their promises need.
+//!
+//! Start: addresses are bound first, so that a taken port is told before anything is touched; the
+//! metrics endpoint answers "not ready"; the store is opened and recovered; only then the broker
+//! listens. Stop: no new sockets, every connection closed with 320, the shard drained, the
+//! committer joined after a last sync.
+
+use crate::authenticator::Authenticator;
+use crate::clock::Clock;
+use crate::committer::{Committer, CommitterThread};
+use crate::connection_task::ConnectionContext;
+use crate::connections::Connections;
+use crate::failure::{Failure, FailureReceiver, FailureSender, failures};
+use crate::limits::SHUTDOWN_CONNECTIONS_DURATION_MAX;
+use crate::listener::{BoundSocket, accept_all};
+use crate::mailbox::{Mail, MailReceiver, MailSender, mailbox};
+use crate::metrics::Metrics;
+use crate::metrics::endpoint::Endpoint;
+use crate::open_files;
+use crate::publish_budget::PublishBudget;
+use crate::reader_pool::ReaderPool;
+use crate::settings::Settings;
+use crate::shard_task::ShardTask;
+use crate::start_error::StartError;
+use arc_swap::ArcSwap;
+use forebay_engine::connection::{ConnectionSettings, Identity};
+use forebay_engine::fault::Fault;
+use forebay_engine::shard::{Shard, ShardSettings};
+use forebay_engine::topology::Routes;
+use forebay_store::{FjallStore, Store};
+use forebay_wire::{ReplyCode, ShortStr};
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// A broker that runs.
+pub struct Broker {
+    amqp_addresses: Vec<SocketAddr>,
+    metrics_address: SocketAddr,
+    connections: Connections,
+    endpoint: Endpoint,
+    endpoint_task: JoinHandle<()>,
+    mailbox: MailSender,
+    accepting: CancellationToken,
+    shard: JoinHandle<()>,
+    committer: CommitterThread,
+    failures: FailureReceiver,
+}
+
+/// What is needed before recovery, and what recovery gives.
+struct Recovered {
+    store: Arc<dyn Store>,
+    shard: Shard,
+}
+
+impl Broker {
+    /// Starts a broker; when this returns, clients are served.
+    ///
+    /// # Errors
+    /// What was wrong and what to do.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        open_files::raise_limit();
+        let clock = Clock::start();
+        let sockets = bind_all(&settings.listen)?;
+        let (mailbox, mail) = mailbox();
+        let connections = Connections::default();
+        let budget = PublishBudget::new();
+        let metrics = Metrics::new().map_err(io::Error::other)?;
+        let endpoint =
+            Endpoint::new(metrics.clone(), mailbox.clone(), connections.clone(), budget.clone());
+        let (metrics_address, endpoint_task) =
+            serve_endpoint(&endpoint, settings.metrics_listen).await?;
+
+        let recovered = recover(&settings).await?;
+        let routes = Arc::new(ArcSwap::from_pointee(recovered.shard.routes().clone()));
+        let (failure_sender, failures) = failures();
+        let (committer, shard) =
+            start_shard(recovered, clock, mail, &routes, &metrics, failure_sender)?;
+
+        let context = Arc::new(ConnectionContext {
+            settings: Arc::new(ConnectionSettings::new(&identity(&settings))),
+            clock,
+            mailbox: mailbox.clone(),
+            routes,
+            budget,
+            authenticator: Authenticator::new(&settings.users).map_err(io::Error::other)?,
+            logins_refused: metrics.logins_refused.clone(),
+        });
+        let accepting = CancellationToken::new();
+        let amqp_addresses = listen_all(sockets, &context, &connections, &accepting)?;
+        endpoint.set_ready(true);
+        tracing::info!("ready");
+        Ok(Self {
+            amqp_addresses,
+            metrics_address,
+            connections,
+            endpoint,
+            endpoint_task,
+            mailbox,
+            accepting,
+            shard,
+            committer,
+            failures,
+        })
+    }
+
+    /// Where AMQP listens, real ports in place of 0.
+    #[must_use]
+    pub fn amqp_addresses(&self) -> &[SocketAddr] {
+        &self.amqp_addresses
+    }
+
+    /// Where metrics and health listen.
+    #[must_use]
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.metrics_address
+    }
+
+    /// Serves until `stop` is there, then stops in order.
+    ///
+    /// # Errors
+    /// When the broker could not go on or not stop in order; what was confirmed is safe.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+        tokio::select! {
+            () = stop => {}
+            failure = self.failures.first() => return Err(failure),
+        }
+        self.endpoint.set_ready(false);
+        self.accepting.cancel();
+        let mut failures = self.failures;
+        let stopping = async {
+            let fault = Fault::connection(
+                ReplyCode::ConnectionForced,
+                "broker forced connection closure with reason 'shutdown'",
+            );
+            self.connections.close_all(&fault);
+            let closed = self.connections.all_left();
+            if timeout(SHUTDOWN_CONNECTIONS_DURATION_MAX, closed).await.is_err() {
+                tracing::warn!("some connections did not close in time and are dropped");
+            }
+            // Both ends only fail when a failure was reported.
+            let _ = self.mailbox.send(Mail::Stop).await;
+            let _ = self.shard.await;
+            let committer = self.committer;
+            let _ = tokio::task::spawn_blocking(move || committer.join()).await;
+            self.endpoint_task.abort();
+        };
+        tokio::select! {
+            biased;
+            failure = failures.first() => Err(failure),
+            () = stopping => Ok(()),
+        }
+    }
+}
+
+fn identity(settings: &Settings) -> Identity {
+    Identity {
+        product: settings.product.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        platform: "Rust".to_owned(),
+        cluster_name: "forebay".to_owned(),
+        information: "Licensed under MIT or Apache-2.0".to_owned(),
+    }
+}
+
+fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<BoundSocket>, StartError> {
+    addresses
+        .iter()
+        .map(|&address| BoundSocket::bind(address).map_err(|error| amqp_fault(address, error)))
+        .collect()
+}
+
+fn amqp_fault(address: SocketAddr, error: io::Error) -> StartError {
+    StartError::Listen { purpose: "AMQP", flag: "--listen", address, error }
+}
+
+async fn serve_endpoint(
+    endpoint: &Endpoint,
+    address: SocketAddr,
+) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
+    let fault = |error| StartError::Listen {
+        purpose: "metrics",
+        flag: "--metrics-listen",
+        address,
+        error,
+    };
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(fault)?;
+    let address = listener.local_addr().map_err(fault)?;
+    tracing::info!("metrics and health on http://{address}/metrics");
+    Ok((address, tokio::spawn(endpoint.clone().serve(listener))))
+}
+
+async fn recover(settings: &Settings) -> Result<Recovered, StartError> {
+    let path = settings.data_dir.clone();
+    let seed = getrandom::u64().map_err(io::Error::other)?;
+    let vhost = settings.default_vhost.clone();
+    tokio::task::spawn_blocking(move || open(&path, seed, &vhost))
+        .await
+        .map_err(io::Error::other)?
+}
+
+fn open(path: &Path, seed: u64, vhost: &str) -> Result<Recovered, StartError> {
+    std::fs::create_dir_all(path)
+        .map_err(|error| StartError::DataDir { path: path.to_owned(), error })?;
+    let store_fault = |error| StartError::Store { path: path.to_owned(), error };
+    let store: Arc<dyn Store> = Arc::new(FjallStore::open(path).map_err(store_fault)?);
+    let recovered = store.recover().map_err(store_fault)?;
+    let shard = Shard::recover(ShardSettings::default(), seed, recovered)
+        .map_err(|error| StartError::Recover { path: path.to_owned(), error })?;
+    Ok(Recovered { store, shard })
+}
+
+fn start_shard(
+    recovered: Recovered,
+    clock: Clock,
+    mailbox: MailReceiver,
+    routes: &Arc<ArcSwap<Routes>>,
+    metrics: &Metrics,
+    failures: FailureSender,
+) -> Result<(CommitterThread, JoinHandle<()>), StartError> {
+    let Recovered { store, shard } = recovered;
+    let (completion_sender, completions) = unbounded_channel();
+    let readers = ReaderPool::start(&store, &completion_sender, &failures)?;
+    let (committer, thread) =
+        Committer::start(store, completion_sender, failures.clone(), metrics.commit.clone())?;
+    let task = ShardTask {
+        shard,
+        clock,
+        mailbox,
+        completions,
+        committer,
+        readers,
+        routes: Arc::clone(routes),
+    };
+    let shard = tokio::spawn(async move {
+        // A panic in the shard ends the broker: its state can't be trusted any more.
+        match tokio::spawn(task.run()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_committer_ended)) => failures.report(Failure::Ended("committer")),
+            Err(_panic) => failures.report(Failure::Ended("shard")),
+        }
+    });
+    Ok((thread, shard))
+}
+
+fn listen_all(
+    sockets: Vec<BoundSocket>,
+    context: &Arc<ConnectionContext>,
+    connections: &Connections,
+    accepting: &CancellationToken,
+) -> Result<Vec<SocketAddr>, StartError> {
+    let connections_max = open_files::connections_max();
+    let mut addresses = Vec::with_capacity(sockets.len());
+    for socket in sockets {
+        let listener = socket.listen()?;
+        let address = listener.local_addr()?;
+        tracing::info!("listening for AMQP 0-9-1 on {address}");
+        addresses.push(address);
+        tokio::spawn(accept_all(
+            listener,
+            Arc::clone(context),
+            connections.clone(),
+            connections_max,
+            accepting.clone(),
+        ));
+    }
+    Ok(addresses)
+}

@@ -1,0 +1,84 @@
+//! Why a broker did not start: what was wrong, and what to do.
+
+use forebay_engine::shard::RecoverError;
+use forebay_store::StoreError;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Why a broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address can't be listened on.
+    #[error("cannot listen for {purpose} on {address}: {error}; {}", listen_advice(.error, flag))]
+    Listen {
+        /// What for.
+        purpose: &'static str,
+        /// The flag that sets it.
+        flag: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The data directory can't be made or written.
+    #[error("cannot use the data directory {path}: {error}; make it writable for the user that runs the broker, or choose another one with --data-dir or FOREBAY_DATA_DIR")]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The store can't be opened or read.
+    #[error("cannot open the store in {path}: {error}")]
+    Store {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        error: StoreError,
+    },
+    /// The store was read and makes no sense.
+    #[error("cannot recover the queues from {path}: {error}")]
+    Recover {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        error: RecoverError,
+    },
+    /// The system lacks something: threads, randomness.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+fn listen_advice(error: &io::Error, flag: &str) -> String {
+    match error.kind() {
+        ErrorKind::AddrInUse => format!(
+            "another program, perhaps another broker, listens there: stop it or choose another \
+             address with {flag}"
+        ),
+        ErrorKind::AddrNotAvailable => {
+            format!("this machine has no such address: choose another one with {flag}")
+        }
+        ErrorKind::PermissionDenied => {
+            format!("ports below 1024 are for root: choose another one with {flag}")
+        }
+        _ => format!("choose another address with {flag}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_says_which_and_what_to_do() {
+        let error = StartError::Listen {
+            purpose: "AMQP",
+            flag: "--listen",
+            address: "127.0.0.1:5672".parse().unwrap(),
+            error: ErrorKind::AddrInUse.into(),
+        };
+        let text = error.to_string();
+        assert!(text.contains("127.0.0.1:5672") && text.contains("--listen"), "{text}");
+    }
+}
