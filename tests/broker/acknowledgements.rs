@@ -95,14 +95,15 @@ async fn a_requeued_message_returns_to_its_original_place() {
 async fn messages_of_a_closed_channel_return_in_order() {
     let session = Session::open().await;
     let queue = declare(&session.channel, "channel-closed").await;
-    fill(&session, &queue, &["1", "2", "3", "4"]).await;
+    fill(&session, &queue, &["1", "2", "3"]).await;
     let worker = session.channel().await;
     prefetch(&worker, 3).await;
     let mut consumer = consume(&worker, &queue).await;
     next_bodies(&mut consumer, 3).await;
     worker.basic_ack(2, BasicAckOptions::default()).await.unwrap();
     must("channel.close", worker.close(200, "done".into())).await.unwrap();
-    await_ready(&session.channel, &queue, 3).await;
+    await_ready(&session.channel, &queue, 2).await;
+    fill(&session, &queue, &["4"]).await;
 
     let mut returned = Vec::new();
     while let Some(message) = get(&session.channel, &queue).await {

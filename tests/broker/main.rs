@@ -21,5 +21,8 @@ mod consumers;
 mod delivery;
 mod errors;
 mod exchanges;
+mod kill_storm;
+mod process;
 mod queues;
+mod recovery;
 mod transactions;

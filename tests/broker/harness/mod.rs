@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod launch;
+pub mod random;
 pub mod session;
 
 use std::time::Duration;

@@ -250,6 +250,11 @@ pub fn string(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
 
+/// A number, as clients send it.
+pub fn number(value: i32) -> AMQPValue {
+    AMQPValue::LongInt(value)
+}
+
 /// The reply code with which the broker refused.
 pub fn code<T>(result: Result<T, lapin::Error>) -> u16 {
     match result {
