@@ -33,7 +33,9 @@ pub struct Commit {
 /// One change of the store.
 #[derive(Clone, Debug)]
 pub enum Operation {
-    /// Adds a page; its key was never written before.
+    /// Adds a page; its key was never written before. It begins where the lane's last page ended,
+    /// or further on when every offset between is settled in a watermark or block of this commit
+    /// or an earlier one: the store takes any other hole for a lost page.
     PutPage {
         /// The queue.
         queue: QueueId,
@@ -42,7 +44,8 @@ pub enum Operation {
         /// The messages.
         page: Arc<Page>,
     },
-    /// Removes a page that was put, each at most once: all its messages are settled.
+    /// Removes a page that was put, each at most once: all its messages are settled, in this
+    /// commit or an earlier one.
     RemovePage {
         /// The queue.
         queue: QueueId,

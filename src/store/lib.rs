@@ -1,2 +1,21 @@
 //! Durable pages on fjall, behind one trait with an in-memory and a fault-injecting twin.
+//!
+//! The engine decides what is to be kept and says so in commits; a [`Store`] keeps it. The server
+//! owns the store: one thread writes, any thread reads. [`FjallStore`] is the real one,
+//! [`MemoryStore`] the model and the fast one for tests, [`FaultyStore`] wraps either and fails on
+//! demand.
+//!
+//! A body that is routed to several queues is stored once for each of them.
 #![deny(missing_docs)]
+
+mod contiguity;
+pub mod error;
+pub mod faulty;
+pub mod limits;
+pub mod memory;
+pub mod store;
+
+pub use error::{Damage, StoreError};
+pub use faulty::{Fault, FaultyStore};
+pub use memory::MemoryStore;
+pub use store::{Statistics, Store};

@@ -1,0 +1,240 @@
+//! A store in memory, with the semantics of the real one: what is not synced may be lost in a
+//! simulated crash. The model of the tests, and a fast stand-in for them.
+
+use crate::contiguity::{self, Settled};
+use crate::error::StoreError;
+use crate::store::{Statistics, Store};
+use bytes::Bytes;
+use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::operation::{
+    Block, Commit, Durability, Operation, Recovered, RecoveredLane, Watermark,
+};
+use forebay_engine::page::Page;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Keeps everything in memory. Clones share their content.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    current: Content,
+    /// What a crash can't take away.
+    synced: Content,
+    /// What was applied since, one entry a call of `apply`.
+    unsynced: Vec<Vec<Commit>>,
+    statistics: Statistics,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Content {
+    records: BTreeMap<Bytes, Bytes>,
+    lanes: BTreeMap<(QueueId, Lane), LaneContent>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct LaneContent {
+    watermark: Watermark,
+    blocks: BTreeMap<u64, Block>,
+    pages: BTreeMap<Offset, Arc<Page>>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Loses what is not synced, except the first `survivors` calls of [`Store::apply`] since the
+    /// last sync: `0` is the worst that a power loss does, `usize::MAX` is the end of the process.
+    pub fn crash(&self, survivors: usize) {
+        let mut state = self.lock();
+        let unsynced = std::mem::take(&mut state.unsynced);
+        for commits in unsynced.iter().take(survivors) {
+            state.synced.apply(commits);
+        }
+        state.current = state.synced.clone();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn recover(&self) -> Result<Recovered, StoreError> {
+        Ok(self.lock().current.recover())
+    }
+
+    fn apply(&self, commits: &[Commit]) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.current.apply(commits);
+        state.unsynced.push(commits.to_vec());
+        state.statistics.applied += 1;
+        if commits.iter().any(|commit| commit.durability == Durability::Synced) {
+            state.sync();
+        }
+        Ok(())
+    }
+
+    fn read(
+        &self,
+        queue: QueueId,
+        lane: Lane,
+        from: Offset,
+        octets_max: usize,
+    ) -> Result<Vec<Page>, StoreError> {
+        let mut state = self.lock();
+        let Some(content) = state.current.lanes.get(&(queue, lane)) else {
+            return Ok(Vec::new());
+        };
+        let from = from.max(content.watermark.low);
+        let pages = content.read(from, octets_max);
+        let holes = contiguity::holes(from, &pages);
+        contiguity::explain(queue, lane, &holes, &content.settled())?;
+        state.statistics.pages_read += pages.len() as u64;
+        Ok(pages)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.lock().sync();
+        Ok(())
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.lock().statistics
+    }
+}
+
+impl State {
+    fn sync(&mut self) {
+        for commits in std::mem::take(&mut self.unsynced) {
+            self.synced.apply(&commits);
+        }
+        self.statistics.synced += 1;
+    }
+}
+
+impl Content {
+    fn apply(&mut self, commits: &[Commit]) {
+        for operation in commits.iter().flat_map(|commit| &commit.operations) {
+            self.apply_operation(operation);
+        }
+    }
+
+    fn apply_operation(&mut self, operation: &Operation) {
+        match operation {
+            Operation::PutPage { queue, lane, page } => {
+                self.lane(*queue, *lane).pages.insert(page.first, Arc::clone(page));
+            }
+            Operation::RemovePage { queue, lane, first } => {
+                self.lane(*queue, *lane).pages.remove(first);
+            }
+            Operation::PutWatermark { queue, lane, watermark } => {
+                self.lane(*queue, *lane).watermark = *watermark;
+            }
+            Operation::PutBlock { queue, lane, block, content } => {
+                self.lane(*queue, *lane).blocks.insert(*block, content.clone());
+            }
+            Operation::RemoveBlock { queue, lane, block } => {
+                self.lane(*queue, *lane).blocks.remove(block);
+            }
+            Operation::DropQueue { queue } => {
+                self.lanes.retain(|(owner, _), _| owner != queue);
+            }
+            Operation::PutRecord { key, value } => {
+                self.records.insert(key.clone(), value.clone());
+            }
+            Operation::RemoveRecord { key } => {
+                self.records.remove(key);
+            }
+        }
+    }
+
+    fn lane(&mut self, queue: QueueId, lane: Lane) -> &mut LaneContent {
+        self.lanes.entry((queue, lane)).or_default()
+    }
+
+    fn recover(&self) -> Recovered {
+        let records = self.records.iter().map(|(key, value)| (key.clone(), value.clone()));
+        let lanes = self.lanes.iter().map(|((queue, lane), content)| RecoveredLane {
+            queue: *queue,
+            lane: *lane,
+            watermark: content.watermark,
+            blocks: content.blocks.iter().map(|(block, value)| (*block, value.clone())).collect(),
+            last_page: content
+                .pages
+                .values()
+                .next_back()
+                .filter(|page| page.end > content.watermark.low)
+                .map(|page| (page.end, page.octets_after)),
+        });
+        Recovered { records: records.collect(), lanes: lanes.collect() }
+    }
+}
+
+impl LaneContent {
+    fn read(&self, from: Offset, octets_max: usize) -> Vec<Page> {
+        let covering = self.pages.range(..=from).next_back().map(|(_, page)| page);
+        let following = self.pages.range((Bound::Excluded(from), Bound::Unbounded));
+        let mut pages = Vec::new();
+        let mut octets = 0;
+        for page in covering
+            .filter(|page| page.end > from)
+            .into_iter()
+            .chain(following.map(|(_, page)| page))
+        {
+            octets += page.records.iter().map(|record| record.message.size()).sum::<usize>();
+            pages.push(Page::clone(page));
+            if octets >= octets_max {
+                break;
+            }
+        }
+        pages
+    }
+
+    fn settled(&self) -> Settled {
+        Settled {
+            watermark: self.watermark,
+            blocks: self.blocks.iter().map(|(block, value)| (*block, value.clone())).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use forebay_engine::ids::CommitId;
+
+    fn record(key: &'static str, durability: Durability) -> Commit {
+        let key = Bytes::from_static(key.as_bytes());
+        Commit {
+            id: CommitId(1),
+            operations: vec![Operation::PutRecord { key, value: Bytes::new() }],
+            durability,
+        }
+    }
+
+    fn keys(store: &MemoryStore) -> Vec<Bytes> {
+        store.recover().unwrap().records.into_iter().map(|(key, _)| key).collect()
+    }
+
+    #[test]
+    fn a_crash_keeps_what_is_synced_and_a_prefix_of_the_rest() {
+        let store = MemoryStore::new();
+        store.apply(&[record("a", Durability::Synced)]).unwrap();
+        store.apply(&[record("b", Durability::Written)]).unwrap();
+        store.apply(&[record("c", Durability::Written)]).unwrap();
+        store.crash(1);
+        assert_eq!(keys(&store), ["a", "b"]);
+        store.apply(&[record("d", Durability::Written)]).unwrap();
+        store.apply(&[record("e", Durability::Synced)]).unwrap();
+        store.crash(0);
+        assert_eq!(keys(&store), ["a", "b", "d", "e"]);
+    }
+}

@@ -1,0 +1,74 @@
+//! What the server asks of a store.
+
+use crate::error::StoreError;
+use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::operation::{Commit, Recovered};
+use forebay_engine::page::Page;
+
+/// Keeps what the engine commits.
+///
+/// What the engine keeps to, and the store relies on:
+/// - Every offset of a lane, from its watermark to the `end` of its last page, is covered by a page
+///   or settled in a block. A page whose messages are not to be kept (transient ones) still covers
+///   their offsets: a page begins where the one before it ended. A hole is taken for damage.
+/// - `RemovePage` stands in the same commit as the watermark or block that settles the page's last
+///   message, or in a later one.
+/// - Nothing names a queue after its `DropQueue`.
+pub trait Store: Send + Sync + 'static {
+    /// What is there: topology records and lanes. Pages wholly below a lane's watermark don't
+    /// count.
+    ///
+    /// # Errors
+    /// When the disk fails or holds something damaged.
+    fn recover(&self) -> Result<Recovered, StoreError>;
+
+    /// Applies commits in their order, all or none of them, and returns when the strongest
+    /// durability asked for is reached. Called by one thread.
+    ///
+    /// # Errors
+    /// After an error nothing is known of these commits: they may or may not be there after a
+    /// restart. The store takes no further ones; the process must end.
+    fn apply(&self, commits: &[Commit]) -> Result<(), StoreError>;
+
+    /// The pages of a lane from the one that covers `from` (or the next one, when `from` is
+    /// settled), in order, until the octets of their messages reach `octets_max`: at least one
+    /// page, when there is one. From any thread; what is applied later is not seen.
+    ///
+    /// # Errors
+    /// When a page is damaged, or not there although it should be: never silently fewer messages.
+    fn read(
+        &self,
+        queue: QueueId,
+        lane: Lane,
+        from: Offset,
+        octets_max: usize,
+    ) -> Result<Vec<Page>, StoreError>;
+
+    /// Brings everything applied so far to stable storage.
+    ///
+    /// # Errors
+    /// As [`Store::apply`].
+    fn sync(&self) -> Result<(), StoreError>;
+
+    /// Figures for metrics; cheap enough to be asked every second.
+    fn statistics(&self) -> Statistics;
+}
+
+/// Figures of a store since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Calls of [`Store::apply`] that succeeded.
+    pub applied: u64,
+    /// Of these and of [`Store::sync`], those that waited for stable storage.
+    pub synced: u64,
+    /// Octets of keys and values handed to the journal.
+    pub octets_written: u64,
+    /// Pages read.
+    pub pages_read: u64,
+    /// Octets that the store takes on the disk, journals included.
+    pub disk_octets: u64,
+    /// Octets of these that are journals.
+    pub journal_octets: u64,
+    /// Dropped queues whose pages are still being removed.
+    pub queues_to_remove: u64,
+}
