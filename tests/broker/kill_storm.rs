@@ -3,6 +3,7 @@
 //! `FOREBAY_TEST_SEED` to run it again with the same decisions, `FOREBAY_TEST_ROUNDS` for more.
 
 use crate::harness::broker::{Broker, is_ours};
+use crate::harness::must;
 use crate::harness::random::Random;
 use crate::harness::session::{
     Session, consume, declare_named, next, number, persistent, prefetch, ready_count, table,
@@ -11,9 +12,9 @@ use futures_util::StreamExt;
 use lapin::options::BasicAckOptions;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 const QUEUES: [&str; 2] = ["storm-a", "storm-b"];
 const MARKERS: &str = "storm-markers";
@@ -79,21 +80,18 @@ async fn prepare(address: SocketAddr) {
 
 /// Publishes and consumes until enough is confirmed, then kills the broker in the middle of it.
 async fn storm(broker: Broker, ledgers: &[Ledger; 2], random: &mut Random) {
-    let confirms = Arc::new(AtomicU64::new(0));
+    let (confirms, mut confirms_seen) = watch::channel(0);
     let enough = 300 + random.below(2_500);
     let mut tasks = Vec::new();
     for (queue, ledger) in QUEUES.into_iter().zip(ledgers) {
-        let publisher =
-            publish_on(broker.address, queue, Arc::clone(ledger), Arc::clone(&confirms));
+        let publisher = publish_on(broker.address, queue, Arc::clone(ledger), confirms.clone());
         tasks.push(tokio::spawn(publisher));
         let worker = work_on(broker.address, queue, Arc::clone(ledger), Random::new(random.next()));
         tasks.push(tokio::spawn(worker));
     }
-    let mut broker = broker;
-    while confirms.load(Ordering::Relaxed) < enough {
-        assert!(broker.is_running(), "the broker ended by itself:\n{}", broker.log());
-        tokio::task::yield_now().await;
-    }
+    drop(confirms);
+    let reached = must("confirms", confirms_seen.wait_for(|&count| count >= enough)).await.is_ok();
+    assert!(reached, "the publishers lost their connections:\n{}", broker.log());
     broker.kill();
     for task in tasks {
         task.await.unwrap();
@@ -101,7 +99,12 @@ async fn storm(broker: Broker, ledgers: &[Ledger; 2], random: &mut Random) {
 }
 
 /// Publishes numbered messages until the connection breaks.
-async fn publish_on(address: SocketAddr, queue: &str, ledger: Ledger, confirms: Arc<AtomicU64>) {
+async fn publish_on(
+    address: SocketAddr,
+    queue: &str,
+    ledger: Ledger,
+    confirms: watch::Sender<u64>,
+) {
     let session = Session::open_at(address).await;
     let channel = session.confirm_channel().await;
     let mut number = ledger.lock().unwrap().last_key_value().map_or(0, |(last, _)| last + 1);
@@ -118,7 +121,7 @@ async fn publish_on(address: SocketAddr, queue: &str, ledger: Ledger, confirms: 
         match confirm.await {
             Ok(confirmation) if confirmation.is_ack() => {
                 ledger.lock().unwrap().get_mut(&number).unwrap().confirmed = true;
-                confirms.fetch_add(1, Ordering::Relaxed);
+                confirms.send_modify(|count| *count += 1);
             }
             Ok(other) => panic!("message {number}: {other:?}"),
             Err(_) => return,

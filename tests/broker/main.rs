@@ -21,6 +21,7 @@ mod consumers;
 mod delivery;
 mod errors;
 mod exchanges;
+mod interop;
 mod kill_storm;
 mod process;
 mod queues;

@@ -67,7 +67,7 @@ impl Broker {
         let log = Arc::new(Log::default());
         log.follow(child.stdout.take().unwrap());
         log.follow(child.stderr.take().unwrap());
-        let ready = log.wait_for("ready", |line| line.contains("ready").then_some(()));
+        let ready = log.wait_for("ready", |line| line.ends_with("ready").then_some(()));
         assert!(ready.is_some(), "the broker did not get ready:\n{}", log.text());
         let address = log.wait_for("AMQP listener", |line| address_in(line, "amqp")).unwrap();
         let metrics = log.wait_for("metrics listener", |line| address_in(line, "metrics")).unwrap();
@@ -100,11 +100,6 @@ impl Broker {
             std::thread::sleep(Duration::from_millis(20));
         }
         panic!("the broker did not end:\n{}", self.log.text());
-    }
-
-    /// Whether it still runs.
-    pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
     }
 
     /// What it has written so far.

@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod launch;
+pub mod python;
 pub mod random;
 pub mod session;
 

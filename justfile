@@ -1,0 +1,40 @@
+# Recipes for working on Forebay. `just` alone lists them; each is one line that also works by hand.
+
+default:
+    @just --list
+
+# What CI runs: format, lints, tests, documentation.
+check:
+    .ci/run
+
+# A broker on 127.0.0.1:5672 with its data in ./forebay-data.
+serve *ARGUMENTS:
+    cargo run --release -- serve {{ARGUMENTS}}
+
+# All tests.
+test:
+    cargo test --workspace
+
+# The tests over TCP against a broker that runs already (RabbitMQ, say).
+test-against ADDRESS:
+    FOREBAY_TEST_ADDR={{ADDRESS}} cargo test --test broker
+
+# pika's view of a broker that runs already.
+interop HOST="127.0.0.1" PORT="5672":
+    "$(scripts/python-env)" tests/interop/pika_checks.py {{HOST}} {{PORT}}
+
+# kill -9 in a storm of publishes and acknowledgements, for longer than the ordinary test.
+storm ROUNDS="50":
+    FOREBAY_TEST_ROUNDS={{ROUNDS}} cargo test --test broker kill_storm -- --nocapture
+
+# 100,000 orders through a broker that is killed half-way.
+orders:
+    examples/orders/run
+
+# Messages per second and CPU per message through the real broker, next to RabbitMQ when it is installed.
+throughput *ARGUMENTS:
+    cargo bench --bench throughput -- {{ARGUMENTS}}
+
+# Formats everything.
+format:
+    cargo fmt --all
