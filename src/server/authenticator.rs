@@ -6,8 +6,8 @@
 
 use crate::limits::PASSWORD_VERIFICATIONS_MAX;
 use crate::user::{Credential, User};
-use argon2::password_hash::{PasswordHashString, PasswordVerifier};
 use argon2::Argon2;
+use argon2::password_hash::{PasswordHashString, PasswordVerifier};
 use blake2::Blake2sMac256;
 use blake2::digest::{CtOutput, Mac};
 use bytes::Bytes;

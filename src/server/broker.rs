@@ -183,12 +183,8 @@ async fn serve_endpoint(
     endpoint: &Endpoint,
     address: SocketAddr,
 ) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
-    let fault = |error| StartError::Listen {
-        purpose: "metrics",
-        flag: "--metrics-listen",
-        address,
-        error,
-    };
+    let fault =
+        |error| StartError::Listen { purpose: "metrics", flag: "--metrics-listen", address, error };
     let listener = tokio::net::TcpListener::bind(address).await.map_err(fault)?;
     let address = listener.local_addr().map_err(fault)?;
     tracing::info!("metrics and health on http://{address}/metrics");
@@ -205,11 +201,8 @@ async fn recover(settings: &Settings) -> Result<Recovered, StartError> {
 }
 
 fn open(path: &Path, seed: u64, vhost: &str) -> Result<Recovered, StartError> {
-    std::fs::create_dir_all(path)
-        .map_err(|error| StartError::DataDir { path: path.to_owned(), error })?;
-    let store_fault = |error| StartError::Store { path: path.to_owned(), error };
-    let store: Arc<dyn Store> = Arc::new(FjallStore::open(path).map_err(store_fault)?);
-    let recovered = store.recover().map_err(store_fault)?;
+    let store: Arc<dyn Store> = Arc::new(FjallStore::open(path)?);
+    let recovered = store.recover()?;
     let shard = Shard::recover(ShardSettings::default(), seed, recovered)
         .map_err(|error| StartError::Recover { path: path.to_owned(), error })?;
     Ok(Recovered { store, shard })

@@ -34,7 +34,9 @@ pub struct ConfigUser {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigFileError {
     /// It can't be read.
-    #[error("cannot read the configuration file {path}: {error}; check the path given with --config or FOREBAY_CONFIG and its permissions")]
+    #[error(
+        "cannot read the configuration file {path}: {error}; check the path given with --config or FOREBAY_CONFIG and its permissions"
+    )]
     Read {
         /// The file.
         path: PathBuf,

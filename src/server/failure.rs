@@ -8,13 +8,17 @@ use tokio::sync::mpsc;
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Writing failed. Nothing of the failed commit was confirmed.
-    #[error("the store failed: {0}; nothing that was not durable has been confirmed. Mend the cause (disk full? disk faulty? see the system log) and start the broker again")]
+    #[error(
+        "the store failed: {0}; nothing that was not durable has been confirmed. Mend the cause (disk full? disk faulty? see the system log) and start the broker again"
+    )]
     Store(StoreError),
     /// Writing hangs.
     #[error("a commit has taken longer than {} s: the disk or the store hangs; nothing that was not durable has been confirmed. See the system log for disk errors and start the broker again", COMMIT_DURATION_MAX.as_secs())]
     CommitOverdue,
     /// A part of the broker ended by itself: a defect.
-    #[error("the {0} ended unexpectedly; this is a defect of the broker, please report it with the log")]
+    #[error(
+        "the {0} ended unexpectedly; this is a defect of the broker, please report it with the log"
+    )]
     Ended(&'static str),
 }
 
@@ -36,7 +40,6 @@ pub fn failures() -> (FailureSender, FailureReceiver) {
 impl FailureSender {
     /// Reports a failure.
     pub fn report(&self, failure: Failure) {
-        tracing::error!("{failure}");
         // Nobody listens any more when the broker is ending already.
         let _ = self.0.send(failure);
     }

@@ -23,8 +23,7 @@ impl BoundSocket {
     /// # Errors
     /// What the system says: mostly that the address is taken.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket =
-            if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // A broker that starts again must not wait for the last one's closed connections.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
@@ -54,7 +53,9 @@ pub async fn accept_all(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address)) => start(stream, address, &context, &connections, connections_max),
+            Ok((stream, address)) => {
+                start(stream, address, &context, &connections, connections_max)
+            }
             Err(error) => {
                 // Too many open files, mostly: trying again at once would only burn a core.
                 tracing::warn!("cannot accept a connection: {error}");

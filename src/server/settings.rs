@@ -53,7 +53,9 @@ pub enum SettingsError {
     #[error(transparent)]
     ConfigFile(#[from] ConfigFileError),
     /// An address is none.
-    #[error("{place}: '{address}' is no address to listen on ({reason}); expected HOST:PORT, as {example}")]
+    #[error(
+        "{place}: '{address}' is no address to listen on ({reason}); expected HOST:PORT, as {example}"
+    )]
     Address {
         /// The flag, variable or key.
         place: &'static str,
@@ -205,16 +207,14 @@ mod tests {
     #[test]
     fn an_empty_list_of_addresses_is_refused() {
         let file = file("listen = []");
-        let overrides =
-            Overrides { config: Some(file.path().to_owned()), ..Overrides::default() };
+        let overrides = Overrides { config: Some(file.path().to_owned()), ..Overrides::default() };
         assert!(matches!(resolve(overrides), Err(SettingsError::NoAddress)));
     }
 
     #[test]
     fn a_password_in_clear_text_is_refused_with_the_users_name() {
         let file = file("[[users]]\nname = \"app\"\npassword_hash = \"secret\"\n");
-        let overrides =
-            Overrides { config: Some(file.path().to_owned()), ..Overrides::default() };
+        let overrides = Overrides { config: Some(file.path().to_owned()), ..Overrides::default() };
         let text = resolve(overrides).unwrap_err().to_string();
         assert!(text.contains("user 'app'") && text.contains("$argon2id$"), "{text}");
         assert!(!text.contains("secret"), "{text}");

@@ -21,22 +21,9 @@ pub enum StartError {
         /// Why not.
         error: io::Error,
     },
-    /// The data directory can't be made or written.
-    #[error("cannot use the data directory {path}: {error}; make it writable for the user that runs the broker, or choose another one with --data-dir or FOREBAY_DATA_DIR")]
-    DataDir {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
     /// The store can't be opened or read.
-    #[error("cannot open the store in {path}: {error}")]
-    Store {
-        /// Where.
-        path: PathBuf,
-        /// Why not.
-        error: StoreError,
-    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The store was read and makes no sense.
     #[error("cannot recover the queues from {path}: {error}")]
     Recover {

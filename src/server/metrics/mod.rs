@@ -14,8 +14,9 @@ use metrics_exporter_prometheus::{
 use std::time::Duration;
 
 /// Bounds of the commit histogram, in seconds: from a fast disk to one in trouble.
-const COMMIT_BUCKETS: [f64; 14] =
-    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+const COMMIT_BUCKETS: [f64; 14] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+];
 
 /// The handles of all metrics that are counted where things happen, or set on a scrape.
 #[derive(Clone, Debug)]
