@@ -66,13 +66,23 @@ impl Committer {
         failures: FailureSender,
         metrics: CommitMetrics,
     ) -> io::Result<(Self, CommitterThread)> {
+        Self::start_watched(store, completions, failures, metrics, COMMIT_DURATION_MAX)
+    }
+
+    fn start_watched(
+        store: Arc<dyn Store>,
+        completions: UnboundedSender<Completion>,
+        failures: FailureSender,
+        metrics: CommitMetrics,
+        duration_max: Duration,
+    ) -> io::Result<(Self, CommitterThread)> {
         let (jobs, received) = mpsc::channel::<Job>();
         let progress = Arc::new(Progress::new());
         let watched = Arc::clone(&progress);
         let watchdog_failures = failures.clone();
         Builder::new()
             .name("forebay-watchdog".to_owned())
-            .spawn(move || watch(&watched, COMMIT_DURATION_MAX, &watchdog_failures))?;
+            .spawn(move || watch(&watched, duration_max, &watchdog_failures))?;
         let thread = Builder::new().name("forebay-committer".to_owned()).spawn(move || {
             let result = write_all(&*store, &received, &completions, &progress, &metrics);
             progress.end();
@@ -165,5 +175,95 @@ impl Progress {
 
     fn milliseconds(&self, moment: Instant) -> u64 {
         u64::try_from(moment.saturating_duration_since(self.origin).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::{FailureReceiver, failures};
+    use crate::metrics::Metrics;
+    use crate::publish_budget::PublishBudget;
+    use bytes::Bytes;
+    use forebay_engine::operation::{Durability, Operation};
+    use forebay_store::{Fault, FaultyStore, MemoryStore};
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    struct Rig {
+        store: Arc<FaultyStore<MemoryStore>>,
+        committer: Committer,
+        thread: CommitterThread,
+        completions: UnboundedReceiver<Completion>,
+        failures: FailureReceiver,
+    }
+
+    fn rig(fault: Fault, duration_max: Duration) -> Rig {
+        let store = Arc::new(FaultyStore::new(MemoryStore::new(), fault));
+        let (sender, completions) = unbounded_channel();
+        let (failure_sender, failures) = failures();
+        let (committer, thread) = Committer::start_watched(
+            Arc::clone(&store) as Arc<dyn Store>,
+            sender,
+            failure_sender,
+            Metrics::new().unwrap().commit,
+            duration_max,
+        )
+        .unwrap();
+        Rig { store, committer, thread, completions, failures }
+    }
+
+    fn commit(id: u64) -> Commit {
+        let key = Bytes::from(id.to_string());
+        let operations = vec![Operation::PutRecord { key, value: Bytes::new() }];
+        Commit { id: CommitId(id), operations, durability: Durability::Synced }
+    }
+
+    #[tokio::test]
+    async fn a_durable_commit_is_reported_and_its_budget_given_back() {
+        let mut rig = rig(Fault::Read(1), COMMIT_DURATION_MAX);
+        let budget = PublishBudget::new();
+        let free = budget.available();
+        rig.committer.write(commit(1), budget.try_take(100).unwrap()).unwrap();
+        let completion = rig.completions.recv().await;
+        assert!(matches!(completion, Some(Completion::Committed(CommitId(1)))));
+        drop(rig.committer);
+        rig.thread.join();
+        assert_eq!(budget.available(), free);
+    }
+
+    #[tokio::test]
+    async fn a_failed_commit_is_never_reported_as_done() {
+        let mut rig = rig(Fault::Sync(2), COMMIT_DURATION_MAX);
+        for id in 1..=3 {
+            // The last one may find the committer ended already.
+            let _ = rig.committer.write(commit(id), PublishShare::default());
+        }
+        let failure = rig.failures.first().await;
+        assert!(failure.to_string().contains("nothing that was not durable"), "{failure}");
+        let mut done = Vec::new();
+        while let Some(completion) = rig.completions.recv().await {
+            done.push(completion);
+        }
+        assert!(matches!(done.as_slice(), [Completion::Committed(CommitId(1))]), "{done:?}");
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_hangs_is_a_failure() {
+        let mut rig = rig(Fault::ApplyStuck(1), Duration::from_millis(1));
+        rig.committer.write(commit(1), PublishShare::default()).unwrap();
+        assert!(matches!(rig.failures.first().await, Failure::CommitOverdue));
+        rig.store.release();
+    }
+
+    #[tokio::test]
+    async fn what_waits_at_the_end_is_still_written() {
+        let rig = rig(Fault::Read(1), COMMIT_DURATION_MAX);
+        for id in 1..=3 {
+            rig.committer.write(commit(id), PublishShare::default()).unwrap();
+        }
+        drop(rig.committer);
+        rig.thread.join();
+        rig.store.inner().crash(0);
+        assert_eq!(rig.store.recover().unwrap().records.len(), 3);
     }
 }

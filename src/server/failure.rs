@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 pub enum Failure {
     /// Writing failed. Nothing of the failed commit was confirmed.
     #[error(
-        "the store failed: {0}; nothing that was not durable has been confirmed. Mend the cause (disk full? disk faulty? see the system log) and start the broker again"
+        "{0}; nothing that was not durable has been confirmed. Mend the cause (disk full? disk faulty? see the system log) and start the broker again"
     )]
     Store(StoreError),
     /// Writing hangs.
