@@ -17,3 +17,4 @@ pub mod message;
 pub mod operation;
 pub mod page;
 pub mod time;
+pub mod topology;

@@ -1,0 +1,331 @@
+//! Bindings of a virtual host: their records, bind and unbind (AMQP 0-9-1, 1.6 and 1.7.2.3) with
+//! RabbitMQ's checks.
+
+use super::destinations::Endpoint;
+use super::names::{Resource, check_not_default_exchange, without_line_breaks};
+use super::routes::Others;
+use super::{Topology, record};
+use crate::command::{Binding, Destination};
+use crate::fault::Fault;
+use crate::ids::ConnectionId;
+use bytes::{Bytes, BytesMut};
+use forebay_wire::{FieldTable, ShortStr};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a binding matches by: two that differ in it are two, whatever the exchange's type.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MatchKey {
+    pub(crate) routing_key: ShortStr,
+    /// The arguments in the order of their names, encoded; empty for none.
+    pub(crate) arguments: Bytes,
+}
+
+/// A binding's identity.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct BindingKey {
+    pub(super) source: ShortStr,
+    pub(super) destination: Destination,
+    pub(super) matching: MatchKey,
+}
+
+/// A number for a binding's record in the store.
+pub(super) type BindingNumber = u64;
+
+#[derive(Clone, Debug)]
+struct Entry {
+    arguments: FieldTable,
+    /// Nothing for those that don't survive a restart.
+    stored_as: Option<BindingNumber>,
+}
+
+/// All bindings of a virtual host, found by either end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bindings {
+    by_source: BTreeMap<BindingKey, Entry>,
+    by_destination: BTreeSet<(Destination, ShortStr, MatchKey)>,
+}
+
+impl MatchKey {
+    pub(super) fn new(routing_key: &ShortStr, arguments: &FieldTable) -> Self {
+        if arguments.is_empty() {
+            return Self { routing_key: routing_key.clone(), arguments: Bytes::new() };
+        }
+        let mut sorted: Vec<_> = arguments.iter().cloned().collect();
+        sorted.sort_by(|left, right| left.0.cmp(&right.0));
+        let mut octets = BytesMut::new();
+        sorted.into_iter().collect::<FieldTable>().encode(&mut octets);
+        Self { routing_key: routing_key.clone(), arguments: octets.freeze() }
+    }
+
+    /// The least of all.
+    fn lowest() -> Self {
+        Self { routing_key: ShortStr::default(), arguments: Bytes::new() }
+    }
+}
+
+impl BindingKey {
+    pub(super) fn new(binding: &Binding) -> Self {
+        Self {
+            source: binding.source.clone(),
+            destination: binding.destination.clone(),
+            matching: MatchKey::new(&binding.routing_key, &binding.arguments),
+        }
+    }
+
+    fn binding(&self, arguments: &FieldTable) -> Binding {
+        Binding {
+            source: self.source.clone(),
+            destination: self.destination.clone(),
+            routing_key: self.matching.routing_key.clone(),
+            arguments: arguments.clone(),
+        }
+    }
+}
+
+impl Bindings {
+    /// Whether any leads away from the exchange.
+    pub(super) fn any_from(&self, source: &ShortStr) -> bool {
+        self.from(source).next().is_some()
+    }
+
+    fn from(&self, source: &ShortStr) -> impl Iterator<Item = &BindingKey> {
+        let lowest = BindingKey {
+            source: source.clone(),
+            destination: Destination::Queue(ShortStr::default()),
+            matching: MatchKey::lowest(),
+        };
+        self.by_source
+            .range(lowest.clone()..)
+            .map(|(key, _)| key)
+            .take_while(move |key| key.source == lowest.source)
+    }
+
+    fn to(&self, destination: &Destination) -> Vec<BindingKey> {
+        let lowest = (destination.clone(), ShortStr::default(), MatchKey::lowest());
+        self.by_destination
+            .range(lowest..)
+            .take_while(|(there, ..)| there == destination)
+            .map(|(destination, source, matching)| BindingKey {
+                source: source.clone(),
+                destination: destination.clone(),
+                matching: matching.clone(),
+            })
+            .collect()
+    }
+
+    fn insert(&mut self, key: BindingKey, entry: Entry) {
+        let BindingKey { source, destination, matching } = key.clone();
+        self.by_destination.insert((destination, source, matching));
+        self.by_source.insert(key, entry);
+    }
+
+    fn remove(&mut self, key: &BindingKey) -> Option<Entry> {
+        let entry = self.by_source.remove(key)?;
+        let BindingKey { source, destination, matching } = key.clone();
+        self.by_destination.remove(&(destination, source, matching));
+        Some(entry)
+    }
+
+    /// What is left with the same ends as `key`, which is gone.
+    fn others(&self, key: &BindingKey) -> Others {
+        let any_from = |lowest: MatchKey| {
+            let lowest = BindingKey { matching: lowest, ..key.clone() };
+            self.by_source
+                .range(lowest..)
+                .next()
+                .map(|(next, _)| next)
+                .filter(|next| next.source == key.source && next.destination == key.destination)
+        };
+        let same_key = MatchKey { arguments: Bytes::new(), ..key.matching.clone() };
+        Others {
+            same_ends: any_from(MatchKey::lowest()).is_some(),
+            same_routing_key: any_from(same_key)
+                .is_some_and(|next| next.matching.routing_key == key.matching.routing_key),
+        }
+    }
+}
+
+impl Topology {
+    /// Binds a queue or an exchange to an exchange; again: no change.
+    ///
+    /// # Errors
+    /// 403 for the default exchange at either end; 404 when an end is missing; 405 when the queue
+    /// is exclusive to another connection; 406 when the exchange does not understand the
+    /// arguments. All close the channel.
+    pub fn bind(
+        &mut self,
+        vhost: &ShortStr,
+        connection: ConnectionId,
+        binding: &Binding,
+    ) -> Result<(), Fault> {
+        let binding = &detached(binding);
+        check_ends(binding)?;
+        self.vhost(vhost)?;
+        if self.exchange(vhost, &binding.source).is_none() {
+            return Err(Resource::exchange(&binding.source, vhost).not_found());
+        }
+        if let Destination::Queue(queue) = &binding.destination {
+            self.queue(vhost, queue, connection)?;
+        }
+        self.add_binding(vhost, binding, None)
+    }
+
+    /// Takes a binding out; not there, or an end missing: no change. An auto-delete exchange goes
+    /// with its last binding.
+    ///
+    /// # Errors
+    /// 403 for the default exchange at either end; 405 when the queue is exclusive to another
+    /// connection. Both close the channel.
+    pub fn unbind(
+        &mut self,
+        vhost: &ShortStr,
+        connection: ConnectionId,
+        binding: &Binding,
+    ) -> Result<(), Fault> {
+        let binding = &detached(binding);
+        check_ends(binding)?;
+        let host = self.vhost(vhost)?;
+        let key = BindingKey::new(binding);
+        if !host.bindings.by_source.contains_key(&key) {
+            return Ok(());
+        }
+        if let Destination::Queue(queue) = &binding.destination {
+            self.queue(vhost, queue, connection)?;
+        }
+        let orphaned = self.remove_binding(vhost, &key);
+        self.remove_all(vhost, orphaned);
+        Ok(())
+    }
+
+    /// The bindings of a virtual host by source, without those of the default exchange.
+    pub fn bindings(&self, vhost: &ShortStr) -> impl Iterator<Item = Binding> {
+        let bindings = self.vhosts.get(vhost).map(|host| &host.bindings.by_source);
+        bindings.into_iter().flatten().map(|(key, entry)| key.binding(&entry.arguments))
+    }
+
+    /// Adds a binding between ends that are there. `stored_as`: it comes from the store.
+    pub(super) fn add_binding(
+        &mut self,
+        vhost: &ShortStr,
+        binding: &Binding,
+        stored_as: Option<BindingNumber>,
+    ) -> Result<(), Fault> {
+        let key = BindingKey::new(binding);
+        let (endpoint, durable) = self.endpoint(vhost, &binding.destination)?;
+        let durable = durable && self.exchange(vhost, &key.source).is_some_and(|x| x.durable);
+        let Some(host) = self.vhosts.get_mut(vhost) else { return Ok(()) };
+        if host.bindings.by_source.contains_key(&key) {
+            return Ok(());
+        }
+        let arguments = &binding.arguments;
+        self.routes.bind(vhost, &key.source, &key.matching, arguments, &endpoint)?;
+        let mut entry = Entry { arguments: arguments.clone(), stored_as };
+        if durable && stored_as.is_none() {
+            entry.stored_as = Some(self.next_binding);
+            self.operations.push(record::put_binding(self.next_binding, vhost, binding));
+            self.next_binding += 1;
+        }
+        host.bindings.insert(key, entry);
+        Ok(())
+    }
+
+    /// Takes out all bindings that lead away from an exchange which is gone itself.
+    pub(super) fn remove_bindings_from(&mut self, vhost: &ShortStr, source: &ShortStr) {
+        let Some(host) = self.vhosts.get(vhost) else { return };
+        let keys: Vec<_> = host.bindings.from(source).cloned().collect();
+        for key in keys {
+            self.remove_binding(vhost, &key);
+        }
+    }
+
+    /// Takes out all bindings that lead to an exchange; returns the auto-delete exchanges that
+    /// have none left.
+    pub(super) fn remove_bindings_to_exchange(
+        &mut self,
+        vhost: &ShortStr,
+        name: &ShortStr,
+    ) -> Vec<ShortStr> {
+        let Some(host) = self.vhosts.get(vhost) else { return Vec::new() };
+        let keys = host.bindings.to(&Destination::Exchange(name.clone()));
+        keys.iter().filter_map(|key| self.remove_binding(vhost, key)).collect()
+    }
+
+    /// Takes out all bindings that lead to a queue, and the auto-delete exchanges that have none
+    /// left.
+    pub(super) fn remove_bindings_to_queue(&mut self, vhost: &ShortStr, name: &ShortStr) {
+        let Some(host) = self.vhosts.get(vhost) else { return };
+        let keys = host.bindings.to(&Destination::Queue(name.clone()));
+        let orphaned: Vec<_> =
+            keys.iter().filter_map(|key| self.remove_binding(vhost, key)).collect();
+        self.remove_all(vhost, orphaned);
+    }
+
+    fn remove_all(&mut self, vhost: &ShortStr, exchanges: impl IntoIterator<Item = ShortStr>) {
+        for exchange in exchanges {
+            self.remove_exchange(vhost, &exchange);
+        }
+    }
+
+    /// Takes one out; returns its source if that is an auto-delete exchange without bindings now.
+    fn remove_binding(&mut self, vhost: &ShortStr, key: &BindingKey) -> Option<ShortStr> {
+        let endpoint = match &key.destination {
+            Destination::Queue(name) => self.find_queue(vhost, name).map(|q| Endpoint::Queue(q.id)),
+            Destination::Exchange(name) => Some(Endpoint::Exchange(name.clone())),
+        };
+        let host = self.vhosts.get_mut(vhost)?;
+        let entry = host.bindings.remove(key)?;
+        if let Some(number) = entry.stored_as {
+            self.operations.push(record::remove_binding(number));
+        }
+        if let Some(endpoint) = endpoint {
+            let others = host.bindings.others(key);
+            self.routes.unbind(vhost, &key.source, &key.matching, &endpoint, others);
+        }
+        let source = host.exchanges.get(&key.source)?;
+        let orphaned = source.auto_delete && !host.bindings.any_from(&key.source);
+        orphaned.then(|| key.source.clone())
+    }
+
+    /// Where a destination is now, and whether it survives a restart.
+    fn endpoint(
+        &self,
+        vhost: &ShortStr,
+        destination: &Destination,
+    ) -> Result<(Endpoint, bool), Fault> {
+        match destination {
+            Destination::Queue(name) => {
+                let queue = self.find_queue(vhost, name);
+                let queue = queue.ok_or_else(|| Resource::queue(name, vhost).not_found())?;
+                Ok((Endpoint::Queue(queue.id), queue.durable))
+            }
+            Destination::Exchange(name) => {
+                let exchange = self.exchange(vhost, name);
+                let exchange =
+                    exchange.ok_or_else(|| Resource::exchange(name, vhost).not_found())?;
+                Ok((Endpoint::Exchange(name.clone()), exchange.durable))
+            }
+        }
+    }
+}
+
+fn check_ends(binding: &Binding) -> Result<(), Fault> {
+    if let Destination::Exchange(name) = &binding.destination {
+        check_not_default_exchange(name)?;
+    }
+    check_not_default_exchange(&binding.source)
+}
+
+/// The binding as it is kept: names without line breaks, and nothing shared with the octets that
+/// it was read from.
+fn detached(binding: &Binding) -> Binding {
+    let name = |name: &ShortStr| without_line_breaks(name).detached();
+    Binding {
+        source: name(&binding.source),
+        destination: match &binding.destination {
+            Destination::Queue(queue) => Destination::Queue(name(queue)),
+            Destination::Exchange(exchange) => Destination::Exchange(name(exchange)),
+        },
+        routing_key: binding.routing_key.detached(),
+        arguments: binding.arguments.detached(),
+    }
+}

@@ -1,0 +1,259 @@
+//! Exchanges: their records, declare and delete (AMQP 0-9-1, 1.6) with RabbitMQ's checks.
+
+use super::arguments::Arguments;
+use super::equivalence::{check_arguments, check_field};
+use super::names::{
+    Resource, check_not_default_exchange, is_reserved, vhost_not_found, without_line_breaks,
+};
+use super::{Topology, record};
+use crate::fault::Fault;
+use forebay_wire::{FieldTable, ReplyCode, ShortStr};
+use std::fmt;
+
+/// The argument that names where unmatched messages go.
+pub(crate) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
+
+/// How an exchange matches (AMQP 0-9-1, 3.1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExchangeKind {
+    /// By equal routing key.
+    Direct,
+    /// Everything to everybody.
+    Fanout,
+    /// By pattern of words.
+    Topic,
+    /// By headers.
+    Headers,
+}
+
+impl ExchangeKind {
+    const ALL: [Self; 4] = [Self::Direct, Self::Fanout, Self::Topic, Self::Headers];
+
+    /// The type by the name that clients declare.
+    #[must_use]
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name().as_bytes() == name)
+    }
+
+    /// The name that clients declare.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Fanout => "fanout",
+            Self::Topic => "topic",
+            Self::Headers => "headers",
+        }
+    }
+}
+
+impl fmt::Display for ExchangeKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// An exchange as it was declared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExchangeRecord {
+    /// Its virtual host.
+    pub vhost: ShortStr,
+    /// Its name.
+    pub name: ShortStr,
+    /// Its type.
+    pub kind: ExchangeKind,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Deleted with its last binding.
+    pub auto_delete: bool,
+    /// Clients can't publish to it.
+    pub internal: bool,
+    /// As sent.
+    pub arguments: FieldTable,
+    /// Takes what matches no binding.
+    pub alternate: Option<ShortStr>,
+}
+
+/// `exchange.declare` as sent.
+#[derive(Clone, Copy, Debug)]
+pub struct ExchangeRequest<'a> {
+    /// Its name.
+    pub name: &'a ShortStr,
+    /// Its type, as `direct`.
+    pub kind: &'a ShortStr,
+    /// Only ask whether it is there.
+    pub passive: bool,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Deleted with its last binding.
+    pub auto_delete: bool,
+    /// Clients can't publish to it.
+    pub internal: bool,
+    /// `alternate-exchange` and others.
+    pub arguments: &'a FieldTable,
+}
+
+/// Those that every virtual host has from its beginning: name, type, internal. Durable, and never
+/// stored.
+const PREDECLARED: [(&str, ExchangeKind, bool); 6] = [
+    ("amq.direct", ExchangeKind::Direct, false),
+    ("amq.fanout", ExchangeKind::Fanout, false),
+    ("amq.headers", ExchangeKind::Headers, false),
+    ("amq.match", ExchangeKind::Headers, false),
+    ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
+    ("amq.topic", ExchangeKind::Topic, false),
+];
+
+impl Topology {
+    /// Declares an exchange, or checks that it is there as described.
+    ///
+    /// # Errors
+    /// 403 for the default exchange and for new names that begin with `amq.`; 404 for a passive
+    /// declare of what is not there; 406 when it is there and differs, or an argument has a wrong
+    /// type (all close the channel); 503 for an unknown type (closes the connection).
+    pub fn declare_exchange(
+        &mut self,
+        vhost: &ShortStr,
+        request: ExchangeRequest<'_>,
+    ) -> Result<(), Fault> {
+        let name = without_line_breaks(request.name);
+        let resource = Resource::exchange(&name, vhost);
+        let exchanges = &self.vhost(vhost)?.exchanges;
+        if request.passive {
+            check_not_default_exchange(&name)?;
+            return exchanges.get(&name).map(|_| ()).ok_or_else(|| resource.not_found());
+        }
+        let kind = ExchangeKind::from_name(request.kind.as_bytes())
+            .ok_or_else(|| unknown_kind(request.kind))?;
+        check_not_default_exchange(&name)?;
+        if let Some(there) = exchanges.get(&name) {
+            return there.check_equivalent(kind, &request);
+        }
+        resource.check_not_reserved()?;
+        let alternate = Arguments::new(request.arguments, resource).name(ALTERNATE_EXCHANGE)?;
+        self.add_exchange(ExchangeRecord {
+            vhost: vhost.detached(),
+            name: name.detached(),
+            kind,
+            durable: request.durable,
+            auto_delete: request.auto_delete,
+            internal: request.internal,
+            arguments: request.arguments.detached(),
+            alternate,
+        });
+        Ok(())
+    }
+
+    /// Deletes an exchange with all bindings from and to it; not there: no change.
+    ///
+    /// # Errors
+    /// 403 for the default exchange and names that begin with `amq.`; 406 when `if_unused` is set
+    /// and messages can go on from it. Both close the channel.
+    pub fn delete_exchange(
+        &mut self,
+        vhost: &ShortStr,
+        name: &ShortStr,
+        if_unused: bool,
+    ) -> Result<(), Fault> {
+        let name = &without_line_breaks(name);
+        let resource = Resource::exchange(name, vhost);
+        check_not_default_exchange(name)?;
+        if is_reserved(name) {
+            let text = format!("deletion of system {resource} not allowed");
+            return Err(Fault::channel(ReplyCode::AccessRefused, text));
+        }
+        let host = self.vhost(vhost)?;
+        if if_unused && host.bindings.any_from(name) {
+            return Err(resource.in_use());
+        }
+        self.remove_exchange(vhost, name);
+        Ok(())
+    }
+
+    /// The exchanges of a virtual host by name, without the default exchange.
+    pub fn exchanges(&self, vhost: &ShortStr) -> impl Iterator<Item = &ExchangeRecord> {
+        self.vhosts.get(vhost).into_iter().flat_map(|host| host.exchanges.values())
+    }
+
+    /// Gives a new virtual host its exchanges.
+    pub(super) fn predeclare_exchanges(&mut self, vhost: &ShortStr) {
+        for (name, kind, internal) in PREDECLARED {
+            self.add_exchange(ExchangeRecord {
+                vhost: vhost.clone(),
+                name: ShortStr::from_static(name),
+                kind,
+                durable: true,
+                auto_delete: false,
+                internal,
+                arguments: FieldTable::new(),
+                alternate: None,
+            });
+        }
+    }
+
+    /// Adds an exchange that is not there yet to a virtual host that is.
+    pub(super) fn add_exchange(&mut self, exchange: ExchangeRecord) {
+        let Some(host) = self.vhosts.get_mut(&exchange.vhost) else { return };
+        if exchange.is_stored() {
+            self.operations.push(record::put_exchange(&exchange));
+        }
+        let (vhost, name) = (exchange.vhost.clone(), exchange.name.clone());
+        let alternate = exchange.alternate.clone();
+        self.routes.insert_exchange(&vhost, &name, exchange.kind, exchange.internal, alternate);
+        host.exchanges.insert(name, exchange);
+    }
+
+    /// Removes an exchange, its bindings, and the auto-delete exchanges that lose their last
+    /// binding thereby.
+    pub(super) fn remove_exchange(&mut self, vhost: &ShortStr, name: &ShortStr) {
+        let mut doomed = vec![name.clone()];
+        while let Some(name) = doomed.pop() {
+            let Some(host) = self.vhosts.get_mut(vhost) else { return };
+            let Some(exchange) = host.exchanges.remove(&name) else { continue };
+            if exchange.is_stored() {
+                self.operations.push(record::remove_exchange(&exchange));
+            }
+            self.routes.remove_exchange(vhost, &name);
+            self.remove_bindings_from(vhost, &name);
+            doomed.extend(self.remove_bindings_to_exchange(vhost, &name));
+        }
+    }
+
+    /// The exchange, when it is there.
+    pub(super) fn exchange(&self, vhost: &ShortStr, name: &ShortStr) -> Option<&ExchangeRecord> {
+        self.vhosts.get(vhost)?.exchanges.get(name)
+    }
+}
+
+impl ExchangeRecord {
+    /// Whether the store knows it: durable, and not there from the beginning anyway.
+    pub(super) fn is_stored(&self) -> bool {
+        self.durable && !is_reserved(&self.name)
+    }
+
+    fn check_equivalent(
+        &self,
+        kind: ExchangeKind,
+        request: &ExchangeRequest<'_>,
+    ) -> Result<(), Fault> {
+        let resource = Resource::exchange(&self.name, &self.vhost);
+        check_field(resource, "type", &self.kind, &kind)?;
+        check_field(resource, "durable", &self.durable, &request.durable)?;
+        check_field(resource, "auto_delete", &self.auto_delete, &request.auto_delete)?;
+        check_field(resource, "internal", &self.internal, &request.internal)?;
+        check_arguments(resource, &[ALTERNATE_EXCHANGE], &self.arguments, request.arguments)
+    }
+}
+
+fn unknown_kind(name: &ShortStr) -> Fault {
+    let known = ExchangeKind::ALL.map(ExchangeKind::name).join(", ");
+    let text = format!("unknown exchange type '{name}', expected one of {known}");
+    Fault::connection(ReplyCode::CommandInvalid, text)
+}
+
+impl Topology {
+    /// The virtual host that a connection works in.
+    pub(super) fn vhost(&self, vhost: &ShortStr) -> Result<&super::Vhost, Fault> {
+        self.vhosts.get(vhost).ok_or_else(|| vhost_not_found(vhost))
+    }
+}

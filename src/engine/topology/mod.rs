@@ -1,0 +1,133 @@
+//! What there is to route by: virtual hosts, exchanges, queues, bindings.
+//!
+//! Owned by the shard, which asks it on behalf of connections. It applies every rule of declare,
+//! delete, bind and unbind with RabbitMQ's checks, codes and texts; it keeps the immutable
+//! [`Routes`] that connections route by, and says what must become durable as records. It knows
+//! nothing of messages and consumers: `if-unused` and `if-empty` of queues, and when an
+//! auto-delete or exclusive queue goes, are the shard's to decide.
+
+mod arguments;
+mod binding;
+mod destinations;
+mod equivalence;
+mod exchange;
+mod headers;
+mod matcher;
+mod meaning;
+mod names;
+mod persistent;
+mod queue;
+mod queue_ids;
+mod record;
+mod recovery;
+mod routes;
+mod settings;
+mod topic;
+
+pub use exchange::{ExchangeKind, ExchangeRecord, ExchangeRequest};
+pub use queue::{DeclaredQueue, QueueRecord, QueueRequest};
+pub use recovery::{RecordFlaw, TopologyRecordError};
+pub use routes::Routes;
+pub use settings::{DeliveryLimit, MessageGroup, Overflow, QueueKind, QueueSettings, Retry};
+
+use crate::ids::{ConnectionId, QueueId};
+use crate::operation::Operation;
+use binding::{BindingNumber, Bindings};
+use forebay_wire::ShortStr;
+use queue_ids::QueueIds;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Virtual hosts, exchanges, queues, bindings, and the routes that follow from them.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    vhosts: BTreeMap<ShortStr, Vhost>,
+    queues: BTreeMap<QueueId, QueueRecord>,
+    exclusive: BTreeSet<(ConnectionId, QueueId)>,
+    queue_ids: QueueIds,
+    next_binding: BindingNumber,
+    routes: Routes,
+    /// What the store must still learn, in order.
+    operations: Vec<Operation>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Vhost {
+    exchanges: BTreeMap<ShortStr, ExchangeRecord>,
+    queues: BTreeMap<ShortStr, QueueId>,
+    bindings: Bindings,
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Topology {
+    /// Without even a virtual host.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            vhosts: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            exclusive: BTreeSet::new(),
+            queue_ids: QueueIds::new(),
+            next_binding: 0,
+            routes: Routes::default(),
+            operations: Vec::new(),
+        }
+    }
+
+    /// Where messages go now.
+    #[must_use]
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// What the store must learn since the last call, in order, to be written in one commit with
+    /// whatever else the change brings about.
+    pub fn take_operations(&mut self) -> Vec<Operation> {
+        std::mem::take(&mut self.operations)
+    }
+
+    /// Makes a virtual host with the exchanges that every one has; returns whether it is new.
+    pub fn create_vhost(&mut self, name: &ShortStr) -> bool {
+        if self.vhosts.contains_key(name) {
+            return false;
+        }
+        let name = name.detached();
+        self.operations.push(record::put_vhost(&name));
+        self.routes.create_vhost(&name);
+        self.vhosts.insert(name.clone(), Vhost::default());
+        self.predeclare_exchanges(&name);
+        true
+    }
+
+    /// Removes a virtual host and all that is in it; returns its queues, or nothing when it is not
+    /// there.
+    pub fn delete_vhost(&mut self, name: &ShortStr) -> Option<Vec<QueueRecord>> {
+        let host = self.vhosts.get(name)?;
+        let queues: Vec<_> = host.queues.values().copied().collect();
+        let exchanges: Vec<_> = host.exchanges.keys().cloned().collect();
+        for exchange in exchanges {
+            self.remove_exchange(name, &exchange);
+        }
+        let queues = queues.into_iter().filter_map(|queue| self.remove_queue(queue)).collect();
+        self.vhosts.remove(name);
+        self.routes.remove_vhost(name);
+        self.operations.push(record::remove_vhost(name));
+        Some(queues)
+    }
+
+    /// The virtual hosts by name.
+    pub fn vhosts(&self) -> impl Iterator<Item = &ShortStr> {
+        self.vhosts.keys()
+    }
+
+    /// A number for a new queue.
+    fn next_queue(&mut self) -> QueueId {
+        let (queue, ceiling) = self.queue_ids.next();
+        self.operations.extend(ceiling.map(record::put_next_queue));
+        queue
+    }
+}

@@ -1,0 +1,239 @@
+//! Queues: their records, declare, look-up and removal (AMQP 0-9-1, 1.7) with RabbitMQ's checks.
+//! The messages and consumers are the shard's.
+
+use super::equivalence::{check_arguments, check_field};
+use super::names::{Resource, without_line_breaks};
+use super::settings::{QUEUE_ARGUMENTS, QueueKind, QueueSettings};
+use super::{Topology, record};
+use crate::fault::Fault;
+use crate::ids::{ConnectionId, QueueId};
+use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
+
+/// A queue as it was declared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueRecord {
+    /// Its number, for ever.
+    pub id: QueueId,
+    /// Its virtual host.
+    pub vhost: ShortStr,
+    /// Its name.
+    pub name: ShortStr,
+    /// Survives a restart. An exclusive queue never does.
+    pub durable: bool,
+    /// The connection that alone may use it, and with which it goes.
+    pub exclusive_owner: Option<ConnectionId>,
+    /// Deleted with its last consumer.
+    pub auto_delete: bool,
+    /// As sent.
+    pub arguments: FieldTable,
+    /// What is in force.
+    pub settings: QueueSettings,
+}
+
+/// `queue.declare` as sent.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueRequest<'a> {
+    /// Its name; empty: the server chooses one.
+    pub name: &'a ShortStr,
+    /// Only ask whether it is there.
+    pub passive: bool,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Only this connection may use it, and it goes with it.
+    pub exclusive: bool,
+    /// Deleted with its last consumer.
+    pub auto_delete: bool,
+    /// As sent.
+    pub arguments: &'a FieldTable,
+}
+
+/// The queue that a declare found or made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredQueue {
+    /// Its number.
+    pub id: QueueId,
+    /// Its name, also when the server chose it.
+    pub name: ShortStr,
+    /// Whether it was not there before.
+    pub created: bool,
+}
+
+impl Topology {
+    /// Declares a queue for a connection, or checks that it is there as described.
+    /// `generated_name` is asked for a name (`amq.gen-…`, never given before) when the request has
+    /// none.
+    ///
+    /// # Errors
+    /// 403 for a name that begins with `amq.`; 404 for a passive declare of what is not there; 405
+    /// when it is there and exclusive to another connection, or with another `exclusive`; 406 when
+    /// it is there and differs, or an argument has a wrong type or value. All close the channel.
+    /// 540 for a type of queue that we don't have (closes the connection).
+    pub fn declare_queue(
+        &mut self,
+        vhost: &ShortStr,
+        connection: ConnectionId,
+        request: QueueRequest<'_>,
+        generated_name: impl FnOnce() -> ShortStr,
+    ) -> Result<DeclaredQueue, Fault> {
+        self.vhost(vhost)?;
+        let name = without_line_breaks(request.name);
+        if request.passive {
+            let queue = self.queue(vhost, &name, connection)?;
+            return Ok(DeclaredQueue { id: queue.id, name, created: false });
+        }
+        let name = if name.is_empty() {
+            generated_name()
+        } else {
+            Resource::queue(&name, vhost).check_not_reserved()?;
+            name
+        };
+        if let Some(there) = self.find_queue(vhost, &name) {
+            there.check_equivalent(connection, &request)?;
+            return Ok(DeclaredQueue { id: there.id, name, created: false });
+        }
+        let resource = Resource::queue(&name, vhost);
+        let settings = QueueSettings::effective(request.arguments, resource)?;
+        check_kind(settings.kind, resource, &request)?;
+        let id = self.next_queue();
+        let name = name.detached();
+        self.add_queue(QueueRecord {
+            id,
+            vhost: vhost.detached(),
+            name: name.clone(),
+            durable: request.durable && !request.exclusive,
+            exclusive_owner: request.exclusive.then_some(connection),
+            auto_delete: request.auto_delete,
+            arguments: request.arguments.detached(),
+            settings,
+        });
+        Ok(DeclaredQueue { id, name, created: true })
+    }
+
+    /// The queue that a connection may use by this name.
+    ///
+    /// # Errors
+    /// 404 when it is not there, 405 when it is exclusive to another connection. Both close the
+    /// channel.
+    pub fn queue(
+        &self,
+        vhost: &ShortStr,
+        name: &ShortStr,
+        connection: ConnectionId,
+    ) -> Result<&QueueRecord, Fault> {
+        let resource = Resource::queue(name, vhost);
+        let queue = self.find_queue(vhost, name).ok_or_else(|| resource.not_found())?;
+        if queue.exclusive_owner.is_some_and(|owner| owner != connection) {
+            return Err(resource.locked());
+        }
+        Ok(queue)
+    }
+
+    /// The queue of this name, whoever owns it.
+    #[must_use]
+    pub fn find_queue(&self, vhost: &ShortStr, name: &ShortStr) -> Option<&QueueRecord> {
+        let queue = self.vhosts.get(vhost)?.queues.get(name)?;
+        self.queues.get(queue)
+    }
+
+    /// The queue of this number, until it is removed.
+    #[must_use]
+    pub fn queue_by_id(&self, queue: QueueId) -> Option<&QueueRecord> {
+        self.queues.get(&queue)
+    }
+
+    /// All queues, in the order in which they were made.
+    pub fn queues(&self) -> impl Iterator<Item = &QueueRecord> {
+        self.queues.values()
+    }
+
+    /// The exclusive queues of a connection, which go with it.
+    pub fn exclusive_queues(&self, connection: ConnectionId) -> impl Iterator<Item = QueueId> {
+        let first = (connection, QueueId(0));
+        let last = (connection, QueueId(u64::MAX));
+        self.exclusive.range(first..=last).map(|(_, queue)| *queue)
+    }
+
+    /// Removes a queue with its bindings, and the auto-delete exchanges that lose their last
+    /// binding thereby. Not there: no change.
+    pub fn remove_queue(&mut self, queue: QueueId) -> Option<QueueRecord> {
+        let (vhost, name) = {
+            let queue = self.queues.get(&queue)?;
+            (queue.vhost.clone(), queue.name.clone())
+        };
+        self.remove_bindings_to_queue(&vhost, &name);
+        let record = self.queues.remove(&queue)?;
+        if let Some(host) = self.vhosts.get_mut(&vhost) {
+            host.queues.remove(&name);
+        }
+        if let Some(owner) = record.exclusive_owner {
+            self.exclusive.remove(&(owner, queue));
+        }
+        if record.durable {
+            self.operations.push(record::remove_queue(queue));
+        }
+        self.routes.remove_queue(&vhost, &name);
+        Some(record)
+    }
+
+    /// Adds a queue that is not there yet to a virtual host that is.
+    pub(super) fn add_queue(&mut self, queue: QueueRecord) {
+        let Some(host) = self.vhosts.get_mut(&queue.vhost) else { return };
+        if queue.durable {
+            self.operations.push(record::put_queue(&queue));
+        }
+        if let Some(owner) = queue.exclusive_owner {
+            self.exclusive.insert((owner, queue.id));
+        }
+        host.queues.insert(queue.name.clone(), queue.id);
+        self.routes.insert_queue(&queue.vhost, &queue.name, queue.id);
+        self.queues.insert(queue.id, queue);
+    }
+}
+
+impl QueueRecord {
+    fn check_equivalent(
+        &self,
+        connection: ConnectionId,
+        request: &QueueRequest<'_>,
+    ) -> Result<(), Fault> {
+        let resource = Resource::queue(&self.name, &self.vhost);
+        if self.exclusive_owner != request.exclusive.then_some(connection) {
+            return Err(resource.locked());
+        }
+        let durable = request.durable && !request.exclusive;
+        check_field(resource, "durable", &self.durable, &durable)?;
+        check_field(resource, "auto_delete", &self.auto_delete, &request.auto_delete)?;
+        let (current, received) = (with_kind(&self.arguments), with_kind(request.arguments));
+        check_arguments(resource, &QUEUE_ARGUMENTS, &current, &received)
+    }
+}
+
+/// The arguments with the type of queue written out: to leave it out is to ask for `classic`.
+fn with_kind(arguments: &FieldTable) -> FieldTable {
+    let mut arguments = arguments.clone();
+    if arguments.get("x-queue-type").is_none() {
+        let name = ShortStr::from_static("x-queue-type");
+        arguments.insert(name, FieldValue::from("classic"));
+    }
+    arguments
+}
+
+/// A quorum queue is durable and for everybody.
+fn check_kind(
+    kind: QueueKind,
+    resource: Resource<'_>,
+    request: &QueueRequest<'_>,
+) -> Result<(), Fault> {
+    let property = match kind {
+        QueueKind::Classic => return Ok(()),
+        QueueKind::Quorum if !request.durable => "non-durable",
+        QueueKind::Quorum if request.auto_delete => "auto-delete",
+        QueueKind::Quorum if request.exclusive => "exclusive-owner",
+        QueueKind::Quorum => return Ok(()),
+    };
+    let text = format!(
+        "invalid property '{property}' for {resource}: a quorum queue is durable, and neither \
+         exclusive nor auto-delete"
+    );
+    Err(Fault::channel(ReplyCode::PreconditionFailed, text))
+}

@@ -1,0 +1,140 @@
+//! Durable objects as records of the store: keys that begin with their kind, values that begin
+//! with their version.
+//!
+//! ```text
+//! key                          value (version:u8 first)
+//! 'v' name                     -
+//! 'x' vhost:short name:short   flags:u8 kind:short arguments:table
+//! 'q' id:u64                   flags:u8 vhost:short name:short arguments:table
+//! 'b' number:u64               vhost:short source:short destination:u8 name:short
+//!                              routing_key:short arguments:table
+//! 'n'                          ceiling:u64, above every queue id ever given
+//!
+//! short: length:u8 octets; table: as on the wire; flags: 1 auto-delete, 2 internal;
+//! destination: 0 queue, 1 exchange; integers big endian
+//! ```
+
+use super::binding::BindingNumber;
+use super::exchange::ExchangeRecord;
+use super::queue::QueueRecord;
+use crate::command::{Binding, Destination};
+use crate::ids::QueueId;
+use crate::operation::Operation;
+use bytes::{BufMut, Bytes, BytesMut};
+use forebay_wire::{FieldTable, ShortStr};
+
+/// The version of every value here.
+pub(super) const VERSION: u8 = 1;
+
+pub(super) const KIND_VHOST: u8 = b'v';
+pub(super) const KIND_EXCHANGE: u8 = b'x';
+pub(super) const KIND_QUEUE: u8 = b'q';
+pub(super) const KIND_BINDING: u8 = b'b';
+pub(super) const KIND_NEXT_QUEUE: u8 = b'n';
+
+pub(super) const FLAG_AUTO_DELETE: u8 = 1;
+pub(super) const FLAG_INTERNAL: u8 = 2;
+
+pub(super) const TO_QUEUE: u8 = 0;
+pub(super) const TO_EXCHANGE: u8 = 1;
+
+pub(super) fn put_vhost(name: &ShortStr) -> Operation {
+    put(vhost_key(name), value())
+}
+
+pub(super) fn remove_vhost(name: &ShortStr) -> Operation {
+    Operation::RemoveRecord { key: vhost_key(name) }
+}
+
+pub(super) fn put_exchange(exchange: &ExchangeRecord) -> Operation {
+    let mut value = value();
+    let internal = if exchange.internal { FLAG_INTERNAL } else { 0 };
+    value.put_u8(auto_delete_flag(exchange.auto_delete) | internal);
+    put_short(&mut value, exchange.kind.name().as_bytes());
+    put_table(&mut value, &exchange.arguments);
+    put(exchange_key(exchange), value)
+}
+
+pub(super) fn remove_exchange(exchange: &ExchangeRecord) -> Operation {
+    Operation::RemoveRecord { key: exchange_key(exchange) }
+}
+
+pub(super) fn put_queue(queue: &QueueRecord) -> Operation {
+    let mut value = value();
+    value.put_u8(auto_delete_flag(queue.auto_delete));
+    put_short(&mut value, queue.vhost.as_bytes());
+    put_short(&mut value, queue.name.as_bytes());
+    put_table(&mut value, &queue.arguments);
+    put(numbered_key(KIND_QUEUE, queue.id.0), value)
+}
+
+pub(super) fn remove_queue(queue: QueueId) -> Operation {
+    Operation::RemoveRecord { key: numbered_key(KIND_QUEUE, queue.0) }
+}
+
+pub(super) fn put_binding(number: BindingNumber, vhost: &ShortStr, binding: &Binding) -> Operation {
+    let mut value = value();
+    put_short(&mut value, vhost.as_bytes());
+    put_short(&mut value, binding.source.as_bytes());
+    let (destination, name) = match &binding.destination {
+        Destination::Queue(name) => (TO_QUEUE, name),
+        Destination::Exchange(name) => (TO_EXCHANGE, name),
+    };
+    value.put_u8(destination);
+    put_short(&mut value, name.as_bytes());
+    put_short(&mut value, binding.routing_key.as_bytes());
+    put_table(&mut value, &binding.arguments);
+    put(numbered_key(KIND_BINDING, number), value)
+}
+
+pub(super) fn remove_binding(number: BindingNumber) -> Operation {
+    Operation::RemoveRecord { key: numbered_key(KIND_BINDING, number) }
+}
+
+/// No queue has an id of `ceiling` or above, nor had one ever.
+pub(super) fn put_next_queue(ceiling: QueueId) -> Operation {
+    let mut value = value();
+    value.put_u64(ceiling.0);
+    put(BytesMut::from_iter([KIND_NEXT_QUEUE]).freeze(), value)
+}
+
+fn put(key: Bytes, value: BytesMut) -> Operation {
+    Operation::PutRecord { key, value: value.freeze() }
+}
+
+fn value() -> BytesMut {
+    BytesMut::from_iter([VERSION])
+}
+
+fn vhost_key(name: &ShortStr) -> Bytes {
+    let mut key = BytesMut::from_iter([KIND_VHOST]);
+    key.put_slice(name.as_bytes());
+    key.freeze()
+}
+
+fn exchange_key(exchange: &ExchangeRecord) -> Bytes {
+    let mut key = BytesMut::from_iter([KIND_EXCHANGE]);
+    put_short(&mut key, exchange.vhost.as_bytes());
+    put_short(&mut key, exchange.name.as_bytes());
+    key.freeze()
+}
+
+fn numbered_key(kind: u8, number: u64) -> Bytes {
+    let mut key = BytesMut::from_iter([kind]);
+    key.put_u64(number);
+    key.freeze()
+}
+
+fn auto_delete_flag(auto_delete: bool) -> u8 {
+    if auto_delete { FLAG_AUTO_DELETE } else { 0 }
+}
+
+/// Names are short strings already: their length fits one octet.
+fn put_short(out: &mut BytesMut, octets: &[u8]) {
+    out.put_u8(octets.len() as u8);
+    out.put_slice(octets);
+}
+
+fn put_table(out: &mut BytesMut, table: &FieldTable) {
+    table.encode(out);
+}

@@ -1,0 +1,246 @@
+//! The topology from the store's records. Nothing is guessed: a record that can't be read whole,
+//! or that names what is not there, stops the recovery and is named.
+
+use super::arguments::Arguments;
+use super::exchange::{ALTERNATE_EXCHANGE, ExchangeKind, ExchangeRecord};
+use super::names::Resource;
+use super::queue::QueueRecord;
+use super::record;
+use super::settings::QueueSettings;
+use super::{QueueIds, Topology};
+use crate::command::{Binding, Destination};
+use crate::ids::QueueId;
+use bytes::Bytes;
+use forebay_wire::{FieldTable, ShortStr};
+
+/// A record of the store that can't be taken: damaged, or written by a newer version.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("topology record {key}: {flaw}")]
+pub struct TopologyRecordError {
+    /// The record's key, escaped for people.
+    pub key: String,
+    /// What is wrong with it.
+    pub flaw: RecordFlaw,
+}
+
+/// What may be wrong with a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordFlaw {
+    /// Its key begins with no kind that we know.
+    #[error("unknown kind, written by a newer version")]
+    Kind,
+    /// Its version is not ours.
+    #[error("has version {found}, expected {expected}: written by a newer version", expected = record::VERSION)]
+    Version {
+        /// What stood there.
+        found: u8,
+    },
+    /// It ends too early, goes on after its end, or a value in it is none that is ever written.
+    #[error("damaged: {part} can't be read")]
+    Damaged {
+        /// The part that can't be read.
+        part: &'static str,
+    },
+    /// It needs an object that no record tells of, or is refused for another reason.
+    #[error("damaged or incomplete: {reason}")]
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What one record is read from, front to back.
+struct Fields {
+    rest: Bytes,
+}
+
+type Read<T> = Result<T, RecordFlaw>;
+
+impl Topology {
+    /// The topology as its records tell: all that are in the store, in any order.
+    ///
+    /// # Errors
+    /// Names the first record that is damaged, or newer than this program.
+    pub fn recover(records: &[(Bytes, Bytes)]) -> Result<Self, TopologyRecordError> {
+        // Every kind needs those before it.
+        const ORDER: [u8; 5] = [
+            record::KIND_NEXT_QUEUE,
+            record::KIND_VHOST,
+            record::KIND_EXCHANGE,
+            record::KIND_QUEUE,
+            record::KIND_BINDING,
+        ];
+        let fail =
+            |key: &Bytes, flaw| TopologyRecordError { key: key.escape_ascii().to_string(), flaw };
+        let unknown = |key: &Bytes| key.first().is_none_or(|kind| !ORDER.contains(kind));
+        if let Some((key, _)) = records.iter().find(|(key, _)| unknown(key)) {
+            return Err(fail(key, RecordFlaw::Kind));
+        }
+        let mut topology = Self::new();
+        for kind in ORDER {
+            for (key, value) in records.iter().filter(|(key, _)| key.first() == Some(&kind)) {
+                topology.take_record(kind, key, value).map_err(|flaw| fail(key, flaw))?;
+            }
+        }
+        topology.operations.clear();
+        Ok(topology)
+    }
+
+    fn take_record(&mut self, kind: u8, key: &Bytes, value: &Bytes) -> Read<()> {
+        let mut key = Fields { rest: key.slice(1..) };
+        let mut value = Fields { rest: value.clone() };
+        match value.octet("version")? {
+            record::VERSION => {}
+            found => return Err(RecordFlaw::Version { found }),
+        }
+        match kind {
+            record::KIND_NEXT_QUEUE => self.take_next_queue(&key, value),
+            record::KIND_VHOST => self.take_vhost(key, &value),
+            record::KIND_EXCHANGE => self.take_exchange(key, value),
+            record::KIND_QUEUE => self.take_queue(key, value),
+            _ => {
+                let number = key.integer("number")?;
+                key.end()?;
+                self.next_binding = self.next_binding.max(number.saturating_add(1));
+                self.take_binding(number, value)
+            }
+        }
+    }
+
+    fn take_next_queue(&mut self, key: &Fields, mut value: Fields) -> Read<()> {
+        key.end()?;
+        self.queue_ids = QueueIds::from_ceiling(QueueId(value.integer("ceiling")?));
+        value.end()
+    }
+
+    fn take_vhost(&mut self, key: Fields, value: &Fields) -> Read<()> {
+        value.end()?;
+        let name =
+            ShortStr::try_from(key.rest).map_err(|_| RecordFlaw::Damaged { part: "name" })?;
+        self.create_vhost(&name);
+        Ok(())
+    }
+
+    fn take_exchange(&mut self, mut key: Fields, mut value: Fields) -> Read<()> {
+        let (vhost, name) = (key.short("vhost")?, key.short("name")?);
+        key.end()?;
+        let flags = value.flags(record::FLAG_AUTO_DELETE | record::FLAG_INTERNAL)?;
+        let kind = ExchangeKind::from_name(value.short("type")?.as_bytes())
+            .ok_or(RecordFlaw::Damaged { part: "type" })?;
+        let arguments = value.last_table("arguments")?;
+        let resource = Resource::exchange(&name, &vhost);
+        let alternate = Arguments::new(&arguments, resource).name(ALTERNATE_EXCHANGE);
+        let alternate = alternate.map_err(|fault| RecordFlaw::Refused { reason: fault.text })?;
+        self.check_vhost(&vhost)?;
+        self.add_exchange(ExchangeRecord {
+            vhost,
+            name,
+            kind,
+            durable: true,
+            auto_delete: flags & record::FLAG_AUTO_DELETE != 0,
+            internal: flags & record::FLAG_INTERNAL != 0,
+            arguments,
+            alternate,
+        });
+        Ok(())
+    }
+
+    fn take_queue(&mut self, mut key: Fields, mut value: Fields) -> Read<()> {
+        let id = QueueId(key.integer("id")?);
+        key.end()?;
+        let flags = value.flags(record::FLAG_AUTO_DELETE)?;
+        let (vhost, name) = (value.short("vhost")?, value.short("name")?);
+        let arguments = value.last_table("arguments")?;
+        let settings = QueueSettings::effective(&arguments, Resource::queue(&name, &vhost))
+            .map_err(|fault| RecordFlaw::Refused { reason: fault.text })?;
+        self.check_vhost(&vhost)?;
+        if !self.queue_ids.was_given(id) {
+            let reason = format!("queue id {id} was never given, by the record of the next one");
+            return Err(RecordFlaw::Refused { reason });
+        }
+        if self.find_queue(&vhost, &name).is_some() {
+            let reason = format!("a second {}", Resource::queue(&name, &vhost));
+            return Err(RecordFlaw::Refused { reason });
+        }
+        self.add_queue(QueueRecord {
+            id,
+            vhost,
+            name,
+            durable: true,
+            exclusive_owner: None,
+            auto_delete: flags & record::FLAG_AUTO_DELETE != 0,
+            arguments,
+            settings,
+        });
+        Ok(())
+    }
+
+    fn take_binding(&mut self, number: u64, mut value: Fields) -> Read<()> {
+        let (vhost, source) = (value.short("vhost")?, value.short("source")?);
+        let destination = match value.octet("destination")? {
+            record::TO_QUEUE => Destination::Queue(value.short("destination")?),
+            record::TO_EXCHANGE => Destination::Exchange(value.short("destination")?),
+            _ => return Err(RecordFlaw::Damaged { part: "destination" }),
+        };
+        let routing_key = value.short("routing key")?;
+        let arguments = value.last_table("arguments")?;
+        self.check_vhost(&vhost)?;
+        if self.exchange(&vhost, &source).is_none() {
+            let fault = Resource::exchange(&source, &vhost).not_found();
+            return Err(RecordFlaw::Refused { reason: fault.text });
+        }
+        let binding = Binding { source, destination, routing_key, arguments };
+        self.add_binding(&vhost, &binding, Some(number))
+            .map_err(|fault| RecordFlaw::Refused { reason: fault.text })
+    }
+
+    fn check_vhost(&self, vhost: &ShortStr) -> Read<()> {
+        if self.routes.has_vhost(vhost.as_bytes()) {
+            return Ok(());
+        }
+        Err(RecordFlaw::Refused { reason: format!("no vhost '{vhost}'") })
+    }
+}
+
+impl Fields {
+    fn octet(&mut self, part: &'static str) -> Read<u8> {
+        let octet = self.take(1, part)?.first().copied();
+        octet.ok_or(RecordFlaw::Damaged { part })
+    }
+
+    fn integer(&mut self, part: &'static str) -> Read<u64> {
+        let octets = self.take(8, part)?;
+        Ok(octets.iter().fold(0, |value, octet| value << 8 | u64::from(*octet)))
+    }
+
+    fn flags(&mut self, known: u8) -> Read<u8> {
+        match self.octet("flags")? {
+            flags if flags & !known == 0 => Ok(flags),
+            _ => Err(RecordFlaw::Damaged { part: "flags" }),
+        }
+    }
+
+    fn short(&mut self, part: &'static str) -> Read<ShortStr> {
+        let length = self.octet(part)?;
+        let octets = self.take(length.into(), part)?;
+        let short = ShortStr::try_from(octets).map_err(|_| RecordFlaw::Damaged { part })?;
+        Ok(short.detached())
+    }
+
+    /// A table that is the rest of the record.
+    fn last_table(&mut self, part: &'static str) -> Read<FieldTable> {
+        let table = FieldTable::decode(&self.rest).map_err(|_| RecordFlaw::Damaged { part })?;
+        Ok(table.detached())
+    }
+
+    fn end(&self) -> Read<()> {
+        if self.rest.is_empty() { Ok(()) } else { Err(RecordFlaw::Damaged { part: "end" }) }
+    }
+
+    fn take(&mut self, length: usize, part: &'static str) -> Read<Bytes> {
+        if self.rest.len() < length {
+            return Err(RecordFlaw::Damaged { part });
+        }
+        Ok(self.rest.split_to(length))
+    }
+}

@@ -1,0 +1,285 @@
+//! An immutable picture of where messages go: what connections route by, while the topology that
+//! made it may already have changed.
+//!
+//! A copy costs a few reference counts. A change copies only the path to what changed, so that
+//! ten thousand declares one by one stay fast, and pictures that are still held are untouched.
+
+use super::binding::MatchKey;
+use super::destinations::{Destinations, Endpoint};
+use super::exchange::ExchangeKind;
+use super::matcher::{Granularity, Matcher};
+use super::names::{Resource, vhost_not_found};
+use super::persistent::Map;
+use crate::command::Targets;
+use crate::fault::Fault;
+use crate::ids::QueueId;
+use forebay_wire::{FieldTable, ReplyCode, ShortStr};
+use rpds::RedBlackTreeSetSync;
+use smallvec::SmallVec;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Queues of a message that are gathered without an allocation of their own.
+const QUEUES_INLINE: usize = 32;
+
+/// Where messages go, as of one version.
+#[derive(Clone, Debug, Default)]
+pub struct Routes {
+    version: u64,
+    vhosts: Map<ShortStr, VhostRoutes>,
+    nowhere: Targets,
+}
+
+#[derive(Clone, Debug, Default)]
+struct VhostRoutes {
+    /// The default exchange: queues by name.
+    queues: Map<ShortStr, Targets>,
+    exchanges: Map<ShortStr, ExchangeRoutes>,
+}
+
+#[derive(Clone, Debug)]
+struct ExchangeRoutes {
+    matcher: Matcher,
+    internal: bool,
+    /// Takes what matches no binding.
+    alternate: Option<ShortStr>,
+    /// Every exchange that a binding of this one leads to.
+    links: RedBlackTreeSetSync<ShortStr>,
+}
+
+impl Routes {
+    /// Grows with every change: equal versions of one topology route alike.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether the virtual host is there.
+    #[must_use]
+    pub fn has_vhost(&self, vhost: &[u8]) -> bool {
+        self.vhosts.contains_key(vhost)
+    }
+
+    /// The queues that a message published to `exchange` goes to: those that any of its routing
+    /// keys (its own, `CC` and `BCC`) leads to, through bound and alternate exchanges, each once.
+    /// Empty when it is unroutable. `headers` is asked only where a headers exchange is met.
+    ///
+    /// # Errors
+    /// 404 when there is no such exchange, 403 when it is internal (both close the channel), 530
+    /// when the virtual host is gone (closes the connection).
+    pub fn route(
+        &self,
+        vhost: &ShortStr,
+        exchange: &ShortStr,
+        routing_keys: &[ShortStr],
+        headers: &dyn Fn() -> Option<FieldTable>,
+    ) -> Result<Targets, Fault> {
+        let routes = self.vhosts.get(vhost.as_bytes()).ok_or_else(|| vhost_not_found(vhost))?;
+        let mut gathered = Gathered::default();
+        if exchange.as_bytes().is_empty() {
+            let queues = routing_keys.iter().filter_map(|key| routes.queues.get(key.as_bytes()));
+            queues.for_each(|queue| gathered.add(queue));
+            return Ok(gathered.into_targets(&self.nowhere));
+        }
+        let resource = Resource::exchange(exchange, vhost);
+        let first =
+            routes.exchanges.get(exchange.as_bytes()).ok_or_else(|| resource.not_found())?;
+        if first.internal {
+            let text = format!("cannot publish to internal {resource}");
+            return Err(Fault::channel(ReplyCode::AccessRefused, text));
+        }
+        routes.follow(exchange, first, routing_keys, headers, &mut gathered);
+        Ok(gathered.into_targets(&self.nowhere))
+    }
+
+    /// Whether all messages with the same routing keys go the same way in this version: no
+    /// exchange that looks at headers can be reached.
+    #[must_use]
+    pub fn is_cacheable(&self, vhost: &ShortStr, exchange: &ShortStr) -> bool {
+        let Some(routes) = self.vhosts.get(vhost.as_bytes()) else { return true };
+        let mut seen = BTreeSet::new();
+        let mut pending = vec![exchange];
+        while let Some(name) = pending.pop() {
+            let Some(exchange) = routes.exchanges.get(name.as_bytes()) else { continue };
+            if exchange.matcher.asks_for_headers() {
+                return false;
+            }
+            let next = exchange.links.iter().chain(&exchange.alternate);
+            pending.extend(next.filter(|name| seen.insert(*name)));
+        }
+        true
+    }
+
+    pub(super) fn create_vhost(&mut self, vhost: &ShortStr) {
+        self.version += 1;
+        self.vhosts.insert_mut(vhost.clone(), VhostRoutes::default());
+    }
+
+    pub(super) fn remove_vhost(&mut self, vhost: &ShortStr) {
+        self.version += 1;
+        self.vhosts.remove_mut(vhost.as_bytes());
+    }
+
+    pub(super) fn insert_queue(&mut self, vhost: &ShortStr, name: &ShortStr, queue: QueueId) {
+        self.version += 1;
+        if let Some(routes) = self.vhosts.get_mut(vhost.as_bytes()) {
+            routes.queues.insert_mut(name.clone(), Arc::from([queue]));
+        }
+    }
+
+    pub(super) fn remove_queue(&mut self, vhost: &ShortStr, name: &ShortStr) {
+        self.version += 1;
+        if let Some(routes) = self.vhosts.get_mut(vhost.as_bytes()) {
+            routes.queues.remove_mut(name.as_bytes());
+        }
+    }
+
+    pub(super) fn insert_exchange(
+        &mut self,
+        vhost: &ShortStr,
+        name: &ShortStr,
+        kind: ExchangeKind,
+        internal: bool,
+        alternate: Option<ShortStr>,
+    ) {
+        self.version += 1;
+        if let Some(routes) = self.vhosts.get_mut(vhost.as_bytes()) {
+            let matcher = Matcher::new(kind);
+            let links = RedBlackTreeSetSync::new_sync();
+            let exchange = ExchangeRoutes { matcher, internal, alternate, links };
+            routes.exchanges.insert_mut(name.clone(), exchange);
+        }
+    }
+
+    pub(super) fn remove_exchange(&mut self, vhost: &ShortStr, name: &ShortStr) {
+        self.version += 1;
+        if let Some(routes) = self.vhosts.get_mut(vhost.as_bytes()) {
+            routes.exchanges.remove_mut(name.as_bytes());
+        }
+    }
+
+    /// Adds a binding of an exchange that is there; again: no change.
+    ///
+    /// # Errors
+    /// 406 when the exchange's type does not understand the arguments.
+    pub(super) fn bind(
+        &mut self,
+        vhost: &ShortStr,
+        source: &ShortStr,
+        key: &MatchKey,
+        arguments: &FieldTable,
+        endpoint: &Endpoint,
+    ) -> Result<(), Fault> {
+        let Some(exchange) = self.exchange_mut(vhost, source) else { return Ok(()) };
+        exchange.matcher.insert(key, arguments, endpoint)?;
+        if let Endpoint::Exchange(name) = endpoint {
+            exchange.links.insert_mut(name.clone());
+        }
+        self.version += 1;
+        Ok(())
+    }
+
+    /// Takes a binding out. `others` tells which further bindings of the topology have the same
+    /// ends, as far as the exchange needs to know.
+    pub(super) fn unbind(
+        &mut self,
+        vhost: &ShortStr,
+        source: &ShortStr,
+        key: &MatchKey,
+        endpoint: &Endpoint,
+        others: Others,
+    ) {
+        self.version += 1;
+        let Some(exchange) = self.exchange_mut(vhost, source) else { return };
+        let shared = match exchange.matcher.granularity() {
+            Granularity::Ends => others.same_ends,
+            Granularity::RoutingKey => others.same_routing_key,
+            Granularity::Binding => false,
+        };
+        if !shared {
+            exchange.matcher.remove(key, endpoint);
+        }
+        if let Endpoint::Exchange(name) = endpoint
+            && !others.same_ends
+        {
+            exchange.links.remove_mut(name.as_bytes());
+        }
+    }
+
+    fn exchange_mut(&mut self, vhost: &ShortStr, name: &ShortStr) -> Option<&mut ExchangeRoutes> {
+        self.vhosts.get_mut(vhost.as_bytes())?.exchanges.get_mut(name.as_bytes())
+    }
+}
+
+/// Which bindings are left beside one that goes, from the same exchange to the same destination.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Others {
+    /// Any.
+    pub(super) same_ends: bool,
+    /// Any with the same routing key.
+    pub(super) same_routing_key: bool,
+}
+
+impl VhostRoutes {
+    /// Gathers what the exchange and all that it leads to match; each exchange is asked once, so
+    /// that cycles end.
+    fn follow<'a>(
+        &'a self,
+        name: &'a ShortStr,
+        first: &'a ExchangeRoutes,
+        routing_keys: &[ShortStr],
+        headers: &dyn Fn() -> Option<FieldTable>,
+        gathered: &mut Gathered<'a>,
+    ) {
+        let mut pending: SmallVec<[&ExchangeRoutes; 1]> = SmallVec::from_slice(&[first]);
+        let mut seen = BTreeSet::new();
+        while let Some(exchange) = pending.pop() {
+            let mut matched = false;
+            let mut enter =
+                |next: &'a ShortStr, pending: &mut SmallVec<[&'a ExchangeRoutes; 1]>| {
+                    if next != name && seen.insert(next) {
+                        pending.extend(self.exchanges.get(next.as_bytes()));
+                    }
+                };
+            exchange.matcher.visit(routing_keys, headers, |found: &'a Destinations| {
+                matched |= !found.is_empty();
+                gathered.add(found.queues());
+                found.exchanges().for_each(|next| enter(next, &mut pending));
+            });
+            if let (false, Some(alternate)) = (matched, &exchange.alternate) {
+                enter(alternate, &mut pending);
+            }
+        }
+    }
+}
+
+/// Queues found so far. As long as they all come from one place, its prepared targets are kept.
+#[derive(Default)]
+struct Gathered<'a> {
+    only: Option<&'a Targets>,
+    queues: SmallVec<[QueueId; QUEUES_INLINE]>,
+}
+
+impl<'a> Gathered<'a> {
+    fn add(&mut self, targets: &'a Targets) {
+        match self.only {
+            _ if targets.is_empty() => {}
+            Some(only) if Arc::ptr_eq(only, targets) => {}
+            None if self.queues.is_empty() => self.only = Some(targets),
+            only => {
+                self.queues.extend(only.into_iter().flat_map(|only| only.iter().copied()));
+                self.queues.extend(targets.iter().copied());
+                self.only = None;
+            }
+        }
+    }
+
+    fn into_targets(mut self, nowhere: &Targets) -> Targets {
+        if self.queues.is_empty() {
+            return self.only.unwrap_or(nowhere).clone();
+        }
+        self.queues.sort_unstable();
+        self.queues.dedup();
+        Arc::from(self.queues.as_slice())
+    }
+}
