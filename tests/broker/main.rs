@@ -16,14 +16,18 @@
 mod harness;
 
 mod acknowledgements;
+mod bounded;
 mod confirms;
 mod consumers;
+mod crowd;
 mod delivery;
 mod errors;
 mod exchanges;
 mod interop;
 mod kill_storm;
+mod negotiation;
 mod process;
 mod queues;
 mod recovery;
 mod transactions;
+mod violations;

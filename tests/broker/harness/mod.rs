@@ -4,6 +4,7 @@ pub mod broker;
 pub mod launch;
 pub mod python;
 pub mod random;
+pub mod raw;
 pub mod session;
 
 use std::time::Duration;

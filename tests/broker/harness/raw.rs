@@ -1,0 +1,194 @@
+//! A connection that says exactly what it is told to say, right or wrong.
+
+use super::must;
+use bytes::{Bytes, BytesMut};
+use forebay_wire::method::{
+    ChannelOpen, ConnectionClose, ConnectionOpen, ConnectionStartOk, ConnectionTune,
+    ConnectionTuneOk, QueueDeclare,
+};
+use forebay_wire::{EncodeMethod, Frame, FrameDecoder, Method, PROTOCOL_HEADER};
+use forebay_wire::{RawProperties, SendBuffer, ShortStr};
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The largest frame that the broker proposes and these connections take.
+pub const FRAME_SIZE_MAX: u32 = 131_072;
+
+pub struct Raw {
+    stream: TcpStream,
+    decoder: FrameDecoder,
+    input: BytesMut,
+}
+
+impl Raw {
+    /// A TCP connection, nothing said yet.
+    pub async fn connect(address: SocketAddr) -> Self {
+        let stream = must("connect", TcpStream::connect(address)).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, decoder: FrameDecoder::new(FRAME_SIZE_MAX), input: BytesMut::new() }
+    }
+
+    /// Up to and with `connection.start`.
+    pub async fn greet(address: SocketAddr) -> Self {
+        let mut raw = Self::connect(address).await;
+        raw.send_octets(&PROTOCOL_HEADER).await;
+        assert!(matches!(raw.method().await, Method::ConnectionStart(_)));
+        raw
+    }
+
+    /// Up to and with `connection.tune`.
+    pub async fn log_in(address: SocketAddr) -> (Self, ConnectionTune) {
+        let mut raw = Self::greet(address).await;
+        raw.send(0, &plain("guest", "guest")).await;
+        let Method::ConnectionTune(tune) = raw.method().await else { panic!("no tune") };
+        (raw, tune)
+    }
+
+    /// Open on the default virtual host, without heartbeats.
+    pub async fn open(address: SocketAddr) -> Self {
+        Self::open_with(address, 0).await
+    }
+
+    /// Open, with this heartbeat interval in seconds.
+    pub async fn open_with(address: SocketAddr, heartbeat: u16) -> Self {
+        let (mut raw, tune) = Self::log_in(address).await;
+        let ConnectionTune { channel_max, .. } = tune;
+        raw.send(0, &ConnectionTuneOk { channel_max, frame_max: FRAME_SIZE_MAX, heartbeat }).await;
+        raw.send(0, &ConnectionOpen { virtual_host: short("/") }).await;
+        assert!(matches!(raw.method().await, Method::ConnectionOpenOk(_)));
+        raw
+    }
+
+    /// Open, with channel 1.
+    pub async fn open_channel(address: SocketAddr) -> Self {
+        let mut raw = Self::open(address).await;
+        raw.send(1, &ChannelOpen {}).await;
+        assert!(matches!(raw.method().await, Method::ChannelOpenOk(_)));
+        raw
+    }
+
+    /// Declares a queue on channel 1.
+    pub async fn declare(&mut self, declare: QueueDeclare) -> ShortStr {
+        self.send(1, &declare).await;
+        let Method::QueueDeclareOk(declared) = self.method().await else { panic!("not declared") };
+        declared.queue
+    }
+
+    pub async fn send(&mut self, channel: u16, method: &impl EncodeMethod) {
+        let mut buffer = SendBuffer::new();
+        buffer.put_method(channel, method);
+        self.send_buffer(buffer).await;
+    }
+
+    /// A message to the default exchange.
+    pub async fn publish(&mut self, channel: u16, queue: &ShortStr, mode: u8, body: &Bytes) {
+        let properties = forebay_wire::Properties {
+            delivery_mode: Some(mode),
+            ..forebay_wire::Properties::default()
+        };
+        let properties: RawProperties = properties.encode();
+        let mut buffer = SendBuffer::new();
+        let octets = properties.as_bytes();
+        buffer.put_publish(channel, b"", queue.as_bytes(), false, octets, body, FRAME_SIZE_MAX);
+        self.send_buffer(buffer).await;
+    }
+
+    async fn send_buffer(&mut self, mut buffer: SendBuffer) {
+        must("sending", self.stream.write_all_buf(&mut buffer)).await.unwrap();
+    }
+
+    /// Octets as they are. That the broker has gone already is no failure: it says why first.
+    pub async fn send_octets(&mut self, octets: &[u8]) {
+        let _ = must("sending", self.stream.write_all(octets)).await;
+    }
+
+    /// The next frame; nothing when the broker has closed the socket.
+    pub async fn frame(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.decoder.decode(&mut self.input).unwrap() {
+                return Some(frame);
+            }
+            match must("octets", self.stream.read_buf(&mut self.input)).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// The next method, heartbeats passed over.
+    pub async fn method(&mut self) -> Method {
+        loop {
+            match self.frame().await.expect("the broker closed the socket") {
+                Frame::Method { method, .. } => return method,
+                Frame::Heartbeat => {}
+                other => panic!("no method: {other:?}"),
+            }
+        }
+    }
+
+    /// The `connection.close` that must come, whatever comes before; answered.
+    pub async fn connection_close(&mut self) -> ConnectionClose {
+        loop {
+            match self.frame().await.expect("the broker closed the socket without a word") {
+                Frame::Method { method: Method::ConnectionClose(close), .. } => {
+                    self.send(0, &forebay_wire::method::ConnectionCloseOk {}).await;
+                    return close;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads until the broker closes the socket, and returns the octets that were not frames yet.
+    pub async fn rest(mut self) -> BytesMut {
+        while let Ok(1..) = must("the end", self.stream.read_buf(&mut self.input)).await {}
+        self.input
+    }
+
+    /// Closes without a word, like a process that was killed.
+    pub fn abort(self) {
+        drop(self.stream);
+    }
+}
+
+/// The answer of a client that logs in with PLAIN.
+pub fn plain(user: &str, password: &str) -> ConnectionStartOk {
+    ConnectionStartOk {
+        mechanism: short("PLAIN"),
+        response: Bytes::from(format!("\0{user}\0{password}")),
+        locale: short("en_US"),
+        client_properties: capabilities(),
+    }
+}
+
+/// Client properties that ask for a word before the broker closes on a failed login.
+fn capabilities() -> forebay_wire::FieldTable {
+    let mut capabilities = forebay_wire::FieldTable::default();
+    let yes = forebay_wire::FieldValue::Bool(true);
+    capabilities.insert(short("authentication_failure_close"), yes);
+    let mut properties = forebay_wire::FieldTable::default();
+    properties.insert(short("capabilities"), forebay_wire::FieldValue::Table(capabilities));
+    properties
+}
+
+pub fn short(text: &str) -> ShortStr {
+    ShortStr::try_from(text).unwrap()
+}
+
+/// A frame as octets.
+pub fn frame_octets(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
+    let mut octets = vec![kind];
+    octets.extend(channel.to_be_bytes());
+    octets.extend((payload.len() as u32).to_be_bytes());
+    octets.extend(payload);
+    octets.push(0xce);
+    octets
+}
+
+/// The payload of a method frame.
+pub fn payload(method: &impl EncodeMethod) -> Vec<u8> {
+    let mut octets = BytesMut::new();
+    method.encode(&mut octets);
+    octets.to_vec()
+}
