@@ -20,6 +20,7 @@ use forebay_engine::connection::{Action, Connection, ConnectionSettings, Peer};
 use forebay_engine::event::Event;
 use forebay_engine::ids::ConnectionId;
 use forebay_engine::topology::Routes;
+use forebay_wire::SendBuffer;
 use futures_util::FutureExt;
 use metrics::Counter;
 use std::future::Future;
@@ -173,11 +174,19 @@ impl ConnectionTask {
             ready = ready(&self.stream, interest) => if let Err(error) = ready {
                 self.end_input(&error.to_string());
             },
-            () = self.timer.fired() => {
-                self.connection.handle_timeout(self.context.clock.now());
-                self.parse();
-            }
+            () = self.timer.fired() => self.take_timeout(),
         }
+    }
+
+    fn take_timeout(&mut self) {
+        // Mostly a heartbeat after some idle time: what a burst has made the buffer grow to is
+        // given back.
+        let output = self.connection.output();
+        if output.is_empty() {
+            *output = SendBuffer::new();
+        }
+        self.connection.handle_timeout(self.context.clock.now());
+        self.parse();
     }
 
     fn interest(&mut self) -> Option<Interest> {
@@ -301,8 +310,9 @@ impl ConnectionTask {
                 }
             }
         }
-        let output = self.connection.output();
-        output.advance(output.remaining());
+        if self.write_failed {
+            *self.connection.output() = SendBuffer::new();
+        }
         self.connection.handle_written();
         true
     }

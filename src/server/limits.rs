@@ -15,7 +15,7 @@ pub const READ_OCTETS_MAX: usize = 128 * 1024;
 pub const READ_COPY_OCTETS_MAX: usize = READ_OCTETS_MAX / 2;
 
 /// Segments handed to the operating system in one vectored write.
-pub const WRITE_SEGMENTS_MAX: usize = 64;
+pub const WRITE_SEGMENTS_MAX: usize = 128;
 
 /// Batches of commands that wait for the shard, over all connections.
 pub const MAILBOX_BATCHES_MAX: usize = 1024;
