@@ -90,6 +90,7 @@ impl Broker {
             budget,
             authenticator: Authenticator::new(&settings.users).map_err(io::Error::other)?,
             logins_refused: metrics.logins_refused.clone(),
+            channels: metrics.channels.clone(),
         });
         let accepting = CancellationToken::new();
         let amqp_addresses = listen_all(sockets, &context, &connections, &accepting)?;

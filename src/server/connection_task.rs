@@ -8,13 +8,14 @@
 use crate::authenticator::{Authenticator, LoginRefused};
 use crate::clock::Clock;
 use crate::connections::{Entry, EventReceiver};
-use crate::limits::{LAST_WRITE_DURATION_MAX, LINGER_DURATION_MAX, WRITE_SEGMENTS_MAX};
 use crate::mailbox::{Batch, Mail, MailSender};
+use crate::metrics::ChannelCount;
 use crate::publish_budget::{PublishBudget, published_octets};
 use crate::read_buffer;
+use crate::socket::{Read, Socket, Written};
 use crate::timer::Timer;
 use arc_swap::ArcSwap;
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use forebay_engine::command::Command;
 use forebay_engine::connection::{Action, Connection, ConnectionSettings, Peer};
 use forebay_engine::event::Event;
@@ -22,15 +23,12 @@ use forebay_engine::ids::ConnectionId;
 use forebay_engine::topology::Routes;
 use forebay_wire::SendBuffer;
 use futures_util::FutureExt;
-use metrics::Counter;
+use metrics::{Counter, Gauge};
 use std::future::Future;
-use std::io::{self, ErrorKind, IoSlice};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// What all connections of a broker share.
 pub struct ConnectionContext {
@@ -48,6 +46,8 @@ pub struct ConnectionContext {
     pub authenticator: Authenticator,
     /// Counts refused logins.
     pub logins_refused: Counter,
+    /// Counts open channels.
+    pub channels: Gauge,
 }
 
 type Pending<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
@@ -56,28 +56,17 @@ struct ConnectionTask {
     context: Arc<ConnectionContext>,
     id: ConnectionId,
     peer: Peer,
-    stream: TcpStream,
+    socket: Socket,
     connection: Connection,
     entry: Entry,
     events: EventReceiver,
     input: BytesMut,
-    reading: Reading,
-    /// The write side failed: what is written goes nowhere.
-    write_failed: bool,
     /// The shard knows of this connection.
     opened: bool,
+    channels: ChannelCount,
     sending: Pending<()>,
     authenticating: Pending<Result<(), LoginRefused>>,
     timer: Timer,
-}
-
-/// What is known of the socket's read side.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    /// Something may be there.
-    Open,
-    /// The client has closed its side, or the socket failed.
-    Ended,
 }
 
 /// Serves a socket until it is closed.
@@ -97,6 +86,7 @@ pub async fn serve(
             return;
         };
         task.run().await;
+        task.finish().await;
     });
     if served.catch_unwind().await.is_err() {
         tracing::error!("connection {id} from {} ended by a defect of the broker", peer.address);
@@ -119,19 +109,19 @@ impl ConnectionTask {
         let seed = getrandom::u64()?;
         let id = entry.id();
         let settings = Arc::clone(&context.settings);
+        let channels = ChannelCount::new(context.channels.clone());
         let connection = Connection::new(id, settings, peer, seed, context.clock.now());
         Ok(Self {
             context,
             id,
             peer,
-            stream,
+            socket: Socket::new(stream),
             connection,
             entry,
             events,
             input: BytesMut::new(),
-            reading: Reading::Open,
-            write_failed: false,
             opened: false,
+            channels,
             sending: None,
             authenticating: None,
             timer: Timer::default(),
@@ -148,17 +138,29 @@ impl ConnectionTask {
                 self.parse();
                 self.send_commands();
             }
+            self.channels.set(self.connection.count_channels());
         }
-        // What the client must still read: a close, a close-ok, the protocol header.
-        let _ = timeout(LAST_WRITE_DURATION_MAX, self.write_last()).await;
-        if self.reading == Reading::Open && !self.write_failed {
-            let _ = timeout(LINGER_DURATION_MAX, self.linger()).await;
+        self.log_end();
+    }
+
+    /// Writes what the client must still read: a close, a close-ok, the protocol header.
+    async fn finish(mut self) {
+        let mut output = std::mem::take(self.connection.output());
+        self.socket.finish(&mut output).await;
+    }
+
+    fn log_end(&self) {
+        let (id, address) = (self.id, self.peer.address);
+        match self.connection.cause() {
+            Some(fault) => tracing::warn!("connection {id} from {address} closed: {fault}"),
+            None => tracing::debug!("connection {id} from {address} ended"),
         }
     }
 
     async fn wait(&mut self) {
         self.timer.arm(self.context.clock, self.connection.poll_timeout());
-        let interest = self.interest();
+        let reads = self.wants_input();
+        let writes = !self.connection.output().is_empty();
         tokio::select! {
             biased;
             Some(events) = self.events.recv() => self.take_events(events),
@@ -171,9 +173,7 @@ impl ConnectionTask {
                 self.take_verdict(verdict);
             }
             // Whatever it is ready for is tried on every turn.
-            ready = ready(&self.stream, interest) => if let Err(error) = ready {
-                self.end_input(&error.to_string());
-            },
+            () = self.socket.ready(reads, writes) => {}
             () = self.timer.fired() => self.take_timeout(),
         }
     }
@@ -185,34 +185,29 @@ impl ConnectionTask {
         if output.is_empty() {
             *output = SendBuffer::new();
         }
+        self.read();
+        if self.sending.is_some() {
+            // A client that we hold back counts as heard.
+            let routes = self.context.routes.load();
+            let nothing = &mut BytesMut::new();
+            self.connection.handle_input(self.context.clock.now(), &routes, nothing);
+        }
         self.connection.handle_timeout(self.context.clock.now());
         self.parse();
     }
 
-    fn interest(&mut self) -> Option<Interest> {
-        let reads = self.wants_input();
-        let writes = !self.write_failed && !self.connection.output().is_empty();
-        match (reads, writes) {
-            (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
-            (true, false) => Some(Interest::READABLE),
-            (false, true) => Some(Interest::WRITABLE),
-            (false, false) => None,
-        }
-    }
-
     fn wants_input(&self) -> bool {
-        self.reading == Reading::Open && self.sending.is_none() && !self.connection.is_paused()
+        self.sending.is_none() && !self.connection.is_paused()
     }
 
     fn read(&mut self) {
         if !self.wants_input() {
             return;
         }
-        match read_buffer::read(&self.stream, &mut self.input) {
-            Ok(0) => self.end_input("the client closed its side"),
-            Ok(_) => self.parse(),
-            Err(error) if is_passing(&error) => {}
-            Err(error) => self.end_input(&error.to_string()),
+        match self.socket.read(&mut self.input) {
+            Read::Nothing => {}
+            Read::Some => self.parse(),
+            Read::End(reason) => self.end_input(&reason),
         }
     }
 
@@ -227,7 +222,6 @@ impl ConnectionTask {
 
     fn end_input(&mut self, reason: &str) {
         tracing::debug!("connection {} from {}: {reason}", self.id, self.peer.address);
-        self.reading = Reading::Ended;
         self.connection.handle_end_of_input(self.context.clock.now());
     }
 
@@ -293,76 +287,15 @@ impl ConnectionTask {
         }));
     }
 
-    /// Writes what the socket takes. Says whether all of it, and something, was written.
+    /// Writes what the socket takes. Says whether something, and all of it, has left.
     fn write(&mut self) -> bool {
-        let output = self.connection.output();
-        if output.is_empty() {
-            return false;
-        }
-        while !self.write_failed && output.has_remaining() {
-            match write_once(&self.stream, output) {
-                Ok(()) => {}
-                Err(error) if is_passing(&error) => return false,
-                Err(error) => {
-                    self.write_failed = true;
-                    self.end_input(&error.to_string());
-                    break;
-                }
-            }
-        }
-        if self.write_failed {
-            *self.connection.output() = SendBuffer::new();
+        match self.socket.write(self.connection.output()) {
+            Written::Nothing | Written::Part => return false,
+            Written::All => {}
+            Written::Failed(error) => self.end_input(&error.to_string()),
         }
         self.connection.handle_written();
         true
-    }
-
-    async fn write_last(&mut self) {
-        while !self.write_failed && !self.connection.output().is_empty() {
-            self.write();
-            if self.stream.writable().await.is_err() {
-                return;
-            }
-        }
-    }
-
-    async fn linger(&mut self) {
-        use tokio::io::AsyncWriteExt;
-        if self.stream.shutdown().await.is_err() {
-            return;
-        }
-        loop {
-            self.input.clear();
-            match read_buffer::read(&self.stream, &mut self.input) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) if is_passing(&error) => {
-                    if self.stream.readable().await.is_err() {
-                        return;
-                    }
-                }
-                Err(_) => return,
-            }
-        }
-    }
-}
-
-fn write_once(stream: &TcpStream, output: &mut impl Buf) -> io::Result<()> {
-    let mut segments = [IoSlice::new(&[]); WRITE_SEGMENTS_MAX];
-    let count = output.chunks_vectored(&mut segments);
-    let written = stream.try_write_vectored(segments.get(..count).unwrap_or_default())?;
-    output.advance(written);
-    Ok(())
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
-}
-
-async fn ready(stream: &TcpStream, interest: Option<Interest>) -> io::Result<tokio::io::Ready> {
-    match interest {
-        Some(interest) => stream.ready(interest).await,
-        None => std::future::pending().await,
     }
 }
 

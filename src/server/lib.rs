@@ -28,6 +28,7 @@ pub mod read_buffer;
 pub mod reader_pool;
 pub mod settings;
 pub mod shard_task;
+pub mod socket;
 pub mod start_error;
 pub mod timer;
 pub mod user;

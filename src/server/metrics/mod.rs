@@ -25,6 +25,8 @@ pub struct Metrics {
     pub commit: CommitMetrics,
     /// Counted by the connections.
     pub logins_refused: Counter,
+    /// Open channels, counted by the connections.
+    pub channels: Gauge,
     scraped: ScrapedMetrics,
     handle: PrometheusHandle,
 }
@@ -40,7 +42,6 @@ pub struct CommitMetrics {
 struct ScrapedMetrics {
     connections: Gauge,
     connections_opened: Counter,
-    channels: Gauge,
     queues: Gauge,
     consumers: Gauge,
     published: Counter,
@@ -73,10 +74,10 @@ impl Metrics {
                 operations: counter(&catalogue::COMMIT_OPERATIONS),
             },
             logins_refused: counter(&catalogue::LOGINS_REFUSED),
+            channels: gauge(&catalogue::CHANNELS),
             scraped: ScrapedMetrics {
                 connections: gauge(&catalogue::CONNECTIONS),
                 connections_opened: counter(&catalogue::CONNECTIONS_OPENED),
-                channels: gauge(&catalogue::CHANNELS),
                 queues: gauge(&catalogue::QUEUES),
                 consumers: gauge(&catalogue::CONSUMERS),
                 published: counter(&catalogue::MESSAGES_PUBLISHED),
@@ -106,6 +107,36 @@ impl ScrapedMetrics {
         self.delivered.absolute(statistics.delivered);
         self.acked.absolute(statistics.acked);
         self.redelivered.absolute(statistics.redelivered);
+    }
+}
+
+/// How many channels one connection has open, counted into a gauge of all; taken back when
+/// dropped.
+#[derive(Debug)]
+pub struct ChannelCount {
+    gauge: Gauge,
+    count: usize,
+}
+
+impl ChannelCount {
+    /// None so far.
+    #[must_use]
+    pub fn new(gauge: Gauge) -> Self {
+        Self { gauge, count: 0 }
+    }
+
+    /// So many now.
+    pub fn set(&mut self, count: usize) {
+        if count != self.count {
+            self.gauge.increment(count as f64 - self.count as f64);
+            self.count = count;
+        }
+    }
+}
+
+impl Drop for ChannelCount {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 
