@@ -131,3 +131,6 @@ impl Topology {
         queue
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! The arguments of a queue.
+
+use super::{Host, Queue, name, table, text};
+use crate::fault::{Fault, FaultScope};
+use crate::topology::{DeliveryLimit, MessageGroup, Overflow, QueueKind, QueueSettings, Retry};
+use forebay_wire::{FieldTable, FieldValue, ReplyCode};
+
+fn declared(arguments: FieldTable) -> Result<QueueSettings, Fault> {
+    let mut host = Host::new();
+    let with = Queue { durable: true, arguments, ..Queue::default() };
+    let made = host.queue_with("q", &with)?;
+    Ok(host.topology.queue_by_id(made.id).unwrap().settings.clone())
+}
+
+#[test]
+fn nothing_said_is_nothing_set() {
+    assert_eq!(declared(FieldTable::new()).unwrap(), QueueSettings::default());
+    let unknown = table(&[("x-some-plugin", FieldValue::Void)]);
+    assert_eq!(declared(unknown).unwrap(), QueueSettings::default());
+}
+
+#[test]
+fn every_argument_is_read() {
+    let integer = FieldValue::I64;
+    let settings = declared(table(&[
+        ("x-queue-type", text("quorum")),
+        ("x-message-ttl", FieldValue::I8(0)),
+        ("x-expires", integer(1)),
+        ("x-max-length", integer(i64::MAX)),
+        ("x-max-length-bytes", integer(5)),
+        ("x-overflow", text("reject-publish-dlx")),
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text("dead")),
+        ("x-delivery-limit", integer(7)),
+        ("x-consumer-timeout", integer(1000)),
+        ("x-max-priority", integer(255)),
+        ("x-single-active-consumer", FieldValue::Bool(true)),
+        ("x-queue-mode", text("lazy")),
+        ("x-queue-version", integer(2)),
+        ("x-queue-leader-locator", text("client-local")),
+        ("x-quorum-initial-group-size", integer(3)),
+        ("x-retry-delay", integer(100)),
+        ("x-retry-delay-max", integer(100)),
+        ("x-retry-multiplier", FieldValue::F32(1.5)),
+        ("x-message-group", text("customer")),
+        ("x-dedup-window", integer(60_000)),
+    ]));
+    let expected = QueueSettings {
+        kind: QueueKind::Quorum,
+        message_ttl: Some(0),
+        expires: Some(1),
+        length_max: Some(i64::MAX as u64),
+        length_bytes_max: Some(5),
+        overflow: Overflow::RejectPublishDlx,
+        dead_letter_exchange: Some(name("")),
+        dead_letter_routing_key: Some(name("dead")),
+        delivery_limit: Some(DeliveryLimit::Failures(7)),
+        consumer_timeout: Some(1000),
+        priority_max: 255,
+        single_active_consumer: true,
+        retry: Some(Retry { delay: 100, delay_max: Some(100), multiplier: 1.5 }),
+        message_group: Some(MessageGroup::Header(name("customer"))),
+        dedup_window: Some(60_000),
+    };
+    assert_eq!(settings.unwrap(), expected);
+    let settings = declared(table(&[
+        ("x-delivery-limit", integer(-1)),
+        ("x-retry-delay", integer(10)),
+        ("x-message-group", text("routing-key")),
+    ]));
+    let settings = settings.unwrap();
+    assert_eq!(settings.delivery_limit, Some(DeliveryLimit::Unlimited));
+    assert_eq!(settings.retry, Some(Retry { delay: 10, delay_max: None, multiplier: 2.0 }));
+    assert_eq!(settings.message_group, Some(MessageGroup::RoutingKey));
+}
+
+#[test]
+fn a_bad_value_is_refused_with_name_value_and_what_is_allowed() {
+    let integer = FieldValue::I64;
+    let at_least = |least| format!("an integer of {least} or more");
+    let cases = [
+        ("x-message-ttl", integer(-1), at_least(0)),
+        ("x-message-ttl", text("a"), at_least(0)),
+        ("x-message-ttl", FieldValue::F64(1.5), at_least(0)),
+        ("x-expires", integer(0), at_least(1)),
+        ("x-max-length", integer(-1), at_least(0)),
+        ("x-max-length", text("1"), at_least(0)),
+        ("x-max-length-bytes", FieldValue::U64(u64::MAX), at_least(0)),
+        (
+            "x-overflow",
+            text("foo"),
+            "'drop-head' or 'reject-publish' or 'reject-publish-dlx'".into(),
+        ),
+        (
+            "x-overflow",
+            integer(1),
+            "'drop-head' or 'reject-publish' or 'reject-publish-dlx'".into(),
+        ),
+        ("x-max-priority", integer(256), "an integer from 0 to 255".into()),
+        ("x-max-priority", integer(-1), "an integer from 0 to 255".into()),
+        ("x-dead-letter-exchange", integer(1), "a string of at most 255 octets".into()),
+        ("x-dead-letter-routing-key", integer(1), "a string of at most 255 octets".into()),
+        (
+            "x-dead-letter-routing-key",
+            text("k"),
+            "it only together with 'x-dead-letter-exchange'".into(),
+        ),
+        ("x-delivery-limit", integer(-2), "an integer from -1 to 4294967295".into()),
+        ("x-consumer-timeout", integer(0), at_least(1)),
+        ("x-single-active-consumer", text("true"), "a boolean".into()),
+        ("x-queue-type", text("foo"), "'classic' or 'quorum'".into()),
+        ("x-queue-type", integer(1), "'classic' or 'quorum'".into()),
+        ("x-queue-mode", text("foo"), "'default' or 'lazy'".into()),
+        ("x-queue-version", integer(3), "an integer from 1 to 2".into()),
+        (
+            "x-queue-leader-locator",
+            text("foo"),
+            "'client-local' or 'balanced' or 'random' or 'least-leaders'".into(),
+        ),
+        ("x-quorum-initial-group-size", integer(0), at_least(1)),
+        ("x-retry-delay", integer(0), at_least(1)),
+        ("x-retry-delay-max", integer(5), "it only together with 'x-retry-delay'".into()),
+        ("x-retry-multiplier", integer(2), "it only together with 'x-retry-delay'".into()),
+        ("x-retry-multiplier", FieldValue::F64(0.5), "a number from 1 to 1000".into()),
+        ("x-retry-multiplier", FieldValue::F64(f64::NAN), "a number from 1 to 1000".into()),
+        ("x-message-group", text(""), "'routing-key' or the name of a header".into()),
+        ("x-dedup-window", integer(0), at_least(1)),
+    ];
+    for (argument, value, allowed) in cases {
+        let fault = declared(table(&[(argument, value)])).unwrap_err();
+        assert_eq!(fault.code, ReplyCode::PreconditionFailed, "{argument}");
+        assert_eq!(fault.scope, FaultScope::Channel);
+        let start = format!("invalid arg '{argument}' for queue 'q' in vhost '/': '");
+        assert!(fault.text.starts_with(&start), "{}", fault.text);
+        assert!(fault.text.ends_with(&format!("; expected {allowed}")), "{}", fault.text);
+    }
+}
+
+#[test]
+fn a_retry_delay_s_limit_is_not_below_the_delay() {
+    let integer = FieldValue::I64;
+    let arguments = table(&[("x-retry-delay", integer(10)), ("x-retry-delay-max", integer(9))]);
+    let fault = declared(arguments).unwrap_err();
+    assert!(
+        fault.text.ends_with("'9' of type 'long'; expected at least 'x-retry-delay', which is 10")
+    );
+}
+
+#[test]
+fn a_long_value_is_cut_in_the_text() {
+    let fault = declared(table(&[("x-overflow", text(&"ä".repeat(1000)))])).unwrap_err();
+    assert!(fault.text.contains("ä…'"), "{}", fault.text);
+    assert!(fault.text.len() < 300);
+}
+
+#[test]
+fn there_are_no_streams() {
+    let fault = declared(table(&[("x-queue-type", text("stream"))])).unwrap_err();
+    assert_eq!((fault.scope, fault.code), (FaultScope::Connection, ReplyCode::NotImplemented));
+}
+
+#[test]
+fn a_quorum_queue_is_durable_and_shared() {
+    let arguments = table(&[("x-queue-type", text("quorum"))]);
+    let quorum = Queue { durable: true, arguments, ..Queue::default() };
+    for (with, property) in [
+        (Queue { durable: false, ..quorum.clone() }, "non-durable"),
+        (Queue { auto_delete: true, ..quorum.clone() }, "auto-delete"),
+        (Queue { exclusive: true, ..quorum.clone() }, "exclusive-owner"),
+    ] {
+        let fault = Host::new().queue_with("q", &with).unwrap_err();
+        assert_eq!(fault.code, ReplyCode::PreconditionFailed);
+        let start = format!("invalid property '{property}' for queue 'q' in vhost '/'");
+        assert!(fault.text.starts_with(&start), "{}", fault.text);
+    }
+    Host::new().queue_with("q", &quorum).unwrap();
+}
