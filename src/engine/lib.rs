@@ -9,7 +9,9 @@
 //! into events and into [`operation`]s for the store.
 #![deny(missing_docs)]
 
+mod channel;
 pub mod command;
+pub mod connection;
 pub mod event;
 pub mod fault;
 pub mod ids;

@@ -1,0 +1,131 @@
+//! Consumers: consume, cancel, get, qos (AMQP 0-9-1, 1.8.3.1 to 1.8.3.5 and 1.8.3.10).
+
+use super::direct_reply::{REPLY_QUEUE, ReplyConsumer, check_consume};
+use super::{Channel, Turn};
+use crate::command::{Command, PrefetchScope, Subscribe};
+use crate::connection::{Expects, MethodId};
+use crate::fault::Fault;
+use crate::ids::ChannelKey;
+use forebay_wire::method::{
+    BasicCancel, BasicCancelOk, BasicConsume, BasicConsumeOk, BasicGet, BasicQos, BasicQosOk,
+};
+use forebay_wire::{Method, ReplyCode, SendBuffer, ShortStr};
+
+impl Channel {
+    pub(super) fn handle_qos(&mut self, turn: &mut Turn<'_>, qos: BasicQos) -> Result<(), Fault> {
+        if qos.prefetch_size != 0 {
+            let text = format!("prefetch_size!=0 ({})", qos.prefetch_size);
+            return Err(Fault::connection(ReplyCode::NotImplemented, text));
+        }
+        let scope = if qos.global {
+            Some(PrefetchScope::Channel)
+        } else {
+            self.prefetch = qos.prefetch_count;
+            let each = turn.about.client.qos_acts_on_existing_consumers;
+            each.then_some(PrefetchScope::EachConsumer)
+        };
+        if let Some(scope) = scope {
+            let (channel, count) = (self.id, qos.prefetch_count);
+            turn.link.commands.push(Command::SetPrefetch { channel, scope, count });
+        }
+        turn.send(self.id, &BasicQosOk {});
+        Ok(())
+    }
+
+    pub(super) fn handle_consume(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: MethodId,
+        consume: BasicConsume,
+    ) -> Result<(), Fault> {
+        let is_reply_queue = consume.queue == REPLY_QUEUE;
+        if is_reply_queue {
+            check_consume(consume.no_ack, self.reply_consumer.as_ref())?;
+        }
+        let queue = self.named_queue(&consume.queue)?;
+        let consumer_tag = self.choose_tag(turn, &consume.consumer_tag)?;
+        let ok = BasicConsumeOk { consumer_tag: consumer_tag.clone() };
+        self.consumer_tags.insert(consumer_tag.clone());
+        if is_reply_queue {
+            let key = ChannelKey { connection: turn.link.id, channel: self.id };
+            let nonce = turn.link.random.number();
+            self.reply_consumer = Some(ReplyConsumer::new(key, nonce, consumer_tag));
+            if !consume.no_wait {
+                turn.send(self.id, &ok);
+            }
+            return Ok(());
+        }
+        let answer = (!consume.no_wait).then(|| ok.into());
+        let command = Command::Subscribe(Subscribe {
+            channel: self.id,
+            queue,
+            consumer_tag,
+            no_ack: consume.no_ack,
+            exclusive: consume.exclusive,
+            prefetch: self.prefetch,
+            arguments: consume.arguments.detached(),
+        });
+        turn.ask(self.id, method, Expects::Done(answer), command);
+        Ok(())
+    }
+
+    fn choose_tag(&self, turn: &mut Turn<'_>, wanted: &ShortStr) -> Result<ShortStr, Fault> {
+        if wanted.is_empty() {
+            let name = format!("amq.ctag-{}", turn.link.random.name_suffix());
+            return Ok(ShortStr::try_from(name).unwrap_or_default());
+        }
+        if self.consumer_tags.contains(wanted) {
+            let text = format!("attempt to reuse consumer tag '{wanted}'");
+            return Err(Fault::connection(ReplyCode::NotAllowed, text));
+        }
+        Ok(wanted.detached())
+    }
+
+    /// A tag that is not there is answered all the same: the consumer may have been cancelled by
+    /// the broker while the request was on its way.
+    pub(super) fn handle_cancel(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: MethodId,
+        cancel: BasicCancel,
+    ) {
+        let BasicCancel { consumer_tag, no_wait } = cancel;
+        let known = self.consumer_tags.remove(&consumer_tag);
+        let is_reply = self.reply_consumer.as_ref().is_some_and(|reply| reply.tag == consumer_tag);
+        if is_reply {
+            self.reply_consumer = None;
+        }
+        let ok = BasicCancelOk { consumer_tag: consumer_tag.clone() };
+        if known && !is_reply {
+            let answer: Option<Method> = (!no_wait).then(|| ok.into());
+            let command = Command::Cancel { channel: self.id, consumer_tag };
+            turn.ask(self.id, method, Expects::Done(answer), command);
+        } else if !no_wait {
+            turn.send(self.id, &ok);
+        }
+    }
+
+    pub(super) fn handle_get(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: MethodId,
+        get: BasicGet,
+    ) -> Result<(), Fault> {
+        let queue = self.named_queue(&get.queue)?;
+        let command = Command::Get { channel: self.id, queue, no_ack: get.no_ack };
+        turn.ask(self.id, method, Expects::Message { no_ack: get.no_ack }, command);
+        Ok(())
+    }
+
+    /// The queue of a consumer is gone. A client that would not understand is not told.
+    pub(crate) fn lose_consumer(
+        &mut self,
+        output: &mut SendBuffer,
+        consumer_tag: ShortStr,
+        notify: bool,
+    ) {
+        if self.consumer_tags.remove(&consumer_tag) && notify {
+            output.put_method(self.id.0, &BasicCancel { consumer_tag, no_wait: true });
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What the broker itself reads in a message's properties before it takes the message:
+//! expiration, user-id, `CC` and `BCC`, and a `reply_to` that names the pseudo queue.
+
+use super::direct_reply::{REPLY_QUEUE, ReplyConsumer};
+use crate::connection::limits::EXPIRATION_MS_MAX;
+use crate::fault::Fault;
+use forebay_wire::{FieldValue, RawProperties, ReplyCode, ShortStr};
+
+/// Header names that carry further routing keys.
+const CARBON_COPY: &str = "CC";
+const BLIND_CARBON_COPY: &str = "BCC";
+
+/// The time to live in ms.
+///
+/// # Errors
+/// 406 when it is no number from 0 to ten years.
+pub(crate) fn expiration(properties: &RawProperties) -> Result<Option<u64>, Fault> {
+    let Some(text) = properties.expiration() else { return Ok(None) };
+    let digits = text.as_str().filter(|text| !text.starts_with("++"));
+    let number = digits.and_then(|digits| digits.parse::<u64>().ok());
+    match number.filter(|number| *number <= EXPIRATION_MS_MAX) {
+        Some(number) => Ok(Some(number)),
+        None => Err(refused(format!(
+            "invalid expiration '{text}': expected whole milliseconds from 0 to {EXPIRATION_MS_MAX}"
+        ))),
+    }
+}
+
+/// Checks that nobody publishes in another's name.
+///
+/// # Errors
+/// 406 names both.
+pub(crate) fn check_user(properties: &RawProperties, user: &ShortStr) -> Result<(), Fault> {
+    match properties.user_id() {
+        Some(claimed) if claimed != *user => Err(refused(format!(
+            "user_id property set to '{claimed}' but authenticated user was '{user}'"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The properties with the requester's address in place of the pseudo queue's name; nothing when
+/// they don't name it.
+///
+/// # Errors
+/// 406 when the channel does not consume from the pseudo queue.
+pub(crate) fn with_reply_address(
+    properties: &RawProperties,
+    consumer: Option<&ReplyConsumer>,
+) -> Result<Option<RawProperties>, Fault> {
+    if properties.reply_to().is_none_or(|name| name != REPLY_QUEUE) {
+        return Ok(None);
+    }
+    let Some(consumer) = consumer else {
+        return Err(refused("fast reply consumer does not exist".to_owned()));
+    };
+    let mut decoded = properties.decode();
+    decoded.reply_to = Some(consumer.address.clone());
+    Ok(Some(decoded.encode()))
+}
+
+/// Further routing keys of a message.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Copies {
+    pub(crate) routing_keys: Vec<ShortStr>,
+    /// The properties without `BCC`, when they had it.
+    pub(crate) stripped: Option<RawProperties>,
+}
+
+/// Reads `CC` and `BCC`; nothing when there are none.
+///
+/// # Errors
+/// 406 when one is no array. What is no string in it is passed over, as RabbitMQ does.
+pub(crate) fn copies(properties: &RawProperties) -> Result<Option<Copies>, Fault> {
+    if !properties.has_headers() || !may_have_copies(properties.as_bytes()) {
+        return Ok(None);
+    }
+    let Some(headers) = properties.headers() else { return Ok(None) };
+    let mut copies = Copies::default();
+    for name in [CARBON_COPY, BLIND_CARBON_COPY] {
+        match headers.get(name) {
+            None => {}
+            Some(FieldValue::Array(values)) => {
+                let keys = values.iter().filter_map(FieldValue::as_long_str).cloned();
+                copies.routing_keys.extend(keys.filter_map(|key| ShortStr::try_from(key).ok()));
+            }
+            Some(_) => {
+                let text = format!("invalid message: header '{name}' must be an array of strings");
+                return Err(refused(text));
+            }
+        }
+    }
+    if headers.get(BLIND_CARBON_COPY).is_some() {
+        let mut decoded = properties.decode();
+        decoded.headers.as_mut().map(|headers| headers.remove(BLIND_CARBON_COPY));
+        copies.stripped = Some(decoded.encode());
+    } else if copies.routing_keys.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(copies))
+}
+
+/// Whether the octets hold one of the names with its length in front: a look that allocates
+/// nothing, wrong in the safe direction only.
+fn may_have_copies(octets: &[u8]) -> bool {
+    octets.windows(3).any(|window| window == b"\x02CC")
+        || octets.windows(4).any(|window| window == b"\x03BCC")
+}
+
+fn refused(text: String) -> Fault {
+    Fault::channel(ReplyCode::PreconditionFailed, text)
+}

@@ -1,0 +1,200 @@
+//! One channel: content assembly, publishes and their confirms, consumers, unacked deliveries,
+//! transactions (AMQP 0-9-1, 1.5 to 1.9).
+//!
+//! Owned by its connection, which hands it frames and news. It writes frames and commands through
+//! the [`Turn`] it is given, and returns a fault for whatever closes the channel or the connection.
+
+mod acks;
+mod confirms;
+mod consumers;
+mod content;
+mod deliveries;
+mod direct_reply;
+mod envelope;
+mod methods;
+mod publishes;
+mod publishing;
+mod returns;
+mod route_cache;
+mod settling;
+mod topology_methods;
+mod transaction;
+mod transactions;
+mod unacked;
+
+use crate::command::Command;
+use crate::connection::{About, Expects, Link, MethodId, Question};
+use crate::fault::Fault;
+use crate::ids::{ChannelId, PublishSeq};
+use crate::time::Now;
+use crate::topology::Routes;
+use bytes::Bytes;
+use confirms::{Answer, ConfirmTracker, Verdict};
+use content::ContentAssembler;
+use direct_reply::ReplyConsumer;
+use forebay_wire::method::{BasicAck, BasicNack};
+use forebay_wire::{ContentHeader, EncodeMethod, Method, SendBuffer, ShortStr};
+use route_cache::RouteCache;
+use std::collections::BTreeSet;
+use transaction::Transaction;
+use unacked::{Unacked, UnackedSet};
+
+/// What a channel works with while it handles one input.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    pub(crate) now: Now,
+    pub(crate) routes: &'a Routes,
+    pub(crate) about: &'a About,
+    pub(crate) link: &'a mut Link,
+    /// Set when the shard was asked something: no input is taken until it has answered.
+    pub(crate) question: &'a mut Option<Question>,
+}
+
+impl Turn<'_> {
+    fn send(&mut self, channel: ChannelId, method: &impl EncodeMethod) {
+        self.link.output.put_method(channel.0, method);
+    }
+
+    fn ask(&mut self, channel: ChannelId, method: MethodId, expects: Expects, command: Command) {
+        debug_assert!(self.question.is_none(), "a question is open");
+        self.link.commands.push(command);
+        *self.question = Some(Question { channel, method, expects });
+    }
+}
+
+/// An open channel.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    id: ChannelId,
+    content: ContentAssembler,
+    mode: Mode,
+    route_cache: RouteCache,
+    unacked: UnackedSet,
+    consumer_tags: BTreeSet<ShortStr>,
+    reply_consumer: Option<ReplyConsumer>,
+    /// For consumers to come (`basic.qos` without `global`).
+    prefetch: u16,
+    /// Stands in for an empty queue name.
+    last_queue: Option<ShortStr>,
+    /// Reused by acknowledgements of many deliveries.
+    settled: Vec<Unacked>,
+}
+
+/// What becomes of publishes and acknowledgements. A mode is never left.
+#[derive(Debug)]
+enum Mode {
+    /// They take effect at once, unanswered.
+    Plain,
+    /// Publishes are answered (`confirm.select`).
+    Confirm(ConfirmTracker),
+    /// Both wait for `tx.commit`.
+    Transaction(Transaction),
+}
+
+impl Channel {
+    pub(crate) fn new(id: ChannelId) -> Self {
+        Self {
+            id,
+            content: ContentAssembler::default(),
+            mode: Mode::Plain,
+            route_cache: RouteCache::default(),
+            unacked: UnackedSet::default(),
+            consumer_tags: BTreeSet::new(),
+            reply_consumer: None,
+            prefetch: 0,
+            last_queue: None,
+            settled: Vec::new(),
+        }
+    }
+
+    /// The method that a fault belongs to while content is open.
+    pub(crate) fn blamed(&self) -> Option<MethodId> {
+        self.content.is_open().then_some(MethodId::BASIC_PUBLISH)
+    }
+
+    /// A method of the client.
+    ///
+    /// # Errors
+    /// What closes the channel or the connection.
+    pub(crate) fn handle_method(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: Method,
+    ) -> Result<(), Fault> {
+        self.content.expect_method()?;
+        match method {
+            Method::BasicPublish(publish) => self.begin_publish(publish),
+            Method::BasicAck(ack) => self.handle_ack(turn, ack),
+            method => self.handle_other_method(turn, method),
+        }
+    }
+
+    /// A content header.
+    ///
+    /// # Errors
+    /// What closes the channel or the connection.
+    pub(crate) fn handle_header(
+        &mut self,
+        turn: &mut Turn<'_>,
+        header: ContentHeader,
+    ) -> Result<(), Fault> {
+        match self.content.header(header)? {
+            Some(content) => self.publish(turn, content),
+            None => Ok(()),
+        }
+    }
+
+    /// A body frame.
+    ///
+    /// # Errors
+    /// What closes the channel or the connection.
+    pub(crate) fn handle_body(&mut self, turn: &mut Turn<'_>, body: Bytes) -> Result<(), Fault> {
+        match self.content.body(body)? {
+            Some(content) => self.publish(turn, content),
+            None => Ok(()),
+        }
+    }
+
+    /// The queues have these publishes.
+    pub(crate) fn confirm(&mut self, first: PublishSeq, last: PublishSeq) {
+        self.resolve(first, last, Verdict::Stored);
+    }
+
+    /// A queue refused these publishes.
+    pub(crate) fn refuse(&mut self, first: PublishSeq, last: PublishSeq) {
+        self.resolve(first, last, Verdict::Refused);
+    }
+
+    fn resolve(&mut self, first: PublishSeq, last: PublishSeq, verdict: Verdict) {
+        if let Mode::Confirm(tracker) = &mut self.mode {
+            tracker.resolve(first, last, verdict);
+        }
+    }
+
+    /// Whether [`Self::flush_confirms`] has something to write.
+    pub(crate) const fn has_confirms(&self) -> bool {
+        match &self.mode {
+            Mode::Confirm(tracker) => tracker.has_news(),
+            Mode::Plain | Mode::Transaction(_) => false,
+        }
+    }
+
+    /// Writes the confirms of all publishes that were decided since the last time.
+    pub(crate) fn flush_confirms(&mut self, output: &mut SendBuffer) {
+        let Mode::Confirm(tracker) = &mut self.mode else { return };
+        let channel = self.id.0;
+        let mut answers = Vec::new();
+        tracker.flush(&mut answers);
+        for Answer { verdict, seq, multiple } in answers {
+            match verdict {
+                Verdict::Stored => {
+                    output.put_method(channel, &BasicAck { delivery_tag: seq.0, multiple });
+                }
+                Verdict::Refused => {
+                    let nack = BasicNack { delivery_tag: seq.0, multiple, requeue: false };
+                    output.put_method(channel, &nack);
+                }
+            }
+        }
+    }
+}

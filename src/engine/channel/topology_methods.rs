@@ -1,0 +1,223 @@
+//! Classes exchange and queue (AMQP 0-9-1, 1.6 and 1.7): requests to the shard, and what the
+//! channel answers for the pseudo queue `amq.rabbitmq.reply-to`.
+
+use super::direct_reply::{REPLY_QUEUE, addressee};
+use super::{Channel, Turn};
+use crate::command::{Binding, Command, Destination, TopologyRequest};
+use crate::connection::{Expects, MethodId};
+use crate::fault::Fault;
+use forebay_wire::method::{
+    ExchangeBind, ExchangeBindOk, ExchangeDeclare, ExchangeDeclareOk, ExchangeDelete,
+    ExchangeDeleteOk, ExchangeUnbind, ExchangeUnbindOk, QueueBind, QueueBindOk, QueueDeclare,
+    QueueDeclareOk, QueueDelete, QueueDeleteOk, QueuePurge, QueueUnbind, QueueUnbindOk,
+};
+use forebay_wire::{Method, ReplyCode, ShortStr};
+
+impl Channel {
+    fn ask_topology(
+        &self,
+        turn: &mut Turn<'_>,
+        method: MethodId,
+        request: TopologyRequest,
+        nowait: bool,
+        expects: Expects,
+    ) {
+        let command = Command::Topology { channel: self.id, request, nowait };
+        turn.ask(self.id, method, expects, command);
+    }
+
+    /// The name, or the queue last declared on the channel in place of an empty one.
+    pub(super) fn named_queue(&self, name: &ShortStr) -> Result<ShortStr, Fault> {
+        if !name.is_empty() {
+            return Ok(name.detached());
+        }
+        self.last_queue
+            .clone()
+            .ok_or_else(|| Fault::channel(ReplyCode::NotFound, "no previously declared queue"))
+    }
+
+    /// `queue.declare` was answered.
+    pub(crate) fn remember_queue(&mut self, name: &ShortStr) {
+        self.last_queue = Some(name.detached());
+    }
+
+    pub(super) fn handle_exchange_declare(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: MethodId,
+        declare: ExchangeDeclare,
+    ) {
+        let request = TopologyRequest::DeclareExchange {
+            name: declare.exchange.detached(),
+            kind: declare.kind.detached(),
+            passive: declare.passive,
+            durable: declare.durable,
+            auto_delete: declare.auto_delete,
+            internal: declare.internal,
+            arguments: declare.arguments.detached(),
+        };
+        let expects = done(declare.no_wait, ExchangeDeclareOk {});
+        self.ask_topology(turn, method, request, declare.no_wait, expects);
+    }
+
+    pub(super) fn handle_exchange_delete(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: MethodId,
+        delete: ExchangeDelete,
+    ) {
+        let request = TopologyRequest::DeleteExchange {
+            name: delete.exchange.detached(),
+            if_unused: delete.if_unused,
+        };
+        let expects = done(delete.no_wait, ExchangeDeleteOk {});
+        self.ask_topology(turn, method, request, delete.no_wait, expects);
+    }
+
+    pub(super) fn handle_exchange_bind(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: MethodId,
+        bind: ExchangeBind,
+    ) {
+        let request = TopologyRequest::Bind(Binding {
+            source: bind.source.detached(),
+            destination: Destination::Exchange(bind.destination.detached()),
+            routing_key: bind.routing_key.detached(),
+            arguments: bind.arguments.detached(),
+        });
+        let expects = done(bind.no_wait, ExchangeBindOk {});
+        self.ask_topology(turn, method, request, bind.no_wait, expects);
+    }
+
+    pub(super) fn handle_exchange_unbind(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: MethodId,
+        unbind: ExchangeUnbind,
+    ) {
+        let request = TopologyRequest::Unbind(Binding {
+            source: unbind.source.detached(),
+            destination: Destination::Exchange(unbind.destination.detached()),
+            routing_key: unbind.routing_key.detached(),
+            arguments: unbind.arguments.detached(),
+        });
+        let expects = done(unbind.no_wait, ExchangeUnbindOk {});
+        self.ask_topology(turn, method, request, unbind.no_wait, expects);
+    }
+
+    pub(super) fn handle_queue_declare(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: MethodId,
+        declare: QueueDeclare,
+    ) -> Result<(), Fault> {
+        if declare.passive && declare.queue.is_empty() {
+            let text = format!("no queue '' in vhost '{}'", turn.about.vhost);
+            return Err(Fault::channel(ReplyCode::NotFound, text));
+        }
+        // Answers whose requester is gone are dropped, so a requester on another connection is
+        // taken as being there; a made-up address is not.
+        let is_reply_queue =
+            declare.queue == REPLY_QUEUE || declare.passive && addressee(&declare.queue).is_some();
+        if is_reply_queue {
+            if !declare.no_wait {
+                let queue = declare.queue;
+                let ok = QueueDeclareOk { queue, message_count: 0, consumer_count: 1 };
+                turn.send(self.id, &ok);
+            }
+            return Ok(());
+        }
+        let request = TopologyRequest::DeclareQueue {
+            name: declare.queue.detached(),
+            passive: declare.passive,
+            durable: declare.durable,
+            exclusive: declare.exclusive,
+            auto_delete: declare.auto_delete,
+            arguments: declare.arguments.detached(),
+        };
+        let expects = Expects::QueueDeclared { no_wait: declare.no_wait };
+        self.ask_topology(turn, method, request, declare.no_wait, expects);
+        Ok(())
+    }
+
+    pub(super) fn handle_queue_bind(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: MethodId,
+        bind: QueueBind,
+    ) -> Result<(), Fault> {
+        let binding = self.queue_binding(bind.queue, bind.exchange, bind.routing_key)?;
+        let binding = Binding { arguments: bind.arguments.detached(), ..binding };
+        let expects = done(bind.no_wait, QueueBindOk {});
+        self.ask_topology(turn, method, TopologyRequest::Bind(binding), bind.no_wait, expects);
+        Ok(())
+    }
+
+    pub(super) fn handle_queue_unbind(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: MethodId,
+        unbind: QueueUnbind,
+    ) -> Result<(), Fault> {
+        let binding = self.queue_binding(unbind.queue, unbind.exchange, unbind.routing_key)?;
+        let binding = Binding { arguments: unbind.arguments.detached(), ..binding };
+        let expects = done(false, QueueUnbindOk {});
+        self.ask_topology(turn, method, TopologyRequest::Unbind(binding), false, expects);
+        Ok(())
+    }
+
+    /// Without a queue's name an empty routing key stands for the name as well
+    /// (AMQP 0-9-1, 1.7.2.3.5).
+    fn queue_binding(
+        &self,
+        queue: ShortStr,
+        source: ShortStr,
+        routing_key: ShortStr,
+    ) -> Result<Binding, Fault> {
+        let name = self.named_queue(&queue)?;
+        let named_by_channel = queue.is_empty() && routing_key.is_empty();
+        let routing_key = if named_by_channel { name.clone() } else { routing_key.detached() };
+        Ok(Binding {
+            source: source.detached(),
+            destination: Destination::Queue(name),
+            routing_key,
+            arguments: forebay_wire::FieldTable::new(),
+        })
+    }
+
+    pub(super) fn handle_queue_purge(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: MethodId,
+        purge: QueuePurge,
+    ) -> Result<(), Fault> {
+        let request = TopologyRequest::PurgeQueue { name: self.named_queue(&purge.queue)? };
+        let expects = Expects::Purged { no_wait: purge.no_wait };
+        self.ask_topology(turn, method, request, purge.no_wait, expects);
+        Ok(())
+    }
+
+    pub(super) fn handle_queue_delete(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: MethodId,
+        delete: QueueDelete,
+    ) -> Result<(), Fault> {
+        let name = self.named_queue(&delete.queue)?;
+        if name == REPLY_QUEUE {
+            if !delete.no_wait {
+                turn.send(self.id, &QueueDeleteOk { message_count: 0 });
+            }
+            return Ok(());
+        }
+        let QueueDelete { if_unused, if_empty, no_wait, .. } = delete;
+        let request = TopologyRequest::DeleteQueue { name, if_unused, if_empty };
+        self.ask_topology(turn, method, request, no_wait, Expects::Deleted { no_wait });
+        Ok(())
+    }
+}
+
+fn done(no_wait: bool, ok: impl Into<Method>) -> Expects {
+    Expects::Done((!no_wait).then(|| ok.into()))
+}

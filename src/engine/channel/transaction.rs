@@ -1,0 +1,39 @@
+//! What a channel in transaction mode holds back until `tx.commit` (AMQP 0-9-1, 1.9).
+
+use super::returns::Return;
+use super::settling::settle;
+use super::unacked::Unacked;
+use crate::command::{Command, Publish, Settle, Settlement};
+use crate::ids::{ChannelId, ChannelKey};
+use crate::message::Message;
+
+/// Publishes and settlements since the last commit or rollback.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    pub(crate) publishes: Vec<Publish>,
+    /// Unroutable ones that go back when the rest is committed.
+    pub(crate) returns: Vec<Return>,
+    /// Answers over direct reply-to.
+    pub(crate) replies: Vec<(ChannelKey, Message)>,
+    pub(crate) settled: Vec<(Settlement, Unacked)>,
+}
+
+impl Transaction {
+    /// Whether a commit has nothing for the shard.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.publishes.is_empty() && self.settled.is_empty()
+    }
+
+    /// What is to be committed, grouped as outside of a transaction.
+    pub(crate) fn take_settles(&mut self, channel: ChannelId) -> Vec<Settle> {
+        let mut commands = Vec::new();
+        for (settlement, unacked) in self.settled.drain(..) {
+            settle(&mut commands, channel, settlement, unacked);
+        }
+        let settle = |command| match command {
+            Command::Settle(settle) => Some(settle),
+            _ => None,
+        };
+        commands.into_iter().filter_map(settle).collect()
+    }
+}

@@ -1,0 +1,91 @@
+//! Confirm and transaction modes: confirm.select and class tx (AMQP 0-9-1, 1.9).
+
+use super::confirms::ConfirmTracker;
+use super::transaction::Transaction;
+use super::{Channel, Mode, Turn};
+use crate::command::Command;
+use crate::connection::{Expects, MethodId};
+use crate::fault::Fault;
+use forebay_wire::method::{ConfirmSelect, ConfirmSelectOk, TxCommitOk, TxRollbackOk, TxSelectOk};
+use forebay_wire::{ReplyCode, SendBuffer};
+
+impl Channel {
+    pub(super) fn handle_confirm_select(
+        &mut self,
+        turn: &mut Turn<'_>,
+        select: ConfirmSelect,
+    ) -> Result<(), Fault> {
+        match &self.mode {
+            Mode::Plain => self.mode = Mode::Confirm(ConfirmTracker::new()),
+            Mode::Confirm(_) => {}
+            Mode::Transaction(_) => {
+                return Err(precondition("cannot switch from tx to confirm mode"));
+            }
+        }
+        if !select.no_wait {
+            turn.send(self.id, &ConfirmSelectOk {});
+        }
+        Ok(())
+    }
+
+    pub(super) fn handle_tx_select(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        match &self.mode {
+            Mode::Plain => self.mode = Mode::Transaction(Transaction::default()),
+            Mode::Transaction(_) => {}
+            Mode::Confirm(_) => {
+                return Err(precondition("cannot switch from confirm to tx mode"));
+            }
+        }
+        turn.send(self.id, &TxSelectOk {});
+        Ok(())
+    }
+
+    pub(super) fn handle_tx_commit(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: MethodId,
+    ) -> Result<(), Fault> {
+        let Mode::Transaction(transaction) = &mut self.mode else {
+            return Err(precondition("channel is not transactional"));
+        };
+        let replies = transaction.replies.drain(..);
+        turn.link
+            .commands
+            .extend(replies.map(|(to, message)| Command::DirectReply { to, message }));
+        if transaction.is_empty() {
+            self.return_unroutable(&mut turn.link.output, turn.about.tuned.frame_size_max);
+            turn.send(self.id, &TxCommitOk {});
+            return Ok(());
+        }
+        let command = Command::CommitTransaction {
+            channel: self.id,
+            publishes: std::mem::take(&mut transaction.publishes),
+            settles: transaction.take_settles(self.id),
+        };
+        turn.ask(self.id, method, Expects::Committed, command);
+        Ok(())
+    }
+
+    pub(super) fn handle_tx_rollback(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        let Mode::Transaction(transaction) = &mut self.mode else {
+            return Err(precondition("channel is not transactional"));
+        };
+        let undone = std::mem::take(transaction);
+        self.put_back(undone.settled);
+        turn.send(self.id, &TxRollbackOk {});
+        Ok(())
+    }
+
+    /// The mandatory messages of a committed transaction that no queue took.
+    pub(crate) fn return_unroutable(&mut self, output: &mut SendBuffer, frame_size_max: u32) {
+        if let Mode::Transaction(transaction) = &mut self.mode {
+            for unroutable in transaction.returns.drain(..) {
+                unroutable.write(output, self.id, frame_size_max);
+            }
+        }
+    }
+}
+
+fn precondition(text: &str) -> Fault {
+    Fault::channel(ReplyCode::PreconditionFailed, text)
+}

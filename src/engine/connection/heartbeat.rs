@@ -1,0 +1,70 @@
+//! Heartbeats both ways (AMQP 0-9-1, 4.2.7): when to send one, and when the peer counts as dead.
+
+use crate::time::Monotonic;
+
+/// Intervals without an octet after which the peer counts as dead.
+const SILENT_INTERVALS_MAX: u64 = 2;
+
+/// The heartbeat of one connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Heartbeat {
+    /// Not agreed, or not agreed yet.
+    Off,
+    /// Agreed.
+    On {
+        /// What was agreed, in ms; above 0.
+        interval_ms: u64,
+        /// When to send the next one.
+        send_at: Monotonic,
+        /// When octets last came.
+        heard_at: Monotonic,
+    },
+}
+
+impl Heartbeat {
+    /// As agreed in `connection.tune-ok`, in s; 0: none.
+    pub(crate) fn new(interval_s: u16, now: Monotonic) -> Self {
+        if interval_s == 0 {
+            return Self::Off;
+        }
+        let interval_ms = u64::from(interval_s) * 1000;
+        Self::On { interval_ms, send_at: now.plus(interval_ms / 2), heard_at: now }
+    }
+
+    /// Octets came.
+    pub(crate) const fn hear(&mut self, now: Monotonic) {
+        if let Self::On { heard_at, .. } = self {
+            *heard_at = now;
+        }
+    }
+
+    /// Whether it is time to send one; the next is due half an interval later. Sent whatever else
+    /// is sent: eight octets are cheaper than watching every write.
+    pub(crate) fn take_send(&mut self, now: Monotonic) -> bool {
+        match self {
+            Self::On { interval_ms, send_at, .. } if *send_at <= now => {
+                *send_at = now.plus(*interval_ms / 2);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// When to send the next one.
+    pub(crate) const fn send_at(&self) -> Option<Monotonic> {
+        match self {
+            Self::On { send_at, .. } => Some(*send_at),
+            Self::Off => None,
+        }
+    }
+
+    /// When the peer counts as dead unless it is heard before.
+    pub(crate) const fn dead_at(&self) -> Option<Monotonic> {
+        match self {
+            Self::On { interval_ms, heard_at, .. } => {
+                Some(heard_at.plus(*interval_ms * SILENT_INTERVALS_MAX))
+            }
+            Self::Off => None,
+        }
+    }
+}

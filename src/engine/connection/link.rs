@@ -1,0 +1,42 @@
+//! What every handler of a connection writes into: octets for the socket, commands for the shard.
+
+use super::limits::HEAD_ARENA_SIZE;
+use super::random::Random;
+use crate::command::Command;
+use crate::ids::ConnectionId;
+use bytes::BytesMut;
+use forebay_wire::SendBuffer;
+
+/// The outputs of one connection, and what they are made with.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) id: ConnectionId,
+    /// Octets for the socket.
+    pub(crate) output: SendBuffer,
+    /// Commands for the shard, in order.
+    pub(crate) commands: Vec<Command>,
+    pub(crate) random: Random,
+    /// Message heads are cut from it.
+    arena: BytesMut,
+}
+
+impl Link {
+    pub(crate) fn new(id: ConnectionId, seed: u64) -> Self {
+        Self {
+            id,
+            output: SendBuffer::new(),
+            commands: Vec::new(),
+            random: Random::new(seed),
+            arena: BytesMut::new(),
+        }
+    }
+
+    /// Where the next message head is written. Allocates with the first one, since most
+    /// connections never publish; `BytesMut` remembers the size when it has to allocate again.
+    pub(crate) fn arena(&mut self) -> &mut BytesMut {
+        if self.arena.capacity() == 0 {
+            self.arena = BytesMut::with_capacity(HEAD_ARENA_SIZE);
+        }
+        &mut self.arena
+    }
+}

@@ -1,0 +1,311 @@
+//! One client's protocol as a state machine: octets in, octets and commands out, news from the
+//! shard in.
+//!
+//! Owns negotiation, heartbeats, limits, channels and the closing of either side. The server calls
+//! it from the task of one socket and does all I/O; it assumes nothing about the octets, and of
+//! the shard only what [`crate::command`] and [`crate::event`] say.
+//!
+//! ```text
+//! AwaitingHeader → AwaitingStartOk → Authenticating → AwaitingTuneOk → AwaitingOpen → Open
+//!        any of them → Closing (close-ok and the shard's answer outstanding) → Closed
+//! ```
+
+mod answer;
+mod channel_table;
+mod client;
+mod closing;
+mod failure;
+mod handshake;
+mod heartbeat;
+pub(crate) mod limits;
+mod link;
+mod news;
+mod question;
+mod random;
+mod sasl;
+mod session;
+mod settings;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use failure::MethodId;
+pub(crate) use link::Link;
+pub(crate) use question::{Expects, Question};
+pub use sasl::Credentials;
+pub(crate) use session::About;
+pub use settings::{ConnectionSettings, Identity, Peer};
+
+use crate::command::Command;
+use crate::fault::Fault;
+use crate::ids::ConnectionId;
+use crate::time::{Monotonic, Now};
+use crate::topology::Routes;
+use bytes::{Bytes, BytesMut};
+use failure::Failure;
+use forebay_wire::method::ConnectionUpdateSecretOk;
+use forebay_wire::{FrameDecoder, ReplyCode, SendBuffer};
+use heartbeat::Heartbeat;
+use limits::{ANSWERS_UNWRITTEN_SIZE_MAX, HANDSHAKE_FRAME_SIZE_MAX, HANDSHAKE_TIME_MS_MAX};
+use session::Wish;
+use state::{Departure, Farewell, State};
+use std::sync::Arc;
+
+/// What a connection needs done outside of the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Check a user's password, then call [`Connection::handle_authenticated`]. Whether the user
+    /// may come from where it comes from ([`Peer::is_loopback`]) is part of the check.
+    Authenticate(Credentials),
+}
+
+/// One client's connection, from the accepted socket to the end.
+#[derive(Debug)]
+pub struct Connection {
+    settings: Arc<ConnectionSettings>,
+    peer: Peer,
+    link: Link,
+    state: State,
+    decoder: FrameDecoder,
+    heartbeat: Heartbeat,
+    action: Option<Action>,
+    /// A new secret of an open connection is being checked.
+    renewing_secret: bool,
+    /// When the handshake must be over.
+    handshake_until: Option<Monotonic>,
+    /// Octets of answers that were not written yet.
+    answers_size: usize,
+    /// Why the connection closes, when it is a fault.
+    cause: Option<Fault>,
+}
+
+impl Connection {
+    /// A socket was accepted. `seed` makes generated names and tokens; it must not be guessable.
+    #[must_use]
+    pub fn new(
+        id: ConnectionId,
+        settings: Arc<ConnectionSettings>,
+        peer: Peer,
+        seed: u64,
+        now: Now,
+    ) -> Self {
+        Self {
+            settings,
+            peer,
+            link: Link::new(id, seed),
+            state: State::AwaitingHeader,
+            decoder: FrameDecoder::new(HANDSHAKE_FRAME_SIZE_MAX),
+            heartbeat: Heartbeat::Off,
+            action: None,
+            renewing_secret: false,
+            handshake_until: Some(now.monotonic.plus(HANDSHAKE_TIME_MS_MAX)),
+            answers_size: 0,
+            cause: None,
+        }
+    }
+
+    /// Octets came. Takes whole frames off the front of `input` and stops while
+    /// [`Self::is_paused`]; what is left is to be handed in again, with what came after it, once
+    /// it is not.
+    pub fn handle_input(&mut self, now: Now, routes: &Routes, input: &mut BytesMut) {
+        self.heartbeat.hear(now.monotonic);
+        let before = self.link.output.len();
+        if matches!(self.state, State::AwaitingHeader) && !self.read_header(input) {
+            return;
+        }
+        while !self.is_paused() {
+            if self.discards_input() {
+                input.clear();
+                break;
+            }
+            match self.decoder.decode(input) {
+                Ok(Some(frame)) => self.handle_frame(now, routes, frame),
+                Ok(None) => break,
+                Err(error) => {
+                    self.fail_unreadable(now, error);
+                    input.clear();
+                    break;
+                }
+            }
+            let answers_size = self.link.output.len() - before;
+            if self.answers_size + answers_size > ANSWERS_UNWRITTEN_SIZE_MAX {
+                break;
+            }
+        }
+        self.answers_size += self.link.output.len() - before;
+    }
+
+    fn handle_frame(&mut self, now: Now, routes: &Routes, frame: forebay_wire::Frame) {
+        let wish = match &mut self.state {
+            State::Open(session) => session.handle_frame(&mut self.link, now, routes, frame),
+            State::Closing { .. } => return self.handle_closing_frame(&frame),
+            _ => return self.handle_handshake_frame(now, routes, frame),
+        };
+        match wish {
+            Ok(Wish::Nothing) => {}
+            Ok(Wish::Close) => self.close_for_client(),
+            Ok(Wish::UpdateSecret(secret)) => self.renew_secret(secret),
+            Err(failure) => self.fail(now, failure),
+        }
+    }
+
+    /// The answer to [`Action::Authenticate`].
+    pub fn handle_authenticated(&mut self, now: Now, granted: bool) {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Authenticating { client, user, mechanism } => {
+                self.finish_login(client, user, mechanism, granted);
+            }
+            state => {
+                self.state = state;
+                self.finish_renewal(now, granted);
+            }
+        }
+    }
+
+    fn renew_secret(&mut self, secret: Bytes) {
+        if let State::Open(session) = &self.state {
+            let user = session.about.user.clone();
+            self.action = Some(Action::Authenticate(Credentials { user, password: secret }));
+            self.renewing_secret = true;
+        }
+    }
+
+    fn finish_renewal(&mut self, now: Now, granted: bool) {
+        let renewing = std::mem::take(&mut self.renewing_secret);
+        if !renewing || !matches!(self.state, State::Open(_)) {
+            return;
+        }
+        if granted {
+            self.link.output.put_method(0, &ConnectionUpdateSecretOk {});
+        } else {
+            let fault = Fault::connection(ReplyCode::NotAllowed, "the new secret was refused");
+            let method = MethodId { class_id: 10, method_id: 70 };
+            self.fail(now, Failure { fault, method });
+        }
+    }
+
+    /// The time of [`Self::poll_timeout`] has come. Input that has arrived is to be handled first:
+    /// a client is not silent because nobody read.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if self.handshake_until.is_some_and(|until| until <= now.monotonic) {
+            self.give_up("the handshake took too long");
+        } else if self.farewell_until().is_some_and(|until| until <= now.monotonic) {
+            self.stop_waiting_for_client();
+        } else if self.dead_at().is_some_and(|at| at <= now.monotonic) {
+            self.give_up("missed heartbeats from client");
+        } else if self.heartbeat.take_send(now.monotonic)
+            && matches!(self.state, State::Open(_))
+            // A client that reads nothing needs no further sign of life.
+            && self.link.output.is_empty()
+        {
+            self.link.output.put_heartbeat();
+        }
+    }
+
+    /// The socket's read side ended, or the socket failed. Nothing else will come.
+    pub fn handle_end_of_input(&mut self, _now: Now) {
+        self.lose_client();
+    }
+
+    /// All of [`Self::output`] was written, or thrown away with its socket.
+    pub fn handle_written(&mut self) {
+        self.answers_size = 0;
+        if let State::Open(session) = &mut self.state {
+            let octets = std::mem::take(&mut session.delivered_size);
+            if octets > 0 {
+                self.link.commands.push(Command::DeliveriesWritten { octets });
+            }
+        }
+    }
+
+    /// The broker closes the connection, with this code and text.
+    pub fn handle_shutdown(&mut self, now: Now, fault: Fault) {
+        match self.state {
+            State::Closing { .. } | State::Closed => {}
+            State::AwaitingHeader => self.state = State::Closed,
+            _ => self.fail(now, Failure::from(fault)),
+        }
+    }
+
+    /// What is to be written, with confirms for all that is known by now.
+    pub fn output(&mut self) -> &mut SendBuffer {
+        if let State::Open(session) = &mut self.state {
+            session.flush_confirms(&mut self.link);
+        }
+        &mut self.link.output
+    }
+
+    /// What the shard is asked, in order.
+    pub fn poll_commands(&mut self) -> Vec<Command> {
+        std::mem::take(&mut self.link.commands)
+    }
+
+    /// What is to be done outside of the engine.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.action.take()
+    }
+
+    /// When [`Self::handle_timeout`] is to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Monotonic> {
+        let send_at = self.heartbeat.send_at().filter(|_| matches!(self.state, State::Open(_)));
+        [self.handshake_until, self.farewell_until(), self.dead_at(), send_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether input has to wait: for an answer, or for output to be written.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        match &self.state {
+            State::Authenticating { .. } => true,
+            State::Open(session) => {
+                session.is_paused()
+                    || self.renewing_secret
+                    || self.answers_size > ANSWERS_UNWRITTEN_SIZE_MAX
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the socket is to be closed once the output is written.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        match self.state {
+            State::Closed => true,
+            State::Closing { farewell, departure } => {
+                farewell == Farewell::Said && departure == Departure::Done
+            }
+            _ => false,
+        }
+    }
+
+    /// The fault that closed the connection, for the log.
+    #[must_use]
+    pub fn cause(&self) -> Option<&Fault> {
+        self.cause.as_ref()
+    }
+
+    /// Who is at the other end.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Channels that are open.
+    #[must_use]
+    pub fn count_channels(&self) -> usize {
+        match &self.state {
+            State::Open(session) => session.count_channels(),
+            _ => 0,
+        }
+    }
+
+    /// A client that is not read counts as alive.
+    fn dead_at(&self) -> Option<Monotonic> {
+        self.heartbeat
+            .dead_at()
+            .filter(|_| matches!(self.state, State::Open(_)) && !self.is_paused())
+    }
+}

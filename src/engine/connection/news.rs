@@ -1,0 +1,113 @@
+//! News from the shard: answers, deliveries, confirms.
+
+use super::Connection;
+use super::failure::Failure;
+use super::link::Link;
+use super::question::Question;
+use super::session::Session;
+use super::state::State;
+use crate::event::{Event, Reply};
+use crate::fault::Fault;
+use crate::ids::ChannelId;
+use crate::time::Now;
+
+impl Connection {
+    /// One piece of news. Confirms are written by [`Self::output`], as few frames as can be for
+    /// all that came until then.
+    pub fn handle_event(&mut self, now: Now, event: Event) {
+        let was_paused = self.is_paused();
+        match &mut self.state {
+            State::Open(session) => {
+                if let Event::Close { fault } = event {
+                    self.handle_shutdown(now, fault);
+                } else if let Err(failure) = session.handle_event(&mut self.link, event) {
+                    self.fail(now, failure);
+                }
+            }
+            State::Closing { .. } => {
+                if matches!(event, Event::Reply { .. }) {
+                    self.handle_departure();
+                }
+            }
+            _ => {}
+        }
+        if was_paused && !self.is_paused() {
+            // What came meanwhile was not read: the client was not silent.
+            self.heartbeat.hear(now.monotonic);
+        }
+    }
+}
+
+impl Session {
+    fn handle_event(&mut self, link: &mut Link, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Reply { channel, reply } => return self.handle_reply(link, channel, reply),
+            Event::Deliver { channel: id, consumer_tag, queue, no_ack, deliveries } => {
+                // Also what is dropped here, because the channel is closing, has left the budget.
+                self.delivered_size +=
+                    deliveries.iter().map(crate::event::Delivery::budget_size).sum::<usize>();
+                if let Some((about, channel)) = self.channel(id) {
+                    let frame_size_max = about.tuned.frame_size_max;
+                    for delivery in &deliveries {
+                        channel.deliver(
+                            &mut link.output,
+                            &consumer_tag,
+                            (!no_ack).then_some(queue),
+                            delivery,
+                            frame_size_max,
+                        );
+                    }
+                }
+            }
+            Event::Confirm { channel: id, first, last } => {
+                if let Some((_, channel)) = self.channel(id) {
+                    channel.confirm(first, last);
+                    self.note_confirms(id);
+                }
+            }
+            Event::Refuse { channel: id, first, last } => {
+                if let Some((_, channel)) = self.channel(id) {
+                    channel.refuse(first, last);
+                    self.note_confirms(id);
+                }
+            }
+            Event::ConsumerCancelled { channel: id, consumer_tag } => {
+                if let Some((about, channel)) = self.channel(id) {
+                    let notify = about.client.consumer_cancel_notify;
+                    channel.lose_consumer(&mut link.output, consumer_tag, notify);
+                }
+            }
+            Event::DirectReply { channel: id, message } => {
+                if let Some((about, channel)) = self.channel(id) {
+                    let frame_size_max = about.tuned.frame_size_max;
+                    channel.deliver_reply(&mut link.output, &message, frame_size_max);
+                }
+            }
+            Event::Blocked { reason } => self.raise_alarm(reason),
+            Event::Unblocked => self.clear_alarm(link),
+            // The connection's own matter.
+            Event::Close { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn handle_reply(
+        &mut self,
+        link: &mut Link,
+        id: ChannelId,
+        reply: Result<Reply, Fault>,
+    ) -> Result<(), Failure> {
+        let Some(Question { channel, method, expects }) = self.question.take() else {
+            debug_assert!(false, "reply without a question");
+            return Ok(());
+        };
+        debug_assert_eq!(channel, id);
+        match reply {
+            Err(fault) => self.fail(link, channel, Failure { fault, method }),
+            Ok(reply) => {
+                self.answer(link, channel, expects, reply);
+                Ok(())
+            }
+        }
+    }
+}

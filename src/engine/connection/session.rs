@@ -1,0 +1,299 @@
+//! An open connection: its channels, the one open request, and what became of its publishers
+//! while the broker is short of resources.
+
+use super::channel_table::{ChannelSlot, ChannelTable};
+use super::client::ClientProfile;
+use super::failure::{Failure, MethodId};
+use super::link::Link;
+use super::question::{Expects, Question};
+use super::state::Tuned;
+use crate::channel::{Channel, Turn};
+use crate::command::Command;
+use crate::fault::{Fault, FaultScope};
+use crate::ids::ChannelId;
+use crate::time::Now;
+use crate::topology::Routes;
+use forebay_wire::method::{ChannelCloseOk, ChannelOpenOk, ConnectionBlocked, ConnectionUnblocked};
+use forebay_wire::{Frame, Method, ReplyCode, ShortStr};
+
+/// What is fixed for the life of an open connection.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub(crate) vhost: ShortStr,
+    pub(crate) user: ShortStr,
+    pub(crate) client: ClientProfile,
+    pub(crate) tuned: Tuned,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) about: About,
+    channels: ChannelTable,
+    pub(super) question: Option<Question>,
+    alarm: Alarm,
+    /// Channels whose confirms are not written yet.
+    unconfirmed: Vec<ChannelId>,
+    /// Octets of deliveries in the output.
+    pub(super) delivered_size: usize,
+}
+
+/// Whether publishers have to wait.
+#[derive(Debug)]
+enum Alarm {
+    Off,
+    /// Raised; this connection has not published since.
+    Raised {
+        reason: ShortStr,
+    },
+    /// Raised, and this connection published: it takes no further input.
+    Blocking,
+}
+
+/// What a frame asks of the connection as a whole.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Nothing,
+    /// `connection.close`.
+    Close,
+    /// `connection.update-secret`.
+    UpdateSecret(bytes::Bytes),
+}
+
+impl Session {
+    pub(crate) fn new(
+        vhost: ShortStr,
+        user: ShortStr,
+        client: ClientProfile,
+        tuned: Tuned,
+    ) -> Self {
+        Self {
+            about: About { vhost, user, client, tuned },
+            channels: ChannelTable::default(),
+            question: None,
+            alarm: Alarm::Off,
+            unconfirmed: Vec::new(),
+            delivered_size: 0,
+        }
+    }
+
+    /// Whether input has to wait.
+    pub(crate) const fn is_paused(&self) -> bool {
+        self.question.is_some() || matches!(self.alarm, Alarm::Blocking)
+    }
+
+    pub(crate) fn count_channels(&self) -> usize {
+        self.channels.count_open()
+    }
+
+    /// One frame.
+    ///
+    /// # Errors
+    /// What closes the connection; what closes a channel is dealt with here.
+    pub(crate) fn handle_frame(
+        &mut self,
+        link: &mut Link,
+        now: Now,
+        routes: &Routes,
+        frame: Frame,
+    ) -> Result<Wish, Failure> {
+        let (channel, method) = match &frame {
+            Frame::Heartbeat => return Ok(Wish::Nothing),
+            Frame::Method { channel: 0, method } => return connection_method(method),
+            Frame::Method { channel, method } => (*channel, MethodId::of(method)),
+            Frame::Header { channel, .. } | Frame::Body { channel, .. } => {
+                (*channel, MethodId::default())
+            }
+        };
+        let id = ChannelId(channel);
+        match self.channels.slot(id) {
+            Some(ChannelSlot::Open(_)) => {}
+            Some(ChannelSlot::Closing) => {
+                self.handle_closing_frame(link, id, &frame);
+                return Ok(Wish::Nothing);
+            }
+            None => {
+                return self
+                    .open_channel(link, id, &frame)
+                    .map_err(|fault| Failure { fault, method });
+            }
+        }
+        self.handle_channel_frame(link, now, routes, id, frame)?;
+        Ok(Wish::Nothing)
+    }
+
+    fn handle_channel_frame(
+        &mut self,
+        link: &mut Link,
+        now: Now,
+        routes: &Routes,
+        id: ChannelId,
+        frame: Frame,
+    ) -> Result<(), Failure> {
+        let Some(channel) = self.channels.open(id) else { return Ok(()) };
+        let mut turn = Turn { now, routes, about: &self.about, link, question: &mut self.question };
+        let (method, outcome) = match frame {
+            Frame::Method { method, .. } => {
+                let id = channel.blamed().unwrap_or(MethodId::of(&method));
+                let is_publish = matches!(method, Method::BasicPublish(_));
+                let outcome = channel.handle_method(&mut turn, method);
+                if is_publish {
+                    self.alarm.note_publish(&self.about, link);
+                }
+                (id, outcome)
+            }
+            Frame::Header { header, .. } => {
+                (channel.blamed().unwrap_or_default(), channel.handle_header(&mut turn, header))
+            }
+            Frame::Body { body, .. } => {
+                (channel.blamed().unwrap_or_default(), channel.handle_body(&mut turn, body))
+            }
+            Frame::Heartbeat => return Ok(()),
+        };
+        match outcome {
+            Ok(()) => {
+                if channel.has_confirms() {
+                    self.note_confirms(id);
+                }
+            }
+            Err(fault) => return self.fail(link, id, Failure { fault, method }),
+        }
+        self.drop_closed_by_client(link, id);
+        Ok(())
+    }
+
+    /// `channel.close` was taken: its confirms leave before its close-ok.
+    fn drop_closed_by_client(&mut self, link: &mut Link, id: ChannelId) {
+        if let Some(Question { expects: Expects::ChannelClosed { by_client: true }, .. }) =
+            self.question
+        {
+            self.flush_confirms(link);
+            self.channels.remove(id);
+        }
+    }
+
+    fn handle_closing_frame(&mut self, link: &mut Link, id: ChannelId, frame: &Frame) {
+        match frame {
+            Frame::Method { method: Method::ChannelCloseOk(_), .. } => self.channels.remove(id),
+            // Both sides closed at once: each gets its answer.
+            Frame::Method { method: Method::ChannelClose(_), .. } => {
+                link.output.put_method(id.0, &ChannelCloseOk {});
+            }
+            _ => {}
+        }
+    }
+
+    fn open_channel(
+        &mut self,
+        link: &mut Link,
+        id: ChannelId,
+        frame: &Frame,
+    ) -> Result<Wish, Fault> {
+        match frame {
+            Frame::Method { method: Method::ChannelOpen(_), .. } => {}
+            Frame::Method { method, .. } => {
+                let text = format!(
+                    "expected 'channel.open', got '{}' on channel {id}, which is not open",
+                    method.name()
+                );
+                return Err(Fault::connection(ReplyCode::ChannelError, text));
+            }
+            _ => {
+                let text = format!(
+                    "expected method frame, got non method frame instead, on channel {id}, which \
+                     is not open"
+                );
+                return Err(Fault::connection(ReplyCode::UnexpectedFrame, text));
+            }
+        }
+        let most = self.about.tuned.channels_max;
+        if id.0 > most {
+            let text = format!("channel {id} is above the negotiated channel_max ({most})");
+            return Err(Fault::connection(ReplyCode::NotAllowed, text));
+        }
+        self.channels.put(id, ChannelSlot::Open(Box::new(Channel::new(id))));
+        link.output.put_method(id.0, &ChannelOpenOk {});
+        Ok(Wish::Nothing)
+    }
+
+    /// A fault on a channel: closes the channel, or is passed on when it closes the connection.
+    pub(super) fn fail(
+        &mut self,
+        link: &mut Link,
+        id: ChannelId,
+        failure: Failure,
+    ) -> Result<(), Failure> {
+        if failure.fault.scope == FaultScope::Connection {
+            return Err(failure);
+        }
+        self.flush_confirms(link);
+        link.output.put_method(id.0, &failure.channel_close());
+        link.commands.push(Command::CloseChannel { channel: id });
+        self.channels.put(id, ChannelSlot::Closing);
+        self.question = Some(Question {
+            channel: id,
+            method: failure.method,
+            expects: Expects::ChannelClosed { by_client: false },
+        });
+        Ok(())
+    }
+
+    pub(super) fn channel(&mut self, id: ChannelId) -> Option<(&About, &mut Channel)> {
+        Some((&self.about, self.channels.open(id)?))
+    }
+
+    pub(super) fn note_confirms(&mut self, id: ChannelId) {
+        if self.unconfirmed.last() != Some(&id) {
+            self.unconfirmed.push(id);
+        }
+    }
+
+    /// Writes the confirms of all that happened since the last time.
+    pub(crate) fn flush_confirms(&mut self, link: &mut Link) {
+        for id in self.unconfirmed.drain(..) {
+            if let Some(channel) = self.channels.open(id) {
+                channel.flush_confirms(&mut link.output);
+            }
+        }
+    }
+
+    /// `connection.blocked` waits for the first publish, as RabbitMQ's does: pure consumers are
+    /// never told, since nothing of theirs is blocked.
+    pub(super) fn raise_alarm(&mut self, reason: ShortStr) {
+        if matches!(self.alarm, Alarm::Off) {
+            self.alarm = Alarm::Raised { reason };
+        }
+    }
+
+    pub(super) fn clear_alarm(&mut self, link: &mut Link) {
+        let told = matches!(self.alarm, Alarm::Blocking) && self.about.client.connection_blocked;
+        if told {
+            link.output.put_method(0, &ConnectionUnblocked {});
+        }
+        self.alarm = Alarm::Off;
+    }
+}
+
+impl Alarm {
+    fn note_publish(&mut self, about: &About, link: &mut Link) {
+        if let Self::Raised { reason } = self {
+            if about.client.connection_blocked {
+                link.output.put_method(0, &ConnectionBlocked { reason: std::mem::take(reason) });
+            }
+            *self = Self::Blocking;
+        }
+    }
+}
+
+/// A method on channel 0 of an open connection.
+fn connection_method(method: &Method) -> Result<Wish, Failure> {
+    match method {
+        Method::ConnectionClose(_) => Ok(Wish::Close),
+        Method::ConnectionUpdateSecret(update) => Ok(Wish::UpdateSecret(update.new_secret.clone())),
+        _ => {
+            let text = format!("unexpected method '{}' in connection state running", method.name());
+            let fault = Fault::connection(ReplyCode::ChannelError, text);
+            Err(Failure { fault, method: MethodId::of(method) })
+        }
+    }
+}

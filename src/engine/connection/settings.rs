@@ -1,0 +1,96 @@
+//! What the server decides for all connections, and who is at the other end of one.
+
+use bytes::Bytes;
+use forebay_wire::{FieldTable, FieldValue, ShortStr, limits};
+use std::net::SocketAddr;
+
+/// Only what we honour: clients branch on these.
+const CAPABILITIES: [&str; 9] = [
+    "publisher_confirms",
+    "exchange_exchange_bindings",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "connection.blocked",
+    "consumer_priorities",
+    "authentication_failure_close",
+    "per_consumer_qos",
+    "direct_reply_to",
+];
+
+/// What a broker says of itself in `connection.start`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// `product`: "Forebay", unless a tool insists on another name.
+    pub product: String,
+    /// `version`: dotted numbers, which clients parse.
+    pub version: String,
+    /// `platform`.
+    pub platform: String,
+    /// `cluster_name`.
+    pub cluster_name: String,
+    /// `information`: where a person reads more.
+    pub information: String,
+}
+
+/// The same for every connection of a server.
+#[derive(Clone, Debug)]
+pub struct ConnectionSettings {
+    /// Sent in `connection.start`.
+    pub server_properties: FieldTable,
+    /// The heartbeat interval that is suggested to clients, in s; 0: none.
+    pub heartbeat_s: u16,
+    /// The largest frame, in octets with its header and end; at least `FRAME_SIZE_MIN`.
+    pub frame_size_max: u32,
+    /// The highest channel number.
+    pub channels_max: u16,
+}
+
+impl ConnectionSettings {
+    /// Default limits and the identity given.
+    #[must_use]
+    pub fn new(identity: &Identity) -> Self {
+        Self {
+            server_properties: server_properties(identity),
+            heartbeat_s: 60,
+            frame_size_max: limits::FRAME_SIZE_DEFAULT_MAX,
+            channels_max: limits::CHANNELS_MAX,
+        }
+    }
+}
+
+fn server_properties(identity: &Identity) -> FieldTable {
+    let capabilities: FieldTable = CAPABILITIES
+        .into_iter()
+        .map(|name| (ShortStr::from_static(name), FieldValue::Bool(true)))
+        .collect();
+    let texts = [
+        ("cluster_name", &identity.cluster_name),
+        ("information", &identity.information),
+        ("platform", &identity.platform),
+        ("product", &identity.product),
+        ("version", &identity.version),
+    ];
+    let mut properties = FieldTable::new();
+    properties.insert(ShortStr::from_static("capabilities"), FieldValue::Table(capabilities));
+    for (name, text) in texts {
+        let value = FieldValue::LongStr(Bytes::copy_from_slice(text.as_bytes()));
+        properties.insert(ShortStr::from_static(name), value);
+    }
+    properties
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+}
+
+impl Peer {
+    /// Whether it is on this machine (an IPv4 address written as IPv6 included): the default user
+    /// may log in from nowhere else.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.address.ip().to_canonical().is_loopback()
+    }
+}
