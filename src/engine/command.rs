@@ -62,13 +62,6 @@ pub enum Command {
         /// Unacked messages at most; 0: no limit.
         count: u16,
     },
-    /// `channel.flow`: whether the channel's consumers may be sent deliveries. Not replied.
-    SetFlow {
-        /// The channel.
-        channel: ChannelId,
-        /// False holds deliveries back.
-        active: bool,
-    },
     /// `basic.get`. Replied with `Got` or `Empty`.
     Get {
         /// The channel.
