@@ -30,4 +30,5 @@ mod process;
 mod queues;
 mod recovery;
 mod transactions;
+mod vectors;
 mod violations;
