@@ -8,14 +8,29 @@
 //! A body that is routed to several queues is stored once for each of them.
 #![deny(missing_docs)]
 
+mod ack_value;
+mod changes;
 mod contiguity;
+mod cursor;
+mod data_directory;
+mod database;
 pub mod error;
 pub mod faulty;
+pub mod fjall_store;
+mod key;
+mod lanes;
 pub mod limits;
 pub mod memory;
+mod page_value;
+mod progress;
+mod reading;
+mod reclaimer;
+mod recovery;
+mod seal;
 pub mod store;
 
 pub use error::{Damage, StoreError};
 pub use faulty::{Fault, FaultyStore};
+pub use fjall_store::FjallStore;
 pub use memory::MemoryStore;
 pub use store::{Statistics, Store};

@@ -1,5 +1,7 @@
 //! Sizes and bounds of the store, and their relations.
 
+use std::time::Duration;
+
 /// A body above this size has a value of its own, so that pages stay small.
 pub const BODY_INLINE_SIZE_MAX: usize = 64 * 1024;
 
@@ -9,4 +11,38 @@ pub const PAGE_SIZE_MAX: usize = 1024 * 1024;
 /// The on-disk format that this program writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// Octets of blocks kept in memory.
+pub const CACHE_SIZE: u64 = 32 * 1024 * 1024;
+
+/// Octets of all journals together, above which memory is moved to tables.
+pub const JOURNALS_SIZE_MAX: u64 = 128 * 1024 * 1024;
+
+/// Octets of pages (and of large bodies) in memory, above which they are moved to a table.
+pub const PAGES_MEMTABLE_SIZE_MAX: u64 = 32 * 1024 * 1024;
+
+/// The same for what is small.
+pub const MEMTABLE_SIZE_MAX: u64 = 1024 * 1024;
+
+/// Octets of a table.
+pub const TABLE_SIZE: u64 = 64 * 1024 * 1024;
+
+/// Threads that move memory to tables and merge tables.
+pub const WORKER_THREADS: usize = 2;
+
+/// Octets settled at the front of a lane, after which its tables are looked through for ones to
+/// unlink. Less often, and many tables go at once, which stalls commits.
+pub const RECLAIM_OCTETS: u64 = 64 * 1024 * 1024;
+
+/// Octets written, after which every keyspace gets a heartbeat, so that none pins old journals.
+pub const HEARTBEAT_OCTETS: u64 = 64 * 1024 * 1024;
+
+/// Keys that one step of removing a dropped queue takes away.
+pub const REMOVE_KEYS_MAX: usize = 256;
+
+/// How long the reclaimer waits for something to do before it looks around by itself.
+pub const RECLAIM_INTERVAL: Duration = Duration::from_secs(10);
+
 const _: () = assert!(BODY_INLINE_SIZE_MAX < PAGE_SIZE_MAX);
+const _: () = assert!(PAGE_SIZE_MAX as u64 * 8 <= PAGES_MEMTABLE_SIZE_MAX);
+const _: () = assert!(2 * PAGES_MEMTABLE_SIZE_MAX <= JOURNALS_SIZE_MAX);
+const _: () = assert!(HEARTBEAT_OCTETS <= JOURNALS_SIZE_MAX);

@@ -38,7 +38,8 @@ struct Content {
 
 #[derive(Clone, Debug, Default)]
 struct LaneContent {
-    watermark: Watermark,
+    watermark: Option<Watermark>,
+    had_page: bool,
     blocks: BTreeMap<u64, Block>,
     pages: BTreeMap<Offset, Arc<Page>>,
 }
@@ -93,7 +94,7 @@ impl Store for MemoryStore {
         let Some(content) = state.current.lanes.get(&(queue, lane)) else {
             return Ok(Vec::new());
         };
-        let from = from.max(content.watermark.low);
+        let from = from.max(content.low());
         let pages = content.read(from, octets_max);
         let holes = contiguity::holes(from, &pages);
         contiguity::explain(queue, lane, &holes, &content.settled())?;
@@ -130,13 +131,15 @@ impl Content {
     fn apply_operation(&mut self, operation: &Operation) {
         match operation {
             Operation::PutPage { queue, lane, page } => {
-                self.lane(*queue, *lane).pages.insert(page.first, Arc::clone(page));
+                let content = self.lane(*queue, *lane);
+                content.pages.insert(page.first, Arc::clone(page));
+                content.had_page = true;
             }
             Operation::RemovePage { queue, lane, first } => {
                 self.lane(*queue, *lane).pages.remove(first);
             }
             Operation::PutWatermark { queue, lane, watermark } => {
-                self.lane(*queue, *lane).watermark = *watermark;
+                self.lane(*queue, *lane).watermark = Some(*watermark);
             }
             Operation::PutBlock { queue, lane, block, content } => {
                 self.lane(*queue, *lane).blocks.insert(*block, content.clone());
@@ -162,16 +165,17 @@ impl Content {
 
     fn recover(&self) -> Recovered {
         let records = self.records.iter().map(|(key, value)| (key.clone(), value.clone()));
-        let lanes = self.lanes.iter().map(|((queue, lane), content)| RecoveredLane {
+        let known = self.lanes.iter().filter(|(_, content)| content.is_known());
+        let lanes = known.map(|((queue, lane), content)| RecoveredLane {
             queue: *queue,
             lane: *lane,
-            watermark: content.watermark,
+            watermark: content.watermark.unwrap_or_default(),
             blocks: content.blocks.iter().map(|(block, value)| (*block, value.clone())).collect(),
             last_page: content
                 .pages
                 .values()
                 .next_back()
-                .filter(|page| page.end > content.watermark.low)
+                .filter(|page| page.end > content.low())
                 .map(|page| (page.end, page.octets_after)),
         });
         Recovered { records: records.collect(), lanes: lanes.collect() }
@@ -179,6 +183,14 @@ impl Content {
 }
 
 impl LaneContent {
+    fn is_known(&self) -> bool {
+        self.had_page || self.watermark.is_some() || !self.blocks.is_empty()
+    }
+
+    fn low(&self) -> Offset {
+        self.watermark.unwrap_or_default().low
+    }
+
     fn read(&self, from: Offset, octets_max: usize) -> Vec<Page> {
         let covering = self.pages.range(..=from).next_back().map(|(_, page)| page);
         let following = self.pages.range((Bound::Excluded(from), Bound::Unbounded));
@@ -200,7 +212,7 @@ impl LaneContent {
 
     fn settled(&self) -> Settled {
         Settled {
-            watermark: self.watermark,
+            watermark: self.watermark.unwrap_or_default(),
             blocks: self.blocks.iter().map(|(block, value)| (*block, value.clone())).collect(),
         }
     }

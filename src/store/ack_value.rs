@@ -1,0 +1,134 @@
+//! The values of `acks`: what is settled in a lane.
+//!
+//! ```text
+//! lane:      span:u8                          no page of the lane covers more than 2^span offsets
+//! watermark: low:u64 octets_settled:u64
+//! block:     runs:varint (skipped:varint length-1:varint)*
+//!            failures:varint (skipped:varint count:varint)*
+//! ```
+//! `skipped` counts from the end of the run or the offset before it.
+
+use crate::cursor::{Cursor, put_varint};
+use crate::seal::{self, Flaw};
+use bytes::{BufMut, Bytes};
+use forebay_engine::ids::Offset;
+use forebay_engine::operation::{Block, Watermark};
+
+pub(crate) fn encode_span(key: &[u8], span: u8) -> Bytes {
+    seal::seal(key, &[span])
+}
+
+pub(crate) fn decode_span(key: &[u8], value: &Bytes) -> Result<u8, Flaw> {
+    Cursor::new(seal::unseal(key, value)?).octet().ok_or(Flaw::Layout("lane"))
+}
+
+pub(crate) fn encode_watermark(key: &[u8], watermark: Watermark) -> Bytes {
+    let mut content = [0; 16];
+    let mut rest = content.as_mut_slice();
+    rest.put_u64(watermark.low.0);
+    rest.put_u64(watermark.octets_settled);
+    seal::seal(key, &content)
+}
+
+pub(crate) fn decode_watermark(key: &[u8], value: &Bytes) -> Result<Watermark, Flaw> {
+    let mut cursor = Cursor::new(seal::unseal(key, value)?);
+    match (cursor.integer(), cursor.integer()) {
+        (Some(low), Some(octets_settled)) => Ok(Watermark { low: Offset(low), octets_settled }),
+        _ => Err(Flaw::Layout("watermark")),
+    }
+}
+
+pub(crate) fn encode_block(key: &[u8], block: &Block) -> Bytes {
+    let mut content = Vec::with_capacity(2 + 4 * (block.settled.len() + block.failures.len()));
+    put_varint(&mut content, block.settled.len() as u64);
+    let mut expected = 0;
+    for (first, last) in &block.settled {
+        let (first, last) = (u64::from(*first), u64::from(*last));
+        put_varint(&mut content, first.saturating_sub(expected));
+        put_varint(&mut content, last.saturating_sub(first));
+        expected = last + 1;
+    }
+    put_varint(&mut content, block.failures.len() as u64);
+    let mut expected = 0;
+    for (offset, count) in &block.failures {
+        put_varint(&mut content, u64::from(*offset).saturating_sub(expected));
+        put_varint(&mut content, u64::from(*count));
+        expected = u64::from(*offset) + 1;
+    }
+    seal::seal(key, &content)
+}
+
+pub(crate) fn decode_block(key: &[u8], value: &Bytes) -> Result<Block, Flaw> {
+    let mut cursor = Cursor::new(seal::unseal(key, value)?);
+    decode_block_content(&mut cursor)
+        .filter(|_| cursor.is_empty())
+        .ok_or(Flaw::Layout("settled block"))
+}
+
+fn decode_block_content(cursor: &mut Cursor) -> Option<Block> {
+    let mut block = Block::default();
+    let mut expected = 0_u64;
+    for _ in 0..cursor.varint()? {
+        let first = expected.checked_add(cursor.varint()?)?;
+        let last = first.checked_add(cursor.varint()?)?;
+        block.settled.push((u16::try_from(first).ok()?, u16::try_from(last).ok()?));
+        expected = last + 1;
+    }
+    let mut expected = 0_u64;
+    for _ in 0..cursor.varint()? {
+        let offset = expected.checked_add(cursor.varint()?)?;
+        let count = u32::try_from(cursor.varint()?).ok()?;
+        block.failures.push((u16::try_from(offset).ok()?, count));
+        expected = offset + 1;
+    }
+    Some(block)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn block(settled: &BTreeSet<u16>, failures: BTreeMap<u16, u32>) -> Block {
+        let mut runs: Vec<(u16, u16)> = Vec::new();
+        for offset in settled {
+            match runs.last_mut() {
+                Some((_, last)) if *last + 1 == *offset => *last = *offset,
+                _ => runs.push((*offset, *offset)),
+            }
+        }
+        Block { settled: runs, failures: failures.into_iter().collect() }
+    }
+
+    proptest! {
+        #[test]
+        fn a_block_comes_back_as_it_was(
+            settled: BTreeSet<u16>,
+            failures: BTreeMap<u16, u32>,
+        ) {
+            let block = block(&settled, failures);
+            prop_assert_eq!(decode_block(b"k", &encode_block(b"k", &block)), Ok(block));
+        }
+
+        #[test]
+        fn no_content_makes_decoding_panic(octets: Vec<u8>) {
+            let value = seal::seal(b"k", &octets);
+            let _ = (decode_block(b"k", &value), decode_watermark(b"k", &value));
+            let _ = decode_span(b"k", &value);
+        }
+    }
+
+    #[test]
+    fn a_whole_block_and_the_last_offset_fit() {
+        let block = Block { settled: vec![(0, u16::MAX)], failures: vec![(u16::MAX, u32::MAX)] };
+        assert_eq!(decode_block(b"k", &encode_block(b"k", &block)), Ok(block));
+    }
+
+    #[test]
+    fn a_watermark_and_a_span_come_back() {
+        let watermark = Watermark { low: Offset(7), octets_settled: u64::MAX };
+        assert_eq!(decode_watermark(b"k", &encode_watermark(b"k", watermark)), Ok(watermark));
+        assert_eq!(decode_span(b"k", &encode_span(b"k", 63)), Ok(63));
+    }
+}

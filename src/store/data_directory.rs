@@ -1,0 +1,186 @@
+//! The data directory: who may use it, and which format it has. Everything in it belongs to the
+//! store.
+//!
+//! ```text
+//! LOCK        locked while a process has the directory open
+//! FORMAT      "forebay data format 1"
+//! fjall/      pages, bodies, acks, meta and their journals
+//! ```
+
+use crate::error::StoreError;
+use crate::limits::FORMAT_VERSION;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+const LOCK_FILE: &str = "LOCK";
+const FORMAT_FILE: &str = "FORMAT";
+const FORMAT_DRAFT: &str = "FORMAT.new";
+const FORMAT_PREFIX: &str = "forebay data format ";
+const DATABASE_DIRECTORY: &str = "fjall";
+/// What a new file system may hold already.
+const IGNORED: [&str; 3] = [LOCK_FILE, FORMAT_DRAFT, "lost+found"];
+
+/// A data directory that nobody else has open, of a format that is known here.
+#[derive(Debug)]
+pub(crate) struct DataDirectory {
+    path: PathBuf,
+    /// Unlocked by the system when it is closed, even by a kill.
+    _lock: File,
+}
+
+impl DataDirectory {
+    /// Opens the directory; creates it, for its owner only, when it is not there.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let unwritable = |source| StoreError::Unwritable { directory: path.into(), source };
+        create(path).map_err(unwritable)?;
+        let lock = lock(path)?;
+        match fs::read(path.join(FORMAT_FILE)) {
+            Ok(content) => check_format(path, &content)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if !is_empty(path).map_err(unwritable)? {
+                    return Err(StoreError::ForeignDirectory { directory: path.into() });
+                }
+                write_format(path).map_err(unwritable)?;
+            }
+            Err(error) => return Err(unwritable(error)),
+        }
+        Ok(Self { path: path.into(), _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.path.join(DATABASE_DIRECTORY)
+    }
+}
+
+fn create(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path.join(LOCK_FILE))
+        .map_err(|source| StoreError::Unwritable { directory: path.into(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { directory: path.into() }),
+        Err(TryLockError::Error(error)) => {
+            Err(StoreError::failed("lock the data directory", error))
+        }
+    }
+}
+
+fn is_empty(path: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name();
+        if !IGNORED.iter().any(|ignored| name == *ignored) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn check_format(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    let text = String::from_utf8_lossy(content);
+    let found = text
+        .trim()
+        .strip_prefix(FORMAT_PREFIX)
+        .and_then(|number| number.parse::<u32>().ok())
+        .filter(|found| *found > 0)
+        .ok_or_else(|| StoreError::BadFormat {
+            directory: path.into(),
+            found: text.trim().chars().take(80).collect(),
+        })?;
+    if found > FORMAT_VERSION {
+        return Err(StoreError::NewerFormat {
+            directory: path.into(),
+            found,
+            supported: FORMAT_VERSION,
+        });
+    }
+    Ok(())
+}
+
+fn write_format(path: &Path) -> io::Result<()> {
+    let draft = path.join(FORMAT_DRAFT);
+    let mut file = File::create(&draft)?;
+    writeln!(file, "{FORMAT_PREFIX}{FORMAT_VERSION}")?;
+    file.sync_all()?;
+    fs::rename(&draft, path.join(FORMAT_FILE))?;
+    File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_created_for_its_owner_only_and_locked() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/b");
+        let opened = DataDirectory::open(&path).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+        let error = DataDirectory::open(&path).unwrap_err();
+        assert!(matches!(error, StoreError::Locked { .. }));
+        assert!(error.to_string().contains(&path.display().to_string()));
+        drop(opened);
+        DataDirectory::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_newer_format_and_a_senseless_one_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(DataDirectory::open(directory.path()).unwrap());
+        let format = directory.path().join(FORMAT_FILE);
+        fs::write(&format, "forebay data format 2\n").unwrap();
+        assert!(matches!(
+            DataDirectory::open(directory.path()),
+            Err(StoreError::NewerFormat { found: 2, .. })
+        ));
+        for senseless in ["", "forebay data format x", "\u{0}\u{0}", "forebay data format 0"] {
+            fs::write(&format, senseless).unwrap();
+            assert!(matches!(
+                DataDirectory::open(directory.path()),
+                Err(StoreError::BadFormat { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn a_directory_with_other_files_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("lost+found")).unwrap();
+        drop(DataDirectory::open(directory.path()).unwrap());
+        let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join("letter.txt"), "dear").unwrap();
+        assert!(matches!(
+            DataDirectory::open(other.path()),
+            Err(StoreError::ForeignDirectory { .. })
+        ));
+    }
+
+    #[test]
+    fn a_path_that_can_t_be_a_directory_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = DataDirectory::open(&file.join("data")).unwrap_err();
+        assert!(matches!(error, StoreError::Unwritable { .. }));
+        assert!(error.to_string().contains("file/data"));
+    }
+}

@@ -1,0 +1,227 @@
+//! fjall, as the store uses it: four keyspaces, their settings, and the calls that fjall hides in
+//! its documentation (`remove_weak`, `drop_range`, `rotate_memtable`, `journal_disk_space`). No
+//! other module names fjall; the tests here say what we rely on, for this exact version of it.
+//!
+//! - A batch is atomic and its items carry one sequence number: no key may stand in it twice.
+//! - `remove_weak` takes away a key that was written exactly once; the pair never leaves the
+//!   memory when both are there at a flush.
+//! - `drop_range` unlinks the tables that lie wholly within the range, tombstones included: a
+//!   removed key of the range may show up again.
+//! - A sealed journal is unlinked only when each keyspace named in it has a table as new as it: a
+//!   keyspace whose content cancelled out pins it, unless a heartbeat remains.
+//! - The settings of a keyspace are those of its creation.
+
+use crate::key::HEARTBEAT_KEY;
+use crate::limits::{
+    CACHE_SIZE, JOURNALS_SIZE_MAX, MEMTABLE_SIZE_MAX, PAGES_MEMTABLE_SIZE_MAX, TABLE_SIZE,
+    WORKER_THREADS,
+};
+use bytes::Bytes;
+use fjall::compaction::Leveled;
+use fjall::config::{BlockSizePolicy, CompressionPolicy};
+use fjall::{
+    AbstractTree, CompressionType, Keyspace, KeyspaceCreateOptions, KvSeparationOptions,
+    PersistMode, Readable, Snapshot,
+};
+use forebay_engine::operation::Durability;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) type Error = fjall::Error;
+
+/// The keyspaces. Few and fixed: never one for each queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Space {
+    Pages,
+    Bodies,
+    Acks,
+    Meta,
+}
+
+pub(crate) const SPACES: [Space; 4] = [Space::Pages, Space::Bodies, Space::Acks, Space::Meta];
+
+/// An open database. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Database {
+    inner: fjall::Database,
+    pages: Keyspace,
+    bodies: Keyspace,
+    acks: Keyspace,
+    meta: Keyspace,
+}
+
+impl Database {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let inner = fjall::Database::builder(path)
+            .cache_size(CACHE_SIZE)
+            .max_journaling_size(JOURNALS_SIZE_MAX)
+            .manual_journal_persist(true)
+            .worker_threads(WORKER_THREADS)
+            .journal_compression(CompressionType::None)
+            .open()?;
+        let keyspace = |name, memtable_size| inner.keyspace(name, || options(memtable_size));
+        Ok(Self {
+            pages: keyspace("pages", PAGES_MEMTABLE_SIZE_MAX)?,
+            bodies: inner.keyspace("bodies", || {
+                let separation = KvSeparationOptions::default()
+                    .compression(CompressionType::None)
+                    .file_target_size(TABLE_SIZE);
+                options(PAGES_MEMTABLE_SIZE_MAX).with_kv_separation(Some(separation))
+            })?,
+            acks: keyspace("acks", MEMTABLE_SIZE_MAX)?,
+            meta: keyspace("meta", MEMTABLE_SIZE_MAX)?,
+            inner,
+        })
+    }
+
+    fn keyspace(&self, space: Space) -> &Keyspace {
+        match space {
+            Space::Pages => &self.pages,
+            Space::Bodies => &self.bodies,
+            Space::Acks => &self.acks,
+            Space::Meta => &self.meta,
+        }
+    }
+
+    pub(crate) fn batch(&self) -> WriteBatch<'_> {
+        WriteBatch { database: self, inner: self.inner.batch(), octets: 0 }
+    }
+
+    /// The content at this moment, whatever is written or dropped meanwhile.
+    pub(crate) fn view(&self) -> View {
+        View { database: self.clone(), snapshot: self.inner.snapshot() }
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        self.inner.persist(PersistMode::SyncData)
+    }
+
+    /// Unlinks the tables that lie wholly in a range of keys. Of no effect on what is in memory.
+    pub(crate) fn drop_range(&self, space: Space, first: &[u8], last: &[u8]) -> Result<(), Error> {
+        Ok(self.keyspace(space).tree.drop_range(first..=last)?)
+    }
+
+    /// Writes a heartbeat into each keyspace and moves its memory to a table, in the background, so
+    /// that the journals before can be unlinked.
+    pub(crate) fn rotate(&self) -> Result<(), Error> {
+        let mut batch = self.batch();
+        for space in SPACES {
+            batch.insert(space, Bytes::from_static(HEARTBEAT_KEY), Bytes::new());
+        }
+        batch.commit(Durability::Written)?;
+        for space in SPACES {
+            self.keyspace(space).rotate_memtable()?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn journal_count(&self) -> usize {
+        self.inner.journal_count()
+    }
+
+    pub(crate) fn journal_octets(&self) -> Result<u64, Error> {
+        self.inner.journal_disk_space()
+    }
+
+    pub(crate) fn disk_octets(&self) -> Result<u64, Error> {
+        self.inner.disk_space()
+    }
+}
+
+fn options(memtable_size: u64) -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .manual_journal_persist(true)
+        .max_memtable_size(memtable_size)
+        .data_block_size_policy(BlockSizePolicy::all(4 * 1024))
+        .data_block_compression_policy(CompressionPolicy::disabled())
+        .index_block_compression_policy(CompressionPolicy::disabled())
+        .compaction_strategy(Arc::new(Leveled::default().with_table_target_size(TABLE_SIZE)))
+}
+
+/// What is written together.
+pub(crate) struct WriteBatch<'a> {
+    database: &'a Database,
+    inner: fjall::OwnedWriteBatch,
+    octets: u64,
+}
+
+impl WriteBatch<'_> {
+    pub(crate) fn insert(&mut self, space: Space, key: Bytes, value: Bytes) {
+        self.octets += (key.len() + value.len()) as u64;
+        self.inner.insert(self.database.keyspace(space), key, value);
+    }
+
+    pub(crate) fn remove(&mut self, space: Space, key: Bytes) {
+        self.octets += key.len() as u64;
+        self.inner.remove(self.database.keyspace(space), key);
+    }
+
+    /// For a key that was written exactly once.
+    pub(crate) fn remove_weak(&mut self, space: Space, key: Bytes) {
+        self.octets += key.len() as u64;
+        self.inner.remove_weak(self.database.keyspace(space), key);
+    }
+
+    /// Octets of keys and values.
+    pub(crate) fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    pub(crate) fn commit(self, durability: Durability) -> Result<(), Error> {
+        let mode = match durability {
+            Durability::Written => PersistMode::Buffer,
+            Durability::Synced => PersistMode::SyncData,
+        };
+        self.inner.durability(Some(mode)).commit()
+    }
+}
+
+/// A view of the content at one moment.
+pub(crate) struct View {
+    database: Database,
+    snapshot: Snapshot,
+}
+
+impl View {
+    pub(crate) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        Ok(self.snapshot.get(self.database.keyspace(space), key)?.map(Bytes::from))
+    }
+
+    pub(crate) fn range(
+        &self,
+        space: Space,
+        first: &[u8],
+        last: &[u8],
+    ) -> impl DoubleEndedIterator<Item = Result<(Bytes, Bytes), Error>> + use<> {
+        self.snapshot.range(self.database.keyspace(space), first..=last).map(|guard| {
+            let (key, value) = guard.into_inner()?;
+            Ok((key.into(), value.into()))
+        })
+    }
+
+    /// The keys alone: a value that is kept apart is not read.
+    pub(crate) fn keys(
+        &self,
+        space: Space,
+        first: &[u8],
+        last: &[u8],
+    ) -> impl Iterator<Item = Result<Bytes, Error>> + use<> {
+        self.snapshot
+            .range(self.database.keyspace(space), first..=last)
+            .map(|guard| Ok(guard.key()?.into()))
+    }
+
+    pub(crate) fn prefix(
+        &self,
+        space: Space,
+        prefix: &[u8],
+    ) -> impl Iterator<Item = Result<(Bytes, Bytes), Error>> + use<> {
+        self.snapshot.prefix(self.database.keyspace(space), prefix).map(|guard| {
+            let (key, value) = guard.into_inner()?;
+            Ok((key.into(), value.into()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+use super::*;
+use tempfile::TempDir;
+
+fn open() -> (TempDir, Database) {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(&directory.path().join("db")).unwrap();
+    (directory, database)
+}
+
+fn key(number: u64) -> Bytes {
+    Bytes::copy_from_slice(&number.to_be_bytes())
+}
+
+fn keys(database: &Database, space: Space) -> Vec<Bytes> {
+    database.view().keys(space, &key(0), &key(u64::MAX >> 1)).map(Result::unwrap).collect()
+}
+
+fn put(database: &Database, space: Space, numbers: std::ops::Range<u64>, size: usize) {
+    for number in numbers {
+        let mut batch = database.batch();
+        batch.insert(space, key(number), vec![number as u8; size].into());
+        batch.commit(Durability::Written).unwrap();
+    }
+}
+
+fn remove_weak(database: &Database, numbers: std::ops::Range<u64>) {
+    let mut batch = database.batch();
+    for number in numbers {
+        batch.remove_weak(Space::Pages, key(number));
+    }
+    batch.commit(Durability::Written).unwrap();
+}
+
+fn flush(database: &Database, space: Space) {
+    database.keyspace(space).rotate_memtable_and_wait().unwrap();
+}
+
+#[test]
+fn a_weakly_removed_key_is_gone_in_memory_in_tables_and_after_a_merge() {
+    let (_directory, database) = open();
+    put(&database, Space::Pages, 0..30, 1000);
+    remove_weak(&database, 0..10);
+    assert_eq!(keys(&database, Space::Pages).len(), 20);
+    flush(&database, Space::Pages);
+    remove_weak(&database, 10..20);
+    assert_eq!(keys(&database, Space::Pages).len(), 10);
+    flush(&database, Space::Pages);
+    assert_eq!(keys(&database, Space::Pages).len(), 10);
+    database.pages.major_compact().unwrap();
+    assert_eq!(keys(&database, Space::Pages), (20..30).map(key).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_put_and_weakly_removed_before_a_flush_takes_no_disk() {
+    let (_directory, database) = open();
+    put(&database, Space::Pages, 0..1000, 10_000);
+    remove_weak(&database, 0..1000);
+    put(&database, Space::Pages, 2000..2001, 10);
+    flush(&database, Space::Pages);
+    assert!(database.pages.disk_space() < 100_000, "{}", database.pages.disk_space());
+}
+
+#[test]
+fn dropping_a_range_unlinks_whole_tables_and_spares_its_neighbours() {
+    let (_directory, database) = open();
+    put(&database, Space::Pages, 0..100, 10_000);
+    flush(&database, Space::Pages);
+    put(&database, Space::Pages, 100..200, 10_000);
+    flush(&database, Space::Pages);
+    let before = database.pages.disk_space();
+    database.drop_range(Space::Pages, &key(0), &key(150)).unwrap();
+    assert_eq!(keys(&database, Space::Pages), (100..200).map(key).collect::<Vec<_>>());
+    assert!(database.pages.disk_space() * 2 <= before + 1000);
+}
+
+#[test]
+fn a_view_is_not_touched_by_later_removals_and_drops() {
+    let (_directory, database) = open();
+    put(&database, Space::Pages, 0..100, 10_000);
+    flush(&database, Space::Pages);
+    let view = database.view();
+    remove_weak(&database, 0..50);
+    database.drop_range(Space::Pages, &key(0), &key(99)).unwrap();
+    assert!(keys(&database, Space::Pages).len() < 100);
+    assert_eq!(view.keys(Space::Pages, &key(0), &key(100)).map(Result::unwrap).count(), 100);
+}
+
+#[test]
+fn a_batch_is_seen_whole_or_not_at_all() {
+    let (_directory, database) = open();
+    let writer = database.clone();
+    let thread = std::thread::spawn(move || {
+        for number in 0..2000_u64 {
+            let mut batch = writer.batch();
+            batch.insert(Space::Pages, key(0), key(number));
+            batch.insert(Space::Acks, key(0), key(number));
+            batch.commit(Durability::Written).unwrap();
+        }
+    });
+    while !thread.is_finished() {
+        let view = database.view();
+        let pages = view.get(Space::Pages, &key(0)).unwrap();
+        assert_eq!(pages, view.get(Space::Acks, &key(0)).unwrap());
+    }
+    thread.join().unwrap();
+}
+
+#[test]
+fn rotation_unlinks_the_journals_even_when_a_keyspace_has_cancelled_out() {
+    let (_directory, database) = open();
+    for round in 0..5_u64 {
+        let numbers = round * 10_000..round * 10_000 + 300;
+        put(&database, Space::Meta, 0..1, 10);
+        put(&database, Space::Pages, numbers.clone(), 100_000);
+        remove_weak(&database, numbers);
+        database.rotate().unwrap();
+        SPACES.into_iter().for_each(|space| flush(&database, space));
+    }
+    database.rotate().unwrap();
+    SPACES.into_iter().for_each(|space| flush(&database, space));
+    database.rotate().unwrap();
+    SPACES.into_iter().for_each(|space| flush(&database, space));
+    assert!(database.journal_count() <= 3, "{} journals", database.journal_count());
+}
+
+#[test]
+fn a_body_put_is_not_copied_and_comes_back_after_a_flush() {
+    let (_directory, database) = open();
+    let body = Bytes::from(vec![7; 200_000]);
+    let mut batch = database.batch();
+    batch.insert(Space::Bodies, key(1), body.clone());
+    batch.commit(Durability::Synced).unwrap();
+    let read = database.view().get(Space::Bodies, &key(1)).unwrap().unwrap();
+    assert_eq!(read.as_ptr(), body.as_ptr());
+    flush(&database, Space::Bodies);
+    assert_eq!(database.view().get(Space::Bodies, &key(1)).unwrap().unwrap(), body);
+}

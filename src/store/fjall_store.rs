@@ -1,0 +1,230 @@
+//! The store on the disk. The committer's thread calls [`Store::apply`]; readers' threads call
+//! [`Store::read`]; a thread of its own reclaims what is settled, so that no commit waits for it.
+
+use crate::changes::Changes;
+use crate::data_directory::DataDirectory;
+use crate::database::{self, Database, Space};
+use crate::error::{Damage, StoreError};
+use crate::key;
+use crate::lanes::Lanes;
+use crate::limits::HEARTBEAT_OCTETS;
+use crate::progress::Progress;
+use crate::reading::LaneReader;
+use crate::reclaimer::{Reclaimer, Wanted};
+use crate::recovery;
+use crate::store::{Statistics, Store};
+use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::operation::{Commit, Durability, Recovered};
+use forebay_engine::page::Page;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// A store in a data directory, which it keeps locked.
+#[derive(Debug)]
+pub struct FjallStore {
+    shared: Arc<Shared>,
+    /// Joined when the store is dropped.
+    reclaimer: Reclaimer,
+}
+
+/// What the threads of a store share.
+pub(crate) struct Shared {
+    pub(crate) database: Database,
+    pub(crate) lanes: RwLock<Lanes>,
+    writer: Mutex<Writer>,
+    /// A write failed: what is on the disk is unknown until a restart.
+    is_stopped: AtomicBool,
+    counters: Counters,
+    directory: DataDirectory,
+}
+
+#[derive(Debug)]
+struct Writer {
+    progress: Progress,
+    /// Whether there may be bodies that are values of their own.
+    has_bodies: bool,
+    /// Octets written since the last heartbeat.
+    octets: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    applied: AtomicU64,
+    synced: AtomicU64,
+    octets_written: AtomicU64,
+    pages_read: AtomicU64,
+}
+
+impl FjallStore {
+    /// Opens the store in a data directory, or makes a new one there.
+    ///
+    /// # Errors
+    /// When the directory is locked, not writable, of a newer format or something else than a data
+    /// directory; when what it holds is damaged.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let directory = DataDirectory::open(path.as_ref())?;
+        let database =
+            Database::open(&directory.database()).map_err(|error| open_error(&directory, error))?;
+        let view = database.view();
+        let lanes = recovery::lanes(&view)?;
+        let dropped = recovery::dropped_queues(&view)?;
+        let (first, _) = key::queue_range(QueueId(0));
+        let (_, last) = key::queue_range(QueueId(u64::MAX));
+        let has_bodies = view.keys(Space::Bodies, &first, &last).next().is_some();
+        let progress = match view.get(Space::Meta, &key::progress()).map_err(recovery::failed)? {
+            Some(value) => Progress::decode(&key::progress(), &value)
+                .map_err(|flaw| Damage::elsewhere(format!("the record of progress: {flaw}")))?,
+            None => Progress::default(),
+        };
+        drop(view);
+        let shared = Arc::new(Shared {
+            database,
+            lanes: RwLock::new(lanes),
+            writer: Mutex::new(Writer { progress, has_bodies, octets: 0 }),
+            is_stopped: AtomicBool::new(false),
+            counters: Counters::default(),
+            directory,
+        });
+        let wanted = Wanted { queues: dropped, ..Wanted::default() };
+        let reclaimer = Reclaimer::start(Arc::clone(&shared), wanted)
+            .map_err(|error| StoreError::failed("start a thread", error))?;
+        Ok(Self { shared, reclaimer })
+    }
+}
+
+fn open_error(directory: &DataDirectory, error: database::Error) -> StoreError {
+    use std::io::ErrorKind;
+    match error {
+        database::Error::Locked => StoreError::Locked { directory: directory.path().into() },
+        database::Error::Io(source)
+            if matches!(
+                source.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            StoreError::Unwritable { directory: directory.path().into(), source }
+        }
+        error => StoreError::failed("open its data", error),
+    }
+}
+
+impl Store for FjallStore {
+    fn recover(&self) -> Result<Recovered, StoreError> {
+        recovery::recover(&self.shared.database.view())
+    }
+
+    fn apply(&self, commits: &[Commit]) -> Result<(), StoreError> {
+        let durability = commits.iter().map(|commit| commit.durability).max();
+        let Some(durability) = durability else { return Ok(()) };
+        let wanted = self.shared.apply(commits, durability)?;
+        self.reclaimer.want(wanted);
+        Ok(())
+    }
+
+    fn read(
+        &self,
+        queue: QueueId,
+        lane: Lane,
+        from: Offset,
+        octets_max: usize,
+    ) -> Result<Vec<Page>, StoreError> {
+        let state =
+            self.shared.lanes.read().unwrap_or_else(PoisonError::into_inner).get(queue, lane);
+        let Some(state) = state else { return Ok(Vec::new()) };
+        let view = self.shared.database.view();
+        let pages = LaneReader { view: &view, queue, lane }.read(state, from, octets_max)?;
+        self.shared.counters.pages_read.fetch_add(pages.len() as u64, Ordering::Relaxed);
+        Ok(pages)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.shared.sync()
+    }
+
+    fn statistics(&self) -> Statistics {
+        let Shared { counters, database, .. } = &*self.shared;
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Statistics {
+            applied: load(&counters.applied),
+            synced: load(&counters.synced),
+            octets_written: load(&counters.octets_written),
+            pages_read: load(&counters.pages_read),
+            disk_octets: database.disk_octets().unwrap_or(0),
+            journal_octets: database.journal_octets().unwrap_or(0),
+            queues_to_remove: self.reclaimer.queues_to_remove(),
+        }
+    }
+}
+
+impl Shared {
+    fn apply(&self, commits: &[Commit], durability: Durability) -> Result<Wanted, StoreError> {
+        let mut writer = self.writer()?;
+        let mut changes =
+            Changes::gather(commits, &self.lanes.read().unwrap_or_else(PoisonError::into_inner));
+        let lanes = std::mem::take(&mut changes.lanes);
+        let dropped = std::mem::take(&mut changes.dropped);
+
+        let applied = writer.progress.applied + 1;
+        let bodies = writer.has_bodies.then(|| self.database.view());
+        let mut batch = self.database.batch();
+        writer.has_bodies |= changes
+            .write(&mut batch, bodies.as_ref())
+            .map_err(|error| self.stop("read its data", error))?;
+        let progress = Progress { applied, synced: writer.progress.synced };
+        batch.insert(Space::Meta, key::progress(), progress.encode(&key::progress()));
+        let octets = batch.octets();
+        batch.commit(durability).map_err(|error| self.stop("write a commit", error))?;
+
+        writer.progress.applied = applied;
+        if durability == Durability::Synced {
+            writer.progress.synced = applied;
+            self.counters.synced.fetch_add(1, Ordering::Relaxed);
+        }
+        self.counters.applied.fetch_add(1, Ordering::Relaxed);
+        self.counters.octets_written.fetch_add(octets, Ordering::Relaxed);
+        writer.octets += octets;
+        let is_heartbeat_due = writer.octets >= HEARTBEAT_OCTETS;
+        if is_heartbeat_due {
+            writer.octets = 0;
+        }
+
+        let mut wanted = Wanted { queues: dropped, is_heartbeat_due, ..Wanted::default() };
+        let mut known = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        for queue in &wanted.queues {
+            known.remove_queue(*queue);
+        }
+        for ((queue, lane), change) in lanes {
+            if known.change(queue, lane, change).is_reclaim_due() {
+                wanted.lanes.insert((queue, lane));
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Brings everything applied so far to stable storage.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        let mut writer = self.writer()?;
+        self.database.sync().map_err(|error| self.stop("sync", error))?;
+        writer.progress.synced = writer.progress.applied;
+        self.counters.synced.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_stopped.load(Ordering::Acquire) { Err(StoreError::Stopped) } else { Ok(writer) }
+    }
+
+    /// Refuses all further writes.
+    pub(crate) fn stop(&self, action: &'static str, error: database::Error) -> StoreError {
+        self.is_stopped.store(true, Ordering::Release);
+        StoreError::failed(action, error)
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Shared").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}

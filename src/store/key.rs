@@ -1,0 +1,186 @@
+//! The keys of the keyspaces. All integers are big endian, so that keys sort as what they name.
+//!
+//! ```text
+//! pages:  shard:u16 queue:u64 lane:u8 first:u64
+//! bodies: shard:u16 queue:u64 lane:u8 first:u64 offset:u64     first: of the page it belongs to
+//! acks:   shard:u16 queue:u64 lane:u8 kind:u8 [block:u64]      kind 0 lane, 1 watermark, 2 block
+//! meta:   shard:u16 kind:u8 rest                               kind 0 progress, 1 dropped queue
+//!                                                              (queue:u64), 2 record (its key)
+//! ```
+//! A single machine has one shard, number 0. No shard has the number of [`HEARTBEAT_KEY`].
+
+use bytes::{BufMut, Bytes};
+use forebay_engine::ids::{Lane, Offset, QueueId};
+
+const SHARD: u16 = 0;
+const LANE_KEY_SIZE: usize = 2 + 8 + 1;
+const PAGE_KEY_SIZE: usize = LANE_KEY_SIZE + 8;
+const BODY_KEY_SIZE: usize = PAGE_KEY_SIZE + 8;
+
+/// Written into every keyspace now and then; names nothing.
+pub(crate) const HEARTBEAT_KEY: &[u8] = &[0xff, 0xff, b'h'];
+
+/// What a key of `acks` names within its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AckKind {
+    Lane,
+    Watermark,
+    Block(u64),
+}
+
+fn lane_prefix(queue: QueueId, lane: Lane, capacity: usize) -> Vec<u8> {
+    let mut key = Vec::with_capacity(capacity);
+    key.put_u16(SHARD);
+    key.put_u64(queue.0);
+    key.put_u8(lane.0);
+    key
+}
+
+pub(crate) fn page(queue: QueueId, lane: Lane, first: Offset) -> Bytes {
+    let mut key = lane_prefix(queue, lane, PAGE_KEY_SIZE);
+    key.put_u64(first.0);
+    key.into()
+}
+
+pub(crate) fn body(queue: QueueId, lane: Lane, first: Offset, offset: Offset) -> Bytes {
+    let mut key = lane_prefix(queue, lane, BODY_KEY_SIZE);
+    key.put_u64(first.0);
+    key.put_u64(offset.0);
+    key.into()
+}
+
+pub(crate) fn ack(queue: QueueId, lane: Lane, kind: AckKind) -> Bytes {
+    let mut key = lane_prefix(queue, lane, LANE_KEY_SIZE + 9);
+    match kind {
+        AckKind::Lane => key.put_u8(0),
+        AckKind::Watermark => key.put_u8(1),
+        AckKind::Block(block) => {
+            key.put_u8(2);
+            key.put_u64(block);
+        }
+    }
+    key.into()
+}
+
+/// The first and the last key that `pages`, `bodies` or `acks` can hold of a queue.
+pub(crate) fn queue_range(queue: QueueId) -> (Bytes, Bytes) {
+    let mut last = lane_prefix(queue, Lane(u8::MAX), BODY_KEY_SIZE + 1);
+    last.resize(BODY_KEY_SIZE + 1, u8::MAX);
+    (lane_prefix(queue, Lane(0), LANE_KEY_SIZE).into(), last.into())
+}
+
+/// The first and the last key that `bodies` can hold of the pages `first..=last`.
+pub(crate) fn bodies_range(
+    queue: QueueId,
+    lane: Lane,
+    first: Offset,
+    last: Offset,
+) -> (Bytes, Bytes) {
+    (body(queue, lane, first, Offset(0)), body(queue, lane, last, Offset(u64::MAX)))
+}
+
+pub(crate) fn parse_page(key: &[u8]) -> Option<(QueueId, Lane, Offset)> {
+    let (queue, lane, rest) = parse_lane(key)?;
+    Some((queue, lane, Offset(u64::from_be_bytes(rest.try_into().ok()?))))
+}
+
+pub(crate) fn parse_ack(key: &[u8]) -> Option<(QueueId, Lane, AckKind)> {
+    let (queue, lane, rest) = parse_lane(key)?;
+    let kind = match rest {
+        [0] => AckKind::Lane,
+        [1] => AckKind::Watermark,
+        [2, block @ ..] => AckKind::Block(u64::from_be_bytes(block.try_into().ok()?)),
+        _ => return None,
+    };
+    Some((queue, lane, kind))
+}
+
+fn parse_lane(key: &[u8]) -> Option<(QueueId, Lane, &[u8])> {
+    let (shard, rest) = key.split_first_chunk()?;
+    let (queue, rest) = rest.split_first_chunk()?;
+    let (lane, rest) = rest.split_first()?;
+    (u16::from_be_bytes(*shard) == SHARD).then_some((
+        QueueId(u64::from_be_bytes(*queue)),
+        Lane(*lane),
+        rest,
+    ))
+}
+
+/// What a key of `meta` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MetaKind {
+    Progress,
+    DroppedQueue,
+    Record,
+}
+
+pub(crate) fn progress() -> Bytes {
+    meta(MetaKind::Progress, &[])
+}
+
+pub(crate) fn dropped_queue(queue: QueueId) -> Bytes {
+    meta(MetaKind::DroppedQueue, &queue.0.to_be_bytes())
+}
+
+pub(crate) fn record(key: &[u8]) -> Bytes {
+    meta(MetaKind::Record, key)
+}
+
+fn meta(kind: MetaKind, rest: &[u8]) -> Bytes {
+    let mut key = Vec::with_capacity(3 + rest.len());
+    key.put_u16(SHARD);
+    key.put_u8(kind as u8);
+    key.put_slice(rest);
+    key.into()
+}
+
+/// The prefix of all keys of one kind.
+pub(crate) fn meta_prefix(kind: MetaKind) -> Bytes {
+    meta(kind, &[])
+}
+
+pub(crate) fn parse_dropped_queue(key: &[u8]) -> Option<QueueId> {
+    let queue = key.strip_prefix(&*meta_prefix(MetaKind::DroppedQueue))?;
+    Some(QueueId(u64::from_be_bytes(queue.try_into().ok()?)))
+}
+
+/// The part of a record's key that the engine chose.
+pub(crate) fn parse_record(key: &Bytes) -> Option<Bytes> {
+    let prefix = meta_prefix(MetaKind::Record);
+    key.starts_with(&prefix).then(|| key.slice(prefix.len()..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_as_what_they_name() {
+        let keys = [
+            page(QueueId(1), Lane(0), Offset(255)),
+            page(QueueId(1), Lane(0), Offset(256)),
+            page(QueueId(1), Lane(1), Offset(0)),
+            page(QueueId(1), Lane(255), Offset(u64::MAX)),
+            page(QueueId(256), Lane(0), Offset(0)),
+        ];
+        assert!(keys.is_sorted());
+        assert!(*keys.last().unwrap() < Bytes::from_static(HEARTBEAT_KEY));
+        let (first, last) = queue_range(QueueId(1));
+        assert!(keys.iter().take(4).all(|key| first < *key && *key < last));
+        assert!(last < *keys.last().unwrap());
+        assert!(body(QueueId(1), Lane(255), Offset(u64::MAX), Offset(u64::MAX)) < last);
+    }
+
+    #[test]
+    fn keys_are_parsed_back() {
+        let place = (QueueId(7), Lane(3), Offset(9));
+        assert_eq!(parse_page(&page(place.0, place.1, place.2)), Some(place));
+        assert_eq!(parse_page(HEARTBEAT_KEY), None);
+        for kind in [AckKind::Lane, AckKind::Watermark, AckKind::Block(5)] {
+            assert_eq!(parse_ack(&ack(place.0, place.1, kind)), Some((place.0, place.1, kind)));
+        }
+        assert_eq!(parse_dropped_queue(&dropped_queue(QueueId(8))), Some(QueueId(8)));
+        assert_eq!(parse_record(&record(b"queue")), Some(Bytes::from_static(b"queue")));
+        assert_eq!(parse_record(&dropped_queue(QueueId(8))), None);
+    }
+}

@@ -1,0 +1,187 @@
+//! A page as a value. Encoded into one buffer of the right size; decoded into messages that share
+//! the value's memory.
+//!
+//! ```text
+//! page:   first:u64 end:u64 octets_before:u64 octets_after:u64 count:varint record*
+//! record: gap:varint head_size:varint body:varint head (inline body | body_checksum:u64)
+//! ```
+//! `gap` counts the offsets left out since the record before. `body` is twice the body's size, plus
+//! one when the body is a value of its own, in `bodies`: as it came, its checksum standing here, so
+//! that a large body is not copied.
+
+use crate::cursor::{Cursor, put_varint, varint_size};
+use crate::key;
+use crate::limits::BODY_INLINE_SIZE_MAX;
+use crate::seal::{self, Flaw, Sealing};
+use bytes::{BufMut, Bytes};
+use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::message::Message;
+use forebay_engine::page::{Page, Record};
+
+const HEADER_SIZE: usize = 4 * 8;
+
+/// The bodies of a page that are values of their own: key and body.
+pub(crate) fn outside_bodies(
+    queue: QueueId,
+    lane: Lane,
+    page: &Page,
+) -> impl Iterator<Item = (Bytes, Bytes)> {
+    page.records.iter().filter(|record| is_outside(&record.message)).map(move |record| {
+        let key = key::body(queue, lane, page.first, record.offset);
+        (key, record.message.body().clone())
+    })
+}
+
+fn is_outside(message: &Message) -> bool {
+    message.body().len() > BODY_INLINE_SIZE_MAX
+}
+
+pub(crate) fn encode(queue: QueueId, lane: Lane, page: &Page) -> Bytes {
+    let mut sealing = Sealing::with_size(content_size(page));
+    let buffer = sealing.content();
+    buffer.put_u64(page.first.0);
+    buffer.put_u64(page.end.0);
+    buffer.put_u64(page.octets_before);
+    buffer.put_u64(page.octets_after);
+    put_varint(buffer, page.records.len() as u64);
+    let mut expected = page.first;
+    for Record { offset, message } in &page.records {
+        let (head, body) = (message.head(), message.body());
+        put_varint(buffer, offset.0.saturating_sub(expected.0));
+        put_varint(buffer, head.len() as u64);
+        put_varint(buffer, body_field(message));
+        buffer.put_slice(head);
+        if is_outside(message) {
+            let key = key::body(queue, lane, page.first, *offset);
+            buffer.put_u64(seal::checksum(&key, body));
+        } else {
+            buffer.put_slice(body);
+        }
+        expected = offset.next();
+    }
+    sealing.finish(&key::page(queue, lane, page.first))
+}
+
+fn body_field(message: &Message) -> u64 {
+    (message.body().len() as u64) << 1 | u64::from(is_outside(message))
+}
+
+fn content_size(page: &Page) -> usize {
+    let mut size = HEADER_SIZE + varint_size(page.records.len() as u64);
+    let mut expected = page.first;
+    for Record { offset, message } in &page.records {
+        let head = message.head().len();
+        size += varint_size(offset.0.saturating_sub(expected.0));
+        size += varint_size(head as u64) + varint_size(body_field(message)) + head;
+        size += if is_outside(message) { 8 } else { message.body().len() };
+        expected = offset.next();
+    }
+    size
+}
+
+/// Why a page can't be taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PageFlaw<E> {
+    #[error("{0}")]
+    Flaw(Flaw),
+    #[error("the message at offset {offset} has a damaged head: {flaw}")]
+    Head { offset: Offset, flaw: forebay_engine::message::MessageHeadError },
+    #[error("the body of the message at offset {offset} is missing")]
+    BodyMissing { offset: Offset },
+    #[error("the body of the message at offset {offset} does not match its checksum")]
+    BodyChecksum { offset: Offset },
+    #[error("{0}")]
+    Fetch(E),
+}
+
+/// Decodes the page that stands under `first`; `fetch` gets bodies that are values of their own.
+pub(crate) fn decode<E>(
+    queue: QueueId,
+    lane: Lane,
+    first: Offset,
+    value: &Bytes,
+    mut fetch: impl FnMut(&[u8]) -> Result<Option<Bytes>, E>,
+) -> Result<Page, PageFlaw<E>> {
+    let content = seal::unseal(&key::page(queue, lane, first), value).map_err(PageFlaw::Flaw)?;
+    let mut cursor = Cursor::new(content);
+    let header = decode_header(&mut cursor).filter(|(page, _)| page.first == first);
+    let (mut page, count) = header.ok_or(PageFlaw::Flaw(Flaw::Layout("page header")))?;
+    let mut expected = first;
+    for _ in 0..count {
+        let raw = decode_record(&mut cursor, expected).filter(|raw| raw.offset < page.end);
+        let RawRecord { offset, head, body } =
+            raw.ok_or(PageFlaw::Flaw(Flaw::Layout("page record")))?;
+        let body = match body {
+            RawBody::Inline(body) => body,
+            RawBody::Outside { size, checksum } => {
+                let key = key::body(queue, lane, first, offset);
+                let body = fetch(&key).map_err(PageFlaw::Fetch)?;
+                let body = body.ok_or(PageFlaw::BodyMissing { offset })?;
+                if body.len() as u64 != size || seal::checksum(&key, &body) != checksum {
+                    return Err(PageFlaw::BodyChecksum { offset });
+                }
+                body
+            }
+        };
+        let message =
+            Message::from_stored(head, body).map_err(|flaw| PageFlaw::Head { offset, flaw })?;
+        page.records.push(Record { offset, message });
+        expected = offset.next();
+    }
+    if cursor.is_empty() { Ok(page) } else { Err(PageFlaw::Flaw(Flaw::Layout("page end"))) }
+}
+
+/// The page without its records: `end` and `octets_after` are all that a recovery asks for.
+pub(crate) fn decode_extent(
+    queue: QueueId,
+    lane: Lane,
+    first: Offset,
+    value: &Bytes,
+) -> Result<(Offset, u64), Flaw> {
+    let content = seal::unseal(&key::page(queue, lane, first), value)?;
+    decode_header(&mut Cursor::new(content))
+        .filter(|(page, _)| page.first == first)
+        .map(|(page, _)| (page.end, page.octets_after))
+        .ok_or(Flaw::Layout("page header"))
+}
+
+fn decode_header(cursor: &mut Cursor) -> Option<(Page, u64)> {
+    let page = Page {
+        first: Offset(cursor.integer()?),
+        end: Offset(cursor.integer()?),
+        octets_before: cursor.integer()?,
+        octets_after: cursor.integer()?,
+        records: Vec::new(),
+    };
+    let count = cursor.varint()?;
+    let covered = page.end.0.checked_sub(page.first.0)?;
+    (covered > 0 && count <= covered).then_some((page, count))
+}
+
+struct RawRecord {
+    offset: Offset,
+    head: Bytes,
+    body: RawBody,
+}
+
+enum RawBody {
+    Inline(Bytes),
+    Outside { size: u64, checksum: u64 },
+}
+
+fn decode_record(cursor: &mut Cursor, expected: Offset) -> Option<RawRecord> {
+    let offset = Offset(expected.0.checked_add(cursor.varint()?)?);
+    let head_size = cursor.varint()?;
+    let body_field = cursor.varint()?;
+    let head = cursor.bytes(head_size)?;
+    let size = body_field >> 1;
+    let body = if body_field & 1 == 0 {
+        RawBody::Inline(cursor.bytes(size)?)
+    } else {
+        RawBody::Outside { size, checksum: cursor.integer()? }
+    };
+    Some(RawRecord { offset, head, body })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! What is on the disk when the store is opened. Costs one look-up a lane: pages are not scanned,
+//! however large the backlog is. The lanes are those named in `acks`.
+
+use crate::ack_value;
+use crate::contiguity::Settled;
+use crate::database::{Space, View};
+use crate::error::{Damage, StoreError};
+use crate::key::{self, AckKind, MetaKind};
+use crate::lanes::{LaneState, Lanes, Span};
+use crate::page_value;
+use crate::seal::{self, Flaw};
+use bytes::Bytes;
+use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::operation::{Block, Recovered, RecoveredLane, Watermark};
+use std::collections::{BTreeMap, BTreeSet};
+
+type LaneKey = (QueueId, Lane);
+
+/// What `acks` holds of a lane.
+#[derive(Debug, Default)]
+struct LaneAcks {
+    span: Option<Span>,
+    watermark: Watermark,
+    blocks: Vec<(u64, Block)>,
+}
+
+pub(crate) fn failed(error: crate::database::Error) -> StoreError {
+    StoreError::failed("read its data", error)
+}
+
+/// Everything that the engine needs.
+pub(crate) fn recover(view: &View) -> Result<Recovered, StoreError> {
+    let mut lanes = Vec::new();
+    for ((queue, lane), acks) in all_acks(view)? {
+        let last_page = last_page(view, queue, lane, &acks)?;
+        let LaneAcks { watermark, blocks, .. } = acks;
+        lanes.push(RecoveredLane { queue, lane, watermark, blocks, last_page });
+    }
+    Ok(Recovered { records: records(view)?, lanes })
+}
+
+/// What the store itself keeps in memory.
+pub(crate) fn lanes(view: &View) -> Result<Lanes, StoreError> {
+    let mut lanes = Lanes::default();
+    for ((queue, lane), acks) in all_acks(view)? {
+        let state = LaneState { watermark: acks.watermark, span: acks.span, octets_reclaimed: 0 };
+        lanes.insert(queue, lane, state);
+    }
+    Ok(lanes)
+}
+
+/// Queues that were dropped and whose keys may not all be removed yet.
+pub(crate) fn dropped_queues(view: &View) -> Result<BTreeSet<QueueId>, StoreError> {
+    let mut queues = BTreeSet::new();
+    for item in view.prefix(Space::Meta, &key::meta_prefix(MetaKind::DroppedQueue)) {
+        let (key, value) = item.map_err(failed)?;
+        seal::unseal(&key, &value)
+            .map_err(|flaw| Damage::elsewhere(format!("the mark of a dropped queue: {flaw}")))?;
+        let queue = key::parse_dropped_queue(&key)
+            .ok_or_else(|| Damage::elsewhere("the mark of a dropped queue has an unknown key"))?;
+        queues.insert(queue);
+    }
+    Ok(queues)
+}
+
+/// What is settled in one lane.
+pub(crate) fn settled(view: &View, queue: QueueId, lane: Lane) -> Result<Settled, StoreError> {
+    let first = key::ack(queue, lane, AckKind::Lane);
+    let last = key::ack(queue, lane, AckKind::Block(u64::MAX));
+    let mut acks = LaneAcks::default();
+    for item in view.range(Space::Acks, &first, &last) {
+        let (key, value) = item.map_err(failed)?;
+        let (_, _, kind) = parse_ack(&key)?;
+        acks.add(kind, &key, &value).map_err(|flaw| damaged_ack(queue, lane, kind, flaw))?;
+    }
+    Ok(Settled { watermark: acks.watermark, blocks: acks.blocks })
+}
+
+fn records(view: &View) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+    let mut records = Vec::new();
+    for item in view.prefix(Space::Meta, &key::meta_prefix(MetaKind::Record)) {
+        let (key, value) = item.map_err(failed)?;
+        let value = seal::unseal(&key, &value).map_err(|flaw| {
+            Damage::elsewhere(format!("topology record {}: {flaw}", key.escape_ascii()))
+        })?;
+        records.extend(key::parse_record(&key).map(|key| (key, value)));
+    }
+    Ok(records)
+}
+
+fn all_acks(view: &View) -> Result<BTreeMap<LaneKey, LaneAcks>, StoreError> {
+    let dropped = dropped_queues(view)?;
+    let mut lanes: BTreeMap<LaneKey, LaneAcks> = BTreeMap::new();
+    let (first, _) = key::queue_range(QueueId(0));
+    let (_, last) = key::queue_range(QueueId(u64::MAX));
+    for item in view.range(Space::Acks, &first, &last) {
+        let (key, value) = item.map_err(failed)?;
+        let (queue, lane, kind) = parse_ack(&key)?;
+        if dropped.contains(&queue) {
+            continue;
+        }
+        lanes
+            .entry((queue, lane))
+            .or_default()
+            .add(kind, &key, &value)
+            .map_err(|flaw| damaged_ack(queue, lane, kind, flaw))?;
+    }
+    Ok(lanes)
+}
+
+fn parse_ack(key: &[u8]) -> Result<(QueueId, Lane, AckKind), StoreError> {
+    key::parse_ack(key).ok_or_else(|| {
+        Damage::elsewhere(format!("a settled state has the unknown key {}", key.escape_ascii()))
+    })
+}
+
+fn damaged_ack(queue: QueueId, lane: Lane, kind: AckKind, flaw: Flaw) -> StoreError {
+    Damage::of_lane(queue, lane, None, format!("its settled state ({kind:?}): {flaw}"))
+}
+
+impl LaneAcks {
+    fn add(&mut self, kind: AckKind, key: &[u8], value: &Bytes) -> Result<(), Flaw> {
+        match kind {
+            AckKind::Lane => self.span = Some(Span(ack_value::decode_span(key, value)?)),
+            AckKind::Watermark => self.watermark = ack_value::decode_watermark(key, value)?,
+            AckKind::Block(block) => {
+                self.blocks.push((block, ack_value::decode_block(key, value)?))
+            }
+        }
+        Ok(())
+    }
+}
+
+fn last_page(
+    view: &View,
+    queue: QueueId,
+    lane: Lane,
+    acks: &LaneAcks,
+) -> Result<Option<(Offset, u64)>, StoreError> {
+    let Some(span) = acks.span else { return Ok(None) };
+    let low = acks.watermark.low;
+    let from = key::page(queue, lane, span.lowest_first(low));
+    let to = key::page(queue, lane, Offset(u64::MAX));
+    let Some(item) = view.range(Space::Pages, &from, &to).next_back() else { return Ok(None) };
+    let (key, value) = item.map_err(failed)?;
+    let (_, _, first) = key::parse_page(&key)
+        .ok_or_else(|| Damage::of_lane(queue, lane, None, "a page has an unknown key"))?;
+    let (end, octets_after) = page_value::decode_extent(queue, lane, first, &value)
+        .map_err(|flaw| Damage::of_lane(queue, lane, Some((first, None)), flaw.to_string()))?;
+    Ok((end > low).then_some((end, octets_after)))
+}
