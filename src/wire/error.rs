@@ -155,8 +155,7 @@ impl WireError {
             | WireErrorKind::MethodTooShort { .. }
             | WireErrorKind::ArgumentsTruncated
             | WireErrorKind::ArgumentsTrailing { .. }
-            | WireErrorKind::ContentHeaderTooShort { .. }
-            | WireErrorKind::ContentWeight { .. } => ReplyCode::FrameError,
+            | WireErrorKind::ContentHeaderTooShort { .. } => ReplyCode::FrameError,
             WireErrorKind::Table(_)
             | WireErrorKind::PropertyFlags { .. }
             | WireErrorKind::PropertiesTruncated
@@ -164,7 +163,8 @@ impl WireError {
             | WireErrorKind::PropertiesTooLarge { .. } => ReplyCode::SyntaxError,
             WireErrorKind::HeartbeatChannel { .. }
             | WireErrorKind::ContentOnChannelZero
-            | WireErrorKind::ContentClass { .. } => ReplyCode::UnexpectedFrame,
+            | WireErrorKind::ContentClass { .. }
+            | WireErrorKind::ContentWeight { .. } => ReplyCode::UnexpectedFrame,
             WireErrorKind::UnknownClass { .. } | WireErrorKind::UnknownMethod { .. } => {
                 ReplyCode::NotImplemented
             }

@@ -11,10 +11,11 @@ use crate::short_str::ShortStr;
 use crate::table_walk;
 use crate::writer::Writer;
 use bytes::{Bytes, BytesMut};
+use std::fmt;
 
 /// Arguments, headers, capabilities: names with values, in order. Look-ups walk it, since tables
 /// are short. A table from a peer may hold a name twice; the first one counts.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct FieldTable(Vec<(ShortStr, FieldValue)>);
 
 impl FieldTable {
@@ -103,6 +104,13 @@ impl FieldTable {
     /// Without a look for `name` among what is there: for tables from the wire, which may be long.
     pub(crate) fn push(&mut self, name: ShortStr, value: FieldValue) {
         self.0.push((name, value));
+    }
+}
+
+impl fmt::Debug for FieldTable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = self.0.iter().map(|(name, value)| (name, value));
+        formatter.debug_map().entries(fields).finish()
     }
 }
 

@@ -97,7 +97,7 @@ impl ContentHeader {
     /// Decodes the payload of a header frame.
     ///
     /// # Errors
-    /// 501 when it is too short or has a weight, 505 when it is not of class basic, 502 when a
+    /// 501 when it is too short, 505 when it is not of class basic or has a weight, 502 when a
     /// property is malformed.
     pub fn decode(payload: Bytes) -> Result<Self, WireError> {
         use nom::number::complete::{be_u16, be_u64};
