@@ -28,6 +28,7 @@ mod kill_storm;
 mod negotiation;
 mod process;
 mod queues;
+mod readme;
 mod recovery;
 mod transactions;
 mod vectors;

@@ -3,6 +3,7 @@
 use crate::harness::broker::{Broker, is_ours};
 use crate::harness::launch::Launch;
 use crate::harness::must;
+use crate::harness::python::project;
 use crate::harness::session::{Session, confirmed, connect, declare_named, drain, fill, publish};
 use futures_util::StreamExt;
 use lapin::{Connection, ConnectionProperties, ErrorKind};
