@@ -1,0 +1,167 @@
+//! One channel: what it is for, how far it is open, and which answers it owes.
+//!
+//! ```text
+//! Fresh --channel.open sent--> Opening --role set up--> Ready
+//!   ^                             |                       |
+//!   |  connection lost            +---- channel.close ----+--> Closing --close-ok--> freed
+//!   +-----------------------------+-----------------------+
+//! Opening, Ready --closed by the broker--> Closed(fault) --reopened--> Opening
+//! ```
+//!
+//! Owned by the session. A number belongs to its lease until the broker agreed to its end, so late
+//! frames never reach another owner.
+
+use std::{collections::VecDeque, task::Waker};
+
+use forebay_wire::Method;
+use tokio::sync::oneshot;
+
+use crate::{
+    Fault, Loss, PublishError,
+    assembler::{Assembler, Content},
+    inbox::Inbox,
+    unsettled::Unsettled,
+    window::Window,
+};
+
+/// What the broker answered to a request.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Method(Method),
+    Content(Content),
+}
+
+/// Why no answer came.
+#[derive(Debug)]
+pub(crate) enum NoAnswer {
+    Refused(Fault),
+    Lost(Loss),
+}
+
+pub(crate) type AnswerSender = oneshot::Sender<Result<Answer, NoAnswer>>;
+pub(crate) type AnswerReceiver = oneshot::Receiver<Result<Answer, NoAnswer>>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Fresh,
+    Opening,
+    Ready,
+    Closing,
+    Closed(Fault),
+}
+
+/// What a channel is for: each has one purpose, so that a fault of one never harms another.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// Declarations and the like, one at a time.
+    Control,
+    /// Publishes with confirms.
+    Publisher(Window),
+    /// Publishes without confirms.
+    Unconfirmed,
+    Consumer(Inbox),
+    Puller(Unsettled),
+}
+
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) stage: Stage,
+    pub(crate) role: Role,
+    pub(crate) assembler: Assembler,
+    pub(crate) answers: VecDeque<AnswerSender>,
+    /// The owner is gone; the channel closes when nothing is in flight on it.
+    pub(crate) is_released: bool,
+    /// It was set up once, so a reconnection sets it up again. Before that, its opener does.
+    pub(crate) was_ready: bool,
+    /// Counts the times that deliveries lost their channel.
+    pub(crate) epoch: u64,
+    /// It stands in the session's list of channels with acks to write.
+    pub(crate) is_ack_due: bool,
+}
+
+impl Channel {
+    pub(crate) fn new(role: Role) -> Self {
+        Self {
+            stage: Stage::Fresh,
+            role,
+            assembler: Assembler::Idle,
+            answers: VecDeque::new(),
+            is_released: false,
+            was_ready: false,
+            epoch: 0,
+            is_ack_due: false,
+        }
+    }
+
+    pub(crate) fn unsettled(&mut self) -> Option<&mut Unsettled> {
+        match &mut self.role {
+            Role::Consumer(inbox) => Some(&mut inbox.unsettled),
+            Role::Puller(unsettled) => Some(unsettled),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn window(&mut self) -> Option<&mut Window> {
+        match &mut self.role {
+            Role::Publisher(window) => Some(window),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn inbox(&mut self) -> Option<&mut Inbox> {
+        match &mut self.role {
+            Role::Consumer(inbox) => Some(inbox),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing is in flight that the owner would want to see through.
+    pub(crate) fn is_idle(&self) -> bool {
+        match &self.role {
+            Role::Publisher(window) => window.is_idle(),
+            _ => true,
+        }
+    }
+
+    /// The connection is gone.
+    pub(crate) fn handle_loss(&mut self, loss: &Loss, wakes: &mut Vec<Waker>) {
+        self.stage = Stage::Fresh;
+        self.forget(|| NoAnswer::Lost(loss.clone()), wakes);
+        if let Role::Publisher(window) = &mut self.role
+            && !window.is_resending()
+        {
+            window.fail(&PublishError::Unknown(loss.clone()), wakes);
+        }
+    }
+
+    /// The broker closed the channel.
+    pub(crate) fn handle_fault(&mut self, fault: &Fault, wakes: &mut Vec<Waker>) {
+        self.stage = Stage::Closed(fault.clone());
+        self.forget(|| NoAnswer::Refused(fault.clone()), wakes);
+        match &mut self.role {
+            Role::Publisher(window) => window.fail(&PublishError::Refused(fault.clone()), wakes),
+            Role::Consumer(inbox) => {
+                let queue = inbox.spec.queue.to_string();
+                inbox.finish(
+                    Some(crate::ConsumeError::Refused { queue, fault: fault.clone() }),
+                    wakes,
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn forget(&mut self, why: impl Fn() -> NoAnswer, wakes: &mut Vec<Waker>) {
+        self.epoch += 1;
+        self.assembler = Assembler::Idle;
+        for answer in self.answers.drain(..) {
+            // The asker may have gone.
+            let _ = answer.send(Err(why()));
+        }
+        match &mut self.role {
+            Role::Consumer(inbox) => inbox.forget(wakes),
+            Role::Puller(unsettled) => unsettled.clear(),
+            _ => {}
+        }
+    }
+}

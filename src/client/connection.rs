@@ -1,0 +1,120 @@
+//! The public face of a connection.
+
+use std::sync::Arc;
+
+use forebay_wire::ShortStr;
+use tokio::sync::watch;
+
+use crate::{
+    ConnectOptions, ConnectionState, Consume, Error, Publisher, PublisherOptions, Puller,
+    UnconfirmedPublisher,
+    name::Name,
+    shared::{Handle, Shared},
+    supervisor::{self, Dialer},
+};
+
+/// A connection to a broker that restores itself when it is lost.
+///
+/// A clone is the same connection. One background task serves it; that task ends when
+/// [`Connection::close`] is called or when the last clone is dropped together with every publisher,
+/// consumer, puller and delivery made from it.
+///
+/// Each publisher, consumer and puller has a channel of its own, so a fault of one does not disturb
+/// the others.
+///
+/// ```no_run
+/// # async fn hello() -> Result<(), Box<dyn std::error::Error>> {
+/// use forebay_client::{Connection, Message, QueueOptions};
+///
+/// let connection = Connection::connect("amqp://localhost").await?;
+/// connection.declare_queue("greetings", QueueOptions::durable()).await?;
+/// let publisher = connection.publisher().await?;
+/// publisher.publish(Message::to_queue("greetings", "hello")).await?.await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub(crate) handle: Arc<Handle>,
+}
+
+impl Connection {
+    /// Connects to the first address that works. The argument is a URI or [`ConnectOptions`].
+    ///
+    /// Only a connection that was up once restores itself: a first attempt that fails returns its
+    /// reason, so that a wrong password does not look like a slow start.
+    ///
+    /// # Errors
+    /// [`Error::Uri`], [`Error::TlsSettings`] or [`Error::Connect`], each with one line that says
+    /// what to do.
+    pub async fn connect<T>(options: T) -> Result<Self, Error>
+    where
+        T: TryInto<ConnectOptions>,
+        T::Error: Into<Error>,
+    {
+        let options = options.try_into().map_err(Into::into)?;
+        let dialer = Dialer::new(&options)?;
+        let opened = dialer.dial(&options).await?;
+        let shared = Arc::new(Shared::new(options, ConnectionState::Up(opened.address.clone())));
+        shared.with(|session| session.handle_up(opened.tuning));
+        tokio::spawn(supervisor::supervise(Arc::clone(&shared), dialer, opened));
+        Ok(Self { handle: Arc::new(Handle(shared)) })
+    }
+
+    /// A publisher with confirms and the default window.
+    ///
+    /// # Errors
+    /// As [`Connection::publisher_with`].
+    pub async fn publisher(&self) -> Result<Publisher, Error> {
+        self.publisher_with(PublisherOptions::default()).await
+    }
+
+    /// A publisher with confirms.
+    ///
+    /// # Errors
+    /// [`Error::NoChannelLeft`], [`Error::Lost`], [`Error::Refused`] or [`Error::Closed`].
+    pub async fn publisher_with(&self, options: PublisherOptions) -> Result<Publisher, Error> {
+        Publisher::open(&self.handle, options).await
+    }
+
+    /// A publisher that never learns what became of its messages. For measurements and for
+    /// messages that may be lost.
+    ///
+    /// # Errors
+    /// As [`Connection::publisher_with`].
+    pub async fn unconfirmed_publisher(&self) -> Result<UnconfirmedPublisher, Error> {
+        UnconfirmedPublisher::open(&self.handle).await
+    }
+
+    /// Begins to describe a consumer of a queue; [`Consume::start`] starts it.
+    pub fn consume(&self, queue: impl Name) -> Consume {
+        Consume::new(Arc::clone(&self.handle), queue.into_short_str("queue name"))
+    }
+
+    /// A puller: takes single messages from a queue with `basic.get`.
+    ///
+    /// # Errors
+    /// As [`Connection::publisher_with`], and [`Error::NameTooLong`].
+    pub async fn puller(&self, queue: impl Name) -> Result<Puller, Error> {
+        Puller::open(&self.handle, queue.into_short_str("queue name")?).await
+    }
+
+    /// The present name of a queue that the broker named: it changes when the connection is
+    /// restored. Any other name comes back as it is.
+    pub fn present_queue_name(&self, name: &ShortStr) -> ShortStr {
+        self.handle.0.record().present_name(name)
+    }
+
+    /// The state of the connection, now and as it changes.
+    pub fn state(&self) -> watch::Receiver<ConnectionState> {
+        self.handle.0.state.subscribe()
+    }
+
+    /// Closes the connection: writes the acks that wait, waits for outstanding confirms (5 s at
+    /// most), says good-bye to the broker. Publishers and consumers of this connection end.
+    pub async fn close(self) {
+        let mut state = self.state();
+        self.handle.0.begin_close();
+        // An error means that the supervisor is gone, which is as closed as can be.
+        let _ = state.wait_for(|state| matches!(state, ConnectionState::Closed)).await;
+    }
+}

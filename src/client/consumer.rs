@@ -1,0 +1,307 @@
+//! Consumers: a stream of deliveries that goes on over reconnections.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use forebay_wire::{
+    FieldTable, FieldValue, ShortStr,
+    method::{BasicCancel, ChannelClose},
+};
+use futures_core::Stream;
+
+use crate::{
+    ConsumeError, Delivery, Error,
+    channel::{Channel, Role, Stage},
+    inbox::{ConsumeSpec, Delivered, Inbox},
+    limits::PREFETCH_DEFAULT,
+    name::Name,
+    session::{Session, close_channel},
+    shared::{Handle, Lease},
+};
+
+/// What a consumer shall be like; made by [`crate::Connection::consume`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is consumed before `start`"]
+pub struct Consume {
+    handle: Arc<Handle>,
+    spec: ConsumeSpec,
+    fault: Option<Error>,
+}
+
+impl Consume {
+    pub(crate) fn new(handle: Arc<Handle>, queue: Result<ShortStr, Error>) -> Self {
+        let (queue, fault) = match queue {
+            Ok(queue) => (queue, None),
+            Err(error) => (ShortStr::EMPTY, Some(error)),
+        };
+        let spec = ConsumeSpec {
+            queue,
+            // A consumer has its channel to itself, so any tag is unique on it.
+            tag: crate::message_id::fresh(),
+            prefetch: PREFETCH_DEFAULT,
+            is_no_ack: false,
+            is_exclusive: false,
+            arguments: FieldTable::new(),
+        };
+        Self { handle, spec, fault }
+    }
+
+    /// Deliveries that may be unsettled before the broker waits; 0 means no limit. Default: 64.
+    pub fn prefetch(mut self, deliveries: u16) -> Self {
+        self.spec.prefetch = deliveries;
+        self
+    }
+
+    /// The name of the consumer in the broker's lists. Default: a random one.
+    pub fn tag(mut self, tag: impl Name) -> Self {
+        match tag.into_short_str("consumer tag") {
+            Ok(tag) => self.spec.tag = tag,
+            Err(error) => self.fault = Some(error),
+        }
+        self
+    }
+
+    /// Messages count as done when they are sent: what is on the way when the connection breaks is
+    /// lost, and the prefetch limit does not hold. Settling a delivery does nothing then.
+    pub fn no_ack(mut self) -> Self {
+        self.spec.is_no_ack = true;
+        self
+    }
+
+    /// Nobody else may consume the queue.
+    pub fn exclusive(mut self) -> Self {
+        self.spec.is_exclusive = true;
+        self
+    }
+
+    /// Consumers with a higher priority are served first (`x-priority`). Default: 0.
+    pub fn priority(self, priority: i32) -> Self {
+        self.argument("x-priority", priority)
+    }
+
+    /// Any other argument of `basic.consume`.
+    pub fn argument(mut self, name: impl Name, value: impl Into<FieldValue>) -> Self {
+        match name.into_short_str("argument name") {
+            Ok(name) => drop(self.spec.arguments.insert(name, value)),
+            Err(error) => self.fault = Some(error),
+        }
+        self
+    }
+
+    pub(crate) fn prefetch_at_least(mut self, deliveries: u16) -> Self {
+        if self.spec.prefetch != 0 {
+            self.spec.prefetch = self.spec.prefetch.max(deliveries);
+        }
+        self
+    }
+
+    /// Starts the consumer.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with 404 when there is no such queue, 403 when another consumer has it
+    /// exclusively; [`Error::Lost`], [`Error::Closed`], [`Error::NoChannelLeft`],
+    /// [`Error::NameTooLong`].
+    pub async fn start(self) -> Result<Consumer, Error> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let is_no_ack = self.spec.is_no_ack;
+        let tag = self.spec.tag.clone();
+        let lease = Lease::open(&self.handle, Role::Consumer(Inbox::new(self.spec))).await?;
+        Ok(Consumer { lease, tag, is_no_ack, taken: VecDeque::new(), epoch: 0, is_ended: false })
+    }
+}
+
+/// A stream of deliveries from one queue.
+///
+/// ```no_run
+/// # async fn example(connection: forebay_client::Connection) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut consumer = connection.consume("orders").prefetch(100).start().await?;
+/// while let Some(delivery) = consumer.next().await {
+///     let delivery = delivery?;
+///     println!("{:?}", delivery.text());
+///     delivery.ack()?;
+/// }
+/// # Ok(()) }
+/// ```
+///
+/// When the connection is lost, the stream pauses and goes on after the restoration; deliveries that
+/// were not settled come again. The stream ends after [`Consumer::cancel`], with an error first when
+/// the broker ended the consumer. Dropping it ends the consumer; what it had not yet taken returns to
+/// the queue, and deliveries in hand can still be settled.
+#[derive(Debug)]
+pub struct Consumer {
+    lease: Arc<Lease>,
+    tag: ShortStr,
+    is_no_ack: bool,
+    /// Taken from the inbox in one go, of the channel's epoch `epoch`.
+    taken: VecDeque<Delivered>,
+    epoch: u64,
+    is_ended: bool,
+}
+
+impl Consumer {
+    /// The next delivery; `None` when there will be no more. Cancellation-safe.
+    pub async fn next(&mut self) -> Option<Result<Delivery, ConsumeError>> {
+        poll_fn(|context| self.poll_delivery(context)).await
+    }
+
+    fn poll_delivery(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Delivery, ConsumeError>>> {
+        loop {
+            if let Some(delivered) = self.taken.pop_front() {
+                return Poll::Ready(Some(Ok(Delivery::new(
+                    &self.lease,
+                    self.epoch,
+                    self.is_no_ack,
+                    delivered,
+                ))));
+            }
+            if self.is_ended {
+                return Poll::Ready(None);
+            }
+            let (number, taken) = (self.lease.number, &mut self.taken);
+            let polled = self.lease.shared().with(|session| {
+                let Some(channel) = session.channel(number) else { return Poll::Ready(Err(None)) };
+                let epoch = channel.epoch;
+                let Some(inbox) = channel.inbox() else { return Poll::Ready(Err(None)) };
+                if !inbox.buffer.is_empty() {
+                    mem::swap(&mut inbox.buffer, taken);
+                    return Poll::Ready(Ok(epoch));
+                }
+                match inbox.end.as_mut() {
+                    Some(end) => Poll::Ready(Err(end.take())),
+                    None => {
+                        inbox.reader = Some(context.waker().clone());
+                        Poll::Pending
+                    }
+                }
+            });
+            match polled {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(epoch)) => self.epoch = epoch,
+                Poll::Ready(Err(end)) => {
+                    self.is_ended = true;
+                    return Poll::Ready(end.map(Err));
+                }
+            }
+        }
+    }
+
+    /// Asks the broker for no more. What was prefetched still comes out of the stream, then it
+    /// ends.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when the connection goes meanwhile: the consumer is then not restored, so
+    /// the stream ends all the same.
+    pub async fn cancel(&mut self) -> Result<(), Error> {
+        let number = self.lease.number;
+        let is_running = self.lease.shared().with(|session| is_running(session, number));
+        let cancel = BasicCancel { consumer_tag: self.tag.clone(), no_wait: false };
+        let answer = if is_running {
+            self.lease.shared().request(number, cancel).await.map(drop)
+        } else {
+            Ok(())
+        };
+        self.lease.shared().with(|session| finish(session, number));
+        answer
+    }
+
+    /// Ends the consumer and makes sure that the broker knows of every settlement: cancels, returns
+    /// what was prefetched and not taken, waits until every delivery in hand is settled, and closes
+    /// the channel.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when the connection goes meanwhile; unsettled messages then come again.
+    pub async fn close(mut self) -> Result<(), Error> {
+        self.cancel().await?;
+        self.give_back();
+        let number = self.lease.number;
+        poll_fn(|context| {
+            self.lease.shared().with(|session| {
+                match session.channel(number).and_then(Channel::inbox) {
+                    Some(inbox) if inbox.unsettled.open() > 0 => {
+                        inbox.drained.push(context.waker());
+                        Poll::Pending
+                    }
+                    _ => Poll::Ready(()),
+                }
+            })
+        })
+        .await;
+        let is_open = self.lease.shared().with(|session| is_ready(session, number));
+        if is_open {
+            let close: ChannelClose = close_channel();
+            self.lease.shared().request(number, close).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns to the queue what nobody has in hand.
+    fn give_back(&mut self) {
+        let (number, epoch, taken, is_no_ack) =
+            (self.lease.number, self.epoch, &mut self.taken, self.is_no_ack);
+        self.lease.shared().with(|session| {
+            let Some(channel) = session.channel(number) else { return };
+            let present = channel.epoch;
+            let waiting =
+                channel.inbox().map(|inbox| mem::take(&mut inbox.buffer)).unwrap_or_default();
+            if is_no_ack {
+                return;
+            }
+            let taken = taken.drain(..).map(|delivered| (epoch, delivered.tag));
+            for (epoch, tag) in
+                taken.chain(waiting.into_iter().map(|delivered| (present, delivered.tag)))
+            {
+                session.reject(number, epoch, tag, true);
+            }
+        });
+    }
+}
+
+fn is_ready(session: &mut Session, number: u16) -> bool {
+    session.channel(number).is_some_and(|channel| channel.stage == Stage::Ready)
+}
+
+fn is_running(session: &mut Session, number: u16) -> bool {
+    is_ready(session, number)
+        && session.channel(number).and_then(Channel::inbox).is_some_and(|inbox| inbox.end.is_none())
+}
+
+fn finish(session: &mut Session, number: u16) {
+    let mut wakes = mem::take(&mut session.wakes);
+    if let Some(inbox) = session.channel(number).and_then(Channel::inbox) {
+        inbox.finish(None, &mut wakes);
+    }
+    session.wakes = wakes;
+}
+
+impl Stream for Consumer {
+    type Item = Result<Delivery, ConsumeError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_delivery(context)
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        let number = self.lease.number;
+        self.lease.shared().with(|session| {
+            if is_running(session, number) {
+                let cancel = BasicCancel { consumer_tag: self.tag.clone(), no_wait: true };
+                session.put(number, &cancel.into());
+            }
+            finish(session, number);
+        });
+        self.give_back();
+    }
+}

@@ -1,0 +1,95 @@
+//! A received message that must be settled.
+
+use std::{ops::Deref, sync::Arc};
+
+use crate::{Incoming, SettleError, inbox::Delivered, shared::Lease};
+
+/// A message from a queue, to be settled with [`Delivery::ack`], [`Delivery::nack`] or
+/// [`Delivery::reject`]. Dropping it unsettled gives it back to the queue, like
+/// `nack`, so a handler that returns early, panics or is cancelled loses nothing.
+///
+/// Settling never waits: what is settled goes out with the next write, many acks as one frame. When
+/// the program ends, close the connection ([`crate::Connection::close`]) so that the last ones go
+/// out too; otherwise those messages are delivered once more.
+#[derive(Debug)]
+pub struct Delivery {
+    incoming: Incoming,
+    tag: u64,
+    /// `None` when it is settled, or when its consumer works without acks.
+    duty: Option<Duty>,
+}
+
+#[derive(Debug)]
+struct Duty {
+    lease: Arc<Lease>,
+    epoch: u64,
+}
+
+impl Delivery {
+    pub(crate) fn new(
+        lease: &Arc<Lease>,
+        epoch: u64,
+        is_no_ack: bool,
+        delivered: Delivered,
+    ) -> Self {
+        let duty = (!is_no_ack).then(|| Duty { lease: Arc::clone(lease), epoch });
+        Self { incoming: delivered.incoming, tag: delivered.tag, duty }
+    }
+
+    /// It is done: the broker forgets the message.
+    ///
+    /// # Errors
+    /// [`SettleError::ChannelGone`]: the connection was lost since; the message comes again.
+    pub fn ack(mut self) -> Result<(), SettleError> {
+        let Some(duty) = self.duty.take() else { return Ok(()) };
+        let (number, tag) = (duty.lease.number, self.tag);
+        settled(duty.lease.shared().with(|session| session.ack(number, duty.epoch, tag)))
+    }
+
+    /// It failed and shall be tried again: the message returns to its place in the queue, and counts
+    /// as one failed delivery where the queue has a delivery limit.
+    ///
+    /// # Errors
+    /// As [`Delivery::ack`].
+    pub fn nack(mut self) -> Result<(), SettleError> {
+        settled(self.give_back(true))
+    }
+
+    /// It will never succeed: the message goes to the queue's dead-letter exchange, or away when
+    /// there is none.
+    ///
+    /// # Errors
+    /// As [`Delivery::ack`].
+    pub fn reject(mut self) -> Result<(), SettleError> {
+        settled(self.give_back(false))
+    }
+
+    /// The message without the duty, for a task that outlives the settling.
+    pub fn incoming(&self) -> &Incoming {
+        &self.incoming
+    }
+
+    fn give_back(&mut self, is_requeued: bool) -> bool {
+        let Some(duty) = self.duty.take() else { return true };
+        let (number, tag) = (duty.lease.number, self.tag);
+        duty.lease.shared().with(|session| session.reject(number, duty.epoch, tag, is_requeued))
+    }
+}
+
+fn settled(is_settled: bool) -> Result<(), SettleError> {
+    if is_settled { Ok(()) } else { Err(SettleError::ChannelGone) }
+}
+
+impl Deref for Delivery {
+    type Target = Incoming;
+
+    fn deref(&self) -> &Incoming {
+        &self.incoming
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.give_back(true);
+    }
+}

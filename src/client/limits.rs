@@ -1,0 +1,46 @@
+//! Every bound of the client, with its unit in its name, and the relations between them.
+//!
+//! Read by the whole crate; what a user may change stands in [`crate::ConnectOptions`] and in the
+//! options of publishers, consumers and workers, with these as defaults.
+
+use std::time::Duration;
+
+/// Messages that a publisher may have unconfirmed before `publish` waits.
+pub const CONFIRM_WINDOW_DEFAULT: usize = 2_048;
+/// The widest confirm window that may be asked for.
+pub const CONFIRM_WINDOW_MAX: usize = 1 << 20;
+/// Deliveries that a consumer holds unsettled before the broker waits.
+pub const PREFETCH_DEFAULT: u16 = 64;
+/// Octets waiting for the socket above which publishers wait.
+pub const OUTPUT_SIZE_MAX: usize = 1 << 20;
+/// Octets asked from the socket in one read.
+pub const READ_SIZE: usize = 64 * 1_024;
+/// Octets read in one turn before the other direction gets its chance.
+pub const READ_TURN_SIZE_MAX: usize = 16 * READ_SIZE;
+/// The largest frame that the client proposes, in octets.
+pub const FRAME_SIZE_MAX: u32 = 128 * 1_024;
+/// The heartbeat interval that the client proposes.
+pub const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(30);
+/// For one address: name look-up, TCP, TLS and the AMQP handshake together.
+pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// How long a closing connection waits for the broker's `connection.close-ok`.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first wait between two attempts to reconnect.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+/// The longest wait between two attempts to reconnect.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(15);
+/// A connection that lived this long starts again with the shortest wait.
+pub const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(30);
+/// The largest body that is assembled from frames, in octets; a larger one closes the connection.
+pub const BODY_SIZE_MAX: u64 = 512 * 1_024 * 1_024;
+/// Octets reserved at once for a body of several frames; the rest grows as it arrives.
+pub const BODY_RESERVED_MAX: usize = 1 << 20;
+
+const _: () = {
+    assert!(CONFIRM_WINDOW_DEFAULT <= CONFIRM_WINDOW_MAX);
+    assert!(READ_SIZE <= READ_TURN_SIZE_MAX);
+    assert!(FRAME_SIZE_MAX as usize <= OUTPUT_SIZE_MAX);
+    assert!(FRAME_SIZE_MAX >= forebay_wire::limits::FRAME_SIZE_MIN as u32);
+    assert!(BACKOFF_FIRST.as_millis() <= BACKOFF_MAX.as_millis());
+    assert!(BODY_RESERVED_MAX as u64 <= BODY_SIZE_MAX);
+};

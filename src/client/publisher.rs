@@ -1,0 +1,297 @@
+//! Publishers: with confirms, and without.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tracing::Span;
+
+use crate::{
+    Error, Message, PublishError, TraceContext,
+    channel::{Channel, Role},
+    confirm::{Confirm, Confirms},
+    limits::{CONFIRM_WINDOW_DEFAULT, CONFIRM_WINDOW_MAX},
+    outbound::Outbound,
+    shared::{Handle, Lease},
+    window::{Ticket, Window},
+};
+
+/// How a publisher behaves.
+#[derive(Clone, Debug)]
+pub struct PublisherOptions {
+    window: usize,
+    is_resending: bool,
+}
+
+impl Default for PublisherOptions {
+    fn default() -> Self {
+        Self { window: CONFIRM_WINDOW_DEFAULT, is_resending: false }
+    }
+}
+
+impl PublisherOptions {
+    /// Messages that may be unconfirmed before [`Publisher::publish`] waits. Default: 2048.
+    #[must_use]
+    pub fn window(mut self, messages: usize) -> Self {
+        self.window = messages.clamp(1, CONFIRM_WINDOW_MAX);
+        self
+    }
+
+    /// Publishes unconfirmed messages again after a reconnection, in their order, instead of
+    /// failing their confirms with [`PublishError::Unknown`]. Every message gets a message id, which
+    /// a repetition keeps; so a message may arrive twice, and a consumer (or a queue with
+    /// `x-dedup-window`) can tell.
+    #[must_use]
+    pub fn resend(mut self) -> Self {
+        self.is_resending = true;
+        self
+    }
+}
+
+/// Publishes with confirms, on a channel of its own. A clone is the same publisher.
+///
+/// ```no_run
+/// # use forebay_client::{Connection, Message, PublishError};
+/// # async fn example(connection: Connection) -> Result<(), Box<dyn std::error::Error>> {
+/// let publisher = connection.publisher().await?;
+/// // First await: there was room in the window, the message is on its way.
+/// let confirm = publisher.publish(Message::to_queue("orders", "1")).await?;
+/// // Second await: the broker has it on disk.
+/// match confirm.await {
+///     Ok(()) => {}
+///     Err(PublishError::Unknown(_)) => { /* publish it again with the same message id */ }
+///     Err(other) => return Err(other.into()),
+/// }
+/// # Ok(()) }
+/// ```
+///
+/// While the connection is down or the broker asks publishers to wait (`connection.blocked`),
+/// `publish` waits. Dropping its future before it is ready sends nothing; dropping the [`Confirm`]
+/// loses nothing silently: what then fails is logged and told by [`Publisher::flush`].
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    lease: Arc<Lease>,
+    is_resending: bool,
+}
+
+impl Publisher {
+    pub(crate) async fn open(
+        handle: &Arc<Handle>,
+        options: PublisherOptions,
+    ) -> Result<Self, Error> {
+        let window = Window::new(options.window, options.is_resending);
+        let lease = Lease::open(handle, Role::Publisher(window)).await?;
+        Ok(Self { lease, is_resending: options.is_resending })
+    }
+
+    /// Publishes a message; ready when it is written to the socket's buffer, which needs room in
+    /// the window. Its confirm is awaited with what this returns.
+    ///
+    /// # Errors
+    /// [`PublishError::NotSent`] or [`PublishError::Invalid`]: it was not sent.
+    pub fn publish(&self, message: Message) -> Publish {
+        let span = span(&message);
+        Publish { sending: Sending::new(self, self.prepare(message, &span), None), span }
+    }
+
+    /// Publishes many messages with as few writes as possible and one future for all confirms.
+    /// A batch may be larger than the window. When this future is dropped half-way, the messages
+    /// from the front are sent and the rest is not.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`]; a message that can't be encoded is found before any is sent.
+    pub fn publish_all(&self, messages: impl IntoIterator<Item = Message>) -> PublishAll {
+        let mut many = Vec::new();
+        let mut fault = None;
+        for message in messages {
+            match self.prepare(message, &Span::none()) {
+                Ok(message) => many.push(message),
+                Err(error) => {
+                    fault = Some(error);
+                    break;
+                }
+            }
+        }
+        PublishAll { sending: Sending::many(self, many, fault) }
+    }
+
+    fn prepare(&self, mut message: Message, span: &Span) -> Result<Outbound, PublishError> {
+        if self.is_resending {
+            message.ensure_message_id();
+        }
+        let parent = TraceContext::current();
+        if parent.is_some() || !span.is_disabled() {
+            let context = parent.map_or_else(TraceContext::new_root, |parent| parent.child());
+            span.record("trace_id", context.trace_id());
+            message.ensure_trace(&context);
+        }
+        message.encode()
+    }
+
+    /// Waits until everything published so far is settled.
+    ///
+    /// # Errors
+    /// [`FlushError`] when messages failed whose [`Confirm`] was dropped, since the last flush.
+    pub async fn flush(&self) -> Result<(), FlushError> {
+        let number = self.lease.number;
+        let tally = poll_fn(|context| {
+            self.lease.shared().with(|session| {
+                match session.channel(number).and_then(Channel::window) {
+                    Some(window) if !window.is_idle() => {
+                        window.wait_for_idle(context.waker());
+                        Poll::Pending
+                    }
+                    Some(window) => Poll::Ready(Some(window.take_tally())),
+                    None => Poll::Ready(None),
+                }
+            })
+        });
+        match tally.await.and_then(|tally| Some((tally.failed, tally.first?))) {
+            Some((failed, first)) => Err(FlushError { failed, first }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn span(message: &Message) -> Span {
+    tracing::debug_span!(
+        "publish",
+        exchange = %message.exchange(),
+        routing_key = %message.routing_key(),
+        trace_id = tracing::field::Empty,
+    )
+}
+
+/// Messages that nobody waited for and that are not known to be stored.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{failed} messages were not confirmed; the first: {first}")]
+pub struct FlushError {
+    /// How many.
+    pub failed: u64,
+    /// The reason of the first.
+    #[source]
+    pub first: PublishError,
+}
+
+/// Messages on their way into the session.
+#[derive(Debug)]
+struct Sending {
+    lease: Arc<Lease>,
+    one: Option<Outbound>,
+    many: Vec<Outbound>,
+    sent: usize,
+    ticket: Option<Ticket>,
+    fault: Option<PublishError>,
+}
+
+impl Sending {
+    fn new(
+        publisher: &Publisher,
+        message: Result<Outbound, PublishError>,
+        fault: Option<PublishError>,
+    ) -> Self {
+        let (one, fault) = match message {
+            Ok(message) => (Some(message), fault),
+            Err(error) => (None, Some(error)),
+        };
+        let lease = Arc::clone(&publisher.lease);
+        Self { lease, one, many: Vec::new(), sent: 0, ticket: None, fault }
+    }
+
+    fn many(publisher: &Publisher, many: Vec<Outbound>, fault: Option<PublishError>) -> Self {
+        Self { lease: Arc::clone(&publisher.lease), one: None, many, sent: 0, ticket: None, fault }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Ticket>, PublishError>> {
+        if let Some(fault) = self.fault.take() {
+            return Poll::Ready(Err(fault));
+        }
+        let all = if self.one.is_some() { self.one.as_slice() } else { &self.many };
+        let mut left = all.get(self.sent..).unwrap_or_default();
+        let (number, ticket) = (self.lease.number, &mut self.ticket);
+        let polled = self
+            .lease
+            .shared()
+            .with(|session| session.poll_publish(number, &mut left, ticket, context.waker()));
+        self.sent = all.len() - left.len();
+        ready!(polled)?;
+        Poll::Ready(Ok(self.ticket.take()))
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let number = self.lease.number;
+            self.lease.shared().with(|session| {
+                if let Some(window) = session.channel(number).and_then(Channel::window) {
+                    window.detach(ticket);
+                }
+            });
+        }
+    }
+}
+
+/// Future of [`Publisher::publish`].
+#[derive(Debug)]
+#[must_use = "nothing is published before it is awaited"]
+pub struct Publish {
+    sending: Sending,
+    span: Span,
+}
+
+impl Future for Publish {
+    type Output = Result<Confirm, PublishError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let ticket = ready!(this.sending.poll(context))?;
+        let span = std::mem::replace(&mut this.span, Span::none());
+        Poll::Ready(Ok(Confirm::new(Arc::clone(&this.sending.lease), ticket, span)))
+    }
+}
+
+/// Future of [`Publisher::publish_all`].
+#[derive(Debug)]
+#[must_use = "nothing is published before it is awaited"]
+pub struct PublishAll {
+    sending: Sending,
+}
+
+impl Future for PublishAll {
+    type Output = Result<Confirms, PublishError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let ticket = ready!(this.sending.poll(context))?;
+        Poll::Ready(Ok(Confirms::new(Arc::clone(&this.sending.lease), ticket, this.sending.sent)))
+    }
+}
+
+/// Publishes without confirms: fast, and whatever is lost is lost without a word. Made by
+/// [`crate::Connection::unconfirmed_publisher`]; its type keeps it from being mistaken for a
+/// [`Publisher`].
+#[derive(Clone, Debug)]
+pub struct UnconfirmedPublisher {
+    inner: Publisher,
+}
+
+impl UnconfirmedPublisher {
+    pub(crate) async fn open(handle: &Arc<Handle>) -> Result<Self, Error> {
+        let lease = Lease::open(handle, Role::Unconfirmed).await?;
+        Ok(Self { inner: Publisher { lease, is_resending: false } })
+    }
+
+    /// Writes a message to the socket's buffer; waits while that is full or the connection down.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`].
+    pub async fn publish(&self, message: Message) -> Result<(), PublishError> {
+        let message = self.inner.prepare(message, &Span::none());
+        let mut sending = Sending::new(&self.inner, message, None);
+        poll_fn(|context| sending.poll(context)).await.map(|_| ())
+    }
+}

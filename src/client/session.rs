@@ -1,0 +1,377 @@
+//! The state of a connection as its handles and its driver share it: a state machine without I/O.
+//!
+//! Handles put requests, publishes and settlements in; the driver takes the octets to write out and
+//! puts the frames that it read in (`inbound.rs`). Everything here happens under one short lock;
+//! tasks to wake are collected in `wakes` and woken after it is released ([`crate::shared`]). It
+//! outlives single sockets: channels stay, and are set up again by `restore.rs`.
+
+use std::{mem, task::Waker};
+
+use forebay_wire::{
+    Method, ReplyCode, SendBuffer, ShortStr,
+    method::{BasicAck, BasicNack, ChannelClose, ConnectionClose},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    ConsumeError, Error, Fault, Loss, PublishError,
+    channel::{AnswerReceiver, Channel, Role, Stage},
+    limits::FRAME_SIZE_MAX,
+    waiters::Waiters,
+};
+
+/// How far the connection as a whole is.
+#[derive(Clone, Debug)]
+pub(crate) enum Link {
+    Down,
+    Up,
+    /// Being closed by the program; `true` once `connection.close` was written.
+    Closing(bool),
+    Closed(Error),
+}
+
+/// What was agreed in the handshake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tuning {
+    pub(crate) channels_max: u16,
+    pub(crate) frame_size_max: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) link: Link,
+    pub(crate) tuning: Tuning,
+    pub(crate) output: SendBuffer,
+    pub(crate) channels: Vec<Option<Channel>>,
+    pub(crate) blocked: Option<ShortStr>,
+    /// Why the broker or its octets ended this socket.
+    pub(crate) loss: Option<Loss>,
+    pub(crate) wakes: Vec<Waker>,
+    /// Publishers that wait for the socket to take more.
+    pub(crate) senders: Waiters,
+    /// The driver's task, while it has nothing to write.
+    driver: Option<Waker>,
+    acks_due: Vec<u16>,
+    /// Channels whose setting up is owed because the broker closed them.
+    pub(crate) repairs: Vec<u16>,
+    pub(crate) restorer: Waiters,
+}
+
+impl Session {
+    pub(crate) fn new() -> Self {
+        Self {
+            link: Link::Down,
+            tuning: Tuning { channels_max: u16::MAX, frame_size_max: FRAME_SIZE_MAX },
+            output: SendBuffer::new(),
+            channels: Vec::new(),
+            blocked: None,
+            loss: None,
+            wakes: Vec::new(),
+            senders: Waiters::default(),
+            driver: None,
+            acks_due: Vec::new(),
+            repairs: Vec::new(),
+            restorer: Waiters::default(),
+        }
+    }
+
+    pub(crate) fn channel(&mut self, number: u16) -> Option<&mut Channel> {
+        self.channels.get_mut(usize::from(number).checked_sub(1)?)?.as_mut()
+    }
+
+    /// Reserves a number; the channel is opened by `restore::set_up`.
+    pub(crate) fn reserve(&mut self, role: Role) -> Result<u16, Error> {
+        if let Link::Closed(error) = &self.link {
+            return Err(error.clone());
+        }
+        let channel = Channel::new(role);
+        let at = self.channels.iter().position(Option::is_none).unwrap_or(self.channels.len());
+        let number =
+            u16::try_from(at + 1).ok().filter(|number| *number <= self.tuning.channels_max);
+        let number = number.ok_or(Error::NoChannelLeft(self.tuning.channels_max))?;
+        match self.channels.get_mut(at) {
+            Some(place) => *place = Some(channel),
+            None => self.channels.push(Some(channel)),
+        }
+        Ok(number)
+    }
+
+    /// The owner is gone: closes the channel, once its publishes are confirmed.
+    pub(crate) fn release(&mut self, number: u16) {
+        if let Some(channel) = self.channel(number) {
+            channel.is_released = true;
+            self.close_if_done(number);
+        }
+    }
+
+    pub(crate) fn close_if_done(&mut self, number: u16) {
+        let is_up = matches!(self.link, Link::Up | Link::Closing(false));
+        let Some(channel) = self.channel(number) else { return };
+        if !channel.is_released || !channel.is_idle() {
+            return;
+        }
+        match channel.stage {
+            Stage::Opening | Stage::Ready if is_up => {
+                self.flush_acks();
+                self.set_stage(number, Stage::Closing);
+                self.put(number, &close_channel().into());
+            }
+            Stage::Closing => {}
+            _ => self.free(number),
+        }
+    }
+
+    fn set_stage(&mut self, number: u16, stage: Stage) {
+        if let Some(channel) = self.channel(number) {
+            channel.stage = stage;
+        }
+    }
+
+    pub(crate) fn free(&mut self, number: u16) {
+        if let Some(place) =
+            usize::from(number).checked_sub(1).and_then(|at| self.channels.get_mut(at))
+        {
+            *place = None;
+        }
+    }
+
+    pub(crate) fn put(&mut self, number: u16, method: &Method) {
+        self.output.put_method(number, method);
+    }
+
+    /// Writes a request and notes that an answer is owed.
+    pub(crate) fn request(
+        &mut self,
+        number: u16,
+        method: &Method,
+    ) -> Result<AnswerReceiver, Error> {
+        let request = method.name();
+        match &self.link {
+            Link::Up => {}
+            Link::Closed(error) => return Err(error.clone()),
+            Link::Closing(_) => return Err(Error::Closed),
+            Link::Down => {
+                return Err(Error::Lost {
+                    request,
+                    loss: self.loss.clone().unwrap_or(Loss::EndOfStream),
+                });
+            }
+        }
+        let (sender, receiver) = oneshot::channel();
+        let channel = self.channel(number).ok_or(Error::Closed)?;
+        match &channel.stage {
+            Stage::Closed(fault) if !matches!(method, Method::ChannelOpen(_)) => {
+                return Err(Error::Refused { request, fault: fault.clone() });
+            }
+            _ => {}
+        }
+        channel.answers.push_back(sender);
+        match method {
+            Method::ChannelOpen(_) => channel.stage = Stage::Opening,
+            Method::ChannelClose(_) => {
+                // Nothing may follow channel.close on its channel.
+                self.flush_acks();
+                self.set_stage(number, Stage::Closing);
+            }
+            _ => {}
+        }
+        self.put(number, method);
+        Ok(receiver)
+    }
+
+    /// Acks a delivery: written with the next batch. False when its channel is gone.
+    pub(crate) fn ack(&mut self, number: u16, epoch: u64, tag: u64) -> bool {
+        let Some(channel) = self.channel(number).filter(|channel| channel.epoch == epoch) else {
+            return false;
+        };
+        let Some(unsettled) = channel.unsettled() else { return false };
+        let is_open = unsettled.ack(tag);
+        if !channel.is_ack_due {
+            channel.is_ack_due = true;
+            self.acks_due.push(number);
+        }
+        self.after_settling(number);
+        is_open
+    }
+
+    /// Gives a delivery back, or to its dead-letter exchange. False when its channel is gone.
+    pub(crate) fn reject(&mut self, number: u16, epoch: u64, tag: u64, is_requeued: bool) -> bool {
+        let Some(channel) = self.channel(number).filter(|channel| channel.epoch == epoch) else {
+            return false;
+        };
+        let Some(unsettled) = channel.unsettled() else { return false };
+        let is_open = unsettled.reject(tag);
+        let can_write = !matches!(channel.stage, Stage::Closing);
+        if is_open && can_write {
+            let nack = BasicNack { delivery_tag: tag, multiple: false, requeue: is_requeued };
+            self.put(number, &nack.into());
+        }
+        self.after_settling(number);
+        is_open
+    }
+
+    fn after_settling(&mut self, number: u16) {
+        let mut wakes = mem::take(&mut self.wakes);
+        if let Some(inbox) = self.channel(number).and_then(Channel::inbox) {
+            inbox.wake_if_drained(&mut wakes);
+        }
+        self.wakes = wakes;
+    }
+
+    pub(crate) fn flush_acks(&mut self) {
+        let mut due = mem::take(&mut self.acks_due);
+        for number in due.drain(..) {
+            let Self { channels, output, .. } = self;
+            let channel =
+                usize::from(number).checked_sub(1).and_then(|at| channels.get_mut(at)?.as_mut());
+            let Some(channel) = channel else { continue };
+            channel.is_ack_due = false;
+            let can_write = matches!(channel.stage, Stage::Ready | Stage::Opening);
+            if let Some(unsettled) = channel.unsettled().filter(|_| can_write) {
+                unsettled.take_acks(|ack| {
+                    output.put_method(
+                        number,
+                        &BasicAck { delivery_tag: ack.tag, multiple: ack.is_multiple },
+                    );
+                });
+            }
+        }
+        self.acks_due = due;
+    }
+
+    /// Exchanges the driver's empty buffer for what is to be written. Without anything to write
+    /// the driver is woken when there is.
+    pub(crate) fn take_output(&mut self, outgoing: &mut SendBuffer, waker: &Waker) {
+        self.flush_acks();
+        self.close_when_idle();
+        if self.output.is_empty() {
+            self.driver = Some(waker.clone());
+            return;
+        }
+        self.driver = None;
+        mem::swap(&mut self.output, outgoing);
+        if self.blocked.is_none() && !self.senders.is_empty() {
+            self.senders.move_to(&mut self.wakes);
+        }
+    }
+
+    fn close_when_idle(&mut self) {
+        if matches!(self.link, Link::Closing(false))
+            && self.channels.iter().flatten().all(Channel::is_idle)
+        {
+            self.put_close();
+        }
+    }
+
+    pub(crate) fn put_close(&mut self) {
+        let close = ConnectionClose {
+            reply_code: ReplyCode::Success.code(),
+            reply_text: ShortStr::from_static("bye"),
+            class_id: 0,
+            method_id: 0,
+        };
+        self.put(0, &close.into());
+        self.link = Link::Closing(true);
+    }
+
+    /// The driver is awake and will ask for output by itself.
+    pub(crate) fn disarm(&mut self) {
+        self.driver = None;
+    }
+
+    /// The driver's waker, if it sleeps and there is something for it to do.
+    pub(crate) fn driver_to_wake(&mut self) -> Option<Waker> {
+        let has_work = !self.output.is_empty()
+            || !self.acks_due.is_empty()
+            || matches!(self.link, Link::Closing(false));
+        if has_work { self.driver.take() } else { None }
+    }
+
+    pub(crate) fn handle_up(&mut self, tuning: Tuning) {
+        self.output = SendBuffer::new();
+        self.tuning = tuning;
+        self.loss = None;
+        self.blocked = None;
+        if matches!(self.link, Link::Down) {
+            self.link = Link::Up;
+        }
+    }
+
+    /// The socket is gone: everything in flight is settled or kept for its repetition.
+    pub(crate) fn handle_loss(&mut self, loss: &Loss) {
+        if matches!(self.link, Link::Up) {
+            self.link = Link::Down;
+        }
+        self.loss = Some(loss.clone());
+        self.output = SendBuffer::new();
+        self.acks_due.clear();
+        self.repairs.clear();
+        let mut wakes = mem::take(&mut self.wakes);
+        for number in 1..=u16::try_from(self.channels.len()).unwrap_or(u16::MAX) {
+            let Some(channel) = self.channel(number) else { continue };
+            channel.is_ack_due = false;
+            channel.handle_loss(loss, &mut wakes);
+            self.close_if_done(number);
+        }
+        self.wakes = wakes;
+    }
+
+    /// Nothing will ever be sent or received again.
+    pub(crate) fn handle_end(&mut self, error: &Error) {
+        self.link = Link::Closed(error.clone());
+        let mut wakes = mem::take(&mut self.wakes);
+        self.senders.move_to(&mut wakes);
+        for channel in self.channels.iter_mut().flatten() {
+            let end = match error {
+                Error::Closed => None,
+                other => Some(ConsumeError::Connection(other.clone())),
+            };
+            match &mut channel.role {
+                Role::Publisher(window) => {
+                    let loss = self.loss.clone().unwrap_or(Loss::EndOfStream);
+                    window.fail(&PublishError::Unknown(loss), &mut wakes);
+                }
+                Role::Consumer(inbox) => inbox.finish(end, &mut wakes),
+                _ => {}
+            }
+        }
+        self.wakes = wakes;
+    }
+
+    /// A channel that the broker closed and that is set up again by itself.
+    pub(crate) fn repair(&mut self, number: u16) {
+        self.repairs.push(number);
+        self.restorer.move_to(&mut self.wakes);
+    }
+}
+
+pub(crate) fn close_channel() -> ChannelClose {
+    ChannelClose {
+        reply_code: ReplyCode::Success.code(),
+        reply_text: ShortStr::from_static("bye"),
+        class_id: 0,
+        method_id: 0,
+    }
+}
+
+impl From<&ChannelClose> for Fault {
+    fn from(close: &ChannelClose) -> Self {
+        Self {
+            code: close.reply_code,
+            text: close.reply_text.to_string(),
+            class_id: close.class_id,
+            method_id: close.method_id,
+        }
+    }
+}
+
+impl From<&ConnectionClose> for Fault {
+    fn from(close: &ConnectionClose) -> Self {
+        Self {
+            code: close.reply_code,
+            text: close.reply_text.to_string(),
+            class_id: close.class_id,
+            method_id: close.method_id,
+        }
+    }
+}

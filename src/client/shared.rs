@@ -1,0 +1,177 @@
+//! What the handles of a connection and its supervisor hold in common, and the one lock in it.
+//!
+//! [`Handle`] is the users' side: when the last one goes, the connection closes. [`Lease`] is a
+//! channel in use: when it goes, the channel closes. The supervisor holds `Shared` alone, so it
+//! never keeps a connection alive.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use forebay_wire::{Method, method::ChannelOpen};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::{
+    ConnectOptions, ConnectionState, Error, Loss,
+    channel::{Answer, NoAnswer, Role, Stage},
+    record::Record,
+    restore,
+    session::{Link, Session},
+};
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    session: Mutex<Session>,
+    pub(crate) record: Mutex<Record>,
+    pub(crate) options: ConnectOptions,
+    pub(crate) state: watch::Sender<ConnectionState>,
+    /// One request at a time on the control channel, so that a refusal reaches who asked.
+    pub(crate) control: Semaphore,
+    /// Tells the supervisor that the program closes the connection.
+    pub(crate) closing: Notify,
+}
+
+impl Shared {
+    pub(crate) fn new(options: ConnectOptions, state: ConnectionState) -> Self {
+        let mut session = Session::new();
+        // Number 1, for declarations; opened when it is first needed.
+        session.channels.push(Some(crate::channel::Channel::new(Role::Control)));
+        Self {
+            session: Mutex::new(session),
+            record: Mutex::default(),
+            options,
+            state: watch::Sender::new(state),
+            control: Semaphore::new(1),
+            closing: Notify::new(),
+        }
+    }
+
+    /// Runs `action` under the lock, then wakes whoever it woke, and the driver if it has work now.
+    pub(crate) fn with<T>(&self, action: impl FnOnce(&mut Session) -> T) -> T {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = action(&mut session);
+        let driver = session.driver_to_wake();
+        if session.wakes.is_empty() {
+            drop(session);
+        } else {
+            let mut wakes = mem::take(&mut session.wakes);
+            drop(session);
+            for waker in wakes.drain(..) {
+                waker.wake();
+            }
+            let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+            if session.wakes.capacity() == 0 {
+                session.wakes = wakes;
+            }
+        }
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        result
+    }
+
+    pub(crate) fn record(&self) -> std::sync::MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks, and waits for the answer. When the future is dropped, the answer is still taken off
+    /// the channel when it comes.
+    pub(crate) async fn request(
+        &self,
+        number: u16,
+        method: impl Into<Method>,
+    ) -> Result<Answer, Error> {
+        let method = method.into();
+        let request = method.name();
+        let answer = self.with(|session| session.request(number, &method))?;
+        match answer.await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(NoAnswer::Refused(fault))) => Err(Error::Refused { request, fault }),
+            Ok(Err(NoAnswer::Lost(loss))) => Err(Error::Lost { request, loss }),
+            Err(_) => Err(Error::Lost { request, loss: Loss::EndOfStream }),
+        }
+    }
+
+    /// A request on the control channel, which is opened first when it has to be.
+    pub(crate) async fn control(&self, method: impl Into<Method>) -> Result<Answer, Error> {
+        let _turn = self.control.acquire().await.map_err(|_| Error::Closed)?;
+        self.control_in_turn(method).await
+    }
+
+    pub(crate) async fn control_in_turn(&self, method: impl Into<Method>) -> Result<Answer, Error> {
+        let stage = self
+            .with(|session| session.channel(restore::CONTROL).map(|channel| channel.stage.clone()));
+        if !matches!(stage, Some(Stage::Ready)) {
+            restore::expect_method(self.request(restore::CONTROL, ChannelOpen {}).await?)?;
+            self.with(|session| session.handle_ready(restore::CONTROL));
+        }
+        self.request(restore::CONTROL, method).await
+    }
+
+    /// Waits until the connection is up, or ended for good.
+    pub(crate) async fn up(&self) -> Result<(), Error> {
+        let mut state = self.state.subscribe();
+        loop {
+            if let Some(result) = self.with(|session| match &session.link {
+                Link::Up => Some(Ok(())),
+                Link::Down => None,
+                Link::Closing(_) => Some(Err(Error::Closed)),
+                Link::Closed(error) => Some(Err(error.clone())),
+            }) {
+                return result;
+            }
+            if state.changed().await.is_err() {
+                return Err(Error::Closed);
+            }
+        }
+    }
+
+    pub(crate) fn begin_close(&self) {
+        self.with(|session| {
+            if matches!(session.link, Link::Up | Link::Down) {
+                session.link = Link::Closing(false);
+            }
+        });
+        self.closing.notify_one();
+    }
+}
+
+/// The users' hold on the connection.
+#[derive(Debug)]
+pub(crate) struct Handle(pub(crate) Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.begin_close();
+    }
+}
+
+/// A channel in use.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) handle: Arc<Handle>,
+    pub(crate) number: u16,
+}
+
+impl Lease {
+    /// Reserves a channel and sets it up; waits while the connection is down.
+    pub(crate) async fn open(handle: &Arc<Handle>, role: Role) -> Result<Arc<Self>, Error> {
+        let shared = &handle.0;
+        shared.up().await?;
+        let number = shared.with(|session| session.reserve(role))?;
+        let lease = Arc::new(Self { handle: Arc::clone(handle), number });
+        restore::set_up(shared, number).await?;
+        Ok(lease)
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.handle.0
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.handle.0.with(|session| session.release(self.number));
+    }
+}

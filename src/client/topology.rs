@@ -1,0 +1,362 @@
+//! Declaring queues, exchanges and bindings.
+//!
+//! Everything declared here is noted and declared again after a reconnection. Requests go over a
+//! channel of their own, one at a time; a refusal concerns its asker alone.
+
+use forebay_wire::{
+    FieldTable, FieldValue, Method, ShortStr,
+    method::{
+        ExchangeBind, ExchangeDeclare, ExchangeDelete, ExchangeUnbind, QueueBind, QueueDeclare,
+        QueueDelete, QueuePurge, QueueUnbind,
+    },
+};
+
+use crate::{Connection, Error, name::Name, record::Binding, restore::expect_method};
+
+/// What a queue shall be like.
+#[derive(Clone, Debug, Default)]
+pub struct QueueOptions {
+    is_durable: bool,
+    is_exclusive: bool,
+    is_auto_delete: bool,
+    arguments: FieldTable,
+}
+
+impl QueueOptions {
+    /// Survives a restart of the broker.
+    pub fn durable() -> Self {
+        Self { is_durable: true, ..Self::default() }
+    }
+
+    /// For this connection only, and gone with it.
+    pub fn exclusive() -> Self {
+        Self { is_exclusive: true, ..Self::default() }
+    }
+
+    /// Gone when its last consumer goes.
+    pub fn auto_delete() -> Self {
+        Self { is_auto_delete: true, ..Self::default() }
+    }
+
+    /// An argument, for example `x-max-length`. Names longer than 255 octets are cut off by no
+    /// broker and refused by [`Connection::declare_queue`].
+    #[must_use]
+    pub fn argument(mut self, name: &'static str, value: impl Into<FieldValue>) -> Self {
+        self.arguments.insert(ShortStr::from_static(name), value);
+        self
+    }
+
+    /// Many arguments, as read from somewhere else; replaces those set before.
+    #[must_use]
+    pub fn arguments(mut self, arguments: FieldTable) -> Self {
+        self.arguments = arguments;
+        self
+    }
+}
+
+/// What an exchange shall be like.
+#[derive(Clone, Debug)]
+pub struct ExchangeOptions {
+    kind: ShortStr,
+    is_durable: bool,
+    is_auto_delete: bool,
+    is_internal: bool,
+    arguments: FieldTable,
+}
+
+impl ExchangeOptions {
+    /// Of the named type, durable: `direct`, `fanout`, `topic`, `headers`, or what the broker knows
+    /// beyond these.
+    ///
+    /// # Errors
+    /// [`Error::NameTooLong`].
+    pub fn of_kind(kind: impl Name) -> Result<Self, Error> {
+        kind.into_short_str("exchange type").map(Self::new)
+    }
+
+    const fn new(kind: ShortStr) -> Self {
+        let arguments = FieldTable::new();
+        Self { kind, is_durable: true, is_auto_delete: false, is_internal: false, arguments }
+    }
+
+    /// Routes by equal routing keys; durable.
+    pub const fn direct() -> Self {
+        Self::new(ShortStr::from_static("direct"))
+    }
+
+    /// Routes to every binding; durable.
+    pub const fn fanout() -> Self {
+        Self::new(ShortStr::from_static("fanout"))
+    }
+
+    /// Routes by patterns of routing keys (`eu.*`, `#.failed`); durable.
+    pub const fn topic() -> Self {
+        Self::new(ShortStr::from_static("topic"))
+    }
+
+    /// Routes by headers; durable.
+    pub const fn headers() -> Self {
+        Self::new(ShortStr::from_static("headers"))
+    }
+
+    /// Gone when the broker restarts.
+    #[must_use]
+    pub fn transient(mut self) -> Self {
+        self.is_durable = false;
+        self
+    }
+
+    /// Gone when its last binding goes.
+    #[must_use]
+    pub fn auto_delete(mut self) -> Self {
+        self.is_auto_delete = true;
+        self
+    }
+
+    /// Nobody can publish to it; other exchanges route to it.
+    #[must_use]
+    pub fn internal(mut self) -> Self {
+        self.is_internal = true;
+        self
+    }
+
+    /// An argument, for example `alternate-exchange`.
+    #[must_use]
+    pub fn argument(mut self, name: &'static str, value: impl Into<FieldValue>) -> Self {
+        self.arguments.insert(ShortStr::from_static(name), value);
+        self
+    }
+
+    /// Many arguments, as read from somewhere else; replaces those set before.
+    #[must_use]
+    pub fn arguments(mut self, arguments: FieldTable) -> Self {
+        self.arguments = arguments;
+        self
+    }
+}
+
+/// A queue as the broker describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueState {
+    /// Its name; the one that the broker chose when none was given.
+    pub name: ShortStr,
+    /// Messages ready for delivery.
+    pub messages: u32,
+    /// Consumers on it.
+    pub consumers: u32,
+}
+
+impl Connection {
+    async fn ask(&self, method: impl Into<Method>) -> Result<Method, Error> {
+        let shared = &self.handle.0;
+        shared.up().await?;
+        expect_method(shared.control(method).await?)
+    }
+
+    /// Declares a queue, or finds that it exists with these options. With an empty name the broker
+    /// chooses one; see [`Connection::present_queue_name`].
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with 406 when it exists with other options, 403 or 405 when it belongs to
+    /// others; [`Error::Lost`], [`Error::Closed`], [`Error::NameTooLong`].
+    pub async fn declare_queue(
+        &self,
+        name: impl Name,
+        options: QueueOptions,
+    ) -> Result<QueueState, Error> {
+        let queue = name.into_short_str("queue name")?;
+        let declare = QueueDeclare {
+            queue,
+            passive: false,
+            durable: options.is_durable,
+            exclusive: options.is_exclusive,
+            auto_delete: options.is_auto_delete,
+            no_wait: false,
+            arguments: options.arguments,
+        };
+        let state = queue_state("queue.declare", self.ask(declare.clone()).await?)?;
+        self.handle.0.record().add_queue(state.name.clone(), declare);
+        Ok(state)
+    }
+
+    /// The state of a queue that must exist.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with 404 when it does not; otherwise as [`Connection::declare_queue`].
+    pub async fn inspect_queue(&self, name: impl Name) -> Result<QueueState, Error> {
+        let queue = self.present_queue_name(&name.into_short_str("queue name")?);
+        let declare = QueueDeclare { queue, passive: true, ..QueueDeclare::default() };
+        queue_state("queue.declare", self.ask(declare).await?)
+    }
+
+    /// Deletes a queue with its messages, and returns their number. A queue that does not exist is
+    /// as good as deleted.
+    ///
+    /// # Errors
+    /// As [`Connection::declare_queue`].
+    pub async fn delete_queue(&self, name: impl Name) -> Result<u32, Error> {
+        let name = name.into_short_str("queue name")?;
+        let queue = self.present_queue_name(&name);
+        self.handle.0.record().remove_queue(&name);
+        let delete = QueueDelete { queue, if_unused: false, if_empty: false, no_wait: false };
+        match self.ask(delete).await? {
+            Method::QueueDeleteOk(ok) => Ok(ok.message_count),
+            other => Err(Error::Unexpected { request: "queue.delete", found: other.name() }),
+        }
+    }
+
+    /// Drops the messages of a queue that are ready, and returns their number.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with 404 when there is no such queue; otherwise as
+    /// [`Connection::declare_queue`].
+    pub async fn purge_queue(&self, name: impl Name) -> Result<u32, Error> {
+        let queue = self.present_queue_name(&name.into_short_str("queue name")?);
+        match self.ask(QueuePurge { queue, no_wait: false }).await? {
+            Method::QueuePurgeOk(ok) => Ok(ok.message_count),
+            other => Err(Error::Unexpected { request: "queue.purge", found: other.name() }),
+        }
+    }
+
+    /// Binds a queue to an exchange.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with 404 when one of them does not exist; otherwise as
+    /// [`Connection::declare_queue`].
+    pub async fn bind_queue(
+        &self,
+        queue: impl Name,
+        exchange: impl Name,
+        routing_key: impl Name,
+        arguments: FieldTable,
+    ) -> Result<(), Error> {
+        let bind = QueueBind {
+            queue: queue.into_short_str("queue name")?,
+            exchange: exchange.into_short_str("exchange name")?,
+            routing_key: routing_key.into_short_str("routing key")?,
+            no_wait: false,
+            arguments,
+        };
+        let queue = self.present_queue_name(&bind.queue);
+        self.ask(QueueBind { queue, ..bind.clone() }).await?;
+        self.handle.0.record().add_binding(Binding::Queue(bind));
+        Ok(())
+    }
+
+    /// Takes a binding of a queue away.
+    ///
+    /// # Errors
+    /// As [`Connection::bind_queue`].
+    pub async fn unbind_queue(
+        &self,
+        queue: impl Name,
+        exchange: impl Name,
+        routing_key: impl Name,
+        arguments: FieldTable,
+    ) -> Result<(), Error> {
+        let bind = QueueBind {
+            queue: queue.into_short_str("queue name")?,
+            exchange: exchange.into_short_str("exchange name")?,
+            routing_key: routing_key.into_short_str("routing key")?,
+            no_wait: false,
+            arguments,
+        };
+        self.handle.0.record().remove_binding(&Binding::Queue(bind.clone()));
+        let QueueBind { queue, exchange, routing_key, arguments, .. } = bind;
+        let queue = self.present_queue_name(&queue);
+        self.ask(QueueUnbind { queue, exchange, routing_key, arguments }).await.map(drop)
+    }
+
+    /// Declares an exchange, or finds that it exists with these options.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with 406 when it exists with other options, 403 when its name is reserved
+    /// (`amq.`) or the user may not; [`Error::Lost`], [`Error::Closed`], [`Error::NameTooLong`].
+    pub async fn declare_exchange(
+        &self,
+        name: impl Name,
+        options: ExchangeOptions,
+    ) -> Result<(), Error> {
+        let declare = ExchangeDeclare {
+            exchange: name.into_short_str("exchange name")?,
+            kind: options.kind,
+            passive: false,
+            durable: options.is_durable,
+            auto_delete: options.is_auto_delete,
+            internal: options.is_internal,
+            no_wait: false,
+            arguments: options.arguments,
+        };
+        self.ask(declare.clone()).await?;
+        self.handle.0.record().add_exchange(declare);
+        Ok(())
+    }
+
+    /// Deletes an exchange and its bindings. An exchange that does not exist is as good as deleted.
+    ///
+    /// # Errors
+    /// As [`Connection::declare_exchange`].
+    pub async fn delete_exchange(&self, name: impl Name) -> Result<(), Error> {
+        let exchange = name.into_short_str("exchange name")?;
+        self.handle.0.record().remove_exchange(&exchange);
+        self.ask(ExchangeDelete { exchange, if_unused: false, no_wait: false }).await.map(drop)
+    }
+
+    /// Binds an exchange to another one: what `source` gets goes to `destination` too.
+    ///
+    /// # Errors
+    /// As [`Connection::bind_queue`].
+    pub async fn bind_exchange(
+        &self,
+        destination: impl Name,
+        source: impl Name,
+        routing_key: impl Name,
+        arguments: FieldTable,
+    ) -> Result<(), Error> {
+        let bind = ExchangeBind {
+            destination: destination.into_short_str("exchange name")?,
+            source: source.into_short_str("exchange name")?,
+            routing_key: routing_key.into_short_str("routing key")?,
+            no_wait: false,
+            arguments,
+        };
+        self.ask(bind.clone()).await?;
+        self.handle.0.record().add_binding(Binding::Exchange(bind));
+        Ok(())
+    }
+
+    /// Takes a binding between exchanges away.
+    ///
+    /// # Errors
+    /// As [`Connection::bind_queue`].
+    pub async fn unbind_exchange(
+        &self,
+        destination: impl Name,
+        source: impl Name,
+        routing_key: impl Name,
+        arguments: FieldTable,
+    ) -> Result<(), Error> {
+        let bind = ExchangeBind {
+            destination: destination.into_short_str("exchange name")?,
+            source: source.into_short_str("exchange name")?,
+            routing_key: routing_key.into_short_str("routing key")?,
+            no_wait: false,
+            arguments,
+        };
+        self.handle.0.record().remove_binding(&Binding::Exchange(bind.clone()));
+        let ExchangeBind { destination, source, routing_key, arguments, .. } = bind;
+        let unbind = ExchangeUnbind { destination, source, routing_key, no_wait: false, arguments };
+        self.ask(unbind).await.map(drop)
+    }
+}
+
+fn queue_state(request: &'static str, answer: Method) -> Result<QueueState, Error> {
+    match answer {
+        Method::QueueDeclareOk(ok) => Ok(QueueState {
+            name: ok.queue.detached(),
+            messages: ok.message_count,
+            consumers: ok.consumer_count,
+        }),
+        other => Err(Error::Unexpected { request, found: other.name() }),
+    }
+}
