@@ -10,19 +10,19 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 #[derive(Clone, Debug)]
-pub struct Load {
-    pub messages: u64,
+pub(crate) struct Load {
+    pub(crate) messages: u64,
     /// Octets.
-    pub body_size: usize,
+    pub(crate) body_size: usize,
     /// Published and not confirmed, at most.
-    pub unconfirmed_max: u64,
+    pub(crate) unconfirmed_max: u64,
     /// Deliveries that one acknowledgement settles.
-    pub ack_every: u64,
+    pub(crate) ack_every: u64,
 }
 
 impl Load {
     /// From the first publish until all is confirmed, delivered and acknowledged.
-    pub fn run(&self, address: SocketAddr, queue: &str) -> Duration {
+    pub(crate) fn run(&self, address: SocketAddr, queue: &str) -> Duration {
         let mut consumer = Wire::open(address).unwrap();
         consumer.declare(queue);
         consumer.consume(queue);

@@ -6,7 +6,7 @@ use std::time::Duration;
 const FIELDS_BEFORE: usize = 11;
 
 /// User and system time of all threads so far.
-pub fn time_of(process: u32) -> Duration {
+pub(crate) fn time_of(process: u32) -> Duration {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let (_, behind_name) = text.rsplit_once(") ").unwrap();
     let ticks: u64 = behind_name

@@ -6,9 +6,9 @@ use std::fmt;
 
 /// One run.
 #[derive(Clone, Copy, Debug)]
-pub struct Figures {
-    pub messages_per_second: f64,
-    pub processor_micros_per_message: f64,
+pub(crate) struct Figures {
+    pub(crate) messages_per_second: f64,
+    pub(crate) processor_micros_per_message: f64,
 }
 
 impl fmt::Display for Figures {
@@ -22,18 +22,18 @@ impl fmt::Display for Figures {
 }
 
 /// All runs of all brokers.
-pub struct Report {
+pub(crate) struct Report {
     load: Load,
     runs: u64,
     brokers: Vec<(String, Vec<Figures>)>,
 }
 
 impl Report {
-    pub fn new(load: &Load, runs: u64) -> Self {
+    pub(crate) fn new(load: &Load, runs: u64) -> Self {
         Self { load: load.clone(), runs, brokers: Vec::new() }
     }
 
-    pub fn add(&mut self, broker: &str, figures: Figures) {
+    pub(crate) fn add(&mut self, broker: &str, figures: Figures) {
         match self.brokers.iter_mut().find(|(name, _)| name == broker) {
             Some((_, runs)) => runs.push(figures),
             None => self.brokers.push((broker.to_owned(), vec![figures])),
@@ -41,7 +41,7 @@ impl Report {
     }
 
     /// Medians as a Markdown table.
-    pub fn table(&self) -> String {
+    pub(crate) fn table(&self) -> String {
         let Load { messages, body_size, unconfirmed_max, ack_every } = &self.load;
         let runs = self.runs;
         let mut text = format!(
@@ -56,7 +56,7 @@ impl Report {
         text
     }
 
-    pub fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         let brokers: Vec<_> = self
             .brokers
             .iter()

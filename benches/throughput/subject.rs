@@ -16,11 +16,11 @@ const RABBITMQ_SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A broker that runs.
-pub struct Subject {
-    pub name: String,
-    pub address: SocketAddr,
+pub(crate) struct Subject {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
     /// The process that does the work.
-    pub process: u32,
+    pub(crate) process: u32,
     child: Child,
     /// A name server that RabbitMQ leaves behind.
     name_server_port: Option<u16>,
@@ -29,7 +29,7 @@ pub struct Subject {
 
 impl Subject {
     /// The broker of this project, as it was built for the benchmark.
-    pub fn forebay() -> Self {
+    pub(crate) fn forebay() -> Self {
         let data = TempDir::new().unwrap();
         let address = free_address();
         let child = Command::new(env!("CARGO_BIN_EXE_forebay"))
@@ -47,7 +47,7 @@ impl Subject {
     }
 
     /// RabbitMQ from Debian with its defaults, if it is installed.
-    pub fn rabbitmq() -> Option<Self> {
+    pub(crate) fn rabbitmq() -> Option<Self> {
         if !Path::new(RABBITMQ_SERVER).exists() {
             return None;
         }

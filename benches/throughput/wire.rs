@@ -12,14 +12,14 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 /// The largest frame, as RabbitMQ proposes it.
-pub const FRAME_SIZE_MAX: u32 = 131_072;
+pub(crate) const FRAME_SIZE_MAX: u32 = 131_072;
 
 /// Octets asked for in one read.
 const READ_SIZE: usize = 256 * 1024;
 
-pub const CHANNEL: u16 = 1;
+pub(crate) const CHANNEL: u16 = 1;
 
-pub struct Wire {
+pub(crate) struct Wire {
     stream: TcpStream,
     decoder: FrameDecoder,
     input: BytesMut,
@@ -28,7 +28,7 @@ pub struct Wire {
 
 impl Wire {
     /// Connects as guest and opens a channel.
-    pub fn open(address: SocketAddr) -> std::io::Result<Self> {
+    pub(crate) fn open(address: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         let decoder = FrameDecoder::new(FRAME_SIZE_MAX);
@@ -52,23 +52,23 @@ impl Wire {
         Ok(wire)
     }
 
-    pub fn declare(&mut self, queue: &str) {
+    pub(crate) fn declare(&mut self, queue: &str) {
         let declare = QueueDeclare { queue: short(queue), durable: true, ..<_>::default() };
         self.call(&declare).unwrap();
     }
 
-    pub fn select_confirms(&mut self) {
+    pub(crate) fn select_confirms(&mut self) {
         self.call(&ConfirmSelect { no_wait: false }).unwrap();
     }
 
     /// Consumes with acknowledgements and no limit on what is unacknowledged.
-    pub fn consume(&mut self, queue: &str) {
+    pub(crate) fn consume(&mut self, queue: &str) {
         self.call(&BasicQos::default()).unwrap();
         self.call(&BasicConsume { queue: short(queue), ..<_>::default() }).unwrap();
     }
 
     /// Closes in order: when this returns, the broker has taken all that was sent.
-    pub fn close(mut self) {
+    pub(crate) fn close(mut self) {
         let close = ConnectionClose { reply_code: 200, reply_text: short("bye"), ..<_>::default() };
         self.send(0, &close).unwrap();
         while !matches!(
@@ -77,13 +77,13 @@ impl Wire {
         ) {}
     }
 
-    pub fn send(&mut self, channel: u16, method: &impl EncodeMethod) -> std::io::Result<()> {
+    pub(crate) fn send(&mut self, channel: u16, method: &impl EncodeMethod) -> std::io::Result<()> {
         let mut buffer = SendBuffer::new();
         buffer.put_method(channel, method);
         self.write(&mut buffer)
     }
 
-    pub fn write(&mut self, buffer: &mut SendBuffer) -> std::io::Result<()> {
+    pub(crate) fn write(&mut self, buffer: &mut SendBuffer) -> std::io::Result<()> {
         use bytes::Buf;
         while buffer.has_remaining() {
             let mut slices = [std::io::IoSlice::new(&[]); 64];
@@ -95,12 +95,12 @@ impl Wire {
     }
 
     /// A frame that has been received already.
-    pub fn received(&mut self) -> Option<Frame> {
+    pub(crate) fn received(&mut self) -> Option<Frame> {
         self.decoder.decode(&mut self.input).unwrap()
     }
 
     /// Waits for a frame.
-    pub fn frame(&mut self) -> std::io::Result<Frame> {
+    pub(crate) fn frame(&mut self) -> std::io::Result<Frame> {
         loop {
             if let Some(frame) = self.received() {
                 return Ok(frame);

@@ -187,9 +187,12 @@ async fn check(address: SocketAddr, queue: &str, ledger: &Ledger, when: &str) {
     for _ in 0..count {
         found.push(number_of(&next(&mut consumer).await.data));
     }
-    let place = format!("{queue}, {when}");
+    session.close().await;
+    compare(&mut ledger.lock().unwrap(), &found, &format!("{queue}, {when}"));
+}
+
+fn compare(ledger: &mut BTreeMap<u64, Promise>, found: &[u64], place: &str) {
     assert!(found.is_sorted_by(|earlier, later| earlier < later), "out of order: {place}");
-    let mut ledger = ledger.lock().unwrap();
     let mut lost = Vec::new();
     for (number, promise) in ledger.iter() {
         let is_there = found.binary_search(number).is_ok();
@@ -198,23 +201,15 @@ async fn check(address: SocketAddr, queue: &str, ledger: &Ledger, when: &str) {
         }
         assert!(!(promise.ack_synced && is_there), "{number} came back: {place}");
     }
-    assert!(
-        lost.is_empty(),
-        "{} lost, from {:?} to {:?}: {place}",
-        lost.len(),
-        lost.first(),
-        lost.last()
-    );
+    let (first, last) = (lost.first(), lost.last());
+    assert!(lost.is_empty(), "{} lost, from {first:?} to {last:?}: {place}", lost.len());
     assert!(found.iter().all(|number| ledger.contains_key(number)), "invented: {place}");
-    eprintln!("{place}: {} published, {count} there", ledger.len());
+    eprintln!("{place}: {} published, {} there", ledger.len(), found.len());
     // What is there now is durable, and must stay; what is not must never come back.
-    ledger.retain(|number, promise| {
+    for (number, promise) in ledger {
         let is_there = found.binary_search(number).is_ok();
         *promise = Promise { confirmed: is_there, acked: !is_there, ack_synced: !is_there };
-        true
-    });
-    drop(ledger);
-    session.close().await;
+    }
 }
 
 fn number_of(body: &[u8]) -> u64 {

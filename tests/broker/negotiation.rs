@@ -123,12 +123,7 @@ async fn more_channels_than_agreed_are_refused_with_530() {
 #[tokio::test]
 async fn heartbeats_come_from_the_broker() {
     let mut raw = Raw::open_with(shared(), 1).await;
-    loop {
-        match raw.frame().await.expect("closed") {
-            Frame::Heartbeat => break,
-            other => panic!("{other:?}"),
-        }
-    }
+    assert!(matches!(raw.frame().await, Some(Frame::Heartbeat)));
 }
 
 #[tokio::test]

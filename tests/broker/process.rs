@@ -229,10 +229,23 @@ async fn metrics_tell_what_happens() {
     declare_named(&session.channel, "measured", <_>::default()).await;
     fill(&session, "measured", &["a", "b", "c"]).await;
     let metrics = http_get(broker.metrics, "/metrics");
-    contains_all(&metrics, &["200 OK", "# HELP", "queue=\"measured\""]);
-    assert!(
-        metrics.lines().any(|line| line.contains("queue=\"measured\"") && line.ends_with(" 3"))
-    );
+    contains_all(&metrics, &["200 OK", "# HELP"]);
+    let is_ready = |line: &str| {
+        line.starts_with("forebay_queue_messages_ready") && line.contains("queue=\"measured\"")
+    };
+    let line = metrics.lines().find(|line| is_ready(line)).expect("the queue's messages");
+    assert!(line.ends_with(" 3"), "{line}");
+    for name in documented_metrics() {
+        assert!(metrics.contains(&name), "docs/operations.md speaks of {name}:\n{metrics}");
+    }
+    contains_all(&http_get(broker.metrics, "/health/ready"), &["200 OK"]);
+}
+
+/// The names of metrics in the operator's handbook.
+fn documented_metrics() -> Vec<String> {
+    let text = std::fs::read_to_string(project().join("docs/operations.md")).unwrap();
+    let words = text.split(|character: char| !(character.is_alphanumeric() || character == '_'));
+    words.filter(|word| word.starts_with("forebay_")).map(str::to_owned).collect()
 }
 
 /// One request over HTTP/1.0; the whole answer.

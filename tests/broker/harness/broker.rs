@@ -15,7 +15,7 @@ use tempfile::TempDir;
 const ATTACH_VARIABLE: &str = "FOREBAY_TEST_ADDR";
 
 /// The broker that the tests share; it lives as long as the test program.
-pub fn shared() -> SocketAddr {
+pub(crate) fn shared() -> SocketAddr {
     static SHARED: OnceLock<(SocketAddr, Option<(Broker, TempDir)>)> = OnceLock::new();
     let (address, _) = SHARED.get_or_init(|| match attached() {
         Some(address) => (address, None),
@@ -29,13 +29,13 @@ pub fn shared() -> SocketAddr {
 }
 
 /// The broker that the tests were pointed at.
-pub fn attached() -> Option<SocketAddr> {
+pub(crate) fn attached() -> Option<SocketAddr> {
     let address = std::env::var(ATTACH_VARIABLE).ok()?;
     Some(address.parse().expect("FOREBAY_TEST_ADDR is HOST:PORT with a numeric host"))
 }
 
 /// Whether a test of our own process makes sense; says so when it does not.
-pub fn is_ours() -> bool {
+pub(crate) fn is_ours() -> bool {
     let ours = attached().is_none();
     if !ours {
         eprintln!("passed over: needs a broker process of its own, and {ATTACH_VARIABLE} is set");
@@ -44,24 +44,24 @@ pub fn is_ours() -> bool {
 }
 
 /// A running broker. Killed when dropped, and also when the test program dies first.
-pub struct Broker {
+pub(crate) struct Broker {
     child: Child,
     guard: Child,
     log: Arc<Log>,
     /// Where clients connect.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// Where the metrics are.
-    pub metrics: SocketAddr,
+    pub(crate) metrics: SocketAddr,
 }
 
 impl Broker {
     /// Starts one on this directory and waits until it is ready.
-    pub fn start(data: &Path) -> Self {
+    pub(crate) fn start(data: &Path) -> Self {
         Self::launch(&Launch::on(data))
     }
 
     /// Starts one and waits until it is ready.
-    pub fn launch(launch: &Launch) -> Self {
+    pub(crate) fn launch(launch: &Launch) -> Self {
         let mut child = launch.command().spawn().unwrap();
         let guard = guard_of(child.id());
         let log = Arc::new(Log::default());
@@ -75,23 +75,23 @@ impl Broker {
     }
 
     /// `kill -9`, and waits for the end.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Sends SIGTERM.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
     /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
     }
 
     /// Waits until it has ended by itself.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -103,12 +103,12 @@ impl Broker {
     }
 
     /// What it has written so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.text()
     }
 
     /// The most memory it ever had resident, in octets.
-    pub fn resident_peak_size(&self) -> u64 {
+    pub(crate) fn resident_peak_size(&self) -> u64 {
         self.memory("VmHWM:")
     }
 

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// The arguments, the environment and the directory of a broker to be.
-pub struct Launch {
+pub(crate) struct Launch {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
 }
 
 impl Launch {
     /// A broker on free ports of the loopback address with this data directory.
-    pub fn on(data: &Path) -> Self {
+    pub(crate) fn on(data: &Path) -> Self {
         Self::bare()
             .argument("--data-dir")
             .argument(data.to_str().unwrap())
@@ -22,27 +22,27 @@ impl Launch {
     }
 
     /// A broker that is told nothing.
-    pub fn bare() -> Self {
+    pub(crate) fn bare() -> Self {
         Self { arguments: vec!["serve".to_owned()], environment: Vec::new() }
     }
 
-    pub fn argument(mut self, argument: impl Into<String>) -> Self {
+    pub(crate) fn argument(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
         self
     }
 
-    pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub(crate) fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
         self
     }
 
     /// Runs it to its end, for one that must not come up.
-    pub fn output(&self) -> Output {
+    pub(crate) fn output(&self) -> Output {
         self.command().output().unwrap()
     }
 
     /// The command, output captured, nothing of the caller's own settings in its environment.
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
         for (name, _) in std::env::vars() {
             if name.starts_with("FOREBAY_") || name.starts_with("RABBITMQ_") {

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 const SKIP_VARIABLE: &str = "FOREBAY_SKIP_PYTHON";
 
 /// The project's directory.
-pub fn project() -> &'static Path {
+pub(crate) fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -16,7 +16,7 @@ pub fn project() -> &'static Path {
 ///
 /// # Panics
 /// When there is none and none can be made, unless [`SKIP_VARIABLE`] is set.
-pub fn interpreter() -> Option<&'static Path> {
+pub(crate) fn interpreter() -> Option<&'static Path> {
     static INTERPRETER: OnceLock<Option<PathBuf>> = OnceLock::new();
     let interpreter = INTERPRETER.get_or_init(|| {
         if std::env::var_os(SKIP_VARIABLE).is_some() {
@@ -40,7 +40,7 @@ pub fn interpreter() -> Option<&'static Path> {
 ///
 /// # Panics
 /// When it fails, with all that it wrote.
-pub fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(

@@ -3,8 +3,8 @@
 use super::must;
 use bytes::{Bytes, BytesMut};
 use forebay_wire::method::{
-    ChannelOpen, ConnectionClose, ConnectionOpen, ConnectionStartOk, ConnectionTune,
-    ConnectionTuneOk, QueueDeclare,
+    ChannelOpen, ConnectionClose, ConnectionCloseOk, ConnectionOpen, ConnectionStartOk,
+    ConnectionTune, ConnectionTuneOk, QueueDeclare,
 };
 use forebay_wire::{EncodeMethod, Frame, FrameDecoder, Method, PROTOCOL_HEADER};
 use forebay_wire::{RawProperties, SendBuffer, ShortStr};
@@ -13,9 +13,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The largest frame that the broker proposes and these connections take.
-pub const FRAME_SIZE_MAX: u32 = 131_072;
+pub(crate) const FRAME_SIZE_MAX: u32 = 131_072;
 
-pub struct Raw {
+pub(crate) struct Raw {
     stream: TcpStream,
     decoder: FrameDecoder,
     input: BytesMut,
@@ -23,14 +23,14 @@ pub struct Raw {
 
 impl Raw {
     /// A TCP connection, nothing said yet.
-    pub async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = must("connect", TcpStream::connect(address)).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, decoder: FrameDecoder::new(FRAME_SIZE_MAX), input: BytesMut::new() }
     }
 
     /// Up to and with `connection.start`.
-    pub async fn greet(address: SocketAddr) -> Self {
+    pub(crate) async fn greet(address: SocketAddr) -> Self {
         let mut raw = Self::connect(address).await;
         raw.send_octets(&PROTOCOL_HEADER).await;
         assert!(matches!(raw.method().await, Method::ConnectionStart(_)));
@@ -38,7 +38,7 @@ impl Raw {
     }
 
     /// Up to and with `connection.tune`.
-    pub async fn log_in(address: SocketAddr) -> (Self, ConnectionTune) {
+    pub(crate) async fn log_in(address: SocketAddr) -> (Self, ConnectionTune) {
         let mut raw = Self::greet(address).await;
         raw.send(0, &plain("guest", "guest")).await;
         let Method::ConnectionTune(tune) = raw.method().await else { panic!("no tune") };
@@ -46,12 +46,12 @@ impl Raw {
     }
 
     /// Open on the default virtual host, without heartbeats.
-    pub async fn open(address: SocketAddr) -> Self {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
         Self::open_with(address, 0).await
     }
 
     /// Open, with this heartbeat interval in seconds.
-    pub async fn open_with(address: SocketAddr, heartbeat: u16) -> Self {
+    pub(crate) async fn open_with(address: SocketAddr, heartbeat: u16) -> Self {
         let (mut raw, tune) = Self::log_in(address).await;
         let ConnectionTune { channel_max, .. } = tune;
         raw.send(0, &ConnectionTuneOk { channel_max, frame_max: FRAME_SIZE_MAX, heartbeat }).await;
@@ -61,7 +61,7 @@ impl Raw {
     }
 
     /// Open, with channel 1.
-    pub async fn open_channel(address: SocketAddr) -> Self {
+    pub(crate) async fn open_channel(address: SocketAddr) -> Self {
         let mut raw = Self::open(address).await;
         raw.send(1, &ChannelOpen {}).await;
         assert!(matches!(raw.method().await, Method::ChannelOpenOk(_)));
@@ -69,20 +69,20 @@ impl Raw {
     }
 
     /// Declares a queue on channel 1.
-    pub async fn declare(&mut self, declare: QueueDeclare) -> ShortStr {
+    pub(crate) async fn declare(&mut self, declare: QueueDeclare) -> ShortStr {
         self.send(1, &declare).await;
         let Method::QueueDeclareOk(declared) = self.method().await else { panic!("not declared") };
         declared.queue
     }
 
-    pub async fn send(&mut self, channel: u16, method: &impl EncodeMethod) {
+    pub(crate) async fn send(&mut self, channel: u16, method: &impl EncodeMethod) {
         let mut buffer = SendBuffer::new();
         buffer.put_method(channel, method);
         self.send_buffer(buffer).await;
     }
 
     /// A message to the default exchange.
-    pub async fn publish(&mut self, channel: u16, queue: &ShortStr, mode: u8, body: &Bytes) {
+    pub(crate) async fn publish(&mut self, channel: u16, queue: &ShortStr, mode: u8, body: &Bytes) {
         let properties = forebay_wire::Properties {
             delivery_mode: Some(mode),
             ..forebay_wire::Properties::default()
@@ -99,12 +99,12 @@ impl Raw {
     }
 
     /// Octets as they are. That the broker has gone already is no failure: it says why first.
-    pub async fn send_octets(&mut self, octets: &[u8]) {
+    pub(crate) async fn send_octets(&mut self, octets: &[u8]) {
         let _ = must("sending", self.stream.write_all(octets)).await;
     }
 
     /// The next frame; nothing when the broker has closed the socket.
-    pub async fn frame(&mut self) -> Option<Frame> {
+    pub(crate) async fn frame(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = self.decoder.decode(&mut self.input).unwrap() {
                 return Some(frame);
@@ -117,7 +117,7 @@ impl Raw {
     }
 
     /// The next method, heartbeats passed over.
-    pub async fn method(&mut self) -> Method {
+    pub(crate) async fn method(&mut self) -> Method {
         loop {
             match self.frame().await.expect("the broker closed the socket") {
                 Frame::Method { method, .. } => return method,
@@ -128,32 +128,30 @@ impl Raw {
     }
 
     /// The `connection.close` that must come, whatever comes before; answered.
-    pub async fn connection_close(&mut self) -> ConnectionClose {
+    pub(crate) async fn connection_close(&mut self) -> ConnectionClose {
         loop {
-            match self.frame().await.expect("the broker closed the socket without a word") {
-                Frame::Method { method: Method::ConnectionClose(close), .. } => {
-                    self.send(0, &forebay_wire::method::ConnectionCloseOk {}).await;
-                    return close;
-                }
-                _ => {}
+            let frame = self.frame().await.expect("the broker closed the socket without a word");
+            if let Frame::Method { method: Method::ConnectionClose(close), .. } = frame {
+                self.send(0, &ConnectionCloseOk {}).await;
+                return close;
             }
         }
     }
 
     /// Reads until the broker closes the socket, and returns the octets that were not frames yet.
-    pub async fn rest(mut self) -> BytesMut {
+    pub(crate) async fn rest(mut self) -> BytesMut {
         while let Ok(1..) = must("the end", self.stream.read_buf(&mut self.input)).await {}
         self.input
     }
 
     /// Closes without a word, like a process that was killed.
-    pub fn abort(self) {
+    pub(crate) fn abort(self) {
         drop(self.stream);
     }
 }
 
 /// The answer of a client that logs in with PLAIN.
-pub fn plain(user: &str, password: &str) -> ConnectionStartOk {
+pub(crate) fn plain(user: &str, password: &str) -> ConnectionStartOk {
     ConnectionStartOk {
         mechanism: short("PLAIN"),
         response: Bytes::from(format!("\0{user}\0{password}")),
@@ -172,12 +170,12 @@ fn capabilities() -> forebay_wire::FieldTable {
     properties
 }
 
-pub fn short(text: &str) -> ShortStr {
+pub(crate) fn short(text: &str) -> ShortStr {
     ShortStr::try_from(text).unwrap()
 }
 
 /// A frame as octets.
-pub fn frame_octets(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame_octets(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
     let mut octets = vec![kind];
     octets.extend(channel.to_be_bytes());
     octets.extend((payload.len() as u32).to_be_bytes());
@@ -187,7 +185,7 @@ pub fn frame_octets(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The payload of a method frame.
-pub fn payload(method: &impl EncodeMethod) -> Vec<u8> {
+pub(crate) fn payload(method: &impl EncodeMethod) -> Vec<u8> {
     let mut octets = BytesMut::new();
     method.encode(&mut octets);
     octets.to_vec()
