@@ -1,1 +1,345 @@
+//! A client with a pencil and a shard that says yes: octets go in, frames are compared.
 
+mod channels;
+mod closing;
+mod consuming;
+mod handshake;
+mod hostile;
+mod publishing;
+mod random;
+mod reply_to;
+mod timing;
+mod transactions;
+
+use super::{Action, Connection, ConnectionSettings, Identity, Peer};
+use crate::command::{Command, TopologyRequest};
+use crate::event::{Delivery, Event, Reply};
+use crate::fault::Fault;
+use crate::ids::{ChannelId, ConnectionId, Lane, Offset, Position, QueueId};
+use crate::message::{Envelope, Message};
+use crate::time::{Monotonic, Now, WallClock};
+use crate::topology::{ExchangeRequest, QueueRequest, Topology};
+use bytes::{Buf, Bytes, BytesMut};
+use forebay_wire::method::*;
+use forebay_wire::{
+    FieldTable, FieldValue, Frame, FrameDecoder, Method, PROTOCOL_HEADER, Properties,
+    RawProperties, SendBuffer, ShortStr,
+};
+use std::sync::Arc;
+
+pub(super) fn name(text: &str) -> ShortStr {
+    ShortStr::try_from(text).unwrap()
+}
+
+pub(super) fn octets(output: &mut SendBuffer) -> BytesMut {
+    let mut octets = BytesMut::new();
+    while output.has_remaining() {
+        let chunk = output.chunk().to_vec();
+        output.advance(chunk.len());
+        octets.extend_from_slice(&chunk);
+    }
+    octets
+}
+
+pub(super) struct Client {
+    pub(super) connection: Connection,
+    pub(super) topology: Topology,
+    pub(super) now: Now,
+    input: BytesMut,
+    /// Commands since the last look.
+    commands: Vec<Command>,
+}
+
+impl Client {
+    /// Before the first octet.
+    pub(super) fn raw() -> Self {
+        Self::from_address("127.0.0.1:50000")
+    }
+
+    pub(super) fn from_address(address: &str) -> Self {
+        let settings = ConnectionSettings::new(&Identity {
+            product: "Forebay".to_owned(),
+            version: "0.1.0".to_owned(),
+            platform: "Rust".to_owned(),
+            cluster_name: "test".to_owned(),
+            information: "none".to_owned(),
+        });
+        let now = Now { monotonic: Monotonic(1_000_000), wall: WallClock(1_700_000_000_000) };
+        let peer = Peer { address: address.parse().unwrap() };
+        let mut topology = Topology::new();
+        topology.create_vhost(&name("/"));
+        let connection = Connection::new(ConnectionId(7), Arc::new(settings), peer, 42, now);
+        Self { connection, topology, now, input: BytesMut::new(), commands: Vec::new() }
+    }
+
+    /// After `connection.open-ok`, with channel 1 open and all capabilities.
+    pub(super) fn open() -> Self {
+        let mut client = Self::connected(&client_properties("test"), 2047, 131_072, 0);
+        client.open_channel(1);
+        client
+    }
+
+    pub(super) fn connected(
+        properties: &FieldTable,
+        channel_max: u16,
+        frame_max: u32,
+        heartbeat: u16,
+    ) -> Self {
+        let mut client = Self::raw();
+        client.feed(&PROTOCOL_HEADER);
+        client.send(0, start_ok(properties, "PLAIN", b"\0guest\0guest"));
+        client.authenticate(true);
+        client.send(0, ConnectionTuneOk { channel_max, frame_max, heartbeat });
+        client.send(0, ConnectionOpen { virtual_host: name("/") });
+        client.frames();
+        assert!(matches!(client.take_commands()[..], [Command::OpenConnection { .. }]));
+        client
+    }
+
+    pub(super) fn open_channel(&mut self, channel: u16) {
+        self.send(channel, ChannelOpen {});
+        assert_eq!(self.methods(), [(channel, ChannelOpenOk {}.into())]);
+    }
+
+    pub(super) fn authenticate(&mut self, granted: bool) {
+        assert!(self.connection.is_paused());
+        assert!(matches!(self.connection.poll_action(), Some(Action::Authenticate(_))));
+        self.connection.handle_authenticated(self.now, granted);
+        self.feed(&[]);
+    }
+
+    /// Hands octets in, and what was left before them.
+    pub(super) fn feed(&mut self, octets: &[u8]) {
+        self.input.extend_from_slice(octets);
+        self.connection.handle_input(self.now, self.topology.routes(), &mut self.input);
+        self.commands.extend(self.connection.poll_commands());
+    }
+
+    pub(super) fn send(&mut self, channel: u16, method: impl Into<Method>) {
+        self.feed(&method_octets(channel, method));
+    }
+
+    pub(super) fn publish(&mut self, publish: BasicPublish, properties: &Properties, body: &[u8]) {
+        self.feed(&publish_octets(1, &publish, properties, body));
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.connection.handle_event(self.now, event);
+        self.commands.extend(self.connection.poll_commands());
+    }
+
+    pub(super) fn reply(&mut self, channel: u16, reply: Result<Reply, Fault>) {
+        self.event(Event::Reply { channel: ChannelId(channel), reply });
+        self.feed(&[]);
+    }
+
+    /// Answers every open question as a shard with no messages would, then gives the commands.
+    pub(super) fn answered(&mut self) -> Vec<Command> {
+        let mut seen = Vec::new();
+        loop {
+            let commands = std::mem::take(&mut self.commands);
+            if commands.is_empty() {
+                return seen;
+            }
+            for command in &commands {
+                if let Some((channel, reply)) = self.answer_to(command) {
+                    self.reply(channel.0, reply);
+                }
+            }
+            seen.extend(commands);
+        }
+    }
+
+    fn answer_to(&mut self, command: &Command) -> Option<(ChannelId, Result<Reply, Fault>)> {
+        Some(match command {
+            Command::CloseConnection => (ChannelId(0), Ok(Reply::Done)),
+            Command::CloseChannel { channel }
+            | Command::CommitTransaction { channel, .. }
+            | Command::Cancel { channel, .. } => (*channel, Ok(Reply::Done)),
+            Command::Subscribe(subscribe) => (subscribe.channel, Ok(Reply::Done)),
+            Command::Get { channel, .. } => (*channel, Ok(Reply::Empty)),
+            Command::Topology { channel, request, .. } => (*channel, self.topology_reply(request)),
+            _ => return None,
+        })
+    }
+
+    fn topology_reply(&mut self, request: &TopologyRequest) -> Result<Reply, Fault> {
+        match request {
+            TopologyRequest::DeclareQueue {
+                name: queue,
+                passive,
+                durable,
+                exclusive,
+                auto_delete,
+                arguments,
+            } => {
+                let request = QueueRequest {
+                    name: queue,
+                    passive: *passive,
+                    durable: *durable,
+                    exclusive: *exclusive,
+                    auto_delete: *auto_delete,
+                    arguments,
+                };
+                let declared =
+                    self.topology.declare_queue(&name("/"), ConnectionId(7), request, || {
+                        name("amq.gen-1")
+                    })?;
+                Ok(Reply::QueueDeclared { name: declared.name, messages: 0, consumers: 0 })
+            }
+            TopologyRequest::DeclareExchange {
+                name: exchange,
+                kind,
+                passive,
+                durable,
+                auto_delete,
+                internal,
+                arguments,
+            } => {
+                let request = ExchangeRequest {
+                    name: exchange,
+                    kind,
+                    passive: *passive,
+                    durable: *durable,
+                    auto_delete: *auto_delete,
+                    internal: *internal,
+                    arguments,
+                };
+                self.topology.declare_exchange(&name("/"), request).map(|()| Reply::Done)
+            }
+            TopologyRequest::PurgeQueue { .. } | TopologyRequest::DeleteQueue { .. } => {
+                Ok(Reply::MessageCount(3))
+            }
+            _ => Ok(Reply::Done),
+        }
+    }
+
+    pub(super) fn take_commands(&mut self) -> Vec<Command> {
+        std::mem::take(&mut self.commands)
+    }
+
+    /// What was written since the last look.
+    pub(super) fn frames(&mut self) -> Vec<Frame> {
+        let mut written = octets(self.connection.output());
+        self.connection.handle_written();
+        self.commands.extend(self.connection.poll_commands());
+        decode_all(&mut written)
+    }
+
+    pub(super) fn methods(&mut self) -> Vec<(u16, Method)> {
+        let method = |frame| match frame {
+            Frame::Method { channel, method } => Some((channel, method)),
+            _ => None,
+        };
+        self.frames().into_iter().filter_map(method).collect()
+    }
+
+    /// As the last thing written: `close:530`, `chclose:404`, `open`, `eof`.
+    pub(super) fn outcome(&mut self) -> (String, String) {
+        let methods = self.methods();
+        for (_, method) in methods {
+            match method {
+                Method::ConnectionClose(close) => {
+                    return (format!("close:{}", close.reply_code), close.reply_text.to_string());
+                }
+                Method::ChannelClose(close) => {
+                    return (format!("chclose:{}", close.reply_code), close.reply_text.to_string());
+                }
+                _ => {}
+            }
+        }
+        let state = if self.connection.is_finished() { "eof" } else { "open" };
+        (state.to_owned(), String::new())
+    }
+
+    /// A queue to publish to through the default exchange.
+    pub(super) fn declare(&mut self, queue: &str) -> QueueId {
+        self.send(1, QueueDeclare { queue: name(queue), ..QueueDeclare::default() });
+        self.answered();
+        assert!(matches!(self.methods()[..], [(1, Method::QueueDeclareOk(_))]));
+        self.topology.find_queue(&name("/"), &name(queue)).unwrap().id
+    }
+}
+
+pub(super) fn decode_all(written: &mut BytesMut) -> Vec<Frame> {
+    let decoder = &mut FrameDecoder::new(131_072);
+    let frames = std::iter::from_fn(|| decoder.decode(written).unwrap()).collect();
+    assert!(written.is_empty());
+    frames
+}
+
+pub(super) fn method_octets(channel: u16, method: impl Into<Method>) -> BytesMut {
+    let mut output = SendBuffer::new();
+    output.put_method(channel, &method.into());
+    octets(&mut output)
+}
+
+pub(super) fn publish_octets(
+    channel: u16,
+    publish: &BasicPublish,
+    properties: &Properties,
+    body: &[u8],
+) -> BytesMut {
+    let mut output = SendBuffer::new();
+    let body = Bytes::copy_from_slice(body);
+    output.put_content(channel, publish, &properties.encode(), &body, 4096);
+    octets(&mut output)
+}
+
+pub(super) fn to(queue: &str) -> BasicPublish {
+    BasicPublish { routing_key: name(queue), ..BasicPublish::default() }
+}
+
+pub(super) fn client_properties(product: &'static str) -> FieldTable {
+    let names = ["authentication_failure_close", "consumer_cancel_notify", "connection.blocked"];
+    let capabilities: FieldTable =
+        names.into_iter().map(|text| (name(text), FieldValue::Bool(true))).collect();
+    let mut properties = FieldTable::new();
+    properties.insert(name("capabilities"), FieldValue::Table(capabilities));
+    properties.insert(name("product"), FieldValue::LongStr(Bytes::from_static(product.as_bytes())));
+    properties
+}
+
+pub(super) fn start_ok(
+    properties: &FieldTable,
+    mechanism: &str,
+    response: &'static [u8],
+) -> ConnectionStartOk {
+    ConnectionStartOk {
+        client_properties: properties.clone(),
+        mechanism: name(mechanism),
+        response: Bytes::from_static(response),
+        locale: name("en_US"),
+    }
+}
+
+pub(super) fn message(routing_key: &str, properties: &Properties, body: &'static [u8]) -> Message {
+    let properties: RawProperties = properties.encode();
+    let envelope = Envelope {
+        exchange: &name(""),
+        routing_key: &name(routing_key),
+        properties: &properties,
+        published_at: WallClock(1),
+        expiration: None,
+    };
+    Message::new(envelope, Bytes::from_static(body), &mut BytesMut::new())
+}
+
+pub(super) fn delivery(offset: u64) -> Delivery {
+    Delivery {
+        position: Position { lane: Lane(0), offset: Offset(offset) },
+        message: message("q", &Properties::default(), b"hello"),
+        redelivered: false,
+        failures: 0,
+    }
+}
+
+pub(super) fn deliver(queue: QueueId, tag: &str, deliveries: Vec<Delivery>) -> Event {
+    Event::Deliver {
+        channel: ChannelId(1),
+        consumer_tag: name(tag),
+        queue,
+        no_ack: false,
+        deliveries,
+    }
+}

@@ -1,0 +1,109 @@
+use super::*;
+use forebay_wire::ReplyCode;
+
+fn stop() -> Fault {
+    Fault::connection(ReplyCode::ConnectionForced, "broker is shutting down")
+}
+
+#[test]
+fn the_client_gets_close_ok_when_the_shard_has_let_go() {
+    let mut client = Client::open();
+    client.send(0, ConnectionClose::default());
+    assert!(client.frames().is_empty());
+    assert!(!client.connection.is_finished());
+    assert!(matches!(client.answered()[..], [Command::CloseConnection]));
+    assert_eq!(client.methods(), [(0, ConnectionCloseOk {}.into())]);
+    assert!(client.connection.is_finished());
+}
+
+#[test]
+fn after_our_close_only_the_end_of_the_connection_is_read() {
+    let mut client = Client::open();
+    client.connection.handle_shutdown(client.now, stop());
+    client.feed(&[]);
+    assert_eq!(
+        client.outcome(),
+        ("close:320".to_owned(), "CONNECTION_FORCED - broker is shutting down".to_owned())
+    );
+    client.publish(to("q"), &Properties::default(), b"x");
+    client.send(1, QueueDeclare::default());
+    client.send(0, ConnectionClose::default());
+    assert_eq!(client.methods(), [(0, ConnectionCloseOk {}.into())]);
+    assert!(matches!(client.answered()[..], [Command::CloseConnection]));
+    assert!(!client.connection.is_finished());
+    client.send(0, ConnectionCloseOk {});
+    assert!(client.connection.is_finished());
+}
+
+#[test]
+fn a_client_that_never_answers_our_close_is_dropped() {
+    let mut client = Client::open();
+    client.connection.handle_shutdown(client.now, stop());
+    client.feed(&[]);
+    client.answered();
+    client.now.monotonic = client.connection.poll_timeout().unwrap();
+    client.connection.handle_timeout(client.now);
+    assert!(client.connection.is_finished());
+}
+
+#[test]
+fn a_lost_client_leaves_the_shard_after_its_open_question() {
+    let mut client = Client::open();
+    client.send(1, QueueDeclare { queue: name("q"), ..QueueDeclare::default() });
+    assert!(matches!(client.take_commands()[..], [Command::Topology { .. }]));
+    client.connection.handle_end_of_input(client.now);
+    client.feed(&[]);
+    assert!(client.take_commands().is_empty());
+    client.reply(1, Ok(Reply::Done));
+    assert!(matches!(client.take_commands()[..], [Command::CloseConnection]));
+    assert!(!client.connection.is_finished());
+    client.reply(0, Ok(Reply::Done));
+    assert!(client.connection.is_finished());
+}
+
+#[test]
+fn a_client_lost_before_it_opened_leaves_nothing() {
+    let mut client = Client::raw();
+    client.feed(&PROTOCOL_HEADER);
+    client.connection.handle_end_of_input(client.now);
+    client.feed(&[]);
+    assert!(client.connection.is_finished());
+    assert!(client.take_commands().is_empty());
+}
+
+#[test]
+fn after_octets_that_are_no_frames_nothing_is_read() {
+    let mut client = Client::open();
+    client.feed(&[9, 0, 1, 0, 0, 0, 0, 0xce]);
+    assert_eq!(client.outcome().0, "close:501");
+    client.answered();
+    client.send(0, ConnectionCloseOk {});
+    assert!(!client.connection.is_finished());
+    client.connection.handle_end_of_input(client.now);
+    assert!(client.connection.is_finished());
+}
+
+#[test]
+fn an_operators_close_reaches_the_client() {
+    let mut client = Client::open();
+    client.event(Event::Close { fault: stop() });
+    assert_eq!(client.outcome().0, "close:320");
+    assert_eq!(client.connection.cause(), Some(&stop()));
+}
+
+#[test]
+fn publishers_are_told_and_held_while_the_broker_is_short_of_resources() {
+    let mut client = Client::open();
+    client.declare("q");
+    client.event(Event::Blocked { reason: name("low on disk") });
+    client.send(1, BasicQos::default());
+    assert_eq!(client.methods(), [(1, BasicQosOk {}.into())]);
+    client.publish(to("q"), &Properties::default(), b"x");
+    assert_eq!(client.methods(), [(0, ConnectionBlocked { reason: name("low on disk") }.into())]);
+    assert!(client.connection.is_paused());
+    assert!(client.take_commands().is_empty());
+    client.event(Event::Unblocked);
+    client.feed(&[]);
+    assert!(matches!(client.take_commands()[..], [Command::Publish(_)]));
+    assert_eq!(client.methods(), [(0, ConnectionUnblocked {}.into())]);
+}

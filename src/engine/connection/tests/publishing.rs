@@ -1,0 +1,207 @@
+use super::*;
+use crate::command::Publish;
+use crate::ids::PublishSeq;
+
+fn publishes(commands: Vec<Command>) -> Vec<Publish> {
+    let publish = |command| match command {
+        Command::Publish(publish) => publish,
+        other => panic!("{other:?}"),
+    };
+    commands.into_iter().map(publish).collect()
+}
+
+fn ack(delivery_tag: u64, multiple: bool) -> (u16, Method) {
+    (1, BasicAck { delivery_tag, multiple }.into())
+}
+
+#[test]
+fn messages_for_the_same_queues_travel_together() {
+    let mut client = Client::open();
+    let (a, b) = (client.declare("a"), client.declare("b"));
+    client.send(1, ConfirmSelect { no_wait: true });
+    let mut octets = BytesMut::new();
+    for queue in ["a", "a", "b", "a"] {
+        octets.extend(publish_octets(1, &to(queue), &Properties::default(), b"body"));
+    }
+    client.feed(&octets);
+    let sent = publishes(client.take_commands());
+    let shape: Vec<_> = sent
+        .iter()
+        .map(|publish| {
+            (publish.targets.to_vec(), publish.confirm.unwrap().0, publish.messages.len())
+        })
+        .collect();
+    assert_eq!(shape, [(vec![a], 1, 2), (vec![b], 3, 1), (vec![a], 4, 1)]);
+    let message = &sent[0].messages[0];
+    assert_eq!((message.exchange(), message.routing_key()), (&b""[..], &b"a"[..]));
+    assert_eq!(message.body(), "body");
+    assert_eq!(message.published_at(), client.now.wall);
+}
+
+#[test]
+fn a_body_in_many_frames_arrives_whole_wherever_the_octets_are_cut() {
+    let body: Vec<u8> = (0..10_000u32).map(|index| index as u8).collect();
+    let properties = Properties {
+        content_type: Some(name("text/plain")),
+        delivery_mode: Some(2),
+        ..Properties::default()
+    };
+    let octets = publish_octets(1, &to("q"), &properties, &body);
+    for cut in (0..octets.len()).step_by(97).chain(0..60) {
+        let mut client = Client::open();
+        client.declare("q");
+        client.feed(&octets[..cut]);
+        client.feed(&octets[cut..]);
+        let sent = publishes(client.take_commands());
+        assert_eq!(sent[0].messages[0].body()[..], body, "cut at {cut}");
+        assert!(sent[0].messages[0].is_persistent());
+        assert_eq!(sent[0].messages[0].properties(), properties.encode().as_bytes());
+    }
+}
+
+#[test]
+fn confirms_of_a_batch_are_one_frame() {
+    let mut client = Client::open();
+    client.declare("q");
+    client.send(1, ConfirmSelect { no_wait: false });
+    for _ in 0..5 {
+        client.publish(to("q"), &Properties::default(), b"x");
+    }
+    assert_eq!(client.methods(), [(1, ConfirmSelectOk {}.into())]);
+    for (first, last) in [(1, 2), (3, 3)] {
+        let (first, last) = (PublishSeq(first), PublishSeq(last));
+        client.event(Event::Confirm { channel: ChannelId(1), first, last });
+    }
+    client.event(Event::Refuse {
+        channel: ChannelId(1),
+        first: PublishSeq(5),
+        last: PublishSeq(5),
+    });
+    let nack = BasicNack { delivery_tag: 5, multiple: false, requeue: false };
+    assert_eq!(client.methods(), [ack(3, true), (1, nack.into())]);
+    assert!(client.methods().is_empty());
+}
+
+#[test]
+fn what_no_queue_takes_is_returned_before_it_is_confirmed() {
+    let mut client = Client::open();
+    client.send(1, ConfirmSelect { no_wait: true });
+    let properties = Properties { message_id: Some(name("m")), ..Properties::default() };
+    client.publish(BasicPublish { mandatory: true, ..to("nowhere") }, &properties, b"body");
+    client.publish(to("nowhere"), &properties, b"body");
+    let frames = client.frames();
+    let [
+        Frame::Method { method: Method::BasicReturn(returned), .. },
+        Frame::Header { header, .. },
+        Frame::Body { body, .. },
+        Frame::Method { method: Method::BasicAck(acked), .. },
+    ] = &frames[..]
+    else {
+        panic!("{frames:?}")
+    };
+    assert_eq!((returned.reply_code, &returned.reply_text), (312, &name("NO_ROUTE")));
+    assert_eq!(returned.routing_key, "nowhere");
+    assert_eq!(header.properties, properties.encode());
+    assert_eq!(body, "body");
+    assert_eq!(*acked, BasicAck { delivery_tag: 2, multiple: true });
+}
+
+#[test]
+fn a_route_is_forgotten_when_the_topology_changes() {
+    let mut client = Client::open();
+    client.publish(to("q"), &Properties::default(), b"x");
+    assert!(client.take_commands().is_empty());
+    client.declare("q");
+    client.publish(to("q"), &Properties::default(), b"x");
+    assert_eq!(publishes(client.take_commands()).len(), 1);
+}
+
+fn refusal(properties: &Properties) -> String {
+    let mut client = Client::open();
+    client.publish(to("q"), properties, b"x");
+    let (outcome, text) = client.outcome();
+    format!("{outcome} {text}")
+}
+
+#[test]
+fn expirations_are_whole_milliseconds_up_to_ten_years() {
+    let expiring = |text| Properties { expiration: Some(name(text)), ..Properties::default() };
+    for text in ["", "abc", "-1", "1 ", "1.5", "++1", "315360000001", "99999999999999999999999"] {
+        assert!(
+            refusal(&expiring(text))
+                .starts_with("chclose:406 PRECONDITION_FAILED - invalid expiration"),
+            "{text}"
+        );
+    }
+    for (text, value) in [("0", 0), ("+1", 1), ("315360000000", 315_360_000_000)] {
+        let mut client = Client::open();
+        client.declare("q");
+        client.publish(to("q"), &expiring(text), b"x");
+        let sent = publishes(client.take_commands());
+        assert_eq!(sent[0].messages[0].expiration(), Some(value));
+    }
+}
+
+#[test]
+fn nobody_publishes_in_anothers_name() {
+    let by = |user| Properties { user_id: Some(name(user)), ..Properties::default() };
+    assert_eq!(refusal(&by("guest")), "open ");
+    assert_eq!(
+        refusal(&by("eve")),
+        "chclose:406 PRECONDITION_FAILED - user_id property set to 'eve' but authenticated user \
+         was 'guest'"
+    );
+}
+
+fn with_header(key: &str, value: FieldValue) -> Properties {
+    let mut headers = FieldTable::new();
+    headers.insert(name(key), value);
+    Properties { headers: Some(headers), ..Properties::default() }
+}
+
+#[test]
+fn copies_reach_further_queues_and_blind_ones_leave_no_trace() {
+    let mut client = Client::open();
+    let (a, b) = (client.declare("a"), client.declare("b"));
+    for key in ["CC", "BCC"] {
+        let copies = FieldValue::Array(vec![FieldValue::LongStr("b".into()), FieldValue::I32(1)]);
+        client.publish(to("a"), &with_header(key, copies), b"x");
+        let sent = publishes(client.take_commands());
+        assert_eq!(sent[0].targets[..], [a, b]);
+        let properties = sent[0].messages[0].properties_bytes();
+        let headers = RawProperties::parse(properties).unwrap().headers().unwrap();
+        assert_eq!(headers.get(key).is_some(), key == "CC");
+    }
+    let text = FieldValue::LongStr("b".into());
+    assert!(refusal(&with_header("CC", text.clone())).starts_with("chclose:406"));
+    assert_eq!(refusal(&with_header("cc", text)), "open ");
+}
+
+#[test]
+fn too_large_a_message_is_refused_at_its_header() {
+    let mut client = Client::open();
+    client.send(1, to("q"));
+    let mut header = vec![2, 0, 1, 0, 0, 0, 14, 0, 60, 0, 0];
+    header.extend((1u64 << 63).to_be_bytes());
+    header.extend([0, 0, 0xce]);
+    client.feed(&header);
+    client.feed(&[&[3, 0, 1, 0, 0, 0, 1, b'z', 0xce][..]; 3].concat());
+    assert_eq!(client.outcome().0, "chclose:406");
+    assert_eq!(client.answered().len(), 1);
+    client.send(1, ChannelCloseOk {});
+    client.open_channel(1);
+}
+
+#[test]
+fn announced_sizes_reserve_nothing() {
+    let mut client = Client::open();
+    client.send(1, to("q"));
+    let mut header = vec![2, 0, 1, 0, 0, 0, 14, 0, 60, 0, 0];
+    header.extend((128u64 << 20).to_be_bytes());
+    header.extend([0, 0, 0xce]);
+    client.feed(&header);
+    for _ in 0..3 {
+        client.feed(&[3, 0, 1, 0, 0, 0, 1, b'z', 0xce]);
+    }
+    assert_eq!(client.outcome().0, "open");
+}
