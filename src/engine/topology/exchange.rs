@@ -1,7 +1,9 @@
 //! Exchanges: their records, declare and delete (AMQP 0-9-1, 1.6) with RabbitMQ's checks.
 
 use super::arguments::Arguments;
+use super::consistent_hash::HASH_HEADER;
 use super::equivalence::{check_arguments, check_field};
+use super::matcher::Matcher;
 use super::names::{
     Resource, check_not_default_exchange, is_reserved, vhost_not_found, without_line_breaks,
 };
@@ -24,10 +26,13 @@ pub enum ExchangeKind {
     Topic,
     /// By headers.
     Headers,
+    /// To one place for each hash of the routing key or a header, by weight.
+    ConsistentHash,
 }
 
 impl ExchangeKind {
-    const ALL: [Self; 4] = [Self::Direct, Self::Fanout, Self::Topic, Self::Headers];
+    const ALL: [Self; 5] =
+        [Self::Direct, Self::Fanout, Self::Topic, Self::Headers, Self::ConsistentHash];
 
     /// The type by the name that clients declare.
     #[must_use]
@@ -43,6 +48,7 @@ impl ExchangeKind {
             Self::Fanout => "fanout",
             Self::Topic => "topic",
             Self::Headers => "headers",
+            Self::ConsistentHash => "x-consistent-hash",
         }
     }
 }
@@ -131,7 +137,7 @@ impl Topology {
         }
         resource.check_not_reserved()?;
         let alternate = Arguments::new(request.arguments, resource).name(ALTERNATE_EXCHANGE)?;
-        self.add_exchange(ExchangeRecord {
+        let record = ExchangeRecord {
             vhost: vhost.detached(),
             name: name.detached(),
             kind,
@@ -140,8 +146,8 @@ impl Topology {
             internal: request.internal,
             arguments: request.arguments.detached(),
             alternate,
-        });
-        Ok(())
+        };
+        self.add_exchange(record)
     }
 
     /// Deletes an exchange with all bindings from and to it; not there: no change.
@@ -178,7 +184,7 @@ impl Topology {
     /// Gives a new virtual host its exchanges.
     pub(super) fn predeclare_exchanges(&mut self, vhost: &ShortStr) {
         for (name, kind, internal) in PREDECLARED {
-            self.add_exchange(ExchangeRecord {
+            let exchange = ExchangeRecord {
                 vhost: vhost.clone(),
                 name: ShortStr::from_static(name),
                 kind,
@@ -187,20 +193,30 @@ impl Topology {
                 internal,
                 arguments: FieldTable::new(),
                 alternate: None,
-            });
+            };
+            // Without arguments, there is nothing to refuse.
+            let added = self.add_exchange(exchange);
+            debug_assert_eq!(added, Ok(()));
         }
     }
 
     /// Adds an exchange that is not there yet to a virtual host that is.
-    pub(super) fn add_exchange(&mut self, exchange: ExchangeRecord) {
-        let Some(host) = self.vhosts.get_mut(&exchange.vhost) else { return };
+    ///
+    /// # Errors
+    /// 406 when its type does not understand its arguments. Nothing has changed then.
+    pub(super) fn add_exchange(&mut self, exchange: ExchangeRecord) -> Result<(), Fault> {
+        let resource = Resource::exchange(&exchange.name, &exchange.vhost);
+        let arguments = Arguments::new(&exchange.arguments, resource);
+        let matcher = Matcher::new(exchange.kind, arguments)?;
+        let Some(host) = self.vhosts.get_mut(&exchange.vhost) else { return Ok(()) };
         if exchange.is_stored() {
             self.operations.push(record::put_exchange(&exchange));
         }
         let (vhost, name) = (exchange.vhost.clone(), exchange.name.clone());
         let alternate = exchange.alternate.clone();
-        self.routes.insert_exchange(&vhost, &name, exchange.kind, exchange.internal, alternate);
+        self.routes.insert_exchange(&vhost, &name, matcher, exchange.internal, alternate);
         host.exchanges.insert(name, exchange);
+        Ok(())
     }
 
     /// Removes an exchange, its bindings, and the auto-delete exchanges that lose their last
@@ -241,7 +257,12 @@ impl ExchangeRecord {
         check_field(resource, "durable", &self.durable, &request.durable)?;
         check_field(resource, "auto_delete", &self.auto_delete, &request.auto_delete)?;
         check_field(resource, "internal", &self.internal, &request.internal)?;
-        check_arguments(resource, &[ALTERNATE_EXCHANGE], &self.arguments, request.arguments)
+        check_arguments(
+            resource,
+            &[ALTERNATE_EXCHANGE, HASH_HEADER],
+            &self.arguments,
+            request.arguments,
+        )
     }
 }
 

@@ -1,7 +1,9 @@
 //! How each exchange type finds the destinations of a message: one value per exchange of a
 //! [`super::routes::Routes`] snapshot, changed by the topology, read by the routes.
 
+use super::arguments::Arguments;
 use super::binding::MatchKey;
+use super::consistent_hash::{HashedBindings, HashedBy};
 use super::destinations::{Destinations, Endpoint};
 use super::exchange::ExchangeKind;
 use super::headers::{HeaderPattern, HeaderPatterns};
@@ -17,6 +19,7 @@ pub(crate) enum Matcher {
     Fanout(Destinations),
     Topic(TopicTrie),
     Headers(HeaderPatterns),
+    ConsistentHash(HashedBindings),
 }
 
 /// Which bindings with the same ends the matcher cannot tell apart: it holds one entry for all of
@@ -33,13 +36,17 @@ pub(crate) enum Granularity {
 
 impl Matcher {
     /// No bindings yet.
-    pub(crate) fn new(kind: ExchangeKind) -> Self {
-        match kind {
+    ///
+    /// # Errors
+    /// 406 when the exchange's arguments are not what its type understands.
+    pub(crate) fn new(kind: ExchangeKind, arguments: Arguments<'_>) -> Result<Self, Fault> {
+        Ok(match kind {
             ExchangeKind::Direct => Self::Direct(Map::default()),
             ExchangeKind::Fanout => Self::Fanout(Destinations::default()),
             ExchangeKind::Topic => Self::Topic(TopicTrie::default()),
             ExchangeKind::Headers => Self::Headers(HeaderPatterns::default()),
-        }
+            ExchangeKind::ConsistentHash => Self::ConsistentHash(HashedBindings::parse(arguments)?),
+        })
     }
 
     /// What it tells apart.
@@ -47,13 +54,17 @@ impl Matcher {
         match self {
             Self::Fanout(_) => Granularity::Ends,
             Self::Direct(_) | Self::Topic(_) => Granularity::RoutingKey,
-            Self::Headers(_) => Granularity::Binding,
+            Self::Headers(_) | Self::ConsistentHash(_) => Granularity::Binding,
         }
     }
 
     /// Whether messages with equal routing keys may go different ways.
     pub(crate) fn asks_for_headers(&self) -> bool {
-        matches!(self, Self::Headers(_))
+        match self {
+            Self::Headers(_) => true,
+            Self::ConsistentHash(bindings) => *bindings.by() != HashedBy::RoutingKey,
+            Self::Direct(_) | Self::Fanout(_) | Self::Topic(_) => false,
+        }
     }
 
     /// Adds a binding; again: no change.
@@ -73,6 +84,7 @@ impl Matcher {
             Self::Headers(patterns) => {
                 patterns.insert(key.clone(), HeaderPattern::parse(arguments)?, endpoint);
             }
+            Self::ConsistentHash(bindings) => bindings.insert(key, endpoint)?,
         }
         Ok(())
     }
@@ -92,6 +104,7 @@ impl Matcher {
             Self::Fanout(destinations) => destinations.remove(endpoint),
             Self::Topic(trie) => trie.remove(&key.routing_key, endpoint),
             Self::Headers(patterns) => patterns.remove(key, endpoint),
+            Self::ConsistentHash(bindings) => bindings.remove(key, endpoint),
         }
     }
 
@@ -113,6 +126,10 @@ impl Matcher {
                 }
             }
             Self::Headers(patterns) => patterns.visit(&headers().unwrap_or_default(), visit),
+            Self::ConsistentHash(bindings) => {
+                let chosen = routing_keys.iter().map(|key| bindings.choose(key, headers));
+                chosen.flatten().for_each(visit);
+            }
         }
     }
 }

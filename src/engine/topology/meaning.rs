@@ -2,6 +2,7 @@
 //! integer width is one class, and every float width is one class. Everything else compares as it
 //! is.
 
+use super::limits::SHOWN_CHARACTERS_MAX;
 use forebay_wire::{FieldTable, FieldValue};
 
 /// Whether the two mean the same.
@@ -70,7 +71,6 @@ pub(crate) fn type_name(value: &FieldValue) -> &'static str {
 
 /// The value for an error text, cut where it grows long.
 pub(crate) fn shown(value: &FieldValue) -> String {
-    const SHOWN_CHARACTERS_MAX: usize = 48;
     let text = match value {
         FieldValue::Bool(value) => value.to_string(),
         FieldValue::LongStr(octets) | FieldValue::ByteArray(octets) => {

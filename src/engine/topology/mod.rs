@@ -8,10 +8,12 @@
 
 mod arguments;
 mod binding;
+mod consistent_hash;
 mod destinations;
 mod equivalence;
 mod exchange;
 mod headers;
+mod limits;
 mod matcher;
 mod meaning;
 mod names;

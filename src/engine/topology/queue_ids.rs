@@ -1,11 +1,8 @@
 //! Numbers for queues, never given twice, not even across restarts and when the newest queue was
 //! deleted: the store keeps a ceiling that is raised before a number reaches it.
 
+use super::limits::QUEUE_IDS_RESERVED;
 use crate::ids::QueueId;
-
-/// Numbers by which the ceiling is raised: so many queues are made for one record, and so many
-/// numbers at most are lost in a restart.
-const QUEUE_IDS_RESERVED: u64 = 1024;
 
 /// What comes next, and how far the store knows of it.
 #[derive(Clone, Copy, Debug)]

@@ -132,7 +132,7 @@ impl Topology {
         let alternate = Arguments::new(&arguments, resource).name(ALTERNATE_EXCHANGE);
         let alternate = alternate.map_err(|fault| RecordFlaw::Refused { reason: fault.text })?;
         self.check_vhost(&vhost)?;
-        self.add_exchange(ExchangeRecord {
+        let exchange = ExchangeRecord {
             vhost,
             name,
             kind,
@@ -141,8 +141,8 @@ impl Topology {
             internal: flags & record::FLAG_INTERNAL != 0,
             arguments,
             alternate,
-        });
-        Ok(())
+        };
+        self.add_exchange(exchange).map_err(|fault| RecordFlaw::Refused { reason: fault.text })
     }
 
     fn take_queue(&mut self, mut key: Fields, mut value: Fields) -> Read<()> {

@@ -6,7 +6,7 @@
 
 use super::binding::MatchKey;
 use super::destinations::{Destinations, Endpoint};
-use super::exchange::ExchangeKind;
+use super::limits::TARGETS_INLINE;
 use super::matcher::{Granularity, Matcher};
 use super::names::{Resource, vhost_not_found};
 use super::persistent::Map;
@@ -18,9 +18,6 @@ use rpds::RedBlackTreeSetSync;
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// Queues of a message that are gathered without an allocation of their own.
-const QUEUES_INLINE: usize = 32;
 
 /// Where messages go, as of one version.
 #[derive(Clone, Debug, Default)]
@@ -138,13 +135,12 @@ impl Routes {
         &mut self,
         vhost: &ShortStr,
         name: &ShortStr,
-        kind: ExchangeKind,
+        matcher: Matcher,
         internal: bool,
         alternate: Option<ShortStr>,
     ) {
         self.version += 1;
         if let Some(routes) = self.vhosts.get_mut(vhost.as_bytes()) {
-            let matcher = Matcher::new(kind);
             let links = RedBlackTreeSetSync::new_sync();
             let exchange = ExchangeRoutes { matcher, internal, alternate, links };
             routes.exchanges.insert_mut(name.clone(), exchange);
@@ -257,7 +253,7 @@ impl VhostRoutes {
 #[derive(Default)]
 struct Gathered<'a> {
     only: Option<&'a Targets>,
-    queues: SmallVec<[QueueId; QUEUES_INLINE]>,
+    queues: SmallVec<[QueueId; TARGETS_INLINE]>,
 }
 
 impl<'a> Gathered<'a> {

@@ -1,6 +1,7 @@
 //! What is in force for a queue: its arguments, typed and checked.
 
 use super::arguments::Arguments;
+use super::limits::{RETRY_MULTIPLIER_DEFAULT, RETRY_MULTIPLIER_MAX, RETRY_MULTIPLIER_MIN};
 use super::names::Resource;
 use crate::fault::Fault;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
@@ -30,13 +31,6 @@ pub(crate) const QUEUE_ARGUMENTS: [&str; 21] = [
     "x-retry-multiplier",
     "x-single-active-consumer",
 ];
-
-/// The retry delay grows by this factor with each failure when `x-retry-multiplier` is not given.
-const RETRY_MULTIPLIER_DEFAULT: f64 = 2.0;
-/// What `x-retry-multiplier` may be.
-const RETRY_MULTIPLIER_MIN: f64 = 1.0;
-/// What `x-retry-multiplier` may be: with more, the second failure waits for years.
-const RETRY_MULTIPLIER_MAX: f64 = 1000.0;
 
 /// Settings of a queue. Nothing where neither an argument nor a policy says anything: what holds
 /// then is the configuration's to say.

@@ -8,19 +8,15 @@
 //! so hostile patterns (`#.a.#.a.#`) cost at most words × nodes and no backtracking.
 
 use super::destinations::{Destinations, Endpoint};
+use super::limits::TOPIC_WORDS_INLINE;
 use super::persistent::Map;
 use bytes::Bytes;
 use forebay_wire::ShortStr;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// Nodes that are followed at the same time without an allocation.
-const STATES_INLINE: usize = 16;
-/// Words of a pattern that are split without an allocation.
-const WORDS_INLINE: usize = 16;
-
-type WordList<'a> = SmallVec<[&'a [u8]; WORDS_INLINE]>;
-type States<'a> = SmallVec<[&'a Node; STATES_INLINE]>;
+type WordList<'a> = SmallVec<[&'a [u8]; TOPIC_WORDS_INLINE]>;
+type States<'a> = SmallVec<[&'a Node; TOPIC_WORDS_INLINE]>;
 
 /// All patterns of one exchange.
 #[derive(Clone, Debug, Default)]

@@ -1,6 +1,7 @@
 //! What a user of exchanges and queues relies on. The texts and codes were asked of RabbitMQ 3.10.
 
 mod arguments;
+mod consistent_hash;
 mod delete;
 mod equivalence;
 mod exchanges;
