@@ -38,10 +38,10 @@ fn method() -> impl Strategy<Value = Method> {
         4 => Just(ChannelOpen {}.into()),
         1 => Just(ChannelClose::default().into()),
         2 => Just(ChannelCloseOk {}.into()),
-        4 => (short(), flags.clone()).prop_map(|(queue, (passive, no_wait))| {
+        4 => (short(), flags).prop_map(|(queue, (passive, no_wait))| {
             QueueDeclare { queue, passive, no_wait, ..QueueDeclare::default() }.into()
         }),
-        3 => (short(), short(), flags.clone()).prop_map(
+        3 => (short(), short(), flags).prop_map(
             |(queue, consumer_tag, (no_ack, no_wait))| {
                 BasicConsume { queue, consumer_tag, no_ack, no_wait, ..Default::default() }.into()
             }
