@@ -104,6 +104,13 @@ impl Message {
         }
     }
 
+    /// The same message in other memory, which `copy` provides: for messages that stay longer than
+    /// the receive buffer they came in should.
+    #[must_use]
+    pub fn copied_by(&self, copy: &mut impl FnMut(&Bytes) -> Bytes) -> Self {
+        Self { head: copy(&self.head), body: copy(&self.body) }
+    }
+
     /// The head as it is stored.
     #[must_use]
     pub fn head(&self) -> &Bytes {

@@ -21,7 +21,7 @@ pub(crate) mod limits;
 mod link;
 mod news;
 mod question;
-mod random;
+pub(crate) mod random;
 mod sasl;
 mod session;
 mod settings;

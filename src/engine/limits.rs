@@ -1,0 +1,37 @@
+//! The engine's bounds on memory and work: every limit has its name and its relations here.
+
+/// Octets of messages in one page at most, unless a single message is larger.
+pub const PAGE_OCTETS_MAX: usize = 1024 * 1024;
+
+/// Octets of deliveries that may wait in memory for one connection's socket; a delivery begins
+/// while any of it is left, so one message may exceed it.
+pub const OUTPUT_BUDGET_OCTETS: usize = 1024 * 1024;
+
+/// Octets of stored messages that the shard keeps in memory for consumers to come.
+pub const CACHED_OCTETS_MAX: u64 = 16 * 1024 * 1024;
+
+/// Octets of them that one lane may keep ahead of its readers.
+pub const CACHED_AHEAD_OCTETS_MAX: u64 = 4 * 1024 * 1024;
+
+/// Below this many octets ahead of its readers a lane reads on from the store.
+pub const READ_AHEAD_OCTETS: u64 = 1024 * 1024;
+
+/// Octets asked of the store in one fetch.
+pub const FETCH_OCTETS_MAX: usize = 1024 * 1024;
+
+/// Octets of messages without a place in the store that the shard keeps in memory before it
+/// writes further ones to the store all the same.
+pub const VOLATILE_OCTETS_MAX: u64 = 64 * 1024 * 1024;
+
+/// Octets of new messages nobody waits for that begin a commit without waiting for its interval.
+pub const UNAWAITED_OCTETS_MAX: u64 = PAGE_OCTETS_MAX as u64;
+
+/// How long settled messages, and new ones that nobody waits for, may wait for the next commit.
+pub const COMMIT_INTERVAL_MS: u64 = 10;
+
+/// Deliveries that a queue makes in one turn before others get theirs.
+pub const TURN_DELIVERIES_MAX: usize = 4096;
+
+const _: () = assert!(FETCH_OCTETS_MAX >= PAGE_OCTETS_MAX);
+const _: () = assert!(READ_AHEAD_OCTETS < CACHED_AHEAD_OCTETS_MAX);
+const _: () = assert!(CACHED_AHEAD_OCTETS_MAX < CACHED_OCTETS_MAX);

@@ -1,0 +1,174 @@
+//! The consumers of a queue and whose turn it is. Belongs to a [`super::Queue`].
+//!
+//! Consumers that can take a message stand in a ring for each `x-priority`; one that cannot is
+//! taken out of it and put back when something changed that may have held it up, so that a turn
+//! does not walk over all those who wait for nothing.
+
+use crate::event::Delivery;
+use crate::shard::clients::{ChannelSlot, Clients};
+use forebay_wire::ShortStr;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+
+/// A consumer, unique while the process lives; ascending in the order of subscribing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ConsumerId(pub(crate) u64);
+
+/// A subscription.
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    pub(crate) id: ConsumerId,
+    pub(crate) channel: ChannelSlot,
+    pub(crate) tag: ShortStr,
+    pub(crate) no_ack: bool,
+    pub(crate) exclusive: bool,
+    pub(crate) priority: i64,
+    /// Unacked messages at most; 0: no limit.
+    pub(crate) prefetch: u16,
+    pub(crate) unacked: u64,
+    /// Delivered in this turn, not handed on yet.
+    pub(crate) outgoing: Vec<Delivery>,
+    /// Stands in the ring of its priority.
+    in_ring: bool,
+}
+
+impl Consumer {
+    /// A consumer that has been sent nothing.
+    pub(crate) fn new(id: ConsumerId, channel: ChannelSlot, tag: ShortStr) -> Self {
+        Self {
+            id,
+            channel,
+            tag,
+            no_ack: false,
+            exclusive: false,
+            priority: 0,
+            prefetch: 0,
+            unacked: 0,
+            outgoing: Vec::new(),
+            in_ring: false,
+        }
+    }
+
+    fn has_credit(&self, clients: &Clients) -> bool {
+        let is_full = !self.no_ack
+            && ((self.prefetch > 0 && self.unacked >= u64::from(self.prefetch))
+                || clients.is_channel_full(self.channel));
+        !is_full && clients.may_deliver(self.channel)
+    }
+}
+
+/// All consumers of a queue.
+#[derive(Debug, Default)]
+pub(crate) struct Consumers {
+    by_id: BTreeMap<ConsumerId, Consumer>,
+    rings: BTreeMap<Reverse<i64>, VecDeque<ConsumerId>>,
+    /// Only the first of them gets messages (`x-single-active-consumer`).
+    single_active: bool,
+}
+
+impl Consumers {
+    /// No consumers.
+    pub(crate) fn new(single_active: bool) -> Self {
+        Self { single_active, ..Self::default() }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether one asked to be the only one.
+    pub(crate) fn has_exclusive(&self) -> bool {
+        self.by_id.values().next().is_some_and(|consumer| consumer.exclusive)
+    }
+
+    /// All of them, the oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Consumer> {
+        self.by_id.values()
+    }
+
+    /// Adds one.
+    pub(crate) fn add(&mut self, consumer: Consumer) {
+        let id = consumer.id;
+        self.by_id.insert(id, consumer);
+        self.unblock(id);
+    }
+
+    /// Takes one out.
+    pub(crate) fn remove(&mut self, id: ConsumerId) -> Option<Consumer> {
+        let consumer = self.by_id.remove(&id)?;
+        let priority = Reverse(consumer.priority);
+        if let Some(ring) = self.rings.get_mut(&priority) {
+            ring.retain(|other| *other != id);
+            if ring.is_empty() {
+                self.rings.remove(&priority);
+            }
+        }
+        Some(consumer)
+    }
+
+    /// Something changed that may have held it up.
+    pub(crate) fn unblock(&mut self, id: ConsumerId) {
+        let Some(consumer) = self.by_id.get_mut(&id) else { return };
+        if !consumer.in_ring {
+            consumer.in_ring = true;
+            self.rings.entry(Reverse(consumer.priority)).or_default().push_back(id);
+        }
+    }
+
+    /// Changes its prefetch limit.
+    pub(crate) fn set_prefetch(&mut self, id: ConsumerId, prefetch: u16) {
+        if let Some(consumer) = self.by_id.get_mut(&id) {
+            consumer.prefetch = prefetch;
+        }
+        self.unblock(id);
+    }
+
+    /// `count` of its messages are no longer unacked.
+    pub(crate) fn settled(&mut self, id: ConsumerId, count: u64) {
+        if let Some(consumer) = self.by_id.get_mut(&id) {
+            consumer.unacked = consumer.unacked.saturating_sub(count);
+        }
+        self.unblock(id);
+    }
+
+    /// Whether somebody stands ready, as far as is known.
+    pub(crate) fn are_waiting(&self) -> bool {
+        self.rings.values().any(|ring| !ring.is_empty())
+    }
+
+    /// Whose turn it is: the highest priority first, round-robin among equals.
+    pub(crate) fn next(&mut self, clients: &Clients) -> Option<&mut Consumer> {
+        let active = self.by_id.keys().next().copied();
+        let mut chosen = None;
+        for ring in self.rings.values_mut() {
+            let mut passed = 0;
+            while passed < ring.len()
+                && let Some(id) = ring.pop_front()
+            {
+                let Some(consumer) = self.by_id.get_mut(&id) else { continue };
+                if self.single_active && active != Some(id) {
+                    ring.push_back(id);
+                    passed += 1;
+                } else if consumer.has_credit(clients) {
+                    ring.push_back(id);
+                    chosen = Some(id);
+                    break;
+                } else {
+                    consumer.in_ring = false;
+                }
+            }
+            if chosen.is_some() {
+                break;
+            }
+        }
+        self.by_id.get_mut(&chosen?)
+    }
+
+    /// Takes what was delivered in this turn, with what is to be known of its consumer.
+    pub(crate) fn take_outgoing(&mut self, id: ConsumerId) -> Option<(&Consumer, Vec<Delivery>)> {
+        let consumer = self.by_id.get_mut(&id)?;
+        let outgoing = std::mem::take(&mut consumer.outgoing);
+        Some((consumer, outgoing))
+    }
+}

@@ -1,0 +1,100 @@
+//! The newest messages of a lane that are to be kept and are in no page yet. Belongs to a
+//! [`super::lane::Lane`]; the next commit empties it.
+
+use crate::ids::Offset;
+use crate::limits::PAGE_OCTETS_MAX;
+use crate::message::Message;
+use crate::page::Record;
+use std::collections::VecDeque;
+
+/// Messages by offset; those settled before they were written leave a gap.
+#[derive(Debug, Default)]
+pub(crate) struct Fresh {
+    first: Offset,
+    slots: VecDeque<Option<Message>>,
+    live: usize,
+    octets: u64,
+}
+
+impl Fresh {
+    /// The offset from which on messages are here rather than in pages.
+    pub(crate) fn first(&self) -> Offset {
+        self.first
+    }
+
+    /// Octets of the messages here.
+    pub(crate) fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// Whether no message is here.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Begins at `tail`: nothing before it is here.
+    pub(crate) fn start_at(&mut self, tail: Offset) {
+        self.slots.clear();
+        self.first = tail;
+    }
+
+    /// Adds the message with the lane's newest offset.
+    pub(crate) fn push(&mut self, message: Message) {
+        self.live += 1;
+        self.octets += message.size() as u64;
+        self.slots.push_back(Some(message));
+    }
+
+    /// Passes over an offset whose message is kept elsewhere.
+    pub(crate) fn skip(&mut self) {
+        if self.live == 0 {
+            self.first = Offset(self.first.0 + self.slots.len() as u64 + 1);
+            self.slots.clear();
+        } else {
+            self.slots.push_back(None);
+        }
+    }
+
+    /// The message at `offset`.
+    pub(crate) fn get(&self, offset: Offset) -> Option<&Message> {
+        let index = offset.0.checked_sub(self.first.0)?;
+        self.slots.get(usize::try_from(index).ok()?)?.as_ref()
+    }
+
+    /// Drops the message at `offset`: it was settled before it was written.
+    pub(crate) fn remove(&mut self, offset: Offset) {
+        let Some(index) = offset.0.checked_sub(self.first.0) else { return };
+        let slot = usize::try_from(index).ok().and_then(|index| self.slots.get_mut(index));
+        let Some(message) = slot.and_then(Option::take) else { return };
+        self.live -= 1;
+        self.octets -= message.size() as u64;
+        while let Some(None) = self.slots.front() {
+            self.slots.pop_front();
+            self.first = self.first.next();
+        }
+    }
+
+    /// Takes all messages out, in runs that fit into a page each.
+    pub(crate) fn take(&mut self) -> Vec<Vec<Record>> {
+        let mut pages = Vec::new();
+        let mut records = Vec::with_capacity(self.live);
+        let mut octets = 0;
+        let end = Offset(self.first.0 + self.slots.len() as u64);
+        for (index, slot) in self.slots.drain(..).enumerate() {
+            let Some(message) = slot else { continue };
+            if octets + message.size() > PAGE_OCTETS_MAX && !records.is_empty() {
+                pages.push(std::mem::take(&mut records));
+                octets = 0;
+            }
+            octets += message.size();
+            records.push(Record { offset: Offset(self.first.0 + index as u64), message });
+        }
+        if !records.is_empty() {
+            pages.push(records);
+        }
+        self.first = end;
+        self.live = 0;
+        self.octets = 0;
+        pages
+    }
+}

@@ -1,0 +1,72 @@
+//! The deliveries of a lane that are not settled yet: the leader's memory, never stored. Belongs
+//! to a [`super::lane::Lane`].
+
+use super::consumers::ConsumerId;
+use crate::ids::Offset;
+use crate::shard::clients::ChannelSlot;
+use crate::time::Monotonic;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+/// Who holds a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// The channel it was delivered on.
+    pub(crate) channel: ChannelSlot,
+    /// The consumer; nothing after `basic.get`.
+    pub(crate) consumer: Option<ConsumerId>,
+    /// Octets of the message.
+    pub(crate) size: u32,
+    /// When it was delivered.
+    pub(crate) delivered_at: Monotonic,
+}
+
+/// Unsettled deliveries by offset.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight {
+    held: BTreeMap<Offset, Held>,
+}
+
+impl InFlight {
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.held.len() as u64
+    }
+
+    /// Remembers a delivery.
+    pub(crate) fn insert(&mut self, offset: Offset, held: Held) {
+        self.held.insert(offset, held);
+    }
+
+    /// Whether any offset of `first..end` is in flight.
+    pub(crate) fn any_in(&self, first: Offset, end: Offset) -> bool {
+        self.held.range(first..end).next().is_some()
+    }
+
+    /// All of them, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Offset, &Held)> {
+        self.held.iter().map(|(offset, held)| (*offset, held))
+    }
+
+    /// Takes out those of `range` that `channel` holds, ascending, into `taken`.
+    pub(crate) fn take(
+        &mut self,
+        channel: ChannelSlot,
+        range: RangeInclusive<Offset>,
+        taken: &mut Vec<(Offset, Held)>,
+    ) {
+        // Most settlements are of the oldest deliveries.
+        while let Some(entry) = self.held.first_entry() {
+            if !range.contains(entry.key()) || entry.get().channel != channel {
+                break;
+            }
+            taken.push(entry.remove_entry());
+        }
+        let from = taken.len();
+        let rest = self.held.range(range).filter(|(_, held)| held.channel == channel);
+        taken.extend(rest.map(|(offset, held)| (*offset, *held)));
+        for (offset, _) in taken.iter().skip(from) {
+            self.held.remove(offset);
+        }
+    }
+}

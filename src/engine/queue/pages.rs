@@ -1,0 +1,301 @@
+//! The pages of a lane: which are known, which are in memory, where memory ends, and what to ask
+//! of the store. Belongs to a [`super::lane::Lane`]; its size is bounded by the shard's budget and
+//! by what is in flight, not by the backlog.
+
+use super::offset_set::OffsetSet;
+use crate::ids::Offset;
+use crate::limits::CACHED_AHEAD_OCTETS_MAX;
+use crate::message::Message;
+use crate::page::{Page, Record};
+use bytes::{Bytes, BytesMut};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A page that holds unsettled messages.
+#[derive(Debug)]
+struct Known {
+    end: Offset,
+    /// Messages of it that are not settled.
+    live: u64,
+    /// Whether the store has it.
+    committed: bool,
+}
+
+/// Where a lane stands with the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fetching {
+    /// Nothing is asked for.
+    #[default]
+    Idle,
+    /// To be asked for when the server polls.
+    Wanted(Offset),
+    /// Asked for; the answer will come.
+    UnderWay,
+}
+
+/// Known pages by their first offset.
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    known: BTreeMap<Offset, Known>,
+    cached: BTreeMap<Offset, Arc<Page>>,
+    cached_octets: u64,
+    /// From here on what is stored is not in memory; nothing: all of it is, from the cursor on.
+    gap: Option<Offset>,
+    fetching: Fetching,
+    /// The newest page that was put, kept in the store until the lane is empty or another follows:
+    /// its totals tell the lane's size after a restart.
+    newest: Option<Offset>,
+}
+
+impl Pages {
+    /// A lane whose messages are all in the store.
+    pub(crate) fn recovered(low: Offset) -> Self {
+        Self { gap: Some(low), ..Self::default() }
+    }
+
+    /// Octets of the pages in memory that the store has too or will have.
+    pub(crate) fn cached_octets(&self) -> u64 {
+        self.cached_octets
+    }
+
+    /// Where it stands with the store.
+    pub(crate) fn fetching(&self) -> Fetching {
+        self.fetching
+    }
+
+    /// Notes where it stands with the store.
+    pub(crate) fn set_fetching(&mut self, fetching: Fetching) {
+        self.fetching = fetching;
+    }
+
+    /// The first stored offset from `cursor` on that memory does not have.
+    pub(crate) fn gap(&self, cursor: Offset) -> Option<Offset> {
+        self.gap.map(|gap| gap.max(cursor))
+    }
+
+    /// All of what is stored from the cursor on is in memory up to `gap`.
+    pub(crate) fn set_gap(&mut self, gap: Option<Offset>) {
+        self.gap = gap;
+    }
+
+    /// The message at `offset`, when its page is in memory.
+    pub(crate) fn get(&self, offset: Offset) -> Option<&Message> {
+        let (_, page) = self.cached.range(..=offset).next_back()?;
+        let guess = usize::try_from(offset.0 - page.first.0).ok()?;
+        let record = match page.records.get(guess) {
+            Some(record) if record.offset == offset => record,
+            _ => {
+                let index = page.records.binary_search_by_key(&offset, |record| record.offset);
+                page.records.get(index.ok()?)?
+            }
+        };
+        Some(&record.message)
+    }
+
+    /// The end of the page in memory that covers `offset`.
+    pub(crate) fn covered_to(&self, offset: Offset) -> Option<Offset> {
+        let (_, page) = self.cached.range(..=offset).next_back()?;
+        (page.end > offset).then_some(page.end)
+    }
+
+    /// A page of new messages goes to the store. Returns the page to be removed instead of which
+    /// this one is now the newest.
+    pub(crate) fn put(&mut self, page: &Arc<Page>, live: u64) -> Option<Offset> {
+        self.cached_octets += octets(page);
+        self.cached.insert(page.first, Arc::clone(page));
+        self.known.insert(page.first, Known { end: page.end, live, committed: false });
+        let before = self.newest.replace(page.first)?;
+        self.take_if_dead(before)
+    }
+
+    /// The store has the page. `returned` are the offsets before `cursor` that are to be
+    /// delivered again.
+    pub(crate) fn commit(
+        &mut self,
+        first: Offset,
+        cursor: Offset,
+        returned: &OffsetSet,
+        is_room: bool,
+    ) {
+        let Some(known) = self.known.get_mut(&first) else { return };
+        known.committed = true;
+        let (end, live) = (known.end, known.live);
+        let is_wanted = live > 0 && is_ready_in(first, end, cursor, returned);
+        if is_wanted && end <= cursor {
+            return;
+        }
+        if is_wanted && self.gap.is_none() && is_room && self.cached_octets < CACHED_AHEAD_OCTETS_MAX
+        {
+            self.compact(first);
+            return;
+        }
+        self.drop_content(first);
+        if is_wanted {
+            self.gap = Some(self.gap.map_or(first, |gap| gap.min(first)));
+        }
+    }
+
+    /// Takes a page that was read from the store, of whose messages `live` are not settled.
+    pub(crate) fn insert(&mut self, page: Page, live: u64) {
+        self.known
+            .entry(page.first)
+            .or_insert(Known { end: page.end, live, committed: true });
+        if !self.cached.contains_key(&page.first) {
+            self.cached_octets += octets(&page);
+            self.cached.insert(page.first, Arc::new(page));
+        }
+    }
+
+    /// `first..=last` were settled. Adds to `dead` the pages that hold nothing any more.
+    pub(crate) fn settle(&mut self, first: Offset, last: Offset, dead: &mut Vec<Offset>) {
+        let from = self.known.range(..=first).next_back().map_or(first, |(from, _)| *from);
+        let mut emptied = Vec::new();
+        for (start, known) in self.known.range_mut(from..=last) {
+            let (from, to) = (first.max(*start), Offset(last.0 + 1).min(known.end));
+            known.live = known.live.saturating_sub(to.0.saturating_sub(from.0));
+            if known.live == 0 && Some(*start) != self.newest {
+                emptied.push(*start);
+            }
+        }
+        for page in emptied {
+            self.forget(page);
+            dead.push(page);
+        }
+    }
+
+    /// Many were settled at once: `live` tells how many of `first..end` are not.
+    pub(crate) fn recount(
+        &mut self,
+        live: impl Fn(Offset, Offset) -> u64,
+        dead: &mut Vec<Offset>,
+    ) {
+        let mut emptied = Vec::new();
+        for (first, known) in &mut self.known {
+            known.live = live(*first, known.end);
+            if known.live == 0 && Some(*first) != self.newest {
+                emptied.push(*first);
+            }
+        }
+        for page in emptied {
+            self.forget(page);
+            dead.push(page);
+        }
+    }
+
+    /// The lane is empty: the newest page need not stay either.
+    pub(crate) fn settle_all(&mut self, dead: &mut Vec<Offset>) {
+        dead.extend(self.known.keys().copied());
+        self.known.clear();
+        self.cached.clear();
+        self.cached_octets = 0;
+        self.newest = None;
+        self.gap = None;
+    }
+
+    /// Lets go of the content of stored pages before `cursor` that nobody is to be sent again.
+    pub(crate) fn release(&mut self, cursor: Offset, returned: &OffsetSet) {
+        let behind = |(first, page): (&Offset, &Arc<Page>)| {
+            let is_behind = page.end <= cursor && !is_ready_in(*first, page.end, cursor, returned);
+            is_behind.then_some(*first)
+        };
+        let done: Vec<Offset> = self
+            .cached
+            .iter()
+            .take_while(|(_, page)| page.end <= cursor)
+            .filter_map(behind)
+            .filter(|first| self.known.get(first).is_none_or(|known| known.committed))
+            .collect();
+        for first in done {
+            self.drop_content(first);
+        }
+    }
+
+    /// Drops stored content, what is read last first, until `octets` are freed; how many were.
+    /// Forgets pages of which nothing is in memory and nothing in flight.
+    pub(crate) fn evict(
+        &mut self,
+        octets: u64,
+        cursor: Offset,
+        is_in_flight: impl Fn(Offset, Offset) -> bool,
+    ) -> u64 {
+        let before = self.cached_octets;
+        let stored: Vec<Offset> = self
+            .cached
+            .keys()
+            .rev()
+            .filter(|first| self.known.get(first).is_none_or(|known| known.committed))
+            .copied()
+            .collect();
+        for first in stored {
+            if before - self.cached_octets >= octets {
+                break;
+            }
+            self.drop_content(first);
+            if first >= cursor || self.known.get(&first).is_some_and(|known| known.end > cursor) {
+                self.gap = Some(self.gap.map_or(first, |gap| gap.min(first)));
+            }
+        }
+        let (cached, newest) = (&self.cached, self.newest);
+        self.known.retain(|first, known| {
+            !known.committed
+                || cached.contains_key(first)
+                || newest == Some(*first)
+                || is_in_flight(*first, known.end)
+        });
+        before - self.cached_octets
+    }
+
+    fn take_if_dead(&mut self, first: Offset) -> Option<Offset> {
+        if self.known.get(&first)?.live > 0 {
+            return None;
+        }
+        self.forget(first);
+        Some(first)
+    }
+
+    fn forget(&mut self, first: Offset) {
+        self.known.remove(&first);
+        self.drop_content(first);
+    }
+
+    fn drop_content(&mut self, first: Offset) {
+        if let Some(page) = self.cached.remove(&first) {
+            self.cached_octets -= octets(&page);
+        }
+    }
+
+    /// Copies the messages together: on their own they keep whole receive buffers alive.
+    fn compact(&mut self, first: Offset) {
+        let Some(page) = self.cached.get_mut(&first) else { return };
+        let copies = compact(page.records.iter().map(|record| &record.message));
+        let records = page.records.iter().zip(copies);
+        *page = Arc::new(Page {
+            first: page.first,
+            end: page.end,
+            octets_before: page.octets_before,
+            octets_after: page.octets_after,
+            records: records
+                .map(|(record, message)| Record { offset: record.offset, message })
+                .collect(),
+        });
+    }
+}
+
+/// Copies of messages that share one allocation of just their size.
+pub(crate) fn compact<'a>(messages: impl Iterator<Item = &'a Message> + Clone) -> Vec<Message> {
+    let mut arena = BytesMut::with_capacity(messages.clone().map(Message::size).sum());
+    let mut copy = |octets: &Bytes| {
+        arena.extend_from_slice(octets);
+        arena.split().freeze()
+    };
+    messages.map(|message| message.copied_by(&mut copy)).collect()
+}
+
+fn octets(page: &Page) -> u64 {
+    page.records.iter().map(|record| record.message.size() as u64).sum()
+}
+
+/// Whether any of `first..end` is to be delivered: from the cursor on, or again.
+fn is_ready_in(first: Offset, end: Offset, cursor: Offset, returned: &OffsetSet) -> bool {
+    end > cursor || returned.next_present(first).is_some_and(|offset| offset < end)
+}

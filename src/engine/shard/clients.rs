@@ -1,0 +1,207 @@
+//! The shard's side of connections and channels: what they may still be sent, and where they have
+//! consumers and unacked messages. Owned by the [`super::Shard`]; queues ask it for credit in their
+//! turns.
+
+use super::slab::Slab;
+use crate::ids::{ChannelId, ChannelKey, ConnectionId, QueueId};
+use crate::limits::OUTPUT_BUDGET_OCTETS;
+use crate::queue::ConsumerId;
+use forebay_wire::ShortStr;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// A channel while it lives; its number may be given to another afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChannelSlot(u32);
+
+/// Where a consumer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConsumerPlace {
+    pub(crate) queue: QueueId,
+    pub(crate) consumer: ConsumerId,
+}
+
+#[derive(Debug)]
+struct Client {
+    vhost: ShortStr,
+    /// Octets that may still be sent; below 0 by one message at most.
+    budget: i64,
+    channels: BTreeMap<ChannelId, ChannelSlot>,
+}
+
+#[derive(Debug)]
+struct Channel {
+    key: ChannelKey,
+    client: u32,
+    /// Unacked messages of all its consumers at most; 0: no limit.
+    prefetch: u16,
+    unacked: u64,
+    consumers: BTreeMap<ShortStr, ConsumerPlace>,
+    /// Queues of which it holds or held messages.
+    queues: BTreeSet<QueueId>,
+}
+
+/// What is left of a channel that ended.
+#[derive(Debug)]
+pub(crate) struct ClosedChannel {
+    pub(crate) slot: ChannelSlot,
+    pub(crate) consumers: Vec<ConsumerPlace>,
+    pub(crate) queues: BTreeSet<QueueId>,
+}
+
+/// All connections and those of their channels that the shard has to know.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    by_id: HashMap<ConnectionId, u32>,
+    clients: Slab<Client>,
+    channels: Slab<Channel>,
+}
+
+impl Clients {
+    /// A connection begins.
+    pub(crate) fn open(&mut self, connection: ConnectionId, vhost: ShortStr) {
+        let budget = OUTPUT_BUDGET_OCTETS as i64;
+        let client = Client { vhost, budget, channels: BTreeMap::new() };
+        let number = self.clients.insert(client);
+        self.by_id.insert(connection, number);
+    }
+
+    /// Whether the connection is there.
+    pub(crate) fn contains(&self, connection: ConnectionId) -> bool {
+        self.by_id.contains_key(&connection)
+    }
+
+    /// The virtual host that a connection works in.
+    pub(crate) fn vhost(&self, connection: ConnectionId) -> Option<ShortStr> {
+        Some(self.clients.get(*self.by_id.get(&connection)?)?.vhost.clone())
+    }
+
+    /// The channels of a connection.
+    pub(crate) fn channels_of(&self, connection: ConnectionId) -> Vec<ChannelId> {
+        let client = self.by_id.get(&connection).and_then(|number| self.clients.get(*number));
+        client.map(|client| client.channels.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// A connection ended; its channels were closed before.
+    pub(crate) fn close(&mut self, connection: ConnectionId) {
+        if let Some(number) = self.by_id.remove(&connection) {
+            self.clients.remove(number);
+        }
+    }
+
+    /// The channel, known from now on. Nothing when its connection is not there.
+    pub(crate) fn channel(&mut self, key: ChannelKey) -> Option<ChannelSlot> {
+        let number = *self.by_id.get(&key.connection)?;
+        let client = self.clients.get_mut(number)?;
+        if let Some(slot) = client.channels.get(&key.channel) {
+            return Some(*slot);
+        }
+        let slot = ChannelSlot(self.channels.insert(Channel {
+            key,
+            client: number,
+            prefetch: 0,
+            unacked: 0,
+            consumers: BTreeMap::new(),
+            queues: BTreeSet::new(),
+        }));
+        client.channels.insert(key.channel, slot);
+        Some(slot)
+    }
+
+    /// The channel, when it is known.
+    pub(crate) fn find_channel(&self, key: ChannelKey) -> Option<ChannelSlot> {
+        let client = self.clients.get(*self.by_id.get(&key.connection)?)?;
+        client.channels.get(&key.channel).copied()
+    }
+
+    /// A channel ended.
+    pub(crate) fn close_channel(&mut self, key: ChannelKey) -> Option<ClosedChannel> {
+        let number = *self.by_id.get(&key.connection)?;
+        let slot = self.clients.get_mut(number)?.channels.remove(&key.channel)?;
+        let channel = self.channels.remove(slot.0)?;
+        let consumers = channel.consumers.into_values().collect();
+        Some(ClosedChannel { slot, consumers, queues: channel.queues })
+    }
+
+    /// The name by which others know a channel.
+    pub(crate) fn key(&self, slot: ChannelSlot) -> Option<ChannelKey> {
+        Some(self.channels.get(slot.0)?.key)
+    }
+
+    /// Whether the channel's consumers together may have no more unacked.
+    pub(crate) fn is_channel_full(&self, slot: ChannelSlot) -> bool {
+        self.channels.get(slot.0).is_none_or(|channel| {
+            channel.prefetch > 0 && channel.unacked >= u64::from(channel.prefetch)
+        })
+    }
+
+    /// Whether its connection's output has room for one more delivery.
+    pub(crate) fn may_deliver(&self, slot: ChannelSlot) -> bool {
+        let Some(channel) = self.channels.get(slot.0) else { return false };
+        self.clients.get(channel.client).is_some_and(|client| client.budget > 0)
+    }
+
+    /// A delivery of `octets`, by which `unacked` messages of consumers became unacked.
+    pub(crate) fn charge(&mut self, slot: ChannelSlot, octets: usize, unacked: u64) {
+        let Some(channel) = self.channels.get_mut(slot.0) else { return };
+        channel.unacked += unacked;
+        if let Some(client) = self.clients.get_mut(channel.client) {
+            client.budget -= octets as i64;
+        }
+    }
+
+    /// The channel holds, or held, messages of a queue.
+    pub(crate) fn remember_queue(&mut self, slot: ChannelSlot, queue: QueueId) {
+        if let Some(channel) = self.channels.get_mut(slot.0) {
+            channel.queues.insert(queue);
+        }
+    }
+
+    /// Messages of the channel's consumers are no longer unacked. Whether that lets deliveries
+    /// begin again.
+    pub(crate) fn settled(&mut self, slot: ChannelSlot, count: u64) -> bool {
+        let was_full = self.is_channel_full(slot);
+        let Some(channel) = self.channels.get_mut(slot.0) else { return false };
+        channel.unacked = channel.unacked.saturating_sub(count);
+        was_full && !self.is_channel_full(slot)
+    }
+
+    /// Changes the limit of a channel's consumers together.
+    pub(crate) fn set_prefetch(&mut self, slot: ChannelSlot, prefetch: u16) {
+        if let Some(channel) = self.channels.get_mut(slot.0) {
+            channel.prefetch = prefetch;
+        }
+    }
+
+    /// Output has left. Whether that lets deliveries begin again.
+    pub(crate) fn written(&mut self, connection: ConnectionId, octets: usize) -> bool {
+        let number = self.by_id.get(&connection).copied();
+        let Some(client) = number.and_then(|number| self.clients.get_mut(number)) else {
+            return false;
+        };
+        let was_used_up = client.budget <= 0;
+        client.budget = (client.budget + octets as i64).min(OUTPUT_BUDGET_OCTETS as i64);
+        was_used_up && client.budget > 0
+    }
+
+    /// Adds a consumer to its channel.
+    pub(crate) fn add_consumer(&mut self, slot: ChannelSlot, tag: ShortStr, place: ConsumerPlace) {
+        if let Some(channel) = self.channels.get_mut(slot.0) {
+            channel.consumers.insert(tag, place);
+        }
+    }
+
+    /// Takes a consumer from its channel.
+    pub(crate) fn remove_consumer(
+        &mut self,
+        slot: ChannelSlot,
+        tag: &ShortStr,
+    ) -> Option<ConsumerPlace> {
+        self.channels.get_mut(slot.0)?.consumers.remove(tag)
+    }
+
+    /// The consumers of a channel.
+    pub(crate) fn consumers_of(&self, slot: ChannelSlot) -> Vec<ConsumerPlace> {
+        let channel = self.channels.get(slot.0);
+        channel.map(|channel| channel.consumers.values().copied().collect()).unwrap_or_default()
+    }
+}

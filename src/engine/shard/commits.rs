@@ -1,0 +1,166 @@
+//! Which work the next commit takes along and when it has to begin. Owned by the
+//! [`super::Shard`].
+//!
+//! What a client waits for begins a commit as soon as the one before is written. Acknowledgements,
+//! and messages that nobody waits for, wait for company or for a short interval: a message settled
+//! in that time is never written.
+
+use super::outbox::Outbox;
+use super::promises::Promises;
+use crate::ids::{CommitId, Lane, Offset, QueueId};
+use crate::limits::{COMMIT_INTERVAL_MS, UNAWAITED_OCTETS_MAX};
+use crate::operation::{Commit, Durability, Operation};
+use crate::time::Monotonic;
+use std::collections::VecDeque;
+
+/// A page of a commit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewPage {
+    pub(crate) queue: QueueId,
+    pub(crate) lane: Lane,
+    pub(crate) first: Offset,
+}
+
+/// When to begin a commit that nobody waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Due {
+    /// There is nothing to be committed.
+    #[default]
+    Never,
+    /// Then.
+    At(Monotonic),
+    /// When the server asks next.
+    Now,
+}
+
+/// A commit that the store has not reported yet.
+#[derive(Debug)]
+struct UnderWay {
+    id: CommitId,
+    pages: Vec<NewPage>,
+    promises: Promises,
+}
+
+/// What is to be committed, and what is being committed.
+#[derive(Debug, Default)]
+pub(crate) struct Commits {
+    last: CommitId,
+    due: Due,
+    unawaited_octets: u64,
+    dirty: Vec<QueueId>,
+    operations: Vec<Operation>,
+    /// A client waits for something other than new messages.
+    must_sync: bool,
+    /// What to tell when the next commit is durable.
+    pub(crate) promises: Promises,
+    under_way: VecDeque<UnderWay>,
+}
+
+impl Commits {
+    /// A queue has something to be committed.
+    pub(crate) fn add_dirty(&mut self, queue: QueueId) {
+        self.dirty.push(queue);
+    }
+
+    /// Work that may wait for the interval.
+    pub(crate) fn defer(&mut self, now: Monotonic) {
+        if self.due == Due::Never {
+            self.due = Due::At(now.plus(COMMIT_INTERVAL_MS));
+        }
+    }
+
+    /// New messages that nobody waits for.
+    pub(crate) fn defer_octets(&mut self, octets: u64, now: Monotonic) {
+        self.unawaited_octets += octets;
+        self.defer(now);
+        if self.unawaited_octets >= UNAWAITED_OCTETS_MAX {
+            self.due = Due::Now;
+        }
+    }
+
+    /// Changes of the topology: they must reach the disk.
+    pub(crate) fn add_operations(&mut self, operations: Vec<Operation>) {
+        self.must_sync |= !operations.is_empty();
+        self.operations.extend(operations);
+    }
+
+    /// A client waits for everything done so far.
+    pub(crate) fn must_sync(&mut self) {
+        self.must_sync = true;
+    }
+
+    /// Whether anything is to be written for which a client would have to wait.
+    pub(crate) fn has_operations(&self) -> bool {
+        !self.operations.is_empty()
+    }
+
+    /// Lets everything that waits begin its commit.
+    pub(crate) fn hurry(&mut self) {
+        if self.due != Due::Never {
+            self.due = Due::Now;
+        }
+    }
+
+    /// The time has come.
+    pub(crate) fn handle_timeout(&mut self, now: Monotonic) {
+        if matches!(self.due, Due::At(at) if at <= now) {
+            self.due = Due::Now;
+        }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    pub(crate) fn poll_timeout(&self) -> Option<Monotonic> {
+        match self.due {
+            Due::At(at) => Some(at),
+            Due::Never | Due::Now => None,
+        }
+    }
+
+    /// Whether a commit should begin.
+    pub(crate) fn is_due(&self) -> bool {
+        self.due == Due::Now || !self.promises.is_empty() || self.must_sync
+    }
+
+    /// Begins a commit: the operations so far and the dirty queues, whose changes the caller adds.
+    pub(crate) fn begin(&mut self) -> (Vec<Operation>, Vec<QueueId>) {
+        self.due = Due::Never;
+        self.unawaited_octets = 0;
+        (std::mem::take(&mut self.operations), std::mem::take(&mut self.dirty))
+    }
+
+    /// Makes the commit. Nothing when there is nothing to write; what was promised is then kept
+    /// at once, as it is when no message of it is left to be written.
+    pub(crate) fn finish(
+        &mut self,
+        operations: Vec<Operation>,
+        pages: Vec<NewPage>,
+        out: &mut Outbox,
+    ) -> Option<Commit> {
+        let must_sync = std::mem::take(&mut self.must_sync);
+        let mut promises = std::mem::take(&mut self.promises);
+        let has_waiters = !promises.is_empty();
+        if operations.is_empty() || (pages.is_empty() && !must_sync) {
+            std::mem::take(&mut promises).keep(out);
+        }
+        if operations.is_empty() {
+            return None;
+        }
+        let is_awaited = must_sync || (has_waiters && !pages.is_empty());
+        let durability = if is_awaited { Durability::Synced } else { Durability::Written };
+        self.last = CommitId(self.last.0 + 1);
+        self.under_way.push_back(UnderWay { id: self.last, pages, promises });
+        Some(Commit { id: self.last, operations, durability })
+    }
+
+    /// The store has everything up to `commit`: tells what was promised, returns its pages.
+    pub(crate) fn handle_committed(&mut self, commit: CommitId, out: &mut Outbox) -> Vec<NewPage> {
+        let mut pages = Vec::new();
+        while self.under_way.front().is_some_and(|group| group.id <= commit) {
+            if let Some(group) = self.under_way.pop_front() {
+                pages.extend(group.pages);
+                group.promises.keep(out);
+            }
+        }
+        pages
+    }
+}

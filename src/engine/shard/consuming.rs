@@ -1,0 +1,155 @@
+//! Consumers and channels: subscribing, cancelling, credit, `basic.get`, and their end.
+
+use super::Shard;
+use super::clients::{ChannelSlot, ConsumerPlace};
+use crate::command::{PrefetchScope, Subscribe};
+use crate::event::Reply;
+use crate::fault::Fault;
+use crate::ids::{ChannelKey, ConnectionId, QueueId};
+use crate::queue::{Consumer, ConsumerId, PendingGet};
+use crate::time::Now;
+use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
+
+impl Shard {
+    /// `basic.consume`.
+    pub(super) fn subscribe(&mut self, connection: ConnectionId, subscribe: Subscribe) {
+        let key = ChannelKey { connection, channel: subscribe.channel };
+        match self.admit(key, subscribe) {
+            Ok(queue) => {
+                self.reply(key, Ok(Reply::Done));
+                self.schedule(queue);
+            }
+            Err(fault) => self.reply(key, Err(fault)),
+        }
+    }
+
+    /// `basic.cancel`, and every other end of a consumer that its client wanted.
+    pub(super) fn cancel(&mut self, now: Now, key: ChannelKey, tag: &ShortStr) {
+        let Some(slot) = self.clients.find_channel(key) else { return };
+        if let Some(place) = self.clients.remove_consumer(slot, tag) {
+            self.remove_consumer(now, place);
+            self.add_topology_operations();
+        }
+    }
+
+    /// `basic.qos`.
+    pub(super) fn set_prefetch(&mut self, key: ChannelKey, scope: PrefetchScope, count: u16) {
+        let Some(slot) = self.clients.channel(key) else { return };
+        match scope {
+            PrefetchScope::Channel => {
+                self.clients.set_prefetch(slot, count);
+                self.unblock_channel(key);
+            }
+            PrefetchScope::EachConsumer => {
+                for place in self.clients.consumers_of(slot) {
+                    if let Some(queue) = self.queues.get_mut(&place.queue) {
+                        queue.consumers.set_prefetch(place.consumer, count);
+                    }
+                    self.schedule(place.queue);
+                }
+            }
+        }
+    }
+
+    /// `basic.get`; the queue replies in its turn.
+    pub(super) fn get(&mut self, key: ChannelKey, name: &ShortStr, no_ack: bool) {
+        let Some(slot) = self.clients.channel(key) else { return };
+        let Some(vhost) = self.clients.vhost(key.connection) else { return };
+        let (connection, channel) = (key.connection, key.channel);
+        match self.topology.queue(&vhost, name, connection).map(|queue| queue.id) {
+            Ok(id) => {
+                if let Some(queue) = self.queues.get_mut(&id) {
+                    queue.get(PendingGet { connection, channel, slot, no_ack });
+                }
+                self.schedule(id);
+            }
+            Err(fault) => self.reply(key, Err(fault)),
+        }
+    }
+
+    /// The channel's consumers may be able to take messages again.
+    pub(super) fn unblock_channel(&mut self, key: ChannelKey) {
+        let Some(slot) = self.clients.find_channel(key) else { return };
+        for place in self.clients.consumers_of(slot) {
+            if let Some(queue) = self.queues.get_mut(&place.queue) {
+                queue.consumers.unblock(place.consumer);
+            }
+            self.schedule(place.queue);
+        }
+    }
+
+    /// A channel ended: its consumers go, what it held returns.
+    pub(super) fn close_channel(&mut self, now: Now, key: ChannelKey) {
+        let Some(closed) = self.clients.close_channel(key) else { return };
+        for place in closed.consumers {
+            self.remove_consumer(now, place);
+        }
+        for id in closed.queues {
+            self.return_held(now, id, closed.slot);
+        }
+        self.add_topology_operations();
+    }
+
+    fn return_held(&mut self, now: Now, id: QueueId, slot: ChannelSlot) {
+        let Some(queue) = self.queues.get_mut(&id) else { return };
+        if queue.release_all(slot).is_stored {
+            self.touch_stored(id, now.monotonic);
+        }
+        self.schedule(id);
+    }
+
+    fn admit(&mut self, key: ChannelKey, subscribe: Subscribe) -> Result<QueueId, Fault> {
+        let vhost = self.clients.vhost(key.connection).unwrap_or_default();
+        let id = self.topology.queue(&vhost, &subscribe.queue, key.connection)?.id;
+        let in_use = || {
+            let name = &subscribe.queue;
+            let text = format!("queue '{name}' in vhost '{vhost}' in exclusive use");
+            Fault::channel(ReplyCode::AccessRefused, text)
+        };
+        let slot = self.clients.channel(key).ok_or_else(in_use)?;
+        let queue = self.queues.get_mut(&id).ok_or_else(in_use)?;
+        let is_alone = queue.consumers.count() == 0;
+        if queue.consumers.has_exclusive() || (subscribe.exclusive && !is_alone) {
+            return Err(in_use());
+        }
+        self.last_consumer += 1;
+        let consumer = ConsumerId(self.last_consumer);
+        let tag = subscribe.consumer_tag.detached();
+        queue.had_consumers = true;
+        queue.consumers.add(Consumer {
+            no_ack: subscribe.no_ack,
+            exclusive: subscribe.exclusive,
+            priority: priority(&subscribe.arguments),
+            prefetch: subscribe.prefetch,
+            ..Consumer::new(consumer, slot, tag.clone())
+        });
+        self.clients.add_consumer(slot, tag, ConsumerPlace { queue: id, consumer });
+        Ok(id)
+    }
+
+    fn remove_consumer(&mut self, now: Now, place: ConsumerPlace) {
+        let Some(queue) = self.queues.get_mut(&place.queue) else { return };
+        queue.consumers.remove(place.consumer);
+        let is_unused = queue.had_consumers && queue.consumers.count() == 0;
+        let record = self.topology.queue_by_id(place.queue);
+        if is_unused && record.is_some_and(|record| record.auto_delete) {
+            self.delete_queue(now, place.queue);
+        } else {
+            self.schedule(place.queue);
+        }
+    }
+}
+
+/// `x-priority`; 0 when it is not given.
+fn priority(arguments: &FieldTable) -> i64 {
+    match arguments.get("x-priority") {
+        Some(FieldValue::I8(value)) => i64::from(*value),
+        Some(FieldValue::U8(value)) => i64::from(*value),
+        Some(FieldValue::I16(value)) => i64::from(*value),
+        Some(FieldValue::U16(value)) => i64::from(*value),
+        Some(FieldValue::I32(value)) => i64::from(*value),
+        Some(FieldValue::U32(value)) => i64::from(*value),
+        Some(FieldValue::I64(value)) => *value,
+        _ => 0,
+    }
+}

@@ -1,0 +1,55 @@
+//! How much memory the queues use together. Owned by the [`super::Shard`].
+
+use crate::limits::{CACHED_OCTETS_MAX, VOLATILE_OCTETS_MAX};
+
+/// Octets of message content that a queue has in memory, without what waits for its commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MemoryUse {
+    /// Of messages that are nowhere else.
+    pub(crate) volatile: u64,
+    /// Of messages that are in the store too.
+    pub(crate) cached: u64,
+}
+
+/// The sum over all queues.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    total: MemoryUse,
+}
+
+impl Memory {
+    /// A queue used `before` and uses `now`.
+    pub(crate) fn account(&mut self, before: MemoryUse, now: MemoryUse) {
+        self.total.volatile = self.total.volatile + now.volatile - before.volatile;
+        self.total.cached = self.total.cached + now.cached - before.cached;
+    }
+
+    /// Octets of messages that are nowhere else.
+    pub(crate) fn volatile_octets(&self) -> u64 {
+        self.total.volatile
+    }
+
+    /// Octets of messages that are in the store too.
+    pub(crate) fn cached_octets(&self) -> u64 {
+        self.total.cached
+    }
+
+    /// Whether messages may stay in memory alone.
+    pub(crate) fn has_volatile_room(&self) -> bool {
+        self.total.volatile < VOLATILE_OCTETS_MAX
+    }
+
+    /// Whether content may stay in memory although the store has it.
+    pub(crate) fn has_cache_room(&self) -> bool {
+        self.total.cached < CACHED_OCTETS_MAX
+    }
+
+    /// Octets of cached content to be dropped, a good part more than there is too much of it, so
+    /// that it does not have to be done again at once.
+    pub(crate) fn cached_excess(&self) -> u64 {
+        if self.total.cached <= CACHED_OCTETS_MAX {
+            return 0;
+        }
+        self.total.cached - CACHED_OCTETS_MAX / 4 * 3
+    }
+}

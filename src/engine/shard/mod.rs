@@ -1,0 +1,325 @@
+//! The shard: owner of the topology and of all queues. Connections send it commands, the server
+//! drives it: one input at a time, then all `poll_*` until they have nothing more.
+//!
+//! One thread owns it. It promises nothing to a client before what it promises is durable, and it
+//! writes nothing itself: it hands out commits and fetches and is told how they ended.
+
+pub(crate) mod clients;
+mod commits;
+mod consuming;
+mod memory;
+pub(crate) mod outbox;
+mod promises;
+mod publishing;
+mod recovery;
+mod slab;
+mod statistics;
+mod topology_requests;
+
+pub(crate) use memory::{Memory, MemoryUse};
+pub use recovery::RecoverError;
+pub use statistics::{QueueReport, ShardStatistics};
+
+use crate::command::Command;
+use crate::event::{Event, Reply};
+use crate::fault::Fault;
+use crate::ids::{ChannelId, ChannelKey, CommitId, ConnectionId, Lane, Offset, QueueId};
+use crate::limits::FETCH_OCTETS_MAX;
+use crate::operation::Commit;
+use crate::page::Page;
+use crate::queue::{Queue, QueueStatistics};
+use crate::connection::random::Random;
+use crate::time::{Monotonic, Now};
+use crate::topology::{Routes, Topology};
+use clients::Clients;
+use commits::{Commits, NewPage};
+use forebay_wire::ShortStr;
+use outbox::Outbox;
+use std::collections::{BTreeMap, VecDeque};
+
+/// What an operator may choose.
+#[derive(Clone, Debug)]
+pub struct ShardSettings {
+    /// Virtual hosts to be made when they are not there.
+    pub vhosts: Vec<ShortStr>,
+}
+
+/// Content to be read from the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// The queue.
+    pub queue: QueueId,
+    /// The lane of it.
+    pub lane: Lane,
+    /// The first offset wanted: the page that covers it, and those after it.
+    pub from: Offset,
+    /// Octets after which to stop.
+    pub octets_max: usize,
+}
+
+/// What the store had for a [`Fetch`].
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The queue.
+    pub queue: QueueId,
+    /// The lane of it.
+    pub lane: Lane,
+    /// As asked for.
+    pub from: Offset,
+    /// The pages, ascending.
+    pub pages: Vec<Page>,
+}
+
+/// The topology and all queues.
+#[derive(Debug)]
+pub struct Shard {
+    topology: Topology,
+    queues: BTreeMap<QueueId, Queue>,
+    clients: Clients,
+    outbox: Outbox,
+    commits: Commits,
+    memory: Memory,
+    random: Random,
+    /// Queues that are to be given a turn.
+    scheduled: VecDeque<QueueId>,
+    /// Queues that want content.
+    fetches: VecDeque<QueueId>,
+    /// Where the search for content to drop goes on.
+    evict_from: QueueId,
+    last_consumer: u64,
+    /// What queues counted that are gone.
+    gone: QueueStatistics,
+}
+
+impl Shard {
+    /// Takes a connection's commands, in their order.
+    pub fn handle_commands(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        commands: impl IntoIterator<Item = Command>,
+    ) {
+        for command in commands {
+            self.handle_command(now, connection, command);
+        }
+        self.run_turns(now.monotonic);
+    }
+
+    /// The store has applied all commits up to `commit`, as far as each asked for.
+    pub fn handle_committed(&mut self, now: Now, commit: CommitId) {
+        for NewPage { queue, lane, first } in self.commits.handle_committed(commit, &mut self.outbox)
+        {
+            let is_room = self.memory.has_cache_room();
+            if let Some(queue) = self.queues.get_mut(&queue) {
+                queue.handle_committed(lane, first, is_room);
+                queue.account(&mut self.memory);
+            }
+        }
+        self.run_turns(now.monotonic);
+    }
+
+    /// The store has read what was asked for.
+    pub fn handle_fetched(&mut self, now: Now, fetched: Fetched) {
+        let Fetched { queue: id, lane, from, pages } = fetched;
+        let Some(queue) = self.queues.get_mut(&id) else { return };
+        if queue.handle_fetched(lane, from, pages) {
+            self.touch_stored(id, now.monotonic);
+        }
+        self.schedule(id);
+        self.run_turns(now.monotonic);
+    }
+
+    /// The time that [`Self::poll_timeout`] named has come.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.commits.handle_timeout(now.monotonic);
+    }
+
+    /// The process is about to end: what may otherwise wait is committed when next asked.
+    pub fn handle_stop(&mut self) {
+        self.commits.hurry();
+    }
+
+    /// The next commit, if there is a reason for one. To be called when the one before is written,
+    /// so that one data sync serves everything that came meanwhile.
+    pub fn poll_commit(&mut self) -> Option<Commit> {
+        if !self.commits.is_due() {
+            return None;
+        }
+        let (mut operations, dirty) = self.commits.begin();
+        let mut pages = Vec::new();
+        for id in dirty {
+            let Some(queue) = self.queues.get_mut(&id) else { continue };
+            let new = queue.take_commit(&mut operations);
+            pages.extend(new.into_iter().map(|(lane, first)| NewPage { queue: id, lane, first }));
+            queue.account(&mut self.memory);
+        }
+        self.commits.finish(operations, pages, &mut self.outbox)
+    }
+
+    /// What to read from the store.
+    pub fn poll_fetch(&mut self) -> Option<Fetch> {
+        while let Some(id) = self.fetches.front().copied() {
+            let queue = self.queues.get_mut(&id);
+            if let Some((lane, from)) = queue.and_then(Queue::poll_fetch) {
+                return Some(Fetch { queue: id, lane, from, octets_max: FETCH_OCTETS_MAX });
+            }
+            self.fetches.pop_front();
+        }
+        None
+    }
+
+    /// News for one connection, in order. To be passed on only after [`Self::routes`].
+    pub fn poll_event(&mut self) -> Option<(ConnectionId, Vec<Event>)> {
+        self.outbox.poll()
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Monotonic> {
+        self.commits.poll_timeout()
+    }
+
+    /// The routes as they are now; their version tells whether they changed.
+    #[must_use]
+    pub fn routes(&self) -> &Routes {
+        self.topology.routes()
+    }
+
+    fn handle_command(&mut self, now: Now, connection: ConnectionId, command: Command) {
+        let key = |channel| ChannelKey { connection, channel };
+        match command {
+            Command::OpenConnection { vhost, user: _ } => self.clients.open(connection, vhost),
+            Command::CloseConnection => self.close_connection(now, connection),
+            Command::CloseChannel { channel } => {
+                self.close_channel(now, key(channel));
+                self.reply(key(channel), Ok(Reply::Done));
+            }
+            Command::Publish(publish) => self.publish(now, connection, publish),
+            Command::Settle(settle) => self.settle(now, connection, &settle),
+            Command::CommitTransaction { channel, publishes, settles } => {
+                for publish in publishes {
+                    self.publish(now, connection, publish);
+                }
+                for settle in &settles {
+                    self.settle(now, connection, settle);
+                }
+                self.commits.must_sync();
+                self.commits.promises.reply(key(channel), Ok(Reply::Done));
+            }
+            Command::Subscribe(subscribe) => self.subscribe(connection, subscribe),
+            Command::Cancel { channel, consumer_tag } => {
+                self.cancel(now, key(channel), &consumer_tag);
+                self.reply(key(channel), Ok(Reply::Done));
+            }
+            Command::SetPrefetch { channel, scope, count } => {
+                self.set_prefetch(key(channel), scope, count);
+            }
+            Command::Get { channel, queue, no_ack } => self.get(key(channel), &queue, no_ack),
+            Command::DirectReply { to, message } => {
+                if self.clients.contains(to.connection) {
+                    let event = Event::DirectReply { channel: to.channel, message };
+                    self.outbox.push(to.connection, event);
+                }
+            }
+            Command::Topology { channel, request, nowait } => {
+                self.handle_topology(now, key(channel), request, nowait);
+            }
+            Command::DeliveriesWritten { octets } => {
+                if self.clients.written(connection, octets) {
+                    for channel in self.clients.channels_of(connection) {
+                        self.unblock_channel(key(channel));
+                    }
+                }
+            }
+        }
+    }
+
+    fn reply(&mut self, key: ChannelKey, reply: Result<Reply, Fault>) {
+        self.outbox.push(key.connection, Event::Reply { channel: key.channel, reply });
+    }
+
+    fn close_connection(&mut self, now: Now, connection: ConnectionId) {
+        for channel in self.clients.channels_of(connection) {
+            self.close_channel(now, ChannelKey { connection, channel });
+        }
+        let exclusive: Vec<QueueId> = self.topology.exclusive_queues(connection).collect();
+        for queue in exclusive {
+            self.delete_queue(now, queue);
+        }
+        self.add_topology_operations();
+        self.clients.close(connection);
+        self.reply(ChannelKey { connection, channel: ChannelId(0) }, Ok(Reply::Done));
+    }
+
+    /// What the topology wants stored goes with the next commit.
+    fn add_topology_operations(&mut self) {
+        self.commits.add_operations(self.topology.take_operations());
+    }
+
+    /// The queue is to be given a turn.
+    fn schedule(&mut self, id: QueueId) {
+        if let Some(queue) = self.queues.get_mut(&id)
+            && !queue.is_scheduled
+        {
+            queue.is_scheduled = true;
+            self.scheduled.push_back(id);
+        }
+    }
+
+    /// The queue has something for the next commit.
+    fn touch(&mut self, id: QueueId) {
+        if let Some(queue) = self.queues.get_mut(&id)
+            && !queue.is_dirty
+        {
+            queue.is_dirty = true;
+            self.commits.add_dirty(id);
+        }
+    }
+
+    /// The same; it can wait.
+    fn touch_stored(&mut self, id: QueueId, now: Monotonic) {
+        self.touch(id);
+        self.commits.defer(now);
+    }
+
+    fn run_turns(&mut self, now: Monotonic) {
+        while let Some(id) = self.scheduled.pop_front() {
+            let Some(queue) = self.queues.get_mut(&id) else { continue };
+            queue.is_scheduled = false;
+            let turn = queue.turn(now, &mut self.clients, &mut self.outbox);
+            queue.account(&mut self.memory);
+            if turn.wants_fetch {
+                self.fetches.push_back(id);
+            }
+            if turn.is_stored {
+                self.touch_stored(id, now);
+            }
+            if turn.is_unfinished {
+                self.schedule(id);
+            }
+        }
+        self.evict();
+    }
+
+    /// Drops content that the store has too when there is too much of it, one queue after the
+    /// other.
+    fn evict(&mut self) {
+        let excess = self.memory.cached_excess();
+        if excess == 0 {
+            return;
+        }
+        let mut freed = 0;
+        let (before, after) = (..self.evict_from, self.evict_from..);
+        let order: Vec<QueueId> =
+            self.queues.range(after).chain(self.queues.range(before)).map(|(id, _)| *id).collect();
+        for id in order {
+            let Some(queue) = self.queues.get_mut(&id) else { continue };
+            freed += queue.evict(excess - freed);
+            queue.account(&mut self.memory);
+            self.evict_from = id;
+            if freed >= excess {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The shard as a store holds it.
+
+use super::{Shard, ShardSettings};
+use crate::ids::QueueId;
+use crate::operation::{Operation, Recovered};
+use crate::connection::random::Random;
+use crate::topology::{Topology, TopologyRecordError};
+use std::collections::BTreeSet;
+
+/// What a store holds makes no sense to us.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// A record of the topology cannot be read.
+    #[error(transparent)]
+    Topology(#[from] TopologyRecordError),
+}
+
+impl Shard {
+    /// A shard without queues. `seed`: for the names that it makes up.
+    #[must_use]
+    pub fn new(settings: &ShardSettings, seed: u64) -> Self {
+        Self::with_topology(Topology::new(), settings, seed)
+    }
+
+    /// The shard that a store holds. Messages are not read; how long that takes depends on the
+    /// number of queues alone.
+    ///
+    /// # Errors
+    /// When a record of the topology is damaged or was written by a newer version.
+    pub fn recover(
+        settings: &ShardSettings,
+        seed: u64,
+        recovered: Recovered,
+    ) -> Result<Self, RecoverError> {
+        let topology = Topology::recover(&recovered.records)?;
+        let mut shard = Self::with_topology(topology, settings, seed);
+        let queues: Vec<QueueId> = shard.topology.queues().map(|record| record.id).collect();
+        for queue in queues {
+            shard.add_queue(queue);
+        }
+        // Queues that are not durable end with the process.
+        let mut ended = BTreeSet::new();
+        for lane in &recovered.lanes {
+            match shard.queues.get_mut(&lane.queue) {
+                Some(queue) => queue.recover(lane),
+                None => drop(ended.insert(lane.queue)),
+            }
+        }
+        let drops = ended.into_iter().map(|queue| Operation::DropQueue { queue }).collect();
+        shard.commits.add_operations(drops);
+        Ok(shard)
+    }
+
+    fn with_topology(mut topology: Topology, settings: &ShardSettings, seed: u64) -> Self {
+        for vhost in &settings.vhosts {
+            topology.create_vhost(vhost);
+        }
+        let mut shard = Self {
+            topology,
+            queues: Default::default(),
+            clients: Default::default(),
+            outbox: Default::default(),
+            commits: Default::default(),
+            memory: Default::default(),
+            random: Random::new(seed),
+            scheduled: Default::default(),
+            fetches: Default::default(),
+            evict_from: QueueId::default(),
+            last_consumer: 0,
+            gone: Default::default(),
+        };
+        shard.add_topology_operations();
+        shard
+    }
+}

@@ -1,0 +1,209 @@
+//! Exchanges, queues and bindings as clients ask for them (AMQP 0-9-1, 1.6 and 1.7): the topology
+//! decides, the queues follow.
+
+use super::Shard;
+use crate::command::TopologyRequest;
+use crate::event::{Event, Reply};
+use crate::fault::Fault;
+use crate::ids::{ChannelKey, QueueId};
+use crate::operation::Operation;
+use crate::queue::{Queue, QueueOptions};
+use crate::time::Now;
+use crate::topology::{ExchangeRequest, QueueRequest};
+use bytes::Bytes;
+use forebay_wire::{ReplyCode, ShortStr};
+
+/// How generated queue names begin, as RabbitMQ's.
+const GENERATED_NAME_PREFIX: &str = "amq.gen-";
+
+impl Shard {
+    /// Does what was asked, and replies when it is durable, or at once when nothing had to be
+    /// stored or nobody waits.
+    pub(super) fn handle_topology(
+        &mut self,
+        now: Now,
+        key: ChannelKey,
+        request: TopologyRequest,
+        nowait: bool,
+    ) {
+        let vhost = self.clients.vhost(key.connection).unwrap_or_default();
+        let reply = self.apply(now, key, &vhost, request);
+        self.add_topology_operations();
+        if nowait || reply.is_err() || !self.commits.has_operations() {
+            self.reply(key, reply);
+        } else {
+            self.commits.promises.reply(key, reply);
+        }
+    }
+
+    /// Deletes a queue with all it has; its consumers are told, who held messages holds none.
+    /// Returns how many messages were ready.
+    pub(super) fn delete_queue(&mut self, now: Now, id: QueueId) -> u64 {
+        let record = self.topology.remove_queue(id);
+        let Some(mut queue) = self.queues.remove(&id) else { return 0 };
+        for consumer in queue.consumers.iter() {
+            let Some(key) = self.clients.key(consumer.channel) else { continue };
+            self.clients.remove_consumer(consumer.channel, &consumer.tag);
+            let (channel, consumer_tag) = (key.channel, consumer.tag.clone());
+            self.outbox.push(key.connection, Event::ConsumerCancelled { channel, consumer_tag });
+        }
+        for get in queue.take_gets() {
+            let name = record.as_ref().map(|record| record.name.clone()).unwrap_or_default();
+            let text = format!("queue '{name}' was deleted while it was asked for a message");
+            let fault = Fault::channel(ReplyCode::NotFound, text);
+            let key = ChannelKey { connection: get.connection, channel: get.channel };
+            self.reply(key, Err(fault));
+        }
+        for (slot, count) in queue.held_by_consumers() {
+            let is_freed = self.clients.settled(slot, count);
+            if let Some(key) = self.clients.key(slot).filter(|_| is_freed) {
+                self.unblock_channel(key);
+            }
+        }
+        if queue.is_stored {
+            self.commits.add_operations(vec![Operation::DropQueue { queue: id }]);
+        }
+        let statistics = queue.statistics();
+        self.gone.absorb(&statistics);
+        queue.forget_memory(&mut self.memory);
+        self.commits.defer(now.monotonic);
+        statistics.ready
+    }
+
+    fn apply(
+        &mut self,
+        now: Now,
+        key: ChannelKey,
+        vhost: &ShortStr,
+        request: TopologyRequest,
+    ) -> Result<Reply, Fault> {
+        let connection = key.connection;
+        match &request {
+            TopologyRequest::DeclareExchange {
+                name,
+                kind,
+                passive,
+                durable,
+                auto_delete,
+                internal,
+                arguments,
+            } => {
+                let exchange = ExchangeRequest {
+                    name,
+                    kind,
+                    passive: *passive,
+                    durable: *durable,
+                    auto_delete: *auto_delete,
+                    internal: *internal,
+                    arguments,
+                };
+                self.topology.declare_exchange(vhost, exchange)?;
+            }
+            TopologyRequest::DeleteExchange { name, if_unused } => {
+                self.topology.delete_exchange(vhost, name, *if_unused)?;
+            }
+            TopologyRequest::Bind(binding) => self.topology.bind(vhost, connection, binding)?,
+            TopologyRequest::Unbind(binding) => self.topology.unbind(vhost, connection, binding)?,
+            TopologyRequest::DeclareQueue {
+                name,
+                passive,
+                durable,
+                exclusive,
+                auto_delete,
+                arguments,
+            } => {
+                let queue = QueueRequest {
+                    name,
+                    passive: *passive,
+                    durable: *durable,
+                    exclusive: *exclusive,
+                    auto_delete: *auto_delete,
+                    arguments,
+                };
+                return self.declare_queue(key, vhost, queue);
+            }
+            TopologyRequest::PurgeQueue { name } => {
+                let id = self.topology.queue(vhost, name, connection)?.id;
+                return Ok(Reply::MessageCount(count(self.purge_queue(now, id))));
+            }
+            TopologyRequest::DeleteQueue { name, if_unused, if_empty } => {
+                return self.delete_named(now, key, vhost, name, (*if_unused, *if_empty));
+            }
+        }
+        Ok(Reply::Done)
+    }
+
+    fn declare_queue(
+        &mut self,
+        key: ChannelKey,
+        vhost: &ShortStr,
+        request: QueueRequest<'_>,
+    ) -> Result<Reply, Fault> {
+        let random = &mut self.random;
+        let generated = || {
+            let name = format!("{GENERATED_NAME_PREFIX}{}", random.name_suffix());
+            ShortStr::try_from(Bytes::from(name)).unwrap_or_default()
+        };
+        let declared = self.topology.declare_queue(vhost, key.connection, request, generated)?;
+        if declared.created {
+            self.add_queue(declared.id);
+        }
+        let queue = self.queues.get(&declared.id);
+        Ok(Reply::QueueDeclared {
+            name: declared.name,
+            messages: count(queue.map_or(0, Queue::ready)),
+            consumers: count(queue.map_or(0, |queue| queue.consumers.count() as u64)),
+        })
+    }
+
+    /// Makes the queue for a record that the topology has.
+    pub(super) fn add_queue(&mut self, id: QueueId) {
+        let Some(record) = self.topology.queue_by_id(id) else { return };
+        let options =
+            QueueOptions { durable: record.durable, settings: record.settings.clone() };
+        self.queues.insert(id, Queue::new(id, options));
+    }
+
+    fn purge_queue(&mut self, now: Now, id: QueueId) -> u64 {
+        let Some(queue) = self.queues.get_mut(&id) else { return 0 };
+        let purged = queue.purge();
+        queue.account(&mut self.memory);
+        if purged > 0 && (queue.is_durable() || queue.is_stored) {
+            self.touch_stored(id, now.monotonic);
+            self.commits.must_sync();
+        }
+        purged
+    }
+
+    fn delete_named(
+        &mut self,
+        now: Now,
+        key: ChannelKey,
+        vhost: &ShortStr,
+        name: &ShortStr,
+        (if_unused, if_empty): (bool, bool),
+    ) -> Result<Reply, Fault> {
+        let Some(record) = self.topology.find_queue(vhost, name) else {
+            return Ok(Reply::MessageCount(0));
+        };
+        let id = record.id;
+        self.topology.queue(vhost, name, key.connection)?;
+        let refused = |why: &str| {
+            let text = format!("queue '{name}' in vhost '{vhost}' {why}");
+            Err(Fault::channel(ReplyCode::PreconditionFailed, text))
+        };
+        let queue = self.queues.get(&id);
+        if if_unused && queue.is_some_and(|queue| queue.consumers.count() > 0) {
+            return refused("in use");
+        }
+        if if_empty && queue.is_some_and(|queue| queue.ready() > 0) {
+            return refused("not empty");
+        }
+        Ok(Reply::MessageCount(count(self.delete_queue(now, id))))
+    }
+}
+
+/// As the protocol counts: in 32 bits.
+fn count(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
