@@ -19,7 +19,7 @@ pub mod limits;
 pub mod message;
 pub mod operation;
 pub mod page;
-mod queue;
+pub(crate) mod queue;
 pub mod shard;
 pub mod time;
 pub mod topology;

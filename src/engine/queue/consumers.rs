@@ -29,7 +29,7 @@ pub(crate) struct Consumer {
     /// Delivered in this turn, not handed on yet.
     pub(crate) outgoing: Vec<Delivery>,
     /// Stands in the ring of its priority.
-    in_ring: bool,
+    pub(crate) in_ring: bool,
 }
 
 impl Consumer {

@@ -98,7 +98,13 @@ impl Queue {
         }
     }
 
-    fn deliver(&mut self, now: Monotonic, clients: &mut Clients, out: &mut Outbox, turn: &mut Turn) {
+    fn deliver(
+        &mut self,
+        now: Monotonic,
+        clients: &mut Clients,
+        out: &mut Outbox,
+        turn: &mut Turn,
+    ) {
         let mut served: Vec<ConsumerId> = Vec::new();
         turn.is_unfinished = true;
         for _ in 0..TURN_DELIVERIES_MAX {

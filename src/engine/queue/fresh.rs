@@ -27,11 +27,6 @@ impl Fresh {
         self.octets
     }
 
-    /// Whether no message is here.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.live == 0
-    }
-
     /// Begins at `tail`: nothing before it is here.
     pub(crate) fn start_at(&mut self, tail: Offset) {
         self.slots.clear();

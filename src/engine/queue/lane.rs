@@ -21,17 +21,6 @@ use crate::page::{Page, Record};
 use crate::shard::clients::ChannelSlot;
 use std::sync::Arc;
 
-/// Whether a message outlives the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keeping {
-    /// It does.
-    Kept,
-    /// It does not and stays in memory.
-    Volatile,
-    /// It does not, but memory has no room for it.
-    Spilled,
-}
-
 /// A lane and the leader's memory of it.
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
@@ -68,22 +57,19 @@ impl Lane {
         }
     }
 
-    /// Adds a message at the tail.
-    pub(crate) fn enqueue(&mut self, message: Message, keeping: Keeping) {
-        if keeping == Keeping::Kept {
+    /// Adds a message at the tail; `keep`: in the store.
+    pub(crate) fn enqueue(&mut self, message: Message, keep: bool) {
+        if keep {
             self.log.append();
             self.fresh.push(message);
             return;
         }
         let offset = self.log.append_hole();
-        self.stored.changed(offset);
-        if keeping == Keeping::Spilled {
-            self.volatile.push_spilled(offset);
-            self.fresh.push(message);
-        } else {
-            self.volatile.push(offset, message);
-            self.fresh.skip();
+        if offset >= self.log.low() {
+            self.stored.changed(offset);
         }
+        self.volatile.push(offset, message);
+        self.fresh.skip();
     }
 
     /// Messages to be delivered.
@@ -96,7 +82,7 @@ impl Lane {
         self.in_flight.count()
     }
 
-    /// Octets of all messages, delivered or not, without those spilled.
+    /// Octets of all messages, delivered or not.
     pub(crate) fn octets(&self) -> u64 {
         self.log.octets() + self.fresh.octets() + self.volatile.resident_octets()
     }
@@ -164,7 +150,12 @@ impl Lane {
 
     /// Takes what `channel` holds of `run` out of flight, ascending; the caller settles it or
     /// gives it back.
-    pub(crate) fn release(&mut self, channel: ChannelSlot, run: Run, taken: &mut Vec<(Offset, Held)>) {
+    pub(crate) fn release(
+        &mut self,
+        channel: ChannelSlot,
+        run: Run,
+        taken: &mut Vec<(Offset, Held)>,
+    ) {
         self.in_flight.take(channel, run.first..=run.last, taken);
     }
 
@@ -181,8 +172,8 @@ impl Lane {
         let mut is_stored = false;
         for (offset, size) in settled {
             let is_fresh = offset >= fresh_from;
-            if !self.volatile.is_empty() && self.volatile.contains(offset) {
-                is_stored |= self.settle_volatile(offset, is_fresh);
+            if self.volatile.remove(offset) {
+                self.log.forget_failures(offset);
                 continue;
             }
             is_stored = true;
@@ -252,9 +243,8 @@ impl Lane {
         self.returned = OffsetSet::default();
         self.cursor = tail;
         self.pages.set_gap(None);
-        let (log, volatile) = (&self.log, &self.volatile);
-        let live = |first, end| log.unsettled_in(first, end) + volatile.spilled_in(first, end);
-        self.pages.recount(live, &mut self.stored.dead_pages);
+        let log = &self.log;
+        self.pages.recount(|first, end| log.unsettled_in(first, end), &mut self.stored.dead_pages);
         self.tidy_when_empty();
         purged
     }
@@ -275,7 +265,7 @@ impl Lane {
             operations.push(Operation::PutPage { queue, lane, page });
         }
         // The store takes a hole in the pages for a loss unless it knows why.
-        if durable || !pages.is_empty() {
+        if durable || self.log.octets_paged() > 0 {
             self.stored.put_changes(&self.log, queue, lane, operations);
         }
         self.stored.remove_pages(queue, lane, operations);
@@ -322,7 +312,7 @@ impl Lane {
     pub(crate) fn handle_fetched(&mut self, from: Offset, pages: Vec<Page>) -> bool {
         self.pages.set_fetching(Fetching::Idle);
         for page in pages {
-            let live = self.live_in_page(page.first, page.end);
+            let live = self.log.unsettled_in(page.first, page.end);
             let again = self.returned.next_present(page.first).is_some_and(|next| next < page.end);
             if live > 0 && (page.end > self.cursor || again) {
                 self.pages.insert(page, live);
@@ -351,8 +341,7 @@ impl Lane {
     fn new_page(&mut self, records: Vec<Record>) -> Option<Arc<Page>> {
         let (first, last) = (records.first()?.offset, records.last()?.offset);
         let octets_before = self.log.octets_paged();
-        let kept = records.iter().filter(|record| !self.volatile.is_spilled(record.offset));
-        let octets = kept.map(|record| record.message.size() as u64).sum();
+        let octets = records.iter().map(|record| record.message.size() as u64).sum();
         self.log.page(octets);
         let live = records.len() as u64;
         let page = Arc::new(Page {
@@ -374,20 +363,8 @@ impl Lane {
         self.pages.settle(first, last, &mut self.stored.dead_pages);
     }
 
-    fn settle_volatile(&mut self, offset: Offset, is_fresh: bool) -> bool {
-        let is_spilled = self.volatile.is_spilled(offset);
-        self.volatile.remove(offset);
-        self.log.forget_failures(offset);
-        if is_spilled && is_fresh {
-            self.fresh.remove(offset);
-        } else if is_spilled {
-            self.pages.settle(offset, offset, &mut self.stored.dead_pages);
-        }
-        is_spilled
-    }
-
     fn tidy_when_empty(&mut self) {
-        if self.log.unsettled() == 0 && self.volatile.is_empty() {
+        if self.log.unsettled() == 0 {
             self.pages.settle_all(&mut self.stored.dead_pages);
         }
     }
@@ -406,10 +383,6 @@ impl Lane {
         self.next_live(offset) == Some(offset)
     }
 
-    fn live_in_page(&self, first: Offset, end: Offset) -> u64 {
-        self.log.unsettled_in(first, end) + self.volatile.spilled_in(first, end)
-    }
-
     /// The lowest message not below `from` that is not settled.
     fn next_live(&self, from: Offset) -> Option<Offset> {
         let kept = Some(self.log.next_unsettled(from)).filter(|offset| *offset < self.log.tail());
@@ -424,9 +397,7 @@ impl Lane {
 
     /// The lowest unsettled message not below `from` that stands in a page.
     fn next_stored(&self, from: Offset) -> Option<Offset> {
-        let kept = self.log.next_unsettled(from);
-        let stored = self.volatile.next_spilled(from).map_or(kept, |spilled| spilled.min(kept));
-        Some(stored).filter(|offset| *offset < self.fresh.first())
+        Some(self.log.next_unsettled(from)).filter(|offset| *offset < self.fresh.first())
     }
 
     fn close_gap(&mut self) {

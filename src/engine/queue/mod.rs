@@ -16,7 +16,6 @@ mod volatile;
 
 pub(crate) use consumers::{Consumer, ConsumerId, Consumers};
 pub(crate) use dispatch::PendingGet;
-pub(crate) use lane::Keeping;
 pub use statistics::QueueStatistics;
 
 use crate::command::{Run, Settle, Settlement};
@@ -101,17 +100,14 @@ impl Queue {
         self.options.durable
     }
 
-    /// Adds a message; whether it is to be kept. `has_room`: memory takes volatile ones.
-    pub(crate) fn enqueue(&mut self, message: Message, has_room: bool) -> Keeping {
-        let keeping = match (self.options.durable && message.is_persistent(), has_room) {
-            (true, _) => Keeping::Kept,
-            (false, true) => Keeping::Volatile,
-            (false, false) => Keeping::Spilled,
-        };
+    /// Adds a message; whether it goes to the store. `has_room`: memory takes those that are not
+    /// to be kept.
+    pub(crate) fn enqueue(&mut self, message: Message, has_room: bool) -> bool {
+        let keep = (self.options.durable && message.is_persistent()) || !has_room;
         let level = message.priority().min(self.options.settings.priority_max);
         self.counters.published += 1;
-        self.lane_mut(LaneId(level)).enqueue(message, keeping);
-        keeping
+        self.lane_mut(LaneId(level)).enqueue(message, keep);
+        keep
     }
 
     /// Messages ready.
@@ -292,4 +288,3 @@ impl Queue {
         self.taken = taken;
     }
 }
-

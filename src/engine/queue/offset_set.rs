@@ -28,11 +28,6 @@ impl OffsetSet {
         self.runs.first_key_value().map(|(first, _)| *first)
     }
 
-    /// The highest offset in it.
-    pub(crate) fn last(&self) -> Option<Offset> {
-        self.runs.last_key_value().map(|(_, last)| *last)
-    }
-
     /// Whether `offset` is in it.
     pub(crate) fn contains(&self, offset: Offset) -> bool {
         self.run_at(offset).is_some()
@@ -146,7 +141,6 @@ mod tests {
                 }
                 prop_assert_eq!(set.count(), model.len() as u64);
                 prop_assert_eq!(set.first(), model.first().map(|offset| Offset(*offset)));
-                prop_assert_eq!(set.last(), model.last().map(|offset| Offset(*offset)));
                 for at in 0..72 {
                     prop_assert_eq!(set.contains(Offset(at)), model.contains(&at));
                     prop_assert_eq!(

@@ -124,7 +124,10 @@ impl Pages {
         if is_wanted && end <= cursor {
             return;
         }
-        if is_wanted && self.gap.is_none() && is_room && self.cached_octets < CACHED_AHEAD_OCTETS_MAX
+        if is_wanted
+            && self.gap.is_none()
+            && is_room
+            && self.cached_octets < CACHED_AHEAD_OCTETS_MAX
         {
             self.compact(first);
             return;
@@ -137,9 +140,7 @@ impl Pages {
 
     /// Takes a page that was read from the store, of whose messages `live` are not settled.
     pub(crate) fn insert(&mut self, page: Page, live: u64) {
-        self.known
-            .entry(page.first)
-            .or_insert(Known { end: page.end, live, committed: true });
+        self.known.entry(page.first).or_insert(Known { end: page.end, live, committed: true });
         if !self.cached.contains_key(&page.first) {
             self.cached_octets += octets(&page);
             self.cached.insert(page.first, Arc::new(page));
@@ -164,11 +165,7 @@ impl Pages {
     }
 
     /// Many were settled at once: `live` tells how many of `first..end` are not.
-    pub(crate) fn recount(
-        &mut self,
-        live: impl Fn(Offset, Offset) -> u64,
-        dead: &mut Vec<Offset>,
-    ) {
+    pub(crate) fn recount(&mut self, live: impl Fn(Offset, Offset) -> u64, dead: &mut Vec<Offset>) {
         let mut emptied = Vec::new();
         for (first, known) in &mut self.known {
             known.live = live(*first, known.end);

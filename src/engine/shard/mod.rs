@@ -16,19 +16,20 @@ mod slab;
 mod statistics;
 mod topology_requests;
 
+pub use crate::queue::QueueStatistics;
 pub(crate) use memory::{Memory, MemoryUse};
 pub use recovery::RecoverError;
 pub use statistics::{QueueReport, ShardStatistics};
 
 use crate::command::Command;
+use crate::connection::random::Random;
 use crate::event::{Event, Reply};
 use crate::fault::Fault;
 use crate::ids::{ChannelId, ChannelKey, CommitId, ConnectionId, Lane, Offset, QueueId};
 use crate::limits::FETCH_OCTETS_MAX;
 use crate::operation::Commit;
 use crate::page::Page;
-use crate::queue::{Queue, QueueStatistics};
-use crate::connection::random::Random;
+use crate::queue::Queue;
 use crate::time::{Monotonic, Now};
 use crate::topology::{Routes, Topology};
 use clients::Clients;
@@ -107,7 +108,8 @@ impl Shard {
 
     /// The store has applied all commits up to `commit`, as far as each asked for.
     pub fn handle_committed(&mut self, now: Now, commit: CommitId) {
-        for NewPage { queue, lane, first } in self.commits.handle_committed(commit, &mut self.outbox)
+        for NewPage { queue, lane, first } in
+            self.commits.handle_committed(commit, &mut self.outbox)
         {
             let is_room = self.memory.has_cache_room();
             if let Some(queue) = self.queues.get_mut(&queue) {

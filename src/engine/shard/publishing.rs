@@ -5,7 +5,6 @@ use crate::command::{Publish, Settle};
 use crate::event::Event;
 use crate::ids::{ChannelKey, ConnectionId, PublishSeq, QueueId};
 use crate::message::Message;
-use crate::queue::Keeping;
 use crate::time::{Monotonic, Now};
 
 impl Shard {
@@ -57,21 +56,17 @@ impl Shard {
     ) -> bool {
         let has_room = self.memory.has_volatile_room();
         let Some(queue) = self.queues.get_mut(&id) else { return false };
-        let (mut is_kept, mut is_dirty, mut unawaited) = (false, false, 0);
+        let mut octets = 0;
         for message in messages {
-            let octets = message.size() as u64;
-            let keeping = queue.enqueue(message, has_room);
-            is_kept |= keeping == Keeping::Kept;
-            if keeping != Keeping::Volatile {
-                is_dirty = true;
-                unawaited += octets;
-            }
+            let size = message.size() as u64;
+            octets += if queue.enqueue(message, has_room) { size } else { 0 };
         }
-        if is_dirty {
+        let is_kept = octets > 0;
+        if is_kept {
             self.touch(id);
-            if !(is_awaited && is_kept) {
-                self.commits.defer_octets(unawaited, now);
-            }
+        }
+        if is_kept && !is_awaited {
+            self.commits.defer_octets(octets, now);
         }
         self.schedule(id);
         is_kept

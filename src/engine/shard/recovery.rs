@@ -1,9 +1,9 @@
 //! The shard as a store holds it.
 
 use super::{Shard, ShardSettings};
+use crate::connection::random::Random;
 use crate::ids::QueueId;
 use crate::operation::{Operation, Recovered};
-use crate::connection::random::Random;
 use crate::topology::{Topology, TopologyRecordError};
 use std::collections::BTreeSet;
 

@@ -159,8 +159,7 @@ impl Shard {
     /// Makes the queue for a record that the topology has.
     pub(super) fn add_queue(&mut self, id: QueueId) {
         let Some(record) = self.topology.queue_by_id(id) else { return };
-        let options =
-            QueueOptions { durable: record.durable, settings: record.settings.clone() };
+        let options = QueueOptions { durable: record.durable, settings: record.settings.clone() };
         self.queues.insert(id, Queue::new(id, options));
     }
 
