@@ -28,7 +28,7 @@ use forebay_engine::fault::Fault;
 use forebay_engine::shard::{Shard, ShardSettings};
 use forebay_engine::topology::Routes;
 use forebay_store::{FjallStore, Store};
-use forebay_wire::{ReplyCode, ShortStr};
+use forebay_wire::ReplyCode;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -89,6 +89,8 @@ impl Broker {
             routes,
             budget,
             authenticator: Authenticator::new(&settings.users).map_err(io::Error::other)?,
+            published: metrics.published.clone(),
+            confirmed: metrics.confirmed.clone(),
             logins_refused: metrics.logins_refused.clone(),
             channels: metrics.channels.clone(),
         });
@@ -195,16 +197,16 @@ async fn serve_endpoint(
 async fn recover(settings: &Settings) -> Result<Recovered, StartError> {
     let path = settings.data_dir.clone();
     let seed = getrandom::u64().map_err(io::Error::other)?;
-    let vhost = settings.default_vhost.clone();
-    tokio::task::spawn_blocking(move || open(&path, seed, &vhost))
+    let shard_settings = ShardSettings { vhosts: vec![settings.default_vhost.clone()] };
+    tokio::task::spawn_blocking(move || open(&path, seed, &shard_settings))
         .await
         .map_err(io::Error::other)?
 }
 
-fn open(path: &Path, seed: u64, vhost: &str) -> Result<Recovered, StartError> {
+fn open(path: &Path, seed: u64, settings: &ShardSettings) -> Result<Recovered, StartError> {
     let store: Arc<dyn Store> = Arc::new(FjallStore::open(path)?);
     let recovered = store.recover()?;
-    let shard = Shard::recover(ShardSettings::default(), seed, recovered)
+    let shard = Shard::recover(settings, seed, recovered)
         .map_err(|error| StartError::Recover { path: path.to_owned(), error })?;
     Ok(Recovered { store, shard })
 }

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::connections::{Entry, EventReceiver};
 use crate::mailbox::{Batch, Mail, MailSender};
 use crate::metrics::ChannelCount;
-use crate::publish_budget::{PublishBudget, published_octets};
+use crate::publish_budget::{PublishBudget, Published};
 use crate::read_buffer;
 use crate::socket::{Read, Socket, Written};
 use crate::timer::Timer;
@@ -44,6 +44,10 @@ pub struct ConnectionContext {
     pub budget: PublishBudget,
     /// Who may log in.
     pub authenticator: Authenticator,
+    /// Counts messages routed to a queue.
+    pub published: Counter,
+    /// Counts confirmed messages.
+    pub confirmed: Counter,
     /// Counts refused logins.
     pub logins_refused: Counter,
     /// Counts open channels.
@@ -227,15 +231,22 @@ impl ConnectionTask {
 
     fn take_events(&mut self, first: Vec<Event>) {
         let now = self.context.clock.now();
+        let mut confirmed = 0;
         let mut next = Some(first);
         while let Some(events) = next {
             for event in events {
+                if let Event::Confirm { first, last, .. } = &event {
+                    confirmed += last.0 - first.0 + 1;
+                }
                 match event {
                     Event::Close { fault } => self.connection.handle_shutdown(now, fault),
                     event => self.connection.handle_event(now, event),
                 }
             }
             next = self.events.try_recv().ok();
+        }
+        if confirmed > 0 {
+            self.context.confirmed.increment(confirmed);
         }
         self.parse();
     }
@@ -267,7 +278,10 @@ impl ConnectionTask {
         }
         let opens = (!self.opened).then(|| self.entry.sender());
         self.opened = true;
-        let octets = published_octets(&commands);
+        let Published { messages, octets } = Published::by(&commands);
+        if messages > 0 {
+            self.context.published.increment(messages as u64);
+        }
         let batch = |share| Mail::Batch(Batch { connection: self.id, opens, commands, share });
         let unsent = match self.context.budget.try_take(octets) {
             Some(share) => match self.context.mailbox.try_send(batch(share)) {

@@ -6,7 +6,7 @@ use crate::limits::MAILBOX_BATCHES_MAX;
 use crate::publish_budget::PublishShare;
 use forebay_engine::command::Command;
 use forebay_engine::ids::ConnectionId;
-use forebay_engine::shard::Statistics;
+use forebay_engine::shard::ShardStatistics;
 use tokio::sync::{mpsc, oneshot};
 
 /// One piece of mail for the shard.
@@ -18,7 +18,7 @@ pub enum Mail {
     /// it or comes from it.
     Left(ConnectionId),
     /// A question for the figures as they are now.
-    Statistics(oneshot::Sender<Statistics>),
+    Statistics(oneshot::Sender<ShardStatistics>),
     /// Every connection is closed: make durable what is there and end.
     Stop,
 }

@@ -6,6 +6,7 @@
 
 use crate::limits::PUBLISH_BUDGET_OCTETS_MAX;
 use forebay_engine::command::{Command, Publish};
+use forebay_engine::message::Message;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -75,18 +76,36 @@ impl PublishShare {
     }
 }
 
-/// Octets of the messages that these commands publish.
-#[must_use]
-pub fn published_octets(commands: &[Command]) -> usize {
-    let octets = |publish: &Publish| publish.messages.iter().map(|m| m.size()).sum::<usize>();
-    commands
-        .iter()
-        .map(|command| match command {
-            Command::Publish(publish) => octets(publish),
-            Command::CommitTransaction { publishes, .. } => publishes.iter().map(octets).sum(),
-            _ => 0,
-        })
-        .sum()
+/// What a batch of commands publishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Messages.
+    pub messages: usize,
+    /// Their octets, as [`forebay_engine::message::Message::size`] counts them.
+    pub octets: usize,
+}
+
+impl Published {
+    /// Adds up the messages of these commands.
+    #[must_use]
+    pub fn by(commands: &[Command]) -> Self {
+        let mut published = Self::default();
+        for command in commands {
+            match command {
+                Command::Publish(publish) => published.add(publish),
+                Command::CommitTransaction { publishes, .. } => {
+                    publishes.iter().for_each(|publish| published.add(publish));
+                }
+                _ => {}
+            }
+        }
+        published
+    }
+
+    fn add(&mut self, publish: &Publish) {
+        self.messages += publish.messages.len();
+        self.octets += publish.messages.iter().map(Message::size).sum::<usize>();
+    }
 }
 
 fn size(octets: usize) -> u32 {

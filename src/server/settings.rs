@@ -2,6 +2,8 @@
 
 use crate::config_file::{ConfigFile, ConfigFileError};
 use crate::user::{Credential, PasswordHashError, RabbitmqDefaults, User};
+use forebay_wire::ShortStr;
+use forebay_wire::limits::SHORT_STR_LENGTH_MAX;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
@@ -41,7 +43,7 @@ pub struct Settings {
     /// Who may log in.
     pub users: Vec<User>,
     /// The virtual host that exists from the start.
-    pub default_vhost: String,
+    pub default_vhost: ShortStr,
     /// What clients see as `product`.
     pub product: String,
 }
@@ -69,6 +71,14 @@ pub enum SettingsError {
     /// The list of addresses is empty.
     #[error("listen: the list is empty; expected at least one address, as [\"{LISTEN_DEFAULT}\"]")]
     NoAddress,
+    /// The name of the default virtual host is too long.
+    #[error(
+        "RABBITMQ_DEFAULT_VHOST is {octets} octets long; at most {SHORT_STR_LENGTH_MAX} are allowed"
+    )]
+    VhostTooLong {
+        /// Its length.
+        octets: usize,
+    },
     /// A user's hash is none that we take.
     #[error("users: password_hash of user '{user}': {error}")]
     PasswordHash {
@@ -115,10 +125,15 @@ impl Settings {
             listen: listen_addresses(&listen)?,
             metrics_listen: addresses("metrics_listen", &metrics_listen, METRICS_LISTEN_DEFAULT)?.0,
             users,
-            default_vhost: defaults.vhost.clone().unwrap_or_else(|| VHOST_DEFAULT.to_owned()),
+            default_vhost: default_vhost(defaults)?,
             product: file.product.unwrap_or_else(|| PRODUCT_DEFAULT.to_owned()),
         })
     }
+}
+
+fn default_vhost(defaults: &RabbitmqDefaults) -> Result<ShortStr, SettingsError> {
+    let name = defaults.vhost.as_deref().unwrap_or(VHOST_DEFAULT);
+    ShortStr::try_from(name).map_err(|_| SettingsError::VhostTooLong { octets: name.len() })
 }
 
 fn listen_addresses(listed: &[String]) -> Result<Vec<SocketAddr>, SettingsError> {

@@ -106,7 +106,10 @@ impl Turns {
             Mail::Left(connection) => drop(self.connections.remove(&connection)),
             // Who asked may have gone.
             Mail::Statistics(answer) => drop(answer.send(self.task.shard.statistics())),
-            Mail::Stop => self.stopping = true,
+            Mail::Stop => {
+                self.stopping = true;
+                self.task.shard.handle_stop();
+            }
         }
     }
 

@@ -80,7 +80,13 @@ pub const CONSUMERS: Metric =
 pub const MESSAGES_PUBLISHED: Metric = counter(
     "forebay_messages_published_total",
     Unit::Count,
-    "Messages that publishers sent and that reached at least one queue.",
+    "Messages from publishers that were routed to at least one queue.",
+);
+/// Enqueued.
+pub const MESSAGES_ENQUEUED: Metric = counter(
+    "forebay_messages_enqueued_total",
+    Unit::Count,
+    "Messages added to queues: one that is routed to three queues counts three times.",
 );
 /// Confirmed.
 pub const MESSAGES_CONFIRMED: Metric = counter(
@@ -150,7 +156,7 @@ pub const QUEUES_WITHOUT_METRICS: Metric = gauge(
 );
 
 /// All of them.
-pub const ALL: [Metric; 20] = [
+pub const ALL: [Metric; 21] = [
     BUILD_INFO,
     CONNECTIONS,
     CONNECTIONS_OPENED,
@@ -159,6 +165,7 @@ pub const ALL: [Metric; 20] = [
     QUEUES,
     CONSUMERS,
     MESSAGES_PUBLISHED,
+    MESSAGES_ENQUEUED,
     MESSAGES_CONFIRMED,
     MESSAGES_DELIVERED,
     MESSAGES_ACKED,

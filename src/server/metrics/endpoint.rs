@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use forebay_engine::shard::Statistics;
+use forebay_engine::shard::ShardStatistics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
@@ -76,7 +76,7 @@ impl Endpoint {
         self.inner.ready.load(Ordering::Acquire)
     }
 
-    async fn statistics(&self) -> Option<Statistics> {
+    async fn statistics(&self) -> Option<ShardStatistics> {
         let (answer, answered) = oneshot::channel();
         let asked = async {
             self.inner.mailbox.send(Mail::Statistics(answer)).await.ok()?;

@@ -3,7 +3,8 @@
 
 use super::catalogue::{self, Metric};
 use crate::limits::METRICS_QUEUES_MAX;
-use forebay_engine::shard::QueueStatistics;
+use forebay_engine::queue::QueueStatistics;
+use forebay_engine::shard::QueueReport;
 use std::fmt::Write;
 
 type Value = fn(&QueueStatistics) -> u64;
@@ -15,13 +16,13 @@ const FAMILIES: [(&Metric, Value); 3] = [
 ];
 
 /// Adds the families of all queues, up to [`METRICS_QUEUES_MAX`] of them, to `text`.
-pub(super) fn write_queues(text: &mut String, queues: &[QueueStatistics]) {
+pub(super) fn write_queues(text: &mut String, queues: &[QueueReport]) {
     let shown = queues.get(..METRICS_QUEUES_MAX).unwrap_or(queues);
     let labels: Vec<String> = shown.iter().map(labels).collect();
     for (metric, value) in FAMILIES {
         write_header(text, metric);
         for (queue, labels) in shown.iter().zip(&labels) {
-            write_sample(text, metric, labels, value(queue));
+            write_sample(text, metric, labels, value(&queue.statistics));
         }
     }
     write_header(text, &catalogue::QUEUES_WITHOUT_METRICS);
@@ -39,7 +40,7 @@ fn write_sample(text: &mut String, metric: &Metric, labels: &str, value: u64) {
     let _ = writeln!(text, "{}{labels} {value}", metric.name);
 }
 
-fn labels(queue: &QueueStatistics) -> String {
+fn labels(queue: &QueueReport) -> String {
     let mut labels = String::from("{vhost=\"");
     escape(&mut labels, &queue.vhost.to_string());
     labels.push_str("\",queue=\"");

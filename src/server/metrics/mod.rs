@@ -6,7 +6,8 @@ pub mod endpoint;
 mod exposition;
 
 use catalogue::{Kind, Metric};
-use forebay_engine::shard::Statistics;
+use forebay_engine::queue::QueueStatistics;
+use forebay_engine::shard::ShardStatistics;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
@@ -27,6 +28,10 @@ pub struct Metrics {
     pub logins_refused: Counter,
     /// Open channels, counted by the connections.
     pub channels: Gauge,
+    /// Messages published to a queue, counted by the connections.
+    pub published: Counter,
+    /// Messages confirmed, counted by the connections.
+    pub confirmed: Counter,
     scraped: ScrapedMetrics,
     handle: PrometheusHandle,
 }
@@ -44,8 +49,7 @@ struct ScrapedMetrics {
     connections_opened: Counter,
     queues: Gauge,
     consumers: Gauge,
-    published: Counter,
-    confirmed: Counter,
+    enqueued: Counter,
     delivered: Counter,
     acked: Counter,
     redelivered: Counter,
@@ -75,13 +79,14 @@ impl Metrics {
             },
             logins_refused: counter(&catalogue::LOGINS_REFUSED),
             channels: gauge(&catalogue::CHANNELS),
+            published: counter(&catalogue::MESSAGES_PUBLISHED),
+            confirmed: counter(&catalogue::MESSAGES_CONFIRMED),
             scraped: ScrapedMetrics {
                 connections: gauge(&catalogue::CONNECTIONS),
                 connections_opened: counter(&catalogue::CONNECTIONS_OPENED),
                 queues: gauge(&catalogue::QUEUES),
                 consumers: gauge(&catalogue::CONSUMERS),
-                published: counter(&catalogue::MESSAGES_PUBLISHED),
-                confirmed: counter(&catalogue::MESSAGES_CONFIRMED),
+                enqueued: counter(&catalogue::MESSAGES_ENQUEUED),
                 delivered: counter(&catalogue::MESSAGES_DELIVERED),
                 acked: counter(&catalogue::MESSAGES_ACKED),
                 redelivered: counter(&catalogue::MESSAGES_REDELIVERED),
@@ -99,14 +104,18 @@ impl Metrics {
 }
 
 impl ScrapedMetrics {
-    fn set(&self, statistics: &Statistics) {
+    fn set(&self, statistics: &ShardStatistics) {
+        let sum = |value: fn(&QueueStatistics) -> u64| -> u64 {
+            statistics.queues.iter().map(|queue| value(&queue.statistics)).sum()
+        };
+        // With what was counted by queues that are gone: a counter never goes backwards.
+        let total = |value: fn(&QueueStatistics) -> u64| sum(value) + value(&statistics.gone);
         self.queues.set(statistics.queues.len() as f64);
-        self.consumers.set(statistics.consumers as f64);
-        self.published.absolute(statistics.published);
-        self.confirmed.absolute(statistics.confirmed);
-        self.delivered.absolute(statistics.delivered);
-        self.acked.absolute(statistics.acked);
-        self.redelivered.absolute(statistics.redelivered);
+        self.consumers.set(sum(|queue| queue.consumers) as f64);
+        self.enqueued.absolute(total(|queue| queue.published));
+        self.delivered.absolute(total(|queue| queue.delivered));
+        self.acked.absolute(total(|queue| queue.acked));
+        self.redelivered.absolute(total(|queue| queue.redelivered));
     }
 }
 
