@@ -156,17 +156,32 @@ impl FrameDecoder {
         };
         self.judge(header)?;
         let size = header.size as usize;
-        let Some(end) = input.get(FRAME_HEADER_SIZE + size) else {
+        let Some((payload, &[end, ..])) =
+            input.get(FRAME_HEADER_SIZE..).and_then(|rest| rest.split_at_checked(size))
+        else {
             input.reserve((size + FRAME_ENVELOPE_SIZE).saturating_sub(input.len()));
             return Ok(None);
         };
-        if *end != FRAME_END {
-            return Err(WireErrorKind::FrameEnd { found: *end }.into());
+        if end != FRAME_END {
+            return Err(WireErrorKind::FrameEnd { found: end }.into());
         }
-        input.advance(FRAME_HEADER_SIZE);
-        let payload = input.split_to(size).freeze();
-        input.advance(1);
-        decode_payload(header, payload).map(Some)
+        let channel = header.channel;
+        if header.frame_type == FRAME_METHOD {
+            // Acks and their like are read where they lie: a share in the read buffer would cost
+            // more than they do.
+            let wrap = |method| Some(Frame::Method { channel, method });
+            if let Some(frame) = Method::decode_plain_into(payload, wrap) {
+                input.advance(FRAME_ENVELOPE_SIZE + size);
+                return frame;
+            }
+            return Method::decode_into(&take_payload(input, size), wrap);
+        }
+        let payload = take_payload(input, size);
+        Ok(Some(match header.frame_type {
+            FRAME_HEADER => Frame::Header { channel, header: ContentHeader::decode(payload)? },
+            FRAME_BODY => Frame::Body { channel, body: payload },
+            _ => Frame::Heartbeat,
+        }))
     }
 
     fn judge(self, header: FrameHeader) -> Result<(), WireErrorKind> {
@@ -200,13 +215,10 @@ fn parse_header(input: &[u8]) -> Option<FrameHeader> {
     Some(FrameHeader { frame_type, channel, size })
 }
 
-/// The second stage.
-fn decode_payload(header: FrameHeader, payload: Bytes) -> Result<Frame, WireError> {
-    let channel = header.channel;
-    Ok(match header.frame_type {
-        FRAME_METHOD => Frame::Method { channel, method: Method::decode(&payload)? },
-        FRAME_HEADER => Frame::Header { channel, header: ContentHeader::decode(payload)? },
-        FRAME_BODY => Frame::Body { channel, body: payload },
-        _ => Frame::Heartbeat,
-    })
+/// Splits the payload off, and drops the octets around it.
+fn take_payload(input: &mut BytesMut, size: usize) -> Bytes {
+    input.advance(FRAME_HEADER_SIZE);
+    let payload = input.split_to(size).freeze();
+    input.advance(1);
+    payload
 }

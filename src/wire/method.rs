@@ -31,9 +31,6 @@ use bytes::{Bytes, BytesMut};
 use definition::Definition;
 use std::fmt;
 
-/// Octets of class and method in front of the arguments.
-const IDS_SIZE: usize = 4;
-
 /// Anything that goes into a method frame: each method, and [`Method`].
 pub trait EncodeMethod {
     /// Writes class, method and arguments: the payload of a method frame.
@@ -97,11 +94,29 @@ macro_rules! method_enum {
                 }
             }
 
-            fn read(key: u32, reader: &mut Reader<'_>) -> Option<Result<Self, WireErrorKind>> {
-                Some(match key {
-                    $(<$name as Definition>::KEY => $name::read(reader).map(Self::$name),)*
-                    _ => return None,
-                })
+            /// Whether an argument of the method keeps slices of the payload.
+            const fn slices(key: u32) -> bool {
+                match key {
+                    $(<$name as Definition>::KEY => <$name as Definition>::SLICES,)*
+                    _ => false,
+                }
+            }
+
+            /// Reads the method to its end and hands it to `wrap`, which puts it where it is
+            /// wanted: a method is moved so often otherwise that moving costs more than reading.
+            #[inline(always)]
+            fn read<T>(
+                key: u32,
+                reader: &mut Reader<'_>,
+                wrap: impl Fn(Self) -> T,
+            ) -> Result<T, WireError> {
+                match key {
+                    $(<$name as Definition>::KEY => match read_all(reader) {
+                        Ok(method) => Ok(wrap(Self::$name(method))),
+                        Err(kind) => Err(fault(kind, key)),
+                    },)*
+                    _ => Err(fault(unknown(key), key)),
+                }
             }
         }
 
@@ -154,22 +169,31 @@ impl Method {
     /// 501 when the payload is too short or too long for its method, 502 when a table in it is
     /// malformed, 540 when class or method are unknown.
     pub fn decode(payload: &Bytes) -> Result<Self, WireError> {
-        let Some(&[class_high, class_low, method_high, method_low]) =
-            payload.first_chunk::<IDS_SIZE>()
-        else {
-            return Err(WireErrorKind::MethodTooShort { size: payload.len() }.into());
-        };
-        let class_id = u16::from_be_bytes([class_high, class_low]);
-        let method_id = u16::from_be_bytes([method_high, method_low]);
-        let fail = |kind| WireError::of_method(kind, class_id, method_id);
-        let mut reader = Reader::new(payload, IDS_SIZE);
-        let key = u32::from(class_id) << 16 | u32::from(method_id);
-        let method = Self::read(key, &mut reader).ok_or_else(|| fail(unknown(key)))?;
-        let method = method.map_err(fail)?;
-        match reader.rest() {
-            [] => Ok(method),
-            rest => Err(fail(WireErrorKind::ArgumentsTrailing { octets: rest.len() })),
+        Self::decode_into(payload, |method| method)
+    }
+
+    /// As [`Method::decode`], the method put where it is wanted.
+    #[inline]
+    pub(crate) fn decode_into<T>(
+        payload: &Bytes,
+        wrap: impl Fn(Self) -> T,
+    ) -> Result<T, WireError> {
+        let (key, arguments) = split_key(payload)?;
+        Self::read(key, &mut Reader::new(payload, arguments), wrap)
+    }
+
+    /// Decodes a method whose arguments are numbers and bits alone, without a share in the
+    /// payload's memory; nothing when it is not one of those.
+    #[inline]
+    pub(crate) fn decode_plain_into<T>(
+        payload: &[u8],
+        wrap: impl Fn(Self) -> T,
+    ) -> Option<Result<T, WireError>> {
+        let (key, arguments) = split_key(payload).ok()?;
+        if Self::slices(key) {
+            return None;
         }
+        Some(Self::read(key, &mut Reader::new(&Bytes::new(), arguments), wrap))
     }
 
     /// Writes class, method and arguments.
@@ -188,6 +212,27 @@ impl Method {
                 | Self::BasicGetOk(_)
         )
     }
+}
+
+/// Class and method as one number, and what follows them.
+fn split_key(payload: &[u8]) -> Result<(u32, &[u8]), WireError> {
+    match payload.split_first_chunk() {
+        Some((ids, arguments)) => Ok((u32::from_be_bytes(*ids), arguments)),
+        None => Err(WireErrorKind::MethodTooShort { size: payload.len() }.into()),
+    }
+}
+
+#[inline(always)]
+fn read_all<M: Definition>(reader: &mut Reader<'_>) -> Result<M, WireErrorKind> {
+    let method = M::read(reader)?;
+    match reader.rest() {
+        [] => Ok(method),
+        rest => Err(WireErrorKind::ArgumentsTrailing { octets: rest.len() }),
+    }
+}
+
+fn fault(kind: WireErrorKind, key: u32) -> WireError {
+    WireError::of_method(kind, (key >> 16) as u16, key as u16)
 }
 
 fn unknown(key: u32) -> WireErrorKind {

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use nom::bytes::complete::take;
 use nom::number::complete::{be_u8, be_u16, be_u32, be_u64};
 
-/// Where the next argument begins. Strings become slices of the payload.
+/// Where the next argument begins. Strings become slices of the owner, which holds the payload;
+/// for methods without any (see [`Argument::SLICES`]) the owner is not looked at.
 pub(crate) struct Reader<'a> {
-    payload: &'a Bytes,
+    owner: &'a Bytes,
     rest: &'a [u8],
     /// Consecutive bits share octets (AMQP 0-9-1, 4.2.5.2): the octet, shifted by those read, and
     /// how many it still has.
@@ -21,9 +22,9 @@ pub(crate) struct Reader<'a> {
 type Parsed<'a, T> = nom::IResult<&'a [u8], T, TableFlaw>;
 
 impl<'a> Reader<'a> {
-    /// Begins after the first `skipped` octets of the payload.
-    pub(crate) fn new(payload: &'a Bytes, skipped: usize) -> Self {
-        Self { payload, rest: payload.get(skipped..).unwrap_or_default(), bits: 0, bits_left: 0 }
+    /// Begins at the front of `arguments`.
+    pub(crate) fn new(owner: &'a Bytes, arguments: &'a [u8]) -> Self {
+        Self { owner, rest: arguments, bits: 0, bits_left: 0 }
     }
 
     /// Octets not read yet.
@@ -31,6 +32,7 @@ impl<'a> Reader<'a> {
         self.rest
     }
 
+    #[inline(always)]
     fn take<T>(
         &mut self,
         mut parser: impl FnMut(&'a [u8]) -> Parsed<'a, T>,
@@ -48,6 +50,8 @@ pub(crate) trait Argument: Sized + Default {
     /// Its name in `protocol-spec/methods.toml`.
     #[cfg(test)]
     const KIND: &'static str;
+    /// Whether it keeps slices of the payload.
+    const SLICES: bool = false;
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, WireErrorKind>;
 }
@@ -56,6 +60,7 @@ impl Argument for bool {
     #[cfg(test)]
     const KIND: &'static str = "bit";
 
+    #[inline]
     fn read(reader: &mut Reader<'_>) -> Result<Self, WireErrorKind> {
         if reader.bits_left == 0 {
             reader.bits = reader.take(be_u8)?;
@@ -74,6 +79,7 @@ macro_rules! number {
             #[cfg(test)]
             const KIND: &'static str = $kind;
 
+            #[inline]
             fn read(reader: &mut Reader<'_>) -> Result<Self, WireErrorKind> {
                 reader.take($parser)
             }
@@ -89,32 +95,38 @@ number!(u64, "longlong", be_u64);
 impl Argument for ShortStr {
     #[cfg(test)]
     const KIND: &'static str = "shortstr";
+    const SLICES: bool = true;
 
+    #[inline]
     fn read(reader: &mut Reader<'_>) -> Result<Self, WireErrorKind> {
         let length = reader.take(be_u8)?;
         let octets = reader.take(take(length))?;
-        Ok(Self::from_bounded(reader.payload.slice_ref(octets)))
+        Ok(Self::from_bounded(reader.owner.slice_ref(octets)))
     }
 }
 
 impl Argument for Bytes {
     #[cfg(test)]
     const KIND: &'static str = "longstr";
+    const SLICES: bool = true;
 
+    #[inline]
     fn read(reader: &mut Reader<'_>) -> Result<Self, WireErrorKind> {
         let size = reader.take(be_u32)?;
         let octets = reader.take(take(size))?;
-        Ok(reader.payload.slice_ref(octets))
+        Ok(reader.owner.slice_ref(octets))
     }
 }
 
 impl Argument for FieldTable {
     #[cfg(test)]
     const KIND: &'static str = "table";
+    const SLICES: bool = true;
 
+    #[inline]
     fn read(reader: &mut Reader<'_>) -> Result<Self, WireErrorKind> {
         let size = reader.take(be_u32)?;
         let fields = reader.take(take(size))?;
-        table_walk::read_fields(reader.payload, fields, 1).map_err(WireErrorKind::Table)
+        table_walk::read_fields(reader.owner, fields, 1).map_err(WireErrorKind::Table)
     }
 }

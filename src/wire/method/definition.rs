@@ -22,6 +22,8 @@ pub(crate) trait Definition: Sized {
     const NAME: &'static str;
     /// Class and method as one number, as they stand in the payload.
     const KEY: u32;
+    /// Whether an argument keeps slices of the payload.
+    const SLICES: bool;
     /// Name (`None`: reserved) and kind of each argument.
     #[cfg(test)]
     const ARGUMENTS: &'static [(Option<&'static str>, &'static str)];
@@ -50,6 +52,10 @@ macro_rules! methods {
                 const METHOD_ID: u16 = $id;
                 const NAME: &'static str = $text;
                 const KEY: u32 = ($class << 16) | $id;
+                const SLICES: bool = false
+                    $(|| <$front as $crate::reader::Argument>::SLICES)*
+                    $(|| <$type as $crate::reader::Argument>::SLICES)*
+                    $(|| <$back as $crate::reader::Argument>::SLICES)*;
                 #[cfg(test)]
                 const ARGUMENTS: &'static [(Option<&'static str>, &'static str)] = &[
                     $((None, <$front as $crate::reader::Argument>::KIND),)*
