@@ -9,6 +9,7 @@
 //! into events and into [`operation`]s for the store.
 #![deny(missing_docs)]
 
+pub mod access;
 mod channel;
 pub mod command;
 pub mod connection;
@@ -17,6 +18,7 @@ pub mod fault;
 pub mod ids;
 pub mod limits;
 pub mod message;
+pub mod name_pattern;
 pub mod operation;
 pub mod page;
 pub(crate) mod queue;

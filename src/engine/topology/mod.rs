@@ -16,7 +16,7 @@ mod headers;
 mod limits;
 mod matcher;
 mod meaning;
-mod names;
+pub(crate) mod names;
 mod persistent;
 mod queue;
 mod queue_ids;

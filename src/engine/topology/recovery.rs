@@ -8,6 +8,7 @@ use super::queue::QueueRecord;
 use super::record;
 use super::settings::QueueSettings;
 use super::{QueueIds, Topology};
+use crate::access;
 use crate::command::{Binding, Destination};
 use crate::ids::QueueId;
 use bytes::Bytes;
@@ -57,7 +58,8 @@ struct Fields {
 type Read<T> = Result<T, RecordFlaw>;
 
 impl Topology {
-    /// The topology as its records tell: all that are in the store, in any order.
+    /// The topology as its records tell, from all that are in the store, in any order. Permissions
+    /// are passed over.
     ///
     /// # Errors
     /// Names the first record that is damaged, or newer than this program.
@@ -73,7 +75,8 @@ impl Topology {
         let fail =
             |key: &Bytes, flaw| TopologyRecordError { key: key.escape_ascii().to_string(), flaw };
         let unknown = |key: &Bytes| key.first().is_none_or(|kind| !ORDER.contains(kind));
-        if let Some((key, _)) = records.iter().find(|(key, _)| unknown(key)) {
+        let foreign = |key: &Bytes| unknown(key) && !access::is_ours(key);
+        if let Some((key, _)) = records.iter().find(|(key, _)| foreign(key)) {
             return Err(fail(key, RecordFlaw::Kind));
         }
         let mut topology = Self::new();

@@ -1,0 +1,71 @@
+//! What a request about exchanges, queues and bindings needs permission for.
+
+use super::{Access, Object, Permissions};
+use crate::command::{Binding, Destination, TopologyRequest};
+use crate::fault::Fault;
+use forebay_wire::{FieldTable, FieldValue, ShortStr};
+
+/// What names that the server chooses begin with: a user must be allowed to configure it.
+static GENERATED_NAME: ShortStr = ShortStr::from_static("amq.gen-");
+
+impl Permissions {
+    /// Whether the user may ask for this. A passive declare is free for all who entered the
+    /// virtual host.
+    ///
+    /// # Errors
+    /// 403, naming user, access and object; closes the channel.
+    pub fn check_request(
+        &self,
+        user: &ShortStr,
+        vhost: &ShortStr,
+        request: &TopologyRequest,
+    ) -> Result<(), Fault> {
+        let check = |access, object| self.check(user, vhost, access, object);
+        match request {
+            TopologyRequest::DeclareExchange { passive: true, .. }
+            | TopologyRequest::DeclareQueue { passive: true, .. } => Ok(()),
+            TopologyRequest::DeclareExchange { name, arguments, .. } => {
+                let exchange = Object::Exchange(name);
+                check(Access::Configure, exchange)?;
+                let Some(alternate) = named(arguments, "alternate-exchange") else {
+                    return Ok(());
+                };
+                check(Access::Read, exchange)?;
+                check(Access::Write, Object::Exchange(&alternate))
+            }
+            TopologyRequest::DeclareQueue { name, arguments, .. } => {
+                let queue = Object::Queue(if name.is_empty() { &GENERATED_NAME } else { name });
+                check(Access::Configure, queue)?;
+                let Some(dead_letters) = named(arguments, "x-dead-letter-exchange") else {
+                    return Ok(());
+                };
+                check(Access::Read, queue)?;
+                check(Access::Write, Object::Exchange(&dead_letters))
+            }
+            TopologyRequest::DeleteExchange { name, .. } => {
+                check(Access::Configure, Object::Exchange(name))
+            }
+            TopologyRequest::DeleteQueue { name, .. } => {
+                check(Access::Configure, Object::Queue(name))
+            }
+            TopologyRequest::PurgeQueue { name } => check(Access::Read, Object::Queue(name)),
+            TopologyRequest::Bind(binding) | TopologyRequest::Unbind(binding) => {
+                check(Access::Write, destination(binding))?;
+                check(Access::Read, Object::Exchange(&binding.source))
+            }
+        }
+    }
+}
+
+fn destination(binding: &Binding) -> Object<'_> {
+    match &binding.destination {
+        Destination::Queue(name) => Object::Queue(name),
+        Destination::Exchange(name) => Object::Exchange(name),
+    }
+}
+
+/// The exchange that an argument names; one that is no name is refused elsewhere.
+fn named(arguments: &FieldTable, argument: &str) -> Option<ShortStr> {
+    let octets = arguments.get(argument).and_then(FieldValue::as_long_str)?;
+    ShortStr::try_from(octets.clone()).ok()
+}

@@ -1,0 +1,215 @@
+//! What a user may and may not do, as RabbitMQ has it.
+
+use super::*;
+use crate::command::{Binding, Destination, TopologyRequest};
+use crate::fault::FaultScope;
+use crate::name_pattern::NamePatternError;
+use forebay_wire::{FieldTable, FieldValue};
+use std::collections::BTreeMap;
+
+fn name(text: &str) -> ShortStr {
+    ShortStr::try_from(text).unwrap()
+}
+
+/// The user `bob` with these patterns in `/`.
+fn bob(configure: &str, write: &str, read: &str) -> AccessControl {
+    let mut access = AccessControl::new();
+    access.grant(&name("bob"), &name("/"), Permission::new(configure, write, read).unwrap());
+    access
+}
+
+fn check(access: &AccessControl, wanted: Access, object: Object<'_>) -> Result<(), Fault> {
+    access.permissions().check(&name("bob"), &name("/"), wanted, object)
+}
+
+#[test]
+fn each_access_has_a_pattern_of_its_own() {
+    let access = bob("^c-", "^w-", "^r-");
+    let queues = [name("c-1"), name("w-1"), name("r-1")];
+    for (at, wanted) in [Access::Configure, Access::Write, Access::Read].into_iter().enumerate() {
+        for (queue, object) in queues.iter().enumerate() {
+            let outcome = check(&access, wanted, Object::Queue(object));
+            assert_eq!(outcome.is_ok(), at == queue);
+        }
+    }
+}
+
+#[test]
+fn a_refusal_names_user_access_and_object() {
+    let access = bob("", "^orders$", ".*");
+    let fault = check(&access, Access::Write, Object::Exchange(&name("logs"))).unwrap_err();
+    assert_eq!((fault.scope, fault.code), (FaultScope::Channel, ReplyCode::AccessRefused));
+    assert_eq!(fault.text, "write access to exchange 'logs' in vhost '/' refused for user 'bob'");
+    let fault = check(&access, Access::Configure, Object::Queue(&name("q"))).unwrap_err();
+    assert_eq!(fault.text, "configure access to queue 'q' in vhost '/' refused for user 'bob'");
+    check(&access, Access::Read, Object::Queue(&name("q"))).unwrap();
+}
+
+#[test]
+fn an_empty_pattern_allows_nothing_and_the_default_exchange_has_a_name() {
+    let access = bob("", "^amq\\.default$", "");
+    check(&access, Access::Write, Object::Exchange(&name(""))).unwrap();
+    check(&access, Access::Write, Object::Exchange(&name("x"))).unwrap_err();
+    let fault = check(&access, Access::Read, Object::Exchange(&name(""))).unwrap_err();
+    assert!(fault.text.starts_with("read access to exchange 'amq.default' in vhost '/'"));
+}
+
+#[test]
+fn a_virtual_host_is_entered_only_with_a_permission() {
+    let access = bob("", "", "");
+    let permissions = access.permissions();
+    permissions.check_vhost(&name("bob"), &name("/")).unwrap();
+    let fault = permissions.check_vhost(&name("bob"), &name("other")).unwrap_err();
+    assert_eq!((fault.scope, fault.code), (FaultScope::Connection, ReplyCode::NotAllowed));
+    assert_eq!(fault.text, "access to vhost 'other' refused for user 'bob'");
+    permissions.check_vhost(&name("eve"), &name("/")).unwrap_err();
+}
+
+fn declare_queue(queue: &str, passive: bool, arguments: FieldTable) -> TopologyRequest {
+    TopologyRequest::DeclareQueue {
+        name: name(queue),
+        passive,
+        durable: true,
+        exclusive: false,
+        auto_delete: false,
+        arguments,
+    }
+}
+
+fn declare_exchange(exchange: &str, passive: bool, arguments: FieldTable) -> TopologyRequest {
+    TopologyRequest::DeclareExchange {
+        name: name(exchange),
+        kind: name("direct"),
+        passive,
+        durable: true,
+        auto_delete: false,
+        internal: false,
+        arguments,
+    }
+}
+
+fn bind(source: &str, destination: Destination) -> TopologyRequest {
+    TopologyRequest::Bind(Binding {
+        source: name(source),
+        destination,
+        routing_key: name("k"),
+        arguments: FieldTable::new(),
+    })
+}
+
+#[test]
+fn requests_need_what_they_need_in_rabbitmq() {
+    let argument = |key: &str, exchange: &str| -> FieldTable {
+        [(name(key), FieldValue::from(exchange))].into_iter().collect()
+    };
+    let dead = || argument("x-dead-letter-exchange", "x");
+    let alternate = || argument("alternate-exchange", "y");
+    let none = FieldTable::new;
+    let queue = || Destination::Queue(name("q"));
+    let exchange = || Destination::Exchange(name("y"));
+    let purge = TopologyRequest::PurgeQueue { name: name("q") };
+    let delete =
+        TopologyRequest::DeleteQueue { name: name("q"), if_unused: false, if_empty: false };
+    let delete_exchange = TopologyRequest::DeleteExchange { name: name("x"), if_unused: false };
+    // The request, and the least patterns that allow it.
+    let cases = [
+        (declare_queue("q", false, none()), ["^q$", "", ""]),
+        (declare_queue("", false, none()), ["^amq\\.gen", "", ""]),
+        (declare_queue("q", true, none()), ["", "", ""]),
+        (declare_queue("q", false, dead()), ["^q$", "^x$", "^q$"]),
+        (declare_exchange("x", false, none()), ["^x$", "", ""]),
+        (declare_exchange("x", true, alternate()), ["", "", ""]),
+        (declare_exchange("x", false, alternate()), ["^x$", "^y$", "^x$"]),
+        (delete_exchange, ["^x$", "", ""]),
+        (delete, ["^q$", "", ""]),
+        (purge, ["", "", "^q$"]),
+        (bind("x", queue()), ["", "^q$", "^x$"]),
+        (bind("x", exchange()), ["", "^y$", "^x$"]),
+    ];
+    for (request, patterns) in cases {
+        let allowed = |[configure, write, read]: [&str; 3]| {
+            let access = bob(configure, write, read);
+            access.permissions().check_request(&name("bob"), &name("/"), &request).is_ok()
+        };
+        assert!(allowed(patterns), "{request:?}");
+        for at in (0..3).filter(|at| !patterns[*at].is_empty()) {
+            let mut less = patterns;
+            less[at] = "^other$";
+            assert!(!allowed(less), "{request:?} without {}", patterns[at]);
+        }
+    }
+}
+
+/// The records that the store holds after what happened.
+fn stored(access: &mut AccessControl, records: &mut BTreeMap<Bytes, Bytes>) {
+    for operation in access.take_operations() {
+        match operation {
+            Operation::PutRecord { key, value } => drop(records.insert(key, value)),
+            Operation::RemoveRecord { key } => assert!(records.remove(&key).is_some()),
+            other => panic!("no record: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn permissions_survive_a_restart() {
+    let mut access = bob("^a", "b", "");
+    let permission = || Permission::new(".*", ".*", ".*").unwrap();
+    for (user, vhost) in [("ann", "/"), ("ann", "v"), ("eve", "v"), ("eve", "/")] {
+        access.grant(&name(user), &name(vhost), permission());
+    }
+    assert!(access.revoke(&name("eve"), &name("v")));
+    assert!(!access.revoke(&name("eve"), &name("v")));
+    let before = access.permissions().clone();
+    let mut records = BTreeMap::new();
+    stored(&mut access, &mut records);
+    let list: Vec<_> = records.clone().into_iter().collect();
+    let mut back = AccessControl::recover(&list).unwrap();
+    assert!(back.permissions().iter().eq(access.permissions().iter()));
+    assert_eq!(back.permissions().iter().count(), 4);
+    back.remove_user(&name("ann"));
+    back.remove_vhost(&name("/"));
+    assert_eq!(back.permissions().iter().count(), 0);
+    stored(&mut back, &mut records);
+    assert!(records.is_empty());
+    assert_eq!(before.iter().count(), 4, "a copy stays as it was");
+}
+
+#[test]
+fn the_version_grows_with_every_change_and_only_then() {
+    let mut access = bob("a", "b", "c");
+    let version = access.permissions().version();
+    access.grant(&name("bob"), &name("/"), Permission::new("a", "b", "c").unwrap());
+    assert_eq!(access.permissions().version(), version);
+    access.grant(&name("bob"), &name("/"), Permission::new("a", "b", "d").unwrap());
+    assert!(access.permissions().version() > version);
+}
+
+#[test]
+fn damaged_and_newer_records_are_refused_and_named() {
+    let mut access = bob("^a", "b", "c");
+    let mut records = BTreeMap::new();
+    stored(&mut access, &mut records);
+    let (key, value) = records.pop_first().unwrap();
+    let refused = |key: &Bytes, value: Bytes| {
+        AccessControl::recover(&[(key.clone(), value)]).unwrap_err().to_string()
+    };
+    for length in 0..value.len() {
+        let text = refused(&key, value.slice(..length));
+        assert_eq!(text, "permission record a\\x03bob\\x01/: damaged");
+    }
+    refused(&key, Bytes::from([&value[..], b"\0"].concat()));
+    refused(&key.slice(..3), value.clone());
+    let newer = Bytes::from([b"\x02", &value[1..]].concat());
+    assert!(refused(&key, newer).contains("has version 2, expected 1"));
+    // Others' records are no concern of ours, nor ours of the topology's.
+    let others = [(Bytes::from_static(b"v/"), Bytes::from_static(b"\x01")), (key, value)];
+    assert_eq!(AccessControl::recover(&others).unwrap().permissions().iter().count(), 1);
+    crate::topology::Topology::recover(&others).unwrap();
+}
+
+#[test]
+fn a_pattern_that_is_none_is_refused() {
+    let error = Permission::new(".*", "(", ".*").unwrap_err();
+    assert!(matches!(error, NamePatternError::Syntax { .. }));
+}
