@@ -3,8 +3,8 @@
 
 use super::catalogue::{self, Metric};
 use crate::limits::METRICS_QUEUES_MAX;
-use forebay_engine::queue::QueueStatistics;
 use forebay_engine::shard::QueueReport;
+use forebay_engine::shard::QueueStatistics;
 use std::fmt::Write;
 
 type Value = fn(&QueueStatistics) -> u64;

@@ -6,7 +6,7 @@ pub mod endpoint;
 mod exposition;
 
 use catalogue::{Kind, Metric};
-use forebay_engine::queue::QueueStatistics;
+use forebay_engine::shard::QueueStatistics;
 use forebay_engine::shard::ShardStatistics;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{
