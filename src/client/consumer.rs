@@ -203,16 +203,12 @@ impl Consumer {
     /// [`Error::Lost`] when the connection goes meanwhile: the consumer is then not restored, so
     /// the stream ends all the same.
     pub async fn cancel(&mut self) -> Result<(), Error> {
-        let number = self.lease.number;
-        let is_running = self.lease.shared().with(|session| is_running(session, number));
-        let cancel = BasicCancel { consumer_tag: self.tag.clone(), no_wait: false };
-        let answer = if is_running {
-            self.lease.shared().request(number, cancel).await.map(drop)
-        } else {
-            Ok(())
-        };
-        self.lease.shared().with(|session| finish(session, number));
-        answer
+        self.canceller().cancel().await
+    }
+
+    /// A way to cancel the consumer while somebody else waits for its deliveries.
+    pub(crate) fn canceller(&self) -> Canceller {
+        Canceller { lease: Arc::clone(&self.lease), tag: self.tag.clone() }
     }
 
     /// Ends the consumer and makes sure that the broker knows of every settlement: cancels, returns
@@ -264,6 +260,26 @@ impl Consumer {
                 session.reject(number, epoch, tag, true);
             }
         });
+    }
+}
+
+pub(crate) struct Canceller {
+    lease: Arc<Lease>,
+    tag: ShortStr,
+}
+
+impl Canceller {
+    pub(crate) async fn cancel(self) -> Result<(), Error> {
+        let number = self.lease.number;
+        let shared = self.lease.shared();
+        let answer = if shared.with(|session| is_running(session, number)) {
+            let cancel = BasicCancel { consumer_tag: self.tag.clone(), no_wait: false };
+            shared.request(number, cancel).await.map(drop)
+        } else {
+            Ok(())
+        };
+        shared.with(|session| finish(session, number));
+        answer
     }
 }
 
