@@ -165,23 +165,19 @@ impl FrameDecoder {
         if end != FRAME_END {
             return Err(WireErrorKind::FrameEnd { found: end }.into());
         }
-        let channel = header.channel;
-        if header.frame_type == FRAME_METHOD {
-            // Acks and their like are read where they lie: a share in the read buffer would cost
-            // more than they do.
-            let wrap = |method| Some(Frame::Method { channel, method });
-            if let Some(frame) = Method::decode_plain_into(payload, wrap) {
-                input.advance(FRAME_ENVELOPE_SIZE + size);
-                return frame;
+        match header.frame_type {
+            FRAME_METHOD if Method::is_plain(payload) => decode_plain_method(header, input),
+            FRAME_METHOD => decode_method(header.channel, &take_payload(size, input)),
+            FRAME_HEADER => decode_content_header(header.channel, take_payload(size, input)),
+            FRAME_BODY => {
+                let body = take_payload(size, input);
+                Ok(Some(Frame::Body { channel: header.channel, body }))
             }
-            return Method::decode_into(&take_payload(input, size), wrap);
+            _ => {
+                input.advance(FRAME_ENVELOPE_SIZE);
+                Ok(Some(Frame::Heartbeat))
+            }
         }
-        let payload = take_payload(input, size);
-        Ok(Some(match header.frame_type {
-            FRAME_HEADER => Frame::Header { channel, header: ContentHeader::decode(payload)? },
-            FRAME_BODY => Frame::Body { channel, body: payload },
-            _ => Frame::Heartbeat,
-        }))
     }
 
     fn judge(self, header: FrameHeader) -> Result<(), WireErrorKind> {
@@ -215,8 +211,35 @@ fn parse_header(input: &[u8]) -> Option<FrameHeader> {
     Some(FrameHeader { frame_type, channel, size })
 }
 
+// The functions below return what `decode` returns, so that a frame is made in its caller's place:
+// it is large, and moving it costs more than making it.
+
+/// Acks and their like are read where they lie: a share in the read buffer would cost more than
+/// they do.
+fn decode_plain_method(
+    header: FrameHeader,
+    input: &mut BytesMut,
+) -> Result<Option<Frame>, WireError> {
+    let (channel, end) = (header.channel, FRAME_HEADER_SIZE + header.size as usize);
+    let payload = input.get(FRAME_HEADER_SIZE..end).unwrap_or_default();
+    let frame = Method::decode_with(payload, &Bytes::new(), |method| {
+        Some(Frame::Method { channel, method })
+    });
+    input.advance(end + 1);
+    frame
+}
+
+fn decode_method(channel: u16, payload: &Bytes) -> Result<Option<Frame>, WireError> {
+    Method::decode_with(payload, payload, |method| Some(Frame::Method { channel, method }))
+}
+
+fn decode_content_header(channel: u16, payload: Bytes) -> Result<Option<Frame>, WireError> {
+    let header = ContentHeader::decode(payload)?;
+    Ok(Some(Frame::Header { channel, header }))
+}
+
 /// Splits the payload off, and drops the octets around it.
-fn take_payload(input: &mut BytesMut, size: usize) -> Bytes {
+fn take_payload(size: usize, input: &mut BytesMut) -> Bytes {
     input.advance(FRAME_HEADER_SIZE);
     let payload = input.split_to(size).freeze();
     input.advance(1);

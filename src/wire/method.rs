@@ -169,31 +169,24 @@ impl Method {
     /// 501 when the payload is too short or too long for its method, 502 when a table in it is
     /// malformed, 540 when class or method are unknown.
     pub fn decode(payload: &Bytes) -> Result<Self, WireError> {
-        Self::decode_into(payload, |method| method)
+        Self::decode_with(payload, payload, |method| method)
     }
 
-    /// As [`Method::decode`], the method put where it is wanted.
-    #[inline]
-    pub(crate) fn decode_into<T>(
-        payload: &Bytes,
+    /// Whether the payload is of a method whose arguments are numbers and bits alone: its owner
+    /// is not looked at.
+    pub(crate) fn is_plain(payload: &[u8]) -> bool {
+        split_key(payload).is_ok_and(|(key, _)| !Self::slices(key))
+    }
+
+    /// Decodes a payload that lies in `owner` (any, if [`Method::is_plain`]), and hands it to
+    /// `wrap`.
+    pub(crate) fn decode_with<T>(
+        payload: &[u8],
+        owner: &Bytes,
         wrap: impl Fn(Self) -> T,
     ) -> Result<T, WireError> {
         let (key, arguments) = split_key(payload)?;
-        Self::read(key, &mut Reader::new(payload, arguments), wrap)
-    }
-
-    /// Decodes a method whose arguments are numbers and bits alone, without a share in the
-    /// payload's memory; nothing when it is not one of those.
-    #[inline]
-    pub(crate) fn decode_plain_into<T>(
-        payload: &[u8],
-        wrap: impl Fn(Self) -> T,
-    ) -> Option<Result<T, WireError>> {
-        let (key, arguments) = split_key(payload).ok()?;
-        if Self::slices(key) {
-            return None;
-        }
-        Some(Self::read(key, &mut Reader::new(&Bytes::new(), arguments), wrap))
+        Self::read(key, &mut Reader::new(owner, arguments), wrap)
     }
 
     /// Writes class, method and arguments.
