@@ -4,7 +4,9 @@
 //!
 //! - A batch is atomic and its items carry one sequence number: no key may stand in it twice.
 //! - `remove_weak` takes away a key that was written exactly once; the pair never leaves the
-//!   memory when both are there at a flush.
+//!   memory when both are there at a flush. A memory whose content cancels out wholly is never let
+//!   go of, and the fourth such one stops all writes for good: so whoever removes weakly writes a
+//!   heartbeat too, which remains.
 //! - `drop_range` unlinks the tables that lie wholly within the range, tombstones included: a
 //!   removed key of the range may show up again.
 //! - A sealed journal is unlinked only when each keyspace named in it has a table as new as it: a
@@ -84,7 +86,7 @@ impl Database {
     }
 
     pub(crate) fn batch(&self) -> WriteBatch<'_> {
-        WriteBatch { database: self, inner: self.inner.batch(), octets: 0 }
+        WriteBatch { database: self, inner: self.inner.batch(), octets: 0, weakly: [false; 4] }
     }
 
     /// The content at this moment, whatever is written or dropped meanwhile.
@@ -115,6 +117,11 @@ impl Database {
         Ok(())
     }
 
+    /// Whether everything that was rotated is in tables.
+    pub(crate) fn is_flushed(&self) -> bool {
+        SPACES.into_iter().all(|space| self.keyspace(space).sealed_memtable_count() == 0)
+    }
+
     pub(crate) fn journal_count(&self) -> usize {
         self.inner.journal_count()
     }
@@ -143,6 +150,8 @@ pub(crate) struct WriteBatch<'a> {
     database: &'a Database,
     inner: fjall::OwnedWriteBatch,
     octets: u64,
+    /// The keyspaces in which something is weakly removed.
+    weakly: [bool; SPACES.len()],
 }
 
 impl WriteBatch<'_> {
@@ -160,6 +169,9 @@ impl WriteBatch<'_> {
     pub(crate) fn remove_weak(&mut self, space: Space, key: Bytes) {
         self.octets += key.len() as u64;
         self.inner.remove_weak(self.database.keyspace(space), key);
+        if let Some(weakly) = self.weakly.get_mut(space as usize) {
+            *weakly = true;
+        }
     }
 
     /// Octets of keys and values.
@@ -167,7 +179,10 @@ impl WriteBatch<'_> {
         self.octets
     }
 
-    pub(crate) fn commit(self, durability: Durability) -> Result<(), Error> {
+    pub(crate) fn commit(mut self, durability: Durability) -> Result<(), Error> {
+        for (space, _) in SPACES.into_iter().zip(self.weakly).filter(|(_, weakly)| *weakly) {
+            self.insert(space, Bytes::from_static(HEARTBEAT_KEY), Bytes::new());
+        }
         let mode = match durability {
             Durability::Written => PersistMode::Buffer,
             Durability::Synced => PersistMode::SyncData,

@@ -228,3 +228,6 @@ impl std::fmt::Debug for Shared {
         formatter.debug_struct("Shared").field("directory", &self.directory).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

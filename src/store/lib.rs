@@ -28,6 +28,9 @@ mod reclaimer;
 mod recovery;
 mod seal;
 pub mod store;
+#[cfg(test)]
+#[path = "tests/store/workload.rs"]
+mod workload;
 
 pub use error::{Damage, StoreError};
 pub use faulty::{Fault, FaultyStore};

@@ -42,6 +42,9 @@ pub const REMOVE_KEYS_MAX: usize = 256;
 /// How long the reclaimer waits for something to do before it looks around by itself.
 pub const RECLAIM_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How long the reclaimer waits between two looks at whether memory has become tables.
+pub const FLUSH_INTERVAL: Duration = Duration::from_millis(10);
+
 const _: () = assert!(BODY_INLINE_SIZE_MAX < PAGE_SIZE_MAX);
 const _: () = assert!(PAGE_SIZE_MAX as u64 * 8 <= PAGES_MEMTABLE_SIZE_MAX);
 const _: () = assert!(2 * PAGES_MEMTABLE_SIZE_MAX <= JOURNALS_SIZE_MAX);

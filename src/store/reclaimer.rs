@@ -8,7 +8,7 @@
 use crate::database::{Error, Space, View};
 use crate::fjall_store::Shared;
 use crate::key;
-use crate::limits::{RECLAIM_INTERVAL, RECLAIM_OCTETS, REMOVE_KEYS_MAX};
+use crate::limits::{FLUSH_INTERVAL, RECLAIM_INTERVAL, RECLAIM_OCTETS, REMOVE_KEYS_MAX};
 use bytes::Bytes;
 use forebay_engine::ids::{Lane, Offset, QueueId};
 use forebay_engine::operation::Durability;
@@ -174,15 +174,26 @@ impl Worker {
         database.rotate()
     }
 
+    /// A small queue costs one batch. Of a large one, the tables go first, then what they left.
     fn remove_queue(&self, queue: QueueId) -> Result<(), Error> {
         let database = &self.shared.database;
-        // The mark must not be lost once keys are.
-        database.sync()?;
         let (first, last) = key::queue_range(queue);
-        for space in [Space::Pages, Space::Bodies] {
-            database.drop_range(space, &first, &last)?;
+        let pages = some_keys(&database.view(), Space::Pages, &first, &last)?;
+        if pages.len() == REMOVE_KEYS_MAX {
+            // The mark must not be lost once tables are.
+            database.sync()?;
+            database.rotate()?;
+            while !database.is_flushed() {
+                if self.board.is_ending() {
+                    return Ok(());
+                }
+                std::thread::sleep(FLUSH_INTERVAL);
+            }
+            for space in [Space::Pages, Space::Bodies] {
+                database.drop_range(space, &first, &last)?;
+            }
+            database.rotate()?;
         }
-        database.rotate()?;
         for space in [Space::Pages, Space::Bodies, Space::Acks] {
             if !self.remove_keys(space, &first, &last)? {
                 return Ok(());
@@ -220,8 +231,10 @@ impl Worker {
     }
 
     fn look_around(&self) -> Result<(), Error> {
-        let lanes = self.shared.lanes.read().unwrap_or_else(PoisonError::into_inner);
-        let lanes = lanes.settled_by(RECLAIM_OCTETS / 4);
+        let lanes = {
+            let lanes = self.shared.lanes.read().unwrap_or_else(PoisonError::into_inner);
+            lanes.settled_by(RECLAIM_OCTETS / 4)
+        };
         for (queue, lane) in lanes {
             self.reclaim_lane(queue, lane)?;
         }

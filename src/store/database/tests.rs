@@ -55,9 +55,20 @@ fn what_is_put_and_weakly_removed_before_a_flush_takes_no_disk() {
     let (_directory, database) = open();
     put(&database, Space::Pages, 0..1000, 10_000);
     remove_weak(&database, 0..1000);
-    put(&database, Space::Pages, 2000..2001, 10);
     flush(&database, Space::Pages);
     assert!(database.pages.disk_space() < 100_000, "{}", database.pages.disk_space());
+}
+
+/// Without a heartbeat these memories would stay, and the fourth would stop all writes.
+#[test]
+fn memory_whose_pages_are_all_removed_is_let_go_of() {
+    let (_directory, database) = open();
+    for round in 0..6 {
+        put(&database, Space::Pages, round * 10..round * 10 + 10, 1000);
+        remove_weak(&database, round * 10..round * 10 + 10);
+        flush(&database, Space::Pages);
+        assert_eq!(database.pages.sealed_memtable_count(), 0);
+    }
 }
 
 #[test]

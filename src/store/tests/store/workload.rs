@@ -1,0 +1,171 @@
+//! A stand-in for the engine's queues: publishes, settles and drops as they do, and keeps to what
+//! the store relies on.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use forebay_engine::ids::{CommitId, Lane, Offset, QueueId};
+use forebay_engine::message::{Envelope, Message};
+use forebay_engine::operation::{BLOCK_OFFSETS, Block, Commit, Durability, Operation, Watermark};
+use forebay_engine::page::{Page, Record};
+use forebay_engine::time::WallClock;
+use forebay_wire::{RawProperties, ShortStr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// All lanes of all queues, and the numbers given out.
+#[derive(Debug, Default)]
+pub(crate) struct Workload {
+    pub(crate) lanes: BTreeMap<(QueueId, Lane), LaneWork>,
+    commits: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct LaneWork {
+    tail: u64,
+    octets_published: u64,
+    watermark: Watermark,
+    /// Above the watermark.
+    settled: BTreeSet<u64>,
+    /// Sizes of what is not settled.
+    waiting: BTreeMap<u64, u64>,
+    /// First and end of the pages that stand.
+    pages: BTreeMap<u64, u64>,
+    /// Blocks that are stored.
+    blocks: BTreeSet<u64>,
+}
+
+/// A message whose body begins with its number and goes on with its lowest octet.
+pub(crate) fn message(number: u64, size: usize) -> Message {
+    let mut body = BytesMut::with_capacity(size.max(8));
+    body.put_u64(number);
+    body.resize(size.max(8), number as u8);
+    let envelope = Envelope {
+        exchange: &ShortStr::default(),
+        routing_key: &ShortStr::try_from("orders").unwrap(),
+        properties: &RawProperties::empty(),
+        published_at: WallClock(number),
+        expiration: None,
+    };
+    Message::new(envelope, body.freeze(), &mut BytesMut::new())
+}
+
+impl Workload {
+    pub(crate) fn commit(&mut self, operations: Vec<Operation>, durability: Durability) -> Commit {
+        self.commits += 1;
+        Commit { id: CommitId(self.commits), operations, durability }
+    }
+
+    /// A page of messages of these sizes, after `skipped` offsets of transient ones.
+    pub(crate) fn publish(
+        &mut self,
+        queue: QueueId,
+        lane: Lane,
+        skipped: u64,
+        sizes: &[usize],
+    ) -> Operation {
+        let work = self.lanes.entry((queue, lane)).or_default();
+        let first = work.tail;
+        let octets_before = work.octets_published;
+        work.settled.extend(first..first + skipped);
+        let mut records = Vec::with_capacity(sizes.len());
+        for (offset, size) in (first + skipped..).zip(sizes) {
+            let message = message(offset, *size);
+            work.octets_published += message.size() as u64;
+            work.waiting.insert(offset, message.size() as u64);
+            records.push(Record { offset: Offset(offset), message });
+        }
+        work.tail = first + skipped + sizes.len() as u64;
+        work.pages.insert(first, work.tail);
+        let page = Page {
+            first: Offset(first),
+            end: Offset(work.tail),
+            octets_before,
+            octets_after: work.octets_published,
+            records,
+        };
+        Operation::PutPage { queue, lane, page: Arc::new(page) }
+    }
+
+    /// Settles the n-th of those waiting, for each n given.
+    pub(crate) fn settle(&mut self, queue: QueueId, lane: Lane, nth: &[usize]) -> Vec<Operation> {
+        let Some(work) = self.lanes.get_mut(&(queue, lane)) else { return Vec::new() };
+        let waiting: Vec<u64> = work.waiting.keys().copied().collect();
+        for offset in nth.iter().filter_map(|nth| waiting.get(*nth)) {
+            if let Some(size) = work.waiting.remove(offset) {
+                work.settled.insert(*offset);
+                work.watermark.octets_settled += size;
+            }
+        }
+        work.settled_operations(queue, lane)
+    }
+
+    /// Settles the `count` oldest.
+    pub(crate) fn settle_oldest(
+        &mut self,
+        queue: QueueId,
+        lane: Lane,
+        count: usize,
+    ) -> Vec<Operation> {
+        self.settle(queue, lane, &(0..count).collect::<Vec<_>>())
+    }
+
+    pub(crate) fn drop_queue(&mut self, queue: QueueId) -> Operation {
+        self.lanes.retain(|(owner, _), _| *owner != queue);
+        Operation::DropQueue { queue }
+    }
+
+    pub(crate) fn waiting(&self, queue: QueueId, lane: Lane) -> Vec<u64> {
+        let work = self.lanes.get(&(queue, lane));
+        work.map(|work| work.waiting.keys().copied().collect()).unwrap_or_default()
+    }
+}
+
+impl LaneWork {
+    fn settled_operations(&mut self, queue: QueueId, lane: Lane) -> Vec<Operation> {
+        while self.settled.remove(&self.watermark.low.0) {
+            self.watermark.low = self.watermark.low.next();
+        }
+        let mut operations =
+            vec![Operation::PutWatermark { queue, lane, watermark: self.watermark }];
+        let mut blocks: BTreeMap<u64, Vec<u16>> = BTreeMap::new();
+        for offset in &self.settled {
+            let relative = (offset % BLOCK_OFFSETS) as u16;
+            blocks.entry(offset / BLOCK_OFFSETS).or_default().push(relative);
+        }
+        for block in &self.blocks {
+            if !blocks.contains_key(block) {
+                operations.push(Operation::RemoveBlock { queue, lane, block: *block });
+            }
+        }
+        self.blocks = blocks.keys().copied().collect();
+        for (block, offsets) in blocks {
+            let content = Block { settled: runs(&offsets), failures: vec![(7, 2)] };
+            operations.push(Operation::PutBlock { queue, lane, block, content });
+        }
+        let waiting = &self.waiting;
+        let is_settled = |first: &u64, end: &mut u64| waiting.range(*first..*end).next().is_none();
+        let settled: Vec<_> = self.pages.extract_if(.., is_settled).collect();
+        operations.extend(settled.into_iter().map(|(first, _)| Operation::RemovePage {
+            queue,
+            lane,
+            first: Offset(first),
+        }));
+        operations
+    }
+}
+
+fn runs(offsets: &[u16]) -> Vec<(u16, u16)> {
+    let mut runs: Vec<(u16, u16)> = Vec::new();
+    for offset in offsets {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(*offset) => *last = *offset,
+            _ => runs.push((*offset, *offset)),
+        }
+    }
+    runs
+}
+
+/// A record of the topology.
+pub(crate) fn put_record(key: u8, value: u64) -> Operation {
+    let key = Bytes::from(vec![b'q', key]);
+    Operation::PutRecord { key, value: Bytes::from(value.to_string()) }
+}
