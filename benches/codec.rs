@@ -95,7 +95,11 @@ fn decode(criterion: &mut Criterion) {
         ];
         for (name, stream) in cases {
             group.bench_function(BenchmarkId::new(name, size), |bencher| {
-                bencher.iter_batched(|| BytesMut::from(&stream[..]), consume, BatchSize::LargeInput);
+                bencher.iter_batched(
+                    || BytesMut::from(&stream[..]),
+                    consume,
+                    BatchSize::LargeInput,
+                );
             });
         }
     }
