@@ -1,4 +1,5 @@
-//! Reading the arguments of a declare: typed, within bounds, with one way to say what is wrong.
+//! Reading the arguments of a declare, and the definitions of policies: typed, within bounds, with
+//! one way to say what is wrong.
 
 use super::meaning::{float, shown, type_name};
 use super::names::Resource;
@@ -6,21 +7,47 @@ use crate::fault::Fault;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 use std::ops::RangeInclusive;
 
-/// The arguments of one declare.
+/// Begins the names of arguments; the same settings stand in policies without it.
+const ARGUMENT_PREFIX: &str = "x-";
+
+/// The arguments of one declare, or the definition of one policy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arguments<'a> {
     table: &'a FieldTable,
-    resource: Resource<'a>,
+    is_policy: bool,
+}
+
+/// An argument with a value that is not allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BadArgument {
+    /// The argument's name, as it was sent.
+    pub(crate) name: String,
+    /// What was found, and what is allowed.
+    pub(crate) reason: String,
+}
+
+impl BadArgument {
+    /// 406, naming the argument, its value, what is allowed, and the object.
+    pub(crate) fn fault(&self, resource: Resource<'_>) -> Fault {
+        let text = format!("invalid arg '{}' for {resource}: {}", self.name, self.reason);
+        Fault::channel(ReplyCode::PreconditionFailed, text)
+    }
 }
 
 impl<'a> Arguments<'a> {
-    pub(crate) fn new(table: &'a FieldTable, resource: Resource<'a>) -> Self {
-        Self { table, resource }
+    /// Arguments of a declare.
+    pub(crate) fn new(table: &'a FieldTable) -> Self {
+        Self { table, is_policy: false }
+    }
+
+    /// The definition of a policy. Settings are asked for by the names of their arguments.
+    pub(crate) fn policy(table: &'a FieldTable) -> Self {
+        Self { table, is_policy: true }
     }
 
     /// Whether the argument was given.
     pub(crate) fn has(self, name: &str) -> bool {
-        self.table.get(name).is_some()
+        self.get(name).is_some()
     }
 
     /// An integer of any width within the bounds.
@@ -28,7 +55,7 @@ impl<'a> Arguments<'a> {
         self,
         name: &str,
         bounds: RangeInclusive<i128>,
-    ) -> Result<Option<i128>, Fault> {
+    ) -> Result<Option<i128>, BadArgument> {
         self.read(
             name,
             |value| value.as_integer().filter(|value| bounds.contains(value)),
@@ -40,7 +67,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// An integer from `least` up to what fits 63 bits, as most arguments are.
-    pub(crate) fn unsigned(self, name: &str, least: u32) -> Result<Option<u64>, Fault> {
+    pub(crate) fn unsigned(self, name: &str, least: u32) -> Result<Option<u64>, BadArgument> {
         let value = self.integer(name, i128::from(least)..=i128::from(i64::MAX))?;
         Ok(value.and_then(|value| u64::try_from(value).ok()))
     }
@@ -50,7 +77,7 @@ impl<'a> Arguments<'a> {
         self,
         name: &str,
         bounds: RangeInclusive<f64>,
-    ) -> Result<Option<f64>, Fault> {
+    ) -> Result<Option<f64>, BadArgument> {
         self.read(
             name,
             |value| {
@@ -63,12 +90,12 @@ impl<'a> Arguments<'a> {
     }
 
     /// A boolean.
-    pub(crate) fn boolean(self, name: &str) -> Result<Option<bool>, Fault> {
+    pub(crate) fn boolean(self, name: &str) -> Result<Option<bool>, BadArgument> {
         self.read(name, FieldValue::as_bool, || "a boolean".to_owned())
     }
 
     /// The name of an object, or a routing key.
-    pub(crate) fn name(self, name: &str) -> Result<Option<ShortStr>, Fault> {
+    pub(crate) fn name(self, name: &str) -> Result<Option<ShortStr>, BadArgument> {
         self.read(
             name,
             |value| {
@@ -84,7 +111,7 @@ impl<'a> Arguments<'a> {
         self,
         name: &str,
         choices: &[(&str, T)],
-    ) -> Result<Option<T>, Fault> {
+    ) -> Result<Option<T>, BadArgument> {
         self.read(
             name,
             |value| {
@@ -99,16 +126,24 @@ impl<'a> Arguments<'a> {
         )
     }
 
-    /// 406: the argument has a value that is not allowed.
-    pub(crate) fn refused(self, name: &str, allowed: &str) -> Fault {
-        let value = self.table.get(name).unwrap_or(&FieldValue::Void);
-        let text = format!(
-            "invalid arg '{name}' for {}: '{}' of type '{}'; expected {allowed}",
-            self.resource,
-            shown(value),
-            type_name(value)
-        );
-        Fault::channel(ReplyCode::PreconditionFailed, text)
+    /// Says that the argument has a value that is not allowed.
+    pub(crate) fn refused(self, name: &str, allowed: &str) -> BadArgument {
+        let value = self.get(name).unwrap_or(&FieldValue::Void);
+        let (shown, kind) = (shown(value), type_name(value));
+        let reason = format!("'{shown}' of type '{kind}'; expected {allowed}");
+        BadArgument { name: self.sent_name(name).to_owned(), reason }
+    }
+
+    fn get(self, name: &str) -> Option<&'a FieldValue> {
+        self.table.get(self.sent_name(name))
+    }
+
+    /// The name under which a setting stands here.
+    pub(crate) fn sent_name(self, name: &str) -> &str {
+        match name.strip_prefix(ARGUMENT_PREFIX) {
+            Some(stripped) if self.is_policy => stripped,
+            _ => name,
+        }
     }
 
     fn read<T>(
@@ -116,8 +151,8 @@ impl<'a> Arguments<'a> {
         name: &str,
         accept: impl FnOnce(&'a FieldValue) -> Option<T>,
         allowed: impl FnOnce() -> String,
-    ) -> Result<Option<T>, Fault> {
-        let Some(value) = self.table.get(name) else { return Ok(None) };
+    ) -> Result<Option<T>, BadArgument> {
+        let Some(value) = self.get(name) else { return Ok(None) };
         match accept(value) {
             Some(value) => Ok(Some(value)),
             None => Err(self.refused(name, &allowed())),

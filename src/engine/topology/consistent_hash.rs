@@ -6,7 +6,7 @@
 //! them; no other key moves. No ring is kept, weights are exact, and a route costs one logarithm
 //! for each binding.
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, BadArgument};
 use super::binding::MatchKey;
 use super::destinations::{Destinations, Endpoint};
 use super::limits::HASH_WEIGHT_MAX;
@@ -46,8 +46,8 @@ impl HashedBindings {
     /// What the exchange's arguments ask for.
     ///
     /// # Errors
-    /// 406 for an argument of a wrong type, and for `hash-property`, which we don't have.
-    pub(crate) fn parse(arguments: Arguments<'_>) -> Result<Self, Fault> {
+    /// An argument of a wrong type, and `hash-property`, which we don't have.
+    pub(crate) fn parse(arguments: Arguments<'_>) -> Result<Self, BadArgument> {
         if arguments.has(HASH_PROPERTY) {
             let allowed = "'hash-header' or none, which means the routing key";
             return Err(arguments.refused(HASH_PROPERTY, allowed));

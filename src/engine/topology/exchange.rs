@@ -1,12 +1,13 @@
 //! Exchanges: their records, declare and delete (AMQP 0-9-1, 1.6) with RabbitMQ's checks.
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, BadArgument};
 use super::consistent_hash::HASH_HEADER;
 use super::equivalence::{check_arguments, check_field};
 use super::matcher::Matcher;
 use super::names::{
     Resource, check_not_default_exchange, is_reserved, vhost_not_found, without_line_breaks,
 };
+use super::policy::Policy;
 use super::{Topology, record};
 use crate::fault::Fault;
 use forebay_wire::{FieldTable, ReplyCode, ShortStr};
@@ -78,6 +79,8 @@ pub struct ExchangeRecord {
     pub arguments: FieldTable,
     /// Takes what matches no binding.
     pub alternate: Option<ShortStr>,
+    /// The policy that has a part in it.
+    pub policy: Option<ShortStr>,
 }
 
 /// `exchange.declare` as sent.
@@ -136,7 +139,7 @@ impl Topology {
             return there.check_equivalent(kind, &request);
         }
         resource.check_not_reserved()?;
-        let alternate = Arguments::new(request.arguments, resource).name(ALTERNATE_EXCHANGE)?;
+        let alternate = declared_alternate(request.arguments).map_err(|bad| bad.fault(resource))?;
         let record = ExchangeRecord {
             vhost: vhost.detached(),
             name: name.detached(),
@@ -146,6 +149,7 @@ impl Topology {
             internal: request.internal,
             arguments: request.arguments.detached(),
             alternate,
+            policy: None,
         };
         self.add_exchange(record)
     }
@@ -193,6 +197,7 @@ impl Topology {
                 internal,
                 arguments: FieldTable::new(),
                 alternate: None,
+                policy: None,
             };
             // Without arguments, there is nothing to refuse.
             let added = self.add_exchange(exchange);
@@ -200,15 +205,16 @@ impl Topology {
         }
     }
 
-    /// Adds an exchange that is not there yet to a virtual host that is.
+    /// Adds an exchange that is not there yet to a virtual host that is, under its policies.
     ///
     /// # Errors
     /// 406 when its type does not understand its arguments. Nothing has changed then.
-    pub(super) fn add_exchange(&mut self, exchange: ExchangeRecord) -> Result<(), Fault> {
+    pub(super) fn add_exchange(&mut self, mut exchange: ExchangeRecord) -> Result<(), Fault> {
+        let matcher = Matcher::new(exchange.kind, Arguments::new(&exchange.arguments));
         let resource = Resource::exchange(&exchange.name, &exchange.vhost);
-        let arguments = Arguments::new(&exchange.arguments, resource);
-        let matcher = Matcher::new(exchange.kind, arguments)?;
+        let matcher = matcher.map_err(|bad| bad.fault(resource))?;
         let Some(host) = self.vhosts.get_mut(&exchange.vhost) else { return Ok(()) };
+        exchange.apply_policy(host.policies.of_exchange(&exchange.name));
         if exchange.is_stored() {
             self.operations.push(record::put_exchange(&exchange));
         }
@@ -247,6 +253,16 @@ impl ExchangeRecord {
         self.durable && !is_reserved(&self.name)
     }
 
+    /// Computes anew what is in force; returns whether that is something else now.
+    pub(super) fn apply_policy(&mut self, policy: Option<&Policy>) -> bool {
+        self.policy = policy.map(|policy| policy.name().clone());
+        let declared = declared_alternate(&self.arguments).ok().flatten();
+        let alternate = declared.or_else(|| policy.and_then(Policy::alternate).cloned());
+        let changed = alternate != self.alternate;
+        self.alternate = alternate;
+        changed
+    }
+
     fn check_equivalent(
         &self,
         kind: ExchangeKind,
@@ -264,6 +280,11 @@ impl ExchangeRecord {
             request.arguments,
         )
     }
+}
+
+/// The alternate exchange that a declare asks for.
+pub(super) fn declared_alternate(arguments: &FieldTable) -> Result<Option<ShortStr>, BadArgument> {
+    Arguments::new(arguments).name(ALTERNATE_EXCHANGE)
 }
 
 fn unknown_kind(name: &ShortStr) -> Fault {

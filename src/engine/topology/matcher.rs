@@ -1,7 +1,7 @@
 //! How each exchange type finds the destinations of a message: one value per exchange of a
 //! [`super::routes::Routes`] snapshot, changed by the topology, read by the routes.
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, BadArgument};
 use super::binding::MatchKey;
 use super::consistent_hash::{HashedBindings, HashedBy};
 use super::destinations::{Destinations, Endpoint};
@@ -38,8 +38,8 @@ impl Matcher {
     /// No bindings yet.
     ///
     /// # Errors
-    /// 406 when the exchange's arguments are not what its type understands.
-    pub(crate) fn new(kind: ExchangeKind, arguments: Arguments<'_>) -> Result<Self, Fault> {
+    /// When the exchange's arguments are not what its type understands.
+    pub(crate) fn new(kind: ExchangeKind, arguments: Arguments<'_>) -> Result<Self, BadArgument> {
         Ok(match kind {
             ExchangeKind::Direct => Self::Direct(Map::default()),
             ExchangeKind::Fanout => Self::Fanout(Destinations::default()),

@@ -1,4 +1,5 @@
-//! What there is to route by: virtual hosts, exchanges, queues, bindings.
+//! What there is to route by: virtual hosts, exchanges, queues, bindings, and the policies over
+//! them.
 //!
 //! Owned by the shard, which asks it on behalf of connections. It applies every rule of declare,
 //! delete, bind and unbind with RabbitMQ's checks, codes and texts; it keeps the immutable
@@ -13,11 +14,14 @@ mod destinations;
 mod equivalence;
 mod exchange;
 mod headers;
+mod layer;
 mod limits;
 mod matcher;
 mod meaning;
 pub(crate) mod names;
 mod persistent;
+mod policies;
+mod policy;
 mod queue;
 mod queue_ids;
 mod record;
@@ -27,6 +31,7 @@ mod settings;
 mod topic;
 
 pub use exchange::{ExchangeKind, ExchangeRecord, ExchangeRequest};
+pub use policy::{AppliesTo, Policy, PolicyError, PolicyOwner, PolicyRequest};
 pub use queue::{DeclaredQueue, QueueRecord, QueueRequest};
 pub use recovery::{RecordFlaw, TopologyRecordError};
 pub use routes::Routes;
@@ -36,6 +41,7 @@ use crate::ids::{ConnectionId, QueueId};
 use crate::operation::Operation;
 use binding::{BindingNumber, Bindings};
 use forebay_wire::ShortStr;
+use policies::Policies;
 use queue_ids::QueueIds;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,6 +63,7 @@ struct Vhost {
     exchanges: BTreeMap<ShortStr, ExchangeRecord>,
     queues: BTreeMap<ShortStr, QueueId>,
     bindings: Bindings,
+    policies: Policies,
 }
 
 impl Default for Topology {
@@ -115,6 +122,7 @@ impl Topology {
             self.remove_exchange(name, &exchange);
         }
         let queues = queues.into_iter().filter_map(|queue| self.remove_queue(queue)).collect();
+        self.remove_policy_records(name);
         self.vhosts.remove(name);
         self.routes.remove_vhost(name);
         self.operations.push(record::remove_vhost(name));

@@ -1,8 +1,10 @@
 //! Queues: their records, declare, look-up and removal (AMQP 0-9-1, 1.7) with RabbitMQ's checks.
 //! The messages and consumers are the shard's.
 
+use super::arguments::Arguments;
 use super::equivalence::{check_arguments, check_field};
 use super::names::{Resource, without_line_breaks};
+use super::policies::Holding;
 use super::settings::{QUEUE_ARGUMENTS, QueueKind, QueueSettings};
 use super::{Topology, record};
 use crate::fault::Fault;
@@ -28,6 +30,10 @@ pub struct QueueRecord {
     pub arguments: FieldTable,
     /// What is in force.
     pub settings: QueueSettings,
+    /// The policy that has a part in it.
+    pub policy: Option<ShortStr>,
+    /// The operator's policy that has a part in it.
+    pub operator_policy: Option<ShortStr>,
 }
 
 /// `queue.declare` as sent.
@@ -92,7 +98,9 @@ impl Topology {
             return Ok(DeclaredQueue { id: there.id, name, created: false });
         }
         let resource = Resource::queue(&name, vhost);
-        let settings = QueueSettings::effective(request.arguments, resource)?;
+        check_no_stream(request.arguments, resource)?;
+        let settings = QueueSettings::effective(request.arguments, None, None)
+            .map_err(|bad| bad.fault(resource))?;
         check_kind(settings.kind, resource, &request)?;
         let id = self.next_queue();
         let name = name.detached();
@@ -105,6 +113,8 @@ impl Topology {
             auto_delete: request.auto_delete,
             arguments: request.arguments.detached(),
             settings,
+            policy: None,
+            operator_policy: None,
         });
         Ok(DeclaredQueue { id, name, created: true })
     }
@@ -175,9 +185,10 @@ impl Topology {
         Some(record)
     }
 
-    /// Adds a queue that is not there yet to a virtual host that is.
-    pub(super) fn add_queue(&mut self, queue: QueueRecord) {
+    /// Adds a queue that is not there yet to a virtual host that is, under its policies.
+    pub(super) fn add_queue(&mut self, mut queue: QueueRecord) {
         let Some(host) = self.vhosts.get_mut(&queue.vhost) else { return };
+        queue.apply_policies(host.policies.of_queue(&queue.name, queue.settings.kind));
         if queue.durable {
             self.operations.push(record::put_queue(&queue));
         }
@@ -191,6 +202,19 @@ impl Topology {
 }
 
 impl QueueRecord {
+    /// Computes anew what is in force; returns whether that is something else now.
+    pub(super) fn apply_policies(&mut self, holding: Holding<'_>) -> bool {
+        (self.policy, self.operator_policy) = holding.names();
+        let (policy, operator) = holding.layers();
+        // The arguments were checked when the queue was declared: they can't be refused now.
+        let settings = QueueSettings::effective(&self.arguments, policy, operator);
+        match settings {
+            Ok(settings) if settings != self.settings => self.settings = settings,
+            _ => return false,
+        }
+        true
+    }
+
     fn check_equivalent(
         &self,
         connection: ConnectionId,
@@ -216,6 +240,18 @@ fn with_kind(arguments: &FieldTable) -> FieldTable {
         arguments.insert(name, FieldValue::from("classic"));
     }
     arguments
+}
+
+/// There are no streams.
+fn check_no_stream(arguments: &FieldTable, resource: Resource<'_>) -> Result<(), Fault> {
+    const NAME: &str = "x-queue-type";
+    let kind = arguments.get(NAME).and_then(FieldValue::as_long_str);
+    if kind.is_none_or(|kind| kind != "stream") {
+        return Ok(());
+    }
+    let allowed = "'classic' or 'quorum', as there are no streams";
+    let fault = Arguments::new(arguments).refused(NAME, allowed).fault(resource);
+    Err(Fault::connection(ReplyCode::NotImplemented, fault.text))
 }
 
 /// A quorum queue is durable and for everybody.

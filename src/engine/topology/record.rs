@@ -9,13 +9,16 @@
 //! 'b' number:u64               vhost:short source:short destination:u8 name:short
 //!                              routing_key:short arguments:table
 //! 'n'                          ceiling:u64, above every queue id ever given
+//! 'p' vhost:short owner:u8     priority:i64 pattern:long apply-to:short definition:table
+//!     name:short
 //!
-//! short: length:u8 octets; table: as on the wire; flags: 1 auto-delete, 2 internal;
-//! destination: 0 queue, 1 exchange; integers big endian
+//! short: length:u8 octets; long: length:u16 octets; table: as on the wire; flags: 1 auto-delete,
+//! 2 internal; destination: 0 queue, 1 exchange; owner: 0 user, 1 operator; integers big endian
 //! ```
 
 use super::binding::BindingNumber;
 use super::exchange::ExchangeRecord;
+use super::policy::{Policy, PolicyOwner};
 use super::queue::QueueRecord;
 use crate::command::{Binding, Destination};
 use crate::ids::QueueId;
@@ -31,12 +34,16 @@ pub(super) const KIND_EXCHANGE: u8 = b'x';
 pub(super) const KIND_QUEUE: u8 = b'q';
 pub(super) const KIND_BINDING: u8 = b'b';
 pub(super) const KIND_NEXT_QUEUE: u8 = b'n';
+pub(super) const KIND_POLICY: u8 = b'p';
 
 pub(super) const FLAG_AUTO_DELETE: u8 = 1;
 pub(super) const FLAG_INTERNAL: u8 = 2;
 
 pub(super) const TO_QUEUE: u8 = 0;
 pub(super) const TO_EXCHANGE: u8 = 1;
+
+pub(super) const OWNER_USER: u8 = 0;
+pub(super) const OWNER_OPERATOR: u8 = 1;
 
 pub(super) fn put_vhost(name: &ShortStr) -> Operation {
     put(vhost_key(name), value())
@@ -98,6 +105,22 @@ pub(super) fn put_next_queue(ceiling: QueueId) -> Operation {
     put(BytesMut::from_iter([KIND_NEXT_QUEUE]).freeze(), value)
 }
 
+pub(super) fn put_policy(vhost: &ShortStr, policy: &Policy) -> Operation {
+    let mut value = value();
+    value.put_i64(policy.priority());
+    let pattern = policy.pattern().as_str().as_bytes();
+    // A pattern's length is bounded far below.
+    value.put_u16(pattern.len() as u16);
+    value.put_slice(pattern);
+    put_short(&mut value, policy.applies_to().name().as_bytes());
+    put_table(&mut value, policy.definition());
+    put(policy_key(vhost, policy), value)
+}
+
+pub(super) fn remove_policy(vhost: &ShortStr, policy: &Policy) -> Operation {
+    Operation::RemoveRecord { key: policy_key(vhost, policy) }
+}
+
 fn put(key: Bytes, value: BytesMut) -> Operation {
     Operation::PutRecord { key, value: value.freeze() }
 }
@@ -116,6 +139,17 @@ fn exchange_key(exchange: &ExchangeRecord) -> Bytes {
     let mut key = BytesMut::from_iter([KIND_EXCHANGE]);
     put_short(&mut key, exchange.vhost.as_bytes());
     put_short(&mut key, exchange.name.as_bytes());
+    key.freeze()
+}
+
+fn policy_key(vhost: &ShortStr, policy: &Policy) -> Bytes {
+    let mut key = BytesMut::from_iter([KIND_POLICY]);
+    put_short(&mut key, vhost.as_bytes());
+    key.put_u8(match policy.owner() {
+        PolicyOwner::User => OWNER_USER,
+        PolicyOwner::Operator => OWNER_OPERATOR,
+    });
+    put_short(&mut key, policy.name().as_bytes());
     key.freeze()
 }
 

@@ -1,9 +1,10 @@
 //! The topology from the store's records. Nothing is guessed: a record that can't be read whole,
 //! or that names what is not there, stops the recovery and is named.
 
-use super::arguments::Arguments;
-use super::exchange::{ALTERNATE_EXCHANGE, ExchangeKind, ExchangeRecord};
+use super::arguments::BadArgument;
+use super::exchange::{ExchangeKind, ExchangeRecord, declared_alternate};
 use super::names::Resource;
+use super::policy::{Policy, PolicyOwner, PolicyRequest};
 use super::queue::QueueRecord;
 use super::record;
 use super::settings::QueueSettings;
@@ -65,9 +66,10 @@ impl Topology {
     /// Names the first record that is damaged, or newer than this program.
     pub fn recover(records: &[(Bytes, Bytes)]) -> Result<Self, TopologyRecordError> {
         // Every kind needs those before it.
-        const ORDER: [u8; 5] = [
+        const ORDER: [u8; 6] = [
             record::KIND_NEXT_QUEUE,
             record::KIND_VHOST,
+            record::KIND_POLICY,
             record::KIND_EXCHANGE,
             record::KIND_QUEUE,
             record::KIND_BINDING,
@@ -99,6 +101,7 @@ impl Topology {
         match kind {
             record::KIND_NEXT_QUEUE => self.take_next_queue(&key, value),
             record::KIND_VHOST => self.take_vhost(key, &value),
+            record::KIND_POLICY => self.take_policy(key, value),
             record::KIND_EXCHANGE => self.take_exchange(key, value),
             record::KIND_QUEUE => self.take_queue(key, value),
             _ => {
@@ -124,6 +127,35 @@ impl Topology {
         Ok(())
     }
 
+    fn take_policy(&mut self, mut key: Fields, mut value: Fields) -> Read<()> {
+        let vhost = key.short("vhost")?;
+        let owner = match key.octet("owner")? {
+            record::OWNER_USER => PolicyOwner::User,
+            record::OWNER_OPERATOR => PolicyOwner::Operator,
+            _ => return Err(RecordFlaw::Damaged { part: "owner" }),
+        };
+        let name = key.short("name")?;
+        key.end()?;
+        let priority = value.integer("priority")?.cast_signed();
+        let pattern = value.long("pattern")?;
+        let pattern = std::str::from_utf8(&pattern);
+        let applies_to = value.short("apply-to")?;
+        let definition = value.last_table("definition")?;
+        let request = PolicyRequest {
+            name: &name,
+            pattern: pattern.map_err(|_| RecordFlaw::Damaged { part: "pattern" })?,
+            apply_to: applies_to.as_str().ok_or(RecordFlaw::Damaged { part: "apply-to" })?,
+            definition: &definition,
+            priority,
+        };
+        self.check_vhost(&vhost)?;
+        let policy = Policy::new(owner, request)
+            .map_err(|error| RecordFlaw::Refused { reason: error.to_string() })?;
+        self.set_policy(&vhost, policy)
+            .map(|_| ())
+            .map_err(|fault| RecordFlaw::Refused { reason: fault.text })
+    }
+
     fn take_exchange(&mut self, mut key: Fields, mut value: Fields) -> Read<()> {
         let (vhost, name) = (key.short("vhost")?, key.short("name")?);
         key.end()?;
@@ -131,9 +163,7 @@ impl Topology {
         let kind = ExchangeKind::from_name(value.short("type")?.as_bytes())
             .ok_or(RecordFlaw::Damaged { part: "type" })?;
         let arguments = value.last_table("arguments")?;
-        let resource = Resource::exchange(&name, &vhost);
-        let alternate = Arguments::new(&arguments, resource).name(ALTERNATE_EXCHANGE);
-        let alternate = alternate.map_err(|fault| RecordFlaw::Refused { reason: fault.text })?;
+        let alternate = declared_alternate(&arguments).map_err(refused_argument)?;
         self.check_vhost(&vhost)?;
         let exchange = ExchangeRecord {
             vhost,
@@ -144,6 +174,7 @@ impl Topology {
             internal: flags & record::FLAG_INTERNAL != 0,
             arguments,
             alternate,
+            policy: None,
         };
         self.add_exchange(exchange).map_err(|fault| RecordFlaw::Refused { reason: fault.text })
     }
@@ -154,8 +185,8 @@ impl Topology {
         let flags = value.flags(record::FLAG_AUTO_DELETE)?;
         let (vhost, name) = (value.short("vhost")?, value.short("name")?);
         let arguments = value.last_table("arguments")?;
-        let settings = QueueSettings::effective(&arguments, Resource::queue(&name, &vhost))
-            .map_err(|fault| RecordFlaw::Refused { reason: fault.text })?;
+        let settings =
+            QueueSettings::effective(&arguments, None, None).map_err(refused_argument)?;
         self.check_vhost(&vhost)?;
         if !self.queue_ids.was_given(id) {
             let reason = format!("queue id {id} was never given, by the record of the next one");
@@ -174,6 +205,8 @@ impl Topology {
             auto_delete: flags & record::FLAG_AUTO_DELETE != 0,
             arguments,
             settings,
+            policy: None,
+            operator_policy: None,
         });
         Ok(())
     }
@@ -230,6 +263,13 @@ impl Fields {
         Ok(short.detached())
     }
 
+    /// Octets behind their length in two octets.
+    fn long(&mut self, part: &'static str) -> Read<Bytes> {
+        let length = self.take(2, part)?;
+        let length = length.iter().fold(0, |length, octet| length << 8 | usize::from(*octet));
+        self.take(length, part)
+    }
+
     /// A table that is the rest of the record.
     fn last_table(&mut self, part: &'static str) -> Read<FieldTable> {
         let table = FieldTable::decode(&self.rest).map_err(|_| RecordFlaw::Damaged { part })?;
@@ -246,4 +286,8 @@ impl Fields {
         }
         Ok(self.rest.split_to(length))
     }
+}
+
+fn refused_argument(bad: BadArgument) -> RecordFlaw {
+    RecordFlaw::Refused { reason: format!("argument '{}': {}", bad.name, bad.reason) }
 }

@@ -147,6 +147,18 @@ impl Routes {
         }
     }
 
+    pub(super) fn set_alternate(
+        &mut self,
+        vhost: &ShortStr,
+        name: &ShortStr,
+        alternate: Option<ShortStr>,
+    ) {
+        self.version += 1;
+        if let Some(exchange) = self.exchange_mut(vhost, name) {
+            exchange.alternate = alternate;
+        }
+    }
+
     pub(super) fn remove_exchange(&mut self, vhost: &ShortStr, name: &ShortStr) {
         self.version += 1;
         if let Some(routes) = self.vhosts.get_mut(vhost.as_bytes()) {

@@ -1,10 +1,8 @@
-//! What is in force for a queue: its arguments, typed and checked.
+//! What is in force for a queue: its arguments, typed and checked, and what policies add.
 
-use super::arguments::Arguments;
-use super::limits::{RETRY_MULTIPLIER_DEFAULT, RETRY_MULTIPLIER_MAX, RETRY_MULTIPLIER_MIN};
-use super::names::Resource;
-use crate::fault::Fault;
-use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
+use super::arguments::{Arguments, BadArgument};
+use super::layer::Layer;
+use forebay_wire::{FieldTable, ShortStr};
 
 /// Every argument of `queue.declare` that we know: these, and only these, are compared when a
 /// queue is declared again.
@@ -90,13 +88,13 @@ pub enum Overflow {
     RejectPublishDlx,
 }
 
-/// How many failed deliveries a message may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How many failed deliveries a message may have; ordered by how much they allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeliveryLimit {
-    /// As many as it likes (-1).
-    Unlimited,
     /// So many; the next one makes it a dead letter.
     Failures(u32),
+    /// As many as it likes (-1).
+    Unlimited,
 }
 
 /// How long a failed message waits.
@@ -120,57 +118,54 @@ pub enum MessageGroup {
 }
 
 impl QueueSettings {
-    /// What is in force for a queue with these arguments. This is the one place where it is
-    /// computed: a policy's values join here, below the arguments, and the operator's limits above.
+    /// What is in force for a queue with these arguments, under the policy and the operator policy
+    /// that match it. This is the one place where it is computed.
     ///
     /// # Errors
-    /// 406 (closes the channel) when a known argument has a wrong type or value, or stands without
-    /// one that it needs; 540 (closes the connection) for a type of queue that we don't have.
+    /// When a known argument has a wrong type or value, or stands without one that it needs.
     /// Unknown arguments are nobody's business.
-    pub(crate) fn effective(table: &FieldTable, resource: Resource<'_>) -> Result<Self, Fault> {
-        let arguments = Arguments::new(table, resource);
-        let kind = read_kind(table, arguments)?;
+    pub(crate) fn effective(
+        table: &FieldTable,
+        policy: Option<&Layer>,
+        operator: Option<&Layer>,
+    ) -> Result<Self, BadArgument> {
+        let arguments = Arguments::new(table);
+        let kinds = [("classic", QueueKind::Classic), ("quorum", QueueKind::Quorum)];
+        let kind = arguments.choice("x-queue-type", &kinds)?.unwrap_or_default();
         check_without_effect(arguments)?;
-        let settings = Self {
+        let declared = Layer::read(arguments)?;
+        if declared.dead_letter_routing_key.is_some() && declared.dead_letter_exchange.is_none() {
+            let allowed = "it only together with 'x-dead-letter-exchange'";
+            return Err(arguments.refused("x-dead-letter-routing-key", allowed));
+        }
+        let layer = declared.over_policies(policy, operator);
+        Ok(Self {
             kind,
-            message_ttl: arguments.unsigned("x-message-ttl", 0)?,
-            expires: arguments.unsigned("x-expires", 1)?,
-            length_max: arguments.unsigned("x-max-length", 0)?,
-            length_bytes_max: arguments.unsigned("x-max-length-bytes", 0)?,
-            overflow: read_overflow(arguments)?,
-            dead_letter_exchange: arguments.name("x-dead-letter-exchange")?,
-            dead_letter_routing_key: arguments.name("x-dead-letter-routing-key")?,
-            delivery_limit: read_delivery_limit(arguments)?,
-            consumer_timeout: arguments.unsigned("x-consumer-timeout", 1)?,
+            message_ttl: layer.message_ttl,
+            expires: layer.expires,
+            length_max: layer.length_max,
+            length_bytes_max: layer.length_bytes_max,
+            overflow: layer.overflow.unwrap_or_default(),
+            dead_letter_routing_key: layer
+                .dead_letter_routing_key
+                .filter(|_| layer.dead_letter_exchange.is_some()),
+            dead_letter_exchange: layer.dead_letter_exchange,
+            delivery_limit: layer.delivery_limit,
+            consumer_timeout: layer.consumer_timeout,
             priority_max: arguments
                 .integer("x-max-priority", 0..=i128::from(u8::MAX))?
                 .and_then(|value| u8::try_from(value).ok())
                 .unwrap_or(0),
             single_active_consumer: arguments.boolean("x-single-active-consumer")?.unwrap_or(false),
-            retry: read_retry(arguments)?,
+            retry: layer.retry,
             message_group: read_message_group(arguments)?,
-            dedup_window: arguments.unsigned("x-dedup-window", 1)?,
-        };
-        if settings.dead_letter_routing_key.is_some() && settings.dead_letter_exchange.is_none() {
-            let allowed = "it only together with 'x-dead-letter-exchange'";
-            return Err(arguments.refused("x-dead-letter-routing-key", allowed));
-        }
-        Ok(settings)
+            dedup_window: layer.dedup_window,
+        })
     }
-}
-
-fn read_kind(table: &FieldTable, arguments: Arguments<'_>) -> Result<QueueKind, Fault> {
-    const NAME: &str = "x-queue-type";
-    if table.get(NAME).and_then(FieldValue::as_long_str).is_some_and(|kind| kind == "stream") {
-        let refused = arguments.refused(NAME, "'classic' or 'quorum', as there are no streams");
-        return Err(Fault::connection(ReplyCode::NotImplemented, refused.text));
-    }
-    let kinds = [("classic", QueueKind::Classic), ("quorum", QueueKind::Quorum)];
-    Ok(arguments.choice(NAME, &kinds)?.unwrap_or_default())
 }
 
 /// Arguments that are accepted for the sake of clients and change nothing.
-fn check_without_effect(arguments: Arguments<'_>) -> Result<(), Fault> {
+fn check_without_effect(arguments: Arguments<'_>) -> Result<(), BadArgument> {
     arguments.choice("x-queue-mode", &[("default", ()), ("lazy", ())])?;
     arguments.integer("x-queue-version", 1..=2)?;
     let locators = ["client-local", "balanced", "random", "least-leaders"];
@@ -179,43 +174,7 @@ fn check_without_effect(arguments: Arguments<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn read_overflow(arguments: Arguments<'_>) -> Result<Overflow, Fault> {
-    let overflows = [
-        ("drop-head", Overflow::DropHead),
-        ("reject-publish", Overflow::RejectPublish),
-        ("reject-publish-dlx", Overflow::RejectPublishDlx),
-    ];
-    Ok(arguments.choice("x-overflow", &overflows)?.unwrap_or_default())
-}
-
-fn read_delivery_limit(arguments: Arguments<'_>) -> Result<Option<DeliveryLimit>, Fault> {
-    let limit = arguments.integer("x-delivery-limit", -1..=i128::from(u32::MAX))?;
-    Ok(limit.map(|limit| {
-        u32::try_from(limit).map_or(DeliveryLimit::Unlimited, DeliveryLimit::Failures)
-    }))
-}
-
-fn read_retry(arguments: Arguments<'_>) -> Result<Option<Retry>, Fault> {
-    let delay = arguments.unsigned("x-retry-delay", 1)?;
-    let delay_max = arguments.unsigned("x-retry-delay-max", 1)?;
-    let multipliers = RETRY_MULTIPLIER_MIN..=RETRY_MULTIPLIER_MAX;
-    let multiplier = arguments.number("x-retry-multiplier", multipliers)?;
-    let Some(delay) = delay else {
-        let dependents = ["x-retry-delay-max", "x-retry-multiplier"];
-        return match dependents.into_iter().find(|name| arguments.has(name)) {
-            Some(name) => Err(arguments.refused(name, "it only together with 'x-retry-delay'")),
-            None => Ok(None),
-        };
-    };
-    if delay_max.is_some_and(|delay_max| delay_max < delay) {
-        let allowed = format!("at least 'x-retry-delay', which is {delay}");
-        return Err(arguments.refused("x-retry-delay-max", &allowed));
-    }
-    let multiplier = multiplier.unwrap_or(RETRY_MULTIPLIER_DEFAULT);
-    Ok(Some(Retry { delay, delay_max, multiplier }))
-}
-
-fn read_message_group(arguments: Arguments<'_>) -> Result<Option<MessageGroup>, Fault> {
+fn read_message_group(arguments: Arguments<'_>) -> Result<Option<MessageGroup>, BadArgument> {
     const NAME: &str = "x-message-group";
     let Some(header) = arguments.name(NAME)? else { return Ok(None) };
     if header.is_empty() {

@@ -8,6 +8,7 @@ mod exchanges;
 mod headers;
 mod model;
 mod names;
+mod policy;
 mod recovery;
 mod snapshot;
 mod topic;

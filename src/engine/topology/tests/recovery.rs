@@ -1,7 +1,7 @@
 //! The topology after a restart, and records that can't be taken.
 
 use super::{Exchange, Host, Queue, name, table, text};
-use crate::topology::{RecordFlaw, Topology};
+use crate::topology::{Policy, PolicyOwner, PolicyRequest, RecordFlaw, Topology};
 use bytes::Bytes;
 use forebay_wire::FieldValue;
 
@@ -27,6 +27,16 @@ fn furnished() -> Host {
     host.bind_exchange("x", "i", "b.#");
     host.bind_with("i", "q", "k", table(&[("h", FieldValue::I32(1))]));
     host.bind("amq.fanout", "q", "");
+    let definition = table(&[("max-length", FieldValue::I64(5))]);
+    let request = PolicyRequest {
+        name: &name("p"),
+        pattern: "^q",
+        apply_to: "queues",
+        definition: &definition,
+        priority: -1,
+    };
+    let policy = Policy::new(PolicyOwner::User, request).unwrap();
+    host.topology.set_policy(&host.vhost, policy).unwrap();
     host.store();
     host
 }

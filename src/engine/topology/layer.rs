@@ -1,0 +1,109 @@
+//! The settings of a queue that arguments and policies both can give, and how they add up.
+
+use super::arguments::{Arguments, BadArgument};
+use super::limits::{RETRY_MULTIPLIER_DEFAULT, RETRY_MULTIPLIER_MAX, RETRY_MULTIPLIER_MIN};
+use super::settings::{DeliveryLimit, Overflow, Retry};
+use forebay_wire::ShortStr;
+
+/// What one source says; nothing where it says nothing. The fields are those of
+/// [`super::QueueSettings`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Layer {
+    pub(crate) message_ttl: Option<u64>,
+    pub(crate) expires: Option<u64>,
+    pub(crate) length_max: Option<u64>,
+    pub(crate) length_bytes_max: Option<u64>,
+    pub(crate) overflow: Option<Overflow>,
+    pub(crate) dead_letter_exchange: Option<ShortStr>,
+    pub(crate) dead_letter_routing_key: Option<ShortStr>,
+    pub(crate) delivery_limit: Option<DeliveryLimit>,
+    pub(crate) consumer_timeout: Option<u64>,
+    pub(crate) retry: Option<Retry>,
+    pub(crate) dedup_window: Option<u64>,
+}
+
+impl Layer {
+    /// Reads what the arguments or the definition of a policy say.
+    ///
+    /// # Errors
+    /// A value of a wrong type or out of bounds.
+    pub(crate) fn read(arguments: Arguments<'_>) -> Result<Self, BadArgument> {
+        let overflows = [
+            ("drop-head", Overflow::DropHead),
+            ("reject-publish", Overflow::RejectPublish),
+            ("reject-publish-dlx", Overflow::RejectPublishDlx),
+        ];
+        Ok(Self {
+            message_ttl: arguments.unsigned("x-message-ttl", 0)?,
+            expires: arguments.unsigned("x-expires", 1)?,
+            length_max: arguments.unsigned("x-max-length", 0)?,
+            length_bytes_max: arguments.unsigned("x-max-length-bytes", 0)?,
+            overflow: arguments.choice("x-overflow", &overflows)?,
+            dead_letter_exchange: arguments.name("x-dead-letter-exchange")?,
+            dead_letter_routing_key: arguments.name("x-dead-letter-routing-key")?,
+            delivery_limit: read_delivery_limit(arguments)?,
+            consumer_timeout: arguments.unsigned("x-consumer-timeout", 1)?,
+            retry: read_retry(arguments)?,
+            dedup_window: arguments.unsigned("x-dedup-window", 1)?,
+        })
+    }
+
+    /// These arguments together with the policies, as RabbitMQ adds them up: of limits the lowest
+    /// holds, whoever sets it; of other settings the operator's policy goes before the policy, and
+    /// the arguments go before both.
+    pub(crate) fn over_policies(self, policy: Option<&Self>, operator: Option<&Self>) -> Self {
+        let policies = operator.into_iter().chain(policy).cloned();
+        policies.fold(self, Self::over)
+    }
+
+    fn over(self, below: Self) -> Self {
+        Self {
+            message_ttl: lowest(self.message_ttl, below.message_ttl),
+            expires: lowest(self.expires, below.expires),
+            length_max: lowest(self.length_max, below.length_max),
+            length_bytes_max: lowest(self.length_bytes_max, below.length_bytes_max),
+            delivery_limit: lowest(self.delivery_limit, below.delivery_limit),
+            consumer_timeout: lowest(self.consumer_timeout, below.consumer_timeout),
+            overflow: self.overflow.or(below.overflow),
+            dead_letter_exchange: self.dead_letter_exchange.or(below.dead_letter_exchange),
+            dead_letter_routing_key: self.dead_letter_routing_key.or(below.dead_letter_routing_key),
+            retry: self.retry.or(below.retry),
+            dedup_window: self.dedup_window.or(below.dedup_window),
+        }
+    }
+}
+
+fn lowest<T: Ord>(left: Option<T>, right: Option<T>) -> Option<T> {
+    left.into_iter().chain(right).min()
+}
+
+fn read_delivery_limit(arguments: Arguments<'_>) -> Result<Option<DeliveryLimit>, BadArgument> {
+    let limit = arguments.integer("x-delivery-limit", -1..=i128::from(u32::MAX))?;
+    Ok(limit.map(|limit| {
+        u32::try_from(limit).map_or(DeliveryLimit::Unlimited, DeliveryLimit::Failures)
+    }))
+}
+
+fn read_retry(arguments: Arguments<'_>) -> Result<Option<Retry>, BadArgument> {
+    let base = arguments.sent_name("x-retry-delay");
+    let delay = arguments.unsigned("x-retry-delay", 1)?;
+    let delay_max = arguments.unsigned("x-retry-delay-max", 1)?;
+    let multipliers = RETRY_MULTIPLIER_MIN..=RETRY_MULTIPLIER_MAX;
+    let multiplier = arguments.number("x-retry-multiplier", multipliers)?;
+    let Some(delay) = delay else {
+        let dependents = ["x-retry-delay-max", "x-retry-multiplier"];
+        return match dependents.into_iter().find(|name| arguments.has(name)) {
+            Some(name) => {
+                let allowed = format!("it only together with '{base}'");
+                Err(arguments.refused(name, &allowed))
+            }
+            None => Ok(None),
+        };
+    };
+    if delay_max.is_some_and(|delay_max| delay_max < delay) {
+        let allowed = format!("at least '{base}', which is {delay}");
+        return Err(arguments.refused("x-retry-delay-max", &allowed));
+    }
+    let multiplier = multiplier.unwrap_or(RETRY_MULTIPLIER_DEFAULT);
+    Ok(Some(Retry { delay, delay_max, multiplier }))
+}

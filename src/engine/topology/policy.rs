@@ -1,0 +1,262 @@
+//! A policy: settings for all queues and exchanges whose names match a pattern. Users have their
+//! policies and operators theirs; of each kind the one of the highest priority holds.
+
+use super::arguments::Arguments;
+use super::exchange::ALTERNATE_EXCHANGE;
+use super::layer::Layer;
+use super::settings::QueueKind;
+use crate::name_pattern::NamePattern;
+use forebay_wire::{FieldTable, ShortStr};
+
+/// Whose policy it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PolicyOwner {
+    /// Anybody's who may set policies.
+    User,
+    /// The operator's: it only sets limits.
+    Operator,
+}
+
+/// What a policy is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppliesTo {
+    /// `all`: queues and exchanges, also when nothing is said.
+    All,
+    /// `queues`.
+    Queues,
+    /// `classic_queues`: those declared as such, or as nothing in particular.
+    ClassicQueues,
+    /// `quorum_queues`.
+    QuorumQueues,
+    /// `streams`: none, as there are no streams.
+    Streams,
+    /// `exchanges`.
+    Exchanges,
+}
+
+/// A policy as its author wrote it.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicyRequest<'a> {
+    /// Its name, unique in the virtual host among its owner's.
+    pub name: &'a ShortStr,
+    /// Matches names of queues and exchanges.
+    pub pattern: &'a str,
+    /// As `queues`; empty for `all`.
+    pub apply_to: &'a str,
+    /// The settings, named like arguments without `x-`.
+    pub definition: &'a FieldTable,
+    /// The highest that matches holds.
+    pub priority: i64,
+}
+
+/// A policy, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    owner: PolicyOwner,
+    name: ShortStr,
+    pattern: NamePattern,
+    applies_to: AppliesTo,
+    definition: FieldTable,
+    priority: i64,
+    layer: Layer,
+    alternate: Option<ShortStr>,
+}
+
+/// A policy that is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct PolicyError {
+    /// The field, as `definition.max-length`.
+    pub field: String,
+    /// What was found there and what is allowed.
+    pub reason: String,
+}
+
+/// What an operator's policy may set.
+const OPERATOR_SETTINGS: [&str; 5] =
+    ["delivery-limit", "expires", "max-length", "max-length-bytes", "message-ttl"];
+
+/// What a user's policy may set beyond that.
+const USER_SETTINGS: [&str; 9] = [
+    ALTERNATE_EXCHANGE,
+    "consumer-timeout",
+    "dead-letter-exchange",
+    "dead-letter-routing-key",
+    "dedup-window",
+    "overflow",
+    "retry-delay",
+    "retry-delay-max",
+    "retry-multiplier",
+];
+
+/// What policies set in RabbitMQ, and what changes nothing here.
+const SETTINGS_WITHOUT_EFFECT: [&str; 14] = [
+    "dead-letter-strategy",
+    "ha-mode",
+    "ha-params",
+    "ha-promote-on-failure",
+    "ha-promote-on-shutdown",
+    "ha-sync-batch-size",
+    "ha-sync-mode",
+    "initial-cluster-size",
+    "max-in-memory-bytes",
+    "max-in-memory-length",
+    "queue-leader-locator",
+    "queue-master-locator",
+    "queue-mode",
+    "queue-version",
+];
+
+impl AppliesTo {
+    const ALL: [Self; 6] = [
+        Self::All,
+        Self::Queues,
+        Self::ClassicQueues,
+        Self::QuorumQueues,
+        Self::Streams,
+        Self::Exchanges,
+    ];
+
+    /// The name as authors write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Queues => "queues",
+            Self::ClassicQueues => "classic_queues",
+            Self::QuorumQueues => "quorum_queues",
+            Self::Streams => "streams",
+            Self::Exchanges => "exchanges",
+        }
+    }
+
+    fn has_queue(self, kind: QueueKind) -> bool {
+        match self {
+            Self::All | Self::Queues => true,
+            Self::ClassicQueues => kind == QueueKind::Classic,
+            Self::QuorumQueues => kind == QueueKind::Quorum,
+            Self::Streams | Self::Exchanges => false,
+        }
+    }
+
+    fn has_exchanges(self) -> bool {
+        matches!(self, Self::All | Self::Exchanges)
+    }
+}
+
+impl Policy {
+    /// Checks a policy.
+    ///
+    /// # Errors
+    /// Names the first field that is wrong, and what is allowed.
+    pub fn new(owner: PolicyOwner, request: PolicyRequest<'_>) -> Result<Self, PolicyError> {
+        let wrong = |field: &str, reason: String| PolicyError { field: field.to_owned(), reason };
+        if request.name.is_empty() {
+            return Err(wrong("name", "must not be empty".to_owned()));
+        }
+        let pattern = NamePattern::new(request.pattern)
+            .map_err(|error| wrong("pattern", error.to_string()))?;
+        let applies_to = match request.apply_to {
+            "" => AppliesTo::All,
+            name => {
+                let known = AppliesTo::ALL.into_iter().find(|there| there.name() == name);
+                known.ok_or_else(|| {
+                    let names = AppliesTo::ALL.map(AppliesTo::name).join(", ");
+                    wrong("apply-to", format!("'{name}'; expected one of {names}"))
+                })?
+            }
+        };
+        check_names(owner, request.definition)?;
+        let settings = Arguments::policy(request.definition);
+        let alternate = settings.name(ALTERNATE_EXCHANGE);
+        let layer = Layer::read(settings);
+        let wrong_setting = |bad: super::arguments::BadArgument| {
+            wrong(&format!("definition.{}", bad.name), bad.reason)
+        };
+        Ok(Self {
+            owner,
+            name: request.name.detached(),
+            pattern,
+            applies_to,
+            definition: request.definition.detached(),
+            priority: request.priority,
+            layer: layer.map_err(wrong_setting)?,
+            alternate: alternate.map_err(wrong_setting)?,
+        })
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn owner(&self) -> PolicyOwner {
+        self.owner
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &ShortStr {
+        &self.name
+    }
+
+    /// What names it matches.
+    #[must_use]
+    pub fn pattern(&self) -> &NamePattern {
+        &self.pattern
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub fn applies_to(&self) -> AppliesTo {
+        self.applies_to
+    }
+
+    /// The settings as they were given.
+    #[must_use]
+    pub fn definition(&self) -> &FieldTable {
+        &self.definition
+    }
+
+    /// The highest that matches holds.
+    #[must_use]
+    pub fn priority(&self) -> i64 {
+        self.priority
+    }
+
+    pub(super) fn layer(&self) -> &Layer {
+        &self.layer
+    }
+
+    pub(super) fn alternate(&self) -> Option<&ShortStr> {
+        self.alternate.as_ref()
+    }
+
+    pub(super) fn matches_queue(&self, name: &ShortStr, kind: QueueKind) -> bool {
+        self.applies_to.has_queue(kind) && self.pattern.matches(name)
+    }
+
+    pub(super) fn matches_exchange(&self, name: &ShortStr) -> bool {
+        self.applies_to.has_exchanges() && self.pattern.matches(name)
+    }
+}
+
+fn check_names(owner: PolicyOwner, definition: &FieldTable) -> Result<(), PolicyError> {
+    if definition.is_empty() {
+        let reason = "must set something".to_owned();
+        return Err(PolicyError { field: "definition".to_owned(), reason });
+    }
+    let mut allowed = OPERATOR_SETTINGS.to_vec();
+    if owner == PolicyOwner::User {
+        allowed.extend(USER_SETTINGS);
+    }
+    allowed.sort_unstable();
+    for (name, _) in definition {
+        let is_known = |known: &[&str]| known.iter().any(|known| name == known);
+        if !is_known(&allowed) && !is_known(&SETTINGS_WITHOUT_EFFECT) {
+            let field = format!("definition.{name}");
+            return Err(PolicyError {
+                field,
+                reason: format!("expected one of {}", allowed.join(", ")),
+            });
+        }
+    }
+    Ok(())
+}
