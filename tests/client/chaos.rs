@@ -1,0 +1,124 @@
+//! A network that cuts, delays and resets at random: every publish reported as confirmed arrives,
+//! and every message is handled at least once.
+
+use crate::ground::{connect, name, text};
+use crate::harness::{broker, must};
+use crate::proxy::{Proxy, Random};
+use forebay_client::{
+    CancellationToken, ConnectOptions, Connection, Message, PublishError, PublisherOptions, QueueOptions, Worker,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const MESSAGES: u64 = 4_000;
+const SEED_VARIABLE: &str = "FOREBAY_TEST_SEED";
+
+fn seed() -> u64 {
+    let given = std::env::var(SEED_VARIABLE).ok().and_then(|seed| seed.parse().ok());
+    let clock = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let seed = given.unwrap_or_else(clock);
+    eprintln!("{SEED_VARIABLE}={seed}");
+    seed
+}
+
+async fn stormy(proxy: &Proxy) -> Connection {
+    proxy.storm(false);
+    let options: ConnectOptions = proxy.uri().parse().unwrap();
+    let options = options.backoff(Duration::from_millis(1), Duration::from_millis(20));
+    let connection = must("a connection", Connection::connect(options)).await.unwrap();
+    proxy.storm(true);
+    connection
+}
+
+/// Publishes every number; the outcome of each.
+async fn publish(connection: Connection, queue: String, seed: u64, is_resending: bool) -> BTreeMap<u64, Result<(), PublishError>> {
+    let options = PublisherOptions::default().window(100);
+    let options = if is_resending { options.resend() } else { options };
+    let publisher = loop {
+        match connection.publisher_with(options.clone()).await {
+            Ok(publisher) => break publisher,
+            Err(error) => assert!(matches!(error, forebay_client::Error::Lost { .. }), "{error}"),
+        }
+    };
+    let mut random = Random(seed | 1);
+    let mut confirms = Vec::new();
+    for number in 0..MESSAGES {
+        let padding = "x".repeat(random.below(300) as usize);
+        let message = Message::to_queue(&queue, format!("{number} {padding}"));
+        confirms.push((number, must("room", publisher.publish(message)).await.unwrap()));
+    }
+    let mut outcomes = BTreeMap::new();
+    for (number, confirm) in confirms {
+        outcomes.insert(number, must("an outcome", confirm).await);
+    }
+    outcomes
+}
+
+async fn storm(is_resending: bool) {
+    let seed = seed();
+    let own = connect().await;
+    let queue = name("chaos");
+    // The storm makes many failed deliveries; none shall be dead-lettered for it.
+    let options = QueueOptions::durable().argument("x-delivery-limit", -1_i32);
+    own.declare_queue(&queue, options).await.unwrap();
+    let proxy = Proxy::start(broker::shared(), seed).await;
+    let (producer, consumer) = (stormy(&proxy).await, stormy(&proxy).await);
+
+    let handled = Arc::new(Mutex::new(BTreeSet::new()));
+    let (stop, record) = (CancellationToken::new(), Arc::clone(&handled));
+    let worker = tokio::spawn({
+        let (stop, consume) = (stop.clone(), consumer.consume(&queue).prefetch(50));
+        async move {
+            loop {
+                let record = Arc::clone(&record);
+                let worker = Worker::new(consume.clone()).concurrency(4);
+                let ended = worker.run(stop.clone(), move |message| {
+                    let record = Arc::clone(&record);
+                    async move {
+                        let number = text(&message).split(' ').next().unwrap().parse::<u64>()?;
+                        record.lock().unwrap().insert(number);
+                        Ok(())
+                    }
+                });
+                match ended.await {
+                    // The connection went while the consumer was being started.
+                    Err(forebay_client::WorkerError::Start(_)) => {}
+                    ended => break ended,
+                }
+            }
+        }
+    });
+    let outcomes = publish(producer.clone(), queue.clone(), seed, is_resending).await;
+    proxy.storm(false);
+    let confirmed: BTreeSet<u64> =
+        outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).map(|(number, _)| *number).collect();
+    let unknown = outcomes.values().filter(|outcome| matches!(outcome, Err(PublishError::Unknown(_)))).count();
+    assert_eq!(confirmed.len() + unknown, MESSAGES as usize, "nothing else can happen to a message here");
+    if is_resending {
+        assert_eq!(unknown, 0, "every message is repeated until it is confirmed");
+    }
+    must("every confirmed message", async {
+        while !handled.lock().unwrap().is_superset(&confirmed) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    stop.cancel();
+    must("the end of the worker", worker).await.unwrap().unwrap();
+    eprintln!("{} cuts, {} confirmed, {unknown} unknown", proxy.cuts.load(Ordering::Relaxed), confirmed.len());
+    producer.close().await;
+    consumer.close().await;
+    own.delete_queue(&queue).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_confirmed_arrives_and_is_handled() {
+    storm(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resending_publisher_gets_everything_confirmed() {
+    storm(true).await;
+}

@@ -1,0 +1,79 @@
+//! Queues, exchanges, bindings, and refusals that harm nobody else.
+
+use crate::ground::{connect, fill, name, next, queue, state};
+use crate::harness::must;
+use forebay_client::{Error, ExchangeOptions, FieldTable, Message, QueueOptions};
+
+#[tokio::test]
+async fn a_refused_declaration_harms_nobody_else() {
+    let connection = connect().await;
+    let queue = queue(&connection, "unequal").await;
+    let mut consumer = connection.consume(&queue).start().await.unwrap();
+    let publisher = connection.publisher().await.unwrap();
+    let other = QueueOptions::exclusive().argument("x-max-length", 5_i32);
+    let error = must("a refusal", connection.declare_queue(&queue, other)).await.unwrap_err();
+    assert!(matches!(&error, Error::Refused { request: "queue.declare", fault } if fault.is_precondition_failed()), "{error}");
+    publisher.publish(Message::to_queue(&queue, "x")).await.unwrap().await.unwrap();
+    next(&mut consumer).await.ack().unwrap();
+    assert_eq!(state(&connection, &queue).await.consumers, 1);
+}
+
+#[tokio::test]
+async fn a_missing_queue_is_not_found() {
+    let connection = connect().await;
+    let error = must("a refusal", connection.inspect_queue(name("missing"))).await.unwrap_err();
+    assert!(error.fault().unwrap().is_not_found(), "{error}");
+}
+
+#[tokio::test]
+async fn the_broker_names_a_queue_without_name() {
+    let connection = connect().await;
+    let declared = connection.declare_queue("", QueueOptions::exclusive()).await.unwrap();
+    assert!(declared.name.as_str().unwrap().starts_with("amq.gen-"), "{}", declared.name);
+    fill(&connection, declared.name.as_str().unwrap(), ["x".to_owned()]).await;
+    assert_eq!(connection.purge_queue(&declared.name).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn bindings_route_until_they_are_taken_away() {
+    let connection = connect().await;
+    let queue = queue(&connection, "bound").await;
+    let (source, through) = (name("source"), name("through"));
+    for exchange in [&source, &through] {
+        let options = ExchangeOptions::topic().transient();
+        connection.declare_exchange(exchange, options).await.unwrap();
+    }
+    let none = FieldTable::new;
+    connection.bind_exchange(&through, &source, "eu.#", none()).await.unwrap();
+    connection.bind_queue(&queue, &through, "*.placed", none()).await.unwrap();
+    let publisher = connection.publisher().await.unwrap();
+    let publish = async || {
+        let message = Message::to_exchange(&source, "eu.placed", "x").mandatory();
+        must("an outcome", publisher.publish(message).await.unwrap()).await
+    };
+    publish().await.unwrap();
+    connection.unbind_queue(&queue, &through, "*.placed", none()).await.unwrap();
+    publish().await.unwrap_err();
+    connection.bind_queue(&queue, &through, "#", none()).await.unwrap();
+    publish().await.unwrap();
+    connection.unbind_exchange(&through, &source, "eu.#", none()).await.unwrap();
+    publish().await.unwrap_err();
+    assert_eq!(connection.delete_queue(&queue).await.unwrap(), 2);
+    for exchange in [&source, &through] {
+        connection.delete_exchange(exchange).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_dropped_does_not_confuse_the_next() {
+    let connection = connect().await;
+    let queue = queue(&connection, "dropped-request").await;
+    for _ in 0..50 {
+        tokio::select! {
+            biased;
+            _ = connection.inspect_queue(name("missing")) => {}
+            () = tokio::task::yield_now() => {}
+        }
+        assert_eq!(state(&connection, &queue).await.name, queue.as_str());
+    }
+}
