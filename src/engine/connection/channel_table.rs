@@ -2,6 +2,7 @@
 
 use crate::channel::Channel;
 use crate::ids::ChannelId;
+use std::collections::BTreeMap;
 
 /// A channel number that is in use.
 #[derive(Debug)]
@@ -11,15 +12,15 @@ pub(crate) enum ChannelSlot {
     Closing,
 }
 
-/// At most `channels_max` slots; grows to the highest number used.
+/// At most `channels_max` channels, by any numbers.
 #[derive(Debug, Default)]
 pub(crate) struct ChannelTable {
-    slots: Vec<Option<ChannelSlot>>,
+    slots: BTreeMap<ChannelId, ChannelSlot>,
 }
 
 impl ChannelTable {
     pub(crate) fn slot(&mut self, id: ChannelId) -> Option<&mut ChannelSlot> {
-        self.slots.get_mut(usize::from(id.0))?.as_mut()
+        self.slots.get_mut(&id)
     }
 
     /// The channel, unless it is closed or closing.
@@ -31,24 +32,15 @@ impl ChannelTable {
     }
 
     pub(crate) fn put(&mut self, id: ChannelId, slot: ChannelSlot) {
-        let index = usize::from(id.0);
-        if self.slots.len() <= index {
-            self.slots.resize_with(index + 1, || None);
-        }
-        if let Some(place) = self.slots.get_mut(index) {
-            *place = Some(slot);
-        }
+        self.slots.insert(id, slot);
     }
 
     pub(crate) fn remove(&mut self, id: ChannelId) {
-        if let Some(place) = self.slots.get_mut(usize::from(id.0)) {
-            *place = None;
-        }
+        self.slots.remove(&id);
     }
 
-    /// Open channels.
-    pub(crate) fn count_open(&self) -> usize {
-        let open = |slot: &&Option<ChannelSlot>| matches!(slot, Some(ChannelSlot::Open(_)));
-        self.slots.iter().filter(open).count()
+    /// Numbers in use.
+    pub(crate) fn count(&self) -> usize {
+        self.slots.len()
     }
 }

@@ -41,10 +41,10 @@ use crate::fault::Fault;
 use crate::ids::ConnectionId;
 use crate::time::{Monotonic, Now};
 use crate::topology::Routes;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use failure::Failure;
 use forebay_wire::method::ConnectionUpdateSecretOk;
-use forebay_wire::{FrameDecoder, ReplyCode, SendBuffer};
+use forebay_wire::{FrameDecoder, SendBuffer};
 use heartbeat::Heartbeat;
 use limits::{ANSWERS_UNWRITTEN_SIZE_MAX, HANDSHAKE_FRAME_SIZE_MAX, HANDSHAKE_TIME_MS_MAX};
 use session::Wish;
@@ -69,8 +69,6 @@ pub struct Connection {
     decoder: FrameDecoder,
     heartbeat: Heartbeat,
     action: Option<Action>,
-    /// A new secret of an open connection is being checked.
-    renewing_secret: bool,
     /// When the handshake must be over.
     handshake_until: Option<Monotonic>,
     /// Octets of answers that were not written yet.
@@ -97,7 +95,6 @@ impl Connection {
             decoder: FrameDecoder::new(HANDSHAKE_FRAME_SIZE_MAX),
             heartbeat: Heartbeat::Off,
             action: None,
-            renewing_secret: false,
             handshake_until: Some(now.monotonic.plus(HANDSHAKE_TIME_MS_MAX)),
             answers_size: 0,
             cause: None,
@@ -144,43 +141,21 @@ impl Connection {
         match wish {
             Ok(Wish::Nothing) => {}
             Ok(Wish::Close) => self.close_for_client(),
-            Ok(Wish::UpdateSecret(secret)) => self.renew_secret(secret),
+            // A password does not expire, so a login holds, as with RabbitMQ's own users.
+            Ok(Wish::UpdateSecret) => {
+                self.link.output.put_method(0, &ConnectionUpdateSecretOk {});
+            }
             Err(failure) => self.fail(now, failure),
         }
     }
 
     /// The answer to [`Action::Authenticate`].
-    pub fn handle_authenticated(&mut self, now: Now, granted: bool) {
+    pub fn handle_authenticated(&mut self, _now: Now, granted: bool) {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Authenticating { client, user, mechanism } => {
                 self.finish_login(client, user, mechanism, granted);
             }
-            state => {
-                self.state = state;
-                self.finish_renewal(now, granted);
-            }
-        }
-    }
-
-    fn renew_secret(&mut self, secret: Bytes) {
-        if let State::Open(session) = &self.state {
-            let user = session.about.user.clone();
-            self.action = Some(Action::Authenticate(Credentials { user, password: secret }));
-            self.renewing_secret = true;
-        }
-    }
-
-    fn finish_renewal(&mut self, now: Now, granted: bool) {
-        let renewing = std::mem::take(&mut self.renewing_secret);
-        if !renewing || !matches!(self.state, State::Open(_)) {
-            return;
-        }
-        if granted {
-            self.link.output.put_method(0, &ConnectionUpdateSecretOk {});
-        } else {
-            let fault = Fault::connection(ReplyCode::NotAllowed, "the new secret was refused");
-            let method = MethodId { class_id: 10, method_id: 70 };
-            self.fail(now, Failure { fault, method });
+            state => self.state = state,
         }
     }
 
@@ -261,9 +236,7 @@ impl Connection {
         match &self.state {
             State::Authenticating { .. } => true,
             State::Open(session) => {
-                session.is_paused()
-                    || self.renewing_secret
-                    || self.answers_size > ANSWERS_UNWRITTEN_SIZE_MAX
+                session.is_paused() || self.answers_size > ANSWERS_UNWRITTEN_SIZE_MAX
             }
             _ => false,
         }

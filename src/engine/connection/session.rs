@@ -57,7 +57,7 @@ pub(crate) enum Wish {
     /// `connection.close`.
     Close,
     /// `connection.update-secret`.
-    UpdateSecret(bytes::Bytes),
+    UpdateSecret,
 }
 
 impl Session {
@@ -83,7 +83,7 @@ impl Session {
     }
 
     pub(crate) fn count_channels(&self) -> usize {
-        self.channels.count_open()
+        self.channels.count()
     }
 
     /// One frame.
@@ -206,9 +206,12 @@ impl Session {
                 return Err(Fault::connection(ReplyCode::UnexpectedFrame, text));
             }
         }
-        let most = self.about.tuned.channels_max;
-        if id.0 > most {
-            let text = format!("channel {id} is above the negotiated channel_max ({most})");
+        // RabbitMQ counts channels, and takes any number for one.
+        let (count, most) = (self.channels.count(), self.about.tuned.channels_max);
+        if count >= usize::from(most) {
+            let text = format!(
+                "number of channels opened ({count}) has reached the negotiated channel_max ({most})"
+            );
             return Err(Fault::connection(ReplyCode::NotAllowed, text));
         }
         self.channels.put(id, ChannelSlot::Open(Box::new(Channel::new(id))));
@@ -289,7 +292,7 @@ impl Alarm {
 fn connection_method(method: &Method) -> Result<Wish, Failure> {
     match method {
         Method::ConnectionClose(_) => Ok(Wish::Close),
-        Method::ConnectionUpdateSecret(update) => Ok(Wish::UpdateSecret(update.new_secret.clone())),
+        Method::ConnectionUpdateSecret(_) => Ok(Wish::UpdateSecret),
         _ => {
             let text = format!("unexpected method '{}' in connection state running", method.name());
             let fault = Fault::connection(ReplyCode::ChannelError, text);
