@@ -51,8 +51,9 @@ pub const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the last octets of a connection that has ended may take to leave.
 pub const LAST_WRITE_DURATION_MAX: Duration = Duration::from_secs(5);
 
-/// How long a socket whose connection has ended is read to its end, so that unread input does not
-/// make the kernel throw away our last octets on their way to the client.
+/// How long a client may take to close its socket after the last word of a connection; then the
+/// broker does. What it still sends is read: unread input would make the kernel throw away that
+/// last word on its way.
 pub const LINGER_DURATION_MAX: Duration = Duration::from_secs(1);
 
 /// How long connections may take to close in order when the broker stops.

@@ -5,7 +5,7 @@ use crate::read_buffer;
 use bytes::{Buf, BytesMut};
 use std::future::pending;
 use std::io::{self, ErrorKind, IoSlice};
-use tokio::io::{AsyncWriteExt, Interest};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -107,14 +107,13 @@ impl Socket {
         }
     }
 
-    /// Writes the last octets, and reads what the client still sends: unread input would make the
-    /// kernel throw away our last words on their way.
+    /// Writes the last octets, and leaves it to the client to close, for a while: what it still
+    /// sends is read, since unread input would make the kernel throw away our last words on their
+    /// way, and a client that is about to close finds no end of file before it has.
     pub async fn finish(mut self, output: &mut impl Buf) {
         // A client that does not take them in time does without.
         let _ = timeout(LAST_WRITE_DURATION_MAX, self.write_last(output)).await;
-        if !self.input_ended && self.stream.shutdown().await.is_ok() {
-            let _ = timeout(LINGER_DURATION_MAX, self.read_to_end()).await;
-        }
+        let _ = timeout(LINGER_DURATION_MAX, self.read_to_end()).await;
     }
 
     async fn write_last(&mut self, output: &mut impl Buf) {
@@ -149,7 +148,7 @@ fn is_passing(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     async fn pair() -> (Socket, TcpStream) {
