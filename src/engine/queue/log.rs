@@ -85,6 +85,9 @@ impl LaneLog {
     /// Settles `first..=last`, of which those in pages are `octets_paged`.
     pub(crate) fn settle(&mut self, first: Offset, last: Offset, octets_paged: u64) {
         self.octets_settled += octets_paged;
+        if last < self.low {
+            return;
+        }
         if first <= self.low && self.settled.is_empty() {
             self.low = self.low.max(last.next());
         } else {
@@ -236,7 +239,9 @@ mod tests {
                     log.append();
                     log.page(10);
                 }
-                Step::Hole => drop(log.append_hole()),
+                Step::Hole => {
+                    log.append_hole();
+                }
                 Step::Settle(first, length) => {
                     for offset in (first..=first + length).map(Offset) {
                         if offset < log.tail() && !log.is_settled(offset) {
@@ -252,6 +257,19 @@ mod tests {
             }
         }
         log
+    }
+
+    #[test]
+    fn settling_what_fell_below_the_watermark_changes_nothing() {
+        let mut log = LaneLog::default();
+        for _ in 0..3 {
+            log.append_hole();
+        }
+        log.append();
+        log.append_hole();
+        let before = log.clone();
+        log.settle(Offset(1), Offset(2), 0);
+        assert_eq!(log, before);
     }
 
     proptest! {

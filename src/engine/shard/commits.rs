@@ -89,9 +89,9 @@ impl Commits {
         self.must_sync = true;
     }
 
-    /// Whether anything is to be written for which a client would have to wait.
-    pub(crate) fn has_operations(&self) -> bool {
-        !self.operations.is_empty()
+    /// Whether the next commit has to reach the disk, whoever waits for it.
+    pub(crate) fn is_sync_due(&self) -> bool {
+        self.must_sync
     }
 
     /// Lets everything that waits begin its commit.

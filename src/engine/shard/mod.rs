@@ -14,6 +14,8 @@ mod publishing;
 mod recovery;
 mod slab;
 mod statistics;
+#[cfg(test)]
+mod tests;
 mod topology_requests;
 
 pub use crate::queue::QueueStatistics;

@@ -29,7 +29,7 @@ impl Shard {
         let vhost = self.clients.vhost(key.connection).unwrap_or_default();
         let reply = self.apply(now, key, &vhost, request);
         self.add_topology_operations();
-        if nowait || reply.is_err() || !self.commits.has_operations() {
+        if nowait || reply.is_err() || !self.commits.is_sync_due() {
             self.reply(key, reply);
         } else {
             self.commits.promises.reply(key, reply);

@@ -1,0 +1,236 @@
+//! A shard with its store, driven by hand: what a server does, step by step.
+
+use super::store::TestStore;
+use crate::command::{Command, Publish, Run, Settle, Settlement, Subscribe, TopologyRequest};
+use crate::event::{Delivery, Event, Reply};
+use crate::fault::Fault;
+use crate::ids::{ChannelId, ConnectionId, PublishSeq, QueueId};
+use crate::message::{Envelope, Message};
+use crate::operation::Commit;
+use crate::shard::{Shard, ShardSettings};
+use crate::time::{Monotonic, Now, WallClock};
+use bytes::{Bytes, BytesMut};
+use forebay_wire::properties::Properties;
+use forebay_wire::{FieldTable, FieldValue, ShortStr};
+use std::collections::VecDeque;
+
+pub(super) const CHANNEL: ChannelId = ChannelId(1);
+pub(super) const CONNECTION: ConnectionId = ConnectionId(1);
+
+pub(super) struct Broker {
+    pub(super) shard: Shard,
+    pub(super) store: TestStore,
+    pub(super) now: Now,
+    pub(super) writing: VecDeque<Commit>,
+    pub(super) events: Vec<(ConnectionId, Event)>,
+}
+
+fn settings() -> ShardSettings {
+    ShardSettings { vhosts: vec![ShortStr::from_static("/")] }
+}
+
+impl Broker {
+    pub(super) fn new() -> Self {
+        let mut broker = Self {
+            shard: Shard::new(&settings(), 1),
+            store: TestStore::default(),
+            now: Now { monotonic: Monotonic(1_000), wall: WallClock(1_000_000) },
+            writing: VecDeque::new(),
+            events: Vec::new(),
+        };
+        broker.commit();
+        broker
+    }
+
+    /// The process dies and begins again with what was applied.
+    pub(super) fn crash(&mut self) {
+        self.writing.clear();
+        self.events.clear();
+        self.shard = Shard::recover(&settings(), 2, self.store.recover()).unwrap();
+    }
+
+    pub(super) fn open(&mut self, connection: ConnectionId) {
+        let open = Command::OpenConnection { vhost: "/".try_into().unwrap(), user: user() };
+        self.send(connection, [open]);
+    }
+
+    pub(super) fn send(
+        &mut self,
+        connection: ConnectionId,
+        commands: impl IntoIterator<Item = Command>,
+    ) {
+        self.shard.handle_commands(self.now, connection, commands);
+        self.fetch();
+        self.collect();
+    }
+
+    /// Serves all fetches.
+    pub(super) fn fetch(&mut self) {
+        while let Some(fetch) = self.shard.poll_fetch() {
+            let fetched = self.store.read(fetch);
+            self.shard.handle_fetched(self.now, fetched);
+        }
+    }
+
+    pub(super) fn collect(&mut self) {
+        while let Some((connection, events)) = self.shard.poll_event() {
+            self.events.extend(events.into_iter().map(|event| (connection, event)));
+        }
+    }
+
+    /// Takes a commit from the shard, without applying it. Whether there was one.
+    pub(super) fn begin_commit(&mut self) -> bool {
+        let commit = self.shard.poll_commit();
+        self.collect();
+        let is_some = commit.is_some();
+        self.writing.extend(commit);
+        is_some
+    }
+
+    /// Applies the oldest commit that was begun.
+    pub(super) fn finish_commit(&mut self) {
+        let Some(commit) = self.writing.pop_front() else { return };
+        self.store.apply(&commit);
+        self.shard.handle_committed(self.now, commit.id);
+        self.fetch();
+        self.collect();
+    }
+
+    /// Everything that may be committed is.
+    pub(super) fn commit(&mut self) {
+        self.shard.handle_stop();
+        self.begin_commit();
+        while !self.writing.is_empty() {
+            self.finish_commit();
+        }
+    }
+
+    pub(super) fn pass(&mut self, milliseconds: u64) {
+        self.now.monotonic = self.now.monotonic.plus(milliseconds);
+        self.now.wall.0 += milliseconds;
+        self.shard.handle_timeout(self.now);
+        self.fetch();
+        self.collect();
+    }
+
+    pub(super) fn take_events(&mut self, connection: ConnectionId) -> Vec<Event> {
+        let (mine, others) =
+            std::mem::take(&mut self.events).into_iter().partition(|(id, _)| *id == connection);
+        self.events = others;
+        mine.into_iter().map(|(_, event): (ConnectionId, Event)| event).collect()
+    }
+
+    pub(super) fn reply(&mut self, connection: ConnectionId) -> Result<Reply, Fault> {
+        let at = self
+            .events
+            .iter()
+            .position(|(id, event)| *id == connection && matches!(event, Event::Reply { .. }));
+        match self.events.remove(at.expect("a reply")).1 {
+            Event::Reply { reply, .. } => reply,
+            _ => unreachable!(),
+        }
+    }
+
+    pub(super) fn ask(&mut self, request: TopologyRequest) -> Result<Reply, Fault> {
+        let topology = Command::Topology { channel: CHANNEL, request, nowait: false };
+        self.send(CONNECTION, [topology]);
+        self.commit();
+        self.reply(CONNECTION)
+    }
+
+    pub(super) fn declare(&mut self, name: &str, durable: bool, arguments: FieldTable) -> QueueId {
+        let request = TopologyRequest::DeclareQueue {
+            name: name.try_into().unwrap(),
+            passive: false,
+            durable,
+            exclusive: false,
+            auto_delete: false,
+            arguments,
+        };
+        self.ask(request).unwrap();
+        self.queue(name)
+    }
+
+    pub(super) fn queue(&self, name: &str) -> QueueId {
+        let reports = self.shard.statistics().queues;
+        reports.into_iter().find(|report| report.name == name).expect("the queue").id
+    }
+
+    pub(super) fn statistics(&self, name: &str) -> crate::shard::QueueStatistics {
+        let reports = self.shard.statistics().queues;
+        reports.into_iter().find(|report| report.name == name).expect("the queue").statistics
+    }
+
+    pub(super) fn subscribe(&mut self, connection: ConnectionId, subscribe: Subscribe) {
+        self.send(connection, [Command::Subscribe(subscribe)]);
+    }
+
+    /// Deliveries so far, in order, of one connection.
+    pub(super) fn deliveries(&mut self, connection: ConnectionId) -> Vec<Delivery> {
+        let deliver = |event| match event {
+            Event::Deliver { deliveries, .. } => deliveries,
+            Event::Reply { reply: Ok(Reply::Got { delivery, .. }), .. } => vec![delivery],
+            _ => Vec::new(),
+        };
+        self.take_events(connection).into_iter().flat_map(deliver).collect()
+    }
+}
+
+fn user() -> ShortStr {
+    ShortStr::from_static("guest")
+}
+
+pub(super) fn consume(queue: &str, tag: &str, prefetch: u16) -> Subscribe {
+    Subscribe {
+        channel: CHANNEL,
+        queue: queue.try_into().unwrap(),
+        consumer_tag: tag.try_into().unwrap(),
+        no_ack: false,
+        exclusive: false,
+        prefetch,
+        arguments: FieldTable::new(),
+    }
+}
+
+pub(super) fn message(body: impl Into<Bytes>, persistent: bool) -> Message {
+    let properties =
+        Properties { delivery_mode: Some(if persistent { 2 } else { 1 }), ..Properties::default() };
+    message_with(body, &properties, None)
+}
+
+pub(super) fn message_with(
+    body: impl Into<Bytes>,
+    properties: &Properties,
+    expiration: Option<u64>,
+) -> Message {
+    let envelope = Envelope {
+        exchange: &ShortStr::EMPTY,
+        routing_key: &ShortStr::from_static("q"),
+        properties: &properties.encode(),
+        published_at: WallClock(1_000_000),
+        expiration,
+    };
+    Message::new(envelope, body.into(), &mut BytesMut::new())
+}
+
+pub(super) fn publish(queue: QueueId, messages: Vec<Message>, confirm: Option<u64>) -> Command {
+    Command::Publish(Publish {
+        channel: CHANNEL,
+        confirm: confirm.map(PublishSeq),
+        targets: [queue].into(),
+        messages,
+    })
+}
+
+pub(super) fn settle(queue: QueueId, settlement: Settlement, deliveries: &[&Delivery]) -> Command {
+    let runs = deliveries.iter().map(|delivery| {
+        let (lane, offset) = (delivery.position.lane, delivery.position.offset);
+        Run { lane, first: offset, last: offset }
+    });
+    Command::Settle(Settle { channel: CHANNEL, queue, settlement, runs: runs.collect() })
+}
+
+pub(super) fn arguments(entries: &[(&str, FieldValue)]) -> FieldTable {
+    let entries = entries.iter();
+    entries.map(|(name, value)| (ShortStr::try_from(*name).unwrap(), value.clone())).collect()
+}

@@ -1,0 +1,128 @@
+//! Memory does not grow with a backlog, and the store is left clean behind a drained queue.
+
+use super::broker::{Broker, CHANNEL, CONNECTION, consume, message, publish, settle};
+use crate::command::{Command, Settlement};
+use crate::event::Delivery;
+use crate::ids::QueueId;
+use crate::limits::{CACHED_OCTETS_MAX, OUTPUT_BUDGET_OCTETS, VOLATILE_OCTETS_MAX};
+use bytes::Bytes;
+use forebay_wire::FieldTable;
+
+const BODY: usize = 256 * 1024;
+
+fn big() -> Bytes {
+    static ZEROES: [u8; BODY] = [0; BODY];
+    Bytes::from_static(&ZEROES)
+}
+
+fn durable_queue() -> (Broker, QueueId) {
+    let mut broker = Broker::new();
+    broker.open(CONNECTION);
+    let queue = broker.declare("q", true, FieldTable::new());
+    (broker, queue)
+}
+
+fn drain(broker: &mut Broker, queue: QueueId) -> usize {
+    let mut count = 0;
+    loop {
+        let deliveries = broker.deliveries(CONNECTION);
+        if deliveries.is_empty() {
+            return count;
+        }
+        count += deliveries.len();
+        let octets = deliveries.iter().map(Delivery::budget_size).sum();
+        let all: Vec<&Delivery> = deliveries.iter().collect();
+        let ack = settle(queue, Settlement::Ack, &all);
+        broker.send(CONNECTION, [Command::DeliveriesWritten { octets }, ack]);
+    }
+}
+
+#[test]
+fn a_backlog_is_kept_in_the_store_and_read_again() {
+    let (mut broker, queue) = durable_queue();
+    for _ in 0..200 {
+        broker.send(CONNECTION, [publish(queue, vec![message(big(), true)], None)]);
+        broker.commit();
+        let statistics = broker.shard.statistics();
+        assert!(statistics.cached_octets <= CACHED_OCTETS_MAX, "{statistics:?}");
+        assert_eq!(statistics.uncommitted_octets, 0);
+    }
+    broker.subscribe(CONNECTION, consume("q", "c", 0));
+    assert_eq!(drain(&mut broker, queue), 200);
+    broker.commit();
+    assert_eq!(broker.store.pages(), 0);
+    assert_eq!(broker.shard.statistics().cached_octets, 0);
+}
+
+#[test]
+fn many_backlogs_share_one_budget() {
+    let (mut broker, _) = durable_queue();
+    let queues: Vec<QueueId> =
+        (0..30).map(|n| broker.declare(&format!("q{n}"), true, FieldTable::new())).collect();
+    for queue in &queues {
+        let messages = (0..12).map(|_| message(big(), true)).collect();
+        broker.send(CONNECTION, [publish(*queue, messages, None)]);
+        broker.commit();
+    }
+    assert!(broker.shard.statistics().cached_octets <= CACHED_OCTETS_MAX);
+    broker.events.clear();
+    for (n, queue) in queues.iter().enumerate() {
+        broker.subscribe(CONNECTION, consume(&format!("q{n}"), &format!("c{n}"), 0));
+        assert_eq!(drain(&mut broker, *queue), 12);
+        assert!(broker.shard.statistics().cached_octets <= CACHED_OCTETS_MAX);
+    }
+    broker.commit();
+    assert_eq!(broker.store.pages(), 0);
+}
+
+#[test]
+fn transient_messages_that_memory_has_no_room_for_go_to_the_store() {
+    let mut broker = Broker::new();
+    broker.open(CONNECTION);
+    let queue = broker.declare("q", false, FieldTable::new());
+    let total = (VOLATILE_OCTETS_MAX as usize / BODY) + 100;
+    for _ in 0..total {
+        broker.send(CONNECTION, [publish(queue, vec![message(big(), false)], None)]);
+        broker.commit();
+    }
+    let statistics = broker.shard.statistics();
+    assert!(statistics.volatile_octets <= VOLATILE_OCTETS_MAX + 2 * BODY as u64);
+    assert!(broker.store.pages() > 0);
+    broker.subscribe(CONNECTION, consume("q", "c", 0));
+    assert_eq!(drain(&mut broker, queue), total);
+    broker.commit();
+    assert_eq!(broker.store.pages(), 0);
+    assert_eq!(broker.shard.statistics().volatile_octets, 0);
+}
+
+#[test]
+fn a_consumer_that_does_not_read_is_sent_no_more_than_its_budget() {
+    let (mut broker, queue) = durable_queue();
+    let messages = (0..40).map(|_| message(big(), true)).collect();
+    broker.send(CONNECTION, [publish(queue, messages, None)]);
+    let no_ack = crate::command::Subscribe { no_ack: true, ..consume("q", "c", 0) };
+    broker.subscribe(CONNECTION, no_ack);
+    let first = broker.deliveries(CONNECTION);
+    let octets: usize = first.iter().map(Delivery::budget_size).sum();
+    assert!((OUTPUT_BUDGET_OCTETS..OUTPUT_BUDGET_OCTETS + 2 * BODY).contains(&octets));
+    broker.send(CONNECTION, [Command::DeliveriesWritten { octets }]);
+    assert_eq!(broker.deliveries(CONNECTION).len(), first.len());
+}
+
+#[test]
+fn a_message_settled_before_its_commit_is_never_written() {
+    let (mut broker, queue) = durable_queue();
+    broker.subscribe(CONNECTION, consume("q", "c", 0));
+    broker.send(CONNECTION, [publish(queue, vec![message("x", true)], Some(1))]);
+    let deliveries = broker.deliveries(CONNECTION);
+    broker.send(CONNECTION, [settle(queue, Settlement::Ack, &[&deliveries[0]])]);
+    broker.begin_commit();
+    assert!(
+        broker
+            .take_events(CONNECTION)
+            .iter()
+            .any(|event| matches!(event, crate::event::Event::Confirm { channel: CHANNEL, .. }))
+    );
+    broker.commit();
+    assert_eq!(broker.store.pages(), 0);
+}

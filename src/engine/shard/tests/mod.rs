@@ -1,0 +1,8 @@
+//! What users rely on, asked of a shard with a store: by scenario, and by random operations
+//! against a naive model.
+
+mod broker;
+mod memory;
+mod model;
+mod queues;
+mod store;

@@ -1,0 +1,244 @@
+//! Declaring, consuming, deleting: what clients see of queues beside their messages.
+
+use super::broker::{Broker, CHANNEL, CONNECTION, consume, message, publish, settle};
+use crate::command::{Command, PrefetchScope, Settlement, Subscribe, TopologyRequest};
+use crate::event::{Event, Reply};
+use crate::ids::{ChannelId, ConnectionId, PublishSeq};
+use crate::operation::Durability;
+use forebay_wire::{FieldTable, FieldValue, ReplyCode};
+
+const OTHER: ConnectionId = ConnectionId(2);
+
+fn broker() -> Broker {
+    let mut broker = Broker::new();
+    broker.open(CONNECTION);
+    broker.open(OTHER);
+    broker
+}
+
+fn delete(name: &str, if_unused: bool, if_empty: bool) -> TopologyRequest {
+    TopologyRequest::DeleteQueue { name: name.try_into().unwrap(), if_unused, if_empty }
+}
+
+fn declare(name: &str, exclusive: bool, auto_delete: bool, durable: bool) -> TopologyRequest {
+    TopologyRequest::DeclareQueue {
+        name: name.try_into().unwrap(),
+        passive: false,
+        durable,
+        exclusive,
+        auto_delete,
+        arguments: FieldTable::new(),
+    }
+}
+
+fn names(broker: &Broker) -> Vec<String> {
+    broker.shard.statistics().queues.iter().map(|queue| queue.name.to_string()).collect()
+}
+
+#[test]
+fn a_durable_declare_is_answered_when_it_is_durable() {
+    let mut broker = broker();
+    let request = declare("q", false, false, true);
+    let command = Command::Topology { channel: CHANNEL, request, nowait: false };
+    broker.send(CONNECTION, [command]);
+    assert!(broker.events.is_empty());
+    assert!(broker.begin_commit());
+    assert_eq!(broker.writing[0].durability, Durability::Synced);
+    assert!(broker.events.is_empty());
+    broker.finish_commit();
+    assert!(matches!(broker.reply(CONNECTION), Ok(Reply::QueueDeclared { .. })));
+    broker.crash();
+    assert_eq!(names(&broker), ["q"]);
+}
+
+#[test]
+fn a_transient_declare_is_answered_at_once() {
+    let mut broker = broker();
+    // The first of all reserves numbers for many.
+    broker.declare("first", true, FieldTable::new());
+    let request = declare("", true, false, false);
+    let command = Command::Topology { channel: CHANNEL, request, nowait: false };
+    broker.send(CONNECTION, [command]);
+    let Ok(Reply::QueueDeclared { name, .. }) = broker.reply(CONNECTION) else { panic!() };
+    assert!(name.to_string().starts_with("amq.gen-"));
+}
+
+#[test]
+fn confirms_come_merged_when_their_commit_is_durable() {
+    let mut broker = broker();
+    let queue = broker.declare("q", true, FieldTable::new());
+    let three = || (0..3).map(|_| message("x", true)).collect();
+    broker.send(CONNECTION, [publish(queue, three(), Some(1)), publish(queue, three(), Some(4))]);
+    assert!(broker.begin_commit());
+    broker.send(CONNECTION, [publish(queue, three(), Some(7))]);
+    assert!(broker.take_events(CONNECTION).is_empty());
+    broker.finish_commit();
+    let events = broker.take_events(CONNECTION);
+    assert!(
+        matches!(
+            events[..],
+            [Event::Confirm { first: PublishSeq(1), last: PublishSeq(6), channel: CHANNEL }]
+        ),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn acknowledgements_alone_wait_for_company_and_need_no_sync() {
+    let mut broker = broker();
+    let queue = broker.declare("q", true, FieldTable::new());
+    broker.send(CONNECTION, [publish(queue, vec![message("x", true)], Some(1))]);
+    broker.commit();
+    broker.subscribe(CONNECTION, consume("q", "c", 0));
+    let delivery = broker.deliveries(CONNECTION).remove(0);
+    broker.send(CONNECTION, [settle(queue, Settlement::Ack, &[&delivery])]);
+    assert!(!broker.begin_commit());
+    let at = broker.shard.poll_timeout().expect("a time");
+    broker.pass(at.0 - broker.now.monotonic.0);
+    assert!(broker.begin_commit());
+    assert_eq!(broker.writing[0].durability, Durability::Written);
+    assert_eq!(broker.shard.poll_timeout(), None);
+}
+
+#[test]
+fn consumers_with_credit_take_turns_and_the_higher_priority_goes_first() {
+    let mut broker = broker();
+    let queue = broker.declare("q", true, FieldTable::new());
+    for (tag, priority, prefetch) in [("low", 0, 0), ("a", 5, 2), ("b", 5, 2)] {
+        let arguments = super::broker::arguments(&[("x-priority", FieldValue::I32(priority))]);
+        let subscribe = Subscribe { arguments, ..consume("q", tag, prefetch) };
+        broker.subscribe(CONNECTION, subscribe);
+    }
+    broker.events.clear();
+    let messages = (0..6u8).map(|n| message(vec![n], true)).collect();
+    broker.send(CONNECTION, [publish(queue, messages, None)]);
+    let mut got = std::collections::BTreeMap::new();
+    for event in broker.take_events(CONNECTION) {
+        let Event::Deliver { consumer_tag, deliveries, .. } = event else { panic!() };
+        let bodies: Vec<u8> =
+            deliveries.iter().map(|delivery| delivery.message.body()[0]).collect();
+        got.insert(consumer_tag.to_string(), bodies);
+    }
+    assert_eq!(got["a"], [0, 2]);
+    assert_eq!(got["b"], [1, 3]);
+    assert_eq!(got["low"], [4, 5]);
+}
+
+#[test]
+fn a_channel_limit_covers_its_consumers_together() {
+    let mut broker = broker();
+    let queue = broker.declare("q", true, FieldTable::new());
+    let limit = Command::SetPrefetch { channel: CHANNEL, scope: PrefetchScope::Channel, count: 3 };
+    broker.send(CONNECTION, [limit]);
+    broker.subscribe(CONNECTION, consume("q", "a", 0));
+    broker.subscribe(CONNECTION, consume("q", "b", 0));
+    let messages = (0..6u8).map(|n| message(vec![n], true)).collect();
+    broker.send(CONNECTION, [publish(queue, messages, None)]);
+    let deliveries = broker.deliveries(CONNECTION);
+    assert_eq!(deliveries.len(), 3);
+    broker.send(CONNECTION, [settle(queue, Settlement::Ack, &[&deliveries[1]])]);
+    assert_eq!(broker.deliveries(CONNECTION).len(), 1);
+}
+
+#[test]
+fn deleting_a_queue_cancels_its_consumers_and_settles_what_it_owes() {
+    let mut broker = broker();
+    let queue = broker.declare("q", true, FieldTable::new());
+    broker.subscribe(OTHER, consume("q", "c", 0));
+    broker.take_events(OTHER);
+    let publishes = publish(queue, vec![message("x", true)], Some(1));
+    let request = delete("q", false, false);
+    broker.send(
+        CONNECTION,
+        [publishes, Command::Topology { channel: CHANNEL, request, nowait: false }],
+    );
+    broker.commit();
+    let mine = broker.take_events(CONNECTION);
+    assert!(mine.iter().any(|event| matches!(event, Event::Confirm { .. })), "{mine:?}");
+    let reply = mine.iter().find(|event| matches!(event, Event::Reply { reply: Ok(_), .. }));
+    assert!(reply.is_some(), "{mine:?}");
+    let others = broker.take_events(OTHER);
+    assert!(matches!(others[..], [Event::ConsumerCancelled { .. }]), "{others:?}");
+    broker.crash();
+    assert_eq!(names(&broker), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_in_use_or_not_empty_is_not_deleted_when_that_was_asked() {
+    let mut broker = broker();
+    let queue = broker.declare("q", true, FieldTable::new());
+    broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
+    let fault = broker.ask(delete("q", false, true)).unwrap_err();
+    assert_eq!(fault.code, ReplyCode::PreconditionFailed);
+    assert_eq!(fault.text, "queue 'q' in vhost '/' not empty");
+    broker.subscribe(OTHER, consume("q", "c", 0));
+    let fault = broker.ask(delete("q", true, false)).unwrap_err();
+    assert_eq!(fault.text, "queue 'q' in vhost '/' in use");
+    assert!(matches!(broker.ask(delete("nosuch", false, false)), Ok(Reply::MessageCount(0))));
+}
+
+#[test]
+fn an_exclusive_consumer_is_the_only_one() {
+    let mut broker = broker();
+    broker.declare("q", true, FieldTable::new());
+    let exclusive = || Subscribe { exclusive: true, ..consume("q", "c", 0) };
+    broker.subscribe(CONNECTION, exclusive());
+    broker.reply(CONNECTION).unwrap();
+    broker.subscribe(OTHER, consume("q", "c", 0));
+    let fault = broker.reply(OTHER).unwrap_err();
+    assert_eq!(fault.code, ReplyCode::AccessRefused);
+    assert_eq!(fault.text, "queue 'q' in vhost '/' in exclusive use");
+    broker.send(CONNECTION, [Command::CloseChannel { channel: CHANNEL }]);
+    broker.subscribe(OTHER, consume("q", "c", 0));
+    broker.reply(OTHER).unwrap();
+    broker.subscribe(CONNECTION, exclusive());
+    assert!(matches!(broker.reply(CONNECTION), Ok(Reply::Done)));
+    assert!(broker.reply(CONNECTION).is_err());
+}
+
+#[test]
+fn exclusive_and_auto_delete_queues_go_with_those_who_use_them() {
+    let mut broker = broker();
+    broker.ask(declare("mine", true, false, false)).unwrap();
+    broker.ask(declare("shared", false, true, true)).unwrap();
+    broker.subscribe(OTHER, consume("mine", "c", 0));
+    assert_eq!(broker.reply(OTHER).unwrap_err().code, ReplyCode::ResourceLocked);
+    broker.subscribe(OTHER, consume("nosuch", "c", 0));
+    assert_eq!(broker.reply(OTHER).unwrap_err().text, "no queue 'nosuch' in vhost '/'");
+    broker.subscribe(CONNECTION, consume("shared", "c", 0));
+    broker.subscribe(OTHER, consume("shared", "c", 0));
+    broker.send(OTHER, [Command::CloseChannel { channel: CHANNEL }]);
+    assert_eq!(names(&broker), ["mine", "shared"]);
+    broker.send(CONNECTION, [Command::CloseConnection]);
+    assert_eq!(names(&broker), Vec::<String>::new());
+    let gone = broker.take_events(CONNECTION);
+    assert!(matches!(gone.last(), Some(Event::Reply { channel: ChannelId(0), .. })), "{gone:?}");
+}
+
+#[test]
+fn a_transaction_is_answered_when_all_of_it_is_durable() {
+    let mut broker = broker();
+    let from = broker.declare("from", true, FieldTable::new());
+    let to = broker.declare("to", true, FieldTable::new());
+    broker.send(CONNECTION, [publish(from, vec![message("x", true)], None)]);
+    broker.commit();
+    broker.subscribe(CONNECTION, consume("from", "c", 0));
+    let delivery = broker.deliveries(CONNECTION).remove(0);
+    let Command::Publish(moved) = publish(to, vec![message("x", true)], None) else { panic!() };
+    let Command::Settle(acked) = settle(from, Settlement::Ack, &[&delivery]) else { panic!() };
+    let commit = Command::CommitTransaction {
+        channel: CHANNEL,
+        publishes: vec![moved],
+        settles: vec![acked],
+    };
+    broker.send(CONNECTION, [commit]);
+    assert!(broker.events.is_empty());
+    broker.begin_commit();
+    assert_eq!(broker.writing.len(), 1);
+    assert_eq!(broker.writing[0].durability, Durability::Synced);
+    broker.finish_commit();
+    assert!(matches!(broker.reply(CONNECTION), Ok(Reply::Done)));
+    broker.crash();
+    assert_eq!(broker.statistics("from").ready, 0);
+    assert_eq!(broker.statistics("to").ready, 1);
+}
