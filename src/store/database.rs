@@ -226,6 +226,18 @@ impl View {
             .map(|guard| Ok(guard.key()?.into()))
     }
 
+    /// Octets of the values; those that are kept apart are not read.
+    pub(crate) fn sizes(
+        &self,
+        space: Space,
+        first: &[u8],
+        last: &[u8],
+    ) -> impl Iterator<Item = Result<u64, Error>> + use<> {
+        self.snapshot
+            .range(self.database.keyspace(space), first..=last)
+            .map(|guard| Ok(u64::from(guard.size()?)))
+    }
+
     pub(crate) fn prefix(
         &self,
         space: Space,

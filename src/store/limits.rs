@@ -39,6 +39,9 @@ pub const HEARTBEAT_OCTETS: u64 = 64 * 1024 * 1024;
 /// Keys that one step of removing a dropped queue takes away.
 pub const REMOVE_KEYS_MAX: usize = 256;
 
+/// Octets of a dropped queue up to which its keys are simply removed; above, its tables go first.
+pub const REMOVE_OCTETS_MAX: u64 = 16 * 1024 * 1024;
+
 /// How long the reclaimer waits for something to do before it looks around by itself.
 pub const RECLAIM_INTERVAL: Duration = Duration::from_secs(10);
 

@@ -8,7 +8,9 @@
 use crate::database::{Error, Space, View};
 use crate::fjall_store::Shared;
 use crate::key;
-use crate::limits::{FLUSH_INTERVAL, RECLAIM_INTERVAL, RECLAIM_OCTETS, REMOVE_KEYS_MAX};
+use crate::limits::{
+    FLUSH_INTERVAL, RECLAIM_INTERVAL, RECLAIM_OCTETS, REMOVE_KEYS_MAX, REMOVE_OCTETS_MAX,
+};
 use bytes::Bytes;
 use forebay_engine::ids::{Lane, Offset, QueueId};
 use forebay_engine::operation::Durability;
@@ -163,36 +165,43 @@ impl Worker {
         };
         let below = state.span.and_then(|span| span.highest_below(state.watermark.low));
         let Some(below) = below else { return Ok(()) };
-        // The watermark must not fall back behind what is unlinked.
-        self.shared.database.sync()?;
+        let (first_body, last_body) = key::bodies_range(queue, lane, Offset(0), below);
+        let (first, last) = (key::page(queue, lane, Offset(0)), key::page(queue, lane, below));
+        self.drop_tables([(Space::Pages, first, last), (Space::Bodies, first_body, last_body)])?;
+        Ok(())
+    }
+
+    /// Unlinks the tables that lie wholly in these ranges. Tells whether it came to the end.
+    fn drop_tables(&self, ranges: [(Space, Bytes, Bytes); 2]) -> Result<bool, Error> {
         let database = &self.shared.database;
-        let first = key::page(queue, lane, Offset(0));
-        database.drop_range(Space::Pages, &first, &key::page(queue, lane, below))?;
-        let (first, last) = key::bodies_range(queue, lane, Offset(0), below);
-        database.drop_range(Space::Bodies, &first, &last)?;
-        // Only a rotation lets go of the unlinked tables.
-        database.rotate()
+        // What says that they are not needed must not be lost once they are gone.
+        database.sync()?;
+        // What is still in memory would become a table later, and stay.
+        database.rotate()?;
+        while !database.is_flushed() {
+            if self.board.is_ending() {
+                return Ok(false);
+            }
+            std::thread::sleep(FLUSH_INTERVAL);
+        }
+        for (space, first, last) in ranges {
+            database.drop_range(space, &first, &last)?;
+        }
+        // Only another rotation lets go of the files.
+        database.rotate()?;
+        Ok(true)
     }
 
     /// A small queue costs one batch. Of a large one, the tables go first, then what they left.
     fn remove_queue(&self, queue: QueueId) -> Result<(), Error> {
         let database = &self.shared.database;
         let (first, last) = key::queue_range(queue);
-        let pages = some_keys(&database.view(), Space::Pages, &first, &last)?;
-        if pages.len() == REMOVE_KEYS_MAX {
-            // The mark must not be lost once tables are.
-            database.sync()?;
-            database.rotate()?;
-            while !database.is_flushed() {
-                if self.board.is_ending() {
-                    return Ok(());
-                }
-                std::thread::sleep(FLUSH_INTERVAL);
+        if is_large(&database.view(), &first, &last)? {
+            let ranges =
+                [Space::Pages, Space::Bodies].map(|space| (space, first.clone(), last.clone()));
+            if !self.drop_tables(ranges)? {
+                return Ok(());
             }
-            for space in [Space::Pages, Space::Bodies] {
-                database.drop_range(space, &first, &last)?;
-            }
-            database.rotate()?;
         }
         for space in [Space::Pages, Space::Bodies, Space::Acks] {
             if !self.remove_keys(space, &first, &last)? {
@@ -247,4 +256,19 @@ impl Worker {
 
 fn some_keys(view: &View, space: Space, first: &Bytes, last: &Bytes) -> Result<Vec<Bytes>, Error> {
     view.keys(space, first, last).take(REMOVE_KEYS_MAX).collect()
+}
+
+/// Whether a range takes so much that its tables are worth a look.
+fn is_large(view: &View, first: &Bytes, last: &Bytes) -> Result<bool, Error> {
+    let mut octets = 0;
+    for (values, size) in [Space::Pages, Space::Bodies]
+        .into_iter()
+        .flat_map(|space| view.sizes(space, first, last).enumerate())
+    {
+        octets += size?;
+        if values >= REMOVE_KEYS_MAX || octets >= REMOVE_OCTETS_MAX {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
