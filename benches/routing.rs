@@ -1,5 +1,7 @@
 //! What routing one message costs, by exchange type and number of bindings, and what a change of
 //! the topology costs when there are many.
+#![allow(missing_docs, reason = "criterion's macros")]
+#![allow(clippy::expect_used, reason = "a bench that can't be set up has nothing to measure")]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use forebay_engine::command::{Binding, Destination};
