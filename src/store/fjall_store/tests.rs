@@ -184,3 +184,148 @@ proptest! {
         run.reopen();
     }
 }
+
+/// A store with two pages of three messages each in one lane.
+fn two_pages() -> (tempfile::TempDir, FjallStore, Workload) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FjallStore::open(directory.path()).unwrap();
+    let mut workload = Workload::default();
+    for _ in 0..2 {
+        let sizes = [10, 70_000, 30];
+        let page = workload.publish(QueueId(7), Lane(2), 0, &sizes);
+        store.apply(&[workload.commit(vec![page], Durability::Synced)]).unwrap();
+    }
+    (directory, store, workload)
+}
+
+fn damage_of(store: &FjallStore, from: u64) -> Damage {
+    match store.read(QueueId(7), Lane(2), Offset(from), usize::MAX) {
+        Err(StoreError::Damaged(damage)) => *damage,
+        other => panic!("expected damage, found {other:?}"),
+    }
+}
+
+/// Puts another value under a key, or none.
+fn overwrite(store: &FjallStore, space: Space, key: Bytes, value: Option<Bytes>) {
+    let mut batch = store.shared.database.batch();
+    match value {
+        Some(value) => batch.insert(space, key, value),
+        None => batch.remove(space, key),
+    }
+    batch.commit(Durability::Written).unwrap();
+}
+
+fn flip(store: &FjallStore, space: Space, key: Bytes, bit: usize) {
+    let mut value = store.shared.database.view().get(space, &key).unwrap().unwrap().to_vec();
+    value[bit / 8] ^= 1 << (bit % 8);
+    overwrite(store, space, key, Some(value.into()));
+}
+
+#[test]
+fn a_read_from_the_middle_of_a_page_begins_with_that_page() {
+    let (_directory, store, _) = two_pages();
+    for from in 0..6 {
+        let pages = store.read(QueueId(7), Lane(2), Offset(from), 1).unwrap();
+        assert_eq!(pages.len(), 1);
+        assert_eq!(pages[0].first, Offset(from / 3 * 3));
+    }
+    assert!(store.read(QueueId(7), Lane(2), Offset(6), 1).unwrap().is_empty());
+    assert!(store.read(QueueId(7), Lane(1), Offset(0), 1).unwrap().is_empty());
+}
+
+#[test]
+fn a_damaged_page_is_named() {
+    let (_directory, store, _) = two_pages();
+    flip(&store, Space::Pages, key::page(QueueId(7), Lane(2), Offset(0)), 1000);
+    let damage = damage_of(&store, 1);
+    assert_eq!(damage.lane, Some((QueueId(7), Lane(2))));
+    assert_eq!(damage.offsets, Some((Offset(0), Some(Offset(3)))));
+    assert!(damage.to_string().contains("queue id 7, lane 2, offsets 0 to below 3"), "{damage}");
+    assert_eq!(store.read(QueueId(7), Lane(2), Offset(3), 1).unwrap().len(), 1);
+}
+
+#[test]
+fn a_missing_page_is_named() {
+    let (_directory, store, mut workload) = two_pages();
+    let settled = workload.settle_oldest(QueueId(7), Lane(2), 1);
+    store.apply(&[workload.commit(settled, Durability::Written)]).unwrap();
+    overwrite(&store, Space::Pages, key::page(QueueId(7), Lane(2), Offset(0)), None);
+    assert_eq!(damage_of(&store, 0).offsets, Some((Offset(1), Some(Offset(3)))));
+}
+
+#[test]
+fn a_damaged_or_missing_large_body_is_named() {
+    let (_directory, store, _) = two_pages();
+    flip(&store, Space::Bodies, key::body(QueueId(7), Lane(2), Offset(3), Offset(4)), 500_000);
+    let damage = damage_of(&store, 3);
+    assert_eq!(damage.offsets, Some((Offset(3), None)));
+    assert!(damage.what.contains("offset 4"), "{damage}");
+    overwrite(&store, Space::Bodies, key::body(QueueId(7), Lane(2), Offset(3), Offset(4)), None);
+    assert!(damage_of(&store, 3).what.contains("missing"));
+}
+
+#[test]
+fn a_recovery_refuses_what_is_damaged() {
+    let keys = [
+        (Space::Pages, key::page(QueueId(7), Lane(2), Offset(3))),
+        (Space::Acks, key::ack(QueueId(7), Lane(2), key::AckKind::Lane)),
+        (Space::Acks, key::ack(QueueId(7), Lane(2), key::AckKind::Watermark)),
+        (Space::Acks, key::ack(QueueId(7), Lane(2), key::AckKind::Block(0))),
+        (Space::Meta, key::record(b"q\x01")),
+    ];
+    for (space, key) in keys {
+        let (_directory, store, mut workload) = two_pages();
+        let mut operations = workload.settle(QueueId(7), Lane(2), &[1, 4]);
+        operations.push(put_record(1, 1));
+        store.apply(&[workload.commit(operations, Durability::Written)]).unwrap();
+        store.recover().unwrap();
+        flip(&store, space, key, 75);
+        assert!(matches!(store.recover(), Err(StoreError::Damaged(_))), "{space:?}");
+    }
+}
+
+#[test]
+fn the_removal_of_a_dropped_queue_goes_on_after_a_restart() {
+    let (directory, store, mut workload) = two_pages();
+    let other = workload.publish(QueueId(8), Lane(0), 0, &[70_000]);
+    let dropped = workload.drop_queue(QueueId(7));
+    // As if the process had ended before the reclaimer did anything.
+    let wanted = {
+        let commits = [workload.commit(vec![other, dropped], Durability::Synced)];
+        store.shared.apply(&commits, Durability::Synced).unwrap()
+    };
+    assert_eq!(wanted.queues.len(), 1);
+    assert_eq!(store.recover().unwrap().lanes.len(), 1);
+    drop(store);
+    let store = FjallStore::open(directory.path()).unwrap();
+    while store.statistics().queues_to_remove > 0 {
+        std::thread::yield_now();
+    }
+    let view = store.shared.database.view();
+    let (first, last) = key::queue_range(QueueId(7));
+    for space in [Space::Pages, Space::Bodies, Space::Acks] {
+        assert_eq!(view.keys(space, &first, &last).count(), 0, "{space:?}");
+    }
+    assert!(recovery::dropped_queues(&view).unwrap().is_empty());
+    assert_eq!(store.read(QueueId(8), Lane(0), Offset(0), 1).unwrap().len(), 1);
+}
+
+#[test]
+fn a_page_put_and_removed_before_it_is_written_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FjallStore::open(directory.path()).unwrap();
+    let mut workload = Workload::default();
+    let put = workload.publish(QueueId(1), Lane(0), 0, &[10, 70_000]);
+    let put = workload.commit(vec![put], Durability::Synced);
+    let settled = workload.settle_oldest(QueueId(1), Lane(0), 2);
+    assert!(workload.waiting(QueueId(1), Lane(0)).is_empty());
+    let settled = workload.commit(settled, Durability::Written);
+    store.apply(&[put, settled]).unwrap();
+    let view = store.shared.database.view();
+    let (first, last) = key::queue_range(QueueId(1));
+    for space in [Space::Pages, Space::Bodies] {
+        assert_eq!(view.keys(space, &first, &last).count(), 0, "{space:?}");
+    }
+    let lane = store.recover().unwrap().lanes.remove(0);
+    assert_eq!((lane.watermark.low, lane.last_page), (Offset(2), None));
+}
