@@ -2,6 +2,7 @@
 //!
 //! `cargo bench --bench store` prints a table; the absolute figures are the machine's, the ratios
 //! are the store's. The directory is made in `TMPDIR`: let it be on the disk that matters.
+#![allow(clippy::expect_used)]
 
 use bytes::{Bytes, BytesMut};
 use forebay_engine::ids::{CommitId, Lane, Offset, QueueId};

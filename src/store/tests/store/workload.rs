@@ -142,8 +142,10 @@ impl LaneWork {
             operations.push(Operation::PutBlock { queue, lane, block, content });
         }
         let waiting = &self.waiting;
-        let is_settled = |first: &u64, end: &mut u64| waiting.range(*first..*end).next().is_none();
-        let settled: Vec<_> = self.pages.extract_if(.., is_settled).collect();
+        let (settled, pages): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pages)
+            .into_iter()
+            .partition(|(first, end)| waiting.range(*first..*end).next().is_none());
+        self.pages = pages.into_iter().collect();
         operations.extend(settled.into_iter().map(|(first, _)| Operation::RemovePage {
             queue,
             lane,
