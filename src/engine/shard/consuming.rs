@@ -8,7 +8,7 @@ use crate::fault::Fault;
 use crate::ids::{ChannelKey, ConnectionId, QueueId};
 use crate::queue::{Consumer, ConsumerId, PendingGet};
 use crate::time::Now;
-use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
+use forebay_wire::{ReplyCode, ShortStr};
 
 impl Shard {
     /// `basic.consume`.
@@ -112,6 +112,7 @@ impl Shard {
         if queue.consumers.has_exclusive() || (subscribe.exclusive && !is_alone) {
             return Err(in_use());
         }
+        let priority = priority(&subscribe)?;
         self.last_consumer += 1;
         let consumer = ConsumerId(self.last_consumer);
         let tag = subscribe.consumer_tag.detached();
@@ -119,7 +120,7 @@ impl Shard {
         queue.consumers.add(Consumer {
             no_ack: subscribe.no_ack,
             exclusive: subscribe.exclusive,
-            priority: priority(&subscribe.arguments),
+            priority,
             prefetch: subscribe.prefetch,
             ..Consumer::new(consumer, slot, tag.clone())
         });
@@ -141,15 +142,11 @@ impl Shard {
 }
 
 /// `x-priority`; 0 when it is not given.
-fn priority(arguments: &FieldTable) -> i64 {
-    match arguments.get("x-priority") {
-        Some(FieldValue::I8(value)) => i64::from(*value),
-        Some(FieldValue::U8(value)) => i64::from(*value),
-        Some(FieldValue::I16(value)) => i64::from(*value),
-        Some(FieldValue::U16(value)) => i64::from(*value),
-        Some(FieldValue::I32(value)) => i64::from(*value),
-        Some(FieldValue::U32(value)) => i64::from(*value),
-        Some(FieldValue::I64(value)) => *value,
-        _ => 0,
-    }
+fn priority(subscribe: &Subscribe) -> Result<i64, Fault> {
+    let Some(value) = subscribe.arguments.get("x-priority") else { return Ok(0) };
+    value.as_integer().and_then(|value| i64::try_from(value).ok()).ok_or_else(|| {
+        let tag = &subscribe.consumer_tag;
+        let text = format!("invalid arg 'x-priority' for consumer '{tag}': expected an integer");
+        Fault::channel(ReplyCode::PreconditionFailed, text)
+    })
 }

@@ -4,7 +4,7 @@
 use super::outbox::Outbox;
 use crate::event::{Event, Reply};
 use crate::fault::Fault;
-use crate::ids::{ChannelId, ChannelKey, ConnectionId, PublishSeq};
+use crate::ids::{ChannelKey, ConnectionId, PublishSeq};
 
 /// Publishes of one channel, first and last included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,13 +18,13 @@ struct ConfirmRun {
 #[derive(Debug, Default)]
 pub(crate) struct Promises {
     confirms: Vec<ConfirmRun>,
-    replies: Vec<(ConnectionId, ChannelId, Result<Reply, Fault>)>,
+    news: Vec<(ConnectionId, Event)>,
 }
 
 impl Promises {
     /// Whether nobody waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.confirms.is_empty() && self.replies.is_empty()
+        self.confirms.is_empty() && self.news.is_empty()
     }
 
     /// `count` publishes from `first` on are to be confirmed.
@@ -42,7 +42,12 @@ impl Promises {
 
     /// A request is to be answered.
     pub(crate) fn reply(&mut self, key: ChannelKey, reply: Result<Reply, Fault>) {
-        self.replies.push((key.connection, key.channel, reply));
+        self.tell(key.connection, Event::Reply { channel: key.channel, reply });
+    }
+
+    /// Somebody is to hear something, after what was promised before.
+    pub(crate) fn tell(&mut self, connection: ConnectionId, event: Event) {
+        self.news.push((connection, event));
     }
 
     /// Tells all of it.
@@ -53,8 +58,8 @@ impl Promises {
             let (channel, first, last) = (begin.key.channel, begin.first, end.last);
             out.push(begin.key.connection, Event::Confirm { channel, first, last });
         }
-        for (connection, channel, reply) in self.replies {
-            out.push(connection, Event::Reply { channel, reply });
+        for (connection, event) in self.news {
+            out.push(connection, event);
         }
     }
 }

@@ -33,6 +33,9 @@ impl Shard {
             self.reply(key, reply);
         } else {
             self.commits.promises.reply(key, reply);
+            for (connection, event) in self.outbox.take_late() {
+                self.commits.promises.tell(connection, event);
+            }
         }
     }
 
@@ -45,7 +48,8 @@ impl Shard {
             let Some(key) = self.clients.key(consumer.channel) else { continue };
             self.clients.remove_consumer(consumer.channel, &consumer.tag);
             let (channel, consumer_tag) = (key.channel, consumer.tag.clone());
-            self.outbox.push(key.connection, Event::ConsumerCancelled { channel, consumer_tag });
+            let event = Event::ConsumerCancelled { channel, consumer_tag };
+            self.outbox.push_late(key.connection, event);
         }
         for get in queue.take_gets() {
             let name = record.as_ref().map(|record| record.name.clone()).unwrap_or_default();

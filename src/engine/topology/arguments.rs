@@ -3,6 +3,7 @@
 
 use super::meaning::{float, shown, type_name};
 use super::names::Resource;
+use crate::connection::limits::EXPIRATION_MS_MAX;
 use crate::fault::Fault;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 use std::ops::RangeInclusive;
@@ -69,6 +70,12 @@ impl<'a> Arguments<'a> {
     /// An integer from `least` up to what fits 63 bits, as most arguments are.
     pub(crate) fn unsigned(self, name: &str, least: u32) -> Result<Option<u64>, BadArgument> {
         let value = self.integer(name, i128::from(least)..=i128::from(i64::MAX))?;
+        Ok(value.and_then(|value| u64::try_from(value).ok()))
+    }
+
+    /// Milliseconds, from `least` up to ten years.
+    pub(crate) fn duration(self, name: &str, least: u32) -> Result<Option<u64>, BadArgument> {
+        let value = self.integer(name, i128::from(least)..=i128::from(EXPIRATION_MS_MAX))?;
         Ok(value.and_then(|value| u64::try_from(value).ok()))
     }
 

@@ -34,8 +34,8 @@ impl Layer {
             ("reject-publish-dlx", Overflow::RejectPublishDlx),
         ];
         Ok(Self {
-            message_ttl: arguments.unsigned("x-message-ttl", 0)?,
-            expires: arguments.unsigned("x-expires", 1)?,
+            message_ttl: arguments.duration("x-message-ttl", 0)?,
+            expires: arguments.duration("x-expires", 1)?,
             length_max: arguments.unsigned("x-max-length", 0)?,
             length_bytes_max: arguments.unsigned("x-max-length-bytes", 0)?,
             overflow: arguments.choice("x-overflow", &overflows)?,

@@ -164,6 +164,38 @@ fn deleting_a_queue_cancels_its_consumers_and_settles_what_it_owes() {
 }
 
 #[test]
+fn who_deletes_a_queue_hears_that_before_its_own_consumer_is_cancelled() {
+    for durable in [true, false] {
+        let mut broker = broker();
+        broker.declare("q", durable, FieldTable::new());
+        broker.subscribe(CONNECTION, consume("q", "c", 0));
+        broker.take_events(CONNECTION);
+        let request = delete("q", false, false);
+        broker.send(CONNECTION, [Command::Topology { channel: CHANNEL, request, nowait: false }]);
+        broker.commit();
+        let events = broker.take_events(CONNECTION);
+        assert!(
+            matches!(events[..], [Event::Reply { .. }, Event::ConsumerCancelled { .. }]),
+            "{events:?}"
+        );
+    }
+}
+
+#[test]
+fn a_consumer_priority_that_is_no_number_is_refused() {
+    let mut broker = broker();
+    broker.declare("q", true, FieldTable::new());
+    broker.take_events(CONNECTION);
+    let high = FieldValue::LongStr(bytes::Bytes::from_static(b"high"));
+    let arguments = super::broker::arguments(&[("x-priority", high)]);
+    let subscribe = Subscribe { arguments, ..consume("q", "c", 0) };
+    broker.send(CONNECTION, [Command::Subscribe(subscribe)]);
+    let events = broker.take_events(CONNECTION);
+    let [Event::Reply { reply: Err(fault), .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(fault.code, ReplyCode::PreconditionFailed);
+}
+
+#[test]
 fn what_is_in_use_or_not_empty_is_not_deleted_when_that_was_asked() {
     let mut broker = broker();
     let queue = broker.declare("q", true, FieldTable::new());
