@@ -1,6 +1,9 @@
 //! The command line: one module per subcommand.
 
+mod argument;
+mod bench;
 mod serve;
+mod target;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -15,6 +18,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::Bench),
     Serve(serve::Serve),
 }
 
@@ -22,6 +26,7 @@ impl Cli {
     /// Runs the subcommand; the code is what the shell sees.
     pub(crate) fn run(self) -> ExitCode {
         match self.command {
+            Command::Bench(bench) => bench.run(),
             Command::Serve(serve) => serve.run(),
         }
     }

@@ -1,0 +1,82 @@
+//! One consumer: counts what comes, and what comes twice.
+
+use super::report::{Consumed, latencies};
+use super::seen::Seen;
+use super::stamp::Stamp;
+use super::{Fault, Run};
+use forebay_client::{CancellationToken, Connection, Consumer, Delivery};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Starts it, and returns its further course: until the stop.
+pub(super) async fn start(
+    connection: Connection,
+    run: Arc<Run>,
+    stop: CancellationToken,
+) -> Result<impl Future<Output = Result<Consumed, Fault>> + Send, Fault> {
+    let consume = connection.consume(&run.queue).prefetch(run.bench.prefetch);
+    let consume = if run.bench.no_ack { consume.no_ack() } else { consume };
+    let consumer = consume.start().await?;
+    Ok(async move {
+        let consumed = receive(consumer, &run, stop).await;
+        connection.close().await;
+        consumed
+    })
+}
+
+async fn receive(
+    mut consumer: Consumer,
+    run: &Run,
+    stop: CancellationToken,
+) -> Result<Consumed, Fault> {
+    let mut consumed = Consumed {
+        received: 0,
+        redelivered: 0,
+        twice: 0,
+        seen: HashMap::new(),
+        latencies: latencies(),
+    };
+    let mut held: Vec<Delivery> = Vec::with_capacity(run.bench.ack_batch.into());
+    loop {
+        let delivery = tokio::select! {
+            biased;
+            delivery = consumer.next() => delivery,
+            () = stop.cancelled() => break,
+        };
+        let Some(delivery) = delivery else { break };
+        let delivery = delivery?;
+        consumed.count(&delivery, run);
+        run.counters.received.fetch_add(1, Ordering::Relaxed);
+        held.push(delivery);
+        if held.len() >= run.bench.ack_batch.into() {
+            settle(&mut held);
+        }
+    }
+    settle(&mut held);
+    consumer.close().await?;
+    Ok(consumed)
+}
+
+fn settle(held: &mut Vec<Delivery>) {
+    for delivery in held.drain(..) {
+        // Without its channel the message comes again, and is counted again.
+        let _ = delivery.ack();
+    }
+}
+
+impl Consumed {
+    fn count(&mut self, delivery: &Delivery, run: &Run) {
+        self.received += 1;
+        self.redelivered += u64::from(delivery.is_redelivered());
+        let Some(stamp) = Stamp::read(delivery.body()) else { return };
+        let seen = self.seen.entry(stamp.producer).or_insert_with(Seen::default);
+        if !seen.insert(stamp.number) {
+            self.twice += 1;
+            return;
+        }
+        let now = u64::try_from(run.begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        // Messages of another run have another clock; they can only be too old.
+        self.latencies.saturating_record((now.saturating_sub(stamp.time) / 1_000).max(1));
+    }
+}

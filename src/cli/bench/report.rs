@@ -1,0 +1,197 @@
+//! What a run came to.
+
+use super::seen::Seen;
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+const PERCENTILES: [(&str, f64); 5] =
+    [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("max", 100.0)];
+
+/// Microseconds up to ten minutes, three digits.
+pub(super) fn latencies() -> Histogram<u64> {
+    // The bounds are constants that the constructor accepts.
+    Histogram::new_with_bounds(1, 600_000_000, 3).unwrap_or_else(|_| unreachable!("valid bounds"))
+}
+
+/// What became of messages, as their publisher was told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Outcomes {
+    pub(super) confirmed: u64,
+    pub(super) returned: u64,
+    pub(super) nacked: u64,
+    pub(super) unknown: u64,
+}
+
+pub(super) struct Produced {
+    pub(super) producer: u32,
+    pub(super) sent: u64,
+    pub(super) outcomes: Outcomes,
+    /// What must arrive.
+    pub(super) expected: Seen,
+    pub(super) latencies: Histogram<u64>,
+}
+
+pub(super) struct Consumed {
+    pub(super) received: u64,
+    pub(super) redelivered: u64,
+    /// Came twice to this consumer.
+    pub(super) twice: u64,
+    pub(super) seen: HashMap<u32, Seen>,
+    pub(super) latencies: Histogram<u64>,
+}
+
+pub(super) struct Report {
+    producers: u32,
+    consumers: u32,
+    sent: u64,
+    outcomes: Outcomes,
+    received: u64,
+    redelivered: u64,
+    duplicates: u64,
+    expected: HashMap<u32, Seen>,
+    seen: HashMap<u32, Seen>,
+    confirm: Histogram<u64>,
+    delivery: Histogram<u64>,
+    /// Until the last confirm.
+    pub(super) publish_time: Duration,
+    /// Until the last delivery.
+    pub(super) total_time: Duration,
+}
+
+impl Report {
+    pub(super) fn new(producers: u32) -> Self {
+        Self {
+            producers,
+            consumers: 0,
+            sent: 0,
+            outcomes: Outcomes::default(),
+            received: 0,
+            redelivered: 0,
+            duplicates: 0,
+            expected: HashMap::new(),
+            seen: HashMap::new(),
+            confirm: latencies(),
+            delivery: latencies(),
+            publish_time: Duration::ZERO,
+            total_time: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn add_produced(&mut self, produced: Produced) {
+        self.sent += produced.sent;
+        self.outcomes.confirmed += produced.outcomes.confirmed;
+        self.outcomes.returned += produced.outcomes.returned;
+        self.outcomes.nacked += produced.outcomes.nacked;
+        self.outcomes.unknown += produced.outcomes.unknown;
+        self.expected.insert(produced.producer, produced.expected);
+        // Histograms with equal bounds always add up.
+        let _ = self.confirm.add(&produced.latencies);
+    }
+
+    pub(super) fn add_consumed(&mut self, consumed: Consumed) {
+        self.consumers += 1;
+        self.received += consumed.received;
+        self.redelivered += consumed.redelivered;
+        self.duplicates += consumed.twice;
+        for (producer, seen) in consumed.seen {
+            self.duplicates += self.seen.entry(producer).or_default().merge(&seen);
+        }
+        let _ = self.delivery.add(&consumed.latencies);
+    }
+
+    /// Confirmed (without confirms: sent) and never received; `None` when nobody consumed.
+    fn lost(&self) -> Option<u64> {
+        let nothing = Seen::default();
+        let missing = |(producer, expected): (&u32, &Seen)| {
+            expected.missing_in(self.seen.get(producer).unwrap_or(&nothing))
+        };
+        (self.consumers > 0 && self.producers > 0).then(|| self.expected.iter().map(missing).sum())
+    }
+
+    /// Nothing lost, nothing refused, nothing unknown.
+    pub(super) fn is_clean(&self) -> bool {
+        let Outcomes { returned, nacked, unknown, .. } = self.outcomes;
+        self.lost().unwrap_or(0) == 0 && returned + nacked + unknown == 0
+    }
+
+    fn publish_rate(&self) -> f64 {
+        self.sent as f64 / self.publish_time.as_secs_f64().max(1e-9)
+    }
+
+    fn receive_rate(&self) -> f64 {
+        self.received as f64 / self.total_time.as_secs_f64().max(1e-9)
+    }
+
+    pub(super) fn json(&self) -> String {
+        let Outcomes { confirmed, returned, nacked, unknown } = self.outcomes;
+        let report = json!({
+            "sent": self.sent,
+            "confirmed": confirmed,
+            "returned": returned,
+            "nacked": nacked,
+            "unknown": unknown,
+            "received": self.received,
+            "redelivered": self.redelivered,
+            "duplicates": self.duplicates,
+            "lost": self.lost(),
+            "publish_seconds": self.publish_time.as_secs_f64(),
+            "total_seconds": self.total_time.as_secs_f64(),
+            "publish_rate": self.publish_rate(),
+            "receive_rate": self.receive_rate(),
+            "confirm_latency_ms": percentiles(&self.confirm),
+            "delivery_latency_ms": percentiles(&self.delivery),
+        });
+        format!("{report:#}\n")
+    }
+
+    pub(super) fn text(&self) -> String {
+        let Outcomes { confirmed, returned, nacked, unknown } = self.outcomes;
+        let lost = self.lost().map_or_else(|| "not known".to_owned(), |lost| lost.to_string());
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "sent       {:>12}   {:>10.0}/s for {:.1} s\nconfirmed  {confirmed:>12}   returned {returned}, nacked {nacked}, unknown {unknown}",
+            self.sent,
+            self.publish_rate(),
+            self.publish_time.as_secs_f64(),
+        );
+        let _ = writeln!(
+            text,
+            "received   {:>12}   {:>10.0}/s for {:.1} s\n  twice    {:>12}   marked redelivered {}\n  never    {lost:>12}",
+            self.received,
+            self.receive_rate(),
+            self.total_time.as_secs_f64(),
+            self.duplicates,
+            self.redelivered,
+        );
+        for (name, histogram) in [("confirm", &self.confirm), ("delivery", &self.delivery)] {
+            if !histogram.is_empty() {
+                let _ = write!(text, "{name:<9} ms");
+                for (label, at) in PERCENTILES {
+                    let _ = write!(text, "  {label} {:.2}", milliseconds(histogram, at));
+                }
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+fn milliseconds(histogram: &Histogram<u64>, percentile: f64) -> f64 {
+    histogram.value_at_percentile(percentile) as f64 / 1_000.0
+}
+
+fn percentiles(histogram: &Histogram<u64>) -> Value {
+    if histogram.is_empty() {
+        return Value::Null;
+    }
+    PERCENTILES
+        .iter()
+        .map(|(label, at)| ((*label).to_owned(), milliseconds(histogram, *at).into()))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
