@@ -32,6 +32,17 @@ pub const COMMIT_INTERVAL_MS: u64 = 10;
 /// Deliveries that a queue makes in one turn before others get theirs.
 pub const TURN_DELIVERIES_MAX: usize = 4096;
 
+/// Failed deliveries after which a message of a durable queue becomes a dead letter, unless the
+/// queue says otherwise.
+pub const DELIVERY_LIMIT_DEFAULT: u32 = 3;
+
+/// How long a consumer may hold a message, unless the queue says otherwise.
+pub const CONSUMER_TIMEOUT_DEFAULT_MS: u64 = 30 * 60 * 1000;
+
+/// How far the wall clock may drift from the monotonic one before messages are taken to be stamped
+/// by another clock.
+pub const CLOCK_JUMP_MS: u64 = 1000;
+
 const _: () = assert!(FETCH_OCTETS_MAX >= PAGE_OCTETS_MAX);
 const _: () = assert!(READ_AHEAD_OCTETS < CACHED_AHEAD_OCTETS_MAX);
 const _: () = assert!(CACHED_AHEAD_OCTETS_MAX < CACHED_OCTETS_MAX);

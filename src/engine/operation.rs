@@ -107,7 +107,7 @@ pub enum Operation {
 pub struct Watermark {
     /// The lowest offset that is not settled; at the tail when the lane is empty.
     pub low: Offset,
-    /// Octets (`Message::size`) of all settled messages that ever stood in the lane.
+    /// Octets of the bodies of all settled messages that ever stood in the lane's pages.
     pub octets_settled: u64,
 }
 

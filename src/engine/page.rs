@@ -12,10 +12,10 @@ pub struct Page {
     pub first: Offset,
     /// The offset after the last one covered; `end > first`.
     pub end: Offset,
-    /// Octets (`Message::size`) of all messages that ever stood in the lane before `first`: tells
+    /// Octets of the bodies of all messages that ever stood in the lane's pages before `first`: tells
     /// a queue's size after a restart without reading it.
     pub octets_before: u64,
-    /// The same, including this page's own messages and those that it left out.
+    /// The same, including this page's own messages.
     pub octets_after: u64,
     /// The messages in the order of their offsets.
     pub records: Vec<Record>,

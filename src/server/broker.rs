@@ -25,7 +25,7 @@ use crate::start_error::StartError;
 use arc_swap::ArcSwap;
 use forebay_engine::connection::{ConnectionSettings, Identity};
 use forebay_engine::fault::Fault;
-use forebay_engine::shard::{Shard, ShardSettings};
+use forebay_engine::shard::{QueueDefaults, Shard, ShardSettings};
 use forebay_engine::topology::Routes;
 use forebay_store::{FjallStore, Store};
 use forebay_wire::ReplyCode;
@@ -197,7 +197,10 @@ async fn serve_endpoint(
 async fn recover(settings: &Settings) -> Result<Recovered, StartError> {
     let path = settings.data_dir.clone();
     let seed = getrandom::u64().map_err(io::Error::other)?;
-    let shard_settings = ShardSettings { vhosts: vec![settings.default_vhost.clone()] };
+    let shard_settings = ShardSettings {
+        vhosts: vec![settings.default_vhost.clone()],
+        queue_defaults: QueueDefaults::default(),
+    };
     tokio::task::spawn_blocking(move || open(&path, seed, &shard_settings))
         .await
         .map_err(io::Error::other)?

@@ -6,6 +6,7 @@
 
 use crate::event::Delivery;
 use crate::shard::clients::{ChannelSlot, Clients};
+use crate::time::Monotonic;
 use forebay_wire::ShortStr;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -26,6 +27,8 @@ pub(crate) struct Consumer {
     /// Unacked messages at most; 0: no limit.
     pub(crate) prefetch: u16,
     pub(crate) unacked: u64,
+    /// When it last settled something, or began to hold something.
+    pub(crate) active_since: Monotonic,
     /// Delivered in this turn, not handed on yet.
     pub(crate) outgoing: Vec<Delivery>,
     /// Stands in the ring of its priority.
@@ -44,9 +47,18 @@ impl Consumer {
             priority: 0,
             prefetch: 0,
             unacked: 0,
+            active_since: Monotonic::default(),
             outgoing: Vec::new(),
             in_ring: false,
         }
+    }
+
+    /// It is given a message.
+    pub(crate) fn deliver(&mut self, now: Monotonic) {
+        if self.unacked == 0 {
+            self.active_since = now;
+        }
+        self.unacked += u64::from(!self.no_ack);
     }
 
     fn has_credit(&self, clients: &Clients) -> bool {
@@ -125,11 +137,24 @@ impl Consumers {
     }
 
     /// `count` of its messages are no longer unacked.
-    pub(crate) fn settled(&mut self, id: ConsumerId, count: u64) {
+    pub(crate) fn settled(&mut self, id: ConsumerId, count: u64, now: Monotonic) {
         if let Some(consumer) = self.by_id.get_mut(&id) {
+            consumer.active_since = now;
             consumer.unacked = consumer.unacked.saturating_sub(count);
         }
         self.unblock(id);
+    }
+
+    /// When it last settled something, or began to hold something.
+    pub(crate) fn active_since(&self, id: ConsumerId) -> Monotonic {
+        self.by_id.get(&id).map_or(Monotonic::default(), |consumer| consumer.active_since)
+    }
+
+    /// Its time begins again.
+    pub(crate) fn set_active_since(&mut self, id: ConsumerId, now: Monotonic) {
+        if let Some(consumer) = self.by_id.get_mut(&id) {
+            consumer.active_since = now;
+        }
     }
 
     /// Whether somebody stands ready, as far as is known.
@@ -163,6 +188,19 @@ impl Consumers {
             }
         }
         self.by_id.get_mut(&chosen?)
+    }
+
+    /// A consumer with credit on a channel that holds nothing at all.
+    pub(crate) fn next_idle(&mut self, clients: &Clients) -> Option<&mut Consumer> {
+        let active = self.by_id.keys().next().copied().filter(|_| self.single_active);
+        let idle = self.rings.values().flatten().copied().find(|id| {
+            let consumer = self.by_id.get(id);
+            active.is_none_or(|active| active == *id)
+                && consumer.is_some_and(|consumer| {
+                    consumer.has_credit(clients) && clients.is_idle(consumer.channel)
+                })
+        });
+        self.by_id.get_mut(&idle?)
     }
 
     /// Takes what was delivered in this turn, with what is to be known of its consumer.

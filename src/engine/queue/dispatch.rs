@@ -1,6 +1,8 @@
-//! A queue's turn: messages that are ready go to those who wait for them, as long as both are
-//! there. Nothing here is durable.
+//! A queue's turn: what must leave leaves, and messages that are ready go to those who wait for
+//! them, as long as both are there.
 
+use super::age::Moment;
+use super::dead::{DeadLetter, DeathReason};
 use super::in_flight::Held;
 use super::{ConsumerId, Queue};
 use crate::event::{Delivery, Event, Reply};
@@ -9,7 +11,6 @@ use crate::limits::TURN_DELIVERIES_MAX;
 use crate::message::Message;
 use crate::shard::clients::{ChannelSlot, Clients};
 use crate::shard::outbox::Outbox;
-use crate::time::Monotonic;
 
 /// A `basic.get` that waits for a message's content.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +22,7 @@ pub(crate) struct PendingGet {
 }
 
 /// What came of a turn.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Turn {
     /// Messages and takers are left: the queue wants another turn.
     pub(crate) is_unfinished: bool,
@@ -29,16 +30,20 @@ pub(crate) struct Turn {
     pub(crate) wants_fetch: bool,
     /// The store has to learn of settled messages.
     pub(crate) is_stored: bool,
+    /// What is to be put elsewhere before the next commit.
+    pub(crate) dead: Vec<DeadLetter>,
+    /// Nobody has used the queue for as long as it may be unused.
+    pub(crate) is_expired: bool,
 }
 
 /// A message at the front of the order.
-enum Next {
+pub(super) enum Next {
     /// There is none.
     Empty,
     /// Its content has to be fetched.
     Absent { level: usize, offset: Offset },
     /// Here it is.
-    Present { level: usize, delivery: Delivery },
+    Present { level: usize, offset: Offset, message: Message },
 }
 
 impl Queue {
@@ -47,47 +52,127 @@ impl Queue {
         self.pending_gets.push_back(get);
     }
 
-    /// Delivers what can be delivered.
-    pub(crate) fn turn(&mut self, now: Monotonic, clients: &mut Clients, out: &mut Outbox) -> Turn {
+    /// Does what can be done.
+    pub(crate) fn turn(&mut self, at: Moment, clients: &mut Clients, out: &mut Outbox) -> Turn {
         let mut turn = Turn::default();
-        self.answer_gets(now, clients, out, &mut turn);
+        self.used_at.get_or_insert(at.monotonic);
+        self.take_back_overdue(at.monotonic, &mut turn);
+        self.execute_condemned(&mut turn);
+        self.answer_gets(at, clients, out, &mut turn);
         if self.pending_gets.is_empty() {
-            self.deliver(now, clients, out, &mut turn);
+            self.deliver(at, clients, out, &mut turn);
         }
+        if !turn.is_unfinished {
+            self.drop_excess(&mut turn);
+            self.expire_heads(at, &mut turn);
+        }
+        turn.is_expired = self.is_unused_for_too_long(at.monotonic);
         let is_read = self.consumers.are_waiting();
         for lane in &mut self.lanes {
             lane.release_content();
+            lane.see_all();
             turn.wants_fetch |= is_read && lane.want_ahead();
         }
         turn
     }
 
+    /// The message at the front.
+    pub(super) fn front(&self) -> Next {
+        for (level, lane) in self.lanes.iter().enumerate().rev() {
+            let Some(offset) = lane.next_ready() else { continue };
+            return match lane.content(offset) {
+                Some(message) => Next::Present { level, offset, message: message.clone() },
+                None => Next::Absent { level, offset },
+            };
+        }
+        Next::Empty
+    }
+
+    /// The message at the front that is not too old; those that are leave.
+    fn front_alive(&mut self, at: Moment, turn: &mut Turn) -> Next {
+        loop {
+            match self.front() {
+                Next::Present { level, offset, message }
+                    if self.is_seen_and_expired(at, level, offset, &message) =>
+                {
+                    self.leave(level, offset, message, DeathReason::Expired, turn);
+                }
+                next => return next,
+            }
+        }
+    }
+
+    /// A ready message leaves for good.
+    pub(super) fn leave(
+        &mut self,
+        level: usize,
+        offset: Offset,
+        message: Message,
+        reason: DeathReason,
+        turn: &mut Turn,
+    ) {
+        let Some(lane) = self.lanes.get_mut(level) else { return };
+        lane.take(offset);
+        turn.is_stored |= lane.settle([(offset, message.body().len() as u32)]);
+        self.count_death(reason);
+        if self.rules.has_destination(reason) {
+            self.counters.dead_lettered += 1;
+            turn.dead.push(DeadLetter { message, reason });
+        }
+    }
+
+    pub(super) fn want(&mut self, level: usize, offset: Offset) -> bool {
+        self.lanes.get_mut(level).is_some_and(|lane| lane.want(offset))
+    }
+
+    fn count_death(&mut self, reason: DeathReason) {
+        match reason {
+            DeathReason::Expired => self.counters.expired += 1,
+            DeathReason::MaxLength => self.counters.overflowed += 1,
+            DeathReason::Rejected | DeathReason::DeliveryLimit => {}
+        }
+    }
+
+    /// Condemned messages whose content is there leave.
+    fn execute_condemned(&mut self, turn: &mut Turn) {
+        for lane in &mut self.lanes {
+            while let Some((offset, reason)) = lane.next_condemned() {
+                let Some(message) = lane.content(offset).cloned() else {
+                    turn.wants_fetch |= lane.want(offset);
+                    break;
+                };
+                turn.is_stored |= lane.execute(offset);
+                self.counters.dead_lettered += 1;
+                turn.dead.push(DeadLetter { message, reason });
+            }
+        }
+    }
+
     fn answer_gets(
         &mut self,
-        now: Monotonic,
+        at: Moment,
         clients: &mut Clients,
         out: &mut Outbox,
         turn: &mut Turn,
     ) {
         while let Some(get) = self.pending_gets.front().copied() {
-            let reply = match self.next_message() {
+            let reply = match self.front_alive(at, turn) {
                 Next::Absent { level, offset } => {
                     turn.wants_fetch |= self.want(level, offset);
                     return;
                 }
                 Next::Empty => Reply::Empty,
-                Next::Present { level, delivery } => {
+                Next::Present { level, offset, message } => {
                     let held = Held {
                         channel: get.slot,
                         consumer: None,
-                        size: delivery.message.size() as u32,
-                        delivered_at: now,
+                        size: message.body().len() as u32,
+                        delivered_at: at.monotonic,
                     };
+                    let delivery = self.delivery(level, offset, message);
                     self.counters.got += 1;
                     clients.charge(get.slot, delivery.budget_size(), 0);
                     clients.remember_queue(get.slot, self.id);
-                    self.counters.redelivered += u64::from(delivery.redelivered);
-                    let offset = delivery.position.offset;
                     turn.is_stored |= self.hand_over(level, offset, held, get.no_ack);
                     let remaining = self.ready().min(u64::from(u32::MAX)) as u32;
                     Reply::Got { queue: self.id, delivery, remaining }
@@ -98,54 +183,67 @@ impl Queue {
         }
     }
 
-    fn deliver(
-        &mut self,
-        now: Monotonic,
-        clients: &mut Clients,
-        out: &mut Outbox,
-        turn: &mut Turn,
-    ) {
+    fn deliver(&mut self, at: Moment, clients: &mut Clients, out: &mut Outbox, turn: &mut Turn) {
         let mut served: Vec<ConsumerId> = Vec::new();
         turn.is_unfinished = true;
         for _ in 0..TURN_DELIVERIES_MAX {
-            let (level, delivery) = match self.next_message() {
-                Next::Present { level, delivery } => (level, delivery),
-                Next::Empty => {
-                    turn.is_unfinished = false;
-                    break;
-                }
-                Next::Absent { level, offset } => {
-                    turn.is_unfinished = false;
-                    if self.consumers.next(clients).is_some() {
-                        turn.wants_fetch |= self.want(level, offset);
-                    }
-                    break;
-                }
-            };
-            let Some(consumer) = self.consumers.next(clients) else {
+            if !self.deliver_one(at, clients, turn, &mut served) {
                 turn.is_unfinished = false;
                 break;
-            };
-            let no_ack = consumer.no_ack;
-            let held = Held {
-                channel: consumer.channel,
-                consumer: Some(consumer.id),
-                size: delivery.message.size() as u32,
-                delivered_at: now,
-            };
-            consumer.unacked += u64::from(!no_ack);
-            clients.charge(consumer.channel, delivery.budget_size(), u64::from(!no_ack));
-            if consumer.outgoing.is_empty() {
-                served.push(consumer.id);
             }
-            let (offset, redelivered) = (delivery.position.offset, delivery.redelivered);
-            consumer.outgoing.push(delivery);
-            self.counters.redelivered += u64::from(redelivered);
-            turn.is_stored |= self.hand_over(level, offset, held, no_ack);
         }
         for id in served {
             self.hand_on(id, clients, out);
         }
+    }
+
+    /// Gives the front message to whose turn it is; whether there were both.
+    fn deliver_one(
+        &mut self,
+        at: Moment,
+        clients: &mut Clients,
+        turn: &mut Turn,
+        served: &mut Vec<ConsumerId>,
+    ) -> bool {
+        if !self.consumers.are_waiting() {
+            return false;
+        }
+        let (level, offset, message) = match self.front_alive(at, turn) {
+            Next::Present { level, offset, message } => (level, offset, message),
+            Next::Empty => return false,
+            Next::Absent { level, offset } => {
+                if self.consumers.next(clients).is_some() {
+                    turn.wants_fetch |= self.want(level, offset);
+                }
+                return false;
+            }
+        };
+        let is_suspect = self.lanes.get(level).is_some_and(|lane| lane.is_suspect(offset));
+        let delivery = self.delivery(level, offset, message);
+        let consumer = if is_suspect {
+            self.consumers.next_idle(clients)
+        } else {
+            self.consumers.next(clients)
+        };
+        let Some(consumer) = consumer else { return false };
+        let no_ack = consumer.no_ack;
+        let held = Held {
+            channel: consumer.channel,
+            consumer: Some(consumer.id),
+            size: delivery.message.body().len() as u32,
+            delivered_at: at.monotonic,
+        };
+        consumer.deliver(at.monotonic);
+        clients.charge(consumer.channel, delivery.budget_size(), u64::from(!no_ack));
+        if is_suspect && !no_ack {
+            clients.isolate(consumer.channel);
+        }
+        if consumer.outgoing.is_empty() {
+            served.push(consumer.id);
+        }
+        consumer.outgoing.push(delivery);
+        turn.is_stored |= self.hand_over(level, offset, held, no_ack);
+        true
     }
 
     /// What a consumer was given in this turn goes out as one event.
@@ -166,19 +264,14 @@ impl Queue {
         out.push(key.connection, event);
     }
 
-    fn next_message(&self) -> Next {
-        for (level, lane) in self.lanes.iter().enumerate().rev() {
-            let Some(offset) = lane.next_ready() else { continue };
-            let Some(message) = lane.content(offset) else { return Next::Absent { level, offset } };
-            let delivery = Delivery {
-                position: Position { lane: LaneId(level as u8), offset },
-                message: Message::clone(message),
-                redelivered: lane.is_redelivered(offset),
-                failures: lane.failures(offset),
-            };
-            return Next::Present { level, delivery };
+    fn delivery(&self, level: usize, offset: Offset, message: Message) -> Delivery {
+        let lane = self.lanes.get(level);
+        Delivery {
+            position: Position { lane: LaneId(level as u8), offset },
+            message,
+            redelivered: lane.is_some_and(|lane| lane.is_redelivered(offset)),
+            failures: lane.map_or(0, |lane| lane.failures(offset)),
         }
-        Next::Empty
     }
 
     /// Takes a message out of the order for `held`. Returns whether the store has to learn of it.
@@ -186,15 +279,13 @@ impl Queue {
         self.counters.delivered += 1;
         self.counters.delivered_no_ack += u64::from(no_ack);
         let Some(lane) = self.lanes.get_mut(level) else { return false };
+        self.counters.redelivered += u64::from(lane.is_redelivered(offset));
         lane.take(offset);
         if no_ack {
             return lane.settle([(offset, held.size)]);
         }
         lane.hold(offset, held);
+        self.watch(held.delivered_at);
         false
-    }
-
-    fn want(&mut self, level: usize, offset: Offset) -> bool {
-        self.lanes.get_mut(level).is_some_and(|lane| lane.want(offset))
     }
 }

@@ -14,6 +14,7 @@ pub(crate) struct Fresh {
     slots: VecDeque<Option<Message>>,
     live: usize,
     octets: u64,
+    body_octets: u64,
 }
 
 impl Fresh {
@@ -27,6 +28,11 @@ impl Fresh {
         self.octets
     }
 
+    /// Octets of their bodies.
+    pub(crate) fn body_octets(&self) -> u64 {
+        self.body_octets
+    }
+
     /// Begins at `tail`: nothing before it is here.
     pub(crate) fn start_at(&mut self, tail: Offset) {
         self.slots.clear();
@@ -37,6 +43,7 @@ impl Fresh {
     pub(crate) fn push(&mut self, message: Message) {
         self.live += 1;
         self.octets += message.size() as u64;
+        self.body_octets += message.body().len() as u64;
         self.slots.push_back(Some(message));
     }
 
@@ -63,6 +70,7 @@ impl Fresh {
         let Some(message) = slot.and_then(Option::take) else { return };
         self.live -= 1;
         self.octets -= message.size() as u64;
+        self.body_octets -= message.body().len() as u64;
         while let Some(None) = self.slots.front() {
             self.slots.pop_front();
             self.first = self.first.next();
@@ -90,6 +98,7 @@ impl Fresh {
         self.first = end;
         self.live = 0;
         self.octets = 0;
+        self.body_octets = 0;
         pages
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Held {
     pub(crate) channel: ChannelSlot,
     /// The consumer; nothing after `basic.get`.
     pub(crate) consumer: Option<ConsumerId>,
-    /// Octets of the message.
+    /// Octets of the message's body.
     pub(crate) size: u32,
     /// When it was delivered.
     pub(crate) delivered_at: Monotonic,
@@ -25,6 +25,7 @@ pub(crate) struct Held {
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     held: BTreeMap<Offset, Held>,
+    octets: u64,
 }
 
 impl InFlight {
@@ -33,8 +34,14 @@ impl InFlight {
         self.held.len() as u64
     }
 
+    /// Octets of their bodies.
+    pub(crate) fn octets(&self) -> u64 {
+        self.octets
+    }
+
     /// Remembers a delivery.
     pub(crate) fn insert(&mut self, offset: Offset, held: Held) {
+        self.octets += u64::from(held.size);
         self.held.insert(offset, held);
     }
 
@@ -48,6 +55,13 @@ impl InFlight {
         self.held.iter().map(|(offset, held)| (*offset, held))
     }
 
+    /// Takes one out.
+    pub(crate) fn remove(&mut self, offset: Offset) -> Option<Held> {
+        let held = self.held.remove(&offset)?;
+        self.octets -= u64::from(held.size);
+        Some(held)
+    }
+
     /// Takes out those of `range` that `channel` holds, ascending, into `taken`.
     pub(crate) fn take(
         &mut self,
@@ -55,6 +69,7 @@ impl InFlight {
         range: RangeInclusive<Offset>,
         taken: &mut Vec<(Offset, Held)>,
     ) {
+        let start = taken.len();
         // Most settlements are of the oldest deliveries.
         while let Some(entry) = self.held.first_entry() {
             if !range.contains(entry.key()) || entry.get().channel != channel {
@@ -68,5 +83,7 @@ impl InFlight {
         for (offset, _) in taken.iter().skip(from) {
             self.held.remove(offset);
         }
+        let gone = taken.iter().skip(start).map(|(_, held)| u64::from(held.size));
+        self.octets -= gone.sum::<u64>();
     }
 }

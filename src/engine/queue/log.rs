@@ -21,7 +21,7 @@ pub(crate) struct LaneLog {
     failures: BTreeMap<Offset, u32>,
     /// The next offset to be given.
     tail: Offset,
-    /// Octets of all messages that were ever put into pages.
+    /// Octets of the bodies of all messages that were ever put into pages.
     octets_paged: u64,
     /// Octets of those among them that are settled.
     octets_settled: u64,

@@ -2,57 +2,50 @@
 //! the [`Shard`](crate::shard::Shard), which tells it what happened and gives it turns; it knows
 //! nothing of names and of other queues.
 
+mod age;
 mod consumers;
+mod dead;
 mod dispatch;
+mod ending;
+mod expiry;
 mod fresh;
 mod in_flight;
 mod lane;
+mod late;
+mod length;
 mod log;
 mod offset_set;
 mod pages;
+mod rules;
 mod statistics;
 mod stored;
+mod visibility;
 mod volatile;
 
+pub(crate) use age::{Moment, SteadyClock};
 pub(crate) use consumers::{Consumer, ConsumerId, Consumers};
+pub(crate) use dead::{DeadLetter, DeathReason};
 pub(crate) use dispatch::PendingGet;
+pub use rules::QueueDefaults;
+pub(crate) use rules::{DEAD_LETTER_QUEUE_SUFFIX, DeadLetters, Rules};
 pub use statistics::QueueStatistics;
 
-use crate::command::{Run, Settle, Settlement};
 use crate::ids::{Lane as LaneId, Offset, QueueId};
 use crate::message::Message;
 use crate::operation::{Operation, RecoveredLane};
 use crate::page::Page;
 use crate::shard::clients::ChannelSlot;
 use crate::shard::{Memory, MemoryUse};
-use crate::topology::QueueSettings;
+use crate::time::Monotonic;
 use in_flight::Held;
 use lane::Lane;
 use std::collections::VecDeque;
-
-/// What is to be known of a queue beside its messages.
-#[derive(Clone, Debug)]
-pub(crate) struct QueueOptions {
-    /// Messages may outlive the process.
-    pub(crate) durable: bool,
-    /// Arguments and policies.
-    pub(crate) settings: QueueSettings,
-}
-
-/// What a settlement or a channel's end gave back or finished.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Released {
-    /// Messages of consumers that are no longer unacked.
-    pub(crate) consumed: u64,
-    /// Whether the store has to learn of it.
-    pub(crate) is_stored: bool,
-}
 
 /// A queue.
 #[derive(Debug)]
 pub(crate) struct Queue {
     id: QueueId,
-    options: QueueOptions,
+    rules: Rules,
     /// By level; only as many as have been used.
     lanes: Vec<Lane>,
     pub(crate) consumers: Consumers,
@@ -66,17 +59,25 @@ pub(crate) struct Queue {
     pub(crate) is_stored: bool,
     counters: QueueStatistics,
     accounted: MemoryUse,
+    /// When somebody last used it.
+    used_at: Option<Monotonic>,
+    /// When the head of a lane expires.
+    head_deadline: Option<Monotonic>,
+    /// When to look whether a delivery was held too long.
+    overdue_at: Option<Monotonic>,
+    /// The time-out that the shard keeps for it.
+    pub(crate) timer: Option<Monotonic>,
     /// Reused from one settlement to the next.
     taken: Vec<(Offset, Held)>,
 }
 
 impl Queue {
     /// An empty queue.
-    pub(crate) fn new(id: QueueId, options: QueueOptions) -> Self {
+    pub(crate) fn new(id: QueueId, rules: Rules) -> Self {
         Self {
             id,
-            consumers: Consumers::new(options.settings.single_active_consumer),
-            options,
+            consumers: Consumers::new(rules.single_active),
+            rules,
             lanes: vec![Lane::default()],
             pending_gets: VecDeque::new(),
             had_consumers: false,
@@ -85,6 +86,10 @@ impl Queue {
             is_stored: false,
             counters: QueueStatistics::default(),
             accounted: MemoryUse::default(),
+            used_at: None,
+            head_deadline: None,
+            overdue_at: None,
+            timer: None,
             taken: Vec::new(),
         }
     }
@@ -95,18 +100,23 @@ impl Queue {
         *self.lane_mut(recovered.lane) = Lane::recover(recovered);
     }
 
+    /// Its settings changed.
+    pub(crate) fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
     /// Whether its messages may outlive the process.
     pub(crate) fn is_durable(&self) -> bool {
-        self.options.durable
+        self.rules.durable
     }
 
     /// Adds a message; whether it goes to the store. `has_room`: memory takes those that are not
     /// to be kept.
-    pub(crate) fn enqueue(&mut self, message: Message, has_room: bool) -> bool {
-        let keep = (self.options.durable && message.is_persistent()) || !has_room;
-        let level = message.priority().min(self.options.settings.priority_max);
+    pub(crate) fn enqueue(&mut self, message: Message, has_room: bool, at: Moment) -> bool {
+        let keep = (self.rules.durable && message.is_persistent()) || !has_room;
+        let level = message.priority().min(self.rules.priority_max);
         self.counters.published += 1;
-        self.lane_mut(LaneId(level)).enqueue(message, keep);
+        self.lane_mut(LaneId(level)).enqueue(message, keep, at.ahead);
         keep
     }
 
@@ -160,29 +170,6 @@ impl Queue {
         }
     }
 
-    /// Settles what `channel` holds.
-    pub(crate) fn settle(&mut self, channel: ChannelSlot, settle: &Settle) -> Released {
-        let mut released = Released::default();
-        for run in &settle.runs {
-            self.settle_run(channel, settle.settlement, *run, &mut released);
-        }
-        released
-    }
-
-    /// A channel ended: what it held returns, counted as failed deliveries.
-    pub(crate) fn release_all(&mut self, channel: ChannelSlot) -> Released {
-        self.pending_gets.retain(|get| get.slot != channel);
-        let mut released = Released::default();
-        for level in 0..self.lanes.len() {
-            let mut taken = std::mem::take(&mut self.taken);
-            if let Some(lane) = self.lanes.get_mut(level) {
-                lane.release_all(channel, &mut taken);
-            }
-            self.finish(level, Settlement::Requeue, taken, &mut released);
-        }
-        released
-    }
-
     /// Settles all that is ready; how many there were.
     pub(crate) fn purge(&mut self) -> u64 {
         self.lanes.iter_mut().map(Lane::purge).sum()
@@ -194,7 +181,7 @@ impl Queue {
         let before = operations.len();
         for (level, lane) in self.lanes.iter_mut().enumerate() {
             let level = LaneId(level as u8);
-            let new = lane.take_commit(self.options.durable, self.id, level, operations);
+            let new = lane.take_commit(self.rules.durable, self.id, level, operations);
             pages.extend(new.into_iter().map(|first| (level, first)));
         }
         self.is_dirty = false;
@@ -240,51 +227,5 @@ impl Queue {
         // There is one at every level up to this.
         #[allow(clippy::indexing_slicing)]
         &mut self.lanes[level]
-    }
-
-    fn settle_run(
-        &mut self,
-        channel: ChannelSlot,
-        settlement: Settlement,
-        run: Run,
-        released: &mut Released,
-    ) {
-        let level = usize::from(run.lane.0);
-        let Some(lane) = self.lanes.get_mut(level) else { return };
-        let mut taken = std::mem::take(&mut self.taken);
-        lane.release(channel, run, &mut taken);
-        self.finish(level, settlement, taken, released);
-    }
-
-    /// Ends deliveries that were taken out of flight.
-    fn finish(
-        &mut self,
-        level: usize,
-        settlement: Settlement,
-        mut taken: Vec<(Offset, Held)>,
-        released: &mut Released,
-    ) {
-        let Some(lane) = self.lanes.get_mut(level) else { return };
-        let count = taken.len() as u64;
-        match settlement {
-            Settlement::Ack | Settlement::Reject => {
-                let settled = taken.iter().map(|(offset, held)| (*offset, held.size));
-                released.is_stored |= lane.settle(settled);
-                self.counters.acked += count;
-            }
-            Settlement::Requeue | Settlement::Recover => {
-                lane.give_back(&taken, settlement == Settlement::Requeue);
-                released.is_stored |= settlement == Settlement::Requeue && count > 0;
-                self.counters.returned += count;
-            }
-        }
-        for same in taken.chunk_by(|(_, a), (_, b)| a.consumer == b.consumer) {
-            if let Some(consumer) = same.first().and_then(|(_, held)| held.consumer) {
-                self.consumers.settled(consumer, same.len() as u64);
-                released.consumed += same.len() as u64;
-            }
-        }
-        taken.clear();
-        self.taken = taken;
     }
 }

@@ -9,7 +9,7 @@ pub struct QueueStatistics {
     pub unacked: u64,
     /// Consumers.
     pub consumers: u64,
-    /// Octets of messages, ready or unacked.
+    /// Octets of the bodies of messages, ready or unacked.
     pub octets: u64,
     /// Messages that came in.
     pub published: u64,
@@ -25,6 +25,14 @@ pub struct QueueStatistics {
     pub acked: u64,
     /// Deliveries that came back: requeued, recovered, or their channel ended.
     pub returned: u64,
+    /// Messages that became dead letters, for whatever reason.
+    pub dead_lettered: u64,
+    /// Messages whose time to live passed.
+    pub expired: u64,
+    /// Messages that the queue had no room for, old ones or new ones.
+    pub overflowed: u64,
+    /// Deliveries that their consumer held for too long.
+    pub timed_out: u64,
     /// Messages that the store should have had and did not.
     pub missing: u64,
 }
@@ -39,6 +47,10 @@ impl QueueStatistics {
         self.got += gone.got;
         self.acked += gone.acked;
         self.returned += gone.returned;
+        self.dead_lettered += gone.dead_lettered;
+        self.expired += gone.expired;
+        self.overflowed += gone.overflowed;
+        self.timed_out += gone.timed_out;
         self.missing += gone.missing;
     }
 }

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Volatile {
     resident: BTreeMap<Offset, Message>,
     resident_octets: u64,
+    body_octets: u64,
     /// Where messages begin that still share the buffers they were received in.
     loose_from: Offset,
     loose_octets: usize,
@@ -31,6 +32,11 @@ impl Volatile {
         self.resident_octets
     }
 
+    /// Octets of their bodies.
+    pub(crate) fn body_octets(&self) -> u64 {
+        self.body_octets
+    }
+
     /// Whether the message is one of these.
     pub(crate) fn contains(&self, offset: Offset) -> bool {
         self.resident.contains_key(&offset)
@@ -44,6 +50,7 @@ impl Volatile {
     /// Adds the lane's newest message.
     pub(crate) fn push(&mut self, offset: Offset, message: Message) {
         self.resident_octets += message.size() as u64;
+        self.body_octets += message.body().len() as u64;
         self.loose_octets += message.size();
         self.resident.insert(offset, message);
         if self.loose_octets >= PAGE_OCTETS_MAX {
@@ -65,6 +72,7 @@ impl Volatile {
     pub(crate) fn remove(&mut self, offset: Offset) -> bool {
         let Some(message) = self.resident.remove(&offset) else { return false };
         self.resident_octets -= message.size() as u64;
+        self.body_octets -= message.body().len() as u64;
         true
     }
 

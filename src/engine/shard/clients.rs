@@ -10,8 +10,15 @@ use forebay_wire::ShortStr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A channel while it lives; its number may be given to another afterwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ChannelSlot(u32);
+
+impl ChannelSlot {
+    /// Not above any.
+    pub(crate) const FIRST: Self = Self(0);
+    /// Not below any.
+    pub(crate) const LAST: Self = Self(u32::MAX);
+}
 
 /// Where a consumer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +42,8 @@ struct Channel {
     /// Unacked messages of all its consumers at most; 0: no limit.
     prefetch: u16,
     unacked: u64,
+    /// Is sent nothing until it has settled what it holds.
+    is_isolated: bool,
     consumers: BTreeMap<ShortStr, ConsumerPlace>,
     /// Queues of which it holds or held messages.
     queues: BTreeSet<QueueId>,
@@ -46,6 +55,8 @@ pub(crate) struct ClosedChannel {
     pub(crate) slot: ChannelSlot,
     pub(crate) consumers: Vec<ConsumerPlace>,
     pub(crate) queues: BTreeSet<QueueId>,
+    /// Messages that its consumers held.
+    pub(crate) unacked: u64,
 }
 
 /// All connections and those of their channels that the shard has to know.
@@ -100,6 +111,7 @@ impl Clients {
             client: number,
             prefetch: 0,
             unacked: 0,
+            is_isolated: false,
             consumers: BTreeMap::new(),
             queues: BTreeSet::new(),
         }));
@@ -119,7 +131,7 @@ impl Clients {
         let slot = self.clients.get_mut(number)?.channels.remove(&key.channel)?;
         let channel = self.channels.remove(slot.0)?;
         let consumers = channel.consumers.into_values().collect();
-        Some(ClosedChannel { slot, consumers, queues: channel.queues })
+        Some(ClosedChannel { slot, consumers, queues: channel.queues, unacked: channel.unacked })
     }
 
     /// The name by which others know a channel.
@@ -137,7 +149,8 @@ impl Clients {
     /// Whether its connection's output has room for one more delivery.
     pub(crate) fn may_deliver(&self, slot: ChannelSlot) -> bool {
         let Some(channel) = self.channels.get(slot.0) else { return false };
-        self.clients.get(channel.client).is_some_and(|client| client.budget > 0)
+        !channel.is_isolated
+            && self.clients.get(channel.client).is_some_and(|client| client.budget > 0)
     }
 
     /// A delivery of `octets`, by which `unacked` messages of consumers became unacked.
@@ -146,6 +159,18 @@ impl Clients {
         channel.unacked += unacked;
         if let Some(client) = self.clients.get_mut(channel.client) {
             client.budget -= octets as i64;
+        }
+    }
+
+    /// The channel's consumers hold nothing.
+    pub(crate) fn is_idle(&self, slot: ChannelSlot) -> bool {
+        self.channels.get(slot.0).is_some_and(|channel| channel.unacked == 0)
+    }
+
+    /// The channel is sent nothing until it has settled what it holds.
+    pub(crate) fn isolate(&mut self, slot: ChannelSlot) {
+        if let Some(channel) = self.channels.get_mut(slot.0) {
+            channel.is_isolated = true;
         }
     }
 
@@ -160,9 +185,13 @@ impl Clients {
     /// begin again.
     pub(crate) fn settled(&mut self, slot: ChannelSlot, count: u64) -> bool {
         let was_full = self.is_channel_full(slot);
+        let mut was_isolated = false;
         let Some(channel) = self.channels.get_mut(slot.0) else { return false };
         channel.unacked = channel.unacked.saturating_sub(count);
-        was_full && !self.is_channel_full(slot)
+        if channel.unacked == 0 {
+            was_isolated = std::mem::take(&mut channel.is_isolated);
+        }
+        was_isolated || (was_full && !self.is_channel_full(slot))
     }
 
     /// Changes the limit of a channel's consumers together.

@@ -51,6 +51,8 @@ pub(crate) struct Commits {
     operations: Vec<Operation>,
     /// A client waits for something other than new messages.
     must_sync: bool,
+    /// Whenever it begins, the next commit has to reach the disk.
+    syncs_with_next: bool,
     /// What to tell when the next commit is durable.
     pub(crate) promises: Promises,
     under_way: VecDeque<UnderWay>,
@@ -87,6 +89,11 @@ impl Commits {
     /// A client waits for everything done so far.
     pub(crate) fn must_sync(&mut self) {
         self.must_sync = true;
+    }
+
+    /// The next commit has to reach the disk, but is in no hurry.
+    pub(crate) fn sync_with_next(&mut self) {
+        self.syncs_with_next = true;
     }
 
     /// Whether the next commit has to reach the disk, whoever waits for it.
@@ -145,7 +152,9 @@ impl Commits {
         if operations.is_empty() {
             return None;
         }
-        let is_awaited = must_sync || (has_waiters && !pages.is_empty());
+        let is_awaited = std::mem::take(&mut self.syncs_with_next)
+            || must_sync
+            || (has_waiters && !pages.is_empty());
         let durability = if is_awaited { Durability::Synced } else { Durability::Written };
         self.last = CommitId(self.last.0 + 1);
         self.under_way.push_back(UnderWay { id: self.last, pages, promises });

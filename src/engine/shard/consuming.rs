@@ -6,8 +6,7 @@ use crate::command::{PrefetchScope, Subscribe};
 use crate::event::Reply;
 use crate::fault::Fault;
 use crate::ids::{ChannelKey, ConnectionId, QueueId};
-use crate::queue::{Consumer, ConsumerId, PendingGet};
-use crate::time::Now;
+use crate::queue::{Consumer, ConsumerId, Moment, PendingGet};
 use forebay_wire::{ReplyCode, ShortStr};
 
 impl Shard {
@@ -24,10 +23,10 @@ impl Shard {
     }
 
     /// `basic.cancel`, and every other end of a consumer that its client wanted.
-    pub(super) fn cancel(&mut self, now: Now, key: ChannelKey, tag: &ShortStr) {
+    pub(super) fn cancel(&mut self, at: Moment, key: ChannelKey, tag: &ShortStr) {
         let Some(slot) = self.clients.find_channel(key) else { return };
         if let Some(place) = self.clients.remove_consumer(slot, tag) {
-            self.remove_consumer(now, place);
+            self.remove_consumer(at, place);
             self.add_topology_operations();
         }
     }
@@ -52,13 +51,14 @@ impl Shard {
     }
 
     /// `basic.get`; the queue replies in its turn.
-    pub(super) fn get(&mut self, key: ChannelKey, name: &ShortStr, no_ack: bool) {
+    pub(super) fn get(&mut self, at: Moment, key: ChannelKey, name: &ShortStr, no_ack: bool) {
         let Some(slot) = self.clients.channel(key) else { return };
         let Some(vhost) = self.clients.vhost(key.connection) else { return };
         let (connection, channel) = (key.connection, key.channel);
         match self.topology.queue(&vhost, name, connection).map(|queue| queue.id) {
             Ok(id) => {
                 if let Some(queue) = self.queues.get_mut(&id) {
+                    queue.used(at.monotonic);
                     queue.get(PendingGet { connection, channel, slot, no_ack });
                 }
                 self.schedule(id);
@@ -79,21 +79,21 @@ impl Shard {
     }
 
     /// A channel ended: its consumers go, what it held returns.
-    pub(super) fn close_channel(&mut self, now: Now, key: ChannelKey) {
+    pub(super) fn close_channel(&mut self, at: Moment, key: ChannelKey) {
         let Some(closed) = self.clients.close_channel(key) else { return };
         for place in closed.consumers {
-            self.remove_consumer(now, place);
+            self.remove_consumer(at, place);
         }
         for id in closed.queues {
-            self.return_held(now, id, closed.slot);
+            self.return_held(at, id, closed.slot, closed.unacked);
         }
         self.add_topology_operations();
     }
 
-    fn return_held(&mut self, now: Now, id: QueueId, slot: ChannelSlot) {
+    fn return_held(&mut self, at: Moment, id: QueueId, slot: ChannelSlot, unacked: u64) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
-        if queue.release_all(slot).is_stored {
-            self.touch_stored(id, now.monotonic);
+        if queue.release_all(slot, unacked, at.monotonic).is_stored {
+            self.touch_stored(id, at.monotonic);
         }
         self.schedule(id);
     }
@@ -128,13 +128,14 @@ impl Shard {
         Ok(id)
     }
 
-    fn remove_consumer(&mut self, now: Now, place: ConsumerPlace) {
+    fn remove_consumer(&mut self, at: Moment, place: ConsumerPlace) {
         let Some(queue) = self.queues.get_mut(&place.queue) else { return };
         queue.consumers.remove(place.consumer);
+        queue.used(at.monotonic);
         let is_unused = queue.had_consumers && queue.consumers.count() == 0;
         let record = self.topology.queue_by_id(place.queue);
         if is_unused && record.is_some_and(|record| record.auto_delete) {
-            self.delete_queue(now, place.queue);
+            self.delete_queue(at, place.queue);
         } else {
             self.schedule(place.queue);
         }

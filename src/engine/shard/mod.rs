@@ -7,8 +7,11 @@
 pub(crate) mod clients;
 mod commits;
 mod consuming;
+mod dead_letters;
+mod death;
 mod memory;
 pub(crate) mod outbox;
+mod policies;
 mod promises;
 mod publishing;
 mod recovery;
@@ -17,8 +20,9 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 mod topology_requests;
+mod turns;
 
-pub use crate::queue::QueueStatistics;
+pub use crate::queue::{QueueDefaults, QueueStatistics};
 pub(crate) use memory::{Memory, MemoryUse};
 pub use recovery::RecoverError;
 pub use statistics::{QueueReport, ShardStatistics};
@@ -31,20 +35,22 @@ use crate::ids::{ChannelId, ChannelKey, CommitId, ConnectionId, Lane, Offset, Qu
 use crate::limits::FETCH_OCTETS_MAX;
 use crate::operation::Commit;
 use crate::page::Page;
-use crate::queue::Queue;
+use crate::queue::{Moment, Queue, SteadyClock};
 use crate::time::{Monotonic, Now};
 use crate::topology::{Routes, Topology};
 use clients::Clients;
 use commits::{Commits, NewPage};
 use forebay_wire::ShortStr;
 use outbox::Outbox;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What an operator may choose.
 #[derive(Clone, Debug)]
 pub struct ShardSettings {
     /// Virtual hosts to be made when they are not there.
     pub vhosts: Vec<ShortStr>,
+    /// What holds for queues that don't say themselves.
+    pub queue_defaults: QueueDefaults,
 }
 
 /// Content to be read from the store.
@@ -82,11 +88,15 @@ pub struct Shard {
     outbox: Outbox,
     commits: Commits,
     memory: Memory,
+    clock: SteadyClock,
+    queue_defaults: QueueDefaults,
     random: Random,
     /// Queues that are to be given a turn.
     scheduled: VecDeque<QueueId>,
     /// Queues that want content.
     fetches: VecDeque<QueueId>,
+    /// When queues want a turn.
+    timers: BTreeSet<(Monotonic, QueueId)>,
     /// Where the search for content to drop goes on.
     evict_from: QueueId,
     last_consumer: u64,
@@ -102,10 +112,11 @@ impl Shard {
         connection: ConnectionId,
         commands: impl IntoIterator<Item = Command>,
     ) {
+        let at = self.clock.moment(now);
         for command in commands {
-            self.handle_command(now, connection, command);
+            self.handle_command(at, connection, command);
         }
-        self.run_turns(now.monotonic);
+        self.run_turns(at);
     }
 
     /// The store has applied all commits up to `commit`, as far as each asked for.
@@ -119,7 +130,8 @@ impl Shard {
                 queue.account(&mut self.memory);
             }
         }
-        self.run_turns(now.monotonic);
+        let at = self.clock.moment(now);
+        self.run_turns(at);
     }
 
     /// The store has read what was asked for.
@@ -130,12 +142,16 @@ impl Shard {
             self.touch_stored(id, now.monotonic);
         }
         self.schedule(id);
-        self.run_turns(now.monotonic);
+        let at = self.clock.moment(now);
+        self.run_turns(at);
     }
 
     /// The time that [`Self::poll_timeout`] named has come.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.commits.handle_timeout(now.monotonic);
+        let at = self.clock.moment(now);
+        self.commits.handle_timeout(at.monotonic);
+        self.wake_queues(at.monotonic);
+        self.run_turns(at);
     }
 
     /// The process is about to end: what may otherwise wait is committed when next asked.
@@ -180,7 +196,8 @@ impl Shard {
     /// When [`Self::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Monotonic> {
-        self.commits.poll_timeout()
+        let queues = self.timers.first().map(|(when, _)| *when);
+        self.commits.poll_timeout().into_iter().chain(queues).min()
     }
 
     /// The routes as they are now; their version tells whether they changed.
@@ -189,36 +206,36 @@ impl Shard {
         self.topology.routes()
     }
 
-    fn handle_command(&mut self, now: Now, connection: ConnectionId, command: Command) {
+    fn handle_command(&mut self, at: Moment, connection: ConnectionId, command: Command) {
         let key = |channel| ChannelKey { connection, channel };
         match command {
             Command::OpenConnection { vhost, user: _ } => self.clients.open(connection, vhost),
-            Command::CloseConnection => self.close_connection(now, connection),
+            Command::CloseConnection => self.close_connection(at, connection),
             Command::CloseChannel { channel } => {
-                self.close_channel(now, key(channel));
+                self.close_channel(at, key(channel));
                 self.reply(key(channel), Ok(Reply::Done));
             }
-            Command::Publish(publish) => self.publish(now, connection, publish),
-            Command::Settle(settle) => self.settle(now, connection, &settle),
+            Command::Publish(publish) => self.publish(at, connection, publish),
+            Command::Settle(settle) => self.settle(at, connection, &settle),
             Command::CommitTransaction { channel, publishes, settles } => {
                 for publish in publishes {
-                    self.publish(now, connection, publish);
+                    self.publish(at, connection, publish);
                 }
                 for settle in &settles {
-                    self.settle(now, connection, settle);
+                    self.settle(at, connection, settle);
                 }
                 self.commits.must_sync();
                 self.commits.promises.reply(key(channel), Ok(Reply::Done));
             }
             Command::Subscribe(subscribe) => self.subscribe(connection, subscribe),
             Command::Cancel { channel, consumer_tag } => {
-                self.cancel(now, key(channel), &consumer_tag);
+                self.cancel(at, key(channel), &consumer_tag);
                 self.reply(key(channel), Ok(Reply::Done));
             }
             Command::SetPrefetch { channel, scope, count } => {
                 self.set_prefetch(key(channel), scope, count);
             }
-            Command::Get { channel, queue, no_ack } => self.get(key(channel), &queue, no_ack),
+            Command::Get { channel, queue, no_ack } => self.get(at, key(channel), &queue, no_ack),
             Command::DirectReply { to, message } => {
                 if self.clients.contains(to.connection) {
                     let event = Event::DirectReply { channel: to.channel, message };
@@ -226,7 +243,7 @@ impl Shard {
                 }
             }
             Command::Topology { channel, request, nowait } => {
-                self.handle_topology(now, key(channel), request, nowait);
+                self.handle_topology(at, key(channel), request, nowait);
             }
             Command::DeliveriesWritten { octets } => {
                 if self.clients.written(connection, octets) {
@@ -242,13 +259,13 @@ impl Shard {
         self.outbox.push(key.connection, Event::Reply { channel: key.channel, reply });
     }
 
-    fn close_connection(&mut self, now: Now, connection: ConnectionId) {
+    fn close_connection(&mut self, at: Moment, connection: ConnectionId) {
         for channel in self.clients.channels_of(connection) {
-            self.close_channel(now, ChannelKey { connection, channel });
+            self.close_channel(at, ChannelKey { connection, channel });
         }
         let exclusive: Vec<QueueId> = self.topology.exclusive_queues(connection).collect();
         for queue in exclusive {
-            self.delete_queue(now, queue);
+            self.delete_queue(at, queue);
         }
         self.add_topology_operations();
         self.clients.close(connection);
@@ -258,72 +275,5 @@ impl Shard {
     /// What the topology wants stored goes with the next commit.
     fn add_topology_operations(&mut self) {
         self.commits.add_operations(self.topology.take_operations());
-    }
-
-    /// The queue is to be given a turn.
-    fn schedule(&mut self, id: QueueId) {
-        if let Some(queue) = self.queues.get_mut(&id)
-            && !queue.is_scheduled
-        {
-            queue.is_scheduled = true;
-            self.scheduled.push_back(id);
-        }
-    }
-
-    /// The queue has something for the next commit.
-    fn touch(&mut self, id: QueueId) {
-        if let Some(queue) = self.queues.get_mut(&id)
-            && !queue.is_dirty
-        {
-            queue.is_dirty = true;
-            self.commits.add_dirty(id);
-        }
-    }
-
-    /// The same; it can wait.
-    fn touch_stored(&mut self, id: QueueId, now: Monotonic) {
-        self.touch(id);
-        self.commits.defer(now);
-    }
-
-    fn run_turns(&mut self, now: Monotonic) {
-        while let Some(id) = self.scheduled.pop_front() {
-            let Some(queue) = self.queues.get_mut(&id) else { continue };
-            queue.is_scheduled = false;
-            let turn = queue.turn(now, &mut self.clients, &mut self.outbox);
-            queue.account(&mut self.memory);
-            if turn.wants_fetch {
-                self.fetches.push_back(id);
-            }
-            if turn.is_stored {
-                self.touch_stored(id, now);
-            }
-            if turn.is_unfinished {
-                self.schedule(id);
-            }
-        }
-        self.evict();
-    }
-
-    /// Drops content that the store has too when there is too much of it, one queue after the
-    /// other.
-    fn evict(&mut self) {
-        let excess = self.memory.cached_excess();
-        if excess == 0 {
-            return;
-        }
-        let mut freed = 0;
-        let (before, after) = (..self.evict_from, self.evict_from..);
-        let order: Vec<QueueId> =
-            self.queues.range(after).chain(self.queues.range(before)).map(|(id, _)| *id).collect();
-        for id in order {
-            let Some(queue) = self.queues.get_mut(&id) else { continue };
-            freed += queue.evict(excess - freed);
-            queue.account(&mut self.memory);
-            self.evict_from = id;
-            if freed >= excess {
-                break;
-            }
-        }
     }
 }

@@ -5,40 +5,49 @@ use crate::command::{Publish, Settle};
 use crate::event::Event;
 use crate::ids::{ChannelKey, ConnectionId, PublishSeq, QueueId};
 use crate::message::Message;
-use crate::time::{Monotonic, Now};
+use crate::queue::{DeadLetter, DeathReason, Moment};
 
 impl Shard {
     /// Puts messages into their queues; whoever asked for confirms gets them when all queues have
-    /// them on stable storage, and at once when there is nothing to store.
-    pub(super) fn publish(&mut self, now: Now, connection: ConnectionId, publish: Publish) {
+    /// them on stable storage, and at once when there is nothing to store. What a full queue
+    /// refuses is refused.
+    pub(super) fn publish(&mut self, at: Moment, connection: ConnectionId, publish: Publish) {
         let Publish { channel, confirm, targets, messages } = publish;
         let count = messages.len() as u64;
+        let is_awaited = confirm.is_some();
+        let mut refused = Vec::new();
         let mut is_kept = false;
-        if let [only] = *targets {
-            is_kept = self.enqueue(only, messages, confirm.is_some(), now.monotonic);
-        } else {
-            for queue in targets.iter() {
-                let copies = messages.iter().cloned();
-                is_kept |= self.enqueue(*queue, copies, confirm.is_some(), now.monotonic);
+        for id in targets.iter() {
+            if self.queues.get(id).is_some_and(|queue| queue.refuses_newcomers()) {
+                is_kept |= self.enqueue_with_room(*id, &messages, is_awaited, at, &mut refused);
+            } else if targets.len() > 1 {
+                is_kept |= self.enqueue(*id, messages.iter().cloned(), is_awaited, at);
             }
         }
+        if let [only] = *targets
+            && self.queues.get(&only).is_some_and(|queue| !queue.refuses_newcomers())
+        {
+            is_kept = self.enqueue(only, messages, is_awaited, at);
+        }
         let Some(first) = confirm else { return };
-        if is_kept {
-            self.commits.promises.confirm(ChannelKey { connection, channel }, first, count);
+        let key = ChannelKey { connection, channel };
+        if refused.is_empty() {
+            self.confirm(key, first, count, is_kept);
         } else {
-            let last = PublishSeq((first.0 + count).saturating_sub(1));
-            self.outbox.push(connection, Event::Confirm { channel, first, last });
+            refused.sort_unstable();
+            refused.dedup();
+            self.confirm_around(key, first, count, is_kept, &refused);
         }
     }
 
     /// Settles what a channel holds.
-    pub(super) fn settle(&mut self, now: Now, connection: ConnectionId, settle: &Settle) {
+    pub(super) fn settle(&mut self, at: Moment, connection: ConnectionId, settle: &Settle) {
         let key = ChannelKey { connection, channel: settle.channel };
         let Some(slot) = self.clients.find_channel(key) else { return };
         let Some(queue) = self.queues.get_mut(&settle.queue) else { return };
-        let released = queue.settle(slot, settle);
+        let released = queue.settle(slot, settle, at.monotonic);
         if released.is_stored {
-            self.touch_stored(settle.queue, now.monotonic);
+            self.touch_stored(settle.queue, at.monotonic);
         }
         self.schedule(settle.queue);
         if self.clients.settled(slot, released.consumed) {
@@ -46,29 +55,99 @@ impl Shard {
         }
     }
 
-    /// Adds messages to one queue; whether any of them is to be kept.
-    fn enqueue(
+    /// Adds messages to one queue; whether any of them goes to the store.
+    pub(super) fn enqueue(
         &mut self,
         id: QueueId,
         messages: impl IntoIterator<Item = Message>,
         is_awaited: bool,
-        now: Monotonic,
+        at: Moment,
     ) -> bool {
         let has_room = self.memory.has_volatile_room();
         let Some(queue) = self.queues.get_mut(&id) else { return false };
         let mut octets = 0;
         for message in messages {
             let size = message.size() as u64;
-            octets += if queue.enqueue(message, has_room) { size } else { 0 };
+            octets += if queue.enqueue(message, has_room, at) { size } else { 0 };
         }
         let is_kept = octets > 0;
         if is_kept {
             self.touch(id);
         }
         if is_kept && !is_awaited {
-            self.commits.defer_octets(octets, now);
+            self.commits.defer_octets(octets, at.monotonic);
         }
         self.schedule(id);
         is_kept
+    }
+
+    /// The same for a queue that refuses what it has no room for: the places of those in
+    /// `messages` are added to `refused`.
+    fn enqueue_with_room(
+        &mut self,
+        id: QueueId,
+        messages: &[Message],
+        is_awaited: bool,
+        at: Moment,
+        refused: &mut Vec<u64>,
+    ) -> bool {
+        let mut is_kept = false;
+        let mut dead = Vec::new();
+        for (place, message) in messages.iter().enumerate() {
+            let is_full = |shard: &Self| {
+                shard.queues.get(&id).is_some_and(|queue| queue.has_no_room_for(message))
+            };
+            if is_full(self) {
+                // Consumers may take what is there.
+                self.take_turn(id, at);
+            }
+            if !is_full(self) {
+                is_kept |= self.enqueue(id, [message.clone()], is_awaited, at);
+                continue;
+            }
+            refused.push(place as u64);
+            if self.queues.get_mut(&id).is_some_and(|queue| queue.refuse()) {
+                let reason = DeathReason::MaxLength;
+                dead.push(DeadLetter { message: message.clone(), reason });
+            }
+        }
+        if !dead.is_empty() {
+            self.bury(at, id, &dead);
+        }
+        is_kept
+    }
+
+    fn confirm(&mut self, key: ChannelKey, first: PublishSeq, count: u64, is_kept: bool) {
+        if is_kept {
+            self.commits.promises.confirm(key, first, count);
+        } else {
+            let (channel, last) = (key.channel, PublishSeq((first.0 + count).saturating_sub(1)));
+            self.outbox.push(key.connection, Event::Confirm { channel, first, last });
+        }
+    }
+
+    /// Confirms `count` publishes from `first` on, except those at the places `refused`.
+    fn confirm_around(
+        &mut self,
+        key: ChannelKey,
+        first: PublishSeq,
+        count: u64,
+        is_kept: bool,
+        refused: &[u64],
+    ) {
+        let mut next = 0;
+        for run in refused.chunk_by(|a, b| a + 1 == *b) {
+            let (Some(from), Some(to)) = (run.first(), run.last()) else { continue };
+            if *from > next {
+                self.confirm(key, PublishSeq(first.0 + next), from - next, is_kept);
+            }
+            let (first, last) = (PublishSeq(first.0 + from), PublishSeq(first.0 + to));
+            let refuse = Event::Refuse { channel: key.channel, first, last };
+            self.outbox.push(key.connection, refuse);
+            next = to + 1;
+        }
+        if next < count {
+            self.confirm(key, PublishSeq(first.0 + next), count - next, is_kept);
+        }
     }
 }

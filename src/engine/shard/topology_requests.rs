@@ -7,8 +7,7 @@ use crate::event::{Event, Reply};
 use crate::fault::Fault;
 use crate::ids::{ChannelKey, QueueId};
 use crate::operation::Operation;
-use crate::queue::{Queue, QueueOptions};
-use crate::time::Now;
+use crate::queue::{Moment, Queue, Rules};
 use crate::topology::{ExchangeRequest, QueueRequest};
 use bytes::Bytes;
 use forebay_wire::{ReplyCode, ShortStr};
@@ -21,13 +20,13 @@ impl Shard {
     /// stored or nobody waits.
     pub(super) fn handle_topology(
         &mut self,
-        now: Now,
+        at: Moment,
         key: ChannelKey,
         request: TopologyRequest,
         nowait: bool,
     ) {
         let vhost = self.clients.vhost(key.connection).unwrap_or_default();
-        let reply = self.apply(now, key, &vhost, request);
+        let reply = self.apply(at, key, &vhost, request);
         self.add_topology_operations();
         if nowait || reply.is_err() || !self.commits.is_sync_due() {
             self.reply(key, reply);
@@ -41,7 +40,7 @@ impl Shard {
 
     /// Deletes a queue with all it has; its consumers are told, who held messages holds none.
     /// Returns how many messages were ready.
-    pub(super) fn delete_queue(&mut self, now: Now, id: QueueId) -> u64 {
+    pub(super) fn delete_queue(&mut self, at: Moment, id: QueueId) -> u64 {
         let record = self.topology.remove_queue(id);
         let Some(mut queue) = self.queues.remove(&id) else { return 0 };
         for consumer in queue.consumers.iter() {
@@ -70,13 +69,16 @@ impl Shard {
         let statistics = queue.statistics();
         self.gone.absorb(&statistics);
         queue.forget_memory(&mut self.memory);
-        self.commits.defer(now.monotonic);
+        if let Some(when) = queue.timer {
+            self.timers.remove(&(when, id));
+        }
+        self.commits.defer(at.monotonic);
         statistics.ready
     }
 
     fn apply(
         &mut self,
-        now: Now,
+        at: Moment,
         key: ChannelKey,
         vhost: &ShortStr,
         request: TopologyRequest,
@@ -124,14 +126,14 @@ impl Shard {
                     auto_delete: *auto_delete,
                     arguments,
                 };
-                return self.declare_queue(key, vhost, queue);
+                return self.declare_queue(at, key, vhost, queue);
             }
             TopologyRequest::PurgeQueue { name } => {
                 let id = self.topology.queue(vhost, name, connection)?.id;
-                return Ok(Reply::MessageCount(count(self.purge_queue(now, id))));
+                return Ok(Reply::MessageCount(count(self.purge_queue(at, id))));
             }
             TopologyRequest::DeleteQueue { name, if_unused, if_empty } => {
-                return self.delete_named(now, key, vhost, name, (*if_unused, *if_empty));
+                return self.delete_named(at, key, vhost, name, (*if_unused, *if_empty));
             }
         }
         Ok(Reply::Done)
@@ -139,6 +141,7 @@ impl Shard {
 
     fn declare_queue(
         &mut self,
+        at: Moment,
         key: ChannelKey,
         vhost: &ShortStr,
         request: QueueRequest<'_>,
@@ -152,6 +155,10 @@ impl Shard {
         if declared.created {
             self.add_queue(declared.id);
         }
+        if let Some(queue) = self.queues.get_mut(&declared.id) {
+            queue.used(at.monotonic);
+        }
+        self.schedule(declared.id);
         let queue = self.queues.get(&declared.id);
         Ok(Reply::QueueDeclared {
             name: declared.name,
@@ -163,16 +170,17 @@ impl Shard {
     /// Makes the queue for a record that the topology has.
     pub(super) fn add_queue(&mut self, id: QueueId) {
         let Some(record) = self.topology.queue_by_id(id) else { return };
-        let options = QueueOptions { durable: record.durable, settings: record.settings.clone() };
-        self.queues.insert(id, Queue::new(id, options));
+        let rules = Rules::new(record, self.queue_defaults);
+        self.queues.insert(id, Queue::new(id, rules));
+        self.schedule(id);
     }
 
-    fn purge_queue(&mut self, now: Now, id: QueueId) -> u64 {
+    fn purge_queue(&mut self, at: Moment, id: QueueId) -> u64 {
         let Some(queue) = self.queues.get_mut(&id) else { return 0 };
         let purged = queue.purge();
         queue.account(&mut self.memory);
         if purged > 0 && (queue.is_durable() || queue.is_stored) {
-            self.touch_stored(id, now.monotonic);
+            self.touch_stored(id, at.monotonic);
             self.commits.must_sync();
         }
         purged
@@ -180,7 +188,7 @@ impl Shard {
 
     fn delete_named(
         &mut self,
-        now: Now,
+        at: Moment,
         key: ChannelKey,
         vhost: &ShortStr,
         name: &ShortStr,
@@ -202,7 +210,7 @@ impl Shard {
         if if_empty && queue.is_some_and(|queue| queue.ready() > 0) {
             return refused("not empty");
         }
-        Ok(Reply::MessageCount(count(self.delete_queue(now, id))))
+        Ok(Reply::MessageCount(count(self.delete_queue(at, id))))
     }
 }
 

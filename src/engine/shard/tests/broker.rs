@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::ids::{ChannelId, ConnectionId, PublishSeq, QueueId};
 use crate::message::{Envelope, Message};
 use crate::operation::Commit;
-use crate::shard::{Shard, ShardSettings};
+use crate::shard::{QueueDefaults, Shard, ShardSettings};
 use crate::time::{Monotonic, Now, WallClock};
 use bytes::{Bytes, BytesMut};
 use forebay_wire::properties::Properties;
@@ -26,7 +26,10 @@ pub(super) struct Broker {
 }
 
 fn settings() -> ShardSettings {
-    ShardSettings { vhosts: vec![ShortStr::from_static("/")] }
+    ShardSettings {
+        vhosts: vec![ShortStr::from_static("/")],
+        queue_defaults: QueueDefaults::default(),
+    }
 }
 
 impl Broker {

@@ -2,7 +2,11 @@
 //! against a naive model.
 
 mod broker;
+mod dead_letters;
+mod limits;
 mod memory;
 mod model;
 mod queues;
+mod steps;
 mod store;
+mod timing;

@@ -124,9 +124,10 @@ impl TestStore {
         self.lanes.values().map(|content| content.pages.len()).sum()
     }
 
-    /// Octets of what a consumer could still be sent.
-    pub(super) fn live_octets(&self) -> u64 {
-        let live = self.lanes.values().flat_map(|content| {
+    /// Octets of what a consumer of a queue could still be sent.
+    pub(super) fn live_octets(&self, queue: QueueId) -> u64 {
+        let lanes = self.lanes.iter().filter(|((id, _), _)| *id == queue);
+        let live = lanes.flat_map(|(_, content)| {
             content
                 .pages
                 .values()

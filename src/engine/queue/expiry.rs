@@ -1,0 +1,86 @@
+//! What time does to a queue: messages expire at its head, and an unused queue ends.
+//!
+//! Only the message at the head of each lane is looked at, as in RabbitMQ: one that is overdue
+//! further back leaves when it gets there. No message has a timer of its own.
+
+use super::Queue;
+use super::age::Moment;
+use super::dead::DeathReason;
+use super::dispatch::Turn;
+use super::lane::Lane;
+use super::rules::Rules;
+use crate::ids::Offset;
+use crate::message::Message;
+use crate::time::Monotonic;
+
+/// When a message is too old, on the steady clock in ms.
+fn deadline(rules: &Rules, lane: &Lane, offset: Offset, message: &Message) -> Option<i128> {
+    let ttl = match (rules.message_ttl, message.expiration()) {
+        (Some(queue), Some(own)) => queue.min(own),
+        (queue, own) => queue.or(own)?,
+    };
+    Some(lane.stamped(offset, message.published_at()) + i128::from(ttl))
+}
+
+impl Queue {
+    /// Whether a message was there in an earlier turn and is too old now. A newcomer is first
+    /// offered to consumers, however short its time to live.
+    pub(super) fn is_seen_and_expired(
+        &self,
+        at: Moment,
+        level: usize,
+        offset: Offset,
+        message: &Message,
+    ) -> bool {
+        let Some(lane) = self.lanes.get(level) else { return false };
+        lane.is_seen(offset)
+            && deadline(&self.rules, lane, offset, message).is_some_and(|due| due <= at.steady)
+    }
+
+    /// The heads of all lanes that are too old leave.
+    pub(super) fn expire_heads(&mut self, at: Moment, turn: &mut Turn) {
+        self.head_deadline = None;
+        for level in 0..self.lanes.len() {
+            while let Some(lane) = self.lanes.get_mut(level)
+                && let Some(offset) = lane.next_ready()
+                && (self.rules.message_ttl.is_some() || lane.has_expirations())
+            {
+                let Some(message) = lane.content(offset).cloned() else {
+                    turn.wants_fetch |= lane.want(offset);
+                    break;
+                };
+                let Some(due) = deadline(&self.rules, lane, offset, &message) else { break };
+                if due > at.steady {
+                    let wait = u64::try_from(due - at.steady).unwrap_or(u64::MAX);
+                    self.wake_for_head(at.monotonic.plus(wait));
+                    break;
+                }
+                self.leave(level, offset, message, DeathReason::Expired, turn);
+            }
+        }
+    }
+
+    /// Somebody uses the queue.
+    pub(crate) fn used(&mut self, at: Monotonic) {
+        self.used_at = Some(at);
+    }
+
+    /// Whether nobody has used it for `x-expires`.
+    pub(super) fn is_unused_for_too_long(&self, at: Monotonic) -> bool {
+        self.unused_until().is_some_and(|end| end <= at)
+    }
+
+    /// When the queue wants a turn at the latest.
+    pub(crate) fn poll_timeout(&self) -> Option<Monotonic> {
+        [self.head_deadline, self.unused_until(), self.overdue_at].into_iter().flatten().min()
+    }
+
+    fn unused_until(&self) -> Option<Monotonic> {
+        let expires = self.rules.expires.filter(|_| self.consumers.count() == 0)?;
+        Some(self.used_at?.plus(expires))
+    }
+
+    fn wake_for_head(&mut self, at: Monotonic) {
+        self.head_deadline = Some(self.head_deadline.map_or(at, |other| other.min(at)));
+    }
+}

@@ -1,0 +1,150 @@
+//! Where the content of a lane's messages is: in memory, in the store, or on its way between them.
+
+use super::Lane;
+use crate::ids::{Offset, QueueId};
+use crate::limits::READ_AHEAD_OCTETS;
+use crate::operation::Operation;
+use crate::page::{Page, Record};
+use crate::queue::pages::Fetching;
+use std::sync::Arc;
+
+impl Lane {
+    /// Adds to `operations` what the store has to learn; `durable`: whether the queue outlives the
+    /// process. Returns the pages among it.
+    pub(crate) fn take_commit(
+        &mut self,
+        durable: bool,
+        queue: QueueId,
+        lane: crate::ids::Lane,
+        operations: &mut Vec<Operation>,
+    ) -> Vec<Offset> {
+        let mut pages = Vec::new();
+        for records in self.fresh.take() {
+            let Some(page) = self.new_page(records) else { continue };
+            pages.push(page.first);
+            operations.push(Operation::PutPage { queue, lane, page });
+        }
+        // The store takes a hole in the pages for a loss unless it knows why.
+        if durable || self.log.octets_paged() > 0 {
+            self.stored.put_changes(&self.log, queue, lane, operations);
+        }
+        self.stored.remove_pages(queue, lane, operations);
+        pages
+    }
+
+    /// The store has the page. `is_room`: the shard's memory has room for its content.
+    pub(crate) fn handle_committed(&mut self, first: Offset, is_room: bool) {
+        self.pages.commit(first, self.cursor, &self.wanted, is_room);
+    }
+
+    /// Asks for the page of `offset`; whether that is news.
+    pub(crate) fn want(&mut self, offset: Offset) -> bool {
+        let is_idle = self.pages.fetching() == Fetching::Idle;
+        if is_idle {
+            self.pages.set_fetching(Fetching::Wanted(offset));
+        }
+        is_idle
+    }
+
+    /// Asks for pages ahead of the readers, when there are too few in memory; whether it did.
+    pub(crate) fn want_ahead(&mut self) -> bool {
+        if self.pages.cached_octets() >= READ_AHEAD_OCTETS {
+            return false;
+        }
+        let Some(gap) = self.pages.gap(self.cursor) else { return false };
+        match self.next_stored(gap) {
+            Some(offset) => self.want(offset),
+            None => {
+                self.pages.set_gap(None);
+                false
+            }
+        }
+    }
+
+    /// What to ask the store for.
+    pub(crate) fn poll_fetch(&mut self) -> Option<Offset> {
+        let Fetching::Wanted(offset) = self.pages.fetching() else { return None };
+        self.pages.set_fetching(Fetching::UnderWay);
+        Some(offset)
+    }
+
+    /// What the store had from `from` on. Returns whether the store has to learn of a loss.
+    pub(crate) fn handle_fetched(&mut self, from: Offset, pages: Vec<Page>) -> bool {
+        self.pages.set_fetching(Fetching::Idle);
+        for page in pages {
+            let live = self.log.unsettled_in(page.first, page.end);
+            let again = self.wanted.next_present(page.first).is_some_and(|next| next < page.end);
+            if live > 0 && (page.end > self.cursor || again) {
+                self.pages.insert(page, live);
+            }
+        }
+        let is_lost = self.is_ready(from) && self.content(from).is_none();
+        if is_lost {
+            self.missing += 1;
+            self.take_lost(from);
+        }
+        self.close_gap();
+        is_lost
+    }
+
+    /// Lets go of content that was delivered and is in the store.
+    pub(crate) fn release_content(&mut self) {
+        self.pages.release(self.cursor, &self.wanted);
+    }
+
+    /// Drops content that is in the store until `octets` are free; how many were freed.
+    pub(crate) fn evict(&mut self, octets: u64) -> u64 {
+        let in_flight = &self.in_flight;
+        self.pages.evict(octets, self.cursor, |first, end| in_flight.any_in(first, end))
+    }
+
+    fn new_page(&mut self, records: Vec<Record>) -> Option<Arc<Page>> {
+        let (first, last) = (records.first()?.offset, records.last()?.offset);
+        let octets_before = self.log.octets_paged();
+        let octets = records.iter().map(|record| record.message.body().len() as u64).sum();
+        self.log.page(octets);
+        let live = records.len() as u64;
+        let page = Arc::new(Page {
+            first,
+            end: last.next(),
+            octets_before,
+            octets_after: octets_before + octets,
+            records,
+        });
+        let dead = self.pages.put(&page, live);
+        self.stored.dead_pages.extend(dead);
+        Some(page)
+    }
+
+    fn take_lost(&mut self, offset: Offset) {
+        if offset < self.cursor {
+            self.returned.remove(offset, offset);
+            self.wanted.remove(offset, offset);
+        }
+        self.condemned.remove(offset);
+        self.settle([(offset, 0)]);
+    }
+
+    fn is_ready(&self, offset: Offset) -> bool {
+        if offset < self.cursor {
+            return self.wanted.contains(offset);
+        }
+        self.next_live(offset) == Some(offset)
+    }
+
+    /// The lowest unsettled message not below `from` that stands in a page.
+    fn next_stored(&self, from: Offset) -> Option<Offset> {
+        Some(self.log.next_unsettled(from)).filter(|offset| *offset < self.fresh.first())
+    }
+
+    fn close_gap(&mut self) {
+        let Some(mut gap) = self.pages.gap(self.cursor) else { return };
+        while let Some(offset) = self.next_stored(gap) {
+            match self.pages.covered_to(offset) {
+                Some(end) => gap = end,
+                None => return self.pages.set_gap(Some(offset)),
+            }
+        }
+        self.pages.set_gap(None);
+    }
+}

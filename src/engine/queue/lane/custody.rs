@@ -1,0 +1,117 @@
+//! Messages of a lane that are not simply ready or delivered: suspects, those taken back from whom
+//! held them too long, those that are condemned; and the end of all that are ready.
+
+use super::Lane;
+use crate::command::Run;
+use crate::ids::Offset;
+use crate::queue::dead::DeathReason;
+use crate::queue::in_flight::Held;
+use crate::queue::late::LateDelivery;
+use crate::queue::offset_set::OffsetSet;
+use crate::shard::clients::ChannelSlot;
+
+impl Lane {
+    /// The next failure of this message tells something only if its consumer holds nothing else.
+    pub(crate) fn suspect(&mut self, offset: Offset) {
+        self.suspects.insert(offset, offset);
+    }
+
+    /// Whether it must be delivered to a consumer that holds nothing else.
+    pub(crate) fn is_suspect(&self, offset: Offset) -> bool {
+        !self.suspects.is_empty() && self.suspects.contains(offset)
+    }
+
+    /// What is in flight, ascending.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (Offset, &Held)> {
+        self.in_flight.iter()
+    }
+
+    /// Takes a message out of flight that was held too long.
+    pub(crate) fn take_back(&mut self, offset: Offset) -> Option<Held> {
+        self.in_flight.remove(offset)
+    }
+
+    /// Whoever held it still owes its settlement.
+    pub(crate) fn owe(&mut self, offset: Offset, held: Held, is_last: bool) {
+        self.late.insert(offset, held, is_last);
+    }
+
+    /// What `channel` owes of `run`: settled now, however it ended.
+    pub(crate) fn release_late(
+        &mut self,
+        channel: ChannelSlot,
+        run: Run,
+    ) -> Vec<(Offset, LateDelivery)> {
+        self.late.take(channel, run.first..=run.last)
+    }
+
+    /// A channel that owed settlements is gone.
+    pub(crate) fn forget_late(&mut self, channel: ChannelSlot) {
+        self.late.take(channel, Offset(0)..=Offset(u64::MAX));
+    }
+
+    /// A message that was taken is to leave for `reason`.
+    pub(crate) fn condemn(&mut self, offset: Offset, reason: DeathReason, octets: u32) {
+        self.condemned.insert(offset, reason, octets);
+        self.wanted.insert(offset, offset);
+    }
+
+    /// The lowest condemned message.
+    pub(crate) fn next_condemned(&self) -> Option<(Offset, DeathReason)> {
+        self.condemned.first()
+    }
+
+    /// A condemned message leaves. Returns whether the store has to learn of it.
+    pub(crate) fn execute(&mut self, offset: Offset) -> bool {
+        let octets = self.condemned.remove(offset);
+        self.wanted.remove(offset, offset);
+        self.settle([(offset, octets)])
+    }
+
+    /// Settles every message that is not in flight; how many there were.
+    pub(crate) fn purge(&mut self) -> u64 {
+        let purged = self.ready();
+        let tail = self.log.tail();
+        let octets_before = self.log.octets();
+        let mut octets_held = 0;
+        let mut from = self.log.low();
+        let mut kept = OffsetSet::default();
+        let held = self.in_flight.iter().map(|(offset, held)| (offset, held.size));
+        let mut held: Vec<(Offset, u32)> = held.chain(self.condemned.sizes()).collect();
+        held.sort_unstable();
+        for (offset, size) in held {
+            kept.insert(offset, offset);
+            if offset < self.fresh.first() && !self.volatile.contains(offset) {
+                octets_held += u64::from(size);
+            }
+            if from < offset {
+                self.log.settle(from, Offset(offset.0 - 1), 0);
+            }
+            from = offset.next();
+        }
+        if from < tail {
+            self.log.settle(from, Offset(tail.0 - 1), 0);
+        }
+        self.log.settle_octets(octets_before.saturating_sub(octets_held));
+        for offset in self.volatile.offsets() {
+            if !kept.contains(offset) {
+                self.volatile.remove(offset);
+            }
+        }
+        for offset in (self.fresh.first().0..tail.0).map(Offset) {
+            if !kept.contains(offset) {
+                self.fresh.remove(offset);
+            }
+        }
+        self.late.overtake_all();
+        self.stored.changed_all(self.log.low(), tail);
+        self.returned = OffsetSet::default();
+        self.wanted = self.condemned.offsets();
+        self.cursor = tail;
+        self.pages.set_gap(None);
+        let log = &self.log;
+        self.pages.recount(|first, end| log.unsettled_in(first, end), &mut self.stored.dead_pages);
+        self.tidy_when_empty();
+        purged
+    }
+}

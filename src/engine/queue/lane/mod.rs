@@ -1,0 +1,289 @@
+//! One priority level of a queue: a log of messages, what of it is in memory, and what is to be
+//! delivered next. Belongs to a [`Queue`](crate::queue::Queue).
+//!
+//! Next is the lowest of the cursor and what was returned, so that a returned message comes back
+//! to its original place. Delivering changes only memory; what outlives the process is in
+//! [`LaneLog`] and in the pages.
+
+mod content;
+mod custody;
+
+use crate::command::Run;
+use crate::ids::Offset;
+use crate::message::Message;
+use crate::operation::RecoveredLane;
+use crate::queue::age::Ages;
+use crate::queue::dead::Condemned;
+use crate::queue::fresh::Fresh;
+use crate::queue::in_flight::{Held, InFlight};
+use crate::queue::late::Late;
+use crate::queue::log::LaneLog;
+use crate::queue::offset_set::OffsetSet;
+use crate::queue::pages::Pages;
+use crate::queue::stored::Stored;
+use crate::queue::volatile::Volatile;
+use crate::shard::clients::ChannelSlot;
+use crate::time::WallClock;
+
+/// A lane and the leader's memory of it.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    log: LaneLog,
+    fresh: Fresh,
+    pages: Pages,
+    volatile: Volatile,
+    in_flight: InFlight,
+    /// Offsets before the cursor that are to be delivered again.
+    returned: OffsetSet,
+    /// What is to leave when its content is there; neither ready nor in flight.
+    condemned: Condemned,
+    /// Offsets before the cursor whose content is needed again: returned or condemned.
+    wanted: OffsetSet,
+    /// Whose next failure tells nothing unless its consumer holds nothing else.
+    suspects: OffsetSet,
+    late: Late,
+    ages: Ages,
+    /// What is below was there when the queue had its last turn.
+    seen_to: Offset,
+    /// Some message may have a time to live of its own.
+    has_expirations: bool,
+    /// Everything from here on has not been delivered.
+    cursor: Offset,
+    /// What is below was there when the process began: it may have been delivered before.
+    recovered_to: Offset,
+    stored: Stored,
+    /// Messages that the store should have had and did not.
+    missing: u64,
+}
+
+impl Lane {
+    /// The lane that a store holds.
+    pub(crate) fn recover(recovered: &RecoveredLane) -> Self {
+        let log = LaneLog::recover(recovered);
+        let mut fresh = Fresh::default();
+        fresh.start_at(log.tail());
+        Self {
+            fresh,
+            pages: Pages::recovered(log.low()),
+            cursor: log.low(),
+            recovered_to: log.tail(),
+            stored: Stored::recover(recovered),
+            has_expirations: log.unsettled() > 0,
+            seen_to: log.tail(),
+            log,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a message at the tail; `keep`: in the store. `clock_ahead`: by how much the clock that
+    /// stamped it is ahead of the steady one, in ms.
+    pub(crate) fn enqueue(&mut self, message: Message, keep: bool, clock_ahead: i128) {
+        self.ages.note(self.log.tail(), clock_ahead);
+        self.has_expirations |= message.expiration().is_some();
+        if keep {
+            self.log.append();
+            self.fresh.push(message);
+            return;
+        }
+        let offset = self.log.append_hole();
+        if offset >= self.log.low() {
+            self.stored.changed(offset);
+        }
+        self.volatile.push(offset, message);
+        self.fresh.skip();
+    }
+
+    /// Messages to be delivered.
+    pub(crate) fn ready(&self) -> u64 {
+        self.log.unsettled() + self.volatile.count()
+            - self.in_flight.count()
+            - self.condemned.count()
+    }
+
+    /// Messages delivered and not settled.
+    pub(crate) fn unacked(&self) -> u64 {
+        self.in_flight.count() + self.condemned.count()
+    }
+
+    /// Octets of the bodies of all messages, delivered or not.
+    pub(crate) fn octets(&self) -> u64 {
+        self.log.octets() + self.fresh.body_octets() + self.volatile.body_octets()
+    }
+
+    /// Octets of the bodies of messages to be delivered.
+    pub(crate) fn ready_octets(&self) -> u64 {
+        let held = self.in_flight.octets() + self.condemned.octets();
+        self.octets().saturating_sub(held)
+    }
+
+    /// Octets of messages that nobody has written and that are in memory to be kept.
+    pub(crate) fn fresh_octets(&self) -> u64 {
+        self.fresh.octets()
+    }
+
+    /// Octets in memory that no restart brings back.
+    pub(crate) fn volatile_octets(&self) -> u64 {
+        self.volatile.resident_octets()
+    }
+
+    /// Octets in memory that the store has too.
+    pub(crate) fn cached_octets(&self) -> u64 {
+        self.pages.cached_octets()
+    }
+
+    /// Messages that the store should have had and did not.
+    pub(crate) fn missing(&self) -> u64 {
+        self.missing
+    }
+
+    /// The message that is to be delivered next.
+    pub(crate) fn next_ready(&self) -> Option<Offset> {
+        let ahead = self.next_live(self.cursor);
+        match (self.returned.first(), ahead) {
+            (Some(returned), Some(ahead)) => Some(returned.min(ahead)),
+            (returned, ahead) => returned.or(ahead),
+        }
+    }
+
+    /// Its content, when that is in memory.
+    pub(crate) fn content(&self, offset: Offset) -> Option<&Message> {
+        self.fresh
+            .get(offset)
+            .or_else(|| self.volatile.get(offset))
+            .or_else(|| self.pages.get(offset))
+    }
+
+    /// Whether the message may have been delivered before.
+    pub(crate) fn is_redelivered(&self, offset: Offset) -> bool {
+        offset < self.cursor || offset < self.recovered_to
+    }
+
+    /// Failed deliveries of a message so far.
+    pub(crate) fn failures(&self, offset: Offset) -> u32 {
+        self.log.failures(offset)
+    }
+
+    /// Takes the next ready message out of the order.
+    pub(crate) fn take(&mut self, offset: Offset) {
+        if offset < self.cursor {
+            self.returned.remove(offset, offset);
+            self.wanted.remove(offset, offset);
+            self.late.overtake(offset);
+        } else {
+            self.cursor = offset.next();
+        }
+    }
+
+    /// A message that was taken is now held.
+    pub(crate) fn hold(&mut self, offset: Offset, held: Held) {
+        self.in_flight.insert(offset, held);
+    }
+
+    /// Takes what `channel` holds of `run` out of flight, ascending; the caller settles it or
+    /// gives it back.
+    pub(crate) fn release(
+        &mut self,
+        channel: ChannelSlot,
+        run: Run,
+        taken: &mut Vec<(Offset, Held)>,
+    ) {
+        self.in_flight.take(channel, run.first..=run.last, taken);
+    }
+
+    /// Everything that `channel` holds, taken out of flight.
+    pub(crate) fn release_all(&mut self, channel: ChannelSlot, taken: &mut Vec<(Offset, Held)>) {
+        self.in_flight.take(channel, Offset(0)..=Offset(u64::MAX), taken);
+    }
+
+    /// Settles messages that were taken (and are not in flight), ascending, with their sizes.
+    /// Returns whether the store has to learn of it.
+    pub(crate) fn settle(&mut self, settled: impl IntoIterator<Item = (Offset, u32)>) -> bool {
+        let fresh_from = self.fresh.first();
+        let mut run: Option<(Offset, Offset, u64)> = None;
+        let mut is_stored = false;
+        for (offset, size) in settled {
+            if !self.suspects.is_empty() {
+                self.suspects.remove(offset, offset);
+            }
+            let is_fresh = offset >= fresh_from;
+            if self.volatile.remove(offset) {
+                self.log.forget_failures(offset);
+                continue;
+            }
+            is_stored = true;
+            let octets = if is_fresh { 0 } else { u64::from(size) };
+            if is_fresh {
+                self.fresh.remove(offset);
+            }
+            run = match run {
+                Some((first, last, sum)) if last.next() == offset && fresh_from != offset => {
+                    Some((first, offset, sum + octets))
+                }
+                other => {
+                    self.settle_run(other);
+                    Some((offset, offset, octets))
+                }
+            };
+        }
+        self.settle_run(run);
+        self.tidy_when_empty();
+        is_stored
+    }
+
+    /// Gives messages back to their places. `failed`: count it as a failed delivery.
+    pub(crate) fn give_back(&mut self, taken: &[(Offset, Held)], failed: bool) {
+        for (offset, _) in taken {
+            self.returned.insert(*offset, *offset);
+            self.wanted.insert(*offset, *offset);
+            if failed {
+                self.log.fail(*offset);
+                self.stored.changed(*offset);
+            }
+        }
+    }
+
+    /// When, on the steady clock, a message was stamped.
+    pub(crate) fn stamped(&self, offset: Offset, stamp: WallClock) -> i128 {
+        self.ages.stamped(offset, stamp)
+    }
+
+    /// Whether some message may have a time to live of its own.
+    pub(crate) fn has_expirations(&self) -> bool {
+        self.has_expirations
+    }
+
+    /// Whether the message was there when the queue had its last turn.
+    pub(crate) fn is_seen(&self, offset: Offset) -> bool {
+        offset < self.seen_to
+    }
+
+    /// The queue has had a turn.
+    pub(crate) fn see_all(&mut self) {
+        self.seen_to = self.log.tail();
+    }
+
+    fn settle_run(&mut self, run: Option<(Offset, Offset, u64)>) {
+        let Some((first, last, octets)) = run else { return };
+        self.log.settle(first, last, octets);
+        self.stored.changed_all(first.max(self.log.low()), last.next());
+        self.pages.settle(first, last, &mut self.stored.dead_pages);
+    }
+
+    fn tidy_when_empty(&mut self) {
+        if self.log.unsettled() == 0 {
+            self.pages.settle_all(&mut self.stored.dead_pages);
+        }
+    }
+
+    /// The lowest message not below `from` that is not settled.
+    fn next_live(&self, from: Offset) -> Option<Offset> {
+        let kept = Some(self.log.next_unsettled(from)).filter(|offset| *offset < self.log.tail());
+        if self.volatile.is_empty() {
+            return kept;
+        }
+        match (kept, self.volatile.next(from)) {
+            (Some(kept), Some(volatile)) => Some(kept.min(volatile)),
+            (kept, volatile) => kept.or(volatile),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Deliveries that were taken back from a consumer that held them too long. Belongs to a
+//! [`super::lane::Lane`].
+//!
+//! The consumer keeps owing their settlement: until it comes, its prefetch window stays as much
+//! smaller. An acknowledgement still counts if nobody else was given the message meanwhile.
+
+use super::in_flight::Held;
+use crate::ids::Offset;
+use crate::shard::clients::ChannelSlot;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+/// A delivery that was taken back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LateDelivery {
+    pub(crate) held: Held,
+    /// Nobody else was given the message.
+    pub(crate) is_last: bool,
+}
+
+/// Deliveries that were taken back and are not settled.
+#[derive(Debug, Default)]
+pub(crate) struct Late {
+    deliveries: BTreeMap<(Offset, ChannelSlot), LateDelivery>,
+}
+
+impl Late {
+    /// Remembers one; `is_last`: nobody else was given the message so far.
+    pub(crate) fn insert(&mut self, offset: Offset, held: Held, is_last: bool) {
+        self.deliveries.insert((offset, held.channel), LateDelivery { held, is_last });
+    }
+
+    /// The message was given to somebody else, or is gone.
+    pub(crate) fn overtake(&mut self, offset: Offset) {
+        if self.deliveries.is_empty() {
+            return;
+        }
+        let of_it = (offset, ChannelSlot::FIRST)..=(offset, ChannelSlot::LAST);
+        for (_, delivery) in self.deliveries.range_mut(of_it) {
+            delivery.is_last = false;
+        }
+    }
+
+    /// All messages that were taken back are gone.
+    pub(crate) fn overtake_all(&mut self) {
+        self.deliveries.values_mut().for_each(|delivery| delivery.is_last = false);
+    }
+
+    /// Takes out those of `range` that `channel` owes.
+    pub(crate) fn take(
+        &mut self,
+        channel: ChannelSlot,
+        range: RangeInclusive<Offset>,
+    ) -> Vec<(Offset, LateDelivery)> {
+        if self.deliveries.is_empty() {
+            return Vec::new();
+        }
+        let range = (*range.start(), ChannelSlot::FIRST)..=(*range.end(), ChannelSlot::LAST);
+        let owed: Vec<(Offset, LateDelivery)> = self
+            .deliveries
+            .range(range)
+            .filter(|((_, slot), _)| *slot == channel)
+            .map(|((offset, _), delivery)| (*offset, *delivery))
+            .collect();
+        for (offset, _) in &owed {
+            self.deliveries.remove(&(*offset, channel));
+        }
+        owed
+    }
+}

@@ -1,0 +1,54 @@
+//! How long a queue may get (`x-max-length`, `x-max-length-bytes`): messages that are ready, and
+//! the octets of their bodies.
+
+use super::Queue;
+use super::dead::DeathReason;
+use super::dispatch::{Next, Turn};
+use super::lane::Lane;
+use crate::message::Message;
+use crate::topology::Overflow;
+
+impl Queue {
+    /// Whether the queue takes newcomers only as long as it has room.
+    pub(crate) fn refuses_newcomers(&self) -> bool {
+        self.rules.refuses_newcomers()
+    }
+
+    /// Whether the queue would have more than it may with this message.
+    pub(crate) fn has_no_room_for(&self, message: &Message) -> bool {
+        let octets = self.ready_octets() + message.body().len() as u64;
+        self.rules.is_over(self.ready() + 1, octets)
+    }
+
+    /// A newcomer was refused; whether it is to become a dead letter.
+    pub(crate) fn refuse(&mut self) -> bool {
+        self.counters.overflowed += 1;
+        let is_dead_letter = self.rules.overflow == Overflow::RejectPublishDlx
+            && self.rules.has_destination(DeathReason::MaxLength);
+        self.counters.dead_lettered += u64::from(is_dead_letter);
+        is_dead_letter
+    }
+
+    /// The oldest messages leave until there are no more than there may be.
+    pub(super) fn drop_excess(&mut self, turn: &mut Turn) {
+        if self.rules.overflow != Overflow::DropHead {
+            return;
+        }
+        while self.rules.is_over(self.ready(), self.ready_octets()) {
+            match self.front() {
+                Next::Present { level, offset, message } => {
+                    self.leave(level, offset, message, DeathReason::MaxLength, turn);
+                }
+                Next::Absent { level, offset } => {
+                    turn.wants_fetch |= self.want(level, offset);
+                    return;
+                }
+                Next::Empty => return,
+            }
+        }
+    }
+
+    fn ready_octets(&self) -> u64 {
+        self.lanes.iter().map(Lane::ready_octets).sum()
+    }
+}

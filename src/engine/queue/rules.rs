@@ -1,0 +1,125 @@
+//! What holds for a queue: its arguments and policies, and where they say nothing the defaults.
+//! Made by the shard when the queue is made and whenever its settings change.
+
+use super::dead::DeathReason;
+use crate::limits::{CONSUMER_TIMEOUT_DEFAULT_MS, DELIVERY_LIMIT_DEFAULT};
+use crate::topology::{DeliveryLimit, Overflow, QueueRecord};
+
+/// How the name of a default dead-letter queue ends.
+pub(crate) const DEAD_LETTER_QUEUE_SUFFIX: &str = ".dlq";
+/// How the names begin that the server chose.
+const GENERATED_NAME_PREFIX: &[u8] = b"amq.gen-";
+
+/// What an operator may choose for queues that don't say themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueDefaults {
+    /// Failed deliveries after which a message of a durable shared queue becomes a dead letter;
+    /// nothing: it is delivered for ever, as RabbitMQ's classic queues do.
+    pub delivery_limit: Option<u32>,
+    /// Whether a durable shared queue has a dead-letter queue `<queue>.dlq`.
+    pub dead_letter_queues: bool,
+    /// How long a consumer may hold a message, in ms; nothing: for ever.
+    pub consumer_timeout: Option<u64>,
+}
+
+impl Default for QueueDefaults {
+    fn default() -> Self {
+        Self {
+            delivery_limit: Some(DELIVERY_LIMIT_DEFAULT),
+            dead_letter_queues: true,
+            consumer_timeout: Some(CONSUMER_TIMEOUT_DEFAULT_MS),
+        }
+    }
+}
+
+/// Where dead letters go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeadLetters {
+    /// Nowhere: they are dropped.
+    Dropped,
+    /// To `<queue>.dlq`: those that failed. What expires or has no room is dropped.
+    DefaultQueue,
+    /// To the exchange that the settings name, for whatever reason.
+    Exchange,
+}
+
+/// The rules of one queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) durable: bool,
+    pub(crate) single_active: bool,
+    pub(crate) priority_max: u8,
+    pub(crate) dead_letters: DeadLetters,
+    /// Failed deliveries after which a message is a dead letter, at least 1.
+    pub(crate) delivery_limit: Option<u32>,
+    /// In ms.
+    pub(crate) message_ttl: Option<u64>,
+    pub(crate) length_max: Option<u64>,
+    pub(crate) length_bytes_max: Option<u64>,
+    pub(crate) overflow: Overflow,
+    /// In ms.
+    pub(crate) consumer_timeout: Option<u64>,
+    /// In ms.
+    pub(crate) expires: Option<u64>,
+}
+
+impl Rules {
+    /// What holds for the queue of this record.
+    pub(crate) fn new(record: &QueueRecord, defaults: QueueDefaults) -> Self {
+        let settings = &record.settings;
+        let name = record.name.as_bytes();
+        let is_shared = record.durable
+            && record.exclusive_owner.is_none()
+            && !record.auto_delete
+            && !name.starts_with(GENERATED_NAME_PREFIX);
+        let has_defaults = is_shared && !name.ends_with(DEAD_LETTER_QUEUE_SUFFIX.as_bytes());
+        let dead_letters = if settings.dead_letter_exchange.is_some() {
+            DeadLetters::Exchange
+        } else if has_defaults && defaults.dead_letter_queues {
+            DeadLetters::DefaultQueue
+        } else {
+            DeadLetters::Dropped
+        };
+        let delivery_limit = match settings.delivery_limit {
+            Some(DeliveryLimit::Failures(limit)) => Some(limit),
+            Some(DeliveryLimit::Unlimited) => None,
+            None => defaults.delivery_limit.filter(|_| has_defaults),
+        };
+        Self {
+            durable: record.durable,
+            single_active: settings.single_active_consumer,
+            priority_max: settings.priority_max,
+            dead_letters,
+            delivery_limit: delivery_limit.map(|limit| limit.max(1)),
+            message_ttl: settings.message_ttl,
+            length_max: settings.length_max,
+            length_bytes_max: settings.length_bytes_max,
+            overflow: settings.overflow,
+            consumer_timeout: settings.consumer_timeout.or(defaults.consumer_timeout),
+            expires: settings.expires,
+        }
+    }
+
+    /// Whether a message that leaves for this reason goes anywhere.
+    pub(crate) fn has_destination(&self, reason: DeathReason) -> bool {
+        match self.dead_letters {
+            DeadLetters::Dropped => false,
+            DeadLetters::Exchange => true,
+            DeadLetters::DefaultQueue => {
+                matches!(reason, DeathReason::Rejected | DeathReason::DeliveryLimit)
+            }
+        }
+    }
+
+    /// Whether so many messages and octets are more than the queue may have.
+    pub(crate) fn is_over(&self, messages: u64, octets: u64) -> bool {
+        self.length_max.is_some_and(|limit| messages > limit)
+            || self.length_bytes_max.is_some_and(|limit| octets > limit)
+    }
+
+    /// Whether newcomers give way when the queue is full.
+    pub(crate) fn refuses_newcomers(&self) -> bool {
+        self.overflow != Overflow::DropHead
+            && (self.length_max.is_some() || self.length_bytes_max.is_some())
+    }
+}

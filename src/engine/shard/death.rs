@@ -1,0 +1,212 @@
+//! The copy of a message that becomes a dead letter, with its history in the headers as RabbitMQ
+//! writes it: `x-death`, one entry for each queue and reason, the latest first; `x-first-death-*`
+//! and `x-last-death-*`.
+
+use crate::message::{Envelope, Message};
+use crate::queue::{DeadLetter, DeathReason};
+use crate::time::WallClock;
+use bytes::{Bytes, BytesMut};
+use forebay_wire::properties::Properties;
+use forebay_wire::{FieldTable, FieldValue, RawProperties, ShortStr};
+
+const X_DEATH: &str = "x-death";
+const CARBON_COPIES: &str = "CC";
+
+/// Where a dead letter goes.
+#[derive(Clone, Debug)]
+pub(super) struct DeadLetterAddress {
+    /// The exchange it is published to.
+    pub(super) exchange: ShortStr,
+    /// The routing key; nothing: those that it has.
+    pub(super) routing_key: Option<ShortStr>,
+}
+
+/// A dead letter on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Obituary {
+    pub(super) message: Message,
+    pub(super) routing_keys: Vec<ShortStr>,
+    pub(super) headers: FieldTable,
+    reason: DeathReason,
+}
+
+impl Obituary {
+    /// Writes it for a message that died in `queue`.
+    pub(super) fn new(
+        letter: &DeadLetter,
+        queue: &ShortStr,
+        address: &DeadLetterAddress,
+        now: WallClock,
+    ) -> Self {
+        let DeadLetter { message, reason } = letter;
+        let raw = RawProperties::parse(message.properties_bytes()).ok();
+        let mut properties = raw.map(|raw| raw.decode()).unwrap_or_default();
+        let mut headers = properties.headers.take().unwrap_or_default();
+        let own_key = short(message.routing_key());
+        let copies = carbon_copies(&headers);
+        let death = Death {
+            reason: *reason,
+            queue,
+            exchange: short(message.exchange()),
+            routing_keys: std::iter::once(&own_key).chain(&copies).cloned().collect(),
+            expiration: properties.expiration.take(),
+            at: now,
+        };
+        death.record(&mut headers);
+        let routing_keys = match &address.routing_key {
+            Some(key) => {
+                headers.remove(CARBON_COPIES);
+                vec![key.clone()]
+            }
+            None => std::iter::once(own_key).chain(copies).collect(),
+        };
+        properties.headers = Some(headers.clone());
+        let message = rewritten(message, &properties, address, routing_keys.first(), now);
+        Self { message, routing_keys, headers, reason: *reason }
+    }
+
+    /// Whether it would come back to a queue that it went through before without any client having
+    /// had a hand in it.
+    pub(super) fn is_cycle(&self, queue: &ShortStr) -> bool {
+        let Some(FieldValue::Array(deaths)) = self.headers.get(X_DEATH) else { return false };
+        if !self.reason.is_automatic() {
+            return false;
+        }
+        let mut since = Vec::new();
+        for death in deaths {
+            let FieldValue::Table(death) = death else { continue };
+            since.push(is_automatic(death));
+            if text_of(death, "queue") == Some(queue.as_bytes()) {
+                return since.iter().all(|automatic| *automatic);
+            }
+        }
+        false
+    }
+}
+
+/// What is to be recorded of a death.
+struct Death<'a> {
+    reason: DeathReason,
+    queue: &'a ShortStr,
+    exchange: ShortStr,
+    routing_keys: Vec<ShortStr>,
+    expiration: Option<ShortStr>,
+    at: WallClock,
+}
+
+impl Death<'_> {
+    fn record(&self, headers: &mut FieldTable) {
+        let mut deaths = match headers.remove(X_DEATH) {
+            Some(FieldValue::Array(deaths)) => deaths,
+            _ => Vec::new(),
+        };
+        if deaths.is_empty() && headers.get("x-first-death-reason").is_none() {
+            self.summarize(
+                headers,
+                ["x-first-death-reason", "x-first-death-queue", "x-first-death-exchange"],
+            );
+        }
+        self.summarize(
+            headers,
+            ["x-last-death-reason", "x-last-death-queue", "x-last-death-exchange"],
+        );
+        let known = deaths.iter().position(|death| self.is_like(death));
+        let entry = match known.map(|at| deaths.remove(at)) {
+            Some(FieldValue::Table(mut entry)) => {
+                let count = entry.get("count").and_then(count).unwrap_or(0);
+                set(&mut entry, "count", FieldValue::I64(count.saturating_add(1)));
+                entry
+            }
+            _ => self.entry(),
+        };
+        deaths.insert(0, FieldValue::Table(entry));
+        set(headers, X_DEATH, FieldValue::Array(deaths));
+    }
+
+    fn summarize(&self, headers: &mut FieldTable, [reason, queue, exchange]: [&'static str; 3]) {
+        set(headers, reason, text(self.reason.name().as_bytes()));
+        set(headers, queue, text(self.queue.as_bytes()));
+        set(headers, exchange, text(self.exchange.as_bytes()));
+    }
+
+    fn entry(&self) -> FieldTable {
+        let mut entry = FieldTable::new();
+        set(&mut entry, "count", FieldValue::I64(1));
+        set(&mut entry, "exchange", text(self.exchange.as_bytes()));
+        if let Some(expiration) = &self.expiration {
+            set(&mut entry, "original-expiration", text(expiration.as_bytes()));
+        }
+        set(&mut entry, "queue", text(self.queue.as_bytes()));
+        set(&mut entry, "reason", text(self.reason.name().as_bytes()));
+        let keys = self.routing_keys.iter().map(|key| text(key.as_bytes())).collect();
+        set(&mut entry, "routing-keys", FieldValue::Array(keys));
+        set(&mut entry, "time", FieldValue::Timestamp(self.at.0 / 1000));
+        entry
+    }
+
+    fn is_like(&self, death: &FieldValue) -> bool {
+        let FieldValue::Table(death) = death else { return false };
+        text_of(death, "queue") == Some(self.queue.as_bytes())
+            && text_of(death, "reason") == Some(self.reason.name().as_bytes())
+    }
+}
+
+fn rewritten(
+    message: &Message,
+    properties: &Properties,
+    address: &DeadLetterAddress,
+    routing_key: Option<&ShortStr>,
+    now: WallClock,
+) -> Message {
+    let no_key = ShortStr::EMPTY;
+    let envelope = Envelope {
+        exchange: &address.exchange,
+        routing_key: routing_key.unwrap_or(&no_key),
+        properties: &properties.encode(),
+        published_at: now,
+        expiration: None,
+    };
+    Message::new(envelope, message.body().clone(), &mut BytesMut::new())
+}
+
+fn carbon_copies(headers: &FieldTable) -> Vec<ShortStr> {
+    let Some(FieldValue::Array(copies)) = headers.get(CARBON_COPIES) else { return Vec::new() };
+    let keys = copies.iter().filter_map(|copy| match copy {
+        FieldValue::LongStr(key) => ShortStr::try_from(key.clone()).ok(),
+        _ => None,
+    });
+    keys.collect()
+}
+
+fn is_automatic(death: &FieldTable) -> bool {
+    let by_client = [DeathReason::Rejected, DeathReason::DeliveryLimit];
+    let reason = text_of(death, "reason");
+    by_client.iter().all(|by_client| reason != Some(by_client.name().as_bytes()))
+}
+
+fn text_of<'a>(table: &'a FieldTable, name: &str) -> Option<&'a [u8]> {
+    match table.get(name) {
+        Some(FieldValue::LongStr(text)) => Some(text),
+        _ => None,
+    }
+}
+
+fn count(value: &FieldValue) -> Option<i64> {
+    match value {
+        FieldValue::I64(count) => Some(*count),
+        FieldValue::I32(count) => Some(i64::from(*count)),
+        _ => None,
+    }
+}
+
+fn set(table: &mut FieldTable, name: &'static str, value: FieldValue) {
+    table.insert(ShortStr::from_static(name), value);
+}
+
+fn text(octets: &[u8]) -> FieldValue {
+    FieldValue::LongStr(Bytes::copy_from_slice(octets))
+}
+
+fn short(octets: &[u8]) -> ShortStr {
+    ShortStr::try_from(Bytes::copy_from_slice(octets)).unwrap_or_default()
+}

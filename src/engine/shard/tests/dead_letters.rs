@@ -1,0 +1,241 @@
+//! Messages that fail: where they end, what their headers say, and that no crash loses or doubles
+//! one.
+
+use super::broker::{
+    Broker, CHANNEL, CONNECTION, arguments, consume, message, message_with, publish, settle,
+};
+use crate::command::{Binding, Command, Destination, Settlement, TopologyRequest};
+use crate::event::Delivery;
+use crate::ids::{ConnectionId, QueueId};
+use forebay_wire::properties::Properties;
+use forebay_wire::{FieldTable, FieldValue, RawProperties, ShortStr};
+use proptest::prelude::*;
+
+const WORKER: ConnectionId = ConnectionId(2);
+
+fn text(text: &str) -> FieldValue {
+    FieldValue::LongStr(text.to_owned().into())
+}
+
+fn broker(queue_arguments: FieldTable) -> (Broker, QueueId) {
+    let mut broker = Broker::new();
+    broker.open(CONNECTION);
+    broker.open(WORKER);
+    let queue = broker.declare("q", true, queue_arguments);
+    (broker, queue)
+}
+
+fn fetch_one(broker: &mut Broker, queue: &str) -> Option<Delivery> {
+    let get = Command::Get { channel: CHANNEL, queue: queue.try_into().unwrap(), no_ack: false };
+    broker.send(CONNECTION, [get]);
+    broker.deliveries(CONNECTION).pop()
+}
+
+fn headers(delivery: &Delivery) -> FieldTable {
+    let properties = RawProperties::parse(delivery.message.properties_bytes()).unwrap();
+    properties.headers().unwrap_or_default()
+}
+
+fn death(delivery: &Delivery, nth: usize) -> FieldTable {
+    let Some(FieldValue::Array(deaths)) = headers(delivery).get("x-death").cloned() else {
+        panic!("no x-death");
+    };
+    let FieldValue::Table(death) = deaths[nth].clone() else { panic!("no table") };
+    death
+}
+
+#[test]
+fn the_third_failure_moves_a_message_to_the_default_dead_letter_queue() {
+    let (mut broker, queue) = broker(FieldTable::new());
+    broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
+    for failures in 0..3 {
+        let delivery = fetch_one(&mut broker, "q").unwrap();
+        assert_eq!(delivery.failures, failures);
+        broker.send(CONNECTION, [settle(queue, Settlement::Requeue, &[&delivery])]);
+    }
+    assert_eq!(broker.statistics("q").ready, 0);
+    let dead = fetch_one(&mut broker, "q.dlq").unwrap();
+    assert_eq!(&dead.message.body()[..], b"x");
+    assert_eq!((dead.failures, dead.redelivered), (0, false));
+    let death = death(&dead, 0);
+    assert_eq!(death.get("reason"), Some(&text("delivery_limit")));
+    assert_eq!(death.get("count"), Some(&FieldValue::I64(1)));
+    assert_eq!(death.get("queue"), Some(&text("q")));
+    assert_eq!(death.get("routing-keys"), Some(&FieldValue::Array(vec![text("q")])));
+    assert_eq!(death.get("time"), Some(&FieldValue::Timestamp(1_000)));
+    for header in ["x-first-death-reason", "x-last-death-reason"] {
+        assert_eq!(headers(&dead).get(header), Some(&text("delivery_limit")));
+    }
+}
+
+#[test]
+fn a_rejected_message_goes_at_once_and_a_dead_letter_queue_has_none_of_its_own() {
+    let (mut broker, queue) = broker(FieldTable::new());
+    broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
+    let delivery = fetch_one(&mut broker, "q").unwrap();
+    broker.send(CONNECTION, [settle(queue, Settlement::Reject, &[&delivery])]);
+    let dead_letters = broker.queue("q.dlq");
+    let dead = fetch_one(&mut broker, "q.dlq").unwrap();
+    broker.send(CONNECTION, [settle(dead_letters, Settlement::Reject, &[&dead])]);
+    assert_eq!(broker.shard.statistics().queues.len(), 2);
+    assert_eq!(broker.statistics("q.dlq").ready + broker.statistics("q.dlq").unacked, 0);
+    broker.commit();
+    assert_eq!(broker.store.live_octets(dead_letters), 0);
+}
+
+#[test]
+fn a_named_exchange_takes_precedence_and_keeps_the_routing_keys() {
+    let settings = arguments(&[("x-dead-letter-exchange", text("amq.fanout"))]);
+    let (mut broker, queue) = broker(settings);
+    broker.declare("dead", true, FieldTable::new());
+    let bind = TopologyRequest::Bind(Binding {
+        source: ShortStr::from_static("amq.fanout"),
+        destination: Destination::Queue(ShortStr::from_static("dead")),
+        routing_key: ShortStr::EMPTY,
+        arguments: FieldTable::new(),
+    });
+    broker.ask(bind).unwrap();
+    let copies = FieldValue::Array(vec![text("also")]);
+    let properties = Properties {
+        delivery_mode: Some(2),
+        expiration: Some("60000".try_into().unwrap()),
+        headers: Some(arguments(&[("CC", copies.clone()), ("mine", text("kept"))])),
+        ..Properties::default()
+    };
+    broker.send(
+        CONNECTION,
+        [publish(queue, vec![message_with("x", &properties, Some(60_000))], None)],
+    );
+    let delivery = fetch_one(&mut broker, "q").unwrap();
+    broker.send(CONNECTION, [settle(queue, Settlement::Reject, &[&delivery])]);
+    let dead = fetch_one(&mut broker, "dead").unwrap();
+    assert_eq!(dead.message.exchange(), b"amq.fanout");
+    assert_eq!(dead.message.routing_key(), b"q");
+    assert_eq!(dead.message.expiration(), None);
+    assert_eq!(headers(&dead).get("mine"), Some(&text("kept")));
+    assert_eq!(headers(&dead).get("CC"), Some(&copies));
+    let death = death(&dead, 0);
+    assert_eq!(death.get("original-expiration"), Some(&text("60000")));
+    assert_eq!(death.get("exchange"), Some(&text("")));
+    assert_eq!(death.get("routing-keys"), Some(&FieldValue::Array(vec![text("q"), text("also")])));
+}
+
+#[test]
+fn the_same_death_again_counts_and_comes_first() {
+    let settings = arguments(&[
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text("q")),
+    ]);
+    let (mut broker, queue) = broker(settings);
+    broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
+    for count in 1..4 {
+        let delivery = fetch_one(&mut broker, "q").unwrap();
+        broker.send(CONNECTION, [settle(queue, Settlement::Reject, &[&delivery])]);
+        let again = fetch_one(&mut broker, "q").unwrap();
+        assert_eq!(death(&again, 0).get("count"), Some(&FieldValue::I64(count)));
+        broker.send(CONNECTION, [settle(queue, Settlement::Recover, &[&again])]);
+    }
+}
+
+#[test]
+fn a_message_that_only_expires_in_circles_is_dropped() {
+    let settings = arguments(&[
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text("q")),
+        ("x-message-ttl", FieldValue::I32(10)),
+    ]);
+    let (mut broker, queue) = broker(settings);
+    broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
+    broker.pass(20);
+    assert_eq!(broker.statistics("q").ready, 0);
+    assert_eq!(broker.statistics("q").expired, 1);
+}
+
+#[test]
+fn one_poison_message_that_kills_its_consumer_is_condemned_alone() {
+    let (mut broker, queue) = broker(FieldTable::new());
+    let messages = (0..50u8).map(|n| message(vec![n], true)).collect();
+    broker.send(CONNECTION, [publish(queue, messages, None)]);
+    const POISON: u8 = 20;
+    let mut processed = Vec::new();
+    let mut deaths = 0;
+    broker.subscribe(WORKER, consume("q", "c", 50));
+    while broker.statistics("q").ready + broker.statistics("q").unacked > 0 {
+        assert!(deaths < 10, "the poison goes round for ever");
+        // The worker handles what it was sent in order and dies at the poison, having
+        // acknowledged nothing: it acknowledges in batches.
+        let deliveries = broker.deliveries(WORKER);
+        assert!(!deliveries.is_empty(), "nothing comes");
+        if deliveries.iter().any(|delivery| delivery.message.body()[0] == POISON) {
+            deaths += 1;
+            broker.send(WORKER, [Command::CloseConnection]);
+            broker.take_events(WORKER);
+            broker.open(WORKER);
+            broker.subscribe(WORKER, consume("q", "c", 50));
+        } else {
+            processed.extend(deliveries.iter().map(|delivery| delivery.message.body()[0]));
+            let all: Vec<&Delivery> = deliveries.iter().collect();
+            broker.send(WORKER, [settle(queue, Settlement::Ack, &all)]);
+        }
+    }
+    processed.sort_unstable();
+    let others: Vec<u8> = (0..50).filter(|n| *n != POISON).collect();
+    assert_eq!(processed, others);
+    let dead = fetch_one(&mut broker, "q.dlq").unwrap();
+    assert_eq!(dead.message.body()[0], POISON);
+    assert!(fetch_one(&mut broker, "q.dlq").is_none());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Each message is in the queue, in its dead-letter queue, or acknowledged: never in two
+    /// places, never in none, wherever the process dies.
+    #[test]
+    fn after_a_crash_there_is_exactly_one_copy(
+        steps in prop::collection::vec((0u8..8, 0usize..6), 1..60),
+    ) {
+        let (mut broker, queue) = broker(FieldTable::new());
+        let total = 12u8;
+        let messages = (0..total).map(|n| message(vec![n], true)).collect();
+        broker.send(CONNECTION, [publish(queue, messages, None)]);
+        broker.commit();
+        broker.declare("q.dlq", true, FieldTable::new());
+        let mut held: Vec<Delivery> = Vec::new();
+        for (what, which) in steps {
+            match what {
+                0 | 1 => held.extend(fetch_one(&mut broker, "q")),
+                2 | 3 if which < held.len() => {
+                    let delivery = held.remove(which);
+                    let settlement =
+                        if what == 2 { Settlement::Reject } else { Settlement::Requeue };
+                    broker.send(CONNECTION, [settle(queue, settlement, &[&delivery])]);
+                }
+                4 => {
+                    broker.begin_commit();
+                }
+                5 => broker.finish_commit(),
+                6 => broker.pass(100),
+                7 => {
+                    broker.crash();
+                    broker.open(CONNECTION);
+                    held.clear();
+                }
+                _ => {}
+            }
+            let mut everywhere = broker.statistics("q").ready + broker.statistics("q").unacked;
+            everywhere += broker.statistics("q.dlq").ready;
+            prop_assert_eq!(everywhere, u64::from(total));
+        }
+        broker.crash();
+        broker.open(CONNECTION);
+        let mut found = Vec::new();
+        for name in ["q", "q.dlq"] {
+            while let Some(delivery) = fetch_one(&mut broker, name) {
+                found.push(delivery.message.body()[0]);
+            }
+        }
+        found.sort_unstable();
+        prop_assert_eq!(found, (0..total).collect::<Vec<u8>>());
+    }
+}

@@ -1,0 +1,181 @@
+//! What time does: expiry of messages and queues, and consumers that hold a message too long.
+
+use super::broker::{
+    Broker, CHANNEL, CONNECTION, arguments, consume, message, message_with, publish, settle,
+};
+use crate::command::{Command, Settlement};
+use crate::ids::{ConnectionId, QueueId};
+use crate::message::Message;
+use forebay_wire::FieldValue;
+use forebay_wire::properties::Properties;
+
+const OTHER: ConnectionId = ConnectionId(2);
+const JUMP: u64 = 600_000;
+
+fn broker(entries: &[(&str, FieldValue)]) -> (Broker, QueueId) {
+    let mut broker = Broker::new();
+    broker.open(CONNECTION);
+    broker.open(OTHER);
+    let queue = broker.declare("q", true, arguments(entries));
+    (broker, queue)
+}
+
+fn expiring(expiration: u64) -> Message {
+    let properties = Properties {
+        delivery_mode: Some(2),
+        expiration: Some(expiration.to_string().as_str().try_into().unwrap()),
+        ..Properties::default()
+    };
+    message_with("x", &properties, Some(expiration))
+}
+
+#[test]
+fn a_message_expires_by_timer_at_the_head_without_a_consumer() {
+    let (mut broker, queue) = broker(&[("x-message-ttl", FieldValue::I32(1000))]);
+    broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
+    broker.commit();
+    let at = broker.shard.poll_timeout().expect("a time");
+    assert_eq!(at.0 - broker.now.monotonic.0, 1000);
+    broker.pass(999);
+    assert_eq!(broker.statistics("q").ready, 1);
+    broker.pass(1);
+    assert_eq!(broker.statistics("q").ready, 0);
+    broker.commit();
+    assert_eq!(broker.store.live_octets(queue), 0);
+}
+
+#[test]
+fn the_shorter_time_to_live_holds_and_survives_a_restart() {
+    let (mut broker, queue) = broker(&[("x-message-ttl", FieldValue::I32(1000))]);
+    broker.send(CONNECTION, [publish(queue, vec![expiring(100), expiring(5000)], None)]);
+    broker.pass(100);
+    assert_eq!(broker.statistics("q").ready, 1);
+    broker.commit();
+    broker.crash();
+    broker.open(CONNECTION);
+    assert_eq!(broker.statistics("q").ready, 1);
+    broker.pass(900);
+    assert_eq!(broker.statistics("q").ready, 0);
+}
+
+#[test]
+fn a_message_with_its_own_time_to_live_expires_after_a_restart_without_a_consumer() {
+    let (mut broker, queue) = broker(&[]);
+    broker.send(CONNECTION, [publish(queue, vec![expiring(500)], None)]);
+    broker.commit();
+    broker.crash();
+    broker.open(CONNECTION);
+    assert!(broker.shard.poll_timeout().is_some());
+    broker.pass(500);
+    assert_eq!(broker.statistics("q").ready, 0);
+}
+
+#[test]
+fn a_consumer_that_waits_gets_even_what_lives_no_time_at_all() {
+    let (mut broker, queue) = broker(&[("x-message-ttl", FieldValue::I32(0))]);
+    broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
+    assert_eq!(broker.statistics("q").ready, 0);
+    broker.subscribe(CONNECTION, consume("q", "c", 0));
+    assert!(broker.deliveries(CONNECTION).is_empty());
+    broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
+    assert_eq!(broker.deliveries(CONNECTION).len(), 1);
+}
+
+#[test]
+fn a_jump_of_the_wall_clock_neither_expires_nor_keeps_anything() {
+    let (mut broker, queue) = broker(&[("x-message-ttl", FieldValue::I32(1000))]);
+    let stamped = |broker: &Broker| {
+        let envelope = crate::message::Envelope {
+            exchange: &forebay_wire::ShortStr::EMPTY,
+            routing_key: &forebay_wire::ShortStr::EMPTY,
+            properties: &Properties::default().encode(),
+            published_at: broker.now.wall,
+            expiration: None,
+        };
+        Message::new(envelope, "x".into(), &mut bytes::BytesMut::new())
+    };
+    let first = stamped(&broker);
+    broker.send(CONNECTION, [publish(queue, vec![first], None)]);
+    broker.now.wall.0 += JUMP;
+    broker.pass(500);
+    assert_eq!(broker.statistics("q").ready, 1);
+    let second = stamped(&broker);
+    broker.send(CONNECTION, [publish(queue, vec![second], None)]);
+    broker.now.wall.0 -= 2 * JUMP;
+    broker.pass(500);
+    assert_eq!(broker.statistics("q").ready, 1);
+    broker.pass(499);
+    assert_eq!(broker.statistics("q").ready, 1);
+    broker.pass(1);
+    assert_eq!(broker.statistics("q").ready, 0);
+}
+
+#[test]
+fn an_unused_queue_ends() {
+    let (mut broker, _) = broker(&[("x-expires", FieldValue::I32(1000))]);
+    broker.pass(900);
+    broker.subscribe(CONNECTION, consume("q", "c", 0));
+    broker.pass(5000);
+    broker.send(CONNECTION, [Command::CloseChannel { channel: CHANNEL }]);
+    broker.pass(999);
+    assert_eq!(broker.shard.statistics().queues.len(), 1);
+    broker.pass(1);
+    assert_eq!(broker.shard.statistics().queues.len(), 0);
+    broker.commit();
+    broker.crash();
+    assert_eq!(broker.shard.statistics().queues.len(), 0);
+}
+
+#[test]
+fn a_hung_consumer_loses_one_message_and_keeps_its_channel() {
+    let (mut broker, queue) = broker(&[("x-consumer-timeout", FieldValue::I32(1000))]);
+    broker.subscribe(CONNECTION, consume("q", "hung", 2));
+    let messages = (0..3u8).map(|n| message(vec![n], true)).collect();
+    broker.send(CONNECTION, [publish(queue, messages, None)]);
+    let held = broker.deliveries(CONNECTION);
+    assert_eq!(held.len(), 2);
+    broker.pass(1000);
+    let statistics = broker.statistics("q");
+    assert_eq!((statistics.timed_out, statistics.ready, statistics.unacked), (1, 2, 1));
+    // The hung one still owes two and gets no more; another gets the message, marked.
+    assert!(broker.deliveries(CONNECTION).is_empty());
+    broker.subscribe(OTHER, consume("q", "alive", 1));
+    let taken = broker.deliveries(OTHER);
+    assert_eq!(taken[0].message.body()[0], 0);
+    assert!(taken[0].redelivered && taken[0].failures == 1);
+    // Too late: somebody else has it. Credit is back.
+    broker.send(CONNECTION, [settle(queue, Settlement::Ack, &[&held[0]])]);
+    assert_eq!(broker.statistics("q").unacked, 3);
+    assert_eq!(broker.deliveries(CONNECTION).len(), 1);
+    broker.send(OTHER, [settle(queue, Settlement::Ack, &[&taken[0]])]);
+    assert_eq!(broker.statistics("q").acked, 1);
+}
+
+#[test]
+fn a_late_acknowledgement_counts_when_nobody_else_has_the_message() {
+    let (mut broker, queue) = broker(&[("x-consumer-timeout", FieldValue::I32(1000))]);
+    broker.subscribe(CONNECTION, consume("q", "slow", 1));
+    broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
+    let held = broker.deliveries(CONNECTION);
+    broker.pass(1500);
+    assert_eq!(broker.statistics("q").ready, 1);
+    broker.send(CONNECTION, [settle(queue, Settlement::Ack, &[&held[0]])]);
+    let statistics = broker.statistics("q");
+    assert_eq!((statistics.ready, statistics.unacked, statistics.acked), (0, 0, 1));
+    broker.commit();
+    assert_eq!(broker.store.live_octets(queue), 0);
+}
+
+#[test]
+fn what_waits_behind_a_slow_message_is_not_timed() {
+    let (mut broker, queue) = broker(&[("x-consumer-timeout", FieldValue::I32(1000))]);
+    broker.subscribe(CONNECTION, consume("q", "slow", 3));
+    let messages = (0..3u8).map(|n| message(vec![n], true)).collect();
+    broker.send(CONNECTION, [publish(queue, messages, None)]);
+    for delivery in broker.deliveries(CONNECTION) {
+        broker.pass(900);
+        broker.send(CONNECTION, [settle(queue, Settlement::Ack, &[&delivery])]);
+    }
+    let statistics = broker.statistics("q");
+    assert_eq!((statistics.acked, statistics.timed_out), (3, 0));
+}

@@ -1,0 +1,108 @@
+//! Turns: each queue that something happened to does what it can do now.
+
+use super::Shard;
+use crate::ids::QueueId;
+use crate::queue::Moment;
+use crate::time::Monotonic;
+
+impl Shard {
+    /// The queue is to be given a turn.
+    pub(super) fn schedule(&mut self, id: QueueId) {
+        if let Some(queue) = self.queues.get_mut(&id)
+            && !queue.is_scheduled
+        {
+            queue.is_scheduled = true;
+            self.scheduled.push_back(id);
+        }
+    }
+
+    /// The queue has something for the next commit.
+    pub(super) fn touch(&mut self, id: QueueId) {
+        if let Some(queue) = self.queues.get_mut(&id)
+            && !queue.is_dirty
+        {
+            queue.is_dirty = true;
+            self.commits.add_dirty(id);
+        }
+    }
+
+    /// The same; it can wait.
+    pub(super) fn touch_stored(&mut self, id: QueueId, now: Monotonic) {
+        self.touch(id);
+        self.commits.defer(now);
+    }
+
+    /// Gives turns until there is nothing more to do.
+    pub(super) fn run_turns(&mut self, at: Moment) {
+        while let Some(id) = self.scheduled.pop_front() {
+            if let Some(queue) = self.queues.get_mut(&id) {
+                queue.is_scheduled = false;
+                self.take_turn(id, at);
+            }
+        }
+        self.evict();
+    }
+
+    /// Gives turns to the queues whose time has come.
+    pub(super) fn wake_queues(&mut self, now: Monotonic) {
+        while let Some((_, id)) = self.timers.first().copied().filter(|(when, _)| *when <= now) {
+            self.timers.pop_first();
+            if let Some(queue) = self.queues.get_mut(&id) {
+                queue.timer = None;
+            }
+            self.schedule(id);
+        }
+    }
+
+    /// One turn of one queue, and what follows from it.
+    pub(super) fn take_turn(&mut self, id: QueueId, at: Moment) {
+        let Some(queue) = self.queues.get_mut(&id) else { return };
+        let turn = queue.turn(at, &mut self.clients, &mut self.outbox);
+        queue.account(&mut self.memory);
+        let timer = queue.poll_timeout();
+        if timer != queue.timer {
+            if let Some(old) = std::mem::replace(&mut queue.timer, timer) {
+                self.timers.remove(&(old, id));
+            }
+            self.timers.extend(timer.map(|when| (when, id)));
+        }
+        if turn.wants_fetch {
+            self.fetches.push_back(id);
+        }
+        if turn.is_stored {
+            self.touch_stored(id, at.monotonic);
+        }
+        if turn.is_unfinished {
+            self.schedule(id);
+        }
+        if !turn.dead.is_empty() {
+            self.bury(at, id, &turn.dead);
+        }
+        if turn.is_expired {
+            self.delete_queue(at, id);
+            self.add_topology_operations();
+        }
+    }
+
+    /// Drops content that the store has too when there is too much of it, one queue after the
+    /// other.
+    fn evict(&mut self) {
+        let excess = self.memory.cached_excess();
+        if excess == 0 {
+            return;
+        }
+        let mut freed = 0;
+        let (before, after) = (..self.evict_from, self.evict_from..);
+        let order: Vec<QueueId> =
+            self.queues.range(after).chain(self.queues.range(before)).map(|(id, _)| *id).collect();
+        for id in order {
+            let Some(queue) = self.queues.get_mut(&id) else { continue };
+            freed += queue.evict(excess - freed);
+            queue.account(&mut self.memory);
+            self.evict_from = id;
+            if freed >= excess {
+                break;
+            }
+        }
+    }
+}
