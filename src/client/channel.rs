@@ -11,10 +11,10 @@
 //! Owned by the session. A number belongs to its lease until the broker agreed to its end, so late
 //! frames never reach another owner.
 
-use std::{collections::VecDeque, task::Waker};
+use std::{collections::VecDeque, sync::Arc, task::Waker};
 
 use forebay_wire::Method;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{
     Fault, Loss, PublishError,
@@ -38,7 +38,25 @@ pub(crate) enum NoAnswer {
     Lost(Loss),
 }
 
-pub(crate) type AnswerSender = oneshot::Sender<Result<Answer, NoAnswer>>;
+/// One request at a time on the control channel, so that a refusal reaches who asked.
+pub(crate) type Turn = Arc<OwnedSemaphorePermit>;
+
+/// Who waits for an answer.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    pub(crate) sender: oneshot::Sender<Result<Answer, NoAnswer>>,
+    /// Kept until the answer came, even if the asker has gone meanwhile.
+    pub(crate) turn: Option<Turn>,
+}
+
+impl Asker {
+    pub(crate) fn answer(self, answer: Result<Answer, NoAnswer>) {
+        // The asker may have gone; the answer is then of no interest to anybody.
+        let _ = self.sender.send(answer);
+        drop(self.turn);
+    }
+}
+
 pub(crate) type AnswerReceiver = oneshot::Receiver<Result<Answer, NoAnswer>>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +86,7 @@ pub(crate) struct Channel {
     pub(crate) stage: Stage,
     pub(crate) role: Role,
     pub(crate) assembler: Assembler,
-    pub(crate) answers: VecDeque<AnswerSender>,
+    pub(crate) askers: VecDeque<Asker>,
     /// The owner is gone; the channel closes when nothing is in flight on it.
     pub(crate) is_released: bool,
     /// It was set up once, so a reconnection sets it up again. Before that, its opener does.
@@ -85,7 +103,7 @@ impl Channel {
             stage: Stage::Fresh,
             role,
             assembler: Assembler::Idle,
-            answers: VecDeque::new(),
+            askers: VecDeque::new(),
             is_released: false,
             was_ready: false,
             epoch: 0,
@@ -154,9 +172,8 @@ impl Channel {
     fn forget(&mut self, why: impl Fn() -> NoAnswer, wakes: &mut Vec<Waker>) {
         self.epoch += 1;
         self.assembler = Assembler::Idle;
-        for answer in self.answers.drain(..) {
-            // The asker may have gone.
-            let _ = answer.send(Err(why()));
+        for asker in self.askers.drain(..) {
+            asker.answer(Err(why()));
         }
         match &mut self.role {
             Role::Consumer(inbox) => inbox.forget(wakes),

@@ -55,7 +55,6 @@ impl Connection {
         let dialer = Dialer::new(&options)?;
         let opened = dialer.dial(&options).await?;
         let shared = Arc::new(Shared::new(options, ConnectionState::Up(opened.address.clone())));
-        shared.with(|session| session.handle_up(opened.tuning));
         tokio::spawn(supervisor::supervise(Arc::clone(&shared), dialer, opened));
         Ok(Self { handle: Arc::new(Handle(shared)) })
     }

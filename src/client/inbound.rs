@@ -153,7 +153,7 @@ impl Session {
 
     fn handle_channel_close_ok(&mut self, number: u16, ok: Method) {
         let Some(channel) = self.channel(number) else { return };
-        if !channel.answers.is_empty() {
+        if !channel.askers.is_empty() {
             channel.handle_answer(Answer::Method(ok));
         }
         channel.stage = Stage::Fresh;
@@ -191,9 +191,8 @@ impl Session {
 
 impl Channel {
     fn handle_answer(&mut self, answer: Answer) {
-        if let Some(asker) = self.answers.pop_front() {
-            // The asker may have gone; the answer is then of no interest to anybody.
-            let _ = asker.send(Ok(answer));
+        if let Some(asker) = self.askers.pop_front() {
+            asker.answer(Ok(answer));
         }
     }
 

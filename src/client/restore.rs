@@ -12,8 +12,8 @@ use forebay_wire::{
 };
 
 use crate::{
-    ConsumeError, Error,
-    channel::{Answer, Channel, Role, Stage},
+    ConsumeError, Error, Loss,
+    channel::{Answer, Channel, Role, Stage, Turn},
     inbox::ConsumeSpec,
     record::Step,
     shared::Shared,
@@ -40,10 +40,13 @@ pub(crate) fn expect_method(answer: Answer) -> Result<Method, Error> {
 
 /// Opens a channel and brings it to what its role needs.
 pub(crate) async fn set_up(shared: &Shared, number: u16) -> Result<(), Error> {
-    let need = shared.with(|session| match session.channel(number).map(|channel| &channel.role) {
-        Some(Role::Publisher(_)) => Need::Confirms,
-        Some(Role::Consumer(inbox)) => Need::Consumer(inbox.spec.clone()),
-        _ => Need::Nothing,
+    let (epoch, need) = shared.with(|session| {
+        let need = match session.channel(number).map(|channel| &channel.role) {
+            Some(Role::Publisher(_)) => Need::Confirms,
+            Some(Role::Consumer(inbox)) => Need::Consumer(inbox.spec.clone()),
+            _ => Need::Nothing,
+        };
+        (session.epoch(number), need)
     });
     shared.request(number, ChannelOpen {}).await?;
     match need {
@@ -67,8 +70,11 @@ pub(crate) async fn set_up(shared: &Shared, number: u16) -> Result<(), Error> {
             shared.request(number, consume).await?;
         }
     }
-    shared.with(|session| session.handle_ready(number));
-    Ok(())
+    if shared.with(|session| session.handle_ready(number, epoch)) {
+        Ok(())
+    } else {
+        Err(Error::Lost { request: "channel.open", loss: Loss::EndOfStream })
+    }
 }
 
 /// After a reconnection: topology first, then channels. Afterwards, for as long as the connection
@@ -97,11 +103,11 @@ pub(crate) async fn run(shared: &Shared) {
 
 async fn restore(shared: &Shared) -> Result<(), Error> {
     {
-        let _turn = shared.control.acquire().await.map_err(|_| Error::Closed)?;
+        let turn = shared.turn().await?;
         let steps = shared.record().steps();
-        declare(shared, steps).await?;
+        declare(shared, &turn, steps).await?;
         let steps = shared.record().binding_steps();
-        declare(shared, steps).await?;
+        declare(shared, &turn, steps).await?;
     }
     for number in channels_to_restore(shared) {
         match set_up(shared, number).await {
@@ -123,9 +129,9 @@ async fn restore(shared: &Shared) -> Result<(), Error> {
     Ok(())
 }
 
-async fn declare(shared: &Shared, steps: Vec<Step>) -> Result<(), Error> {
+async fn declare(shared: &Shared, turn: &Turn, steps: Vec<Step>) -> Result<(), Error> {
     for step in steps {
-        match shared.control_in_turn(step.method.clone()).await {
+        match shared.control_in_turn(step.method.clone(), turn).await {
             Ok(Answer::Method(answer)) => shared.record().handle_restored(&step, &answer),
             Ok(Answer::Content(_)) => {}
             Err(Error::Refused { request, fault }) => {

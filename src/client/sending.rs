@@ -67,12 +67,13 @@ impl Session {
     }
 
     /// The channel is set up: what waits for it goes on, and a resending publisher first repeats
-    /// what was not confirmed.
-    pub(crate) fn handle_ready(&mut self, number: u16) {
+    /// what was not confirmed. False when the connection was lost meanwhile (`epoch` is that of the
+    /// channel when its setting up began): then all of it was for another connection.
+    pub(crate) fn handle_ready(&mut self, number: u16, epoch: u64) -> bool {
         let Self { channels, output, tuning, wakes, senders, .. } = self;
         let channel =
             usize::from(number).checked_sub(1).and_then(|at| channels.get_mut(at)?.as_mut());
-        let Some(channel) = channel else { return };
+        let Some(channel) = channel.filter(|channel| channel.epoch == epoch) else { return false };
         channel.stage = Stage::Ready;
         channel.was_ready = true;
         match &mut channel.role {
@@ -83,6 +84,12 @@ impl Session {
             Role::Unconfirmed => senders.move_to(wakes),
             _ => {}
         }
+        true
+    }
+
+    /// See [`Session::handle_ready`].
+    pub(crate) fn epoch(&mut self, number: u16) -> u64 {
+        self.channel(number).map_or(0, |channel| channel.epoch)
     }
 
     /// The results of a ticket, once it is settled.

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     ConsumeError, Error, Fault, Loss, PublishError,
-    channel::{AnswerReceiver, Channel, Role, Stage},
+    channel::{AnswerReceiver, Asker, Channel, Role, Stage, Turn},
     limits::FRAME_SIZE_MAX,
     waiters::Waiters,
 };
@@ -144,6 +144,7 @@ impl Session {
         &mut self,
         number: u16,
         method: &Method,
+        turn: Option<Turn>,
     ) -> Result<AnswerReceiver, Error> {
         let request = method.name();
         match &self.link {
@@ -165,7 +166,7 @@ impl Session {
             }
             _ => {}
         }
-        channel.answers.push_back(sender);
+        channel.askers.push_back(Asker { sender, turn });
         match method {
             Method::ChannelOpen(_) => channel.stage = Stage::Opening,
             Method::ChannelClose(_) => {
@@ -307,6 +308,7 @@ impl Session {
         self.acks_due.clear();
         self.repairs.clear();
         let mut wakes = mem::take(&mut self.wakes);
+        self.senders.move_to(&mut wakes);
         for number in 1..=u16::try_from(self.channels.len()).unwrap_or(u16::MAX) {
             let Some(channel) = self.channel(number) else { continue };
             channel.is_ack_due = false;

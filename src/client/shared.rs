@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
     ConnectOptions, ConnectionState, Error, Loss,
-    channel::{Answer, NoAnswer, Role, Stage},
+    channel::{Answer, NoAnswer, Role, Stage, Turn},
     record::Record,
     restore,
     session::{Link, Session},
@@ -26,8 +26,8 @@ pub(crate) struct Shared {
     pub(crate) record: Mutex<Record>,
     pub(crate) options: ConnectOptions,
     pub(crate) state: watch::Sender<ConnectionState>,
-    /// One request at a time on the control channel, so that a refusal reaches who asked.
-    pub(crate) control: Semaphore,
+    /// Gives out the turns on the control channel.
+    control: Arc<Semaphore>,
     /// Tells the supervisor that the program closes the connection.
     pub(crate) closing: Notify,
 }
@@ -42,7 +42,7 @@ impl Shared {
             record: Mutex::default(),
             options,
             state: watch::Sender::new(state),
-            control: Semaphore::new(1),
+            control: Arc::new(Semaphore::new(1)),
             closing: Notify::new(),
         }
     }
@@ -82,9 +82,17 @@ impl Shared {
         number: u16,
         method: impl Into<Method>,
     ) -> Result<Answer, Error> {
-        let method = method.into();
+        self.request_in_turn(number, method.into(), None).await
+    }
+
+    async fn request_in_turn(
+        &self,
+        number: u16,
+        method: Method,
+        turn: Option<Turn>,
+    ) -> Result<Answer, Error> {
         let request = method.name();
-        let answer = self.with(|session| session.request(number, &method))?;
+        let answer = self.with(|session| session.request(number, &method, turn))?;
         match answer.await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(NoAnswer::Refused(fault))) => Err(Error::Refused { request, fault }),
@@ -93,20 +101,40 @@ impl Shared {
         }
     }
 
-    /// A request on the control channel, which is opened first when it has to be.
+    /// A request on the control channel, when it is its turn. The channel is opened first when it
+    /// has to be.
     pub(crate) async fn control(&self, method: impl Into<Method>) -> Result<Answer, Error> {
-        let _turn = self.control.acquire().await.map_err(|_| Error::Closed)?;
-        self.control_in_turn(method).await
+        let turn = self.turn().await?;
+        self.control_in_turn(method, &turn).await
     }
 
-    pub(crate) async fn control_in_turn(&self, method: impl Into<Method>) -> Result<Answer, Error> {
-        let stage = self
-            .with(|session| session.channel(restore::CONTROL).map(|channel| channel.stage.clone()));
-        if !matches!(stage, Some(Stage::Ready)) {
-            restore::expect_method(self.request(restore::CONTROL, ChannelOpen {}).await?)?;
-            self.with(|session| session.handle_ready(restore::CONTROL));
+    pub(crate) async fn turn(&self) -> Result<Turn, Error> {
+        let permit = Arc::clone(&self.control).acquire_owned().await;
+        permit.map(Arc::new).map_err(|_| Error::Closed)
+    }
+
+    pub(crate) async fn control_in_turn(
+        &self,
+        method: impl Into<Method>,
+        turn: &Turn,
+    ) -> Result<Answer, Error> {
+        let (epoch, stage) = self.with(|session| {
+            let stage = session.channel(restore::CONTROL).map(|channel| channel.stage.clone());
+            (session.epoch(restore::CONTROL), stage)
+        });
+        match stage {
+            Some(Stage::Ready) => {}
+            // Who asked for it has gone before the answer came; it came before this turn.
+            Some(Stage::Opening) => {
+                self.with(|session| session.handle_ready(restore::CONTROL, epoch));
+            }
+            _ => {
+                let open = ChannelOpen {}.into();
+                self.request_in_turn(restore::CONTROL, open, Some(Arc::clone(turn))).await?;
+                self.with(|session| session.handle_ready(restore::CONTROL, epoch));
+            }
         }
-        self.request(restore::CONTROL, method).await
+        self.request_in_turn(restore::CONTROL, method.into(), Some(Arc::clone(turn))).await
     }
 
     /// Waits until the connection is up, or ended for good.
