@@ -148,7 +148,7 @@ fn remove_page(
     first: Offset,
     bodies: Option<&View>,
 ) -> Result<(), Error> {
-    batch.remove_weak(Space::Pages, key::page(queue, lane, first));
+    batch.remove_page(key::page(queue, lane, first));
     if let Some(view) = bodies {
         let (from, to) = key::bodies_range(queue, lane, first, first);
         for key in view.keys(Space::Bodies, &from, &to) {

@@ -4,6 +4,7 @@
 //! ```text
 //! LOCK        locked while a process has the directory open
 //! FORMAT      "forebay data format 1"
+//! HIGH-WATER  the last commit that is on stable storage
 //! fjall/      pages, bodies, acks, meta and their journals
 //! ```
 
@@ -17,6 +18,7 @@ const LOCK_FILE: &str = "LOCK";
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_DRAFT: &str = "FORMAT.new";
 const FORMAT_PREFIX: &str = "forebay data format ";
+const HIGH_WATER_FILE: &str = "HIGH-WATER";
 const DATABASE_DIRECTORY: &str = "fjall";
 /// What a new file system may hold already.
 const IGNORED: [&str; 3] = [LOCK_FILE, FORMAT_DRAFT, "lost+found"];
@@ -50,6 +52,10 @@ impl DataDirectory {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn high_water(&self) -> PathBuf {
+        self.path.join(HIGH_WATER_FILE)
     }
 
     pub(crate) fn database(&self) -> PathBuf {

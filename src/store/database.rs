@@ -5,15 +5,16 @@
 //! - A batch is atomic and its items carry one sequence number: no key may stand in it twice.
 //! - `remove_weak` takes away a key that was written exactly once; the pair never leaves the
 //!   memory when both are there at a flush. A memory whose content cancels out wholly is never let
-//!   go of, and the fourth such one stops all writes for good: so whoever removes weakly writes a
-//!   heartbeat too, which remains.
+//!   go of, and the fourth such one stops all writes for good: so whoever removes a page weakly
+//!   writes its lane's keeper too, which remains.
 //! - `drop_range` unlinks the tables that lie wholly within the range, tombstones included: a
-//!   removed key of the range may show up again.
-//! - A sealed journal is unlinked only when each keyspace named in it has a table as new as it: a
-//!   keyspace whose content cancelled out pins it, unless a heartbeat remains.
+//!   removed key of the range may show up again. The keeper of a lane stands at its beginning, so
+//!   that a table of one lane lies within the lane.
+//! - A sealed journal is unlinked only when each keyspace named in it has a table as new as it: one
+//!   whose newest tables were dropped pins it, until something newer is in a table: a heartbeat.
 //! - The settings of a keyspace are those of its creation.
 
-use crate::key::HEARTBEAT_KEY;
+use crate::key::{self, HEARTBEAT_KEY};
 use crate::limits::{
     CACHE_SIZE, JOURNALS_SIZE_MAX, MEMTABLE_SIZE_MAX, PAGES_MEMTABLE_SIZE_MAX, TABLE_SIZE,
     WORKER_THREADS,
@@ -26,6 +27,7 @@ use fjall::{
     PersistMode, Readable, Snapshot,
 };
 use forebay_engine::operation::Durability;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,6 +41,9 @@ pub(crate) enum Space {
     Acks,
     Meta,
 }
+
+/// fjall's number for `meta`: its keyspaces are numbered as they are created, from 1.
+pub(crate) const META_ID: u64 = 4;
 
 pub(crate) const SPACES: [Space; 4] = [Space::Pages, Space::Bodies, Space::Acks, Space::Meta];
 
@@ -86,7 +91,12 @@ impl Database {
     }
 
     pub(crate) fn batch(&self) -> WriteBatch<'_> {
-        WriteBatch { database: self, inner: self.inner.batch(), octets: 0, weakly: [false; 4] }
+        WriteBatch {
+            database: self,
+            inner: self.inner.batch(),
+            octets: 0,
+            keepers: BTreeSet::new(),
+        }
     }
 
     /// The content at this moment, whatever is written or dropped meanwhile.
@@ -103,18 +113,23 @@ impl Database {
         Ok(self.keyspace(space).tree.drop_range(first..=last)?)
     }
 
-    /// Writes a heartbeat into each keyspace and moves its memory to a table, in the background, so
-    /// that the journals before can be unlinked.
+    /// Moves what is in memory to tables, in the background, so that the journals before can be
+    /// unlinked.
     pub(crate) fn rotate(&self) -> Result<(), Error> {
+        for space in SPACES {
+            self.keyspace(space).rotate_memtable()?;
+        }
+        Ok(())
+    }
+
+    /// After tables were dropped: writes something newer, and lets go of their files.
+    pub(crate) fn let_go(&self) -> Result<(), Error> {
         let mut batch = self.batch();
         for space in SPACES {
             batch.insert(space, Bytes::from_static(HEARTBEAT_KEY), Bytes::new());
         }
         batch.commit(Durability::Written)?;
-        for space in SPACES {
-            self.keyspace(space).rotate_memtable()?;
-        }
-        Ok(())
+        self.rotate()
     }
 
     /// Whether everything that was rotated is in tables.
@@ -150,8 +165,8 @@ pub(crate) struct WriteBatch<'a> {
     database: &'a Database,
     inner: fjall::OwnedWriteBatch,
     octets: u64,
-    /// The keyspaces in which something is weakly removed.
-    weakly: [bool; SPACES.len()],
+    /// Of the lanes from which a page is removed.
+    keepers: BTreeSet<Bytes>,
 }
 
 impl WriteBatch<'_> {
@@ -165,13 +180,11 @@ impl WriteBatch<'_> {
         self.inner.remove(self.database.keyspace(space), key);
     }
 
-    /// For a key that was written exactly once.
-    pub(crate) fn remove_weak(&mut self, space: Space, key: Bytes) {
+    /// Takes away a page that was written exactly once.
+    pub(crate) fn remove_page(&mut self, key: Bytes) {
         self.octets += key.len() as u64;
-        self.inner.remove_weak(self.database.keyspace(space), key);
-        if let Some(weakly) = self.weakly.get_mut(space as usize) {
-            *weakly = true;
-        }
+        self.keepers.insert(key::keeper(&key));
+        self.inner.remove_weak(&self.database.pages, key);
     }
 
     /// Octets of keys and values.
@@ -180,8 +193,8 @@ impl WriteBatch<'_> {
     }
 
     pub(crate) fn commit(mut self, durability: Durability) -> Result<(), Error> {
-        for (space, _) in SPACES.into_iter().zip(self.weakly).filter(|(_, weakly)| *weakly) {
-            self.insert(space, Bytes::from_static(HEARTBEAT_KEY), Bytes::new());
+        for keeper in std::mem::take(&mut self.keepers) {
+            self.insert(Space::Pages, keeper, Bytes::new());
         }
         let mode = match durability {
             Durability::Written => PersistMode::Buffer,

@@ -4,10 +4,12 @@
 use crate::changes::Changes;
 use crate::data_directory::DataDirectory;
 use crate::database::{self, Database, Space};
-use crate::error::{Damage, StoreError};
+use crate::error::StoreError;
+use crate::high_water::HighWater;
 use crate::key;
 use crate::lanes::Lanes;
 use crate::limits::HEARTBEAT_OCTETS;
+use crate::opening::{self, Opened};
 use crate::progress::Progress;
 use crate::reading::LaneReader;
 use crate::reclaimer::{Reclaimer, Wanted};
@@ -42,6 +44,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 struct Writer {
     progress: Progress,
+    high_water: HighWater,
     /// Whether there may be bodies that are values of their own.
     has_bodies: bool,
     /// Octets written since the last heartbeat.
@@ -64,24 +67,18 @@ impl FjallStore {
     /// directory; when what it holds is damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let directory = DataDirectory::open(path.as_ref())?;
-        let database =
-            Database::open(&directory.database()).map_err(|error| open_error(&directory, error))?;
+        let Opened { database, high_water, progress } = opening::open(&directory)?;
         let view = database.view();
         let lanes = recovery::lanes(&view)?;
         let dropped = recovery::dropped_queues(&view)?;
         let (first, _) = key::queue_range(QueueId(0));
         let (_, last) = key::queue_range(QueueId(u64::MAX));
         let has_bodies = view.keys(Space::Bodies, &first, &last).next().is_some();
-        let progress = match view.get(Space::Meta, &key::progress()).map_err(recovery::failed)? {
-            Some(value) => Progress::decode(&key::progress(), &value)
-                .map_err(|flaw| Damage::elsewhere(format!("the record of progress: {flaw}")))?,
-            None => Progress::default(),
-        };
         drop(view);
         let shared = Arc::new(Shared {
             database,
             lanes: RwLock::new(lanes),
-            writer: Mutex::new(Writer { progress, has_bodies, octets: 0 }),
+            writer: Mutex::new(Writer { progress, high_water, has_bodies, octets: 0 }),
             is_stopped: AtomicBool::new(false),
             counters: Counters::default(),
             directory,
@@ -90,22 +87,6 @@ impl FjallStore {
         let reclaimer = Reclaimer::start(Arc::clone(&shared), wanted)
             .map_err(|error| StoreError::failed("start a thread", error))?;
         Ok(Self { shared, reclaimer })
-    }
-}
-
-fn open_error(directory: &DataDirectory, error: database::Error) -> StoreError {
-    use std::io::ErrorKind;
-    match error {
-        database::Error::Locked => StoreError::Locked { directory: directory.path().into() },
-        database::Error::Io(source)
-            if matches!(
-                source.kind(),
-                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
-            ) =>
-        {
-            StoreError::Unwritable { directory: directory.path().into(), source }
-        }
-        error => StoreError::failed("open its data", error),
     }
 }
 
@@ -178,8 +159,7 @@ impl Shared {
 
         writer.progress.applied = applied;
         if durability == Durability::Synced {
-            writer.progress.synced = applied;
-            self.counters.synced.fetch_add(1, Ordering::Relaxed);
+            self.synced(&mut writer)?;
         }
         self.counters.applied.fetch_add(1, Ordering::Relaxed);
         self.counters.octets_written.fetch_add(octets, Ordering::Relaxed);
@@ -206,7 +186,17 @@ impl Shared {
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         let mut writer = self.writer()?;
         self.database.sync().map_err(|error| self.stop("sync", error))?;
-        writer.progress.synced = writer.progress.applied;
+        self.synced(&mut writer)
+    }
+
+    /// Notes that everything applied so far is on stable storage.
+    fn synced(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        let applied = writer.progress.applied;
+        writer.progress.synced = applied;
+        writer
+            .high_water
+            .raise(applied)
+            .map_err(|error| self.stop("write its high-water mark", error.into()))?;
         self.counters.synced.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The keys of the keyspaces. All integers are big endian, so that keys sort as what they name.
 //!
 //! ```text
-//! pages:  shard:u16 queue:u64 lane:u8 first:u64
+//! pages:  shard:u16 queue:u64 lane:u8 [first:u64]              without first: the lane's keeper
 //! bodies: shard:u16 queue:u64 lane:u8 first:u64 offset:u64     first: of the page it belongs to
 //! acks:   shard:u16 queue:u64 lane:u8 kind:u8 [block:u64]      kind 0 lane, 1 watermark, 2 block
 //! meta:   shard:u16 kind:u8 rest                               kind 0 progress, 1 dropped queue
@@ -17,7 +17,7 @@ const LANE_KEY_SIZE: usize = 2 + 8 + 1;
 const PAGE_KEY_SIZE: usize = LANE_KEY_SIZE + 8;
 const BODY_KEY_SIZE: usize = PAGE_KEY_SIZE + 8;
 
-/// Written into every keyspace now and then; names nothing.
+/// Written into every keyspace when tables were dropped; names nothing.
 pub(crate) const HEARTBEAT_KEY: &[u8] = &[0xff, 0xff, b'h'];
 
 /// What a key of `acks` names within its lane.
@@ -60,6 +60,11 @@ pub(crate) fn ack(queue: QueueId, lane: Lane, kind: AckKind) -> Bytes {
         }
     }
     key.into()
+}
+
+/// The keeper of a page's lane: names nothing, sorts before all its pages.
+pub(crate) fn keeper(page: &Bytes) -> Bytes {
+    page.slice(..LANE_KEY_SIZE.min(page.len()))
 }
 
 /// The first and the last key that `pages`, `bodies` or `acks` can hold of a queue.
@@ -176,6 +181,12 @@ mod tests {
         let place = (QueueId(7), Lane(3), Offset(9));
         assert_eq!(parse_page(&page(place.0, place.1, place.2)), Some(place));
         assert_eq!(parse_page(HEARTBEAT_KEY), None);
+        let keeper = keeper(&page(place.0, place.1, place.2));
+        assert!(keeper < page(place.0, place.1, Offset(0)));
+        assert_eq!(
+            keeper,
+            queue_range(place.0).0.slice(..10).iter().copied().chain([3]).collect::<Bytes>()
+        );
         for kind in [AckKind::Lane, AckKind::Watermark, AckKind::Block(5)] {
             assert_eq!(parse_ack(&ack(place.0, place.1, kind)), Some((place.0, place.1, kind)));
         }

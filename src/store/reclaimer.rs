@@ -166,7 +166,8 @@ impl Worker {
         let below = state.span.and_then(|span| span.highest_below(state.watermark.low));
         let Some(below) = below else { return Ok(()) };
         let (first_body, last_body) = key::bodies_range(queue, lane, Offset(0), below);
-        let (first, last) = (key::page(queue, lane, Offset(0)), key::page(queue, lane, below));
+        let first = key::keeper(&key::page(queue, lane, Offset(0)));
+        let last = key::page(queue, lane, below);
         self.drop_tables([(Space::Pages, first, last), (Space::Bodies, first_body, last_body)])?;
         Ok(())
     }
@@ -187,8 +188,7 @@ impl Worker {
         for (space, first, last) in ranges {
             database.drop_range(space, &first, &last)?;
         }
-        // Only another rotation lets go of the files.
-        database.rotate()?;
+        database.let_go()?;
         Ok(true)
     }
 
@@ -224,11 +224,8 @@ impl Worker {
             let Some(highest) = keys.last().cloned() else { return Ok(true) };
             let mut batch = self.shared.database.batch();
             for key in keys {
-                if space == Space::Pages {
-                    batch.remove_weak(space, key);
-                } else {
-                    batch.remove(space, key);
-                }
+                // Not weakly: keepers are written many times.
+                batch.remove(space, key);
             }
             batch.commit(Durability::Written)?;
             // From the last one on, so as not to pass over the removed ones again.

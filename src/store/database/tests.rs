@@ -1,4 +1,5 @@
 use super::*;
+use forebay_engine::ids::{Lane, Offset, QueueId};
 use tempfile::TempDir;
 
 fn open() -> (TempDir, Database) {
@@ -8,11 +9,11 @@ fn open() -> (TempDir, Database) {
 }
 
 fn key(number: u64) -> Bytes {
-    Bytes::copy_from_slice(&number.to_be_bytes())
+    key::page(QueueId(1), Lane(0), Offset(number))
 }
 
 fn keys(database: &Database, space: Space) -> Vec<Bytes> {
-    database.view().keys(space, &key(0), &key(u64::MAX >> 1)).map(Result::unwrap).collect()
+    database.view().keys(space, &key(0), &key(u64::MAX)).map(Result::unwrap).collect()
 }
 
 fn put(database: &Database, space: Space, numbers: std::ops::Range<u64>, size: usize) {
@@ -26,7 +27,7 @@ fn put(database: &Database, space: Space, numbers: std::ops::Range<u64>, size: u
 fn remove_weak(database: &Database, numbers: std::ops::Range<u64>) {
     let mut batch = database.batch();
     for number in numbers {
-        batch.remove_weak(Space::Pages, key(number));
+        batch.remove_page(key(number));
     }
     batch.commit(Durability::Written).unwrap();
 }
@@ -117,7 +118,7 @@ fn a_batch_is_seen_whole_or_not_at_all() {
 }
 
 #[test]
-fn rotation_unlinks_the_journals_even_when_a_keyspace_has_cancelled_out() {
+fn rotation_unlinks_the_journals_even_when_pages_have_cancelled_out() {
     let (_directory, database) = open();
     for round in 0..5_u64 {
         let numbers = round * 10_000..round * 10_000 + 300;
@@ -145,4 +146,43 @@ fn a_body_put_is_not_copied_and_comes_back_after_a_flush() {
     assert_eq!(read.as_ptr(), body.as_ptr());
     flush(&database, Space::Bodies);
     assert_eq!(database.view().get(Space::Bodies, &key(1)).unwrap().unwrap(), body);
+}
+
+#[test]
+fn keyspaces_are_numbered_as_they_are_created() {
+    let (directory, database) = open();
+    let ids = |database: &Database| SPACES.map(|space| database.keyspace(space).id());
+    assert_eq!(ids(&database), [1, 2, 3, META_ID]);
+    drop(database);
+    let database = Database::open(&directory.path().join("db")).unwrap();
+    assert_eq!(ids(&database), [1, 2, 3, META_ID]);
+}
+
+#[test]
+fn a_table_of_one_lane_lies_within_it_although_pages_were_removed() {
+    let (_directory, database) = open();
+    put(&database, Space::Pages, 0..100, 10_000);
+    remove_weak(&database, 0..10);
+    flush(&database, Space::Pages);
+    let (first, last) = key::queue_range(QueueId(1));
+    database.drop_range(Space::Pages, &first, &last).unwrap();
+    assert!(keys(&database, Space::Pages).is_empty());
+    assert!(database.pages.disk_space() < 10_000);
+}
+
+/// Dropping the newest tables makes a keyspace look older than the journals that name it.
+#[test]
+fn journals_are_unlinked_after_tables_were_dropped() {
+    let (_directory, database) = open();
+    put(&database, Space::Pages, 0..700, 100_000);
+    SPACES.into_iter().for_each(|space| flush(&database, space));
+    put(&database, Space::Pages, 700..1400, 100_000);
+    SPACES.into_iter().for_each(|space| flush(&database, space));
+    let (first, last) = key::queue_range(QueueId(1));
+    database.drop_range(Space::Pages, &first, &last).unwrap();
+    for _ in 0..2 {
+        database.let_go().unwrap();
+        SPACES.into_iter().for_each(|space| flush(&database, space));
+    }
+    assert!(database.journal_count() <= 2, "{} journals", database.journal_count());
 }

@@ -1,0 +1,179 @@
+//! The check of fjall's journals before fjall sees them. fjall takes a broken batch for the end of
+//! the journal and cuts off what follows; that is right for a torn tail, which nobody was told of,
+//! and loses synced commits when it is damage. The numbers that every batch carries, and the
+//! high-water mark, tell the two apart.
+
+use crate::error::{Damage, StoreError};
+use crate::journal::{Batch, JournalReader, Next, TRAILER};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// One journal, as far as it can be read.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// Numbers of the first and the last batch that carries one.
+    first: Option<u64>,
+    last: Option<u64>,
+    /// Where the last whole batch ends, when something else than zeros follows.
+    pub(crate) broken_at: Option<u64>,
+    /// Whole batches behind the broken one.
+    later: Option<Later>,
+    fault: Option<String>,
+}
+
+/// What whole batches behind a broken one say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Later {
+    last: u64,
+    synced: u64,
+}
+
+/// Checks all journals of a database directory. `synced` is the high-water mark.
+///
+/// # Errors
+/// When a batch is missing or broken that was on stable storage.
+pub(crate) fn check(directory: &Path, synced: u64) -> Result<(), StoreError> {
+    let journals = journals(directory).map_err(failed)?;
+    let mut last = None;
+    for (index, path) in journals.iter().enumerate() {
+        let scan = scan(path).map_err(failed)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        scan.check_order(&name, last)?;
+        last = scan.last.or(last);
+        let Some(broken_at) = scan.broken_at else { continue };
+        let is_sealed = index + 1 < journals.len();
+        let later = scan.later.unwrap_or_default();
+        let known_synced = synced.max(later.synced);
+        if is_sealed || known_synced > last.unwrap_or(if scan.later.is_some() { 0 } else { synced })
+        {
+            return Err(Damage::elsewhere(format!(
+                "journal {name} is broken at octet {broken_at}: commits {} to {} of the store were on stable storage and can't be read",
+                last.map_or("up".to_owned(), |last| (last + 1).to_string()),
+                known_synced.max(later.last),
+            )));
+        }
+        tracing::warn!(
+            journal = name,
+            octet = broken_at,
+            "a torn tail is cut off: nothing in it was synced"
+        );
+        truncate(path, broken_at).map_err(failed)?;
+    }
+    match last {
+        Some(last) if last < synced => Err(Damage::elsewhere(format!(
+            "the journals end with commit {last} of the store, but commits up to {synced} were on stable storage"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+impl Scan {
+    fn check_order(&self, name: &str, before: Option<u64>) -> Result<(), StoreError> {
+        if let Some(fault) = &self.fault {
+            return Err(Damage::elsewhere(format!("journal {name}: {fault}")));
+        }
+        match (before, self.first) {
+            (Some(before), Some(first)) if first != before + 1 => Err(Damage::elsewhere(format!(
+                "journal {name} begins with commit {first} of the store, the journals before it end with {before}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes in a batch; tells what is wrong with its place.
+    fn add(&mut self, batch: &Batch, seqno: &mut Option<u64>) {
+        if seqno.is_some_and(|seqno| batch.seqno <= seqno) {
+            self.fault = Some(format!("batch {} is out of order", batch.seqno));
+        }
+        *seqno = Some(batch.seqno);
+        if let Some(progress) = batch.progress {
+            if let Some(last) = self.last
+                && progress.applied != last + 1
+            {
+                self.fault =
+                    Some(format!("commit {} of the store follows {last}", progress.applied));
+            }
+            self.first = self.first.or(Some(progress.applied));
+            self.last = Some(progress.applied);
+        }
+    }
+}
+
+/// Journals in their order.
+pub(crate) fn journals(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut journals = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let number = name.and_then(|name| name.strip_suffix(".jnl"));
+        if let Some(number) = number.and_then(|number| number.parse::<u64>().ok()) {
+            journals.push((number, path));
+        }
+    }
+    journals.sort();
+    Ok(journals.into_iter().map(|(_, path)| path).collect())
+}
+
+pub(crate) fn scan(path: &Path) -> io::Result<Scan> {
+    let mut scan = Scan::default();
+    let mut reader = JournalReader::new(BufReader::with_capacity(1 << 16, File::open(path)?));
+    let mut seqno = None;
+    loop {
+        let at = reader.position();
+        match reader.next()? {
+            Next::Batch(batch) => scan.add(&batch, &mut seqno),
+            Next::End => return Ok(scan),
+            Next::Broken => {
+                scan.broken_at = Some(at);
+                scan.later = later(path, at)?;
+                return Ok(scan);
+            }
+        }
+    }
+}
+
+/// The whole batches behind a broken one: a batch begins where a trailer ends.
+fn later(path: &Path, broken_at: u64) -> io::Result<Option<Later>> {
+    let rest = rest(path, broken_at)?;
+    let mut later: Option<Later> = None;
+    let mut searched = 0;
+    while let Some(found) = find(rest.get(searched..).unwrap_or_default(), TRAILER) {
+        searched += found + TRAILER.len();
+        let mut reader = JournalReader::new(rest.get(searched..).unwrap_or_default());
+        while let Next::Batch(batch) = reader.next()? {
+            searched += reader.position() as usize;
+            let progress = batch.progress.unwrap_or_default();
+            let so_far = later.unwrap_or_default();
+            later = Some(Later {
+                last: so_far.last.max(progress.applied),
+                synced: so_far.synced.max(progress.synced),
+            });
+            reader = JournalReader::new(rest.get(searched..).unwrap_or_default());
+        }
+    }
+    Ok(later)
+}
+
+/// What a journal holds from an octet on.
+pub(crate) fn rest(path: &Path, from: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(from))?;
+    let mut rest = Vec::new();
+    file.read_to_end(&mut rest)?;
+    Ok(rest)
+}
+
+pub(crate) fn find(octets: &[u8], pattern: &[u8]) -> Option<usize> {
+    octets.windows(pattern.len()).position(|window| window == pattern)
+}
+
+fn truncate(path: &Path, size: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(size)?;
+    file.sync_all()
+}
+
+fn failed(error: io::Error) -> StoreError {
+    StoreError::failed("check its journals", error)
+}

@@ -1,0 +1,90 @@
+//! Opening a data directory: everything is checked before fjall may change anything, and fjall is
+//! asked afterwards whether it has what the high-water mark says.
+
+use crate::data_directory::DataDirectory;
+use crate::database::{self, Database, Space};
+use crate::error::{Damage, StoreError};
+use crate::high_water::HighWater;
+use crate::journal_check;
+use crate::key;
+use crate::progress::Progress;
+use crate::recovery;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// fjall's marker of a database that was made completely.
+const VERSION_FILE: &str = "version";
+/// fjall takes a keyspace without this file for unfinished, and removes it.
+const CURRENT_FILE: &str = "current";
+const KEYSPACES_DIRECTORY: &str = "keyspaces";
+
+/// What was opened.
+pub(crate) struct Opened {
+    pub(crate) database: Database,
+    pub(crate) high_water: HighWater,
+    pub(crate) progress: Progress,
+}
+
+/// # Errors
+/// When something is damaged or missing; then nothing was changed.
+pub(crate) fn open(directory: &DataDirectory) -> Result<Opened, StoreError> {
+    let path = directory.database();
+    let failed = |error| StoreError::failed("look into its data directory", error);
+    let is_new = !path.try_exists().map_err(failed)?;
+    let high_water = HighWater::open(&directory.high_water(), is_new)?;
+    if high_water.synced() > 0 {
+        check_files(&path)?;
+    } else if !is_new && !path.join(VERSION_FILE).try_exists().map_err(failed)? {
+        // The process ended while fjall made its files: there was never anything in them.
+        fs::remove_dir_all(&path).map_err(failed)?;
+    }
+    if path.try_exists().map_err(failed)? {
+        journal_check::check(&path, high_water.synced())?;
+    }
+    let database = Database::open(&path).map_err(|error| open_error(directory, error))?;
+    let progress = progress(&database)?;
+    if progress.applied < high_water.synced() {
+        return Err(Damage::elsewhere(format!(
+            "commits {} to {} of the store were on stable storage and are missing",
+            progress.applied + 1,
+            high_water.synced()
+        )));
+    }
+    Ok(Opened { database, high_water, progress })
+}
+
+fn check_files(path: &Path) -> Result<(), StoreError> {
+    let keyspaces = path.join(KEYSPACES_DIRECTORY);
+    let keyspaces = (0..=database::META_ID).map(|id| keyspaces.join(id.to_string()));
+    let files = keyspaces.map(|keyspace| keyspace.join(CURRENT_FILE));
+    for file in files.chain([path.join(VERSION_FILE)]) {
+        if !file.try_exists().unwrap_or(false) {
+            return Err(Damage::elsewhere(format!("the file {} is missing", file.display())));
+        }
+    }
+    Ok(())
+}
+
+fn progress(database: &Database) -> Result<Progress, StoreError> {
+    let key = key::progress();
+    match database.view().get(Space::Meta, &key).map_err(recovery::failed)? {
+        Some(value) => Progress::decode(&key, &value)
+            .map_err(|flaw| Damage::elsewhere(format!("the record of progress: {flaw}"))),
+        None => Ok(Progress::default()),
+    }
+}
+
+fn open_error(directory: &DataDirectory, error: database::Error) -> StoreError {
+    let directory = directory.path().into();
+    match error {
+        database::Error::Locked => StoreError::Locked { directory },
+        database::Error::Io(source) => match source.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                StoreError::Unwritable { directory, source }
+            }
+            _ => StoreError::failed("open its data", source),
+        },
+        error => Damage::elsewhere(format!("its tables or journals can't be opened: {error}")),
+    }
+}
