@@ -21,7 +21,7 @@ use forebay_engine::connection::{Action, Connection, ConnectionSettings, Peer};
 use forebay_engine::event::Event;
 use forebay_engine::ids::ConnectionId;
 use forebay_engine::topology::Routes;
-use forebay_wire::SendBuffer;
+use forebay_wire::{SendBuffer, ShortStr};
 use futures_util::FutureExt;
 use metrics::{Counter, Gauge};
 use std::future::Future;
@@ -54,6 +54,9 @@ pub struct ConnectionContext {
     pub channels: Gauge,
 }
 
+/// A user's name, and whether it is let in.
+type Login = (ShortStr, Result<(), LoginRefused>);
+
 type Pending<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
 
 struct ConnectionTask {
@@ -69,7 +72,7 @@ struct ConnectionTask {
     opened: bool,
     channels: ChannelCount,
     sending: Pending<()>,
-    authenticating: Pending<Result<(), LoginRefused>>,
+    authenticating: Pending<Login>,
     timer: Timer,
 }
 
@@ -172,9 +175,9 @@ impl ConnectionTask {
                 self.sending = None;
                 self.parse();
             }
-            verdict = pending(&mut self.authenticating) => {
+            login = pending(&mut self.authenticating) => {
                 self.authenticating = None;
-                self.take_verdict(verdict);
+                self.take_login(login);
             }
             // Whatever it is ready for is tried on every turn.
             () = self.socket.ready(reads, writes) => {}
@@ -251,10 +254,12 @@ impl ConnectionTask {
         self.parse();
     }
 
-    fn take_verdict(&mut self, verdict: Result<(), LoginRefused>) {
+    fn take_login(&mut self, (user, verdict): Login) {
         if let Err(refused) = verdict {
             self.context.logins_refused.increment(1);
-            tracing::warn!("login from {} refused: {refused}", self.peer.address);
+            // Escaped: a name must not write lines of its own into the log.
+            let user = user.to_string().escape_debug().to_string();
+            tracing::warn!("login of '{user}' from {} refused: {refused}", self.peer.address);
         }
         self.connection.handle_authenticated(self.context.clock.now(), verdict.is_ok());
         self.parse();
@@ -266,8 +271,10 @@ impl ConnectionTask {
             let Action::Authenticate(credentials) = action;
             let authenticator = self.context.authenticator.clone();
             let is_loopback = self.peer.is_loopback();
-            self.authenticating =
-                Some(Box::pin(async move { authenticator.verify(credentials, is_loopback).await }));
+            self.authenticating = Some(Box::pin(async move {
+                let user = credentials.user.clone();
+                (user, authenticator.verify(credentials, is_loopback).await)
+            }));
         }
         if self.sending.is_some() {
             return;

@@ -56,6 +56,8 @@ pub async fn accept_all(
             Ok((stream, address)) => {
                 start(stream, address, &context, &connections, connections_max)
             }
+            // The client was faster.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 // Too many open files, mostly: trying again at once would only burn a core.
                 tracing::warn!("cannot accept a connection: {error}");
