@@ -12,7 +12,7 @@ use forebay_wire::{
 };
 
 use crate::{
-    ConsumeError, Error, Loss,
+    Address, ConnectionState, ConsumeError, Error, Loss,
     channel::{Answer, Channel, Role, Stage, Turn},
     inbox::ConsumeSpec,
     record::Step,
@@ -79,8 +79,8 @@ pub(crate) async fn set_up(shared: &Shared, number: u16) -> Result<(), Error> {
 
 /// After a reconnection: topology first, then channels. Afterwards, for as long as the connection
 /// lives, channels that the broker closed. Never ends; dropped by the supervisor.
-pub(crate) async fn run(shared: &Shared) {
-    if restore(shared).await.is_err() {
+pub(crate) async fn run(shared: &Shared, address: Address) {
+    if restore(shared, address).await.is_err() {
         // Lost again: the supervisor is about to notice.
         std::future::pending::<()>().await;
     }
@@ -101,7 +101,7 @@ pub(crate) async fn run(shared: &Shared) {
     }
 }
 
-async fn restore(shared: &Shared) -> Result<(), Error> {
+async fn restore(shared: &Shared, address: Address) -> Result<(), Error> {
     {
         let turn = shared.turn().await?;
         let steps = shared.record().steps();
@@ -109,6 +109,8 @@ async fn restore(shared: &Shared) -> Result<(), Error> {
         let steps = shared.record().binding_steps();
         declare(shared, &turn, steps).await?;
     }
+    shared.with(|session| session.is_restored = true);
+    shared.state.send_replace(ConnectionState::Up(address));
     for number in channels_to_restore(shared) {
         match set_up(shared, number).await {
             Ok(()) => {}

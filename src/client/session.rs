@@ -44,6 +44,8 @@ pub(crate) struct Session {
     pub(crate) output: SendBuffer,
     pub(crate) channels: Vec<Option<Channel>>,
     pub(crate) blocked: Option<ShortStr>,
+    /// What was declared is there again; until then nobody but the restoration declares.
+    pub(crate) is_restored: bool,
     /// Why the broker or its octets ended this socket.
     pub(crate) loss: Option<Loss>,
     pub(crate) wakes: Vec<Waker>,
@@ -65,6 +67,7 @@ impl Session {
             output: SendBuffer::new(),
             channels: Vec::new(),
             blocked: None,
+            is_restored: false,
             loss: None,
             wakes: Vec::new(),
             senders: Waiters::default(),
@@ -291,6 +294,7 @@ impl Session {
     pub(crate) fn handle_up(&mut self, tuning: Tuning) {
         self.output = SendBuffer::new();
         self.tuning = tuning;
+        self.is_restored = false;
         self.loss = None;
         self.blocked = None;
         if matches!(self.link, Link::Down) {

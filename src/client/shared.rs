@@ -137,13 +137,13 @@ impl Shared {
         self.request_in_turn(restore::CONTROL, method.into(), Some(Arc::clone(turn))).await
     }
 
-    /// Waits until the connection is up, or ended for good.
+    /// Waits until the connection is up with its topology, or ended for good.
     pub(crate) async fn up(&self) -> Result<(), Error> {
         let mut state = self.state.subscribe();
         loop {
             if let Some(result) = self.with(|session| match &session.link {
-                Link::Up => Some(Ok(())),
-                Link::Down => None,
+                Link::Up if session.is_restored => Some(Ok(())),
+                Link::Up | Link::Down => None,
                 Link::Closing(_) => Some(Err(Error::Closed)),
                 Link::Closed(error) => Some(Err(error.clone())),
             }) {

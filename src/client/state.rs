@@ -1,16 +1,12 @@
-//! What the owner of a connection can watch: up, down, blocked, closed.
-
-use std::sync::Arc;
+//! What the owner of a connection can watch: up, down, closed.
 
 use crate::{Loss, uri::Address};
 
 /// The state of a connection, to be watched with [`crate::Connection::state`].
 #[derive(Clone, Debug)]
 pub enum ConnectionState {
-    /// Connected to this address; topology and consumers are restored or being restored.
+    /// Connected to this address, and everything declared is there again.
     Up(Address),
-    /// Connected, but the broker asks publishers to wait, and says why.
-    Blocked(Arc<str>),
     /// Lost, and being restored.
     Down(Loss),
     /// Closed for good.

@@ -133,11 +133,10 @@ pub(crate) async fn supervise(shared: Arc<Shared>, dialer: Dialer, first: Opened
 async fn drive(shared: &Shared, opened: Opened) -> End {
     let address = opened.address.clone();
     shared.with(|session| session.handle_up(opened.tuning));
-    shared.state.send_replace(ConnectionState::Up(address));
     let driver = Driver::new(shared, opened);
     tokio::select! {
         end = driver.run() => end,
-        () = restore::run(shared) => End::Closed,
+        () = restore::run(shared, address) => End::Closed,
     }
 }
 
