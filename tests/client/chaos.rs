@@ -5,7 +5,8 @@ use crate::ground::{connect, name, text};
 use crate::harness::{broker, must};
 use crate::proxy::{Proxy, Random};
 use forebay_client::{
-    CancellationToken, ConnectOptions, Connection, Message, PublishError, PublisherOptions, QueueOptions, Worker,
+    CancellationToken, ConnectOptions, Connection, Message, PublishError, PublisherOptions,
+    QueueOptions, Worker,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -17,7 +18,10 @@ const SEED_VARIABLE: &str = "FOREBAY_TEST_SEED";
 
 fn seed() -> u64 {
     let given = std::env::var(SEED_VARIABLE).ok().and_then(|seed| seed.parse().ok());
-    let clock = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let clock = || {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos()
+            as u64
+    };
     let seed = given.unwrap_or_else(clock);
     eprintln!("{SEED_VARIABLE}={seed}");
     seed
@@ -33,7 +37,12 @@ async fn stormy(proxy: &Proxy) -> Connection {
 }
 
 /// Publishes every number; the outcome of each.
-async fn publish(connection: Connection, queue: String, seed: u64, is_resending: bool) -> BTreeMap<u64, Result<(), PublishError>> {
+async fn publish(
+    connection: Connection,
+    queue: String,
+    seed: u64,
+    is_resending: bool,
+) -> BTreeMap<u64, Result<(), PublishError>> {
     let options = PublisherOptions::default().window(100);
     let options = if is_resending { options.resend() } else { options };
     let publisher = loop {
@@ -61,7 +70,10 @@ async fn storm(is_resending: bool) {
     let own = connect().await;
     let queue = name("chaos");
     // The storm makes many failed deliveries; none shall be dead-lettered for it.
-    let options = QueueOptions::durable().argument("x-delivery-limit", -1_i32);
+    let options = match broker::attached() {
+        None => QueueOptions::durable().argument("x-delivery-limit", -1_i32),
+        Some(_) => QueueOptions::durable(),
+    };
     own.declare_queue(&queue, options).await.unwrap();
     let proxy = Proxy::start(broker::shared(), seed).await;
     let (producer, consumer) = (stormy(&proxy).await, stormy(&proxy).await);
@@ -94,8 +106,15 @@ async fn storm(is_resending: bool) {
     proxy.storm(false);
     let confirmed: BTreeSet<u64> =
         outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).map(|(number, _)| *number).collect();
-    let unknown = outcomes.values().filter(|outcome| matches!(outcome, Err(PublishError::Unknown(_)))).count();
-    assert_eq!(confirmed.len() + unknown, MESSAGES as usize, "nothing else can happen to a message here");
+    let unknown = outcomes
+        .values()
+        .filter(|outcome| matches!(outcome, Err(PublishError::Unknown(_))))
+        .count();
+    assert_eq!(
+        confirmed.len() + unknown,
+        MESSAGES as usize,
+        "nothing else can happen to a message here"
+    );
     if is_resending {
         assert_eq!(unknown, 0, "every message is repeated until it is confirmed");
     }
@@ -107,7 +126,11 @@ async fn storm(is_resending: bool) {
     .await;
     stop.cancel();
     must("the end of the worker", worker).await.unwrap().unwrap();
-    eprintln!("{} cuts, {} confirmed, {unknown} unknown", proxy.cuts.load(Ordering::Relaxed), confirmed.len());
+    eprintln!(
+        "{} cuts, {} confirmed, {unknown} unknown",
+        proxy.cuts.load(Ordering::Relaxed),
+        confirmed.len()
+    );
     producer.close().await;
     consumer.close().await;
     own.delete_queue(&queue).await.unwrap();

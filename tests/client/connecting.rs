@@ -20,14 +20,20 @@ fn options() -> ConnectOptions {
 #[tokio::test]
 async fn a_wrong_password_is_named() {
     let fault = fault(options().credentials("guest", "wrong")).await;
-    assert!(matches!(&fault, Error::Connect(ConnectError::CredentialsRefused { user, .. }) if user == "guest"), "{fault}");
+    assert!(
+        matches!(&fault, Error::Connect(ConnectError::CredentialsRefused { user, .. }) if user == "guest"),
+        "{fault}"
+    );
     assert!(fault.to_string().contains("check user name and password"), "{fault}");
 }
 
 #[tokio::test]
 async fn an_unknown_vhost_is_named() {
     let fault = fault(format!("{}/nowhere", uri()).as_str()).await;
-    assert!(matches!(&fault, Error::Connect(ConnectError::VhostRefused { vhost, .. }) if vhost == "nowhere"), "{fault}");
+    assert!(
+        matches!(&fault, Error::Connect(ConnectError::VhostRefused { vhost, .. }) if vhost == "nowhere"),
+        "{fault}"
+    );
 }
 
 #[tokio::test]
@@ -89,9 +95,14 @@ async fn the_second_address_is_tried_after_the_first() {
     let both = format!("amqp://{dead},{}", broker::shared());
     let connection = must("a connection", Connection::connect(&both)).await.unwrap();
     let state = connection.state().borrow().clone();
-    assert!(matches!(&state, ConnectionState::Up(address) if address.to_string() == broker::shared().to_string()));
+    assert!(
+        matches!(&state, ConnectionState::Up(address) if address.to_string() == broker::shared().to_string())
+    );
     let none = fault(format!("amqp://{dead},{dead}").as_str()).await;
-    assert!(matches!(&none, Error::Connect(ConnectError::EveryAddress(faults)) if faults.len() == 2), "{none}");
+    assert!(
+        matches!(&none, Error::Connect(ConnectError::EveryAddress(faults)) if faults.len() == 2),
+        "{none}"
+    );
 }
 
 #[tokio::test]

@@ -74,7 +74,8 @@ async fn every_message_comes_once_when_settled_in_any_order() {
         held.push(delivery);
         if held.len() == 50 || seen.len() == 300 {
             // Every second one first, then the rest backwards.
-            let (even, odd): (Vec<_>, Vec<_>) = held.drain(..).enumerate().partition(|(at, _)| at % 2 == 0);
+            let (even, odd): (Vec<_>, Vec<_>) =
+                held.drain(..).enumerate().partition(|(at, _)| at % 2 == 0);
             for (_, delivery) in even.into_iter().chain(odd.into_iter().rev()) {
                 delivery.ack().unwrap();
             }
@@ -156,7 +157,10 @@ async fn a_deleted_queue_ends_its_consumer_with_a_reason() {
 async fn a_missing_queue_is_refused_at_the_start() {
     let connection = connect().await;
     let error = must("a refusal", connection.consume(name("missing")).start()).await.unwrap_err();
-    assert!(matches!(&error, Error::Refused { request: "basic.consume", fault } if fault.is_not_found()), "{error}");
+    assert!(
+        matches!(&error, Error::Refused { request: "basic.consume", fault } if fault.is_not_found()),
+        "{error}"
+    );
     // The connection lives on.
     queue(&connection, "after").await;
 }

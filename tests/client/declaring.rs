@@ -12,7 +12,10 @@ async fn a_refused_declaration_harms_nobody_else() {
     let publisher = connection.publisher().await.unwrap();
     let other = QueueOptions::exclusive().argument("x-max-length", 5_i32);
     let error = must("a refusal", connection.declare_queue(&queue, other)).await.unwrap_err();
-    assert!(matches!(&error, Error::Refused { request: "queue.declare", fault } if fault.is_precondition_failed()), "{error}");
+    assert!(
+        matches!(&error, Error::Refused { request: "queue.declare", fault } if fault.is_precondition_failed()),
+        "{error}"
+    );
     publisher.publish(Message::to_queue(&queue, "x")).await.unwrap().await.unwrap();
     next(&mut consumer).await.ack().unwrap();
     assert_eq!(state(&connection, &queue).await.consumers, 1);

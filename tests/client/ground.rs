@@ -33,7 +33,11 @@ pub(crate) async fn state(connection: &Connection, queue: &str) -> QueueState {
 }
 
 /// Publishes bodies and waits for all confirms.
-pub(crate) async fn fill(connection: &Connection, queue: &str, bodies: impl IntoIterator<Item = String>) {
+pub(crate) async fn fill(
+    connection: &Connection,
+    queue: &str,
+    bodies: impl IntoIterator<Item = String>,
+) {
     let publisher = connection.publisher().await.unwrap();
     let messages = bodies.into_iter().map(|body| Message::to_queue(queue, body));
     let confirms = must("room for a batch", publisher.publish_all(messages)).await.unwrap();

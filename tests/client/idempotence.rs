@@ -41,7 +41,12 @@ async fn publish(connection: &Connection, queue: &str, messages: &[(&str, &str)]
 async fn a_repetition_is_acked_and_not_handled() {
     let connection = connect().await;
     let queue = queue(&connection, "once").await;
-    publish(&connection, &queue, &[("1", "pay"), ("1", "pay"), ("2", "pay"), ("1", "pay"), ("3", "end")]).await;
+    publish(
+        &connection,
+        &queue,
+        &[("1", "pay"), ("1", "pay"), ("2", "pay"), ("1", "pay"), ("3", "end")],
+    )
+    .await;
     let (sender, mut seen) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
     let worker = Worker::new(connection.consume(&queue)).idempotent(MemorySeen::new());

@@ -48,7 +48,8 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let weather = watch::Sender::new(Weather::default());
         let cuts = Arc::new(AtomicU64::new(0));
-        let accepting = tokio::spawn(accept(listener, broker, weather.clone(), Arc::clone(&cuts), seed));
+        let accepting =
+            tokio::spawn(accept(listener, broker, weather.clone(), Arc::clone(&cuts), seed));
         Self { address, weather, accepting, cuts }
     }
 
@@ -112,8 +113,16 @@ async fn accept(
     }
 }
 
-async fn relay(client: TcpStream, broker: TcpStream, weather: watch::Receiver<Weather>, mut random: Random) {
-    let fate = |random: &mut Random| Fate { octets_left: 2_000 + random.below(200_000), random: Random(random.below(u64::MAX) | 1) };
+async fn relay(
+    client: TcpStream,
+    broker: TcpStream,
+    weather: watch::Receiver<Weather>,
+    mut random: Random,
+) {
+    let fate = |random: &mut Random| Fate {
+        octets_left: 2_000 + random.below(200_000),
+        random: Random(random.below(u64::MAX) | 1),
+    };
     let (to_broker, to_client) = (fate(&mut random), fate(&mut random));
     // A reset instead of an orderly end, every other time.
     if random.below(2) == 0 {

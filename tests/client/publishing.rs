@@ -93,7 +93,8 @@ async fn a_batch_tells_which_of_it_failed() {
     let connection = connect().await;
     let queue = queue(&connection, "batch").await;
     let nowhere = name("nowhere");
-    let publisher = connection.publisher_with(PublisherOptions::default().window(10)).await.unwrap();
+    let publisher =
+        connection.publisher_with(PublisherOptions::default().window(10)).await.unwrap();
     let messages = (0..100).map(|number| {
         let to = if number % 10 == 3 { &nowhere } else { &queue };
         Message::to_queue(to, number.to_string()).mandatory()
@@ -111,7 +112,8 @@ async fn a_batch_tells_which_of_it_failed() {
 async fn a_batch_larger_than_the_window_arrives_in_order() {
     let connection = connect().await;
     let queue = queue(&connection, "order").await;
-    let publisher = connection.publisher_with(PublisherOptions::default().window(64)).await.unwrap();
+    let publisher =
+        connection.publisher_with(PublisherOptions::default().window(64)).await.unwrap();
     let messages = (0..5_000).map(|number| Message::to_queue(&queue, number.to_string()));
     let confirms = must("room", publisher.publish_all(messages)).await.unwrap();
     must("the confirms", confirms).await.unwrap();
@@ -172,7 +174,8 @@ async fn a_publisher_works_on_after_a_missing_exchange() {
         Err(PublishError::Refused(fault)) => assert!(fault.is_not_found(), "{fault}"),
         other => panic!("{other:?}"),
     }
-    let confirm = must("a new channel", publisher.publish(Message::to_queue(&queue, "y"))).await.unwrap();
+    let confirm =
+        must("a new channel", publisher.publish(Message::to_queue(&queue, "y"))).await.unwrap();
     must("a confirm", confirm).await.unwrap();
     assert_eq!(state(&connection, &queue).await.messages, 1);
 }
@@ -223,13 +226,22 @@ async fn a_publish_that_is_dropped_while_it_waits_sends_nothing() {
 #[tokio::test]
 async fn a_fanout_reaches_every_queue() {
     let connection = connect().await;
-    let (exchange, one, two) = (name("fanout"), queue(&connection, "one").await, queue(&connection, "two").await);
-    connection.declare_exchange(&exchange, ExchangeOptions::fanout().transient().auto_delete()).await.unwrap();
+    let (exchange, one, two) =
+        (name("fanout"), queue(&connection, "one").await, queue(&connection, "two").await);
+    connection
+        .declare_exchange(&exchange, ExchangeOptions::fanout().transient().auto_delete())
+        .await
+        .unwrap();
     for queue in [&one, &two] {
         connection.bind_queue(queue, &exchange, "", Default::default()).await.unwrap();
     }
     let publisher = connection.publisher().await.unwrap();
-    publisher.publish(Message::to_exchange(&exchange, "any", "x").mandatory()).await.unwrap().await.unwrap();
+    publisher
+        .publish(Message::to_exchange(&exchange, "any", "x").mandatory())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
     assert_eq!(state(&connection, &one).await.messages, 1);
     assert_eq!(state(&connection, &two).await.messages, 1);
 }
@@ -240,11 +252,13 @@ async fn without_confirms_messages_arrive_too() {
     let queue = queue(&connection, "unconfirmed").await;
     let publisher = connection.unconfirmed_publisher().await.unwrap();
     for number in 0..2_000 {
-        must("room", publisher.publish(Message::to_queue(&queue, number.to_string()))).await.unwrap();
+        must("room", publisher.publish(Message::to_queue(&queue, number.to_string())))
+            .await
+            .unwrap();
     }
     let mut consumer = connection.consume(&queue).no_ack().start().await.unwrap();
     for number in 0..2_000 {
         let delivery = next(&mut consumer).await;
-    assert_eq!(text(&delivery), number.to_string());
+        assert_eq!(text(&delivery), number.to_string());
     }
 }

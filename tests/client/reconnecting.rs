@@ -4,8 +4,8 @@ use crate::ground::{connect, fill, name, next, queue, state, text};
 use crate::harness::{broker, must};
 use crate::proxy::Proxy;
 use forebay_client::{
-    ConnectOptions, Connection, ConnectionState, ConsumeError, Error, ExchangeOptions, Loss, Message,
-    PublishError, PublisherOptions, QueueOptions, SettleError,
+    ConnectOptions, Connection, ConnectionState, ConsumeError, Error, ExchangeOptions, Loss,
+    Message, PublishError, PublisherOptions, QueueOptions, SettleError,
 };
 use std::time::Duration;
 use tokio::sync::watch::Receiver;
@@ -19,7 +19,8 @@ async fn proxied(options: impl FnOnce(ConnectOptions) -> ConnectOptions) -> (Pro
 }
 
 async fn down(state: &mut Receiver<ConnectionState>) -> Loss {
-    let found = must("the loss", state.wait_for(|state| matches!(state, ConnectionState::Down(_)))).await;
+    let found =
+        must("the loss", state.wait_for(|state| matches!(state, ConnectionState::Down(_)))).await;
     match &*found.unwrap() {
         ConnectionState::Down(loss) => loss.clone(),
         other => panic!("{other:?}"),
@@ -27,14 +28,19 @@ async fn down(state: &mut Receiver<ConnectionState>) -> Loss {
 }
 
 async fn up(state: &mut Receiver<ConnectionState>) {
-    must("the return", state.wait_for(|state| matches!(state, ConnectionState::Up(_)))).await.unwrap();
+    must("the return", state.wait_for(|state| matches!(state, ConnectionState::Up(_))))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn a_consumer_goes_on_and_its_topology_is_there_again() {
     let (proxy, connection) = proxied(|options| options).await;
     let exchange = name("restored");
-    connection.declare_exchange(&exchange, ExchangeOptions::direct().transient().auto_delete()).await.unwrap();
+    connection
+        .declare_exchange(&exchange, ExchangeOptions::direct().transient().auto_delete())
+        .await
+        .unwrap();
     let queue = queue(&connection, "restored").await;
     connection.bind_queue(&queue, &exchange, "key", Default::default()).await.unwrap();
     let publisher = connection.publisher().await.unwrap();
@@ -45,7 +51,10 @@ async fn a_consumer_goes_on_and_its_topology_is_there_again() {
             match must("an outcome", publisher.publish(message).await.unwrap()).await {
                 Ok(()) => break,
                 // The cut came between, or the exclusive queue of the lost connection lives still.
-                Err(error) => assert!(error.may_be_stored() || matches!(error, PublishError::Returned(_)), "{error}"),
+                Err(error) => assert!(
+                    error.may_be_stored() || matches!(error, PublishError::Returned(_)),
+                    "{error}"
+                ),
             }
         }
     };
@@ -149,7 +158,12 @@ async fn a_resending_publisher_repeats_with_the_same_id() {
         delivery.ack().unwrap();
     }
     assert_eq!(seen[..3], seen[3..], "each twice, with the same id");
-    assert!(seen.iter().map(|(body, _)| body).zip(bodies.iter().chain(&bodies)).all(|(found, sent)| found == sent));
+    assert!(
+        seen.iter()
+            .map(|(body, _)| body)
+            .zip(bodies.iter().chain(&bodies))
+            .all(|(found, sent)| found == sent)
+    );
 }
 
 #[tokio::test]
@@ -176,7 +190,8 @@ async fn a_quiet_connection_is_kept_by_heartbeats() {
 
 #[tokio::test]
 async fn reconnection_is_given_up_when_told_so() {
-    let (proxy, connection) = proxied(|options| options.reconnect_for(Duration::from_millis(1))).await;
+    let (proxy, connection) =
+        proxied(|options| options.reconnect_for(Duration::from_millis(1))).await;
     let own = connect().await;
     let queue = queue(&own, "given-up").await;
     own.delete_queue(&queue).await.unwrap();

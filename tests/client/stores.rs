@@ -15,7 +15,11 @@ async fn keeps_its_promises(store: &impl SeenStore, prefix: &str) {
     assert_eq!(store.claim(&one, 2, LONG).await.unwrap(), Claim::InProgress);
     assert_eq!(store.claim(&two, 3, LONG).await.unwrap(), Claim::Taken, "keys are independent");
     store.release(&one, 2).await.unwrap();
-    assert_eq!(store.claim(&one, 2, LONG).await.unwrap(), Claim::InProgress, "only the owner releases");
+    assert_eq!(
+        store.claim(&one, 2, LONG).await.unwrap(),
+        Claim::InProgress,
+        "only the owner releases"
+    );
     store.release(&one, 1).await.unwrap();
     assert_eq!(store.claim(&one, 2, LONG).await.unwrap(), Claim::Taken);
     store.complete(&one, 2, LONG).await.unwrap();

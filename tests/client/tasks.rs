@@ -50,7 +50,12 @@ async fn while_it_is_being_restored() {
     let connection = Connection::connect(&proxy.uri()).await.unwrap();
     let mut state = connection.state();
     proxy.shut();
-    must("the loss", state.wait_for(|state| matches!(state, forebay_client::ConnectionState::Down(_)))).await.unwrap();
+    must(
+        "the loss",
+        state.wait_for(|state| matches!(state, forebay_client::ConnectionState::Down(_))),
+    )
+    .await
+    .unwrap();
     drop(state);
     drop(connection);
     drop(proxy);

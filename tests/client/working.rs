@@ -2,7 +2,9 @@
 
 use crate::ground::{connect, fill, name, next, queue, state, text};
 use crate::harness::must;
-use forebay_client::{CancellationToken, Connection, Failure, Incoming, QueueOptions, Worker, WorkerError};
+use forebay_client::{
+    CancellationToken, Connection, Failure, Incoming, QueueOptions, Worker, WorkerError,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -46,7 +48,11 @@ async fn what_is_handled_is_acked_and_a_stop_is_clean() {
     must("the end of the worker", worker).await.unwrap().unwrap();
     all.sort_by_key(|number| number.parse::<usize>().unwrap());
     assert_eq!(all, numbers(500).collect::<Vec<_>>());
-    assert_eq!(state(&connection, &queue).await.messages, 0, "every ack arrived before run returned");
+    assert_eq!(
+        state(&connection, &queue).await.messages,
+        0,
+        "every ack arrived before run returned"
+    );
 }
 
 #[tokio::test]
@@ -115,7 +121,8 @@ async fn after_the_grace_what_still_runs_returns_to_the_queue() {
     fill(&connection, &queue, numbers(3)).await;
     let (stop, started) = (CancellationToken::new(), Arc::new(Semaphore::new(0)));
     let begun = Arc::clone(&started);
-    let worker = Worker::new(connection.consume(&queue)).concurrency(3).grace(Duration::from_millis(10));
+    let worker =
+        Worker::new(connection.consume(&queue)).concurrency(3).grace(Duration::from_millis(10));
     let worker = tokio::spawn(worker.run(stop.clone(), move |message| {
         let begun = Arc::clone(&begun);
         async move {
@@ -165,9 +172,10 @@ async fn a_worker_ends_with_its_queue() {
     let ended = must("the end of the worker", worker).await.unwrap();
     assert!(matches!(ended, Err(WorkerError::Ended(_))), "{ended:?}");
     let count = Arc::new(AtomicUsize::new(0));
-    let missing = Worker::new(connection.consume(name("missing"))).run(CancellationToken::new(), move |_| {
-        count.fetch_add(1, Ordering::Relaxed);
-        async { Ok(()) }
-    });
+    let missing =
+        Worker::new(connection.consume(name("missing"))).run(CancellationToken::new(), move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            async { Ok(()) }
+        });
     assert!(matches!(must("a refusal", missing).await, Err(WorkerError::Start(_))));
 }
