@@ -23,6 +23,7 @@ mod crowd;
 mod delivery;
 mod errors;
 mod exchanges;
+mod health;
 mod interop;
 mod kill_storm;
 mod negotiation;
