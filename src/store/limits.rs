@@ -26,8 +26,10 @@ pub const MEMTABLE_SIZE_MAX: u64 = 1024 * 1024;
 /// Octets of a table.
 pub const TABLE_SIZE: u64 = 64 * 1024 * 1024;
 
-/// Threads that move memory to tables and merge tables.
-pub const WORKER_THREADS: usize = 2;
+/// Threads that move memory to tables and merge tables. One: of several, fjall's first passes every
+/// merge on to the others through a queue that it reads itself, and so takes a whole core while
+/// they are at work (a fourth to a half of the broker's processor time under load).
+pub const WORKER_THREADS: usize = 1;
 
 /// Octets settled at the front of a lane, after which its tables are looked through for ones to
 /// unlink. Less often, and many tables go at once, which stalls commits.
