@@ -23,9 +23,7 @@ impl Shard {
             let headers = || Some(obituary.headers.clone());
             let routes = self.topology.routes();
             let keys = &obituary.routing_keys;
-            let Ok(targets) = routes.route(&vhost, &address.exchange, keys, &headers) else {
-                continue;
-            };
+            let targets = routes.route_from_broker(&vhost, &address.exchange, keys, &headers);
             for target in targets.iter() {
                 let record = self.topology.queue_by_id(*target);
                 if record.is_some_and(|record| !obituary.is_cycle(&record.name)) {

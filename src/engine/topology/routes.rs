@@ -72,21 +72,39 @@ impl Routes {
         headers: &dyn Fn() -> Option<FieldTable>,
     ) -> Result<Targets, Fault> {
         let routes = self.vhosts.get(vhost.as_bytes()).ok_or_else(|| vhost_not_found(vhost))?;
+        if !exchange.as_bytes().is_empty() {
+            let resource = Resource::exchange(exchange, vhost);
+            let first =
+                routes.exchanges.get(exchange.as_bytes()).ok_or_else(|| resource.not_found())?;
+            if first.internal {
+                let text = format!("cannot publish to internal {resource}");
+                return Err(Fault::channel(ReplyCode::AccessRefused, text));
+            }
+        }
+        Ok(self.route_from_broker(vhost, exchange, routing_keys, headers))
+    }
+
+    /// The same for a message that no client publishes, a dead letter say: an internal exchange
+    /// takes it, and one that is not there leads nowhere.
+    #[must_use]
+    pub fn route_from_broker(
+        &self,
+        vhost: &ShortStr,
+        exchange: &ShortStr,
+        routing_keys: &[ShortStr],
+        headers: &dyn Fn() -> Option<FieldTable>,
+    ) -> Targets {
         let mut gathered = Gathered::default();
-        if exchange.as_bytes().is_empty() {
-            let queues = routing_keys.iter().filter_map(|key| routes.queues.get(key.as_bytes()));
-            queues.for_each(|queue| gathered.add(queue));
-            return Ok(gathered.into_targets(&self.nowhere));
+        if let Some(routes) = self.vhosts.get(vhost.as_bytes()) {
+            if exchange.as_bytes().is_empty() {
+                let queues =
+                    routing_keys.iter().filter_map(|key| routes.queues.get(key.as_bytes()));
+                queues.for_each(|queue| gathered.add(queue));
+            } else if let Some(first) = routes.exchanges.get(exchange.as_bytes()) {
+                routes.follow(exchange, first, routing_keys, headers, &mut gathered);
+            }
         }
-        let resource = Resource::exchange(exchange, vhost);
-        let first =
-            routes.exchanges.get(exchange.as_bytes()).ok_or_else(|| resource.not_found())?;
-        if first.internal {
-            let text = format!("cannot publish to internal {resource}");
-            return Err(Fault::channel(ReplyCode::AccessRefused, text));
-        }
-        routes.follow(exchange, first, routing_keys, headers, &mut gathered);
-        Ok(gathered.into_targets(&self.nowhere))
+        gathered.into_targets(&self.nowhere)
     }
 
     /// Whether all messages with the same routing keys go the same way in this version: no

@@ -84,6 +84,33 @@ fn a_rejected_message_goes_at_once_and_a_dead_letter_queue_has_none_of_its_own()
 }
 
 #[test]
+fn an_internal_exchange_takes_dead_letters() {
+    let settings = arguments(&[("x-dead-letter-exchange", text("hidden"))]);
+    let (mut broker, queue) = broker(settings);
+    broker.declare("dead", true, FieldTable::new());
+    let source = ShortStr::from_static("hidden");
+    let declare = TopologyRequest::DeclareExchange {
+        name: source.clone(),
+        kind: ShortStr::from_static("fanout"),
+        passive: false,
+        durable: true,
+        auto_delete: false,
+        internal: true,
+        arguments: FieldTable::new(),
+    };
+    broker.ask(declare).unwrap();
+    let destination = Destination::Queue(ShortStr::from_static("dead"));
+    let (routing_key, arguments) = (ShortStr::EMPTY, FieldTable::new());
+    broker
+        .ask(TopologyRequest::Bind(Binding { source, destination, routing_key, arguments }))
+        .unwrap();
+    broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
+    let delivery = fetch_one(&mut broker, "q").unwrap();
+    broker.send(CONNECTION, [settle(queue, Settlement::Reject, &[&delivery])]);
+    assert_eq!(&fetch_one(&mut broker, "dead").unwrap().message.body()[..], b"x");
+}
+
+#[test]
 fn a_named_exchange_takes_precedence_and_keeps_the_routing_keys() {
     let settings = arguments(&[("x-dead-letter-exchange", text("amq.fanout"))]);
     let (mut broker, queue) = broker(settings);
