@@ -2,6 +2,12 @@
 
 mod argument;
 mod bench;
+mod completions;
+mod consume;
+mod duration;
+mod exchange;
+mod publish;
+mod queue;
 mod serve;
 mod target;
 
@@ -19,6 +25,13 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Bench(bench::Bench),
+    Completions(completions::Completions),
+    Consume(consume::Consume),
+    #[command(subcommand)]
+    Exchange(exchange::Exchange),
+    Publish(publish::Publish),
+    #[command(subcommand)]
+    Queue(queue::Queue),
     Serve(serve::Serve),
 }
 
@@ -27,6 +40,11 @@ impl Cli {
     pub(crate) fn run(self) -> ExitCode {
         match self.command {
             Command::Bench(bench) => bench.run(),
+            Command::Completions(completions) => completions.run(),
+            Command::Consume(consume) => consume.run(),
+            Command::Exchange(exchange) => exchange.run(),
+            Command::Publish(publish) => publish.run(),
+            Command::Queue(queue) => queue.run(),
             Command::Serve(serve) => serve.run(),
         }
     }

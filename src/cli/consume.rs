@@ -1,0 +1,185 @@
+//! `forebay consume`: prints messages, or runs a command for each.
+
+use super::duration::duration;
+use super::target::{self, Target};
+use clap::Args;
+use forebay_client::{Delivery, FieldValue, Incoming};
+use serde_json::{Map, Value, json};
+use std::io::Write;
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+const EXAMPLES: &str = "Examples:
+  forebay consume orders --ack
+  forebay consume orders --ack --count 10 --json | jq .body
+  forebay consume images --exec 'convert - out-$AMQP_MESSAGE_ID.png'";
+
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// Print the messages of a queue, or run a command for each
+///
+/// Without --ack and --exec the messages return to the queue when the command ends; where the queue
+/// has a delivery limit that counts as one failed delivery of each.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Consume {
+    #[command(flatten)]
+    target: Target,
+    /// Name of the queue
+    queue: String,
+    /// Acknowledge what was printed
+    #[arg(long)]
+    ack: bool,
+    /// Run this shell command for each message, its body on standard input; acknowledge when it
+    /// succeeds, otherwise give the message back. AMQP_EXCHANGE, AMQP_ROUTING_KEY, AMQP_MESSAGE_ID
+    /// and AMQP_DELIVERY_COUNT are in its environment
+    #[arg(long, conflicts_with = "ack")]
+    exec: Option<String>,
+    /// With --exec: dead-letter a message whose command fails
+    #[arg(long, requires = "exec")]
+    reject: bool,
+    /// End after so many messages
+    #[arg(long, short = 'n')]
+    count: Option<u64>,
+    /// End when no message came for this long, for example 5s
+    #[arg(long, value_parser = duration)]
+    idle: Option<Duration>,
+    /// Messages that are fetched ahead
+    #[arg(long, default_value_t = 64)]
+    prefetch: u16,
+    /// Print each message as a line of JSON, with its properties
+    #[arg(long)]
+    json: bool,
+}
+
+impl Consume {
+    pub(crate) fn run(self) -> ExitCode {
+        target::run(self.consume())
+    }
+
+    async fn consume(self) -> Result<ExitCode, Fault> {
+        let connection = self.target.connect().await?;
+        // Without acks as many must be let out as are to be seen.
+        let prefetch = if self.ack || self.exec.is_some() { self.prefetch } else { 0 };
+        let mut consumer = connection.consume(&self.queue).prefetch(prefetch).start().await?;
+        let mut held = Vec::new();
+        let mut seen = 0;
+        while self.count.is_none_or(|count| seen < count) {
+            let delivery = tokio::select! {
+                delivery = consumer.next() => delivery,
+                () = idle(self.idle) => None,
+                _ = tokio::signal::ctrl_c() => None,
+            };
+            let Some(delivery) = delivery else { break };
+            seen += 1;
+            if let Some(delivery) = self.handle(delivery?).await? {
+                held.push(delivery);
+            }
+        }
+        held.clear();
+        consumer.close().await?;
+        connection.close().await;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Returns the delivery when it is to be held to the end.
+    async fn handle(&self, delivery: Delivery) -> Result<Option<Delivery>, Fault> {
+        let Some(command) = &self.exec else {
+            print(&delivery, self.json)?;
+            if self.ack {
+                delivery.ack()?;
+                return Ok(None);
+            }
+            return Ok(Some(delivery));
+        };
+        if execute(command, &delivery).await? {
+            delivery.ack()?;
+        } else if self.reject {
+            delivery.reject()?;
+        } else {
+            delivery.nack()?;
+        }
+        Ok(None)
+    }
+}
+
+async fn idle(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn print(message: &Incoming, is_json: bool) -> std::io::Result<()> {
+    let mut output = std::io::stdout().lock();
+    if is_json {
+        writeln!(output, "{}", json_of(message))
+    } else {
+        output.write_all(message.body())?;
+        output.write_all(b"\n")
+    }
+}
+
+async fn execute(command: &str, message: &Incoming) -> Result<bool, Fault> {
+    let id = message.message_id().map(|id| id.to_string()).unwrap_or_default();
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .env("AMQP_EXCHANGE", message.exchange().to_string())
+        .env("AMQP_ROUTING_KEY", message.routing_key().to_string())
+        .env("AMQP_MESSAGE_ID", id)
+        .env("AMQP_DELIVERY_COUNT", message.delivery_count().to_string())
+        .stdin(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        // A command need not read its input.
+        let _ = input.write_all(message.body()).await;
+    }
+    Ok(child.wait().await?.success())
+}
+
+fn json_of(message: &Incoming) -> Value {
+    let properties = message.properties();
+    let short = |value: Option<forebay_client::ShortStr>| value.map(|value| value.to_string());
+    let headers: Map<String, Value> =
+        message.headers().iter().map(|(name, value)| (name.to_string(), value_of(value))).collect();
+    json!({
+        "body": String::from_utf8_lossy(message.body()),
+        "exchange": message.exchange().to_string(),
+        "routing_key": message.routing_key().to_string(),
+        "redelivered": message.is_redelivered(),
+        "content_type": short(properties.content_type),
+        "message_id": short(properties.message_id),
+        "correlation_id": short(properties.correlation_id),
+        "reply_to": short(properties.reply_to),
+        "type": short(properties.kind),
+        "priority": properties.priority,
+        "delivery_mode": properties.delivery_mode,
+        "expiration": short(properties.expiration),
+        "timestamp": properties.timestamp,
+        "headers": headers,
+    })
+}
+
+fn value_of(value: &FieldValue) -> Value {
+    if let Some(number) = value.as_integer().and_then(|number| i64::try_from(number).ok()) {
+        return number.into();
+    }
+    match value {
+        FieldValue::Bool(truth) => (*truth).into(),
+        FieldValue::F32(number) => f64::from(*number).into(),
+        FieldValue::F64(number) => (*number).into(),
+        FieldValue::U64(number) | FieldValue::Timestamp(number) => (*number).into(),
+        FieldValue::LongStr(text) | FieldValue::ByteArray(text) => {
+            String::from_utf8_lossy(text).into()
+        }
+        FieldValue::Array(values) => values.iter().map(value_of).collect(),
+        FieldValue::Table(table) => {
+            let fields = table.iter().map(|(name, value)| (name.to_string(), value_of(value)));
+            fields.collect::<Map<_, _>>().into()
+        }
+        _ => Value::Null,
+    }
+}

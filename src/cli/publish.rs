@@ -1,0 +1,214 @@
+//! `forebay publish`: messages from arguments, a file, or the lines of standard input.
+
+use super::argument::{self, Argument};
+use super::duration::duration;
+use super::target::{self, FAILED, Target};
+use clap::Args;
+use forebay_client::{Bytes, Confirm, Message, Properties, Publisher, ShortStr};
+use serde_json::json;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader, stdin};
+use tokio::time::Instant;
+
+const EXAMPLES: &str = "Examples:
+  forebay publish --queue orders '{\"id\": 1}' --content-type application/json
+  seq 1000 | forebay publish --exchange events --routing-key order.placed --rate 100
+  forebay publish --queue images --file picture.png --header camera=front";
+
+/// Confirms awaited behind the message published last.
+const CONFIRMS_AWAITED_MAX: usize = 1_024;
+
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// Publish messages, and wait until each is confirmed
+///
+/// Bodies come from the arguments, from a file, or from the lines of standard input. A message that
+/// no queue takes is a failure.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Publish {
+    #[command(flatten)]
+    target: Target,
+    /// Publish to this queue
+    #[arg(long, short, required_unless_present = "exchange", conflicts_with_all = ["exchange", "routing_key"])]
+    queue: Option<String>,
+    /// Publish to this exchange
+    #[arg(long, short)]
+    exchange: Option<String>,
+    /// With this routing key
+    #[arg(long, short = 'k')]
+    routing_key: Option<String>,
+    /// The whole file as one body
+    #[arg(long, short, conflicts_with = "body")]
+    file: Option<PathBuf>,
+    /// A header, NAME=VALUE; may be repeated
+    #[arg(long, short = 'H')]
+    header: Vec<Argument>,
+    /// MIME type of the body
+    #[arg(long)]
+    content_type: Option<ShortStrArgument>,
+    /// Name of the message
+    #[arg(long)]
+    message_id: Option<ShortStrArgument>,
+    /// What the message refers to
+    #[arg(long)]
+    correlation_id: Option<ShortStrArgument>,
+    /// The queue for an answer
+    #[arg(long)]
+    reply_to: Option<ShortStrArgument>,
+    /// The application's type of the message
+    #[arg(long = "type")]
+    kind: Option<ShortStrArgument>,
+    /// Priority
+    #[arg(long)]
+    priority: Option<u8>,
+    /// Time to live in the queue, for example 30s
+    #[arg(long, value_parser = duration)]
+    expires: Option<Duration>,
+    /// Transient (delivery mode 1) instead of persistent
+    #[arg(long)]
+    transient: bool,
+    /// Publish each body so many times
+    #[arg(long, short = 'n', default_value_t = 1)]
+    count: u64,
+    /// Messages per second; without it as many as possible
+    #[arg(long, short)]
+    rate: Option<f64>,
+    /// Do not call it a failure when no queue takes a message
+    #[arg(long)]
+    allow_unroutable: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// The bodies; without any, and without --file, the lines of standard input
+    body: Vec<String>,
+}
+
+/// A short string as an argument.
+#[derive(Clone, Debug)]
+struct ShortStrArgument(ShortStr);
+
+impl std::str::FromStr for ShortStrArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        ShortStr::try_from(text).map(Self).map_err(|error| error.to_string())
+    }
+}
+
+/// What became of the messages so far, and the confirms that are awaited.
+struct Progress {
+    publisher: Publisher,
+    awaited: VecDeque<Confirm>,
+    begin: Instant,
+    sent: u64,
+    confirmed: u64,
+    failed: u64,
+}
+
+impl Publish {
+    pub(crate) fn run(self) -> ExitCode {
+        target::run(self.publish())
+    }
+
+    async fn publish(self) -> Result<ExitCode, Fault> {
+        let connection = self.target.connect().await?;
+        let publisher = connection.publisher().await?;
+        let awaited = VecDeque::new();
+        let mut progress = Progress {
+            publisher,
+            awaited,
+            begin: Instant::now(),
+            sent: 0,
+            confirmed: 0,
+            failed: 0,
+        };
+        if let Some(path) = &self.file {
+            let body = tokio::fs::read(path)
+                .await
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+            self.send(body.into(), &mut progress).await?;
+        } else if !self.body.is_empty() {
+            for body in &self.body {
+                self.send(body.clone().into(), &mut progress).await?;
+            }
+        } else {
+            let mut lines = BufReader::new(stdin()).lines();
+            while let Some(line) = lines.next_line().await? {
+                self.send(line.into(), &mut progress).await?;
+            }
+        }
+        progress.await_confirms(0).await;
+        connection.close().await;
+        let Progress { sent, confirmed, failed, .. } = progress;
+        if self.json {
+            println!("{}", json!({ "sent": sent, "confirmed": confirmed, "failed": failed }));
+        } else {
+            println!("{confirmed} of {sent} messages confirmed");
+        }
+        Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    }
+
+    async fn send(&self, body: Bytes, progress: &mut Progress) -> Result<(), Fault> {
+        for _ in 0..self.count {
+            if let Some(rate) = self.rate.filter(|rate| *rate > 0.0) {
+                let due = Duration::from_secs_f64(progress.sent as f64 / rate);
+                tokio::time::sleep_until(progress.begin + due).await;
+            }
+            let confirm = progress.publisher.publish(self.message(body.clone())).await?;
+            progress.awaited.push_back(confirm);
+            progress.sent += 1;
+            progress.await_confirms(CONFIRMS_AWAITED_MAX).await;
+        }
+        Ok(())
+    }
+
+    fn message(&self, body: Bytes) -> Message {
+        let value = |argument: &Option<ShortStrArgument>| {
+            argument.as_ref().map(|argument| argument.0.clone())
+        };
+        let properties = Properties {
+            headers: (!self.header.is_empty()).then(|| argument::table(&self.header)),
+            content_type: value(&self.content_type),
+            message_id: value(&self.message_id),
+            correlation_id: value(&self.correlation_id),
+            reply_to: value(&self.reply_to),
+            kind: value(&self.kind),
+            priority: self.priority,
+            delivery_mode: Some(if self.transient { 1 } else { 2 }),
+            ..Properties::default()
+        };
+        let message = match (&self.queue, &self.exchange) {
+            (Some(queue), _) => Message::to_queue(queue, body),
+            (None, exchange) => {
+                let routing_key = self.routing_key.as_deref().unwrap_or_default();
+                Message::to_exchange(exchange.as_deref().unwrap_or_default(), routing_key, body)
+            }
+        };
+        let message = message.properties(properties);
+        let message = match self.expires {
+            Some(expires) => message.expires_after(expires),
+            None => message,
+        };
+        if self.allow_unroutable { message } else { message.mandatory() }
+    }
+}
+
+impl Progress {
+    /// Waits for the oldest confirms until so many are left.
+    async fn await_confirms(&mut self, left: usize) {
+        while self.awaited.len() > left {
+            let Some(confirm) = self.awaited.pop_front() else { return };
+            match confirm.await {
+                Ok(()) => self.confirmed += 1,
+                Err(error) => {
+                    self.failed += 1;
+                    eprintln!("forebay: {error}");
+                }
+            }
+        }
+    }
+}
