@@ -33,6 +33,19 @@ use std::sync::Arc;
 
 pub(crate) type Error = fjall::Error;
 
+/// Whether an error says that files hold something else than was written, not that the system
+/// failed to read them.
+pub(crate) fn is_damage(error: &Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
+    match error {
+        Error::Io(error) | Error::Storage(fjall::LsmError::Io(error)) => {
+            matches!(error.kind(), InvalidData | InvalidInput | NotFound | UnexpectedEof)
+        }
+        Error::Poisoned | Error::Locked => false,
+        _ => true,
+    }
+}
+
 /// The keyspaces. Few and fixed: never one for each queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Space {

@@ -221,3 +221,6 @@ impl std::fmt::Debug for Shared {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod flips;

@@ -155,16 +155,20 @@ fn later(path: &Path, broken_at: u64) -> io::Result<Option<Later>> {
     Ok(later)
 }
 
-/// What a journal holds from an octet on.
-pub(crate) fn rest(path: &Path, from: u64) -> io::Result<Vec<u8>> {
+/// What a journal holds from an octet on, without most of the zeros at its end.
+fn rest(path: &Path, from: u64) -> io::Result<Vec<u8>> {
+    const ZEROS: [u8; 4096] = [0; 4096];
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(from))?;
     let mut rest = Vec::new();
     file.read_to_end(&mut rest)?;
+    while rest.ends_with(&ZEROS) {
+        rest.truncate(rest.len() - ZEROS.len());
+    }
     Ok(rest)
 }
 
-pub(crate) fn find(octets: &[u8], pattern: &[u8]) -> Option<usize> {
+fn find(octets: &[u8], pattern: &[u8]) -> Option<usize> {
     octets.windows(pattern.len()).position(|window| window == pattern)
 }
 

@@ -79,12 +79,15 @@ fn open_error(directory: &DataDirectory, error: database::Error) -> StoreError {
     let directory = directory.path().into();
     match error {
         database::Error::Locked => StoreError::Locked { directory },
+        error if database::is_damage(&error) => {
+            Damage::elsewhere(format!("its tables or journals can't be opened: {error}"))
+        }
         database::Error::Io(source) => match source.kind() {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                 StoreError::Unwritable { directory, source }
             }
             _ => StoreError::failed("open its data", source),
         },
-        error => Damage::elsewhere(format!("its tables or journals can't be opened: {error}")),
+        error => StoreError::failed("open its data", error),
     }
 }

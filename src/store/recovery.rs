@@ -3,7 +3,7 @@
 
 use crate::ack_value;
 use crate::contiguity::Settled;
-use crate::database::{Space, View};
+use crate::database::{self, Error, Space, View};
 use crate::error::{Damage, StoreError};
 use crate::key::{self, AckKind, MetaKind};
 use crate::lanes::{LaneState, Lanes, Span};
@@ -24,8 +24,12 @@ struct LaneAcks {
     blocks: Vec<(u64, Block)>,
 }
 
-pub(crate) fn failed(error: crate::database::Error) -> StoreError {
-    StoreError::failed("read its data", error)
+pub(crate) fn failed(error: Error) -> StoreError {
+    if database::is_damage(&error) {
+        Damage::elsewhere(format!("a table or journal can't be read: {error}"))
+    } else {
+        StoreError::failed("read its data", error)
+    }
 }
 
 /// Everything that the engine needs.
