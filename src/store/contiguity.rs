@@ -15,6 +15,25 @@ pub(crate) struct Settled {
 }
 
 impl Settled {
+    /// The runs of offsets in `first..end` that are not settled.
+    pub(crate) fn unsettled(&self, first: Offset, end: Offset) -> Vec<(Offset, Offset)> {
+        let mut runs = Vec::new();
+        let mut at = first;
+        while let Some(from) = self.first_unsettled(at, end) {
+            let starts = self.blocks.iter().flat_map(|(number, block)| {
+                let start = number.saturating_mul(BLOCK_OFFSETS);
+                block
+                    .settled
+                    .iter()
+                    .map(move |(run_first, _)| Offset(start + u64::from(*run_first)))
+            });
+            let to = starts.filter(|start| *start > from).min().unwrap_or(end).min(end);
+            runs.push((from, to));
+            at = to;
+        }
+        runs
+    }
+
     /// The first offset in `first..end` that is not settled.
     fn first_unsettled(&self, first: Offset, end: Offset) -> Option<Offset> {
         let mut at = first.max(self.watermark.low);
@@ -105,5 +124,9 @@ mod tests {
         assert!(!explained(boundary - 7, boundary + 4));
         assert!(!explained(boundary - 6, boundary + 5));
         assert!(!explained(0, 11));
+        assert_eq!(
+            settled.unsettled(Offset(5), Offset(boundary + 6)),
+            vec![(Offset(10), Offset(boundary - 6)), (Offset(boundary + 4), Offset(boundary + 6))]
+        );
     }
 }

@@ -19,7 +19,6 @@ pub(crate) struct Scan {
     pub(crate) broken_at: Option<u64>,
     /// Whole batches behind the broken one.
     later: Option<Later>,
-    fault: Option<String>,
 }
 
 /// What whole batches behind a broken one say.
@@ -70,9 +69,6 @@ pub(crate) fn check(directory: &Path, synced: u64) -> Result<(), StoreError> {
 
 impl Scan {
     fn check_order(&self, name: &str, before: Option<u64>) -> Result<(), StoreError> {
-        if let Some(fault) = &self.fault {
-            return Err(Damage::elsewhere(format!("journal {name}: {fault}")));
-        }
         match (before, self.first) {
             (Some(before), Some(first)) if first != before + 1 => Err(Damage::elsewhere(format!(
                 "journal {name} begins with commit {first} of the store, the journals before it end with {before}"
@@ -81,22 +77,20 @@ impl Scan {
         }
     }
 
-    /// Takes in a batch; tells what is wrong with its place.
-    fn add(&mut self, batch: &Batch, seqno: &mut Option<u64>) {
-        if seqno.is_some_and(|seqno| batch.seqno <= seqno) {
-            self.fault = Some(format!("batch {} is out of order", batch.seqno));
+    /// Takes in a batch, if it stands where it belongs.
+    fn add(&mut self, batch: &Batch, seqno: &mut Option<u64>) -> bool {
+        let follows = self.last.zip(batch.progress);
+        if seqno.is_some_and(|seqno| batch.seqno <= seqno)
+            || follows.is_some_and(|(last, progress)| progress.applied != last + 1)
+        {
+            return false;
         }
         *seqno = Some(batch.seqno);
         if let Some(progress) = batch.progress {
-            if let Some(last) = self.last
-                && progress.applied != last + 1
-            {
-                self.fault =
-                    Some(format!("commit {} of the store follows {last}", progress.applied));
-            }
             self.first = self.first.or(Some(progress.applied));
             self.last = Some(progress.applied);
         }
+        true
     }
 }
 
@@ -122,9 +116,10 @@ pub(crate) fn scan(path: &Path) -> io::Result<Scan> {
     loop {
         let at = reader.position();
         match reader.next()? {
-            Next::Batch(batch) => scan.add(&batch, &mut seqno),
+            Next::Batch(batch) if scan.add(&batch, &mut seqno) => {}
             Next::End => return Ok(scan),
-            Next::Broken => {
+            // A batch out of order had its number damaged, or the one before had.
+            Next::Batch(_) | Next::Broken => {
                 scan.broken_at = Some(at);
                 scan.later = later(path, at)?;
                 return Ok(scan);
@@ -180,4 +175,30 @@ fn truncate(path: &Path, size: u64) -> io::Result<()> {
 
 fn failed(error: io::Error) -> StoreError {
     StoreError::failed("check its journals", error)
+}
+
+/// The whole batches of a journal that has something else too, and what is wrong with it.
+pub(crate) fn salvage(path: &Path) -> io::Result<Option<(Vec<u8>, String)>> {
+    let octets = rest(path, 0)?;
+    let mut whole = Vec::new();
+    let mut broken = Vec::new();
+    let mut at = 0;
+    while let Some(here) = octets.get(at..) {
+        let mut reader = JournalReader::new(here);
+        match reader.next()? {
+            Next::Batch(_) => {
+                let size = reader.position() as usize;
+                whole.extend_from_slice(here.get(..size).unwrap_or_default());
+                at += size;
+            }
+            Next::End => break,
+            Next::Broken => {
+                let next = here.get(1..).and_then(|rest| find(rest, TRAILER));
+                let size = next.map_or(here.len(), |next| 1 + next + TRAILER.len());
+                broken.push(format!("octets {at} to {} can't be read", at + size));
+                at += size;
+            }
+        }
+    }
+    Ok((!broken.is_empty()).then(|| (whole, broken.join(", "))))
 }

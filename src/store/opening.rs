@@ -7,6 +7,7 @@ use crate::error::{Damage, StoreError};
 use crate::high_water::HighWater;
 use crate::journal_check;
 use crate::key;
+use crate::manifest_check::{self, CURRENT_FILE};
 use crate::progress::Progress;
 use crate::recovery;
 use std::fs;
@@ -15,8 +16,6 @@ use std::path::Path;
 
 /// fjall's marker of a database that was made completely.
 const VERSION_FILE: &str = "version";
-/// fjall takes a keyspace without this file for unfinished, and removes it.
-const CURRENT_FILE: &str = "current";
 const KEYSPACES_DIRECTORY: &str = "keyspaces";
 
 /// What was opened.
@@ -40,10 +39,11 @@ pub(crate) fn open(directory: &DataDirectory) -> Result<Opened, StoreError> {
         fs::remove_dir_all(&path).map_err(failed)?;
     }
     if path.try_exists().map_err(failed)? {
+        check_manifests(&path)?;
         journal_check::check(&path, high_water.synced())?;
     }
     let database = Database::open(&path).map_err(|error| open_error(directory, error))?;
-    let progress = progress(&database)?;
+    let mut progress = progress(&database)?;
     if progress.applied < high_water.synced() {
         return Err(Damage::elsewhere(format!(
             "commits {} to {} of the store were on stable storage and are missing",
@@ -51,7 +51,15 @@ pub(crate) fn open(directory: &DataDirectory) -> Result<Opened, StoreError> {
             high_water.synced()
         )));
     }
+    progress.synced = progress.synced.max(high_water.synced());
     Ok(Opened { database, high_water, progress })
+}
+
+/// Checks the manifest of each keyspace that has one.
+pub(crate) fn check_manifests(path: &Path) -> Result<(), StoreError> {
+    let keyspaces = path.join(KEYSPACES_DIRECTORY);
+    (0..=database::META_ID)
+        .try_for_each(|id| manifest_check::check(&keyspaces.join(id.to_string())))
 }
 
 fn check_files(path: &Path) -> Result<(), StoreError> {

@@ -172,7 +172,7 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn it_holds_what_the_model_holds(steps in proptest::collection::vec(step(), 1..80)) {
