@@ -2,8 +2,9 @@
 
 use crate::harness::must;
 use crate::harness::session::{
-    Session, await_ready, code, consume, consume_with, declare, fill, is_quiet, next, next_bodies,
-    passive, prefetch, publish, publish_with, ready_count, text, unique,
+    Session, await_ready, code, consume, consume_with, declare, declare_with, drain, fill,
+    is_quiet, next, next_bodies, number, passive, persistent, prefetch, publish, publish_with,
+    ready_count, table, text, unique,
 };
 use futures_util::StreamExt;
 use lapin::BasicProperties;
@@ -11,7 +12,7 @@ use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ChannelFlowOptions,
     QueueDeleteOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 
 #[tokio::test]
 async fn prefetch_bounds_what_a_consumer_holds() {
@@ -192,4 +193,32 @@ async fn direct_reply_to_wants_no_acknowledgements() {
         )
         .await;
     assert_eq!(code(refused), 406);
+}
+
+#[tokio::test]
+async fn only_one_consumer_of_a_single_active_queue_is_served_until_it_goes() {
+    let session = Session::open().await;
+    let single = table("x-single-active-consumer", AMQPValue::Boolean(true));
+    let queue = declare_with(&session.channel, "single", single).await;
+    let (left, right) = (session.channel().await, session.channel().await);
+    let mut active = consume(&left, &queue).await;
+    let mut waiting = consume(&right, &queue).await;
+    fill(&session, &queue, &["1", "2"]).await;
+    assert_eq!(next_bodies(&mut active, 2).await, ["1", "2"]);
+    assert!(is_quiet(&mut waiting));
+    must("channel.close", left.close(200, "bye".into())).await.unwrap();
+    assert_eq!(next_bodies(&mut waiting, 2).await, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn higher_priorities_overtake_and_equal_ones_keep_their_order() {
+    let session = Session::open().await;
+    let queue =
+        declare_with(&session.channel, "priority", table("x-max-priority", number(5))).await;
+    for (body, priority) in [("low", 1), ("high", 5), ("also high", 9), ("low too", 1)] {
+        let properties = persistent().with_priority(priority);
+        publish_with(&session.channel, "", &queue, body.as_bytes(), properties).await;
+    }
+    let order = drain(&session.channel, &queue).await;
+    assert_eq!(order, ["high", "also high", "low", "low too"]);
 }
