@@ -40,7 +40,7 @@ const _: () = {
     assert!(CONFIRM_WINDOW_DEFAULT <= CONFIRM_WINDOW_MAX);
     assert!(READ_SIZE <= READ_TURN_SIZE_MAX);
     assert!(FRAME_SIZE_MAX as usize <= OUTPUT_SIZE_MAX);
-    assert!(FRAME_SIZE_MAX >= forebay_wire::limits::FRAME_SIZE_MIN as u32);
+    assert!(FRAME_SIZE_MAX >= forebay_wire::limits::FRAME_SIZE_MIN);
     assert!(BACKOFF_FIRST.as_millis() <= BACKOFF_MAX.as_millis());
     assert!(BODY_RESERVED_MAX as u64 <= BODY_SIZE_MAX);
 };

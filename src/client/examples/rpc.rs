@@ -1,0 +1,60 @@
+//! Requests and answers over queues: a server that adds, and a client that waits for its answer.
+//! `cargo run -p forebay-client --example rpc -- amqp://localhost`
+
+use forebay_client::{CancellationToken, Connection, Failure, Message, QueueOptions, Worker};
+
+/// Answers until it is stopped.
+async fn serve(
+    connection: Connection,
+    stop: CancellationToken,
+) -> Result<(), forebay_client::WorkerError> {
+    let publisher = connection.publisher().await?;
+    Worker::new(connection.consume("example.add"))
+        .concurrency(8)
+        .run(stop, move |request| {
+            let publisher = publisher.clone();
+            async move {
+                let sum: i64 =
+                    request.text().unwrap_or_default().split('+').flat_map(str::parse::<i64>).sum();
+                let answer = Message::reply(&request, sum.to_string());
+                let answer =
+                    answer.ok_or_else(|| Failure::dead_letter("a request without reply-to"))?;
+                publisher.publish(answer).await?.await?;
+                Ok(())
+            }
+        })
+        .await
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let url = std::env::args().nth(1).unwrap_or_else(|| "amqp://localhost".into());
+    let connection = Connection::connect(&url).await?;
+    connection.declare_queue("example.add", QueueOptions::durable()).await?;
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(serve(connection.clone(), stop.clone()));
+
+    let answers = format!("example.answers.{}", std::process::id());
+    connection.declare_queue(&answers, QueueOptions::exclusive()).await?;
+    let mut consumer = connection.consume(&answers).no_ack().start().await?;
+    let publisher = connection.publisher().await?;
+    for (id, request) in [("1", "1+2"), ("2", "20+22")] {
+        let message = Message::to_queue("example.add", request)
+            .reply_to(&answers)
+            .correlation_id(id)
+            .mandatory();
+        publisher.publish(message).await?.await?;
+        // Answers to requests that were given up may still come; the id tells them apart.
+        while let Some(answer) = consumer.next().await.transpose()? {
+            if answer.correlation_id().is_some_and(|found| found == id) {
+                println!("{request} = {}", answer.text().unwrap_or_default());
+                break;
+            }
+        }
+    }
+    stop.cancel();
+    server.await??;
+    connection.delete_queue("example.add").await?;
+    connection.close().await;
+    Ok(())
+}
