@@ -33,7 +33,8 @@ impl Subject {
         let data = TempDir::new().unwrap();
         let address = free_address();
         let child = Command::new(env!("CARGO_BIN_EXE_forebay"))
-            .args(["serve", "--metrics-listen", "127.0.0.1:0", "--listen", &address.to_string()])
+            .args(["serve", "--metrics-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--listen", &address.to_string()])
             .arg("--data-dir")
             .arg(data.path().join("data"))
             .stdout(Stdio::null())

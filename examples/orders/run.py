@@ -37,6 +37,7 @@ class Broker:
     def __init__(self, data, port):
         self.command = [BROKER, "serve", "--data-dir", data]
         self.command += ["--listen", f"127.0.0.1:{port}", "--metrics-listen", "127.0.0.1:0"]
+        self.command += ["--admin-listen", "127.0.0.1:0"]
         self.port = port
         self.memory_peak_mib = 0
         self.start()

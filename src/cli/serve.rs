@@ -35,6 +35,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDR", env = "FOREBAY_METRICS_LISTEN")]
     metrics_listen: Option<String>,
 
+    /// Address of the admin listener [default: 127.0.0.1:15672].
+    #[arg(long, value_name = "ADDR", env = "FOREBAY_ADMIN_LISTEN")]
+    admin_listen: Option<String>,
+
     /// What is logged, as `info` or `warn,forebay_server=debug`.
     #[arg(long, value_name = "FILTER", env = "FOREBAY_LOG", default_value = "info")]
     log: String,
@@ -58,6 +62,7 @@ impl Serve {
             data_dir: self.data_dir,
             listen: self.listen,
             metrics_listen: self.metrics_listen,
+            admin_listen: self.admin_listen,
         };
         let settings = Settings::resolve(overrides, &RabbitmqDefaults::from_environment())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

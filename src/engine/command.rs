@@ -5,6 +5,7 @@
 //! are answered by exactly one [`crate::event::Event::Reply`] for their channel; a connection has at
 //! most one such command open at a time and takes no input meanwhile, so replies never overtake.
 
+use crate::administration::Administration;
 use crate::ids::{ChannelId, Lane, Offset, PublishSeq, QueueId};
 use crate::message::Message;
 use forebay_wire::{FieldTable, ShortStr};
@@ -88,6 +89,13 @@ pub enum Command {
         request: TopologyRequest,
         /// Whether the client waits for an answer.
         nowait: bool,
+    },
+    /// A change by an operator. Replied with `Done` when it is durable.
+    Administer {
+        /// The channel.
+        channel: ChannelId,
+        /// What.
+        request: Box<Administration>,
     },
     /// Octets of deliveries that have left for the socket: gives budget back. Not replied.
     DeliveriesWritten {

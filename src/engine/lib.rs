@@ -10,9 +10,11 @@
 #![deny(missing_docs)]
 
 pub mod access;
+pub mod administration;
 mod channel;
 pub mod command;
 pub mod connection;
+pub mod definition;
 pub mod event;
 pub mod fault;
 pub mod ids;

@@ -5,11 +5,14 @@
 //! listens. Stop: no new sockets, every connection closed with 320, the shard drained, the
 //! committer joined after a last sync.
 
+use crate::admin::Admin;
+use crate::admin::session::{SESSION_CHANNEL, ShardLink};
 use crate::authenticator::Authenticator;
 use crate::clock::Clock;
 use crate::committer::{Committer, CommitterThread};
 use crate::connection_task::ConnectionContext;
 use crate::connections::Connections;
+use crate::definitions;
 use crate::failure::{Failure, FailureReceiver, FailureSender, failures};
 use crate::limits::SHUTDOWN_CONNECTIONS_DURATION_MAX;
 use crate::listener::{BoundSocket, accept_all};
@@ -23,12 +26,15 @@ use crate::settings::Settings;
 use crate::shard_task::ShardTask;
 use crate::start_error::StartError;
 use arc_swap::ArcSwap;
+use forebay_engine::access::ConfiguredUser;
+use forebay_engine::administration::Administration;
+use forebay_engine::command::Command;
 use forebay_engine::connection::{ConnectionSettings, Identity};
 use forebay_engine::fault::Fault;
 use forebay_engine::shard::{QueueDefaults, Shard, ShardSettings};
 use forebay_engine::topology::Routes;
 use forebay_store::{FjallStore, Store};
-use forebay_wire::ReplyCode;
+use forebay_wire::{ReplyCode, ShortStr};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -42,6 +48,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Broker {
     amqp_addresses: Vec<SocketAddr>,
     metrics_address: SocketAddr,
+    admin_address: SocketAddr,
+    admin_task: JoinHandle<()>,
     connections: Connections,
     endpoint: Endpoint,
     endpoint_task: JoinHandle<()>,
@@ -67,6 +75,7 @@ impl Broker {
         open_files::raise_limit();
         let clock = Clock::start();
         let sockets = bind_all(&settings.listen)?;
+        let (admin_address, admin_listener) = listen_admin(settings.admin_listen).await?;
         let (mailbox, mail) = mailbox();
         let connections = Connections::default();
         let budget = PublishBudget::new();
@@ -82,13 +91,23 @@ impl Broker {
         let (committer, shard) =
             start_shard(recovered, clock, mail, &routes, &metrics, failure_sender)?;
 
+        let link = ShardLink {
+            mailbox: mailbox.clone(),
+            connections: connections.clone(),
+            budget: budget.clone(),
+        };
+        if let Some(path) = &settings.load_definitions {
+            load_definitions(&link, path).await?;
+        }
+        let authenticator = Authenticator::new(&settings.users, Arc::clone(&routes));
+        let authenticator = authenticator.map_err(io::Error::other)?;
         let context = Arc::new(ConnectionContext {
             settings: Arc::new(ConnectionSettings::new(&identity(&settings))),
             clock,
             mailbox: mailbox.clone(),
-            routes,
+            routes: Arc::clone(&routes),
             budget,
-            authenticator: Authenticator::new(&settings.users).map_err(io::Error::other)?,
+            authenticator: authenticator.clone(),
             published: metrics.published.clone(),
             confirmed: metrics.confirmed.clone(),
             logins_refused: metrics.logins_refused.clone(),
@@ -96,11 +115,17 @@ impl Broker {
         });
         let accepting = CancellationToken::new();
         let amqp_addresses = listen_all(sockets, &context, &connections, &accepting)?;
+        let ports = amqp_addresses.iter().map(SocketAddr::port).collect();
+        let product = settings.product.clone();
+        let admin = Admin::new(link, routes, authenticator, clock, product, ports);
+        let admin_task = tokio::spawn(admin.serve(admin_listener));
         endpoint.set_ready(true);
         tracing::info!("ready");
         Ok(Self {
             amqp_addresses,
             metrics_address,
+            admin_address,
+            admin_task,
             connections,
             endpoint,
             endpoint_task,
@@ -124,6 +149,12 @@ impl Broker {
         self.metrics_address
     }
 
+    /// Where the admin listener listens.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
     /// Serves until `stop` is there, then stops in order.
     ///
     /// # Errors
@@ -135,6 +166,7 @@ impl Broker {
         }
         self.endpoint.set_ready(false);
         self.accepting.cancel();
+        self.admin_task.abort();
         let mut failures = self.failures;
         let stopping = async {
             let fault = Fault::connection(
@@ -194,23 +226,72 @@ async fn serve_endpoint(
     Ok((address, tokio::spawn(endpoint.clone().serve(listener))))
 }
 
+async fn listen_admin(
+    address: SocketAddr,
+) -> Result<(SocketAddr, tokio::net::TcpListener), StartError> {
+    let fault =
+        |error| StartError::Listen { purpose: "admin", flag: "--admin-listen", address, error };
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(fault)?;
+    let address = listener.local_addr().map_err(fault)?;
+    tracing::info!("admin on http://{address}/api");
+    Ok((address, listener))
+}
+
+/// What the file says is there before the first client is.
+async fn load_definitions(link: &ShardLink, path: &Path) -> Result<(), StartError> {
+    let (file, owned) = (path.to_owned(), path.to_owned());
+    let read = tokio::task::spawn_blocking(move || definitions::read(&owned));
+    let read = read.await.map_err(io::Error::other)??;
+    for ignored in &read.ignored {
+        tracing::warn!("definitions {}: {ignored} has no meaning here", file.display());
+    }
+    let count = read.definitions.len();
+    let request = Box::new(Administration::Import(read.definitions));
+    let command = Command::Administer { channel: SESSION_CHANNEL, request };
+    match link.ask(ShortStr::default(), ShortStr::default(), command).await {
+        Ok(_) => {
+            tracing::info!("{count} definitions of {} are there", file.display());
+            Ok(())
+        }
+        Err(error) => Err(StartError::Definitions { path: file, error }),
+    }
+}
+
 async fn recover(settings: &Settings) -> Result<Recovered, StartError> {
     let path = settings.data_dir.clone();
     let seed = getrandom::u64().map_err(io::Error::other)?;
+    let users = configured_users(settings);
     let shard_settings = ShardSettings {
         vhosts: vec![settings.default_vhost.clone()],
         queue_defaults: QueueDefaults::default(),
     };
-    tokio::task::spawn_blocking(move || open(&path, seed, &shard_settings))
+    tokio::task::spawn_blocking(move || open(&path, seed, &shard_settings, &users))
         .await
         .map_err(io::Error::other)?
 }
 
-fn open(path: &Path, seed: u64, settings: &ShardSettings) -> Result<Recovered, StartError> {
+/// What they may do; of two with the same name the last one counts.
+fn configured_users(settings: &Settings) -> Vec<ConfiguredUser> {
+    let mut users: Vec<ConfiguredUser> = Vec::new();
+    for user in &settings.users {
+        let Ok(name) = ShortStr::try_from(user.name.as_str()) else { continue };
+        users.retain(|there| there.name != name);
+        users.push(ConfiguredUser { name, permissions: user.permissions.clone() });
+    }
+    users
+}
+
+fn open(
+    path: &Path,
+    seed: u64,
+    settings: &ShardSettings,
+    users: &[ConfiguredUser],
+) -> Result<Recovered, StartError> {
     let store: Arc<dyn Store> = Arc::new(FjallStore::open(path)?);
     let recovered = store.recover()?;
-    let shard = Shard::recover(settings, seed, recovered)
+    let mut shard = Shard::recover(settings, seed, recovered)
         .map_err(|error| StartError::Recover { path: path.to_owned(), error })?;
+    shard.configure_users(users);
     Ok(Recovered { store, shard })
 }
 

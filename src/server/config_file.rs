@@ -13,6 +13,10 @@ pub struct ConfigFile {
     pub listen: Option<Vec<String>>,
     /// Address of the metrics and health endpoint.
     pub metrics_listen: Option<String>,
+    /// Address of the admin listener.
+    pub admin_listen: Option<String>,
+    /// A file of definitions that is imported at every start.
+    pub load_definitions: Option<PathBuf>,
     /// The name shown to clients as `product`.
     pub product: Option<String>,
     /// Users beside the default one.
@@ -28,6 +32,28 @@ pub struct ConfigUser {
     pub name: String,
     /// The password as an argon2id hash in PHC form.
     pub password_hash: String,
+    /// What it may do beyond messaging, as `administrator`.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// What it may do in which virtual host; left out: everything everywhere.
+    pub permissions: Option<Vec<ConfigPermission>>,
+}
+
+/// What a user may do in a virtual host; a pattern that is left out allows nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigPermission {
+    /// The virtual host.
+    pub vhost: String,
+    /// Names it may declare and delete.
+    #[serde(default)]
+    pub configure: String,
+    /// Names it may write to.
+    #[serde(default)]
+    pub write: String,
+    /// Names it may read from.
+    #[serde(default)]
+    pub read: String,
 }
 
 /// Why a configuration file can't be used.

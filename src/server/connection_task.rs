@@ -7,7 +7,7 @@
 
 use crate::authenticator::{Authenticator, LoginRefused};
 use crate::clock::Clock;
-use crate::connections::{Entry, EventReceiver};
+use crate::connections::{ConnectionAbout, Entry, EventReceiver};
 use crate::mailbox::{Batch, Mail, MailSender};
 use crate::metrics::ChannelCount;
 use crate::publish_budget::{PublishBudget, Published};
@@ -28,6 +28,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpStream;
 
 /// What all connections of a broker share.
@@ -70,6 +71,8 @@ struct ConnectionTask {
     input: BytesMut,
     /// The shard knows of this connection.
     opened: bool,
+    /// Shared with the register, once the handshake is over.
+    about: Option<Arc<ConnectionAbout>>,
     channels: ChannelCount,
     sending: Pending<()>,
     authenticating: Pending<Login>,
@@ -128,6 +131,7 @@ impl ConnectionTask {
             events,
             input: BytesMut::new(),
             opened: false,
+            about: None,
             channels,
             sending: None,
             authenticating: None,
@@ -145,7 +149,11 @@ impl ConnectionTask {
                 self.parse();
                 self.send_commands();
             }
-            self.channels.set(self.connection.count_channels());
+            let channels = self.connection.count_channels();
+            self.channels.set(channels);
+            if let Some(about) = &self.about {
+                about.channels.store(channels, Ordering::Relaxed);
+            }
         }
         self.log_end();
     }
@@ -284,6 +292,11 @@ impl ConnectionTask {
             return;
         }
         let opens = (!self.opened).then(|| self.entry.sender());
+        if let (false, Some(Command::OpenConnection { vhost, user })) =
+            (self.opened, commands.first())
+        {
+            self.describe(user.clone(), vhost.clone());
+        }
         self.opened = true;
         let Published { messages, octets } = Published::by(&commands);
         if messages > 0 {
@@ -306,6 +319,18 @@ impl ConnectionTask {
             // The mailbox is closed only when the broker ends.
             let _ = mailbox.send(Mail::Batch(batch)).await;
         }));
+    }
+
+    fn describe(&mut self, user: ShortStr, vhost: ShortStr) {
+        let about = Arc::new(ConnectionAbout {
+            user,
+            vhost,
+            peer: self.peer.address,
+            connected_at: self.context.clock.now().wall,
+            channels: AtomicUsize::new(0),
+        });
+        self.entry.describe(&about);
+        self.about = Some(about);
     }
 
     /// Writes what the socket takes. Says whether something, and all of it, has left.

@@ -4,7 +4,11 @@
 use forebay_engine::event::Event;
 use forebay_engine::fault::Fault;
 use forebay_engine::ids::ConnectionId;
+use forebay_engine::time::WallClock;
+use forebay_wire::ShortStr;
 use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -31,7 +35,28 @@ struct Inner {
 struct Register {
     opened_total: u64,
     closing: Option<Fault>,
-    senders: HashMap<ConnectionId, EventSender>,
+    members: HashMap<ConnectionId, Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    sender: EventSender,
+    about: Option<Arc<ConnectionAbout>>,
+}
+
+/// What is known of a connection that is open in a virtual host.
+#[derive(Debug)]
+pub struct ConnectionAbout {
+    /// Who logged in.
+    pub user: ShortStr,
+    /// Where it works.
+    pub vhost: ShortStr,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// When it was opened, by the wall clock.
+    pub connected_at: WallClock,
+    /// Channels that are open.
+    pub channels: AtomicUsize,
 }
 
 /// A place in the register, given back when dropped.
@@ -48,7 +73,7 @@ impl Connections {
     #[must_use]
     pub fn enter(&self, max: usize) -> Option<(Entry, EventReceiver)> {
         let mut register = self.register();
-        if register.senders.len() >= max {
+        if register.members.len() >= max {
             return None;
         }
         let (sender, receiver) = unbounded_channel();
@@ -58,7 +83,7 @@ impl Connections {
             // The receiver is at hand: this can't fail.
             let _ = sender.send(vec![Event::Close { fault }]);
         }
-        register.senders.insert(id, sender.clone());
+        register.members.insert(id, Member { sender: sender.clone(), about: None });
         Some((Entry { id, sender, connections: self.clone() }, receiver))
     }
 
@@ -66,17 +91,40 @@ impl Connections {
     pub fn close_all(&self, fault: &Fault) {
         let mut register = self.register();
         register.closing = Some(fault.clone());
-        for sender in register.senders.values() {
-            // A connection that ended just now needs no telling.
-            let _ = sender.send(vec![Event::Close { fault: fault.clone() }]);
-        }
+        register.members.values().for_each(|member| member.close(fault));
+    }
+
+    /// Tells those open connections to close of which `is_meant` says so; how many they are.
+    pub fn close_some(
+        &self,
+        fault: &Fault,
+        is_meant: impl Fn(ConnectionId, &ConnectionAbout) -> bool,
+    ) -> usize {
+        let register = self.register();
+        let meant = register.members.iter().filter(|(id, member)| {
+            member.about.as_deref().is_some_and(|about| is_meant(**id, about))
+        });
+        meant.map(|(_, member)| member.close(fault)).count()
+    }
+
+    /// The connections that are open in a virtual host, by number.
+    #[must_use]
+    pub fn list(&self) -> Vec<(ConnectionId, Arc<ConnectionAbout>)> {
+        let register = self.register();
+        let mut list: Vec<_> = register
+            .members
+            .iter()
+            .filter_map(|(id, member)| Some((*id, Arc::clone(member.about.as_ref()?))))
+            .collect();
+        list.sort_by_key(|(id, _)| *id);
+        list
     }
 
     /// Waits until none is open.
     pub async fn all_left(&self) {
         loop {
             let left = self.inner.left.notified();
-            if self.register().senders.is_empty() {
+            if self.register().members.is_empty() {
                 return;
             }
             left.await;
@@ -87,11 +135,18 @@ impl Connections {
     #[must_use]
     pub fn counts(&self) -> (usize, u64) {
         let register = self.register();
-        (register.senders.len(), register.opened_total)
+        (register.members.len(), register.opened_total)
     }
 
     fn register(&self) -> MutexGuard<'_, Register> {
         self.inner.register.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Member {
+    fn close(&self, fault: &Fault) {
+        // A connection that ended just now needs no telling.
+        let _ = self.sender.send(vec![Event::Close { fault: fault.clone() }]);
     }
 }
 
@@ -100,6 +155,13 @@ impl Entry {
     #[must_use]
     pub fn id(&self) -> ConnectionId {
         self.id
+    }
+
+    /// Enters what the handshake has shown.
+    pub fn describe(&self, about: &Arc<ConnectionAbout>) {
+        if let Some(member) = self.connections.register().members.get_mut(&self.id) {
+            member.about = Some(Arc::clone(about));
+        }
     }
 
     /// Where to send its news.
@@ -113,8 +175,8 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let empty = {
             let mut register = self.connections.register();
-            register.senders.remove(&self.id);
-            register.senders.is_empty()
+            register.members.remove(&self.id);
+            register.members.is_empty()
         };
         if empty {
             self.connections.inner.left.notify_waiters();

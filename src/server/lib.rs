@@ -10,6 +10,7 @@
 //! the engine's; what is kept, the store's.
 #![deny(missing_docs)]
 
+pub mod admin;
 pub mod authenticator;
 pub mod broker;
 pub mod clock;
@@ -17,12 +18,14 @@ pub mod committer;
 pub mod config_file;
 pub mod connection_task;
 pub mod connections;
+pub mod definitions;
 pub mod failure;
 pub mod limits;
 pub mod listener;
 pub mod mailbox;
 pub mod metrics;
 pub mod open_files;
+pub mod password;
 pub mod publish_budget;
 pub mod read_buffer;
 pub mod reader_pool;

@@ -43,6 +43,29 @@ pub const READER_THREADS: usize = 2;
 /// Passwords that are verified at once; each costs some 20 ms of a core and 19 MiB.
 pub const PASSWORD_VERIFICATIONS_MAX: usize = 2;
 
+/// Users made at run time whose verified passwords are remembered at once.
+pub const VERIFIED_USERS_MAX: usize = 10_000;
+
+/// Octets of an admin request's body: a large file of definitions has a few MiB.
+pub const ADMIN_BODY_OCTETS_MAX: usize = 32 * 1024 * 1024;
+
+/// How long an admin request may take.
+pub const ADMIN_REQUEST_DURATION_MAX: Duration = Duration::from_secs(30);
+
+/// Items on one page of an admin list.
+pub const ADMIN_PAGE_ITEMS_MAX: usize = 500;
+/// Items on one page when nothing is said.
+pub const ADMIN_PAGE_ITEMS_DEFAULT: usize = 100;
+
+/// How far apart two looks lie between which rates are computed, at least.
+pub const ADMIN_RATES_INTERVAL_MIN: Duration = Duration::from_secs(5);
+
+/// Messages that one admin request gets.
+pub const ADMIN_GET_MESSAGES_MAX: usize = 1_000;
+
+/// Octets of a password or of all tags of a user together.
+pub const ADMIN_TEXT_OCTETS_MAX: usize = 1_024;
+
 /// A commit that takes longer than this ends the process: the disk or the store hangs, and
 /// publishers would wait for ever.
 pub const COMMIT_DURATION_MAX: Duration = Duration::from_secs(60);
@@ -72,6 +95,7 @@ pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 const _: () = {
     assert!(READ_OCTETS_MAX <= PUBLISH_BUDGET_OCTETS_MAX);
+    assert!(ADMIN_PAGE_ITEMS_DEFAULT <= ADMIN_PAGE_ITEMS_MAX);
     assert!(READ_COPY_OCTETS_MAX * 2 <= READ_OCTETS_MAX);
     assert!(SHARD_TURN_BATCHES_MAX <= MAILBOX_BATCHES_MAX);
     assert!(OPEN_FILES_RESERVED < CONNECTIONS_MAX);

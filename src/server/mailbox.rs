@@ -6,7 +6,7 @@ use crate::limits::MAILBOX_BATCHES_MAX;
 use crate::publish_budget::PublishShare;
 use forebay_engine::command::Command;
 use forebay_engine::ids::ConnectionId;
-use forebay_engine::shard::ShardStatistics;
+use forebay_engine::shard::{Shard, ShardStatistics};
 use tokio::sync::{mpsc, oneshot};
 
 /// One piece of mail for the shard.
@@ -19,8 +19,19 @@ pub enum Mail {
     Left(ConnectionId),
     /// A question for the figures as they are now.
     Statistics(oneshot::Sender<ShardStatistics>),
+    /// A question that only looks.
+    Look(Look),
     /// Every connection is closed: make durable what is there and end.
     Stop,
+}
+
+/// A question to the shard: runs in its task, so it must be short; its answer goes where it likes.
+pub struct Look(pub Box<dyn FnOnce(&Shard) + Send>);
+
+impl std::fmt::Debug for Look {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Look(…)")
+    }
 }
 
 /// Commands of one connection, in order.

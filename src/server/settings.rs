@@ -1,7 +1,8 @@
 //! What a broker runs with: flags over environment over configuration file over defaults.
 
-use crate::config_file::{ConfigFile, ConfigFileError};
+use crate::config_file::{ConfigFile, ConfigFileError, ConfigPermission, ConfigUser};
 use crate::user::{Credential, PasswordHashError, RabbitmqDefaults, User};
+use forebay_engine::access::Permission;
 use forebay_wire::ShortStr;
 use forebay_wire::limits::SHORT_STR_LENGTH_MAX;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:5672";
 /// Where metrics and health listen when nothing else is said.
 pub const METRICS_LISTEN_DEFAULT: &str = "127.0.0.1:15692";
+/// Where the admin listener listens when nothing else is said.
+pub const ADMIN_LISTEN_DEFAULT: &str = "127.0.0.1:15672";
 /// Where the data lies when nothing else is said.
 pub const DATA_DIR_DEFAULT: &str = "./forebay-data";
 /// The virtual host that exists from the start when nothing else is said.
@@ -29,6 +32,8 @@ pub struct Overrides {
     pub listen: Vec<String>,
     /// `--metrics-listen`, `FOREBAY_METRICS_LISTEN`.
     pub metrics_listen: Option<String>,
+    /// `--admin-listen`, `FOREBAY_ADMIN_LISTEN`.
+    pub admin_listen: Option<String>,
 }
 
 /// What a broker runs with.
@@ -40,6 +45,10 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// Address of the metrics and health endpoint.
     pub metrics_listen: SocketAddr,
+    /// Address of the admin listener.
+    pub admin_listen: SocketAddr,
+    /// A file of definitions that is imported before clients are served.
+    pub load_definitions: Option<PathBuf>,
     /// Who may log in.
     pub users: Vec<User>,
     /// The virtual host that exists from the start.
@@ -87,6 +96,16 @@ pub enum SettingsError {
         /// What is wrong.
         error: PasswordHashError,
     },
+    /// A user's permission is none that we take.
+    #[error("users: permission of user '{user}' in vhost '{vhost}': {reason}")]
+    Permission {
+        /// The user.
+        user: String,
+        /// The virtual host.
+        vhost: String,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 impl Settings {
@@ -104,9 +123,7 @@ impl Settings {
         };
         let mut users = vec![defaults.default_user()];
         for user in &file.users {
-            let credential = Credential::from_hash(&user.password_hash)
-                .map_err(|error| SettingsError::PasswordHash { user: user.name.clone(), error })?;
-            users.push(User { name: user.name.clone(), credential, loopback_only: false });
+            users.push(configured_user(user)?);
         }
         let listen = match (overrides.listen, file.listen) {
             (flags, _) if !flags.is_empty() => flags,
@@ -117,6 +134,10 @@ impl Settings {
             .metrics_listen
             .or(file.metrics_listen)
             .unwrap_or_else(|| METRICS_LISTEN_DEFAULT.to_owned());
+        let admin_listen = overrides
+            .admin_listen
+            .or(file.admin_listen)
+            .unwrap_or_else(|| ADMIN_LISTEN_DEFAULT.to_owned());
         Ok(Self {
             data_dir: overrides
                 .data_dir
@@ -124,11 +145,44 @@ impl Settings {
                 .unwrap_or_else(|| PathBuf::from(DATA_DIR_DEFAULT)),
             listen: listen_addresses(&listen)?,
             metrics_listen: addresses("metrics_listen", &metrics_listen, METRICS_LISTEN_DEFAULT)?.0,
+            admin_listen: addresses("admin_listen", &admin_listen, ADMIN_LISTEN_DEFAULT)?.0,
+            load_definitions: file.load_definitions,
             users,
             default_vhost: default_vhost(defaults)?,
             product: file.product.unwrap_or_else(|| PRODUCT_DEFAULT.to_owned()),
         })
     }
+}
+
+fn configured_user(user: &ConfigUser) -> Result<User, SettingsError> {
+    let credential = Credential::from_hash(&user.password_hash)
+        .map_err(|error| SettingsError::PasswordHash { user: user.name.clone(), error })?;
+    let permissions = user.permissions.as_ref().map(|listed| {
+        listed.iter().map(|permission| configured_permission(user, permission)).collect()
+    });
+    Ok(User {
+        name: user.name.clone(),
+        credential,
+        loopback_only: false,
+        is_default: false,
+        tags: user.tags.clone(),
+        permissions: permissions.transpose()?,
+    })
+}
+
+fn configured_permission(
+    user: &ConfigUser,
+    listed: &ConfigPermission,
+) -> Result<(ShortStr, Permission), SettingsError> {
+    let fault = |reason: String| SettingsError::Permission {
+        user: user.name.clone(),
+        vhost: listed.vhost.clone(),
+        reason,
+    };
+    let vhost = ShortStr::try_from(listed.vhost.as_str()).map_err(|e| fault(e.to_string()))?;
+    let permission = Permission::new(&listed.configure, &listed.write, &listed.read)
+        .map_err(|error| fault(error.to_string()))?;
+    Ok((vhost, permission))
 }
 
 fn default_vhost(defaults: &RabbitmqDefaults) -> Result<ShortStr, SettingsError> {
@@ -204,6 +258,7 @@ mod tests {
             data_dir: Some("from-flag".into()),
             listen: vec!["127.0.0.1:2".to_owned(), "[::1]:3".to_owned()],
             metrics_listen: None,
+            admin_listen: None,
         };
         let settings = resolve(overrides).unwrap();
         assert_eq!(settings.data_dir, PathBuf::from("from-flag"));

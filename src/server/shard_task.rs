@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::committer::{Committer, CommitterEnded, Completion};
 use crate::connections::EventSender;
 use crate::limits::SHARD_TURN_BATCHES_MAX;
-use crate::mailbox::{Batch, Mail, MailReceiver};
+use crate::mailbox::{Batch, Look, Mail, MailReceiver};
 use crate::publish_budget::PublishShare;
 use crate::reader_pool::ReaderPool;
 use crate::timer::Timer;
@@ -103,6 +103,7 @@ impl Turns {
                 self.share.absorb(share);
                 self.task.shard.handle_commands(self.task.clock.now(), connection, commands);
             }
+            Mail::Look(Look(question)) => question(&self.task.shard),
             Mail::Left(connection) => drop(self.connections.remove(&connection)),
             // Who asked may have gone.
             Mail::Statistics(answer) => drop(answer.send(self.task.shard.statistics())),

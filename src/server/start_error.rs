@@ -1,5 +1,7 @@
 //! Why a broker did not start: what was wrong, and what to do.
 
+use crate::admin::session::SessionError;
+use crate::definitions::DefinitionsFileError;
 use forebay_engine::shard::RecoverError;
 use forebay_store::StoreError;
 use std::io::{self, ErrorKind};
@@ -31,6 +33,17 @@ pub enum StartError {
         path: PathBuf,
         /// Why not.
         error: RecoverError,
+    },
+    /// The file of definitions can't be read or is wrong.
+    #[error(transparent)]
+    DefinitionsFile(#[from] DefinitionsFileError),
+    /// The file of definitions does not fit what is there.
+    #[error("definitions {path}: {error}; nothing of it was taken")]
+    Definitions {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: SessionError,
     },
     /// The system lacks something: threads, randomness.
     #[error("cannot start: {0}")]

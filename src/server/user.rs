@@ -2,6 +2,8 @@
 
 use argon2::password_hash::{self, PasswordHashString, PasswordHasher, SaltString};
 use argon2::{Algorithm, Argon2};
+use forebay_engine::access::Permission;
+use forebay_wire::ShortStr;
 
 /// Name and password of the user that exists when nothing else is said.
 const GUEST: &str = "guest";
@@ -15,6 +17,12 @@ pub struct User {
     pub credential: Credential,
     /// Whether it may log in only from this machine.
     pub loopback_only: bool,
+    /// Whether it gives way to a user of its name that an operator made.
+    pub is_default: bool,
+    /// What it may do beyond messaging, as `administrator`.
+    pub tags: Vec<String>,
+    /// What it may do in which virtual host; nothing: everything everywhere.
+    pub permissions: Option<Vec<(ShortStr, Permission)>>,
 }
 
 /// What a password is checked against.
@@ -67,7 +75,14 @@ impl RabbitmqDefaults {
         let name = self.user.clone().unwrap_or_else(|| GUEST.to_owned());
         let password = self.pass.clone().unwrap_or_else(|| GUEST.to_owned());
         let loopback_only = name == GUEST && password == GUEST;
-        User { name, credential: Credential::Password(password), loopback_only }
+        User {
+            name,
+            credential: Credential::Password(password),
+            loopback_only,
+            is_default: true,
+            tags: vec!["administrator".to_owned()],
+            permissions: None,
+        }
     }
 }
 

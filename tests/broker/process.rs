@@ -52,6 +52,8 @@ fn a_taken_port_is_named() {
             .argument("--listen")
             .argument(address.as_str())
             .argument("--metrics-listen")
+            .argument("127.0.0.1:0")
+            .argument("--admin-listen")
             .argument("127.0.0.1:0"),
     );
     contains_all(&text, &[&address, "--listen"]);

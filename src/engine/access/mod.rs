@@ -6,27 +6,39 @@
 //! host a user may not even enter it.
 //!
 //! [`AccessControl`] is the state: one owner changes it and hands its records to the store.
-//! [`Permissions`] is the immutable picture of it that connections check against.
+//! [`Permissions`] and [`Users`] are the immutable pictures of it that connections and logins are
+//! checked against. Users of the configuration are laid over both and are never stored.
 
+mod configured;
 mod permission;
 mod record;
 mod required;
+mod user;
+mod user_record;
 
+pub use configured::ConfiguredUser;
 pub use permission::{Access, Object, Permission};
 pub use record::AccessRecordError;
-pub(crate) use record::is_ours;
+pub use user::{PasswordHash, User, Users};
 
 use crate::fault::Fault;
 use crate::operation::Operation;
 use bytes::Bytes;
+use configured::Configured;
 use forebay_wire::{ReplyCode, ShortStr};
 use rpds::RedBlackTreeMapSync;
 use std::sync::Arc;
 
-/// All permissions, and what the store must still learn of them.
+/// Whether a record of the store tells of a permission or a user.
+pub(crate) fn is_ours(key: &[u8]) -> bool {
+    record::is_ours(key) || user_record::is_ours(key)
+}
+
+/// All users and permissions, and what the store must still learn of them.
 #[derive(Clone, Debug, Default)]
 pub struct AccessControl {
     permissions: Permissions,
+    users: Users,
     operations: Vec<Operation>,
 }
 
@@ -36,6 +48,7 @@ pub struct Permissions {
     version: u64,
     /// By user and virtual host.
     granted: RedBlackTreeMapSync<(ShortStr, ShortStr), Arc<Permission>>,
+    configured: Arc<Configured>,
 }
 
 impl AccessControl {
@@ -51,9 +64,14 @@ impl AccessControl {
     /// Names the first record that is damaged, or newer than this program.
     pub fn recover(records: &[(Bytes, Bytes)]) -> Result<Self, AccessRecordError> {
         let mut access = Self::new();
-        for (key, value) in records.iter().filter(|(key, _)| is_ours(key)) {
-            let (user, vhost, permission) = record::read(key, value)?;
-            access.grant(&user, &vhost, permission);
+        for (key, value) in records {
+            if record::is_ours(key) {
+                let (user, vhost, permission) = record::read(key, value)?;
+                access.grant(&user, &vhost, permission);
+            } else if user_record::is_ours(key) {
+                let (name, user) = user_record::read(key, value)?;
+                access.put_user(&name, user);
+            }
         }
         access.operations.clear();
         Ok(access)
@@ -65,15 +83,36 @@ impl AccessControl {
         &self.permissions
     }
 
+    /// The users of the store.
+    #[must_use]
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// Says what users of the configuration may do where no stored permission says it.
+    pub fn configure(&mut self, users: &[ConfiguredUser]) {
+        self.permissions.version += 1;
+        self.permissions.configured = Arc::new(Configured::new(users));
+    }
+
+    /// Adds a user, in place of one of the same name. Its permissions are its name's.
+    pub fn put_user(&mut self, name: &ShortStr, user: User) {
+        let name = name.detached();
+        self.operations.push(user_record::put(&name, &user));
+        self.permissions.version += 1;
+        self.users.insert(name, user);
+    }
+
     /// Gives a user this permission in a virtual host, in place of another.
     pub fn grant(&mut self, user: &ShortStr, vhost: &ShortStr, permission: Permission) {
-        if self.permissions.get(user, vhost) == Some(&permission) {
+        let (user, vhost) = (user.detached(), vhost.detached());
+        let key = (user.clone(), vhost.clone());
+        if self.permissions.granted.get(&key).is_some_and(|there| **there == permission) {
             return;
         }
-        let (user, vhost) = (user.detached(), vhost.detached());
         self.operations.push(record::put(&user, &vhost, &permission));
         self.permissions.version += 1;
-        self.permissions.granted.insert_mut((user, vhost), Arc::new(permission));
+        self.permissions.granted.insert_mut(key, Arc::new(permission));
     }
 
     /// Takes a user's permission in a virtual host away; returns whether there was one.
@@ -86,9 +125,15 @@ impl AccessControl {
         true
     }
 
-    /// Takes all permissions of a user away: the user was deleted.
-    pub fn remove_user(&mut self, user: &ShortStr) {
+    /// Removes a user and all its permissions; returns whether it was there.
+    pub fn remove_user(&mut self, user: &ShortStr) -> bool {
         self.revoke_all(|there, _| there == user);
+        if !self.users.remove(user) {
+            return false;
+        }
+        self.permissions.version += 1;
+        self.operations.push(user_record::remove(user));
+        true
     }
 
     /// Takes all permissions in a virtual host away: it was deleted.
@@ -119,10 +164,11 @@ impl Permissions {
     /// What the user may do in the virtual host, if anything.
     #[must_use]
     pub fn get(&self, user: &ShortStr, vhost: &ShortStr) -> Option<&Permission> {
-        self.granted.get(&(user.clone(), vhost.clone())).map(|permission| &**permission)
+        let granted = self.granted.get(&(user.clone(), vhost.clone()));
+        granted.map(|permission| &**permission).or_else(|| self.configured.get(user, vhost))
     }
 
-    /// Everybody's permissions: user, virtual host, permission, in that order.
+    /// The stored permissions: user, virtual host, permission, in that order.
     pub fn iter(&self) -> impl Iterator<Item = (&ShortStr, &ShortStr, &Permission)> {
         self.granted.iter().map(|((user, vhost), permission)| (user, vhost, &**permission))
     }

@@ -15,9 +15,9 @@ use forebay_wire::ShortStr;
 const VERSION: u8 = 1;
 const KIND: u8 = b'a';
 
-/// A record of a permission that can't be taken: damaged, or written by a newer version.
+/// A record of a permission or a user that can't be taken: damaged, or written by a newer version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("permission record {key}: {flaw}")]
+#[error("access record {key}: {flaw}")]
 pub struct AccessRecordError {
     /// The record's key, escaped for people.
     pub key: String,
@@ -26,7 +26,7 @@ pub struct AccessRecordError {
 }
 
 /// Whether the record tells of a permission.
-pub(crate) fn is_ours(key: &[u8]) -> bool {
+pub(super) fn is_ours(key: &[u8]) -> bool {
     key.first() == Some(&KIND)
 }
 
@@ -92,7 +92,7 @@ fn read_parts(key: &Bytes, value: &Bytes) -> Result<(ShortStr, ShortStr, Permiss
 }
 
 /// What stands behind a length of so many octets.
-fn take(rest: &mut Bytes, length_octets: usize) -> Option<Bytes> {
+pub(super) fn take(rest: &mut Bytes, length_octets: usize) -> Option<Bytes> {
     let (length, _) = rest.split_at_checked(length_octets)?;
     let length = length.iter().fold(0, |length, octet| length << 8 | usize::from(*octet));
     if rest.len() < length_octets + length {

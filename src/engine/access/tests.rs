@@ -196,7 +196,7 @@ fn damaged_and_newer_records_are_refused_and_named() {
     };
     for length in 0..value.len() {
         let text = refused(&key, value.slice(..length));
-        assert_eq!(text, "permission record a\\x03bob\\x01/: damaged");
+        assert_eq!(text, "access record a\\x03bob\\x01/: damaged");
     }
     refused(&key, Bytes::from([&value[..], b"\0"].concat()));
     refused(&key.slice(..3), value.clone());
@@ -212,4 +212,63 @@ fn damaged_and_newer_records_are_refused_and_named() {
 fn a_pattern_that_is_none_is_refused() {
     let error = Permission::new(".*", "(", ".*").unwrap_err();
     assert!(matches!(error, NamePatternError::Syntax { .. }));
+}
+
+fn user(password: PasswordHash, tags: &[&str]) -> User {
+    User { password, tags: tags.iter().map(|tag| (*tag).to_owned()).collect() }
+}
+
+#[test]
+fn users_survive_a_restart_and_go_with_their_permissions() {
+    let mut access = bob(".*", ".*", ".*");
+    let users = [
+        ("bob", user(PasswordHash::Argon2id("$argon2id$x".to_owned()), &["administrator", "x"])),
+        ("eve", user(PasswordHash::Disabled, &[])),
+        ("old", user(PasswordHash::RabbitmqSha256("aGFzaA==".to_owned()), &["monitoring"])),
+        ("new", user(PasswordHash::RabbitmqSha512("aGFzaA==".to_owned()), &[])),
+    ];
+    for (user, there) in &users {
+        access.put_user(&name(user), there.clone());
+    }
+    let mut records = BTreeMap::new();
+    stored(&mut access, &mut records);
+    let list: Vec<_> = records.clone().into_iter().collect();
+    let mut back = AccessControl::recover(&list).unwrap();
+    for (user, there) in &users {
+        assert_eq!(back.users().get(&name(user)).map(|user| &**user), Some(there));
+    }
+    for (user, _) in &users {
+        assert!(back.remove_user(&name(user)));
+        assert!(!back.remove_user(&name(user)));
+    }
+    stored(&mut back, &mut records);
+    assert!(records.is_empty());
+    for (key, value) in list.iter().filter(|(key, _)| key.starts_with(b"u")) {
+        for length in 0..value.len() {
+            AccessControl::recover(&[(key.clone(), value.slice(..length))]).unwrap_err();
+        }
+    }
+}
+
+#[test]
+fn users_of_the_configuration_may_do_everything_unless_it_says_less() {
+    let mut access = AccessControl::new();
+    let less = vec![(name("/"), Permission::new("", "", "^r").unwrap())];
+    access.configure(&[
+        ConfiguredUser { name: name("root"), permissions: None },
+        ConfiguredUser { name: name("bob"), permissions: Some(less) },
+    ]);
+    let allowed = |access: &AccessControl, user, vhost, wanted| {
+        let queue = name("r");
+        access.permissions().check(&name(user), &name(vhost), wanted, Object::Queue(&queue)).is_ok()
+    };
+    assert!(allowed(&access, "root", "anywhere", Access::Configure));
+    assert!(allowed(&access, "bob", "/", Access::Read));
+    assert!(!allowed(&access, "bob", "/", Access::Write));
+    access.permissions().check_vhost(&name("bob"), &name("other")).unwrap_err();
+    // What an operator sets at run time goes before.
+    access.grant(&name("root"), &name("/"), Permission::new("", "", "").unwrap());
+    assert!(!allowed(&access, "root", "/", Access::Read));
+    assert!(allowed(&access, "root", "other", Access::Read));
+    assert_eq!(access.take_operations().len(), 1);
 }

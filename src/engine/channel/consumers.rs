@@ -2,6 +2,7 @@
 
 use super::direct_reply::{REPLY_QUEUE, ReplyConsumer, check_consume};
 use super::{Channel, Turn};
+use crate::access::{Access, Object};
 use crate::command::{Command, PrefetchScope, Subscribe};
 use crate::connection::{Expects, MethodId};
 use crate::fault::Fault;
@@ -43,6 +44,9 @@ impl Channel {
             check_consume(consume.no_ack, self.reply_consumer.as_ref())?;
         }
         let queue = self.named_queue(&consume.queue)?;
+        if !is_reply_queue {
+            check_read(turn, &queue)?;
+        }
         let consumer_tag = self.choose_tag(turn, &consume.consumer_tag)?;
         let ok = BasicConsumeOk { consumer_tag: consumer_tag.clone() };
         self.consumer_tags.insert(consumer_tag.clone());
@@ -112,6 +116,7 @@ impl Channel {
         get: BasicGet,
     ) -> Result<(), Fault> {
         let queue = self.named_queue(&get.queue)?;
+        check_read(turn, &queue)?;
         let command = Command::Get { channel: self.id, queue, no_ack: get.no_ack };
         turn.ask(self.id, method, Expects::Message { no_ack: get.no_ack }, command);
         Ok(())
@@ -128,4 +133,9 @@ impl Channel {
             output.put_method(self.id.0, &BasicCancel { consumer_tag, no_wait: true });
         }
     }
+}
+
+fn check_read(turn: &Turn<'_>, queue: &ShortStr) -> Result<(), Fault> {
+    let (permissions, about) = (turn.routes.permissions(), turn.about);
+    permissions.check(&about.user, &about.vhost, Access::Read, Object::Queue(queue))
 }

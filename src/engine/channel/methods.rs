@@ -67,16 +67,15 @@ impl Channel {
             Method::ExchangeDelete(delete) => self.handle_exchange_delete(turn, id, delete),
             Method::ExchangeBind(bind) => self.handle_exchange_bind(turn, id, bind),
             Method::ExchangeUnbind(unbind) => self.handle_exchange_unbind(turn, id, unbind),
-            Method::QueueDeclare(declare) => return self.handle_queue_declare(turn, id, declare),
-            Method::QueueBind(bind) => return self.handle_queue_bind(turn, id, bind),
-            Method::QueueUnbind(unbind) => return self.handle_queue_unbind(turn, id, unbind),
-            Method::QueuePurge(purge) => return self.handle_queue_purge(turn, id, purge),
-            Method::QueueDelete(delete) => return self.handle_queue_delete(turn, id, delete),
+            Method::QueueDeclare(declare) => self.handle_queue_declare(turn, id, declare),
+            Method::QueueBind(bind) => self.handle_queue_bind(turn, id, bind),
+            Method::QueueUnbind(unbind) => self.handle_queue_unbind(turn, id, unbind),
+            Method::QueuePurge(purge) => self.handle_queue_purge(turn, id, purge),
+            Method::QueueDelete(delete) => self.handle_queue_delete(turn, id, delete),
             method => {
                 let text = format!("'{}' is not for clients to send", method.name());
-                return Err(Fault::connection(ReplyCode::CommandInvalid, text));
+                Err(Fault::connection(ReplyCode::CommandInvalid, text))
             }
         }
-        Ok(())
     }
 }

@@ -21,6 +21,7 @@ mod topology_methods;
 mod transaction;
 mod transactions;
 mod unacked;
+mod write_permission;
 
 use crate::command::Command;
 use crate::connection::{About, Expects, Link, MethodId, Question};
@@ -38,6 +39,7 @@ use route_cache::RouteCache;
 use std::collections::BTreeSet;
 use transaction::Transaction;
 use unacked::{Unacked, UnackedSet};
+use write_permission::WritePermission;
 
 /// What a channel works with while it handles one input.
 #[derive(Debug)]
@@ -68,6 +70,7 @@ pub(crate) struct Channel {
     id: ChannelId,
     content: ContentAssembler,
     mode: Mode,
+    write_permission: WritePermission,
     route_cache: RouteCache,
     unacked: UnackedSet,
     consumer_tags: BTreeSet<ShortStr>,
@@ -97,6 +100,7 @@ impl Channel {
             id,
             content: ContentAssembler::default(),
             mode: Mode::Plain,
+            write_permission: WritePermission::default(),
             route_cache: RouteCache::default(),
             unacked: UnackedSet::default(),
             consumer_tags: BTreeSet::new(),

@@ -88,6 +88,7 @@ impl Channel {
         copies: Option<&Copies>,
     ) -> Result<Destination, Fault> {
         let BasicPublish { exchange, routing_key, .. } = &content.publish;
+        self.write_permission.check(turn, exchange)?;
         if exchange.is_empty() && is_reply_address(routing_key) {
             return Ok(addressee(routing_key).map_or(Destination::Nowhere, Destination::Requester));
         }

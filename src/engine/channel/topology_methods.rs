@@ -4,7 +4,7 @@
 use super::direct_reply::{REPLY_QUEUE, addressee};
 use super::{Channel, Turn};
 use crate::command::{Binding, Command, Destination, TopologyRequest};
-use crate::connection::{Expects, MethodId};
+use crate::connection::{About, Expects, MethodId};
 use crate::fault::Fault;
 use forebay_wire::method::{
     ExchangeBind, ExchangeBindOk, ExchangeDeclare, ExchangeDeclareOk, ExchangeDelete,
@@ -21,9 +21,12 @@ impl Channel {
         request: TopologyRequest,
         nowait: bool,
         expects: Expects,
-    ) {
+    ) -> Result<(), Fault> {
+        let About { user, vhost, .. } = turn.about;
+        turn.routes.permissions().check_request(user, vhost, &request)?;
         let command = Command::Topology { channel: self.id, request, nowait };
         turn.ask(self.id, method, expects, command);
+        Ok(())
     }
 
     /// The name, or the queue last declared on the channel in place of an empty one.
@@ -46,7 +49,7 @@ impl Channel {
         turn: &mut Turn<'_>,
         method: MethodId,
         declare: ExchangeDeclare,
-    ) {
+    ) -> Result<(), Fault> {
         let request = TopologyRequest::DeclareExchange {
             name: declare.exchange.detached(),
             kind: declare.kind.detached(),
@@ -57,7 +60,7 @@ impl Channel {
             arguments: declare.arguments.detached(),
         };
         let expects = done(declare.no_wait, ExchangeDeclareOk {});
-        self.ask_topology(turn, method, request, declare.no_wait, expects);
+        self.ask_topology(turn, method, request, declare.no_wait, expects)
     }
 
     pub(super) fn handle_exchange_delete(
@@ -65,13 +68,13 @@ impl Channel {
         turn: &mut Turn<'_>,
         method: MethodId,
         delete: ExchangeDelete,
-    ) {
+    ) -> Result<(), Fault> {
         let request = TopologyRequest::DeleteExchange {
             name: delete.exchange.detached(),
             if_unused: delete.if_unused,
         };
         let expects = done(delete.no_wait, ExchangeDeleteOk {});
-        self.ask_topology(turn, method, request, delete.no_wait, expects);
+        self.ask_topology(turn, method, request, delete.no_wait, expects)
     }
 
     pub(super) fn handle_exchange_bind(
@@ -79,7 +82,7 @@ impl Channel {
         turn: &mut Turn<'_>,
         method: MethodId,
         bind: ExchangeBind,
-    ) {
+    ) -> Result<(), Fault> {
         let request = TopologyRequest::Bind(Binding {
             source: bind.source.detached(),
             destination: Destination::Exchange(bind.destination.detached()),
@@ -87,7 +90,7 @@ impl Channel {
             arguments: bind.arguments.detached(),
         });
         let expects = done(bind.no_wait, ExchangeBindOk {});
-        self.ask_topology(turn, method, request, bind.no_wait, expects);
+        self.ask_topology(turn, method, request, bind.no_wait, expects)
     }
 
     pub(super) fn handle_exchange_unbind(
@@ -95,7 +98,7 @@ impl Channel {
         turn: &mut Turn<'_>,
         method: MethodId,
         unbind: ExchangeUnbind,
-    ) {
+    ) -> Result<(), Fault> {
         let request = TopologyRequest::Unbind(Binding {
             source: unbind.source.detached(),
             destination: Destination::Exchange(unbind.destination.detached()),
@@ -103,7 +106,7 @@ impl Channel {
             arguments: unbind.arguments.detached(),
         });
         let expects = done(unbind.no_wait, ExchangeUnbindOk {});
-        self.ask_topology(turn, method, request, unbind.no_wait, expects);
+        self.ask_topology(turn, method, request, unbind.no_wait, expects)
     }
 
     pub(super) fn handle_queue_declare(
@@ -137,8 +140,7 @@ impl Channel {
             arguments: declare.arguments.detached(),
         };
         let expects = Expects::QueueDeclared { no_wait: declare.no_wait };
-        self.ask_topology(turn, method, request, declare.no_wait, expects);
-        Ok(())
+        self.ask_topology(turn, method, request, declare.no_wait, expects)
     }
 
     pub(super) fn handle_queue_bind(
@@ -150,8 +152,7 @@ impl Channel {
         let binding = self.queue_binding(bind.queue, bind.exchange, bind.routing_key)?;
         let binding = Binding { arguments: bind.arguments.detached(), ..binding };
         let expects = done(bind.no_wait, QueueBindOk {});
-        self.ask_topology(turn, method, TopologyRequest::Bind(binding), bind.no_wait, expects);
-        Ok(())
+        self.ask_topology(turn, method, TopologyRequest::Bind(binding), bind.no_wait, expects)
     }
 
     pub(super) fn handle_queue_unbind(
@@ -163,8 +164,7 @@ impl Channel {
         let binding = self.queue_binding(unbind.queue, unbind.exchange, unbind.routing_key)?;
         let binding = Binding { arguments: unbind.arguments.detached(), ..binding };
         let expects = done(false, QueueUnbindOk {});
-        self.ask_topology(turn, method, TopologyRequest::Unbind(binding), false, expects);
-        Ok(())
+        self.ask_topology(turn, method, TopologyRequest::Unbind(binding), false, expects)
     }
 
     /// Without a queue's name an empty routing key stands for the name as well
@@ -194,8 +194,7 @@ impl Channel {
     ) -> Result<(), Fault> {
         let request = TopologyRequest::PurgeQueue { name: self.named_queue(&purge.queue)? };
         let expects = Expects::Purged { no_wait: purge.no_wait };
-        self.ask_topology(turn, method, request, purge.no_wait, expects);
-        Ok(())
+        self.ask_topology(turn, method, request, purge.no_wait, expects)
     }
 
     pub(super) fn handle_queue_delete(
@@ -213,8 +212,7 @@ impl Channel {
         }
         let QueueDelete { if_unused, if_empty, no_wait, .. } = delete;
         let request = TopologyRequest::DeleteQueue { name, if_unused, if_empty };
-        self.ask_topology(turn, method, request, no_wait, Expects::Deleted { no_wait });
-        Ok(())
+        self.ask_topology(turn, method, request, no_wait, Expects::Deleted { no_wait })
     }
 }
 

@@ -73,7 +73,7 @@ impl Connection {
             (State::AwaitingOpen { client, user, tuned }, Method::ConnectionOpen(open))
                 if channel == 0 =>
             {
-                match find_vhost(routes, &open) {
+                match find_vhost(routes, &user, &open) {
                     Ok(vhost) => self.open(Session::new(vhost, user, client, tuned)),
                     Err(fault) => self.fail(now, Failure { fault, method: id }),
                 }
@@ -183,9 +183,10 @@ impl Connection {
     }
 }
 
-fn find_vhost(routes: &Routes, open: &ConnectionOpen) -> Result<ShortStr, Fault> {
+fn find_vhost(routes: &Routes, user: &ShortStr, open: &ConnectionOpen) -> Result<ShortStr, Fault> {
     let vhost = &open.virtual_host;
     if routes.has_vhost(vhost.as_bytes()) {
+        routes.permissions().check_vhost(user, vhost)?;
         return Ok(vhost.detached());
     }
     Err(Fault::connection(ReplyCode::NotAllowed, format!("vhost '{vhost}' not found")))

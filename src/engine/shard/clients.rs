@@ -2,6 +2,7 @@
 //! consumers and unacked messages. Owned by the [`super::Shard`]; queues ask it for credit in their
 //! turns.
 
+use super::administering::ChannelReport;
 use super::slab::Slab;
 use crate::ids::{ChannelId, ChannelKey, ConnectionId, QueueId};
 use crate::limits::OUTPUT_BUDGET_OCTETS;
@@ -226,6 +227,22 @@ impl Clients {
         tag: &ShortStr,
     ) -> Option<ConsumerPlace> {
         self.channels.get_mut(slot.0)?.consumers.remove(tag)
+    }
+
+    /// All channels, for people.
+    pub(crate) fn reports(&self) -> Vec<ChannelReport> {
+        let slots = self.by_id.values().filter_map(|number| self.clients.get(*number));
+        let slots = slots.flat_map(|client| client.channels.values());
+        let report = |slot: &ChannelSlot| {
+            let channel = self.channels.get(slot.0)?;
+            Some(ChannelReport {
+                key: channel.key,
+                consumers: channel.consumers.len(),
+                unacked: channel.unacked,
+                prefetch: channel.prefetch,
+            })
+        };
+        slots.filter_map(report).collect()
     }
 
     /// The consumers of a channel.

@@ -4,6 +4,7 @@
 //! One thread owns it. It promises nothing to a client before what it promises is durable, and it
 //! writes nothing itself: it hands out commits and fetches and is told how they ended.
 
+mod administering;
 pub(crate) mod clients;
 mod commits;
 mod consuming;
@@ -27,6 +28,9 @@ pub(crate) use memory::{Memory, MemoryUse};
 pub use recovery::RecoverError;
 pub use statistics::{QueueReport, ShardStatistics};
 
+pub use administering::{ChannelReport, ConsumerReport};
+
+use crate::access::AccessControl;
 use crate::command::Command;
 use crate::connection::random::Random;
 use crate::event::{Event, Reply};
@@ -83,6 +87,7 @@ pub struct Fetched {
 #[derive(Debug)]
 pub struct Shard {
     topology: Topology,
+    access: AccessControl,
     queues: BTreeMap<QueueId, Queue>,
     clients: Clients,
     outbox: Outbox,
@@ -244,6 +249,9 @@ impl Shard {
             }
             Command::Topology { channel, request, nowait } => {
                 self.handle_topology(at, key(channel), request, nowait);
+            }
+            Command::Administer { channel, request } => {
+                self.administer(at, key(channel), *request);
             }
             Command::DeliveriesWritten { octets } => {
                 if self.clients.written(connection, octets) {

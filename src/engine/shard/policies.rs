@@ -41,6 +41,13 @@ impl Shard {
 
     fn apply_rules(&mut self, now: Now, changed: Vec<QueueId>) {
         let at = self.clock.moment(now);
+        self.renew_rules(changed);
+        self.add_topology_operations();
+        self.run_turns(at);
+    }
+
+    /// The settings of these queues changed: each follows them from its next turn on.
+    pub(super) fn renew_rules(&mut self, changed: impl IntoIterator<Item = QueueId>) {
         for id in changed {
             let Some(record) = self.topology.queue_by_id(id) else { continue };
             if let Some(queue) = self.queues.get_mut(&id) {
@@ -48,7 +55,5 @@ impl Shard {
             }
             self.schedule(id);
         }
-        self.add_topology_operations();
-        self.run_turns(at);
     }
 }

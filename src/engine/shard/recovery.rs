@@ -1,6 +1,7 @@
 //! The shard as a store holds it.
 
 use super::{Shard, ShardSettings};
+use crate::access::{AccessControl, AccessRecordError};
 use crate::connection::random::Random;
 use crate::ids::QueueId;
 use crate::operation::{Operation, Recovered};
@@ -13,6 +14,9 @@ pub enum RecoverError {
     /// A record of the topology cannot be read.
     #[error(transparent)]
     Topology(#[from] TopologyRecordError),
+    /// A record of a user or a permission cannot be read.
+    #[error(transparent)]
+    Access(#[from] AccessRecordError),
 }
 
 impl Shard {
@@ -34,6 +38,8 @@ impl Shard {
     ) -> Result<Self, RecoverError> {
         let topology = Topology::recover(&recovered.records)?;
         let mut shard = Self::with_topology(topology, settings, seed);
+        shard.access = AccessControl::recover(&recovered.records)?;
+        shard.topology.publish_access(&shard.access);
         let queues: Vec<QueueId> = shard.topology.queues().map(|record| record.id).collect();
         for queue in queues {
             shard.add_queue(queue);
@@ -57,6 +63,7 @@ impl Shard {
         }
         let mut shard = Self {
             topology,
+            access: AccessControl::new(),
             queues: Default::default(),
             clients: Default::default(),
             outbox: Default::default(),

@@ -294,6 +294,14 @@ fn unknown_kind(name: &ShortStr) -> Fault {
 }
 
 impl Topology {
+    /// Whether the virtual host is there.
+    ///
+    /// # Errors
+    /// 530, closes the connection.
+    pub(crate) fn require_vhost(&self, vhost: &ShortStr) -> Result<(), Fault> {
+        self.vhost(vhost).map(drop)
+    }
+
     /// The virtual host that a connection works in.
     pub(super) fn vhost(&self, vhost: &ShortStr) -> Result<&super::Vhost, Fault> {
         self.vhosts.get(vhost).ok_or_else(|| vhost_not_found(vhost))

@@ -35,8 +35,11 @@ pub use policy::{AppliesTo, Policy, PolicyError, PolicyOwner, PolicyRequest};
 pub use queue::{DeclaredQueue, QueueRecord, QueueRequest};
 pub use recovery::{RecordFlaw, TopologyRecordError};
 pub use routes::Routes;
-pub use settings::{DeliveryLimit, MessageGroup, Overflow, QueueKind, QueueSettings, Retry};
+pub use settings::{
+    ArgumentError, DeliveryLimit, MessageGroup, Overflow, QueueKind, QueueSettings, Retry,
+};
 
+use crate::access::AccessControl;
 use crate::ids::{ConnectionId, QueueId};
 use crate::operation::Operation;
 use binding::{BindingNumber, Bindings};
@@ -91,6 +94,11 @@ impl Topology {
     #[must_use]
     pub fn routes(&self) -> &Routes {
         &self.routes
+    }
+
+    /// Publishes who may do what with the routes, so that both change at once for connections.
+    pub fn publish_access(&mut self, access: &AccessControl) {
+        self.routes.set_access(access);
     }
 
     /// What the store must learn since the last call, in order, to be written in one commit with

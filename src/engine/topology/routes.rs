@@ -1,4 +1,4 @@
-//! An immutable picture of where messages go: what connections route by, while the topology that
+//! An immutable picture of where messages go and who may do what: what connections work by, while the topology that
 //! made it may already have changed.
 //!
 //! A copy costs a few reference counts. A change copies only the path to what changed, so that
@@ -10,6 +10,7 @@ use super::limits::TARGETS_INLINE;
 use super::matcher::{Granularity, Matcher};
 use super::names::{Resource, vhost_not_found};
 use super::persistent::Map;
+use crate::access::{AccessControl, Permissions, Users};
 use crate::command::Targets;
 use crate::fault::Fault;
 use crate::ids::QueueId;
@@ -25,6 +26,8 @@ pub struct Routes {
     version: u64,
     vhosts: Map<ShortStr, VhostRoutes>,
     nowhere: Targets,
+    permissions: Permissions,
+    users: Users,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -49,6 +52,18 @@ impl Routes {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Who may do what in this version: what was allowed may be remembered for it.
+    #[must_use]
+    pub fn permissions(&self) -> &Permissions {
+        &self.permissions
+    }
+
+    /// The users that an operator made.
+    #[must_use]
+    pub fn users(&self) -> &Users {
+        &self.users
     }
 
     /// Whether the virtual host is there.
@@ -123,6 +138,12 @@ impl Routes {
             pending.extend(next.filter(|name| seen.insert(*name)));
         }
         true
+    }
+
+    pub(super) fn set_access(&mut self, access: &AccessControl) {
+        self.version += 1;
+        self.permissions = access.permissions().clone();
+        self.users = access.users().clone();
     }
 
     pub(super) fn create_vhost(&mut self, vhost: &ShortStr) {

@@ -66,6 +66,16 @@ pub struct QueueSettings {
     pub dedup_window: Option<u64>,
 }
 
+/// An argument of a declare that is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct ArgumentError {
+    /// The argument's name.
+    pub field: String,
+    /// What was found there and what is allowed.
+    pub reason: String,
+}
+
 /// What the client takes the queue for. One kind of queue serves both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum QueueKind {
@@ -118,6 +128,15 @@ pub enum MessageGroup {
 }
 
 impl QueueSettings {
+    /// Whether a queue may be declared with these arguments.
+    ///
+    /// # Errors
+    /// Names the first argument that has a wrong type or value.
+    pub fn check(arguments: &FieldTable) -> Result<(), ArgumentError> {
+        let checked = Self::effective(arguments, None, None);
+        checked.map(drop).map_err(|bad| ArgumentError { field: bad.name, reason: bad.reason })
+    }
+
     /// What is in force for a queue with these arguments, under the policy and the operator policy
     /// that match it. This is the one place where it is computed.
     ///

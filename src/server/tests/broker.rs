@@ -16,6 +16,7 @@ fn settings(data: &Path, listen: &str) -> Settings {
         data_dir: Some(data.to_owned()),
         listen: vec![listen.to_owned()],
         metrics_listen: Some(ANY_PORT.to_owned()),
+        admin_listen: Some(ANY_PORT.to_owned()),
     };
     Settings::resolve(overrides, &RabbitmqDefaults::default()).unwrap()
 }

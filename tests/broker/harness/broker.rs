@@ -52,6 +52,8 @@ pub(crate) struct Broker {
     pub(crate) address: SocketAddr,
     /// Where the metrics are.
     pub(crate) metrics: SocketAddr,
+    /// Where the admin listener listens.
+    pub(crate) admin: SocketAddr,
 }
 
 impl Broker {
@@ -71,7 +73,8 @@ impl Broker {
         assert!(ready.is_some(), "the broker did not get ready:\n{}", log.text());
         let address = log.wait_for("AMQP listener", |line| address_in(line, "amqp")).unwrap();
         let metrics = log.wait_for("metrics listener", |line| address_in(line, "metrics")).unwrap();
-        Self { child, guard, log, address, metrics }
+        let admin = log.wait_for("admin listener", |line| address_in(line, "admin on")).unwrap();
+        Self { child, guard, log, address, metrics, admin }
     }
 
     /// `kill -9`, and waits for the end.

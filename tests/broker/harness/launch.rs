@@ -19,6 +19,8 @@ impl Launch {
             .argument("127.0.0.1:0")
             .argument("--metrics-listen")
             .argument("127.0.0.1:0")
+            .argument("--admin-listen")
+            .argument("127.0.0.1:0")
     }
 
     /// A broker that is told nothing.

@@ -5,6 +5,7 @@ mod closing;
 mod consuming;
 mod handshake;
 mod hostile;
+mod permissions;
 mod publishing;
 mod random;
 mod reply_to;
@@ -12,6 +13,7 @@ mod timing;
 mod transactions;
 
 use super::{Action, Connection, ConnectionSettings, Identity, Peer};
+use crate::access::{AccessControl, ConfiguredUser};
 use crate::command::{Command, TopologyRequest};
 use crate::event::{Delivery, Event, Reply};
 use crate::fault::Fault;
@@ -68,6 +70,9 @@ impl Client {
         let peer = Peer { address: address.parse().unwrap() };
         let mut topology = Topology::new();
         topology.create_vhost(&name("/"));
+        let mut access = AccessControl::new();
+        access.configure(&[ConfiguredUser { name: name("guest"), permissions: None }]);
+        topology.publish_access(&access);
         let connection = Connection::new(ConnectionId(7), Arc::new(settings), peer, 42, now);
         Self { connection, topology, now, input: BytesMut::new(), commands: Vec::new() }
     }

@@ -1,0 +1,69 @@
+//! What an operator changes while the broker runs: virtual hosts, users, permissions, policies,
+//! and whole files of definitions. Asked through [`crate::command::Command::Administer`] and
+//! answered when durable, like every other change. Who may ask is the caller's to check.
+
+use crate::access::{Permission, User};
+use crate::definition::Definition;
+use crate::topology::{Policy, PolicyOwner};
+use forebay_wire::ShortStr;
+
+/// One change. Replied with `Done`, or with the fault that refuses it; nothing has changed then.
+#[derive(Clone, Debug)]
+pub enum Administration {
+    /// Makes a virtual host; there already: no change.
+    CreateVhost {
+        /// Its name.
+        name: ShortStr,
+    },
+    /// Deletes a virtual host with all that is in it. 404 when it is not there.
+    DeleteVhost {
+        /// Its name.
+        name: ShortStr,
+    },
+    /// Adds a user, or replaces one.
+    PutUser {
+        /// Its name.
+        name: ShortStr,
+        /// Password and tags.
+        user: User,
+    },
+    /// Deletes a user with its permissions. 404 when it is not there.
+    DeleteUser {
+        /// Its name.
+        name: ShortStr,
+    },
+    /// Says what a user may do in a virtual host. 404 when the virtual host is not there.
+    Grant {
+        /// The user, which need not be there.
+        user: ShortStr,
+        /// The virtual host.
+        vhost: ShortStr,
+        /// What it may do.
+        permission: Permission,
+    },
+    /// Takes a permission away. 404 when there was none.
+    Revoke {
+        /// The user.
+        user: ShortStr,
+        /// The virtual host.
+        vhost: ShortStr,
+    },
+    /// Adds a policy, or replaces one. 404 when the virtual host is not there.
+    SetPolicy {
+        /// The virtual host.
+        vhost: ShortStr,
+        /// The policy.
+        policy: Box<Policy>,
+    },
+    /// Removes a policy. 404 when it was not there.
+    ClearPolicy {
+        /// The virtual host.
+        vhost: ShortStr,
+        /// Whose it is.
+        owner: PolicyOwner,
+        /// Its name.
+        name: ShortStr,
+    },
+    /// All of them, or none: 406 with the path of the first that can't be.
+    Import(Vec<Definition>),
+}

@@ -1,0 +1,170 @@
+//! Objects as a file of definitions describes them, each with the path at which it stands there:
+//! made together or not at all.
+
+use crate::access::{AccessControl, Permission, User};
+use crate::command::TopologyRequest;
+use crate::fault::Fault;
+use crate::ids::{ConnectionId, QueueId};
+use crate::topology::{ExchangeRequest, Policy, QueueRequest, Topology};
+use forebay_wire::ShortStr;
+use std::collections::BTreeSet;
+
+/// Belongs to no connection: nothing exclusive is made by a file.
+const NOBODY: ConnectionId = ConnectionId(0);
+
+/// One object of a file.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// Where it stands in the file, as `queues[3]`.
+    pub path: String,
+    /// What it is.
+    pub object: DefinedObject,
+}
+
+/// What a file can define.
+#[derive(Clone, Debug)]
+pub enum DefinedObject {
+    /// A virtual host.
+    Vhost(ShortStr),
+    /// A user; replaces one of the same name.
+    User(ShortStr, User),
+    /// A user's permission in a virtual host; replaces another.
+    Permission {
+        /// The user.
+        user: ShortStr,
+        /// The virtual host.
+        vhost: ShortStr,
+        /// What it may do.
+        permission: Permission,
+    },
+    /// A policy of a virtual host; replaces one of the same name.
+    Policy(ShortStr, Box<Policy>),
+    /// A declare or bind in a virtual host. A queue or exchange that is there stays as it is, as
+    /// in RabbitMQ.
+    Topology(ShortStr, TopologyRequest),
+}
+
+/// The first definition that can't be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {reason}")]
+pub struct DefinitionError {
+    /// Where it stands in the file.
+    pub path: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Whether a broker that has nothing but the virtual host `/` could take all of them.
+///
+/// # Errors
+/// Names the first that it could not.
+pub fn check(definitions: &[Definition]) -> Result<(), DefinitionError> {
+    make_all(definitions).map(drop)
+}
+
+/// Makes all of them in a broker that has nothing but the virtual host `/`.
+///
+/// # Errors
+/// Names the first that can't be made.
+pub fn make_all(definitions: &[Definition]) -> Result<(Topology, AccessControl), DefinitionError> {
+    let (mut topology, mut access) = (Topology::new(), AccessControl::new());
+    topology.create_vhost(&ShortStr::from_static("/"));
+    apply(&mut topology, &mut access, definitions)?;
+    Ok((topology, access))
+}
+
+/// Makes all of them, in their order; returns the queues whose settings changed thereby. After an
+/// error what was made before it is there: the caller works on copies.
+pub(crate) fn apply(
+    topology: &mut Topology,
+    access: &mut AccessControl,
+    definitions: &[Definition],
+) -> Result<BTreeSet<QueueId>, DefinitionError> {
+    let mut changed = BTreeSet::new();
+    for Definition { path, object } in definitions {
+        let made = make(topology, access, object);
+        changed.extend(
+            made.map_err(|fault| DefinitionError { path: path.clone(), reason: fault.text })?,
+        );
+    }
+    Ok(changed)
+}
+
+fn make(
+    topology: &mut Topology,
+    access: &mut AccessControl,
+    object: &DefinedObject,
+) -> Result<Vec<QueueId>, Fault> {
+    match object {
+        DefinedObject::Vhost(name) => drop(topology.create_vhost(name)),
+        DefinedObject::User(name, user) => access.put_user(name, user.clone()),
+        DefinedObject::Permission { user, vhost, permission } => {
+            topology.require_vhost(vhost)?;
+            access.grant(user, vhost, permission.clone());
+        }
+        DefinedObject::Policy(vhost, policy) => {
+            return topology.set_policy(vhost, Policy::clone(policy));
+        }
+        DefinedObject::Topology(vhost, request) => declare(topology, vhost, request)?,
+    }
+    Ok(Vec::new())
+}
+
+fn declare(
+    topology: &mut Topology,
+    vhost: &ShortStr,
+    request: &TopologyRequest,
+) -> Result<(), Fault> {
+    topology.require_vhost(vhost)?;
+    match request {
+        TopologyRequest::DeclareExchange { name, .. }
+            if topology.exchanges(vhost).any(|exchange| exchange.name == *name) =>
+        {
+            Ok(())
+        }
+        TopologyRequest::DeclareExchange {
+            name,
+            kind,
+            durable,
+            auto_delete,
+            internal,
+            arguments,
+            ..
+        } => {
+            let (durable, auto_delete, internal) = (*durable, *auto_delete, *internal);
+            let request = ExchangeRequest {
+                name,
+                kind,
+                passive: false,
+                durable,
+                auto_delete,
+                internal,
+                arguments,
+            };
+            topology.declare_exchange(vhost, request)
+        }
+        TopologyRequest::DeclareQueue { name, .. }
+            if topology.find_queue(vhost, name).is_some() =>
+        {
+            Ok(())
+        }
+        TopologyRequest::DeclareQueue { name, durable, auto_delete, arguments, .. } => {
+            // Names that a server chose once stand in files too: they come as generated ones.
+            let request = QueueRequest {
+                name: &ShortStr::default(),
+                passive: false,
+                durable: *durable,
+                exclusive: false,
+                auto_delete: *auto_delete,
+                arguments,
+            };
+            topology.declare_queue(vhost, NOBODY, request, || name.clone()).map(drop)
+        }
+        TopologyRequest::Bind(binding) => topology.bind(vhost, NOBODY, binding),
+        // Files tell what there is to be, not what is to go.
+        TopologyRequest::Unbind(_)
+        | TopologyRequest::DeleteExchange { .. }
+        | TopologyRequest::PurgeQueue { .. }
+        | TopologyRequest::DeleteQueue { .. } => Ok(()),
+    }
+}

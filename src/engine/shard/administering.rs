@@ -1,0 +1,170 @@
+//! What operators change, and what they are told of the topology.
+
+use super::Shard;
+use crate::access::{AccessControl, ConfiguredUser};
+use crate::administration::Administration;
+use crate::definition::{self, Definition};
+use crate::event::Reply;
+use crate::fault::Fault;
+use crate::ids::{ChannelKey, QueueId};
+use crate::queue::{Consumer, Moment, Queue};
+use forebay_wire::{ReplyCode, ShortStr};
+
+/// One consumer, for people.
+#[derive(Clone, Debug)]
+pub struct ConsumerReport {
+    /// Its virtual host.
+    pub vhost: ShortStr,
+    /// The queue's name.
+    pub queue: ShortStr,
+    /// Where it is.
+    pub key: ChannelKey,
+    /// Its tag on the channel.
+    pub tag: ShortStr,
+    /// Deliveries count as settled when sent.
+    pub no_ack: bool,
+    /// The only one of its queue.
+    pub exclusive: bool,
+    /// Unacked messages at most; 0: no limit.
+    pub prefetch: u16,
+}
+
+/// One channel, for people.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelReport {
+    /// Which.
+    pub key: ChannelKey,
+    /// Its consumers.
+    pub consumers: usize,
+    /// Messages that its consumers have not settled.
+    pub unacked: u64,
+    /// Those at most, of all its consumers; 0: no limit.
+    pub prefetch: u16,
+}
+
+impl Shard {
+    /// Users and permissions as they are now.
+    #[must_use]
+    pub fn access(&self) -> &AccessControl {
+        &self.access
+    }
+
+    /// All consumers, by queue.
+    #[must_use]
+    pub fn consumers(&self) -> Vec<ConsumerReport> {
+        let of_queue = |(id, queue): (&QueueId, &Queue)| {
+            let Some(record) = self.topology.queue_by_id(*id) else { return Vec::new() };
+            let report = |consumer: &Consumer| {
+                Some(ConsumerReport {
+                    vhost: record.vhost.clone(),
+                    queue: record.name.clone(),
+                    key: self.clients.key(consumer.channel)?,
+                    tag: consumer.tag.clone(),
+                    no_ack: consumer.no_ack,
+                    exclusive: consumer.exclusive,
+                    prefetch: consumer.prefetch,
+                })
+            };
+            queue.consumers.iter().filter_map(report).collect()
+        };
+        self.queues.iter().flat_map(of_queue).collect()
+    }
+
+    /// The channels that consume, or hold or held messages.
+    #[must_use]
+    pub fn channels(&self) -> Vec<ChannelReport> {
+        self.clients.reports()
+    }
+
+    /// Says what users of the configuration may do. They are not stored: to be told at every
+    /// start, before the first connection.
+    pub fn configure_users(&mut self, users: &[ConfiguredUser]) {
+        self.access.configure(users);
+        self.topology.publish_access(&self.access);
+    }
+
+    /// Does what was asked, and replies when it is durable.
+    pub(super) fn administer(&mut self, at: Moment, key: ChannelKey, request: Administration) {
+        let reply = self.change(at, request).map(|()| Reply::Done);
+        self.add_topology_operations();
+        let operations = self.access.take_operations();
+        if !operations.is_empty() {
+            self.topology.publish_access(&self.access);
+            self.commits.add_operations(operations);
+        }
+        if reply.is_err() || !self.commits.is_sync_due() {
+            self.reply(key, reply);
+        } else {
+            self.commits.promises.reply(key, reply);
+        }
+    }
+
+    fn change(&mut self, at: Moment, request: Administration) -> Result<(), Fault> {
+        match request {
+            Administration::CreateVhost { name } => drop(self.topology.create_vhost(&name)),
+            Administration::DeleteVhost { name } => self.delete_vhost(at, &name)?,
+            Administration::PutUser { name, user } => self.access.put_user(&name, user),
+            Administration::DeleteUser { name } => {
+                if !self.access.remove_user(&name) {
+                    return Err(not_found(format!("no user '{name}'")));
+                }
+            }
+            Administration::Grant { user, vhost, permission } => {
+                self.check_vhost_there(&vhost)?;
+                self.access.grant(&user, &vhost, permission);
+            }
+            Administration::Revoke { user, vhost } => {
+                if !self.access.revoke(&user, &vhost) {
+                    let text = format!("no permission of user '{user}' in vhost '{vhost}'");
+                    return Err(not_found(text));
+                }
+            }
+            Administration::SetPolicy { vhost, policy } => {
+                self.check_vhost_there(&vhost)?;
+                let changed = self.topology.set_policy(&vhost, *policy)?;
+                self.renew_rules(changed);
+            }
+            Administration::ClearPolicy { vhost, owner, name } => {
+                let changed = self.topology.clear_policy(&vhost, owner, &name);
+                let missing = || not_found(format!("no policy '{name}' in vhost '{vhost}'"));
+                self.renew_rules(changed.ok_or_else(missing)?);
+            }
+            Administration::Import(definitions) => self.import(&definitions)?,
+        }
+        Ok(())
+    }
+
+    fn check_vhost_there(&self, vhost: &ShortStr) -> Result<(), Fault> {
+        self.topology.require_vhost(vhost).map_err(|fault| not_found(fault.text))
+    }
+
+    fn delete_vhost(&mut self, at: Moment, name: &ShortStr) -> Result<(), Fault> {
+        self.check_vhost_there(name)?;
+        let queues = self.topology.queues().filter(|queue| queue.vhost == *name);
+        for queue in queues.map(|queue| queue.id).collect::<Vec<QueueId>>() {
+            self.delete_queue(at, queue);
+        }
+        self.topology.delete_vhost(name);
+        self.access.remove_vhost(name);
+        Ok(())
+    }
+
+    /// Works on copies, so that a refused file has changed nothing.
+    fn import(&mut self, definitions: &[Definition]) -> Result<(), Fault> {
+        let (mut topology, mut access) = (self.topology.clone(), self.access.clone());
+        let changed = definition::apply(&mut topology, &mut access, definitions)
+            .map_err(|error| Fault::channel(ReplyCode::PreconditionFailed, error.to_string()))?;
+        (self.topology, self.access) = (topology, access);
+        let queues = self.topology.queues().map(|queue| queue.id);
+        let new = queues.filter(|queue| !self.queues.contains_key(queue)).collect::<Vec<_>>();
+        for queue in new {
+            self.add_queue(queue);
+        }
+        self.renew_rules(changed);
+        Ok(())
+    }
+}
+
+fn not_found(text: String) -> Fault {
+    Fault::channel(ReplyCode::NotFound, text)
+}

@@ -1,0 +1,75 @@
+//! Why an admin request is refused, in the form of RabbitMQ's management API.
+
+use super::session::SessionError;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use forebay_engine::fault::Fault;
+use forebay_wire::ReplyCode;
+use serde_json::json;
+
+/// A request that is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ApiError {
+    /// 400: the request makes no sense, or does not fit what is there.
+    #[error("{0}")]
+    BadRequest(String),
+    /// 401: nobody we know, or somebody who may not.
+    #[error("{0}")]
+    NotAuthorised(String),
+    /// 404: the object is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// 503: not now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl ApiError {
+    /// 404 for an object.
+    pub(super) fn not_found(what: impl Into<String>) -> Self {
+        Self::NotFound(what.into())
+    }
+
+    /// 400 with a reason.
+    pub(super) fn bad(reason: impl Into<String>) -> Self {
+        Self::BadRequest(reason.into())
+    }
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        match fault.code {
+            ReplyCode::NotFound => Self::NotFound(fault.text),
+            ReplyCode::AccessRefused => Self::NotAuthorised(fault.to_string()),
+            _ => Self::BadRequest(fault.to_string()),
+        }
+    }
+}
+
+impl From<SessionError> for ApiError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Refused(fault) => fault.into(),
+            SessionError::Stopping => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, error) = match self {
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::NotAuthorised(_) => (StatusCode::UNAUTHORIZED, "not_authorised"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "Object Not Found"),
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        };
+        let body = json!({ "error": error, "reason": self.to_string() }).to_string();
+        let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut response = (status, [json], body).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            let realm = HeaderValue::from_static("Basic realm=\"Forebay\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+        }
+        response
+    }
+}

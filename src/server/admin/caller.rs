@@ -1,0 +1,146 @@
+//! Who asks: HTTP basic authentication by the broker's own users, and what their tags allow, as
+//! RabbitMQ has it: `management` sees the virtual hosts it may enter, `policymaker` sets policies
+//! in them besides, `monitoring` sees everything, `administrator` does everything.
+
+use super::Admin;
+use super::api_error::ApiError;
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::header;
+use axum::http::request::Parts;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use forebay_engine::command::TopologyRequest;
+use forebay_engine::connection::{Credentials, Peer};
+use forebay_wire::ShortStr;
+use std::net::SocketAddr;
+
+/// The tags that admit to the admin listener.
+const TAGS: [&str; 4] = ["administrator", "management", "monitoring", "policymaker"];
+
+/// An authenticated user with one of those tags.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// The user's name.
+    pub(super) name: ShortStr,
+    /// All of its tags.
+    pub(super) tags: Vec<String>,
+}
+
+impl Caller {
+    fn has(&self, tag: &str) -> bool {
+        self.tags.iter().any(|there| there == tag)
+    }
+
+    /// Whether it sees all virtual hosts and connections.
+    #[must_use]
+    pub(super) fn sees_everything(&self) -> bool {
+        self.has("administrator") || self.has("monitoring")
+    }
+
+    /// # Errors
+    /// 401 unless it is an administrator.
+    pub(super) fn check_administrator(&self) -> Result<(), ApiError> {
+        self.check(self.has("administrator"), "Not administrator user")
+    }
+
+    /// # Errors
+    /// 401 unless it may see everything.
+    pub(super) fn check_monitoring(&self) -> Result<(), ApiError> {
+        self.check(self.sees_everything(), "Not monitor user")
+    }
+
+    /// Whether it may set policies in the virtual host.
+    ///
+    /// # Errors
+    /// 401 if not.
+    pub(super) fn check_policymaker(
+        &self,
+        admin: &Admin,
+        vhost: &ShortStr,
+    ) -> Result<(), ApiError> {
+        let may = self.has("administrator") || self.has("policymaker");
+        self.check(may, "Not policymaker user")?;
+        self.check_vhost(admin, vhost)
+    }
+
+    /// Whether it may work in the virtual host.
+    ///
+    /// # Errors
+    /// 404 when that is not there, 401 when not.
+    pub(super) fn check_vhost(&self, admin: &Admin, vhost: &ShortStr) -> Result<(), ApiError> {
+        let routes = admin.routes();
+        if !routes.has_vhost(vhost.as_bytes()) {
+            return Err(ApiError::not_found(format!("no vhost '{vhost}'")));
+        }
+        let may = routes.permissions().check_vhost(&self.name, vhost);
+        may.map_err(|fault| ApiError::NotAuthorised(fault.text))
+    }
+
+    /// Whether it may see the virtual host.
+    #[must_use]
+    pub(super) fn sees(&self, admin: &Admin, vhost: &ShortStr) -> bool {
+        self.sees_everything() || admin.routes().permissions().get(&self.name, vhost).is_some()
+    }
+
+    /// # Errors
+    /// 404 when the virtual host is not there, 401 when it may not be seen.
+    pub(super) fn check_sees(&self, admin: &Admin, vhost: &ShortStr) -> Result<(), ApiError> {
+        if self.sees_everything() && admin.routes().has_vhost(vhost.as_bytes()) {
+            return Ok(());
+        }
+        self.check_vhost(admin, vhost)
+    }
+
+    /// Whether it may ask this of the topology: the permissions that an AMQP client needs.
+    ///
+    /// # Errors
+    /// 404 when the virtual host is not there, 401 when not.
+    pub(super) fn check_request(
+        &self,
+        admin: &Admin,
+        vhost: &ShortStr,
+        request: &TopologyRequest,
+    ) -> Result<(), ApiError> {
+        self.check_vhost(admin, vhost)?;
+        Ok(admin.routes().permissions().check_request(&self.name, vhost, request)?)
+    }
+
+    fn check(&self, may: bool, reason: &str) -> Result<(), ApiError> {
+        if may { Ok(()) } else { Err(ApiError::NotAuthorised(reason.to_owned())) }
+    }
+}
+
+impl FromRequestParts<Admin> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, ApiError> {
+        let refused = || ApiError::NotAuthorised("Login failed".to_owned());
+        let credentials = credentials(parts).ok_or_else(refused)?;
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        let is_loopback = address.is_some_and(|address| Peer { address }.is_loopback());
+        let name = credentials.user.clone();
+        let verdict = admin.authenticator().verify(credentials, is_loopback).await;
+        if let Err(reason) = verdict {
+            tracing::warn!("admin login of '{name}' refused: {reason}");
+            return Err(refused());
+        }
+        let tags = admin.authenticator().tags(&name).unwrap_or_default();
+        let caller = Self { name, tags };
+        caller.check(TAGS.iter().any(|tag| caller.has(tag)), "Not management user")?;
+        Ok(caller)
+    }
+}
+
+/// Name and password of the `Authorization` header.
+fn credentials(parts: &Parts) -> Option<Credentials> {
+    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let octets = Bytes::from(STANDARD.decode(encoded.trim()).ok()?);
+    let colon = octets.iter().position(|octet| *octet == b':')?;
+    let user = ShortStr::try_from(octets.slice(..colon)).ok()?;
+    Some(Credentials { user, password: octets.slice(colon + 1..) })
+}

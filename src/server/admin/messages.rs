@@ -1,0 +1,265 @@
+//! Messages over HTTP: publish, get, purge. For people and tools, not for traffic.
+
+use super::api_error::ApiError;
+use super::caller::Caller;
+use super::request_body::RequestBody;
+use super::session::{SESSION_CHANNEL, Session, SessionError};
+use super::{Admin, json_reply, no_content, short, table_json};
+use crate::limits::ADMIN_GET_MESSAGES_MAX;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::BytesMut;
+use forebay_engine::access::{Access, Object};
+use forebay_engine::command::{Command, Publish, Run, Settle, Settlement, TopologyRequest};
+use forebay_engine::event::{Delivery, Reply};
+use forebay_engine::ids::QueueId;
+use forebay_engine::message::{Envelope, Message};
+use forebay_wire::{Properties, RawProperties, ShortStr};
+use serde_json::{Value, json};
+
+/// What the default exchange is called in paths.
+const DEFAULT_EXCHANGE: &str = "amq.default";
+
+pub(super) async fn purge(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((vhost, name)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let (vhost, name) = (short("vhost", &vhost)?, short("queue", &name)?);
+    let request = TopologyRequest::PurgeQueue { name };
+    caller.check_request(&admin, &vhost, &request)?;
+    admin.request(&caller, vhost, request).await?;
+    Ok(no_content())
+}
+
+pub(super) async fn publish(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((vhost, exchange)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let (vhost, exchange) = (short("vhost", &vhost)?, short("exchange", exchange_name(&exchange))?);
+    caller.check_vhost(&admin, &vhost)?;
+    let body = RequestBody::parse(&body)?;
+    let routing_key = short("routing_key", body.required("routing_key")?)?;
+    let payload = match body.text("payload_encoding")?.unwrap_or("string") {
+        "string" => Bytes::copy_from_slice(body.required("payload")?.as_bytes()),
+        "base64" => STANDARD
+            .decode(body.required("payload")?)
+            .map(Bytes::from)
+            .map_err(|error| ApiError::bad(format!("payload: is no base64: {error}")))?,
+        other => {
+            let text = format!("payload_encoding: '{other}', expected 'string' or 'base64'");
+            return Err(ApiError::bad(text));
+        }
+    };
+    let properties = properties(&body)?;
+    let routes = admin.routes();
+    let write = Object::Exchange(&exchange);
+    routes.permissions().check(&caller.name, &vhost, Access::Write, write)?;
+    let raw = properties.encode();
+    let keys = std::slice::from_ref(&routing_key);
+    let targets = routes.route(&vhost, &exchange, keys, &|| properties.headers.clone())?;
+    if targets.is_empty() {
+        return Ok(json_reply(&json!({ "routed": false })));
+    }
+    let envelope = Envelope {
+        exchange: &exchange,
+        routing_key: &routing_key,
+        properties: &raw,
+        published_at: admin.inner.clock.now().wall,
+        expiration: expiration(&properties)?,
+    };
+    let messages = vec![Message::new(envelope, payload, &mut BytesMut::new())];
+    let publish = Publish { channel: SESSION_CHANNEL, confirm: None, targets, messages };
+    let taken = admin
+        .link()
+        .in_session(vhost, caller.name, move |session| Box::pin(session.publish(publish)))
+        .await?;
+    Ok(json_reply(&json!({ "routed": taken })))
+}
+
+pub(super) async fn get(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((vhost, name)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let (vhost, name) = (short("vhost", &vhost)?, short("queue", &name)?);
+    caller.check_vhost(&admin, &vhost)?;
+    let read = Object::Queue(&name);
+    admin.routes().permissions().check(&caller.name, &vhost, Access::Read, read)?;
+    let body = RequestBody::parse(&body)?;
+    let wanted = body.integer("count")?.unwrap_or(1);
+    let count = usize::try_from(wanted).ok().filter(|count| *count <= ADMIN_GET_MESSAGES_MAX);
+    let count = count.ok_or_else(|| {
+        ApiError::bad(format!("count: {wanted}, expected 0 to {ADMIN_GET_MESSAGES_MAX}"))
+    })?;
+    let settlement = settlement(&body)?;
+    let is_base64 = match body.text("encoding")?.unwrap_or("auto") {
+        "auto" => false,
+        "base64" => true,
+        other => {
+            let text = format!("encoding: '{other}', expected 'auto' or 'base64'");
+            return Err(ApiError::bad(text));
+        }
+    };
+    let truncate = body.integer("truncate")?.and_then(|octets| usize::try_from(octets).ok());
+    let got = admin
+        .link()
+        .in_session(vhost, caller.name, move |session| {
+            Box::pin(get_messages(session, name, count, settlement))
+        })
+        .await?;
+    let shown = got.iter().map(|(delivery, left)| describe(delivery, *left, is_base64, truncate));
+    Ok(json_reply(&shown.collect()))
+}
+
+/// What becomes of messages that were looked at. To give one back here is no failed delivery: to
+/// look does not bring a message nearer to its delivery limit.
+fn settlement(body: &RequestBody) -> Result<Settlement, ApiError> {
+    match body.text("ackmode")?.unwrap_or("ack_requeue_true") {
+        "ack_requeue_true" | "reject_requeue_true" => Ok(Settlement::Recover),
+        "ack_requeue_false" => Ok(Settlement::Ack),
+        "reject_requeue_false" => Ok(Settlement::Reject),
+        other => Err(ApiError::bad(format!(
+            "ackmode: '{other}', expected 'ack_requeue_true', 'ack_requeue_false', \
+             'reject_requeue_true' or 'reject_requeue_false'"
+        ))),
+    }
+}
+
+async fn get_messages(
+    session: &mut Session,
+    queue: ShortStr,
+    count: usize,
+    settlement: Settlement,
+) -> Result<Vec<(Delivery, u32)>, SessionError> {
+    let mut got: Vec<(QueueId, Delivery, u32)> = Vec::new();
+    while got.len() < count {
+        let queue = queue.clone();
+        let get = Command::Get { channel: SESSION_CHANNEL, queue, no_ack: false };
+        match session.ask(get).await? {
+            Reply::Got { queue, delivery, remaining } => got.push((queue, delivery, remaining)),
+            _ => break,
+        }
+    }
+    let settles = got.iter().map(|(queue, delivery, _)| {
+        let (lane, offset) = (delivery.position.lane, delivery.position.offset);
+        let runs = vec![Run { lane, first: offset, last: offset }];
+        Settle { channel: SESSION_CHANNEL, queue: *queue, settlement, runs }
+    });
+    session.settle(settles.collect()).await?;
+    Ok(got.into_iter().map(|(_, delivery, remaining)| (delivery, remaining)).collect())
+}
+
+fn describe(
+    delivery: &Delivery,
+    remaining: u32,
+    is_base64: bool,
+    truncate: Option<usize>,
+) -> Value {
+    let message = &delivery.message;
+    let body = message.body();
+    let shown = body.get(..truncate.unwrap_or(body.len())).unwrap_or(body);
+    let text = std::str::from_utf8(shown).ok().filter(|_| !is_base64);
+    let (payload, encoding) = match text {
+        Some(text) => (text.to_owned(), "string"),
+        None => (STANDARD.encode(shown), "base64"),
+    };
+    let raw = RawProperties::parse(message.properties_bytes());
+    let properties = raw.map(|raw| raw.decode()).unwrap_or_default();
+    json!({
+        "exchange": String::from_utf8_lossy(message.exchange()),
+        "message_count": remaining,
+        "payload": payload,
+        "payload_bytes": body.len(),
+        "payload_encoding": encoding,
+        "properties": shown_properties(&properties, delivery.failures),
+        "redelivered": delivery.redelivered,
+        "routing_key": String::from_utf8_lossy(message.routing_key()),
+    })
+}
+
+fn shown_properties(properties: &Properties, failures: u32) -> Value {
+    let mut shown = serde_json::Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        shown.extend(value.map(|value| (name.to_owned(), value)));
+    };
+    let text = |value: &Option<ShortStr>| value.as_ref().map(|text| json!(text.to_string()));
+    put("app_id", text(&properties.app_id));
+    put("cluster_id", text(&properties.cluster_id));
+    put("content_encoding", text(&properties.content_encoding));
+    put("content_type", text(&properties.content_type));
+    put("correlation_id", text(&properties.correlation_id));
+    put("delivery_mode", properties.delivery_mode.map(Value::from));
+    put("expiration", text(&properties.expiration));
+    put("message_id", text(&properties.message_id));
+    put("priority", properties.priority.map(Value::from));
+    put("reply_to", text(&properties.reply_to));
+    put("timestamp", properties.timestamp.map(Value::from));
+    put("type", text(&properties.kind));
+    put("user_id", text(&properties.user_id));
+    let mut headers = properties.headers.clone();
+    if failures > 0 {
+        let name = ShortStr::from_static("x-delivery-count");
+        headers.get_or_insert_default().insert(name, i64::from(failures));
+    }
+    put("headers", headers.as_ref().map(table_json::to_json));
+    Value::Object(shown)
+}
+
+fn properties(body: &RequestBody) -> Result<Properties, ApiError> {
+    let octets = match body.get("properties") {
+        None => return Ok(Properties::default()),
+        Some(Value::Array(values)) if values.is_empty() => return Ok(Properties::default()),
+        Some(value) => value.to_string(),
+    };
+    let given = RequestBody::parse(octets.as_bytes())?;
+    let text = |name: &str| -> Result<Option<ShortStr>, ApiError> {
+        given.text(name)?.map(|text| short(name, text)).transpose()
+    };
+    let number = |name: &str, most: i64| -> Result<Option<i64>, ApiError> {
+        match given.integer(name)? {
+            Some(number) if !(0..=most).contains(&number) => {
+                Err(ApiError::bad(format!("{name}: {number}, expected 0 to {most}")))
+            }
+            number => Ok(number),
+        }
+    };
+    let octet = |name: &str| number(name, 255).map(|number| number.map(|number| number as u8));
+    let headers = given.table("headers")?;
+    Ok(Properties {
+        content_type: text("content_type")?,
+        content_encoding: text("content_encoding")?,
+        headers: Some(headers).filter(|headers| !headers.is_empty()),
+        delivery_mode: octet("delivery_mode")?,
+        priority: octet("priority")?,
+        correlation_id: text("correlation_id")?,
+        reply_to: text("reply_to")?,
+        expiration: text("expiration")?,
+        message_id: text("message_id")?,
+        timestamp: number("timestamp", i64::MAX)?.map(|seconds| seconds as u64),
+        kind: text("type")?,
+        user_id: text("user_id")?,
+        app_id: text("app_id")?,
+        cluster_id: text("cluster_id")?,
+    })
+}
+
+fn expiration(properties: &Properties) -> Result<Option<u64>, ApiError> {
+    let Some(text) = &properties.expiration else { return Ok(None) };
+    let milliseconds = text.as_str().and_then(|text| text.parse::<u32>().ok());
+    let milliseconds = milliseconds.ok_or_else(|| {
+        ApiError::bad(format!("expiration: '{text}', expected milliseconds from 0 to {}", u32::MAX))
+    })?;
+    Ok(Some(milliseconds.into()))
+}
+
+/// The exchange that a path names.
+pub(super) fn exchange_name(path: &str) -> &str {
+    if path == DEFAULT_EXCHANGE { "" } else { path }
+}

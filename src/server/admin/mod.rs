@@ -1,0 +1,234 @@
+//! The admin listener: RabbitMQ's management API over HTTP, as far as tools need it.
+//!
+//! Reads look at the shard; changes of queues, exchanges, bindings and messages go through a
+//! [`session::Session`], with the permissions that an AMQP client would need; changes of virtual
+//! hosts, users, permissions and policies are an [`Administration`].
+
+mod api_error;
+mod bindings;
+mod caller;
+mod connections;
+mod definitions;
+mod exchanges;
+mod health;
+mod listing;
+mod messages;
+mod overview;
+mod permissions;
+mod policies;
+mod queues;
+mod rates;
+mod request_body;
+pub mod session;
+pub mod table_json;
+mod users;
+mod vhosts;
+
+use crate::authenticator::Authenticator;
+use crate::clock::Clock;
+use crate::limits::{ADMIN_BODY_OCTETS_MAX, ADMIN_REQUEST_DURATION_MAX};
+use api_error::ApiError;
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use caller::Caller;
+use forebay_engine::administration::Administration;
+use forebay_engine::command::Command;
+use forebay_engine::topology::Routes;
+use forebay_wire::ShortStr;
+pub(crate) use policies::describe as describe_policy;
+use rates::Rates;
+use serde_json::Value;
+use session::{SESSION_CHANNEL, ShardLink};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+/// The name of the one node, where RabbitMQ shows one.
+const NODE: &str = "forebay@localhost";
+
+/// What the admin listener works with. Clones are the same.
+#[derive(Clone)]
+pub struct Admin {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    link: ShardLink,
+    routes: Arc<ArcSwap<Routes>>,
+    authenticator: Authenticator,
+    clock: Clock,
+    product: String,
+    amqp_ports: Vec<u16>,
+    rates: Rates,
+}
+
+impl Admin {
+    /// Works with these.
+    #[must_use]
+    pub fn new(
+        link: ShardLink,
+        routes: Arc<ArcSwap<Routes>>,
+        authenticator: Authenticator,
+        clock: Clock,
+        product: String,
+        amqp_ports: Vec<u16>,
+    ) -> Self {
+        let rates = Rates::default();
+        let inner = Inner { link, routes, authenticator, clock, product, amqp_ports, rates };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Serves until the task is dropped.
+    pub async fn serve(self, listener: TcpListener) {
+        let router = router().layer(from_fn(in_time)).with_state(self);
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        if let Err(error) = axum::serve(listener, service).await {
+            tracing::error!("the admin listener ended: {error}");
+        }
+    }
+
+    fn link(&self) -> &ShardLink {
+        &self.inner.link
+    }
+
+    fn routes(&self) -> Arc<Routes> {
+        self.inner.routes.load_full()
+    }
+
+    fn authenticator(&self) -> &Authenticator {
+        &self.inner.authenticator
+    }
+
+    /// Changes something, on behalf of a caller who was found to be allowed to.
+    async fn administer(&self, caller: &Caller, request: Administration) -> Result<(), ApiError> {
+        let request = Box::new(request);
+        let command = Command::Administer { channel: SESSION_CHANNEL, request };
+        self.link().ask(ShortStr::default(), caller.name.clone(), command).await?;
+        Ok(())
+    }
+}
+
+fn router() -> Router<Admin> {
+    Router::new()
+        .merge(objects())
+        .merge(operators())
+        .fallback(async || ApiError::not_found("Not Found"))
+        .layer(DefaultBodyLimit::max(ADMIN_BODY_OCTETS_MAX))
+}
+
+/// What clients of a virtual host work with.
+fn objects() -> Router<Admin> {
+    let queue = get(queues::show).put(queues::declare).delete(queues::delete);
+    let exchange = get(exchanges::show).put(exchanges::declare).delete(exchanges::delete);
+    let bind_queue = get(bindings::between_queue).post(bindings::bind_queue);
+    let bind_exchange = get(bindings::between_exchanges).post(bindings::bind_exchange);
+    let queue_binding = get(bindings::one_of_queue).delete(bindings::unbind_queue);
+    let exchange_binding = get(bindings::one_of_exchange).delete(bindings::unbind_exchange);
+    Router::new()
+        .route("/api/queues", get(queues::list))
+        .route("/api/queues/{vhost}", get(queues::list_of_vhost))
+        .route("/api/queues/{vhost}/{name}", queue)
+        .route("/api/queues/{vhost}/{name}/contents", delete(messages::purge))
+        .route("/api/queues/{vhost}/{name}/get", post(messages::get))
+        .route("/api/queues/{vhost}/{name}/bindings", get(bindings::of_queue))
+        .route("/api/exchanges", get(exchanges::list))
+        .route("/api/exchanges/{vhost}", get(exchanges::list_of_vhost))
+        .route("/api/exchanges/{vhost}/{name}", exchange)
+        .route("/api/exchanges/{vhost}/{name}/publish", post(messages::publish))
+        .route("/api/exchanges/{vhost}/{name}/bindings/source", get(bindings::from_exchange))
+        .route("/api/exchanges/{vhost}/{name}/bindings/destination", get(bindings::to_exchange))
+        .route("/api/bindings", get(bindings::list))
+        .route("/api/bindings/{vhost}", get(bindings::list_of_vhost))
+        .route("/api/bindings/{vhost}/e/{source}/q/{name}", bind_queue)
+        .route("/api/bindings/{vhost}/e/{source}/e/{name}", bind_exchange)
+        .route("/api/bindings/{vhost}/e/{source}/q/{name}/{key}", queue_binding)
+        .route("/api/bindings/{vhost}/e/{source}/e/{name}/{key}", exchange_binding)
+        .route("/api/consumers", get(connections::consumers))
+        .route("/api/consumers/{vhost}", get(connections::consumers_of_vhost))
+        .route("/api/connections", get(connections::list))
+        .route("/api/connections/{name}", get(connections::show).delete(connections::close))
+        .route("/api/channels", get(connections::channels))
+}
+
+/// What operators work with.
+fn operators() -> Router<Admin> {
+    let user = get(users::show).put(users::put).delete(users::delete);
+    let permission = get(permissions::show).put(permissions::put).delete(permissions::delete);
+    let policy = get(policies::show).put(policies::put).delete(policies::delete);
+    let operator_policy = get(policies::show_operators)
+        .put(policies::put_operators)
+        .delete(policies::delete_operators);
+    Router::new()
+        .route("/api/overview", get(overview::overview))
+        .route("/api/whoami", get(overview::whoami))
+        .route("/api/nodes", get(overview::nodes))
+        .route("/api/cluster-name", get(overview::cluster_name))
+        .route("/api/vhosts", get(vhosts::list))
+        .route("/api/vhosts/{vhost}", get(vhosts::show).put(vhosts::put).delete(vhosts::delete))
+        .route("/api/vhosts/{vhost}/permissions", get(permissions::of_vhost))
+        .route("/api/users", get(users::list))
+        .route("/api/users/{name}", user)
+        .route("/api/users/{name}/permissions", get(permissions::of_user))
+        .route("/api/permissions", get(permissions::list))
+        .route("/api/permissions/{vhost}/{user}", permission)
+        .route("/api/policies", get(policies::list))
+        .route("/api/policies/{vhost}", get(policies::list_of_vhost))
+        .route("/api/policies/{vhost}/{name}", policy)
+        .route("/api/operator-policies", get(policies::list_operators))
+        .route("/api/operator-policies/{vhost}", get(policies::list_operators_of_vhost))
+        .route("/api/operator-policies/{vhost}/{name}", operator_policy)
+        .route("/api/definitions", get(definitions::export).post(definitions::import))
+        .route(
+            "/api/definitions/{vhost}",
+            get(definitions::export_vhost).post(definitions::import_vhost),
+        )
+        .route("/api/aliveness-test/{vhost}", get(health::aliveness))
+        .route("/api/health/checks/alarms", get(health::well))
+        .route("/api/health/checks/local-alarms", get(health::well))
+        .route("/api/health/checks/virtual-hosts", get(health::well))
+        .route("/api/health/checks/node-is-quorum-critical", get(health::well))
+        .route("/api/health/checks/node-is-mirror-sync-critical", get(health::well))
+        .route("/api/health/checks/port-listener/{port}", get(health::port))
+        .route("/api/health/checks/protocol-listener/{protocol}", get(health::protocol))
+}
+
+/// A request that takes too long is given up; what it asked of the shard goes on.
+async fn in_time(request: Request, next: Next) -> Response {
+    match timeout(ADMIN_REQUEST_DURATION_MAX, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let text = format!("not done within {} s", ADMIN_REQUEST_DURATION_MAX.as_secs());
+            ApiError::Unavailable(text).into_response()
+        }
+    }
+}
+
+/// The tags of a user in a file, read as those in a request.
+pub(crate) fn user_tags(value: Option<&Value>) -> Result<Vec<String>, String> {
+    users::tags(value).map_err(|error| error.to_string())
+}
+
+fn json_reply(value: &Value) -> Response {
+    let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    ([json], value.to_string()).into_response()
+}
+
+/// 201 for what is new, 204 for what was there.
+fn put_reply(is_new: bool) -> Response {
+    if is_new { StatusCode::CREATED.into_response() } else { no_content() }
+}
+
+fn no_content() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// A name from a path or a body.
+fn short(what: &str, text: &str) -> Result<ShortStr, ApiError> {
+    ShortStr::try_from(text).map_err(|_| ApiError::bad(format!("{what}: longer than 255 octets")))
+}

@@ -1,0 +1,122 @@
+//! `/api/permissions`.
+
+use super::api_error::ApiError;
+use super::caller::Caller;
+use super::listing::Listing;
+use super::request_body::RequestBody;
+use super::{Admin, json_reply, no_content, put_reply, short};
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use forebay_engine::access::{Access, Permission};
+use forebay_engine::administration::Administration;
+use forebay_wire::ShortStr;
+use serde_json::{Value, json};
+
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Query(listing): Query<Listing>,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    listing.reply(permissions(&admin, |_, _| true).await?)
+}
+
+pub(super) async fn of_vhost(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(vhost): Path<String>,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    let wanted = short("vhost", &vhost)?;
+    caller.check_sees(&admin, &wanted)?;
+    let permissions = permissions(&admin, |_, vhost| *vhost == wanted).await?;
+    Ok(json_reply(&permissions.into()))
+}
+
+pub(super) async fn of_user(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(user): Path<String>,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    let wanted = short("user", &user)?;
+    let permissions = permissions(&admin, |user, _| *user == wanted).await?;
+    Ok(json_reply(&permissions.into()))
+}
+
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((vhost, user)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    let (vhost, user) = (short("vhost", &vhost)?, short("user", &user)?);
+    let routes = admin.routes();
+    let permission = routes.permissions().get(&user, &vhost);
+    let missing = || ApiError::not_found(format!("no permission of '{user}' in vhost '{vhost}'"));
+    Ok(json_reply(&describe(&user, &vhost, permission.ok_or_else(missing)?)))
+}
+
+pub(super) async fn put(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((vhost, user)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    let (vhost, user) = (short("vhost", &vhost)?, short("user", &user)?);
+    let body = RequestBody::parse(&body)?;
+    if admin.authenticator().tags(&user).is_none() {
+        return Err(ApiError::bad(format!("user: no user '{user}'")));
+    }
+    let texts = [body.required("configure")?, body.required("write")?, body.required("read")?];
+    let permission = Permission::new(texts[0], texts[1], texts[2])
+        .map_err(|error| ApiError::bad(error.to_string()))?;
+    let is_new = admin.routes().permissions().get(&user, &vhost).is_none();
+    admin.administer(&caller, Administration::Grant { user, vhost, permission }).await?;
+    Ok(put_reply(is_new))
+}
+
+pub(super) async fn delete(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((vhost, user)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    let (vhost, user) = (short("vhost", &vhost)?, short("user", &user)?);
+    admin.administer(&caller, Administration::Revoke { user, vhost }).await?;
+    Ok(no_content())
+}
+
+/// What operators granted and what the configuration grants.
+async fn permissions(
+    admin: &Admin,
+    is_wanted: impl Fn(&ShortStr, &ShortStr) -> bool,
+) -> Result<Vec<Value>, ApiError> {
+    let vhosts = admin.link().look(|shard| shard.topology().vhosts().cloned().collect::<Vec<_>>());
+    let vhosts = vhosts.await?;
+    let routes = admin.routes();
+    let stored = routes.permissions().iter();
+    let mut keys: Vec<_> = stored.map(|(user, vhost, _)| (user.clone(), vhost.clone())).collect();
+    for (user, _) in admin.authenticator().configured() {
+        keys.extend(vhosts.iter().map(|vhost| (user.clone(), vhost.clone())));
+    }
+    keys.sort();
+    keys.dedup();
+    keys.retain(|(user, vhost)| is_wanted(user, vhost));
+    let describe = |(user, vhost): &(ShortStr, ShortStr)| {
+        Some(describe(user, vhost, routes.permissions().get(user, vhost)?))
+    };
+    Ok(keys.iter().filter_map(describe).collect())
+}
+
+fn describe(user: &ShortStr, vhost: &ShortStr, permission: &Permission) -> Value {
+    json!({
+        "configure": permission.text(Access::Configure),
+        "read": permission.text(Access::Read),
+        "user": user.to_string(),
+        "vhost": vhost.to_string(),
+        "write": permission.text(Access::Write),
+    })
+}

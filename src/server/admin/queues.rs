@@ -1,0 +1,218 @@
+//! `/api/queues`.
+
+use super::api_error::ApiError;
+use super::caller::Caller;
+use super::listing::Listing;
+use super::rates::QueueRates;
+use super::request_body::RequestBody;
+use super::session::SESSION_CHANNEL;
+use super::{Admin, NODE, json_reply, no_content, put_reply, short, table_json};
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use forebay_engine::command::{Command, TopologyRequest};
+use forebay_engine::ids::QueueId;
+use forebay_engine::shard::{QueueStatistics, ShardStatistics};
+use forebay_engine::topology::{QueueKind, QueueRecord};
+use forebay_wire::{FieldValue, ShortStr};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Query(listing): Query<Listing>,
+) -> Result<Response, ApiError> {
+    listing.reply(queues(&admin, &caller, None).await?)
+}
+
+pub(super) async fn list_of_vhost(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(vhost): Path<String>,
+    Query(listing): Query<Listing>,
+) -> Result<Response, ApiError> {
+    let vhost = short("vhost", &vhost)?;
+    caller.check_sees(&admin, &vhost)?;
+    listing.reply(queues(&admin, &caller, Some((vhost, None))).await?)
+}
+
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((vhost, name)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let (vhost, name) = (short("vhost", &vhost)?, short("queue", &name)?);
+    caller.check_sees(&admin, &vhost)?;
+    let found = queues(&admin, &caller, Some((vhost.clone(), Some(name.clone())))).await?;
+    let queue = found.first();
+    let missing = || ApiError::not_found(format!("no queue '{name}' in vhost '{vhost}'"));
+    Ok(json_reply(queue.ok_or_else(missing)?))
+}
+
+pub(super) async fn declare(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((vhost, name)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let (vhost, name) = (short("vhost", &vhost)?, short("queue", &name)?);
+    let body = RequestBody::parse(&body)?;
+    let mut arguments = body.table("arguments")?;
+    if let Some(kind) = body.text("queue_type")?.filter(|_| arguments.get(KIND).is_none()) {
+        arguments.insert(ShortStr::from_static(KIND), FieldValue::from(kind));
+    }
+    let request = TopologyRequest::DeclareQueue {
+        name: name.clone(),
+        passive: false,
+        durable: body.flag("durable", true)?,
+        exclusive: false,
+        auto_delete: body.flag("auto_delete", false)?,
+        arguments,
+    };
+    caller.check_request(&admin, &vhost, &request)?;
+    let (there, queue) = (vhost.clone(), name);
+    let is_new =
+        admin.link().look(move |shard| shard.topology().find_queue(&there, &queue).is_none());
+    let is_new = is_new.await?;
+    admin.request(&caller, vhost, request).await?;
+    Ok(put_reply(is_new))
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct DeleteFlags {
+    #[serde(rename = "if-unused", default)]
+    if_unused: Option<String>,
+    #[serde(rename = "if-empty", default)]
+    if_empty: Option<String>,
+}
+
+pub(super) async fn delete(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((vhost, name)): Path<(String, String)>,
+    Query(flags): Query<DeleteFlags>,
+) -> Result<Response, ApiError> {
+    let (vhost, name) = (short("vhost", &vhost)?, short("queue", &name)?);
+    let request = TopologyRequest::DeleteQueue {
+        name: name.clone(),
+        if_unused: flags.if_unused.as_deref() == Some("true"),
+        if_empty: flags.if_empty.as_deref() == Some("true"),
+    };
+    caller.check_request(&admin, &vhost, &request)?;
+    admin.check_queue(&vhost, &name).await?;
+    admin.request(&caller, vhost, request).await?;
+    Ok(no_content())
+}
+
+const KIND: &str = "x-queue-type";
+
+impl Admin {
+    /// A request about the topology, by a caller who was found to be allowed to.
+    pub(super) async fn request(
+        &self,
+        caller: &Caller,
+        vhost: ShortStr,
+        request: TopologyRequest,
+    ) -> Result<(), ApiError> {
+        let command = Command::Topology { channel: SESSION_CHANNEL, request, nowait: false };
+        self.link().ask(vhost, caller.name.clone(), command).await?;
+        Ok(())
+    }
+
+    /// # Errors
+    /// 404 when there is no such queue.
+    pub(super) async fn check_queue(
+        &self,
+        vhost: &ShortStr,
+        name: &ShortStr,
+    ) -> Result<(), ApiError> {
+        let (there, queue) = (vhost.clone(), name.clone());
+        let found =
+            self.link().look(move |shard| shard.topology().find_queue(&there, &queue).is_some());
+        if found.await? {
+            return Ok(());
+        }
+        Err(ApiError::not_found(format!("no queue '{name}' in vhost '{vhost}'")))
+    }
+}
+
+/// The queues that the caller sees: all, those of a virtual host, or one.
+async fn queues(
+    admin: &Admin,
+    caller: &Caller,
+    wanted: Option<(ShortStr, Option<ShortStr>)>,
+) -> Result<Vec<Value>, ApiError> {
+    let look = admin.link().look(move |shard| {
+        let is_wanted = |queue: &&QueueRecord| match &wanted {
+            None => true,
+            Some((vhost, name)) => {
+                queue.vhost == *vhost && name.as_ref().is_none_or(|name| queue.name == *name)
+            }
+        };
+        let records: Vec<_> = shard.topology().queues().filter(is_wanted).cloned().collect();
+        (records, shard.statistics())
+    });
+    let (records, statistics) = look.await?;
+    let rates = admin.inner.rates.renew(&statistics);
+    let by_id = by_id(&statistics);
+    let seen = records.iter().filter(|queue| caller.sees(admin, &queue.vhost));
+    let mut queues: Vec<_> = seen
+        .map(|queue| {
+            let statistics = by_id.get(&queue.id).copied().copied().unwrap_or_default();
+            let rates = rates.get(&queue.id).copied().unwrap_or_default();
+            (&queue.vhost, &queue.name, describe(queue, &statistics, &rates))
+        })
+        .collect();
+    queues.sort_by_key(|(vhost, name, _)| (*vhost, *name));
+    Ok(queues.into_iter().map(|(_, _, queue)| queue).collect())
+}
+
+fn by_id(statistics: &ShardStatistics) -> HashMap<QueueId, &QueueStatistics> {
+    statistics.queues.iter().map(|queue| (queue.id, &queue.statistics)).collect()
+}
+
+fn describe(queue: &QueueRecord, statistics: &QueueStatistics, rates: &QueueRates) -> Value {
+    let kind = match queue.settings.kind {
+        QueueKind::Classic => "classic",
+        QueueKind::Quorum => "quorum",
+    };
+    let policy = |name: &Option<ShortStr>| name.as_ref().map(ToString::to_string);
+    json!({
+        "arguments": table_json::to_json(&queue.arguments),
+        "auto_delete": queue.auto_delete,
+        "consumers": statistics.consumers,
+        "durable": queue.durable,
+        "exclusive": queue.exclusive_owner.is_some(),
+        "message_bytes": statistics.octets,
+        "message_stats": message_stats(statistics, rates),
+        "messages": statistics.ready + statistics.unacked,
+        "messages_ready": statistics.ready,
+        "messages_unacknowledged": statistics.unacked,
+        "name": queue.name.to_string(),
+        "node": NODE,
+        "operator_policy": policy(&queue.operator_policy),
+        "policy": policy(&queue.policy),
+        "state": "running",
+        "type": kind,
+        "vhost": queue.vhost.to_string(),
+    })
+}
+
+pub(super) fn message_stats(statistics: &QueueStatistics, rates: &QueueRates) -> Value {
+    let got = statistics.got;
+    json!({
+        "ack": statistics.acked,
+        "ack_details": { "rate": rates.acked },
+        "deliver_get": statistics.delivered,
+        "deliver_get_details": { "rate": rates.delivered },
+        "deliver": statistics.delivered.saturating_sub(statistics.delivered_no_ack),
+        "deliver_no_ack": statistics.delivered_no_ack,
+        "get": got,
+        "publish": statistics.published,
+        "publish_details": { "rate": rates.published },
+        "redeliver": statistics.redelivered,
+        "redeliver_details": { "rate": rates.redelivered },
+    })
+}

@@ -1,0 +1,195 @@
+//! What the admin listener asks of the shard, as a connection of its own that lives for one
+//! request: the same commands, checks and promises as for any client.
+
+use crate::connections::{Connections, Entry, EventReceiver};
+use crate::mailbox::{Batch, Look, Mail, MailSender};
+use crate::publish_budget::{PublishBudget, PublishShare};
+use forebay_engine::command::{Command, Publish, Settle};
+use forebay_engine::event::{Event, Reply};
+use forebay_engine::fault::Fault;
+use forebay_engine::ids::{ChannelId, PublishSeq};
+use forebay_engine::shard::Shard;
+use forebay_wire::ShortStr;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use tokio::sync::oneshot;
+
+/// The channel that sessions work on.
+pub const SESSION_CHANNEL: ChannelId = ChannelId(1);
+
+/// The way to the shard. Clones are the same.
+#[derive(Clone)]
+pub struct ShardLink {
+    /// Where requests go.
+    pub mailbox: MailSender,
+    /// Where sessions are entered.
+    pub connections: Connections,
+    /// Room for published messages.
+    pub budget: PublishBudget,
+}
+
+/// Why the shard did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// It refused.
+    #[error("{0}")]
+    Refused(Fault),
+    /// The broker stops.
+    #[error("the broker is stopping")]
+    Stopping,
+}
+
+/// What is done in a session.
+pub type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionError>> + Send + 'a>>;
+
+/// A connection without a socket.
+pub struct Session {
+    link: ShardLink,
+    entry: Entry,
+    events: EventReceiver,
+    pending: VecDeque<Event>,
+}
+
+impl ShardLink {
+    /// Looks at the shard; `question` must be short.
+    ///
+    /// # Errors
+    /// When the broker stops.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Shard) -> T + Send + 'static,
+    ) -> Result<T, SessionError> {
+        let (answer, answered) = oneshot::channel();
+        // Who asked may have gone.
+        let look = Look(Box::new(move |shard| drop(answer.send(question(shard)))));
+        self.mailbox.send(Mail::Look(look)).await.map_err(|_| SessionError::Stopping)?;
+        answered.await.map_err(|_| SessionError::Stopping)
+    }
+
+    /// Does something in a session, which is closed afterwards, also when nobody waits any more.
+    ///
+    /// # Errors
+    /// Those of `work`, and when the broker stops.
+    pub async fn in_session<T: Send + 'static>(
+        &self,
+        vhost: ShortStr,
+        user: ShortStr,
+        work: impl for<'a> FnOnce(&'a mut Session) -> Work<'a, T> + Send + 'static,
+    ) -> Result<T, SessionError> {
+        let link = self.clone();
+        let task = tokio::spawn(async move {
+            let mut session = Session::open(link, vhost, user).await?;
+            let result = work(&mut session).await;
+            session.close().await;
+            result
+        });
+        task.await.unwrap_or(Err(SessionError::Stopping))
+    }
+
+    /// One request in a session of its own.
+    ///
+    /// # Errors
+    /// When it is refused, or the broker stops.
+    pub async fn ask(
+        &self,
+        vhost: ShortStr,
+        user: ShortStr,
+        command: Command,
+    ) -> Result<Reply, SessionError> {
+        self.in_session(vhost, user, move |session| Box::pin(session.ask(command))).await
+    }
+}
+
+impl Session {
+    async fn open(link: ShardLink, vhost: ShortStr, user: ShortStr) -> Result<Self, SessionError> {
+        // The limit is for sockets.
+        let (entry, events) = link.connections.enter(usize::MAX).ok_or(SessionError::Stopping)?;
+        let mut session = Self { link, entry, events, pending: VecDeque::new() };
+        let opens = Some(session.entry.sender());
+        let commands = vec![Command::OpenConnection { vhost, user }];
+        session.send_batch(opens, commands, PublishShare::default()).await?;
+        Ok(session)
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// When it is refused, or the broker stops.
+    pub async fn ask(&mut self, command: Command) -> Result<Reply, SessionError> {
+        self.send_batch(None, vec![command], PublishShare::default()).await?;
+        loop {
+            if let Event::Reply { reply, .. } = self.next_event().await? {
+                return reply.map_err(SessionError::Refused);
+            }
+        }
+    }
+
+    /// Publishes one message and waits until the queues have it; whether they took it.
+    ///
+    /// # Errors
+    /// When the broker stops.
+    pub async fn publish(&mut self, publish: Publish) -> Result<bool, SessionError> {
+        let octets = publish.messages.iter().map(forebay_engine::message::Message::size).sum();
+        let share = self.link.budget.take(octets).await;
+        let publish = Publish { confirm: Some(PublishSeq(1)), ..publish };
+        self.send_batch(None, vec![Command::Publish(publish)], share).await?;
+        loop {
+            match self.next_event().await? {
+                Event::Confirm { .. } => return Ok(true),
+                Event::Refuse { .. } => return Ok(false),
+                _ => {}
+            }
+        }
+    }
+
+    /// Settles what the session got.
+    ///
+    /// # Errors
+    /// When the broker stops.
+    pub async fn settle(&mut self, settles: Vec<Settle>) -> Result<(), SessionError> {
+        let commands = settles.into_iter().map(Command::Settle).collect();
+        self.send_batch(None, commands, PublishShare::default()).await
+    }
+
+    /// Ends the session; what it got and did not settle returns.
+    async fn close(mut self) {
+        let id = self.entry.id();
+        let asked =
+            self.send_batch(None, vec![Command::CloseConnection], PublishShare::default()).await;
+        if asked.is_ok() {
+            while let Some(events) = self.events.recv().await {
+                let is_end =
+                    |event: &Event| matches!(event, Event::Reply { channel: ChannelId(0), .. });
+                if events.iter().any(is_end) {
+                    break;
+                }
+            }
+        }
+        // The mailbox is closed only when the broker ends.
+        let _ = self.link.mailbox.send(Mail::Left(id)).await;
+    }
+
+    async fn next_event(&mut self) -> Result<Event, SessionError> {
+        loop {
+            match self.pending.pop_front() {
+                Some(Event::Close { .. }) => return Err(SessionError::Stopping),
+                Some(event) => return Ok(event),
+                None => {}
+            }
+            self.pending.extend(self.events.recv().await.ok_or(SessionError::Stopping)?);
+        }
+    }
+
+    async fn send_batch(
+        &mut self,
+        opens: Option<crate::connections::EventSender>,
+        commands: Vec<Command>,
+        share: PublishShare,
+    ) -> Result<(), SessionError> {
+        if commands.is_empty() {
+            return Ok(());
+        }
+        let batch = Batch { connection: self.entry.id(), opens, commands, share };
+        self.link.mailbox.send(Mail::Batch(batch)).await.map_err(|_| SessionError::Stopping)
+    }
+}

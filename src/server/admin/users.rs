@@ -1,0 +1,149 @@
+//! `/api/users`.
+
+use super::api_error::ApiError;
+use super::caller::Caller;
+use super::listing::Listing;
+use super::request_body::RequestBody;
+use super::{Admin, json_reply, no_content, put_reply, short};
+use crate::limits::ADMIN_TEXT_OCTETS_MAX;
+use crate::password;
+use crate::user::hash_password;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use forebay_engine::access::{PasswordHash, User};
+use forebay_engine::administration::Administration;
+use forebay_engine::fault::Fault;
+use forebay_wire::{ReplyCode, ShortStr};
+use serde_json::{Value, json};
+
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Query(listing): Query<Listing>,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    listing.reply(users(&admin).into_iter().map(|(_, user)| user).collect())
+}
+
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    let name = short("user", &name)?;
+    let found = users(&admin).into_iter().find(|(there, _)| *there == name);
+    let (_, user) = found.ok_or_else(|| ApiError::not_found(format!("no user '{name}'")))?;
+    Ok(json_reply(&user))
+}
+
+pub(super) async fn put(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    let name = short("user", &name)?;
+    let body = RequestBody::parse(&body)?;
+    let tags = tags(body.get("tags"))?;
+    let password = password_of(&body).await?;
+    let is_new = admin.authenticator().tags(&name).is_none();
+    let user = User { password, tags };
+    admin.administer(&caller, Administration::PutUser { name, user }).await?;
+    Ok(put_reply(is_new))
+}
+
+pub(super) async fn delete(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    let name = short("user", &name)?;
+    let configured = admin.authenticator().configured();
+    if configured.iter().any(|(there, _)| *there == name) {
+        return Err(ApiError::bad(format!(
+            "user '{name}' comes from the configuration: take it out there"
+        )));
+    }
+    admin.administer(&caller, Administration::DeleteUser { name: name.clone() }).await?;
+    let text = format!("user '{name}' was deleted");
+    let fault = Fault::connection(ReplyCode::ConnectionForced, text);
+    admin.link().connections.close_some(&fault, |_, about| about.user == name);
+    Ok(no_content())
+}
+
+/// Those of the configuration and those that operators made, by name.
+fn users(admin: &Admin) -> Vec<(ShortStr, Value)> {
+    let configured = admin.authenticator().configured();
+    let routes = admin.routes();
+    let hidden = |name: &ShortStr| configured.iter().any(|(there, _)| there == name);
+    let stored = routes.users().iter().filter(|(name, _)| !hidden(name));
+    let mut users: Vec<_> = stored
+        .map(|(name, user)| {
+            let (algorithm, hash) = password::exported(&user.password);
+            (name.clone(), describe(name, &user.tags, algorithm, hash))
+        })
+        .collect();
+    users.extend(configured.iter().map(|(name, tags)| {
+        // What the configuration keeps secret stays there.
+        (name.clone(), describe(name, tags, password::ARGON2ID, ""))
+    }));
+    users.sort_by(|left, right| left.0.cmp(&right.0));
+    users
+}
+
+fn describe(name: &ShortStr, tags: &[String], algorithm: &str, hash: &str) -> Value {
+    json!({
+        "hashing_algorithm": algorithm,
+        "limits": {},
+        "name": name.to_string(),
+        "password_hash": hash,
+        "tags": tags,
+    })
+}
+
+/// Tags as a list, or separated by commas.
+pub(crate) fn tags(value: Option<&Value>) -> Result<Vec<String>, ApiError> {
+    let wrong = || ApiError::bad("tags: expected a list of names, or names separated by commas");
+    let tags: Vec<String> = match value {
+        None => Vec::new(),
+        Some(Value::String(text)) => text.split(',').map(|tag| tag.trim().to_owned()).collect(),
+        Some(Value::Array(tags)) => {
+            let names = tags.iter().map(|tag| tag.as_str().map(str::to_owned));
+            names.collect::<Option<_>>().ok_or_else(wrong)?
+        }
+        Some(_) => return Err(wrong()),
+    };
+    let octets: usize = tags.iter().map(|tag| tag.len() + 1).sum();
+    if octets > ADMIN_TEXT_OCTETS_MAX || tags.iter().any(|tag| tag.contains(',')) {
+        let text = format!("tags: without commas, at most {ADMIN_TEXT_OCTETS_MAX} octets together");
+        return Err(ApiError::bad(text));
+    }
+    Ok(tags.into_iter().filter(|tag| !tag.is_empty()).collect())
+}
+
+async fn password_of(body: &RequestBody) -> Result<PasswordHash, ApiError> {
+    match (body.text("password")?, body.text("password_hash")?) {
+        (Some(password), _) if password.len() > ADMIN_TEXT_OCTETS_MAX => {
+            let text = format!("password: longer than {ADMIN_TEXT_OCTETS_MAX} octets");
+            Err(ApiError::bad(text))
+        }
+        (Some(""), _) | (None, None) => Ok(PasswordHash::Disabled),
+        (Some(password), _) => {
+            let password = password.to_owned();
+            let hashed = tokio::task::spawn_blocking(move || hash_password(password.as_bytes()));
+            let unavailable = |error: String| ApiError::Unavailable(error);
+            let hash = hashed.await.map_err(|error| unavailable(error.to_string()))?;
+            let hash = hash.map_err(|error| unavailable(error.to_string()))?;
+            Ok(PasswordHash::Argon2id(hash))
+        }
+        (None, Some(hash)) => {
+            let algorithm = body.text("hashing_algorithm")?.unwrap_or(password::RABBITMQ_SHA256);
+            password::imported(algorithm, hash)
+                .map_err(|reason| ApiError::bad(format!("password_hash: {reason}")))
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `/api/vhosts`.
+
+use super::api_error::ApiError;
+use super::caller::Caller;
+use super::listing::Listing;
+use super::{Admin, json_reply, no_content, put_reply, short};
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use forebay_engine::administration::Administration;
+use forebay_engine::fault::Fault;
+use forebay_wire::{ReplyCode, ShortStr};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Query(listing): Query<Listing>,
+) -> Result<Response, ApiError> {
+    let vhosts = admin.vhosts().await?;
+    let seen = vhosts.into_iter().filter(|(vhost, _)| caller.sees(&admin, vhost));
+    listing.reply(seen.map(|(_, vhost)| vhost).collect())
+}
+
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(vhost): Path<String>,
+) -> Result<Response, ApiError> {
+    let vhost = short("vhost", &vhost)?;
+    caller.check_sees(&admin, &vhost)?;
+    let missing = || ApiError::not_found(format!("no vhost '{vhost}'"));
+    Ok(json_reply(admin.vhosts().await?.get(&vhost).ok_or_else(missing)?))
+}
+
+pub(super) async fn put(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(vhost): Path<String>,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    let name = short("vhost", &vhost)?;
+    let is_new = !admin.routes().has_vhost(name.as_bytes());
+    admin.administer(&caller, Administration::CreateVhost { name }).await?;
+    Ok(put_reply(is_new))
+}
+
+pub(super) async fn delete(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(vhost): Path<String>,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    let name = short("vhost", &vhost)?;
+    admin.administer(&caller, Administration::DeleteVhost { name: name.clone() }).await?;
+    let text = format!("vhost '{name}' was deleted");
+    let fault = Fault::connection(ReplyCode::ConnectionForced, text);
+    admin.link().connections.close_some(&fault, |_, about| about.vhost == name);
+    Ok(no_content())
+}
+
+impl Admin {
+    async fn vhosts(&self) -> Result<BTreeMap<ShortStr, Value>, ApiError> {
+        let sums = self.link().look(|shard| {
+            let names = shard.topology().vhosts().map(|vhost| (vhost.clone(), (0, 0)));
+            let mut sums: BTreeMap<ShortStr, (u64, u64)> = names.collect();
+            for queue in shard.statistics().queues {
+                let (ready, unacked) = sums.entry(queue.vhost).or_default();
+                *ready += queue.statistics.ready;
+                *unacked += queue.statistics.unacked;
+            }
+            sums
+        });
+        let describe = |(name, (ready, unacked)): (ShortStr, (u64, u64))| {
+            let vhost = json!({
+                "cluster_state": { super::NODE: "running" },
+                "default_queue_type": "classic",
+                "description": "",
+                "messages": ready + unacked,
+                "messages_ready": ready,
+                "messages_unacknowledged": unacked,
+                "name": name.to_string(),
+                "tags": [],
+                "tracing": false,
+            });
+            (name, vhost)
+        };
+        Ok(sums.await?.into_iter().map(describe).collect())
+    }
+}

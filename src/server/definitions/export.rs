@@ -1,0 +1,158 @@
+//! From what is there to JSON, as RabbitMQ writes it. Users of the configuration stay there.
+
+use crate::admin::{describe_policy, table_json};
+use crate::password;
+use forebay_engine::access::{Access, AccessControl};
+use forebay_engine::command::Destination;
+use forebay_engine::topology::{ExchangeRecord, PolicyOwner, QueueKind, QueueRecord, Topology};
+use forebay_wire::ShortStr;
+use serde_json::{Map, Value, json};
+
+/// Exchanges that every virtual host has anyway.
+const RESERVED_PREFIX: &[u8] = b"amq.";
+
+/// The whole broker.
+#[must_use]
+pub fn export(topology: &Topology, access: &AccessControl) -> Value {
+    let vhosts: Vec<&ShortStr> = topology.vhosts().collect();
+    let mut file = objects(topology, &vhosts, true);
+    let names = vhosts.iter().map(|vhost| json!({ "name": vhost.to_string() }));
+    let users = access.users().iter().map(|(name, user)| {
+        let (algorithm, hash) = password::exported(&user.password);
+        json!({
+            "hashing_algorithm": algorithm,
+            "limits": {},
+            "name": name.to_string(),
+            "password_hash": hash,
+            "tags": user.tags,
+        })
+    });
+    let permissions = access.permissions().iter().map(|(user, vhost, permission)| {
+        json!({
+            "configure": permission.text(Access::Configure),
+            "read": permission.text(Access::Read),
+            "user": user.to_string(),
+            "vhost": vhost.to_string(),
+            "write": permission.text(Access::Write),
+        })
+    });
+    file.insert("vhosts".to_owned(), names.collect());
+    file.insert("users".to_owned(), users.collect());
+    file.insert("permissions".to_owned(), permissions.collect());
+    file.insert("topic_permissions".to_owned(), json!([]));
+    file.insert("global_parameters".to_owned(), json!([]));
+    Value::Object(file)
+}
+
+/// The objects of one virtual host, which they don't name.
+#[must_use]
+pub fn export_vhost(topology: &Topology, vhost: &ShortStr) -> Value {
+    Value::Object(objects(topology, &[vhost], false))
+}
+
+fn objects(topology: &Topology, vhosts: &[&ShortStr], names_vhost: bool) -> Map<String, Value> {
+    let each = |of_vhost: &dyn Fn(&ShortStr) -> Vec<Value>| -> Value {
+        let of_vhost = |vhost: &&ShortStr| {
+            let mut values = of_vhost(vhost);
+            for object in values.iter_mut().filter_map(Value::as_object_mut) {
+                match names_vhost {
+                    true => drop(object.insert("vhost".to_owned(), json!(vhost.to_string()))),
+                    false => drop(object.remove("vhost")),
+                }
+            }
+            values
+        };
+        vhosts.iter().flat_map(of_vhost).collect()
+    };
+    let mut file = Map::new();
+    let mut put = |key: &str, value: Value| drop(file.insert(key.to_owned(), value));
+    put("rabbit_version", json!("3.13.0"));
+    put("product_name", json!("Forebay"));
+    put("product_version", json!(env!("CARGO_PKG_VERSION")));
+    put("policies", each(&|vhost| policies(topology, vhost)));
+    put("parameters", each(&|vhost| operator_policies(topology, vhost)));
+    put(
+        "exchanges",
+        each(&|vhost| topology.exchanges(vhost).filter(|x| is_exported(x)).map(exchange).collect()),
+    );
+    put(
+        "queues",
+        each(&|vhost| {
+            topology.queues().filter(|q| q.vhost == *vhost && q.durable).map(queue).collect()
+        }),
+    );
+    put("bindings", each(&|vhost| bindings(topology, vhost)));
+    file
+}
+
+fn is_exported(exchange: &ExchangeRecord) -> bool {
+    exchange.durable && !exchange.name.as_bytes().starts_with(RESERVED_PREFIX)
+}
+
+fn policies(topology: &Topology, vhost: &ShortStr) -> Vec<Value> {
+    let users = topology.policies(vhost).filter(|policy| policy.owner() == PolicyOwner::User);
+    users.map(|policy| describe_policy(vhost, policy)).collect()
+}
+
+fn operator_policies(topology: &Topology, vhost: &ShortStr) -> Vec<Value> {
+    let policies = topology.policies(vhost);
+    let operators = policies.filter(|policy| policy.owner() == PolicyOwner::Operator);
+    let parameter = |policy| {
+        let mut value = describe_policy(vhost, policy);
+        let name = value.as_object_mut().and_then(|value| {
+            value.remove("vhost");
+            value.remove("name")
+        });
+        json!({ "component": "operator_policy", "name": name, "value": value })
+    };
+    operators.map(parameter).collect()
+}
+
+fn exchange(exchange: &ExchangeRecord) -> Value {
+    json!({
+        "arguments": table_json::to_json(&exchange.arguments),
+        "auto_delete": exchange.auto_delete,
+        "durable": true,
+        "internal": exchange.internal,
+        "name": exchange.name.to_string(),
+        "type": exchange.kind.name(),
+    })
+}
+
+fn queue(queue: &QueueRecord) -> Value {
+    let kind = match queue.settings.kind {
+        QueueKind::Classic => "classic",
+        QueueKind::Quorum => "quorum",
+    };
+    json!({
+        "arguments": table_json::to_json(&queue.arguments),
+        "auto_delete": queue.auto_delete,
+        "durable": true,
+        "name": queue.name.to_string(),
+        "type": kind,
+    })
+}
+
+/// Those between durable ends.
+fn bindings(topology: &Topology, vhost: &ShortStr) -> Vec<Value> {
+    let is_durable_exchange =
+        |name: &ShortStr| topology.exchanges(vhost).any(|x| x.name == *name && x.durable);
+    let binding = |binding: forebay_engine::command::Binding| {
+        let (kind, name, is_durable) = match &binding.destination {
+            Destination::Queue(name) => {
+                ("queue", name, topology.find_queue(vhost, name).is_some_and(|q| q.durable))
+            }
+            Destination::Exchange(name) => ("exchange", name, is_durable_exchange(name)),
+        };
+        (is_durable && is_durable_exchange(&binding.source)).then(|| {
+            json!({
+                "arguments": table_json::to_json(&binding.arguments),
+                "destination": name.to_string(),
+                "destination_type": kind,
+                "routing_key": binding.routing_key.to_string(),
+                "source": binding.source.to_string(),
+            })
+        })
+    };
+    topology.bindings(vhost).filter_map(binding).collect()
+}

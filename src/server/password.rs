@@ -1,0 +1,157 @@
+//! Passwords of users that an operator made: our own hashes, and RabbitMQ's.
+//!
+//! RabbitMQ keeps base64 of a salt of 4 octets and the hash of salt and password.
+
+use crate::user::Credential;
+use argon2::Argon2;
+use argon2::password_hash::PasswordVerifier;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use forebay_engine::access::PasswordHash;
+use sha2::digest::{CtOutput, Digest, Output, OutputSizeUser};
+use sha2::{Sha256, Sha512};
+
+/// The name of our hashes where RabbitMQ's API and files say `hashing_algorithm`.
+pub const ARGON2ID: &str = "forebay_argon2id";
+/// RabbitMQ's default.
+pub const RABBITMQ_SHA256: &str = "rabbit_password_hashing_sha256";
+/// RabbitMQ's stronger one.
+pub const RABBITMQ_SHA512: &str = "rabbit_password_hashing_sha512";
+
+const SALT_OCTETS: usize = 4;
+
+/// The hash that a user of RabbitMQ's API or files has.
+///
+/// # Errors
+/// Says what is wrong with it, and what is allowed.
+pub fn imported(algorithm: &str, hash: &str) -> Result<PasswordHash, String> {
+    if hash.is_empty() {
+        return Ok(PasswordHash::Disabled);
+    }
+    match algorithm {
+        ARGON2ID => match Credential::from_hash(hash) {
+            Ok(_) => Ok(PasswordHash::Argon2id(hash.to_owned())),
+            Err(error) => Err(error.to_string()),
+        },
+        RABBITMQ_SHA256 => {
+            salted::<Sha256>(hash)?;
+            Ok(PasswordHash::RabbitmqSha256(hash.to_owned()))
+        }
+        RABBITMQ_SHA512 => {
+            salted::<Sha512>(hash)?;
+            Ok(PasswordHash::RabbitmqSha512(hash.to_owned()))
+        }
+        other => Err(format!(
+            "unknown hashing algorithm '{other}'; expected {RABBITMQ_SHA256}, {RABBITMQ_SHA512} \
+             or {ARGON2ID}"
+        )),
+    }
+}
+
+/// Algorithm and hash as the API and files show them.
+#[must_use]
+pub fn exported(password: &PasswordHash) -> (&'static str, &str) {
+    match password {
+        PasswordHash::Disabled => (RABBITMQ_SHA256, ""),
+        PasswordHash::Argon2id(hash) => (ARGON2ID, hash),
+        PasswordHash::RabbitmqSha256(hash) => (RABBITMQ_SHA256, hash),
+        PasswordHash::RabbitmqSha512(hash) => (RABBITMQ_SHA512, hash),
+    }
+}
+
+/// Whether the password is the one that was hashed. Takes 20 ms of a core for argon2id.
+#[must_use]
+pub fn matches(hash: &PasswordHash, password: &[u8]) -> bool {
+    match hash {
+        PasswordHash::Disabled => false,
+        PasswordHash::Argon2id(text) => argon2::PasswordHash::new(text)
+            .is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok()),
+        PasswordHash::RabbitmqSha256(text) => is_salted::<Sha256>(text, password),
+        PasswordHash::RabbitmqSha512(text) => is_salted::<Sha512>(text, password),
+    }
+}
+
+fn is_salted<D: Digest + OutputSizeUser>(text: &str, password: &[u8]) -> bool {
+    salted::<D>(text).is_ok_and(|(salt, hash)| {
+        let made = D::new().chain_update(salt).chain_update(password).finalize();
+        // Takes the same time wherever they differ.
+        CtOutput::<Hashed<D>>::new(made) == CtOutput::new(hash)
+    })
+}
+
+/// Gives [`CtOutput`] the size of a digest's output.
+struct Hashed<D>(std::marker::PhantomData<D>);
+
+impl<D: OutputSizeUser> OutputSizeUser for Hashed<D> {
+    type OutputSize = D::OutputSize;
+}
+
+fn salted<D: OutputSizeUser>(text: &str) -> Result<([u8; SALT_OCTETS], Output<D>), String> {
+    let size = <D as OutputSizeUser>::output_size();
+    let octets = STANDARD.decode(text).map_err(|error| format!("is no base64: {error}"))?;
+    let wrong = || {
+        let (found, expected) = (octets.len(), SALT_OCTETS + size);
+        format!("has {found} octets; expected {expected}: a salt of {SALT_OCTETS} and the hash")
+    };
+    let (salt, hash) = octets.split_first_chunk::<SALT_OCTETS>().ok_or_else(wrong)?;
+    if hash.len() != size {
+        return Err(wrong());
+    }
+    Ok((*salt, Output::<D>::clone_from_slice(hash)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::user::hash_password;
+
+    fn rabbitmq<D: Digest>(salt: [u8; 4], password: &str) -> String {
+        let hash = D::new().chain_update(salt).chain_update(password).finalize();
+        STANDARD.encode([&salt[..], &hash].concat())
+    }
+
+    #[test]
+    fn the_hash_in_rabbitmqs_documentation_is_right() {
+        // Passwords and Hashing: "test12" with the salt 908DC60A.
+        let hash = imported(RABBITMQ_SHA256, "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR");
+        let hash = hash.unwrap();
+        assert!(matches(&hash, b"test12"));
+        assert!(!matches(&hash, b"test13"));
+    }
+
+    #[test]
+    fn all_algorithms_go_in_and_out() {
+        let argon2id = hash_password(b"pw").unwrap();
+        let hashes = [
+            (ARGON2ID, argon2id),
+            (RABBITMQ_SHA256, rabbitmq::<Sha256>([1, 2, 3, 4], "pw")),
+            (RABBITMQ_SHA512, rabbitmq::<Sha512>([1, 2, 3, 4], "pw")),
+        ];
+        for (algorithm, hash) in hashes {
+            let taken = imported(algorithm, &hash).unwrap();
+            assert!(matches(&taken, b"pw"), "{algorithm}");
+            assert!(!matches(&taken, b"wp"), "{algorithm}");
+            assert_eq!(exported(&taken), (algorithm, hash.as_str()));
+        }
+    }
+
+    #[test]
+    fn a_user_without_a_hash_cannot_log_in() {
+        let disabled = imported(RABBITMQ_SHA256, "").unwrap();
+        assert!(!matches(&disabled, b""));
+    }
+
+    #[test]
+    fn what_is_no_hash_is_refused() {
+        for (algorithm, hash, part) in [
+            ("rabbit_password_hashing_md5", "x", "rabbit_password_hashing_sha256"),
+            (RABBITMQ_SHA256, "%", "base64"),
+            (RABBITMQ_SHA256, "AAAA", "expected 36"),
+            (RABBITMQ_SHA512, "AAAA", "expected 68"),
+            (ARGON2ID, "secret", "$argon2id$"),
+        ] {
+            let text = imported(algorithm, hash).unwrap_err();
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}
