@@ -1,4 +1,5 @@
 //! A broker in this process: how it starts, refuses to start, is scraped, and stops.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by a panic")]
 
 use forebay_server::{Broker, Overrides, RabbitmqDefaults, Settings, StartError};
 use std::net::SocketAddr;
