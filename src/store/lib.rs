@@ -5,6 +5,11 @@
 //! [`MemoryStore`] the model and the fast one for tests, [`FaultyStore`] wraps either and fails on
 //! demand.
 //!
+//! Nothing that was synced goes missing silently: every value has a checksum of ours, the offsets of
+//! a lane are contiguous, each batch is numbered, the number of the last synced one is kept outside
+//! fjall's files, and those are checked before fjall opens them. [`verify`] reads everything;
+//! [`repair_accepting_loss`] goes on with what can be read, and says what can't.
+//!
 //! A body that is routed to several queues is stored once for each of them.
 #![deny(missing_docs)]
 
