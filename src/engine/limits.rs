@@ -43,6 +43,15 @@ pub const CONSUMER_TIMEOUT_DEFAULT_MS: u64 = 30 * 60 * 1000;
 /// by another clock.
 pub const CLOCK_JUMP_MS: u64 = 1000;
 
+/// Between two messages whose publishing times a lane remembers, at least.
+pub const MARK_INTERVAL_MS: u64 = 1000;
+
+/// Publishing times that a lane remembers; beyond it, every second one is forgotten.
+pub const MARKS_MAX: usize = 256;
+
+/// Lanes whose head is fetched for one report, because nobody knows how old it is.
+pub const REPORT_FETCHES_MAX: usize = 32;
+
 const _: () = assert!(FETCH_OCTETS_MAX >= PAGE_OCTETS_MAX);
 const _: () = assert!(READ_AHEAD_OCTETS < CACHED_AHEAD_OCTETS_MAX);
 const _: () = assert!(CACHED_AHEAD_OCTETS_MAX < CACHED_OCTETS_MAX);

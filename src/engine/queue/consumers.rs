@@ -162,6 +162,12 @@ impl Consumers {
         self.rings.values().any(|ring| !ring.is_empty())
     }
 
+    /// Whether one of them could be given a message.
+    pub(crate) fn have_credit(&self, clients: &Clients) -> bool {
+        let served = if self.single_active { 1 } else { self.by_id.len() };
+        self.by_id.values().take(served).any(|consumer| consumer.has_credit(clients))
+    }
+
     /// Whose turn it is: the highest priority first, round-robin among equals.
     pub(crate) fn next(&mut self, clients: &Clients) -> Option<&mut Consumer> {
         let active = self.by_id.keys().next().copied();

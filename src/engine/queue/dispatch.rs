@@ -11,6 +11,7 @@ use crate::limits::TURN_DELIVERIES_MAX;
 use crate::message::Message;
 use crate::shard::clients::{ChannelSlot, Clients};
 use crate::shard::outbox::Outbox;
+use crate::time::WallClock;
 
 /// A `basic.get` that waits for a message's content.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +117,7 @@ impl Queue {
         turn.is_stored |= lane.settle([(offset, message.body().len() as u32)]);
         self.count_death(reason);
         if self.rules.has_destination(reason) {
-            self.counters.dead_lettered += 1;
+            self.counters.count_dead_letter(reason);
             turn.dead.push(DeadLetter { message, reason });
         }
     }
@@ -142,7 +143,7 @@ impl Queue {
                     break;
                 };
                 turn.is_stored |= lane.execute(offset);
-                self.counters.dead_lettered += 1;
+                self.counters.count_dead_letter(reason);
                 turn.dead.push(DeadLetter { message, reason });
             }
         }
@@ -169,6 +170,7 @@ impl Queue {
                         size: message.body().len() as u32,
                         delivered_at: at.monotonic,
                     };
+                    self.note_wait(at, level, offset, message.published_at());
                     let delivery = self.delivery(level, offset, message);
                     self.counters.got += 1;
                     clients.charge(get.slot, delivery.budget_size(), 0);
@@ -218,6 +220,7 @@ impl Queue {
                 return false;
             }
         };
+        let published_at = message.published_at();
         let is_suspect = self.lanes.get(level).is_some_and(|lane| lane.is_suspect(offset));
         let delivery = self.delivery(level, offset, message);
         let consumer = if is_suspect {
@@ -242,6 +245,7 @@ impl Queue {
             served.push(consumer.id);
         }
         consumer.outgoing.push(delivery);
+        self.note_wait(at, level, offset, published_at);
         turn.is_stored |= self.hand_over(level, offset, held, no_ack);
         true
     }
@@ -271,6 +275,15 @@ impl Queue {
             message,
             redelivered: lane.is_some_and(|lane| lane.is_redelivered(offset)),
             failures: lane.map_or(0, |lane| lane.failures(offset)),
+        }
+    }
+
+    /// A message is delivered: how long did it wait?
+    fn note_wait(&mut self, at: Moment, level: usize, offset: Offset, published_at: WallClock) {
+        let Some(lane) = self.lanes.get(level) else { return };
+        if !lane.is_redelivered(offset) {
+            let waited = at.steady - lane.stamped(offset, published_at);
+            self.timings.waited.observe(u64::try_from(waited).unwrap_or(0));
         }
     }
 

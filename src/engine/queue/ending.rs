@@ -94,6 +94,7 @@ impl Queue {
         match ending {
             Ending::Settled(Settlement::Ack) => {
                 self.counters.acked += count;
+                self.note_done(level, &taken, now);
                 released.is_stored |= self.settle_taken(level, &taken);
             }
             Ending::Settled(Settlement::Reject) => {
@@ -101,13 +102,15 @@ impl Queue {
                 released.is_stored |= self.end_for(level, &taken, DeathReason::Rejected);
             }
             Ending::Settled(Settlement::Recover) => {
-                self.counters.returned += count;
+                self.counters.recovered += count;
                 if let Some(lane) = self.lanes.get_mut(level) {
                     lane.give_back(&taken, false);
                 }
             }
             Ending::Settled(Settlement::Requeue) | Ending::DiedAlone | Ending::DiedInCompany => {
-                self.counters.returned += count;
+                let is_requeue = matches!(ending, Ending::Settled(_));
+                self.counters.requeued += if is_requeue { count } else { 0 };
+                self.counters.abandoned += if is_requeue { 0 } else { count };
                 released.is_stored |= count > 0;
                 let is_certain = ending != Ending::DiedInCompany;
                 taken.iter().for_each(|delivery| self.fail(level, *delivery, is_certain));
@@ -152,6 +155,14 @@ impl Queue {
             }
         }
         false
+    }
+
+    fn note_done(&mut self, level: usize, taken: &[(Offset, Held)], now: Monotonic) {
+        let Some(lane) = self.lanes.get(level) else { return };
+        for (offset, held) in taken {
+            self.timings.processed.observe(now.0.saturating_sub(held.delivered_at.0));
+            self.timings.failures.observe(u64::from(lane.failures(*offset)));
+        }
     }
 
     fn settle_taken(&mut self, level: usize, taken: &[(Offset, Held)]) -> bool {

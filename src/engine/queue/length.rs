@@ -25,7 +25,7 @@ impl Queue {
         self.counters.overflowed += 1;
         let is_dead_letter = self.rules.overflow == Overflow::RejectPublishDlx
             && self.rules.has_destination(DeathReason::MaxLength);
-        self.counters.dead_lettered += u64::from(is_dead_letter);
+        self.counters.dead_overflowed += u64::from(is_dead_letter);
         is_dead_letter
     }
 

@@ -14,11 +14,13 @@ mod lane;
 mod late;
 mod length;
 mod log;
+mod marks;
 mod offset_set;
 mod pages;
 mod rules;
 mod statistics;
 mod stored;
+mod timings;
 mod visibility;
 mod volatile;
 
@@ -29,12 +31,13 @@ pub(crate) use dispatch::PendingGet;
 pub use rules::QueueDefaults;
 pub(crate) use rules::{DEAD_LETTER_QUEUE_SUFFIX, DeadLetters, Rules};
 pub use statistics::QueueStatistics;
+pub use timings::{DISTRIBUTION_BUCKETS, Distribution, Timings};
 
 use crate::ids::{Lane as LaneId, Offset, QueueId};
 use crate::message::Message;
 use crate::operation::{Operation, RecoveredLane};
 use crate::page::Page;
-use crate::shard::clients::ChannelSlot;
+use crate::shard::clients::{ChannelSlot, Clients};
 use crate::shard::{Memory, MemoryUse};
 use crate::time::Monotonic;
 use in_flight::Held;
@@ -58,6 +61,8 @@ pub(crate) struct Queue {
     /// Has something in the store.
     pub(crate) is_stored: bool,
     counters: QueueStatistics,
+    /// How long its messages took.
+    pub(crate) timings: Timings,
     accounted: MemoryUse,
     /// When somebody last used it.
     used_at: Option<Monotonic>,
@@ -85,6 +90,7 @@ impl Queue {
             is_dirty: false,
             is_stored: false,
             counters: QueueStatistics::default(),
+            timings: Timings::default(),
             accounted: MemoryUse::default(),
             used_at: None,
             head_deadline: None,
@@ -168,6 +174,24 @@ impl Queue {
             missing: self.lanes.iter().map(Lane::missing).sum(),
             ..self.counters
         }
+    }
+
+    /// The same with the ages of messages.
+    pub(crate) fn report(&self, at: Moment, clients: &Clients) -> QueueStatistics {
+        let age = |stamp: i128| u64::try_from(at.steady - stamp).unwrap_or(0);
+        let oldest = self.lanes.iter().filter_map(Lane::oldest_stamp).min();
+        let head = self.lanes.iter().rev().find(|lane| lane.ready() > 0);
+        QueueStatistics {
+            has_credit: self.consumers.have_credit(clients),
+            oldest_age: oldest.map(age),
+            head_age: head.and_then(Lane::head_stamp).map(age),
+            ..self.statistics()
+        }
+    }
+
+    /// Asks for the oldest messages whose age nobody knows; whether for any.
+    pub(crate) fn want_unknown_ages(&mut self) -> bool {
+        self.lanes.iter_mut().fold(false, |wants, lane| lane.want_unknown_age() || wants)
     }
 
     /// Settles all that is ready; how many there were.

@@ -1,5 +1,7 @@
 //! What a queue counts for its operator.
 
+use super::dead::DeathReason;
+
 /// Counters and sizes of one queue, or of several added up. Counters begin at 0 with the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueStatistics {
@@ -23,10 +25,20 @@ pub struct QueueStatistics {
     pub got: u64,
     /// Messages settled by a client.
     pub acked: u64,
-    /// Deliveries that came back: requeued, recovered, or their channel ended.
-    pub returned: u64,
-    /// Messages that became dead letters, for whatever reason.
-    pub dead_lettered: u64,
+    /// Deliveries that came back because a client gave them back (`basic.nack`, `basic.reject`).
+    pub requeued: u64,
+    /// Deliveries that came back by `basic.recover`.
+    pub recovered: u64,
+    /// Deliveries that came back because their channel ended.
+    pub abandoned: u64,
+    /// Messages that became dead letters because a client rejected them.
+    pub dead_rejected: u64,
+    /// Messages that became dead letters because their time to live passed.
+    pub dead_expired: u64,
+    /// Messages that became dead letters because the queue was full.
+    pub dead_overflowed: u64,
+    /// Messages that became dead letters because too many deliveries failed.
+    pub dead_failed: u64,
     /// Messages whose time to live passed.
     pub expired: u64,
     /// Messages that the queue had no room for, old ones or new ones.
@@ -35,9 +47,27 @@ pub struct QueueStatistics {
     pub timed_out: u64,
     /// Messages that the store should have had and did not.
     pub missing: u64,
+    /// Whether a consumer could take a message now.
+    pub has_credit: bool,
+    /// How long ago the oldest message was published, in ms, at most so long and mostly within
+    /// [`MARK_INTERVAL_MS`](crate::limits::MARK_INTERVAL_MS) of it; nothing when there is none, or
+    /// nobody has read it since the start.
+    pub oldest_age: Option<u64>,
+    /// The same for the message that is to be delivered next.
+    pub head_age: Option<u64>,
 }
 
 impl QueueStatistics {
+    /// A message became a dead letter.
+    pub(crate) fn count_dead_letter(&mut self, reason: DeathReason) {
+        match reason {
+            DeathReason::Rejected => self.dead_rejected += 1,
+            DeathReason::Expired => self.dead_expired += 1,
+            DeathReason::MaxLength => self.dead_overflowed += 1,
+            DeathReason::DeliveryLimit => self.dead_failed += 1,
+        }
+    }
+
     /// Adds another queue's counters, not its sizes: the queue is gone.
     pub(crate) fn absorb(&mut self, gone: &Self) {
         self.published += gone.published;
@@ -46,8 +76,13 @@ impl QueueStatistics {
         self.redelivered += gone.redelivered;
         self.got += gone.got;
         self.acked += gone.acked;
-        self.returned += gone.returned;
-        self.dead_lettered += gone.dead_lettered;
+        self.requeued += gone.requeued;
+        self.recovered += gone.recovered;
+        self.abandoned += gone.abandoned;
+        self.dead_rejected += gone.dead_rejected;
+        self.dead_expired += gone.dead_expired;
+        self.dead_overflowed += gone.dead_overflowed;
+        self.dead_failed += gone.dead_failed;
         self.expired += gone.expired;
         self.overflowed += gone.overflowed;
         self.timed_out += gone.timed_out;

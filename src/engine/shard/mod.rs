@@ -23,7 +23,9 @@ mod tests;
 mod topology_requests;
 mod turns;
 
-pub use crate::queue::{QueueDefaults, QueueStatistics};
+pub use crate::queue::{
+    DISTRIBUTION_BUCKETS, Distribution, QueueDefaults, QueueStatistics, Timings,
+};
 pub(crate) use memory::{Memory, MemoryUse};
 pub use recovery::RecoverError;
 pub use statistics::{QueueReport, ShardStatistics};
@@ -107,6 +109,7 @@ pub struct Shard {
     last_consumer: u64,
     /// What queues counted that are gone.
     gone: QueueStatistics,
+    gone_timings: Timings,
 }
 
 impl Shard {

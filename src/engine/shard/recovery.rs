@@ -78,6 +78,7 @@ impl Shard {
             evict_from: QueueId::default(),
             last_consumer: 0,
             gone: Default::default(),
+            gone_timings: Default::default(),
         };
         shard.add_topology_operations();
         shard

@@ -2,7 +2,9 @@
 
 use super::Shard;
 use crate::ids::QueueId;
-use crate::queue::{Queue, QueueStatistics};
+use crate::limits::REPORT_FETCHES_MAX;
+use crate::queue::{Moment, Queue, QueueStatistics, Timings};
+use crate::time::Now;
 use forebay_wire::ShortStr;
 
 /// One queue, for people.
@@ -25,6 +27,8 @@ pub struct ShardStatistics {
     pub queues: Vec<QueueReport>,
     /// Counters of queues that are gone: with those of `queues` they never go backwards.
     pub gone: QueueStatistics,
+    /// How long messages took, in all queues that are or were.
+    pub timings: Timings,
     /// Octets of stored messages that are kept in memory for consumers.
     pub cached_octets: u64,
     /// Octets of messages that are in memory alone.
@@ -34,20 +38,39 @@ pub struct ShardStatistics {
 }
 
 impl Shard {
-    /// How things stand.
+    /// How things stand, but for the ages of messages.
     #[must_use]
     pub fn statistics(&self) -> ShardStatistics {
+        self.figures(Queue::statistics)
+    }
+
+    /// How things stand. Where nobody knows how old a queue's oldest message is, it is fetched, so
+    /// that the next report tells.
+    pub fn report(&mut self, now: Now) -> ShardStatistics {
+        let at: Moment = self.clock.moment(now);
+        let wanting = self.queues.iter_mut().filter_map(|(id, queue)| {
+            let is_asked = queue.want_unknown_ages();
+            is_asked.then_some(*id)
+        });
+        self.fetches.extend(wanting.take(REPORT_FETCHES_MAX));
+        self.figures(|queue| queue.report(at, &self.clients))
+    }
+
+    fn figures(&self, of: impl Fn(&Queue) -> QueueStatistics) -> ShardStatistics {
         let queues = self.topology.queues().filter_map(|record| {
             Some(QueueReport {
                 id: record.id,
                 vhost: record.vhost.clone(),
                 name: record.name.clone(),
-                statistics: self.queues.get(&record.id)?.statistics(),
+                statistics: of(self.queues.get(&record.id)?),
             })
         });
+        let mut timings = self.gone_timings;
+        self.queues.values().for_each(|queue| timings.absorb(&queue.timings));
         ShardStatistics {
             queues: queues.collect(),
             gone: self.gone,
+            timings,
             cached_octets: self.memory.cached_octets(),
             volatile_octets: self.memory.volatile_octets(),
             uncommitted_octets: self.queues.values().map(Queue::fresh_octets).sum(),

@@ -3,6 +3,7 @@
 use super::Lane;
 use crate::ids::{Offset, QueueId};
 use crate::limits::READ_AHEAD_OCTETS;
+use crate::message::Message;
 use crate::operation::Operation;
 use crate::page::{Page, Record};
 use crate::queue::pages::Fetching;
@@ -61,6 +62,27 @@ impl Lane {
         }
     }
 
+    /// When, on the steady clock, the oldest message was stamped, as far as that is known.
+    pub(crate) fn oldest_stamp(&self) -> Option<i128> {
+        self.known_stamp(self.next_live(Offset(0))?)
+    }
+
+    /// The same for the message that is to be delivered next.
+    pub(crate) fn head_stamp(&self) -> Option<i128> {
+        self.known_stamp(self.next_ready()?)
+    }
+
+    /// Asks for the oldest message when nobody knows how old it is; whether it did.
+    pub(crate) fn want_unknown_age(&mut self) -> bool {
+        let Some(offset) = self.next_live(Offset(0)) else { return false };
+        self.known_stamp(offset).is_none() && self.want(offset)
+    }
+
+    fn known_stamp(&self, offset: Offset) -> Option<i128> {
+        let content = self.content(offset).map(Message::published_at);
+        Some(self.stamped(offset, content.or_else(|| self.marks.stamp(offset))?))
+    }
+
     /// What to ask the store for.
     pub(crate) fn poll_fetch(&mut self) -> Option<Offset> {
         let Fetching::Wanted(offset) = self.pages.fetching() else { return None };
@@ -74,6 +96,9 @@ impl Lane {
         for page in pages {
             let live = self.log.unsettled_in(page.first, page.end);
             let again = self.wanted.next_present(page.first).is_some_and(|next| next < page.end);
+            if let Some(record) = page.records.first() {
+                self.marks.learn(record.offset, record.message.published_at());
+            }
             if live > 0 && (page.end > self.cursor || again) {
                 self.pages.insert(page, live);
             }

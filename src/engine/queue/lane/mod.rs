@@ -18,6 +18,7 @@ use crate::queue::fresh::Fresh;
 use crate::queue::in_flight::{Held, InFlight};
 use crate::queue::late::Late;
 use crate::queue::log::LaneLog;
+use crate::queue::marks::Marks;
 use crate::queue::offset_set::OffsetSet;
 use crate::queue::pages::Pages;
 use crate::queue::stored::Stored;
@@ -43,6 +44,7 @@ pub(crate) struct Lane {
     suspects: OffsetSet,
     late: Late,
     ages: Ages,
+    marks: Marks,
     /// What is below was there when the queue had its last turn.
     seen_to: Offset,
     /// Some message may have a time to live of its own.
@@ -79,6 +81,7 @@ impl Lane {
     /// stamped it is ahead of the steady one, in ms.
     pub(crate) fn enqueue(&mut self, message: Message, keep: bool, clock_ahead: i128) {
         self.ages.note(self.log.tail(), clock_ahead);
+        self.marks.note(self.log.tail(), message.published_at(), self.log.low());
         self.has_expirations |= message.expiration().is_some();
         if keep {
             self.log.append();

@@ -1,6 +1,7 @@
 //! What users rely on, asked of a shard with a store: by scenario, and by random operations
 //! against a naive model.
 
+mod ages;
 mod broker;
 mod dead_letters;
 mod limits;
