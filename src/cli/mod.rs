@@ -4,6 +4,7 @@ mod argument;
 mod bench;
 mod completions;
 mod consume;
+mod demo;
 mod duration;
 mod exchange;
 mod publish;
@@ -28,6 +29,8 @@ enum Command {
     Completions(completions::Completions),
     Consume(consume::Consume),
     #[command(subcommand)]
+    Demo(demo::Demo),
+    #[command(subcommand)]
     Exchange(exchange::Exchange),
     Publish(publish::Publish),
     #[command(subcommand)]
@@ -42,6 +45,7 @@ impl Cli {
             Command::Bench(bench) => bench.run(),
             Command::Completions(completions) => completions.run(),
             Command::Consume(consume) => consume.run(),
+            Command::Demo(demo) => demo.run(),
             Command::Exchange(exchange) => exchange.run(),
             Command::Publish(publish) => publish.run(),
             Command::Queue(queue) => queue.run(),

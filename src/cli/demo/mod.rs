@@ -1,0 +1,23 @@
+//! `forebay demo`: the broker shown at work, on a temporary directory.
+
+mod broker;
+mod spike;
+
+use clap::Subcommand;
+use std::process::ExitCode;
+
+/// Show the broker at work, on a temporary directory
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Demo {
+    /// A burst of orders, drained by consumers at their own pace; one consumer dies, one order is
+    /// poison
+    Spike(spike::Spike),
+}
+
+impl Demo {
+    pub(crate) fn run(self) -> ExitCode {
+        match self {
+            Self::Spike(spike) => spike.run(),
+        }
+    }
+}
