@@ -1,9 +1,11 @@
 //! The command line: one module per subcommand.
 
+mod admin;
 mod argument;
 mod bench;
 mod completions;
 mod consume;
+mod definitions;
 mod demo;
 mod duration;
 mod exchange;
@@ -29,6 +31,7 @@ enum Command {
     Completions(completions::Completions),
     Consume(consume::Consume),
     #[command(subcommand)]
+    Definitions(definitions::Definitions),
     Demo(demo::Demo),
     #[command(subcommand)]
     Exchange(exchange::Exchange),
@@ -45,6 +48,7 @@ impl Cli {
             Command::Bench(bench) => bench.run(),
             Command::Completions(completions) => completions.run(),
             Command::Consume(consume) => consume.run(),
+            Command::Definitions(definitions) => definitions.run(),
             Command::Demo(demo) => demo.run(),
             Command::Exchange(exchange) => exchange.run(),
             Command::Publish(publish) => publish.run(),

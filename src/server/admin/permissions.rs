@@ -70,8 +70,8 @@ pub(super) async fn put(
     if admin.authenticator().tags(&user).is_none() {
         return Err(ApiError::bad(format!("user: no user '{user}'")));
     }
-    let texts = [body.required("configure")?, body.required("write")?, body.required("read")?];
-    let permission = Permission::new(texts[0], texts[1], texts[2])
+    let (configure, write) = (body.required("configure")?, body.required("write")?);
+    let permission = Permission::new(configure, write, body.required("read")?)
         .map_err(|error| ApiError::bad(error.to_string()))?;
     let is_new = admin.routes().permissions().get(&user, &vhost).is_none();
     admin.administer(&caller, Administration::Grant { user, vhost, permission }).await?;

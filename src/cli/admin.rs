@@ -1,0 +1,148 @@
+//! Asks a broker's admin listener: one HTTP request per connection, answers of bounded size.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use serde_json::Value;
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// Octets of an answer: the definitions of a very large broker.
+const ANSWER_OCTETS_MAX: u64 = 256 * 1024 * 1024;
+
+/// How long the broker may be silent.
+const SILENCE_DURATION_MAX: Duration = Duration::from_secs(60);
+
+/// Which broker, and as whom.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AdminTarget {
+    /// Admin listener of the broker
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "FOREBAY_ADMIN",
+        default_value = "127.0.0.1:15672"
+    )]
+    admin: String,
+
+    /// User with the tag `administrator`
+    #[arg(long, env = "FOREBAY_ADMIN_USER", default_value = "guest")]
+    user: String,
+
+    /// Its password
+    #[arg(long, env = "FOREBAY_ADMIN_PASSWORD", default_value = "guest", hide_env_values = true)]
+    password: String,
+}
+
+/// Why a request failed.
+#[derive(Debug)]
+pub(crate) enum AdminError {
+    /// The broker can't be reached, or what answers is none.
+    Unreachable { admin: String, reason: String },
+    /// It refused.
+    Refused { status: u16, reason: String },
+}
+
+impl std::fmt::Display for AdminError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreachable { admin, reason } => write!(
+                formatter,
+                "no admin listener answers at {admin}: {reason}; check --admin and that the \
+                 broker runs"
+            ),
+            Self::Refused { status: 401, reason } => write!(
+                formatter,
+                "{reason}; check --user and --password: the user needs the tag administrator"
+            ),
+            Self::Refused { reason, .. } => formatter.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for AdminError {}
+
+impl AdminTarget {
+    /// The body of the answer to a request that was not refused.
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Result<Vec<u8>, AdminError> {
+        let unreachable =
+            |reason: String| AdminError::Unreachable { admin: self.admin.clone(), reason };
+        let answer = self.exchange(method, path, body);
+        let answer = answer.map_err(|error| unreachable(error.to_string()))?;
+        let (status, body) =
+            parse(&answer).ok_or_else(|| unreachable("what answers speaks no HTTP".to_owned()))?;
+        if (200..300).contains(&status) {
+            return Ok(body.to_vec());
+        }
+        let reason = serde_json::from_slice::<Value>(body).ok();
+        let reason = reason.as_ref().and_then(|value| value.get("reason")?.as_str());
+        let reason = reason.map_or_else(|| format!("HTTP status {status}"), str::to_owned);
+        Err(AdminError::Refused { status, reason })
+    }
+
+    fn exchange(&self, method: &str, path: &str, body: &[u8]) -> io::Result<Vec<u8>> {
+        let mut last = io::Error::other("the name has no address");
+        for address in self.admin.to_socket_addrs()? {
+            let mut stream = match TcpStream::connect_timeout(&address, SILENCE_DURATION_MAX) {
+                Ok(stream) => stream,
+                Err(error) => {
+                    last = error;
+                    continue;
+                }
+            };
+            stream.set_read_timeout(Some(SILENCE_DURATION_MAX))?;
+            stream.set_write_timeout(Some(SILENCE_DURATION_MAX))?;
+            let credentials = STANDARD.encode(format!("{}:{}", self.user, self.password));
+            let head = format!(
+                "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Basic {credentials}\r\n\
+                 Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                self.admin,
+                body.len()
+            );
+            stream.write_all(head.as_bytes())?;
+            stream.write_all(body)?;
+            let mut answer = Vec::new();
+            stream.take(ANSWER_OCTETS_MAX).read_to_end(&mut answer)?;
+            return Ok(answer);
+        }
+        Err(last)
+    }
+}
+
+/// Status and body. The body is whole: our listener always says its length, and the connection
+/// ends with it.
+fn parse(answer: &[u8]) -> Option<(u16, &[u8])> {
+    let end = answer.windows(4).position(|octets| octets == b"\r\n\r\n")?;
+    let (head, body) = answer.split_at_checked(end + 4)?;
+    let head = std::str::from_utf8(head).ok()?;
+    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+    });
+    match length {
+        Some(length) => Some((status, body.get(..length)?)),
+        None => Some((status, body)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_whole_or_none() {
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        assert_eq!(parse(answer), Some((200, &b"{}"[..])));
+        for length in 0..answer.len() {
+            assert_eq!(parse(&answer[..length]), None, "{length}");
+        }
+        assert_eq!(parse(b"AMQP\0\0\x09\x01\r\n\r\n"), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! One HTTP request at a time, by hand.
+
+use crate::harness::PATIENCE;
+use crate::harness::broker::Broker;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+/// A user at a broker's admin listener.
+pub(crate) struct Admin {
+    address: SocketAddr,
+    credentials: String,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) json: Value,
+}
+
+impl Admin {
+    pub(crate) fn guest(broker: &Broker) -> Self {
+        Self::user(broker, "guest", "guest")
+    }
+
+    pub(crate) fn user(broker: &Broker, name: &str, password: &str) -> Self {
+        let credentials = STANDARD.encode(format!("{name}:{password}"));
+        Self { address: broker.admin, credentials }
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.send(method, path, body.as_bytes())
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Value {
+        let answer = self.ask("GET", path, &Value::Null);
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        answer.json
+    }
+
+    /// Asks for what must be done.
+    pub(crate) fn done(&self, method: &str, path: &str, body: &Value) -> Value {
+        let answer = self.ask(method, path, body);
+        assert!((200..300).contains(&answer.status), "{method} {path}: {answer:?}");
+        answer.json
+    }
+
+    /// The status and the reason of a refusal.
+    pub(crate) fn refused(&self, method: &str, path: &str, body: &Value) -> (u16, String) {
+        let answer = self.ask(method, path, body);
+        assert!(answer.status >= 400, "{method} {path}: {answer:?}");
+        (answer.status, answer.json["reason"].as_str().unwrap_or_default().to_owned())
+    }
+
+    pub(crate) fn send(&self, method: &str, path: &str, body: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {}\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n",
+            self.credentials,
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, json: serde_json::from_str(body).unwrap_or(Value::Null) }
+    }
+}

@@ -1,0 +1,120 @@
+//! Queues, exchanges, bindings, messages and connections over the admin listener, with the paths
+//! and fields that rabbitmqadmin and KEDA use.
+
+use crate::harness::broker::Broker;
+use crate::harness::must;
+use crate::harness::session::Session;
+use crate::http::Admin;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn broker() -> (Broker, TempDir) {
+    let data = TempDir::new().unwrap();
+    (Broker::start(data.path()), data)
+}
+
+#[test]
+fn what_is_declared_over_http_is_there() {
+    let (broker, _data) = broker();
+    let admin = Admin::guest(&broker);
+    let queue = json!({ "durable": "true", "auto_delete": "false", "arguments": {} });
+    assert_eq!(admin.ask("PUT", "/api/queues/%2F/q%2F1", &queue).status, 201);
+    assert_eq!(admin.ask("PUT", "/api/queues/%2F/q%2F1", &queue).status, 204);
+    let other = json!({ "durable": false });
+    let (status, reason) = admin.refused("PUT", "/api/queues/%2F/q%2F1", &other);
+    assert_eq!(status, 400);
+    assert!(reason.contains("inequivalent arg 'durable' for queue 'q/1'"), "{reason}");
+    admin.done("PUT", "/api/exchanges/%2F/x", &json!({ "type": "topic" }));
+    let binding = json!({ "routing_key": "a.#", "arguments": {} });
+    admin.done("POST", "/api/bindings/%2F/e/x/q/q%2F1", &binding);
+    let message = json!({
+        "routing_key": "a.b", "payload": "aGVsbG8=", "payload_encoding": "base64",
+        "properties": { "delivery_mode": 2, "headers": { "n": 1 }, "content_type": "text/plain" }
+    });
+    let routed = |key: &str| {
+        let mut message = message.clone();
+        message["routing_key"] = json!(key);
+        admin.done("POST", "/api/exchanges/%2F/x/publish", &message)["routed"].clone()
+    };
+    assert_eq!(routed("a.b"), json!(true));
+    assert_eq!(routed("b.a"), json!(false));
+    let get = json!({ "count": 5, "ackmode": "ack_requeue_true", "encoding": "auto" });
+    for _ in 0..5 {
+        // To look is no failed delivery.
+        let got = admin.done("POST", "/api/queues/%2F/q%2F1/get", &get);
+        assert_eq!(got[0]["payload"], "hello");
+        assert_eq!(got[0]["properties"]["headers"], json!({ "n": 1 }));
+        assert_eq!(got[0]["exchange"], "x");
+        assert_eq!(got.as_array().map(Vec::len), Some(1));
+    }
+    let queue = admin.get("/api/queues/%2F/q%2F1");
+    assert_eq!(queue["messages"], 1);
+    assert_eq!(queue["messages_ready"], 1);
+    assert_eq!(queue["message_stats"]["publish"], 1);
+    assert!(queue["message_stats"]["publish_details"]["rate"].is_number());
+    admin.done("DELETE", "/api/queues/%2F/q%2F1/contents", &Value::Null);
+    assert_eq!(admin.get("/api/queues/%2F/q%2F1")["messages"], 0);
+    let bindings = admin.get("/api/queues/%2F/q%2F1/bindings");
+    assert_eq!(bindings[0]["properties_key"], "a.%23".replace("%23", "#"));
+    admin.done("DELETE", "/api/bindings/%2F/e/x/q/q%2F1/a.%23", &Value::Null);
+    assert_eq!(routed("a.b"), json!(false));
+    admin.done("DELETE", "/api/queues/%2F/q%2F1", &Value::Null);
+    assert_eq!(admin.refused("GET", "/api/queues/%2F/q%2F1", &Value::Null).0, 404);
+    assert_eq!(admin.refused("DELETE", "/api/exchanges/%2F/y", &Value::Null).0, 404);
+}
+
+#[test]
+fn lists_come_in_pages_and_columns() {
+    let (broker, _data) = broker();
+    let admin = Admin::guest(&broker);
+    for number in 0..5 {
+        admin.done("PUT", &format!("/api/queues/%2F/q{number}"), &json!({}));
+    }
+    let page = admin.get("/api/queues?page=2&page_size=2&name=%5Eq%5B0-3%5D&use_regex=true");
+    assert_eq!(page["filtered_count"], 4);
+    assert_eq!(page["total_count"], 5);
+    assert_eq!(page["items"][0]["name"], "q2");
+    let columns = admin.get("/api/queues?columns=name,message_stats.publish&sort=name");
+    assert_eq!(columns[4], json!({ "name": "q4", "message_stats": { "publish": 0 } }));
+    assert_eq!(admin.refused("GET", "/api/queues?page=1&page_size=501", &Value::Null).0, 400);
+    assert_eq!(admin.refused("GET", "/api/queues?page=x", &Value::Null).0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_listed_and_closed() {
+    let (broker, _data) = broker();
+    let session = Session::open_at(broker.address).await;
+    let admin = Admin::guest(&broker);
+    let connections = admin.get("/api/connections");
+    assert_eq!(connections.as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (&connections[0]["user"], &connections[0]["channels"]),
+        (&json!("guest"), &json!(1))
+    );
+    let name = connections[0]["name"].as_str().unwrap();
+    let path = format!("/api/connections/{}", name.replace(' ', "%20").replace('>', "%3E"));
+    admin.done("DELETE", &path, &Value::Null);
+    let closed = async {
+        while session.connection.status().connected() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    must("the connection closes", closed).await;
+}
+
+#[test]
+fn tools_find_a_broker_that_is_alive() {
+    let (broker, _data) = broker();
+    let admin = Admin::guest(&broker);
+    assert_eq!(admin.get("/api/whoami"), json!({ "name": "guest", "tags": ["administrator"] }));
+    assert_eq!(admin.get("/api/aliveness-test/%2F")["status"], "ok");
+    assert_eq!(admin.get("/api/health/checks/alarms")["status"], "ok");
+    let port = broker.address.port();
+    assert_eq!(admin.get(&format!("/api/health/checks/port-listener/{port}"))["status"], "ok");
+    assert_eq!(admin.refused("GET", "/api/health/checks/port-listener/1", &Value::Null).0, 503);
+    let overview = admin.get("/api/overview");
+    assert_eq!(overview["object_totals"]["queues"], 1);
+    assert_eq!(admin.refused("GET", "/api/nothing", &Value::Null).0, 404);
+    assert_eq!(admin.send("PUT", "/api/queues/%2F/q", b"{").status, 400);
+    assert_eq!(admin.send("PUT", "/api/queues/%2F/q", b"[]").status, 400);
+}
