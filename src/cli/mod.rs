@@ -32,6 +32,7 @@ enum Command {
     Consume(consume::Consume),
     #[command(subcommand)]
     Definitions(definitions::Definitions),
+    #[command(subcommand)]
     Demo(demo::Demo),
     #[command(subcommand)]
     Exchange(exchange::Exchange),
