@@ -1,4 +1,42 @@
-//! A client for AMQP 0-9-1 brokers: publish with confirms, consume with acknowledgements, reconnect.
+//! A client for AMQP 0-9-1 brokers: Forebay and RabbitMQ alike.
+//!
+//! ```no_run
+//! use forebay_client::{Connection, Message, QueueOptions};
+//!
+//! # async fn hello() -> Result<(), Box<dyn std::error::Error>> {
+//! let connection = Connection::connect("amqp://localhost").await?;
+//! connection.declare_queue("greetings", QueueOptions::durable()).await?;
+//!
+//! let publisher = connection.publisher().await?;
+//! publisher.publish(Message::to_queue("greetings", "Hello!")).await?.await?;
+//!
+//! let mut consumer = connection.consume("greetings").start().await?;
+//! if let Some(delivery) = consumer.next().await.transpose()? {
+//!     println!("{:?}", delivery.text());
+//!     delivery.ack()?;
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! - [`Connection`] restores itself when it is lost: topology, publishers and consumers with it.
+//! - [`Publisher`] works with confirms: each message ends as confirmed, or as a [`PublishError`]:
+//!   returned, nacked or unknown. With [`PublisherOptions::resend`] the unknown are published again
+//!   under the same message id.
+//! - [`Consumer`] is a stream of [`Delivery`]s, each to be settled; a dropped one goes back.
+//! - [`Worker`] runs an async handler with many messages at once, and [`Worker::idempotent`]
+//!   recognises repetitions by a store of [`seen`] messages.
+//! - [`TraceContext`] carries W3C traces through message headers.
+//!
+//! # How it is built
+//!
+//! The protocol is a state machine without I/O behind one short lock (`session.rs`). Publishers
+//! and acks encode straight into its output; one task per connection (`driver.rs`) writes what has
+//! gathered while the last write was under way, and puts all frames of a read in at once. A confirm
+//! is a slot in a table, not an allocation; acks leave as few frames as their order allows.
+//!
+//! # Features
+//!
+//! `tls` (default): `amqps://` by rustls. `fjall`, `redis`: stores of seen messages.
 #![deny(missing_docs)]
 
 mod assembler;
