@@ -191,7 +191,7 @@ impl Queue {
 
     /// Asks for the oldest messages whose age nobody knows; whether for any.
     pub(crate) fn want_unknown_ages(&mut self) -> bool {
-        self.lanes.iter_mut().fold(false, |wants, lane| lane.want_unknown_age() || wants)
+        self.lanes.iter_mut().map(Lane::want_unknown_age).filter(|is_news| *is_news).count() > 0
     }
 
     /// Settles all that is ready; how many there were.
