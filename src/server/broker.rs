@@ -18,7 +18,7 @@ use crate::limits::SHUTDOWN_CONNECTIONS_DURATION_MAX;
 use crate::listener::{BoundSocket, accept_all};
 use crate::mailbox::{Mail, MailReceiver, MailSender, mailbox};
 use crate::metrics::Metrics;
-use crate::metrics::endpoint::Endpoint;
+use crate::metrics::endpoint::{Endpoint, Sources};
 use crate::open_files;
 use crate::publish_budget::PublishBudget;
 use crate::reader_pool::ReaderPool;
@@ -80,12 +80,18 @@ impl Broker {
         let connections = Connections::default();
         let budget = PublishBudget::new();
         let metrics = Metrics::new().map_err(io::Error::other)?;
-        let endpoint =
-            Endpoint::new(metrics.clone(), mailbox.clone(), connections.clone(), budget.clone());
+        let endpoint = Endpoint::new(Sources {
+            metrics: metrics.clone(),
+            mailbox: mailbox.clone(),
+            connections: connections.clone(),
+            budget: budget.clone(),
+            data_dir: settings.data_dir.clone(),
+        });
         let (metrics_address, endpoint_task) =
             serve_endpoint(&endpoint, settings.metrics_listen).await?;
 
         let recovered = recover(&settings).await?;
+        endpoint.set_store(&recovered.store);
         let routes = Arc::new(ArcSwap::from_pointee(recovered.shard.routes().clone()));
         let (failure_sender, failures) = failures();
         let (committer, shard) =

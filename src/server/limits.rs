@@ -90,6 +90,9 @@ pub const STATISTICS_DURATION_MAX: Duration = Duration::from_secs(5);
 /// Queues that have metrics of their own on the metrics endpoint.
 pub const METRICS_QUEUES_MAX: usize = 2_000;
 
+/// How often queues are looked at for their rates.
+pub const QUEUE_RATES_INTERVAL: Duration = Duration::from_secs(5);
+
 /// How often histograms are folded when nobody scrapes.
 pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 

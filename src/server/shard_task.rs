@@ -106,7 +106,10 @@ impl Turns {
             Mail::Look(Look(question)) => question(&self.task.shard),
             Mail::Left(connection) => drop(self.connections.remove(&connection)),
             // Who asked may have gone.
-            Mail::Statistics(answer) => drop(answer.send(self.task.shard.statistics())),
+            Mail::Statistics(answer) => {
+                let now = self.task.clock.now();
+                drop(answer.send(self.task.shard.report(now)));
+            }
             Mail::Stop => {
                 self.stopping = true;
                 self.task.shard.handle_stop();

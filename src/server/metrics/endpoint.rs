@@ -1,24 +1,35 @@
-//! `/metrics` and `/health/ready` over HTTP. Up before recovery begins, so that "not ready yet" can
-//! be told from "not there".
+//! `/metrics` (with `/metrics/per-object` and `/metrics/detailed`, as RabbitMQ's) and
+//! `/health/ready` over HTTP. Up before recovery begins, so that "not ready yet" can be told from
+//! "not there".
 
-use super::{Metrics, exposition};
+use super::exposition::{Page, open_metrics};
+use super::queue_rates::QueueRates;
+use super::rabbitmq::{self, Family, Selection};
+use super::{Metrics, process, queue_families, shard_families};
 use crate::connections::Connections;
-use crate::limits::{METRICS_UPKEEP_INTERVAL, PUBLISH_BUDGET_OCTETS_MAX, STATISTICS_DURATION_MAX};
+use crate::limits::{
+    METRICS_UPKEEP_INTERVAL, PUBLISH_BUDGET_OCTETS_MAX, QUEUE_RATES_INTERVAL,
+    STATISTICS_DURATION_MAX,
+};
 use crate::mailbox::{Mail, MailSender};
 use crate::publish_budget::PublishBudget;
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use forebay_engine::shard::ShardStatistics;
-use std::sync::Arc;
+use forebay_store::Store;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPEN_METRICS_FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What the endpoint tells about. Clones are the same.
 #[derive(Clone)]
@@ -26,25 +37,52 @@ pub struct Endpoint {
     inner: Arc<Inner>,
 }
 
+/// Where figures come from.
+pub struct Sources {
+    /// What is counted where it happens.
+    pub metrics: Metrics,
+    /// The way to ask the shard.
+    pub mailbox: MailSender,
+    /// Open connections.
+    pub connections: Connections,
+    /// Room for published messages.
+    pub budget: PublishBudget,
+    /// The data directory, for its disk.
+    pub data_dir: PathBuf,
+}
+
 struct Inner {
-    metrics: Metrics,
-    mailbox: MailSender,
-    connections: Connections,
-    budget: PublishBudget,
+    sources: Sources,
+    /// Not kept alive: who stops the broker gives the data directory free.
+    store: OnceLock<Weak<dyn Store>>,
+    rates: Mutex<QueueRates>,
+    started: Instant,
+    /// Seconds since 1970.
+    started_at: f64,
     ready: AtomicBool,
 }
 
 impl Endpoint {
     /// Not ready at first.
     #[must_use]
-    pub fn new(
-        metrics: Metrics,
-        mailbox: MailSender,
-        connections: Connections,
-        budget: PublishBudget,
-    ) -> Self {
-        let ready = AtomicBool::new(false);
-        Self { inner: Arc::new(Inner { metrics, mailbox, connections, budget, ready }) }
+    pub fn new(sources: Sources) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            inner: Arc::new(Inner {
+                sources,
+                store: OnceLock::new(),
+                rates: Mutex::default(),
+                started: Instant::now(),
+                started_at: now.as_secs_f64(),
+                ready: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// The store is open; told once.
+    pub fn set_store(&self, store: &Arc<dyn Store>) {
+        // A second one is not given.
+        let _ = self.inner.store.set(Arc::downgrade(store));
     }
 
     /// Says whether clients are served.
@@ -56,12 +94,14 @@ impl Endpoint {
     pub async fn serve(self, listener: TcpListener) {
         let router = Router::new()
             .route("/metrics", get(scrape))
+            .route("/metrics/per-object", get(scrape_per_object))
+            .route("/metrics/detailed", get(scrape_detailed))
             .route("/health/ready", get(readiness))
             .with_state(self.clone());
         let upkeep = async {
             loop {
                 tokio::time::sleep(METRICS_UPKEEP_INTERVAL).await;
-                self.inner.metrics.upkeep();
+                self.inner.sources.metrics.upkeep();
             }
         };
         tokio::select! {
@@ -69,6 +109,20 @@ impl Endpoint {
                 tracing::error!("the metrics endpoint ended: {error}");
             },
             () = upkeep => {}
+            () = self.look_at_queues() => {}
+        }
+    }
+
+    async fn look_at_queues(&self) {
+        let mut last = Instant::now();
+        loop {
+            tokio::time::sleep(QUEUE_RATES_INTERVAL).await;
+            if let Some(statistics) = self.statistics().await {
+                let now = Instant::now();
+                let mut rates = self.inner.rates.lock().unwrap_or_else(PoisonError::into_inner);
+                rates.look(now - last, &statistics.queues);
+                last = now;
+            }
         }
     }
 
@@ -76,13 +130,68 @@ impl Endpoint {
         self.inner.ready.load(Ordering::Acquire)
     }
 
+    /// What the shard says; nothing while it is not ready or too busy to answer.
     async fn statistics(&self) -> Option<ShardStatistics> {
+        if !self.is_ready() {
+            return None;
+        }
         let (answer, answered) = oneshot::channel();
         let asked = async {
-            self.inner.mailbox.send(Mail::Statistics(answer)).await.ok()?;
+            self.inner.sources.mailbox.send(Mail::Statistics(answer)).await.ok()?;
             answered.await.ok()
         };
         timeout(STATISTICS_DURATION_MAX, asked).await.ok().flatten()
+    }
+
+    fn set_gauges(&self) {
+        let Sources { metrics, connections, budget, .. } = &self.inner.sources;
+        let (open, opened) = connections.counts();
+        metrics.scraped.connections.set(open as f64);
+        metrics.scraped.connections_opened.absolute(opened);
+        let used = PUBLISH_BUDGET_OCTETS_MAX.saturating_sub(budget.available());
+        metrics.scraped.budget_used.set(used as f64);
+        metrics.show_counted();
+    }
+
+    async fn page(&self, selection: Selection) -> Page {
+        let statistics = self.statistics().await.unwrap_or_default();
+        self.set_gauges();
+        let metrics = &self.inner.sources.metrics;
+        let mut page = Page::default();
+        if selection == Selection::Aggregated {
+            metrics.scraped.set(&statistics);
+            page = Page::after(metrics.handle.render());
+            let store = self.inner.store.get().and_then(Weak::upgrade);
+            let store = store.map(|store| store.statistics());
+            shard_families::write(&mut page, &statistics, &store.unwrap_or_default());
+            let rates = self.inner.rates.lock().unwrap_or_else(PoisonError::into_inner);
+            queue_families::write(&mut page, &statistics.queues, &rates);
+            drop(rates);
+            process::write(&mut page, &self.inner.sources.data_dir, self.inner.started_at);
+        }
+        let (connections, connections_opened) = self.inner.sources.connections.counts();
+        let broker = rabbitmq::Broker {
+            statistics: &statistics,
+            connections: connections as u64,
+            connections_opened,
+            channels: metrics.channels_open(),
+            published: metrics.published_total(),
+            confirmed: metrics.confirmed_total(),
+            data_dir: &self.inner.sources.data_dir,
+            uptime: self.inner.started.elapsed(),
+        };
+        rabbitmq::write(&mut page, &broker, &selection);
+        page
+    }
+
+    async fn respond(&self, selection: Selection, headers: &HeaderMap) -> Response {
+        let text = self.page(selection).await.into_text();
+        let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        if accepted.is_some_and(|types| types.contains("application/openmetrics-text")) {
+            let text = open_metrics(&text);
+            return ([(header::CONTENT_TYPE, OPEN_METRICS_FORMAT)], text).into_response();
+        }
+        ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response()
     }
 }
 
@@ -94,20 +203,19 @@ async fn readiness(State(endpoint): State<Endpoint>) -> (StatusCode, &'static st
     }
 }
 
-async fn scrape(State(endpoint): State<Endpoint>) -> Response {
-    let statistics = if endpoint.is_ready() { endpoint.statistics().await } else { None };
-    let scraped = &endpoint.inner.metrics.scraped;
-    let (connections, connections_opened) = endpoint.inner.connections.counts();
-    scraped.connections.set(connections as f64);
-    scraped.connections_opened.absolute(connections_opened);
-    let used = PUBLISH_BUDGET_OCTETS_MAX.saturating_sub(endpoint.inner.budget.available());
-    scraped.budget_used.set(used as f64);
-    if let Some(statistics) = &statistics {
-        scraped.set(statistics);
-    }
-    let mut text = endpoint.inner.metrics.handle.render();
-    if let Some(statistics) = &statistics {
-        exposition::write_queues(&mut text, &statistics.queues);
-    }
-    ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response()
+async fn scrape(State(endpoint): State<Endpoint>, headers: HeaderMap) -> Response {
+    endpoint.respond(Selection::Aggregated, &headers).await
+}
+
+async fn scrape_per_object(State(endpoint): State<Endpoint>, headers: HeaderMap) -> Response {
+    endpoint.respond(Selection::PerObject, &headers).await
+}
+
+async fn scrape_detailed(
+    State(endpoint): State<Endpoint>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let selection = Family::parse_query(query.as_deref().unwrap_or_default());
+    endpoint.respond(selection, &headers).await
 }

@@ -1,55 +1,103 @@
-//! The figures of single queues as Prometheus text. Written directly and not kept in the
-//! recorder: a queue that is gone is gone from the next scrape.
+//! The text format of Prometheus, written directly: what is gone is gone from the next scrape.
 
-use super::catalogue::{self, Metric};
-use crate::limits::METRICS_QUEUES_MAX;
-use forebay_engine::shard::QueueReport;
-use forebay_engine::shard::QueueStatistics;
+use super::catalogue::Metric;
+use forebay_engine::shard::Distribution;
 use std::fmt::Write;
 
-type Value = fn(&QueueStatistics) -> u64;
+/// A page of metrics that grows family by family.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    text: String,
+}
 
-const FAMILIES: [(&Metric, Value); 3] = [
-    (&catalogue::QUEUE_MESSAGES_READY, |queue| queue.ready),
-    (&catalogue::QUEUE_MESSAGES_UNACKED, |queue| queue.unacked),
-    (&catalogue::QUEUE_CONSUMERS, |queue| queue.consumers),
-];
+/// What the values of a [`Distribution`] are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scale {
+    /// Milliseconds, shown as seconds.
+    Milliseconds,
+    /// Numbers of something.
+    Count,
+}
 
-/// Adds the families of all queues, up to [`METRICS_QUEUES_MAX`] of them, to `text`.
-pub(super) fn write_queues(text: &mut String, queues: &[QueueReport]) {
-    let shown = queues.get(..METRICS_QUEUES_MAX).unwrap_or(queues);
-    let labels: Vec<String> = shown.iter().map(labels).collect();
-    for (metric, value) in FAMILIES {
-        write_header(text, metric);
-        for (queue, labels) in shown.iter().zip(&labels) {
-            write_sample(text, metric, labels, value(&queue.statistics));
+impl Page {
+    /// Goes on behind `text`.
+    pub(super) fn after(text: String) -> Self {
+        Self { text }
+    }
+
+    /// The page.
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
+    /// Begins a family.
+    pub(super) fn family(&mut self, metric: &Metric) {
+        self.header(metric.name, metric.kind.name(), metric.help);
+    }
+
+    /// Begins a family that is not in the catalogue because its name is not ours.
+    pub(super) fn header(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a String can't fail.
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// A sample; `labels` with braces, or nothing.
+    pub(super) fn sample(&mut self, name: &str, labels: &str, value: f64) {
+        self.text.push_str(name);
+        self.text.push_str(labels);
+        let _ = match value {
+            f64::INFINITY => writeln!(self.text, " +Inf"),
+            value => writeln!(self.text, " {value}"),
+        };
+    }
+
+    /// A family with one sample.
+    pub(super) fn single(&mut self, metric: &Metric, value: f64) {
+        self.family(metric);
+        self.sample(metric.name, "", value);
+    }
+
+    /// A histogram.
+    pub(super) fn distribution(&mut self, metric: &Metric, scale: Scale, values: &Distribution) {
+        self.family(metric);
+        let unit = if scale == Scale::Milliseconds { 1000.0 } else { 1.0 };
+        let (name, mut count) = (metric.name, 0);
+        for (bucket, values) in values.buckets.iter().enumerate() {
+            count += values;
+            let Some(bound) = Distribution::bound(bucket) else { continue };
+            let _ = writeln!(self.text, "{name}_bucket{{le=\"{}\"}} {count}", bound as f64 / unit);
+        }
+        let sum = values.sum as f64 / unit;
+        let _ = writeln!(self.text, "{name}_bucket{{le=\"+Inf\"}} {count}");
+        let _ = writeln!(self.text, "{name}_sum {sum}\n{name}_count {count}");
+    }
+}
+
+/// The page as OpenMetrics: counters are named without `_total` where they are described, and the
+/// end is marked.
+pub(super) fn open_metrics(text: &str) -> String {
+    let mut page = String::with_capacity(text.len() + 8);
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        match line.strip_prefix("# ").and_then(|line| line.split_once("_total ")) {
+            Some((head, rest)) if is_description(head) => {
+                let _ = writeln!(page, "# {head} {rest}");
+            }
+            _ => {
+                let _ = writeln!(page, "{line}");
+            }
         }
     }
-    write_header(text, &catalogue::QUEUES_WITHOUT_METRICS);
-    let hidden = (queues.len() - shown.len()) as u64;
-    write_sample(text, &catalogue::QUEUES_WITHOUT_METRICS, "", hidden);
+    page.push_str("# EOF\n");
+    page
 }
 
-fn write_header(text: &mut String, metric: &Metric) {
-    // Writing to a String can't fail.
-    let _ = writeln!(text, "# HELP {} {}", metric.name, metric.help);
-    let _ = writeln!(text, "# TYPE {} {}", metric.name, metric.kind.name());
+/// `HELP name` or `TYPE name`, and nothing behind the name.
+fn is_description(head: &str) -> bool {
+    head.split(' ').count() == 2
 }
 
-fn write_sample(text: &mut String, metric: &Metric, labels: &str, value: u64) {
-    let _ = writeln!(text, "{}{labels} {value}", metric.name);
-}
-
-fn labels(queue: &QueueReport) -> String {
-    let mut labels = String::from("{vhost=\"");
-    escape(&mut labels, &queue.vhost.to_string());
-    labels.push_str("\",queue=\"");
-    escape(&mut labels, &queue.name.to_string());
-    labels.push_str("\"}");
-    labels
-}
-
-fn escape(text: &mut String, value: &str) {
+/// A label's value as it stands between quotes.
+pub(super) fn escape(text: &mut String, value: &str) {
     for character in value.chars() {
         match character {
             '\\' => text.push_str("\\\\"),
@@ -69,5 +117,14 @@ mod tests {
         let mut text = String::new();
         escape(&mut text, "a\"b\\c\nd");
         assert_eq!(text, "a\\\"b\\\\c\\nd");
+    }
+
+    #[test]
+    fn open_metrics_describes_counters_without_their_suffix() {
+        let text = "# HELP a_total All of them.\n# TYPE a_total counter\na_total 1\n\n\
+                    # HELP b See a_total here.\n";
+        let expected = "# HELP a All of them.\n# TYPE a counter\na_total 1\n\
+                        # HELP b See a_total here.\n# EOF\n";
+        assert_eq!(open_metrics(text), expected);
     }
 }

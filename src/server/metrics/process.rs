@@ -1,0 +1,55 @@
+//! What the operating system knows of this process: memory, open files, the disk. Where there is
+//! no `/proc` the figures are left out.
+
+use super::catalogue;
+use super::exposition::Page;
+use rustix::process::{Resource, getrlimit};
+use std::fs;
+use std::path::Path;
+
+/// Octets in a page of memory as `/proc/self/statm` counts them.
+fn page_size() -> u64 {
+    rustix::param::page_size() as u64
+}
+
+/// Adds the families of the process; `started_at`: seconds since 1970.
+pub(super) fn write(page: &mut Page, data_dir: &Path, started_at: f64) {
+    let disk = rustix::fs::statvfs(data_dir).ok();
+    let files = fs::read_dir("/proc/self/fd").ok().map(|files| files.count() as f64);
+    let files_max = getrlimit(Resource::Nofile).current.map_or(f64::INFINITY, |max| max as f64);
+    let families = [
+        (&catalogue::PROCESS_MEMORY, resident_memory().map(|octets| octets as f64)),
+        (&catalogue::PROCESS_FILES, files),
+        (&catalogue::PROCESS_FILES_MAX, Some(files_max)),
+        (&catalogue::PROCESS_START, Some(started_at)),
+        (&catalogue::MEMORY_LIMIT, memory_limit().map(|octets| octets as f64)),
+        (
+            &catalogue::DISK_AVAILABLE,
+            disk.as_ref().map(|disk| (disk.f_bavail * disk.f_frsize) as f64),
+        ),
+        (&catalogue::DISK_SIZE, disk.as_ref().map(|disk| (disk.f_blocks * disk.f_frsize) as f64)),
+    ];
+    for (metric, value) in families {
+        page.family(metric);
+        if let Some(value) = value {
+            page.sample(metric.name, "", value);
+        }
+    }
+}
+
+/// Octets of memory in use.
+pub(super) fn resident_memory() -> Option<u64> {
+    let statm = fs::read_to_string("/proc/self/statm").ok()?;
+    Some(statm.split(' ').nth(1)?.parse::<u64>().ok()? * page_size())
+}
+
+/// Octets of memory that may be used: the control group's limit, if there is one below the
+/// machine's memory.
+pub(super) fn memory_limit() -> Option<u64> {
+    let machine = fs::read_to_string("/proc/meminfo").ok()?;
+    let total = machine.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let total = total.split_whitespace().next()?.parse::<u64>().ok()? * 1024;
+    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let group = group.and_then(|limit| limit.trim().parse().ok());
+    Some(group.map_or(total, |limit: u64| limit.min(total)))
+}

@@ -1,0 +1,165 @@
+//! The families with a sample for each queue, up to [`METRICS_QUEUES_MAX`] of them.
+//!
+//! What the others have is added up under one name of its own, gauges only: a counter of a sum
+//! whose members change would jump.
+
+use super::catalogue::{self, Metric};
+use super::exposition::{Page, escape};
+use super::queue_rates::{QueueRates, lag, settled};
+use crate::limits::METRICS_QUEUES_MAX;
+use forebay_engine::shard::{QueueReport, QueueStatistics};
+
+type Value = fn(&QueueStatistics) -> u64;
+/// A time in seconds, when it is known.
+type Time<'a> = &'a dyn Fn(&QueueReport) -> Option<f64>;
+type ByReason = [(&'static str, Value); 4];
+
+const SIZES: [(&Metric, Value); 5] = [
+    (&catalogue::QUEUE_LAG, lag),
+    (&catalogue::QUEUE_MESSAGES_READY, |queue| queue.ready),
+    (&catalogue::QUEUE_MESSAGES_UNACKED, |queue| queue.unacked),
+    (&catalogue::QUEUE_BYTES, |queue| queue.octets),
+    (&catalogue::QUEUE_CONSUMERS, |queue| queue.consumers),
+];
+
+const COUNTERS: [(&Metric, Value); 5] = [
+    (&catalogue::QUEUE_PUBLISHED, |queue| queue.published),
+    (&catalogue::QUEUE_DELIVERED, |queue| queue.delivered),
+    (&catalogue::QUEUE_ACKED, settled),
+    (&catalogue::QUEUE_EXPIRED, |queue| queue.expired),
+    (&catalogue::QUEUE_DROPPED, |queue| queue.overflowed),
+];
+
+const COUNTERS_BY_REASON: [(&Metric, ByReason); 2] = [
+    (
+        &catalogue::QUEUE_REDELIVERED,
+        [
+            ("nack", |queue| queue.requeued),
+            ("recover", |queue| queue.recovered),
+            ("disconnect", |queue| queue.abandoned),
+            ("timeout", |queue| queue.timed_out),
+        ],
+    ),
+    (
+        &catalogue::QUEUE_DEAD_LETTERED,
+        [
+            ("rejected", |queue| queue.dead_rejected),
+            ("expired", |queue| queue.dead_expired),
+            ("maxlen", |queue| queue.dead_overflowed),
+            ("delivery_limit", |queue| queue.dead_failed),
+        ],
+    ),
+];
+
+/// The labels of what is added up.
+const OTHERS: &str = "{vhost=\"(others)\",queue=\"(others)\"}";
+
+/// Adds all families of single queues.
+pub(super) fn write(page: &mut Page, queues: &[QueueReport], rates: &QueueRates) {
+    let (shown, hidden) = queues.split_at(queues.len().min(METRICS_QUEUES_MAX));
+    let labels: Vec<String> = shown.iter().map(|queue| labels(queue, "")).collect();
+    for (metric, value) in SIZES {
+        page.family(metric);
+        for (queue, labels) in shown.iter().zip(&labels) {
+            page.sample(metric.name, labels, value(&queue.statistics) as f64);
+        }
+        if !hidden.is_empty() {
+            let sum: u64 = hidden.iter().map(|queue| value(&queue.statistics)).sum();
+            page.sample(metric.name, OTHERS, sum as f64);
+        }
+    }
+    for (metric, value) in COUNTERS {
+        page.family(metric);
+        for (queue, labels) in shown.iter().zip(&labels) {
+            page.sample(metric.name, labels, value(&queue.statistics) as f64);
+        }
+    }
+    for (metric, reasons) in COUNTERS_BY_REASON {
+        page.family(metric);
+        for queue in shown {
+            for (reason, value) in reasons {
+                let labels = self::labels(queue, &format!(",reason=\"{reason}\""));
+                page.sample(metric.name, &labels, value(&queue.statistics) as f64);
+            }
+        }
+    }
+    write_times(page, shown, &labels, rates);
+    page.single(&catalogue::QUEUES_WITHOUT_METRICS, hidden.len() as f64);
+}
+
+fn write_times(page: &mut Page, shown: &[QueueReport], labels: &[String], rates: &QueueRates) {
+    let families: [(&Metric, Time<'_>); 4] = [
+        (&catalogue::QUEUE_OLDEST_AGE, &|queue| {
+            age(lag(&queue.statistics), queue.statistics.oldest_age)
+        }),
+        (&catalogue::QUEUE_HEAD_WAIT, &|queue| {
+            age(queue.statistics.ready, queue.statistics.head_age)
+        }),
+        (&catalogue::QUEUE_DRAIN, &|queue| Some(rates.drain_seconds(queue))),
+        (&catalogue::QUEUE_UTILISATION, &|queue| Some(rates.utilisation(queue))),
+    ];
+    for (metric, value) in families {
+        page.family(metric);
+        for (queue, labels) in shown.iter().zip(labels) {
+            if let Some(value) = value(queue) {
+                page.sample(metric.name, labels, value);
+            }
+        }
+    }
+}
+
+/// In seconds; nothing where there are messages and nobody knows.
+fn age(messages: u64, milliseconds: Option<u64>) -> Option<f64> {
+    if messages == 0 {
+        return Some(0.0);
+    }
+    milliseconds.map(|age| age as f64 / 1000.0)
+}
+
+/// Labels in braces; `more` begins with a comma.
+pub(super) fn labels(queue: &QueueReport, more: &str) -> String {
+    let mut labels = String::from("{vhost=\"");
+    escape(&mut labels, &queue.vhost.to_string());
+    labels.push_str("\",queue=\"");
+    escape(&mut labels, &queue.name.to_string());
+    labels.push('"');
+    labels.push_str(more);
+    labels.push('}');
+    labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use forebay_engine::ids::QueueId;
+
+    fn report(number: u64) -> QueueReport {
+        QueueReport {
+            id: QueueId(number),
+            vhost: "/".try_into().unwrap(),
+            name: format!("q{number}").as_str().try_into().unwrap(),
+            statistics: QueueStatistics { ready: 2, unacked: 1, acked: 5, ..Default::default() },
+        }
+    }
+
+    #[test]
+    fn queues_beyond_the_limit_are_added_up_and_counted() {
+        let queues: Vec<_> = (0..METRICS_QUEUES_MAX as u64 + 3).map(report).collect();
+        let mut page = Page::default();
+        write(&mut page, &queues, &QueueRates::default());
+        let text = page.into_text();
+        assert!(text.contains("forebay_queue_lag_messages{vhost=\"/\",queue=\"q0\"} 3\n"));
+        assert!(text.contains(&format!("forebay_queue_lag_messages{OTHERS} 9\n")));
+        assert!(text.contains("forebay_queues_without_metrics 3\n"));
+        assert!(!text.contains(&format!("forebay_queue_messages_acked_total{OTHERS}")));
+    }
+
+    #[test]
+    fn an_age_that_nobody_knows_is_not_shown() {
+        let mut page = Page::default();
+        write(&mut page, &[report(1)], &QueueRates::default());
+        let text = page.into_text();
+        assert!(!text.contains("forebay_queue_oldest_message_age_seconds{"));
+        assert!(text.contains("forebay_queue_drain_seconds{vhost=\"/\",queue=\"q1\"} +Inf\n"));
+    }
+}
