@@ -5,7 +5,7 @@ use forebay_wire::{FieldTable, FieldValue, ShortStr};
 use serde_json::{Map, Value, json};
 
 /// How deep arrays and tables may stand in one another, as on the wire.
-const DEPTH_MAX: usize = forebay_wire::limits::FIELD_TABLE_DEPTH_MAX as usize;
+const DEPTH_MAX: usize = forebay_wire::limits::FIELD_TABLE_DEPTH_MAX;
 
 /// A table as a JSON object.
 #[must_use]
