@@ -13,6 +13,9 @@ pub const CACHED_OCTETS_MAX: u64 = 16 * 1024 * 1024;
 /// Octets of them that one lane may keep ahead of its readers.
 pub const CACHED_AHEAD_OCTETS_MAX: u64 = 4 * 1024 * 1024;
 
+/// Octets of bodies, per lane, that stay in memory after delivery while they are in flight.
+pub const CACHED_BEHIND_OCTETS_MAX: u64 = 256 * 1024;
+
 /// Below this many octets ahead of its readers a lane reads on from the store.
 pub const READ_AHEAD_OCTETS: u64 = 1024 * 1024;
 

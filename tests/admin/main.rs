@@ -8,10 +8,11 @@
     reason = "a test that meets what it did not expect has failed"
 )]
 
+#[allow(dead_code, reason = "each test program uses a part of it")]
+#[path = "../harness/mod.rs"]
+mod harness;
+
 mod access;
 mod definitions;
-#[path = "../broker/harness/mod.rs"]
-#[allow(dead_code, reason = "shared with the tests of the broker")]
-mod harness;
 mod http;
 mod objects;

@@ -13,6 +13,8 @@
     reason = "a test that meets what it did not expect has failed"
 )]
 
+#[allow(dead_code, reason = "each test program uses a part of it")]
+#[path = "../harness/mod.rs"]
 mod harness;
 
 mod acknowledgements;

@@ -1,12 +1,12 @@
 //! A network that cuts, delays and resets at random: every publish reported as confirmed arrives,
 //! and every message is handled at least once.
 
-use crate::ground::{connect, name, text};
-use crate::harness::{broker, must};
+use crate::ground::{connect, name, state, text};
+use crate::harness::{PATIENCE, broker, must};
 use crate::proxy::{Proxy, Random};
 use forebay_client::{
-    CancellationToken, ConnectOptions, Connection, Message, PublishError, PublisherOptions,
-    QueueOptions, Worker,
+    CancellationToken, ConnectOptions, Connection, Consume, Message, PublishError,
+    PublisherOptions, QueueOptions, Worker, WorkerError,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -65,6 +65,40 @@ async fn publish(
     outcomes
 }
 
+/// The numbers of the messages that were handled.
+type Handled = Arc<Mutex<BTreeSet<u64>>>;
+
+/// Handles messages until told to stop, through whatever the network does.
+async fn work(
+    consume: Consume,
+    stop: CancellationToken,
+    handled: Handled,
+) -> Result<(), WorkerError> {
+    loop {
+        let handled = Arc::clone(&handled);
+        let worker = Worker::new(consume.clone()).concurrency(4);
+        let ended = worker.run(stop.clone(), move |message| {
+            let handled = Arc::clone(&handled);
+            async move {
+                let number = text(&message).split(' ').next().unwrap().parse::<u64>()?;
+                handled.lock().unwrap().insert(number);
+                Ok(())
+            }
+        });
+        match ended.await {
+            // The connection went while the consumer was being started.
+            Err(WorkerError::Start(_)) => {}
+            ended => break ended,
+        }
+    }
+}
+
+async fn await_all(handled: &Handled, confirmed: &BTreeSet<u64>) {
+    while !handled.lock().unwrap().is_superset(confirmed) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 async fn storm(is_resending: bool) {
     let seed = seed();
     let own = connect().await;
@@ -79,29 +113,9 @@ async fn storm(is_resending: bool) {
     let (producer, consumer) = (stormy(&proxy).await, stormy(&proxy).await);
 
     let handled = Arc::new(Mutex::new(BTreeSet::new()));
-    let (stop, record) = (CancellationToken::new(), Arc::clone(&handled));
-    let worker = tokio::spawn({
-        let (stop, consume) = (stop.clone(), consumer.consume(&queue).prefetch(50));
-        async move {
-            loop {
-                let record = Arc::clone(&record);
-                let worker = Worker::new(consume.clone()).concurrency(4);
-                let ended = worker.run(stop.clone(), move |message| {
-                    let record = Arc::clone(&record);
-                    async move {
-                        let number = text(&message).split(' ').next().unwrap().parse::<u64>()?;
-                        record.lock().unwrap().insert(number);
-                        Ok(())
-                    }
-                });
-                match ended.await {
-                    // The connection went while the consumer was being started.
-                    Err(forebay_client::WorkerError::Start(_)) => {}
-                    ended => break ended,
-                }
-            }
-        }
-    });
+    let stop = CancellationToken::new();
+    let consume = consumer.consume(&queue).prefetch(50);
+    let worker = tokio::spawn(work(consume, stop.clone(), Arc::clone(&handled)));
     let outcomes = publish(producer.clone(), queue.clone(), seed, is_resending).await;
     proxy.storm(false);
     let confirmed: BTreeSet<u64> =
@@ -118,12 +132,12 @@ async fn storm(is_resending: bool) {
     if is_resending {
         assert_eq!(unknown, 0, "every message is repeated until it is confirmed");
     }
-    must("every confirmed message", async {
-        while !handled.lock().unwrap().is_superset(&confirmed) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    if tokio::time::timeout(PATIENCE, await_all(&handled, &confirmed)).await.is_err() {
+        let missing: Vec<_> = confirmed.difference(&*handled.lock().unwrap()).copied().collect();
+        let (queue, is_over) = (state(&own, &queue).await, worker.is_finished());
+        let ended = if is_over { Some(worker.await) } else { None };
+        panic!("missing {missing:?}; {queue:?}; the worker ended: {ended:?}");
+    }
     stop.cancel();
     must("the end of the worker", worker).await.unwrap().unwrap();
     eprintln!(

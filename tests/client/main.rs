@@ -10,10 +10,11 @@
     reason = "a test that meets what it did not expect has failed"
 )]
 
-mod ground;
-#[allow(dead_code, reason = "shared with the tests of the broker, which use more of it")]
-#[path = "../broker/harness/mod.rs"]
+#[allow(dead_code, reason = "each test program uses a part of it")]
+#[path = "../harness/mod.rs"]
 mod harness;
+
+mod ground;
 mod proxy;
 
 mod chaos;

@@ -1,7 +1,6 @@
 //! One consumer: counts what comes, and what comes twice.
 
 use super::report::{Consumed, latencies};
-use super::seen::Seen;
 use super::stamp::Stamp;
 use super::{Fault, Run};
 use forebay_client::{CancellationToken, Connection, Consumer, Delivery};
@@ -70,7 +69,7 @@ impl Consumed {
         self.received += 1;
         self.redelivered += u64::from(delivery.is_redelivered());
         let Some(stamp) = Stamp::read(delivery.body()) else { return };
-        let seen = self.seen.entry(stamp.producer).or_insert_with(Seen::default);
+        let seen = self.seen.entry(stamp.producer).or_default();
         if !seen.insert(stamp.number) {
             self.twice += 1;
             return;

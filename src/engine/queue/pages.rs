@@ -4,7 +4,7 @@
 
 use super::offset_set::OffsetSet;
 use crate::ids::Offset;
-use crate::limits::CACHED_AHEAD_OCTETS_MAX;
+use crate::limits::{CACHED_AHEAD_OCTETS_MAX, CACHED_BEHIND_OCTETS_MAX};
 use crate::message::Message;
 use crate::page::{Page, Record};
 use bytes::{Bytes, BytesMut};
@@ -189,19 +189,21 @@ impl Pages {
         self.gap = None;
     }
 
-    /// Lets go of the content of stored pages before `cursor` that nobody is to be sent again.
+    /// Lets go of the content of stored pages before `cursor` that nobody is to be sent again. The
+    /// newest of it stays while it is in flight: what is given back soon goes out at once.
     pub(crate) fn release(&mut self, cursor: Offset, returned: &OffsetSet) {
-        let behind = |(first, page): (&Offset, &Arc<Page>)| {
-            let is_behind = page.end <= cursor && !is_ready_in(*first, page.end, cursor, returned);
-            is_behind.then_some(*first)
-        };
-        let done: Vec<Offset> = self
-            .cached
-            .iter()
-            .take_while(|(_, page)| page.end <= cursor)
-            .filter_map(behind)
-            .filter(|first| self.known.get(first).is_none_or(|known| known.committed))
-            .collect();
+        let mut kept = 0;
+        let mut done = Vec::new();
+        for (first, page) in self.cached.range(..cursor).rev() {
+            let is_stored = self.known.get(first).is_none_or(|known| known.committed);
+            if page.end > cursor || !is_stored || is_ready_in(*first, page.end, cursor, returned) {
+                continue;
+            }
+            kept += page.octets_after - page.octets_before;
+            if kept > CACHED_BEHIND_OCTETS_MAX {
+                done.push(*first);
+            }
+        }
         for first in done {
             self.drop_content(first);
         }

@@ -275,3 +275,18 @@ fn a_transaction_is_answered_when_all_of_it_is_durable() {
     assert_eq!(broker.statistics("from").ready, 0);
     assert_eq!(broker.statistics("to").ready, 1);
 }
+
+#[test]
+fn what_comes_back_soon_goes_out_again_without_a_read() {
+    let mut broker = broker();
+    let queue = broker.declare("q", true, FieldTable::new());
+    broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
+    broker.commit();
+    broker.subscribe(CONNECTION, consume("q", "a", 0));
+    let held = broker.deliveries(CONNECTION);
+    let requeue = settle(queue, Settlement::Requeue, &[&held[0]]);
+    broker.shard.handle_commands(broker.now, CONNECTION, [requeue]);
+    assert!(broker.shard.poll_fetch().is_none());
+    broker.collect();
+    assert_eq!(broker.deliveries(CONNECTION).len(), 1);
+}
