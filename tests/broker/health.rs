@@ -6,7 +6,9 @@ use crate::harness::session::{
     Session, await_ready, bind, confirmed, consume, declare, declare_exchange, declare_with, drain,
     fill, get, next, number, persistent, publish, publish_with, ready_count, string, table, text,
 };
-use lapin::options::{BasicNackOptions, BasicRejectOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicNackOptions, BasicPublishOptions, BasicRejectOptions, QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Confirmation, ExchangeKind};
 
@@ -93,13 +95,14 @@ async fn a_full_queue_drops_its_head_or_refuses() {
 async fn an_unused_queue_expires() {
     let session = Session::open().await;
     let queue = declare_with(&session.channel, "expires", table("x-expires", number(50))).await;
+    // Asking for a queue is using it, publishing is not: a mandatory message comes back when it is gone.
+    let channel = session.confirm_channel().await;
+    let mandatory = BasicPublishOptions { mandatory: true, ..<_>::default() };
     let gone = async {
         loop {
-            let channel = session.channel().await;
-            let options = QueueDeclareOptions { passive: true, ..<_>::default() };
-            // Asking for it counts as use only when it is not passive.
-            let name = queue.as_str().into();
-            if channel.queue_declare(name, options, <_>::default()).await.is_err() {
+            let key = queue.as_str().into();
+            let sent = channel.basic_publish("".into(), key, mandatory, b"there?", persistent());
+            if matches!(sent.await.unwrap().await, Ok(Confirmation::Ack(Some(_)))) {
                 return;
             }
         }
