@@ -97,6 +97,17 @@ impl Publisher {
         Publish { sending: Sending::new(self, self.prepare(message, &span), None), span }
     }
 
+    /// Waits until the next message can be written at once, for callers that make it only then.
+    /// Others with the same publisher may be faster.
+    ///
+    /// # Errors
+    /// [`PublishError::NotSent`] when the connection is closed.
+    pub async fn ready(&self) -> Result<(), PublishError> {
+        let number = self.lease.number;
+        let shared = self.lease.shared();
+        poll_fn(|context| shared.with(|session| session.poll_ready(number, context.waker()))).await
+    }
+
     /// Publishes many messages with as few writes as possible and one future for all confirms.
     /// A batch may be larger than the window. When this future is dropped half-way, the messages
     /// from the front are sent and the rest is not.

@@ -47,6 +47,18 @@ impl Session {
         Poll::Ready(Ok(()))
     }
 
+    /// Ready when one more message may be written.
+    pub(crate) fn poll_ready(
+        &mut self,
+        number: u16,
+        waker: &Waker,
+    ) -> Poll<Result<(), PublishError>> {
+        if let Link::Closed(error) = &self.link {
+            return Poll::Ready(Err(error.clone().into()));
+        }
+        if self.can_send(number, waker) { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
     /// Whether one more message may be written; if not, the waker is kept until it may.
     fn can_send(&mut self, number: u16, waker: &Waker) -> bool {
         let is_up = matches!(self.link, Link::Up);

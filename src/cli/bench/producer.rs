@@ -12,9 +12,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// Messages between two looks at the clock and the stop.
-const STRIDE: u64 = 32;
-
 /// What a producer sends, one after the other.
 struct Source {
     run: Arc<Run>,
@@ -25,31 +22,28 @@ struct Source {
     share: u64,
     pace: Option<Duration>,
     begin: Instant,
-    now: Instant,
     stop: CancellationToken,
 }
 
 impl Source {
     /// The next message, its number and the time when it is to be sent; `None` when there are no
     /// more. With a rate that time is what the rate says, so a broker that lets a producer wait
-    /// can't hide it.
+    /// can't hide it; without one it is now.
     async fn next(&mut self) -> Option<(u64, Instant, Message)> {
         let number = self.next;
         if number >= self.share {
             return None;
         }
         self.next += 1;
-        if number.is_multiple_of(STRIDE) || self.pace.is_some() {
-            if self.stop.is_cancelled() {
-                return None;
-            }
-            self.now = Instant::now();
+        if self.stop.is_cancelled() {
+            return None;
         }
+        let now = Instant::now();
         let due = match self.pace {
-            None => self.now,
+            None => now,
             Some(pace) => {
                 let due = self.begin + pace.mul_f64(number as f64);
-                if due > self.now {
+                if due > now {
                     tokio::select! {
                         () = tokio::time::sleep_until(due.into()) => {}
                         () = self.stop.cancelled() => return None,
@@ -73,7 +67,6 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> Result<Produced, Fault> {
     let bench = &run.bench;
-    let now = Instant::now();
     let mut source = Source {
         producer,
         queue: ShortStr::try_from(run.queue.as_str())?,
@@ -81,8 +74,7 @@ pub(super) async fn run(
         next: 0,
         share: bench.share(producer),
         pace: bench.pace(),
-        begin: now,
-        now,
+        begin: Instant::now(),
         stop,
         run: Arc::clone(&run),
     };
@@ -115,7 +107,12 @@ async fn confirmed(connection: &Connection, mut source: Source) -> Result<Produc
     let (sender, receiver) = mpsc::unbounded_channel();
     let collecting = tokio::spawn(collect(Arc::clone(&source.run), source.producer, receiver));
     let mut fault = None;
-    while let Some((number, due, message)) = source.next().await {
+    loop {
+        if let (None, Err(error)) = (source.pace, publisher.ready().await) {
+            fault = Some(error);
+            break;
+        }
+        let Some((number, due, message)) = source.next().await else { break };
         match publisher.publish(message).await {
             Ok(confirm) => {
                 source.run.counters.sent.fetch_add(1, Ordering::Relaxed);
