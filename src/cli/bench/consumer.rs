@@ -7,6 +7,7 @@ use forebay_client::{CancellationToken, Connection, Consumer, Delivery};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 /// Starts it, and returns its further course: until the stop.
 pub(super) async fn start(
@@ -46,7 +47,6 @@ async fn receive(
         let Some(delivery) = delivery else { break };
         let delivery = delivery?;
         consumed.count(&delivery, run);
-        run.counters.received.fetch_add(1, Ordering::Relaxed);
         held.push(delivery);
         if held.len() >= run.bench.ack_batch.into() {
             settle(&mut held);
@@ -67,15 +67,17 @@ fn settle(held: &mut Vec<Delivery>) {
 impl Consumed {
     fn count(&mut self, delivery: &Delivery, run: &Run) {
         self.received += 1;
+        run.counters.received.fetch_add(1, Ordering::Relaxed);
         self.redelivered += u64::from(delivery.is_redelivered());
         let Some(stamp) = Stamp::read(delivery.body()) else { return };
-        let seen = self.seen.entry(stamp.producer).or_default();
-        if !seen.insert(stamp.number) {
+        if !self.seen.entry(stamp.source).or_default().insert(stamp.number) {
             self.twice += 1;
             return;
         }
-        let now = u64::try_from(run.begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        // Messages of another run have another clock; they can only be too old.
-        self.latencies.saturating_record((now.saturating_sub(stamp.time) / 1_000).max(1));
+        if stamp.source.run == run.id && !delivery.is_redelivered() {
+            run.counters.arrived.fetch_add(1, Ordering::Relaxed);
+        }
+        let age = run.clock.unix_ns(Instant::now()).saturating_sub(stamp.time);
+        self.latencies.saturating_record((age / 1_000).max(1));
     }
 }

@@ -15,11 +15,12 @@ use forebay_client::{CancellationToken, Connection};
 use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) use plan::Bench;
 use report::Report;
-use std::process::ExitCode;
+use stamp::Clock;
+use std::process::{self, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
@@ -32,15 +33,18 @@ struct Counters {
     sent: AtomicU64,
     confirmed: AtomicU64,
     received: AtomicU64,
+    /// Received, of this run, and surely for the first time.
+    arrived: AtomicU64,
 }
 
 /// What a run is about, shared by its tasks.
 #[derive(Debug)]
 struct Run {
+    id: u32,
     bench: Bench,
     queue: String,
     counters: Counters,
-    begin: Instant,
+    clock: Clock,
 }
 
 impl Bench {
@@ -57,46 +61,51 @@ impl Bench {
         }
         let is_kept = self.keep || self.is_using_existing_queue();
         let is_json = self.json;
-        let run = Arc::new(Run {
-            queue,
-            bench: self,
-            counters: Counters::default(),
-            begin: Instant::now(),
-        });
-        let report = run.measure().await;
+        let report = self.measure(queue.clone()).await;
         if !is_kept {
-            admin.delete_queue(&run.queue).await?;
+            admin.delete_queue(&queue).await?;
         }
         admin.close().await;
         let report = report?;
         print!("{}", if is_json { report.json() } else { report.text() });
         Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
+
+    /// Connects everybody first, so that the clock does not count it.
+    async fn measure(self, queue: String) -> Result<Report, Fault> {
+        let mut connections = Vec::new();
+        for _ in 0..u32::from(self.consumers) + u32::from(self.producers) {
+            connections.push(self.target.connect().await?);
+        }
+        let producing = connections.split_off(self.consumers.into());
+        let clock = Clock::start();
+        let id = process::id().rotate_left(16) ^ clock.unix_ns(clock.begin()) as u32;
+        let run = Arc::new(Run { id, queue, bench: self, counters: Counters::default(), clock });
+        run.measure(connections, producing).await
+    }
 }
 
 impl Run {
-    async fn measure(self: &Arc<Self>) -> Result<Report, Fault> {
+    async fn measure(
+        self: &Arc<Self>,
+        consuming: Vec<Connection>,
+        producing: Vec<Connection>,
+    ) -> Result<Report, Fault> {
         let (stop_sending, stop_receiving) = (CancellationToken::new(), CancellationToken::new());
         let mut consumers = JoinSet::new();
-        for _ in 0..self.bench.consumers {
-            let connection = self.bench.target.connect().await?;
-            let consumer =
-                consumer::start(connection, Arc::clone(self), stop_receiving.clone()).await?;
-            consumers.spawn(consumer);
+        for connection in consuming {
+            let stop = stop_receiving.clone();
+            consumers.spawn(consumer::start(connection, Arc::clone(self), stop).await?);
         }
         let mut producers = JoinSet::new();
-        for number in 0..self.bench.producers {
-            let connection: Connection = self.bench.target.connect().await?;
-            producers.spawn(producer::run(
-                connection,
-                number,
-                Arc::clone(self),
-                stop_sending.clone(),
-            ));
+        for (number, connection) in (0..).zip(producing) {
+            let stop = stop_sending.clone();
+            producers.spawn(producer::run(connection, number, Arc::clone(self), stop));
         }
+        let interrupted = stop_when_interrupted(stop_sending.clone(), stop_receiving.clone());
         let mut report = Report::new(self.bench.producers);
         let mut progress = Progress::new(self);
-        let limit = self.bench.limit().map(|limit| self.begin + limit);
+        let limit = self.bench.limit().map(|limit| self.clock.begin() + limit);
         while let Some(joined) = self.step(&mut producers, &mut progress).await {
             if let Some(produced) = joined? {
                 report.add_produced(produced?);
@@ -105,15 +114,18 @@ impl Run {
                 stop_sending.cancel();
             }
         }
-        report.publish_time = self.begin.elapsed();
-        self.drain(limit, &mut progress).await;
-        report.total_time =
-            progress.last_change.saturating_duration_since(self.begin).max(report.publish_time);
+        report.publish_time = self.clock.begin().elapsed();
+        self.drain(limit, &stop_receiving, &mut progress).await;
+        report.total_time = progress
+            .last_change
+            .saturating_duration_since(self.clock.begin())
+            .max(report.publish_time);
         stop_receiving.cancel();
         while let Some(joined) = consumers.join_next().await {
             report.add_consumed(joined??);
         }
         progress.bar.finish_and_clear();
+        interrupted.abort();
         Ok(report)
     }
 
@@ -133,17 +145,22 @@ impl Run {
     }
 
     /// Waits until everything sent was received, or nothing comes any more.
-    async fn drain(&self, limit: Option<Instant>, progress: &mut Progress) {
+    async fn drain(
+        &self,
+        limit: Option<Instant>,
+        stop: &CancellationToken,
+        progress: &mut Progress,
+    ) {
         if self.bench.consumers == 0 {
             return;
         }
         progress.last_change = Instant::now().max(progress.last_change);
-        loop {
-            let received = self.counters.received.load(Ordering::Relaxed);
+        while !stop.is_cancelled() {
+            let Counters { sent, received, arrived, .. } = &self.counters;
             let is_done = match (self.bench.producers, self.bench.count, limit) {
-                (0, Some(count), _) => received >= count,
+                (0, Some(count), _) => received.load(Ordering::Relaxed) >= count,
                 (0, None, Some(limit)) => Instant::now() >= limit,
-                _ => received >= self.counters.sent.load(Ordering::Relaxed),
+                _ => arrived.load(Ordering::Relaxed) >= sent.load(Ordering::Relaxed),
             };
             if is_done || progress.last_change.elapsed() > self.bench.idle {
                 return;
@@ -152,6 +169,21 @@ impl Run {
             progress.look(self);
         }
     }
+}
+
+/// The first interrupt ends the sending, and what was sent is still received; the second ends all.
+fn stop_when_interrupted(
+    sending: CancellationToken,
+    receiving: CancellationToken,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        for stop in [sending, receiving] {
+            if tokio::signal::ctrl_c().await.is_err() {
+                return;
+            }
+            stop.cancel();
+        }
+    })
 }
 
 /// The line that moves while the run lasts; invisible when standard error is no terminal.
@@ -164,16 +196,19 @@ struct Progress {
 }
 
 impl Progress {
+    /// Its length is the messages to come, or else the milliseconds.
     fn new(run: &Run) -> Self {
-        let bar = match run.bench.count {
-            Some(count) => ProgressBar::new(count),
-            None => ProgressBar::no_length(),
+        let millis = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let bar = match (run.bench.count, run.bench.limit().map(millis)) {
+            (Some(length), _) | (None, Some(length)) => ProgressBar::new(length),
+            (None, None) => ProgressBar::no_length(),
         };
         let template = "{spinner} {elapsed_precise} {wide_bar} {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        Self { bar, last: (run.begin, 0, 0), last_change: run.begin, received: 0 }
+        let begin = run.clock.begin();
+        Self { bar, last: (begin, 0, 0), last_change: begin, received: 0 }
     }
 
     fn look(&mut self, run: &Run) {
@@ -188,7 +223,14 @@ impl Progress {
         let seconds = (now - since).as_secs_f64();
         if seconds >= LOOK.as_secs_f64() {
             let rate = |now: u64, then: u64| (now - then) as f64 / seconds;
-            self.bar.set_position(if run.bench.consumers > 0 { received } else { sent });
+            self.bar.set_position(match run.bench.count {
+                Some(_) if run.bench.consumers > 0 => received,
+                Some(_) => sent,
+                None => {
+                    let elapsed = run.clock.begin().elapsed().as_millis();
+                    u64::try_from(elapsed).unwrap_or(u64::MAX)
+                }
+            });
             self.bar.set_message(format!(
                 "sent {sent} ({:.0}/s), confirmed {confirmed}, received {received} ({:.0}/s)",
                 rate(sent, sent_then),

@@ -22,10 +22,10 @@ pub(crate) struct Bench {
     pub(super) target: Target,
     /// Connections that publish
     #[arg(long, short, default_value_t = 1)]
-    pub(super) producers: u32,
+    pub(super) producers: u16,
     /// Connections that consume
     #[arg(long, short, default_value_t = 1)]
-    pub(super) consumers: u32,
+    pub(super) consumers: u16,
     /// Octets of a body, at least 24
     #[arg(long, short, default_value_t = 256)]
     pub(super) size: usize,
@@ -108,7 +108,7 @@ impl Bench {
     }
 
     /// The share of one producer of the messages to publish.
-    pub(super) fn share(&self, producer: u32) -> u64 {
+    pub(super) fn share(&self, producer: u16) -> u64 {
         let Some(count) = self.count else { return u64::MAX };
         let (producers, producer) = (u64::from(self.producers), u64::from(producer));
         count / producers + u64::from(producer < count % producers)
@@ -122,8 +122,8 @@ impl Bench {
         }
     }
 
-    /// Time between two messages of one producer.
-    pub(super) fn pace(&self) -> Option<Duration> {
+    /// Time between two messages of one producer, when there is a rate.
+    pub(super) fn gap(&self) -> Option<Duration> {
         let rate = self.rate.filter(|rate| *rate > 0)?;
         Some(Duration::from_secs(1).mul_f64(f64::from(self.producers) / rate as f64))
     }

@@ -2,7 +2,7 @@
 
 use super::report::{Outcomes, Produced, latencies};
 use super::seen::Seen;
-use super::stamp::{STAMP_SIZE, Stamp};
+use super::stamp::{STAMP_SIZE, Source, Stamp};
 use super::{Fault, Run};
 use forebay_client::{
     CancellationToken, Confirm, Connection, Message, PublishError, PublisherOptions, ShortStr,
@@ -12,110 +12,126 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// What a producer sends, one after the other.
-struct Source {
+/// What a producer sends, one message after the other.
+struct Messages {
     run: Arc<Run>,
-    producer: u32,
+    source: Source,
     queue: ShortStr,
     filler: Vec<u8>,
     next: u64,
     share: u64,
-    pace: Option<Duration>,
-    begin: Instant,
+    pace: Option<Pace>,
     stop: CancellationToken,
 }
 
-impl Source {
-    /// The next message, its number and the time when it is to be sent; `None` when there are no
-    /// more. With a rate that time is what the rate says, so a broker that lets a producer wait
-    /// can't hide it; without one it is now.
+/// When each message is due at a given rate.
+struct Pace {
+    first: Instant,
+    gap: Duration,
+    woken: Instant,
+}
+
+impl Pace {
+    /// The time from which a message's latency counts. A broker that lets the producer wait can't
+    /// hide it, for that is the time which the rate sets; what the timer was late is not the
+    /// broker's, so it is never before the last sleep's end.
+    async fn due(&mut self, number: u64) -> Instant {
+        let due = self.first + self.gap.mul_f64(number as f64);
+        if due > Instant::now() {
+            tokio::time::sleep_until(due.into()).await;
+            self.woken = Instant::now();
+        }
+        due.max(self.woken)
+    }
+}
+
+impl Messages {
+    /// The next message, its number and the time from which its latency counts; `None` when there
+    /// are no more.
     async fn next(&mut self) -> Option<(u64, Instant, Message)> {
         let number = self.next;
-        if number >= self.share {
+        if number >= self.share || self.stop.is_cancelled() {
             return None;
         }
-        self.next += 1;
-        if self.stop.is_cancelled() {
-            return None;
-        }
-        let now = Instant::now();
-        let due = match self.pace {
-            None => now,
-            Some(pace) => {
-                let due = self.begin + pace.mul_f64(number as f64);
-                if due > now {
-                    tokio::select! {
-                        () = tokio::time::sleep_until(due.into()) => {}
-                        () = self.stop.cancelled() => return None,
-                    }
-                }
-                due
-            }
+        let due = match &mut self.pace {
+            None => Instant::now(),
+            Some(pace) => tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                due = pace.due(number) => due,
+            },
         };
-        let time = u64::try_from((due - self.run.begin).as_nanos()).unwrap_or(u64::MAX);
-        let body = Stamp { producer: self.producer, number, time }.body(&self.filler);
+        self.next += 1;
+        let time = self.run.clock.unix_ns(due);
+        let body = Stamp { source: self.source, number, time }.body(&self.filler);
         let message = Message::to_queue(&self.queue, body);
         let message = if self.run.bench.transient { message.transient() } else { message };
         Some((number, due, message))
     }
 }
 
+/// Publishes until its share is sent or it is told to stop.
 pub(super) async fn run(
     connection: Connection,
-    producer: u32,
+    producer: u16,
     run: Arc<Run>,
     stop: CancellationToken,
 ) -> Result<Produced, Fault> {
     let bench = &run.bench;
-    let mut source = Source {
-        producer,
+    let begin = run.clock.begin();
+    let mut messages = Messages {
+        source: Source { run: run.id, producer },
         queue: ShortStr::try_from(run.queue.as_str())?,
         filler: vec![b'x'; bench.size - STAMP_SIZE],
         next: 0,
         share: bench.share(producer),
-        pace: bench.pace(),
-        begin: Instant::now(),
+        pace: bench.gap().map(|gap| {
+            // Producers take turns.
+            let first = begin + gap.mul_f64(f64::from(producer) / f64::from(bench.producers));
+            Pace { first, gap, woken: begin }
+        }),
         stop,
         run: Arc::clone(&run),
     };
     let produced = if bench.no_confirms {
-        unconfirmed(&connection, &mut source).await?
+        unconfirmed(&connection, &mut messages).await?
     } else {
-        confirmed(&connection, source).await?
+        confirmed(&connection, messages).await?
     };
     connection.close().await;
     Ok(produced)
 }
 
-async fn unconfirmed(connection: &Connection, source: &mut Source) -> Result<Produced, Fault> {
+async fn unconfirmed(connection: &Connection, messages: &mut Messages) -> Result<Produced, Fault> {
     let publisher = connection.unconfirmed_publisher().await?;
     let mut expected = Seen::default();
     let mut sent = 0;
-    while let Some((number, _, message)) = source.next().await {
+    while let Some((number, _, message)) = messages.next().await {
         publisher.publish(message).await?;
         expected.insert(number);
         sent += 1;
-        source.run.counters.sent.fetch_add(1, Ordering::Relaxed);
+        messages.run.counters.sent.fetch_add(1, Ordering::Relaxed);
     }
-    let producer = source.producer;
-    Ok(Produced { producer, sent, outcomes: Outcomes::default(), expected, latencies: latencies() })
+    let source = messages.source;
+    Ok(Produced { source, sent, outcomes: Outcomes::default(), expected, latencies: latencies() })
 }
 
-async fn confirmed(connection: &Connection, mut source: Source) -> Result<Produced, Fault> {
-    let options = PublisherOptions::default().window(source.run.bench.window);
+async fn confirmed(connection: &Connection, mut messages: Messages) -> Result<Produced, Fault> {
+    let options = PublisherOptions::default().window(messages.run.bench.window);
     let publisher = connection.publisher_with(options).await?;
     let (sender, receiver) = mpsc::unbounded_channel();
-    let collecting = tokio::spawn(collect(Arc::clone(&source.run), source.producer, receiver));
+    let collecting = tokio::spawn(collect(Arc::clone(&messages.run), messages.source, receiver));
     let mut fault = None;
     loop {
-        if let (None, Err(error)) = (source.pace, publisher.ready().await) {
+        // In a closed loop the time waited for room is not the message's.
+        if let (None, Err(error)) = (&messages.pace, publisher.ready().await) {
             fault = Some(error);
             break;
         }
-        let Some((number, due, message)) = source.next().await else { break };
+        let Some((number, due, message)) = messages.next().await else { break };
         match publisher.publish(message).await {
             Ok(confirm) => {
-                source.run.counters.sent.fetch_add(1, Ordering::Relaxed);
+                messages.run.counters.sent.fetch_add(1, Ordering::Relaxed);
                 if sender.send((number, due, confirm)).is_err() {
                     break;
                 }
@@ -134,11 +150,11 @@ async fn confirmed(connection: &Connection, mut source: Source) -> Result<Produc
 /// Awaits confirms in their order, beside the publishing, so that the times are those of arrival.
 async fn collect(
     run: Arc<Run>,
-    producer: u32,
+    source: Source,
     mut receiver: mpsc::UnboundedReceiver<(u64, Instant, Confirm)>,
 ) -> Produced {
     let mut produced = Produced {
-        producer,
+        source,
         sent: 0,
         outcomes: Outcomes::default(),
         expected: Seen::default(),

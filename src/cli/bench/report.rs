@@ -1,6 +1,7 @@
 //! What a run came to.
 
 use super::seen::Seen;
+use super::stamp::Source;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -26,7 +27,7 @@ pub(super) struct Outcomes {
 }
 
 pub(super) struct Produced {
-    pub(super) producer: u32,
+    pub(super) source: Source,
     pub(super) sent: u64,
     pub(super) outcomes: Outcomes,
     /// What must arrive.
@@ -39,20 +40,20 @@ pub(super) struct Consumed {
     pub(super) redelivered: u64,
     /// Came twice to this consumer.
     pub(super) twice: u64,
-    pub(super) seen: HashMap<u32, Seen>,
+    pub(super) seen: HashMap<Source, Seen>,
     pub(super) latencies: Histogram<u64>,
 }
 
 pub(super) struct Report {
-    producers: u32,
+    producers: u16,
     consumers: u32,
     sent: u64,
     outcomes: Outcomes,
     received: u64,
     redelivered: u64,
-    duplicates: u64,
-    expected: HashMap<u32, Seen>,
-    seen: HashMap<u32, Seen>,
+    twice: u64,
+    expected: HashMap<Source, Seen>,
+    seen: HashMap<Source, Seen>,
     confirm: Histogram<u64>,
     delivery: Histogram<u64>,
     /// Until the last confirm.
@@ -62,7 +63,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(producers: u32) -> Self {
+    pub(super) fn new(producers: u16) -> Self {
         Self {
             producers,
             consumers: 0,
@@ -70,7 +71,7 @@ impl Report {
             outcomes: Outcomes::default(),
             received: 0,
             redelivered: 0,
-            duplicates: 0,
+            twice: 0,
             expected: HashMap::new(),
             seen: HashMap::new(),
             confirm: latencies(),
@@ -86,7 +87,7 @@ impl Report {
         self.outcomes.returned += produced.outcomes.returned;
         self.outcomes.nacked += produced.outcomes.nacked;
         self.outcomes.unknown += produced.outcomes.unknown;
-        self.expected.insert(produced.producer, produced.expected);
+        self.expected.insert(produced.source, produced.expected);
         // Histograms with equal bounds always add up.
         let _ = self.confirm.add(&produced.latencies);
     }
@@ -95,18 +96,18 @@ impl Report {
         self.consumers += 1;
         self.received += consumed.received;
         self.redelivered += consumed.redelivered;
-        self.duplicates += consumed.twice;
-        for (producer, seen) in consumed.seen {
-            self.duplicates += self.seen.entry(producer).or_default().merge(&seen);
+        self.twice += consumed.twice;
+        for (source, seen) in consumed.seen {
+            self.twice += self.seen.entry(source).or_default().merge(&seen);
         }
         let _ = self.delivery.add(&consumed.latencies);
     }
 
     /// Confirmed (without confirms: sent) and never received; `None` when nobody consumed.
-    fn lost(&self) -> Option<u64> {
+    fn never(&self) -> Option<u64> {
         let nothing = Seen::default();
-        let missing = |(producer, expected): (&u32, &Seen)| {
-            expected.missing_in(self.seen.get(producer).unwrap_or(&nothing))
+        let missing = |(source, expected): (&Source, &Seen)| {
+            expected.missing_in(self.seen.get(source).unwrap_or(&nothing))
         };
         (self.consumers > 0 && self.producers > 0).then(|| self.expected.iter().map(missing).sum())
     }
@@ -114,7 +115,7 @@ impl Report {
     /// Nothing lost, nothing refused, nothing unknown.
     pub(super) fn is_clean(&self) -> bool {
         let Outcomes { returned, nacked, unknown, .. } = self.outcomes;
-        self.lost().unwrap_or(0) == 0 && returned + nacked + unknown == 0
+        self.never().unwrap_or(0) == 0 && returned + nacked + unknown == 0
     }
 
     fn publish_rate(&self) -> f64 {
@@ -135,8 +136,8 @@ impl Report {
             "unknown": unknown,
             "received": self.received,
             "redelivered": self.redelivered,
-            "duplicates": self.duplicates,
-            "lost": self.lost(),
+            "received_twice": self.twice,
+            "never_received": self.never(),
             "publish_seconds": self.publish_time.as_secs_f64(),
             "total_seconds": self.total_time.as_secs_f64(),
             "publish_rate": self.publish_rate(),
@@ -149,7 +150,7 @@ impl Report {
 
     pub(super) fn text(&self) -> String {
         let Outcomes { confirmed, returned, nacked, unknown } = self.outcomes;
-        let lost = self.lost().map_or_else(|| "not known".to_owned(), |lost| lost.to_string());
+        let never = self.never().map_or_else(|| "not known".to_owned(), |never| never.to_string());
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = writeln!(
@@ -161,11 +162,11 @@ impl Report {
         );
         let _ = writeln!(
             text,
-            "received   {:>12}   {:>10.0}/s for {:.1} s\n  twice    {:>12}   marked redelivered {}\n  never    {lost:>12}",
+            "received   {:>12}   {:>10.0}/s for {:.1} s\n  twice    {:>12}   marked redelivered {}\n  never    {never:>12}",
             self.received,
             self.receive_rate(),
             self.total_time.as_secs_f64(),
-            self.duplicates,
+            self.twice,
             self.redelivered,
         );
         for (name, histogram) in [("confirm", &self.confirm), ("delivery", &self.delivery)] {
