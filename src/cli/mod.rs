@@ -36,7 +36,7 @@ enum Command {
     Demo(demo::Demo),
     #[command(subcommand)]
     Exchange(exchange::Exchange),
-    Publish(publish::Publish),
+    Publish(Box<publish::Publish>),
     #[command(subcommand)]
     Queue(queue::Queue),
     Serve(serve::Serve),
