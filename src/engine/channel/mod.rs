@@ -70,6 +70,7 @@ pub(crate) struct Channel {
     id: ChannelId,
     content: ContentAssembler,
     mode: Mode,
+    has_published: bool,
     write_permission: WritePermission,
     route_cache: RouteCache,
     unacked: UnackedSet,
@@ -100,6 +101,7 @@ impl Channel {
             id,
             content: ContentAssembler::default(),
             mode: Mode::Plain,
+            has_published: false,
             write_permission: WritePermission::default(),
             route_cache: RouteCache::default(),
             unacked: UnackedSet::default(),
@@ -109,6 +111,11 @@ impl Channel {
             last_queue: None,
             settled: Vec::new(),
         }
+    }
+
+    /// Whether it is a publisher's.
+    pub(crate) const fn has_published(&self) -> bool {
+        self.has_published
     }
 
     /// The method that a fault belongs to while content is open.

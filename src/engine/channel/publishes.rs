@@ -46,6 +46,7 @@ impl Channel {
             Mode::Confirm(tracker) => Some(tracker.issue()),
             Mode::Plain | Mode::Transaction(_) => None,
         };
+        self.count(turn, content.body.len(), seq.is_some());
         match destination {
             Destination::Queues(targets) => {
                 let message = make_message(turn, &content, properties, expiration);
@@ -69,16 +70,27 @@ impl Channel {
                         turn.link.commands.push(Command::DirectReply { to, message });
                     }
                 }
-                self.resolve_at_once(seq);
+                self.resolve_at_once(turn, seq);
             }
             Destination::Nowhere => {
                 if content.publish.mandatory {
+                    turn.link.traffic.returned += 1;
                     self.return_to_publisher(turn, content);
+                } else {
+                    turn.link.traffic.dropped += 1;
                 }
-                self.resolve_at_once(seq);
+                self.resolve_at_once(turn, seq);
             }
         }
         Ok(())
+    }
+
+    fn count(&mut self, turn: &mut Turn<'_>, body_size: usize, wants_confirm: bool) {
+        turn.link.traffic.receive(body_size, wants_confirm);
+        if !self.has_published {
+            self.has_published = true;
+            turn.link.publishers += 1;
+        }
     }
 
     fn destination(
@@ -120,8 +132,9 @@ impl Channel {
     }
 
     /// No queue owes anything: the confirm needs nobody's answer.
-    fn resolve_at_once(&mut self, seq: Option<PublishSeq>) {
+    fn resolve_at_once(&mut self, turn: &mut Turn<'_>, seq: Option<PublishSeq>) {
         if let Some(seq) = seq {
+            turn.link.traffic.confirmed_at_once += 1;
             self.resolve(seq, seq, Verdict::Stored);
         }
     }

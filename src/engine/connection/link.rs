@@ -2,6 +2,7 @@
 
 use super::limits::HEAD_ARENA_SIZE;
 use super::random::Random;
+use super::traffic::Traffic;
 use crate::command::Command;
 use crate::ids::ConnectionId;
 use bytes::BytesMut;
@@ -16,6 +17,9 @@ pub(crate) struct Link {
     /// Commands for the shard, in order.
     pub(crate) commands: Vec<Command>,
     pub(crate) random: Random,
+    pub(crate) traffic: Traffic,
+    /// Channels that have published.
+    pub(crate) publishers: usize,
     /// Message heads are cut from it.
     arena: BytesMut,
 }
@@ -27,6 +31,8 @@ impl Link {
             output: SendBuffer::new(),
             commands: Vec::new(),
             random: Random::new(seed),
+            traffic: Traffic::default(),
+            publishers: 0,
             arena: BytesMut::new(),
         }
     }

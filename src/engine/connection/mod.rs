@@ -26,6 +26,7 @@ mod sasl;
 mod session;
 mod settings;
 mod state;
+mod traffic;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ pub(crate) use question::{Expects, Question};
 pub use sasl::Credentials;
 pub(crate) use session::About;
 pub use settings::{ConnectionSettings, Identity, Peer};
+pub use traffic::{MESSAGE_SIZE_BOUNDS, Traffic};
 
 use crate::command::Command;
 use crate::fault::Fault;
@@ -273,6 +275,20 @@ impl Connection {
             State::Open(session) => session.count_channels(),
             _ => 0,
         }
+    }
+
+    /// Channels that are open and have published.
+    #[must_use]
+    pub fn count_publishers(&self) -> usize {
+        match &self.state {
+            State::Open(_) => self.link.publishers,
+            _ => 0,
+        }
+    }
+
+    /// What happened since the last call.
+    pub fn poll_traffic(&mut self) -> Traffic {
+        std::mem::take(&mut self.link.traffic)
     }
 
     /// A client that is not read counts as alive.

@@ -168,6 +168,7 @@ impl Session {
             self.question
         {
             self.flush_confirms(link);
+            self.end_publisher(link, id);
             self.channels.remove(id);
         }
     }
@@ -215,6 +216,7 @@ impl Session {
             return Err(Fault::connection(ReplyCode::NotAllowed, text));
         }
         self.channels.put(id, ChannelSlot::Open(Box::new(Channel::new(id))));
+        link.traffic.channels_opened += 1;
         link.output.put_method(id.0, &ChannelOpenOk {});
         Ok(Wish::Nothing)
     }
@@ -232,6 +234,7 @@ impl Session {
         self.flush_confirms(link);
         link.output.put_method(id.0, &failure.channel_close());
         link.commands.push(Command::CloseChannel { channel: id });
+        self.end_publisher(link, id);
         self.channels.put(id, ChannelSlot::Closing);
         self.question = Some(Question {
             channel: id,
@@ -239,6 +242,12 @@ impl Session {
             expects: Expects::ChannelClosed { by_client: false },
         });
         Ok(())
+    }
+
+    /// A channel is about to be closed.
+    fn end_publisher(&mut self, link: &mut Link, id: ChannelId) {
+        let has_published = self.channels.open(id).is_some_and(|channel| channel.has_published());
+        link.publishers -= usize::from(has_published);
     }
 
     pub(super) fn channel(&mut self, id: ChannelId) -> Option<(&About, &mut Channel)> {

@@ -162,7 +162,10 @@ impl Queue {
                     turn.wants_fetch |= self.want(level, offset);
                     return;
                 }
-                Next::Empty => Reply::Empty,
+                Next::Empty => {
+                    self.counters.gets_empty += 1;
+                    Reply::Empty
+                }
                 Next::Present { level, offset, message } => {
                     let held = Held {
                         channel: get.slot,
@@ -173,6 +176,7 @@ impl Queue {
                     self.note_wait(at, level, offset, message.published_at());
                     let delivery = self.delivery(level, offset, message);
                     self.counters.got += 1;
+                    self.counters.got_no_ack += u64::from(get.no_ack);
                     clients.charge(get.slot, delivery.budget_size(), 0);
                     clients.remember_queue(get.slot, self.id);
                     turn.is_stored |= self.hand_over(level, offset, held, get.no_ack);

@@ -23,6 +23,10 @@ pub struct QueueStatistics {
     pub redelivered: u64,
     /// Those among them that answered a `basic.get`.
     pub got: u64,
+    /// Those among them that count as settled by being sent.
+    pub got_no_ack: u64,
+    /// `basic.get` that found no message.
+    pub gets_empty: u64,
     /// Messages settled by a client.
     pub acked: u64,
     /// Deliveries that came back because a client gave them back (`basic.nack`, `basic.reject`).
@@ -75,6 +79,8 @@ impl QueueStatistics {
         self.delivered_no_ack += gone.delivered_no_ack;
         self.redelivered += gone.redelivered;
         self.got += gone.got;
+        self.got_no_ack += gone.got_no_ack;
+        self.gets_empty += gone.gets_empty;
         self.acked += gone.acked;
         self.requeued += gone.requeued;
         self.recovered += gone.recovered;

@@ -28,7 +28,7 @@ pub use crate::queue::{
 };
 pub(crate) use memory::{Memory, MemoryUse};
 pub use recovery::RecoverError;
-pub use statistics::{QueueReport, ShardStatistics};
+pub use statistics::{QueueReport, QueueTurnover, ShardStatistics};
 
 pub use administering::{ChannelReport, ConsumerReport};
 
@@ -110,6 +110,7 @@ pub struct Shard {
     /// What queues counted that are gone.
     gone: QueueStatistics,
     gone_timings: Timings,
+    turnover: QueueTurnover,
 }
 
 impl Shard {

@@ -44,6 +44,8 @@ impl Shard {
         for queue in queues {
             shard.add_queue(queue);
         }
+        // They were made by another process.
+        shard.turnover = Default::default();
         // Queues that are not durable end with the process.
         let mut ended = BTreeSet::new();
         for lane in &recovered.lanes {
@@ -79,6 +81,7 @@ impl Shard {
             last_consumer: 0,
             gone: Default::default(),
             gone_timings: Default::default(),
+            turnover: Default::default(),
         };
         shard.add_topology_operations();
         shard

@@ -20,6 +20,17 @@ pub struct QueueReport {
     pub statistics: QueueStatistics,
 }
 
+/// How queues come and go, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueTurnover {
+    /// Declarations that were accepted, of queues that were there, too.
+    pub declared: u64,
+    /// Queues that were made.
+    pub created: u64,
+    /// Queues that were deleted, by whoever or by themselves.
+    pub deleted: u64,
+}
+
 /// All queues and their sums.
 #[derive(Clone, Debug, Default)]
 pub struct ShardStatistics {
@@ -27,6 +38,8 @@ pub struct ShardStatistics {
     pub queues: Vec<QueueReport>,
     /// Counters of queues that are gone: with those of `queues` they never go backwards.
     pub gone: QueueStatistics,
+    /// How queues come and go.
+    pub turnover: QueueTurnover,
     /// How long messages took, in all queues that are or were.
     pub timings: Timings,
     /// Octets of stored messages that are kept in memory for consumers.
@@ -70,6 +83,7 @@ impl Shard {
         ShardStatistics {
             queues: queues.collect(),
             gone: self.gone,
+            turnover: self.turnover,
             timings,
             cached_octets: self.memory.cached_octets(),
             volatile_octets: self.memory.volatile_octets(),

@@ -67,6 +67,7 @@ impl Shard {
             self.commits.add_operations(vec![Operation::DropQueue { queue: id }]);
         }
         let statistics = queue.statistics();
+        self.turnover.deleted += 1;
         self.gone.absorb(&statistics);
         self.gone_timings.absorb(&queue.timings);
         queue.forget_memory(&mut self.memory);
@@ -153,6 +154,7 @@ impl Shard {
             ShortStr::try_from(Bytes::from(name)).unwrap_or_default()
         };
         let declared = self.topology.declare_queue(vhost, key.connection, request, generated)?;
+        self.turnover.declared += 1;
         if declared.created {
             self.add_queue(declared.id);
         }
@@ -173,6 +175,7 @@ impl Shard {
         let Some(record) = self.topology.queue_by_id(id) else { return };
         let rules = Rules::new(record, self.queue_defaults);
         self.queues.insert(id, Queue::new(id, rules));
+        self.turnover.created += 1;
         self.schedule(id);
     }
 

@@ -10,6 +10,7 @@ mod publishing;
 mod random;
 mod reply_to;
 mod timing;
+mod traffic;
 mod transactions;
 
 use super::{Action, Connection, ConnectionSettings, Identity, Peer};

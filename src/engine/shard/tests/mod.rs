@@ -3,6 +3,7 @@
 
 mod ages;
 mod broker;
+mod counters;
 mod dead_letters;
 mod limits;
 mod memory;

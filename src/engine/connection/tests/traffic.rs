@@ -1,0 +1,48 @@
+use super::*;
+use crate::connection::Traffic;
+
+#[test]
+fn what_is_published_is_counted_once_and_by_its_end() {
+    let mut client = Client::open();
+    client.declare("q");
+    let plain = Properties::default();
+    client.publish(to("q"), &plain, b"x");
+    client.publish(to("nowhere"), &plain, &[b'y'; 101]);
+    client.send(1, ConfirmSelect { no_wait: true });
+    client.publish(BasicPublish { mandatory: true, ..to("nowhere") }, &plain, b"z");
+    client.publish(to("q"), &plain, b"x");
+    let Traffic {
+        received,
+        received_confirm,
+        confirmed_at_once,
+        returned,
+        dropped,
+        channels_opened,
+        sizes,
+        octets,
+    } = client.connection.poll_traffic();
+    assert_eq!((received, returned, dropped), (4, 1, 1));
+    assert_eq!((received_confirm, confirmed_at_once), (2, 1));
+    assert_eq!((channels_opened, octets), (1, 104));
+    assert_eq!(sizes[..3], [3, 1, 0]);
+    assert_eq!(client.connection.poll_traffic(), Traffic::default());
+}
+
+#[test]
+fn a_channel_is_a_publisher_from_its_first_message_to_its_end() {
+    let mut client = Client::open();
+    client.open_channel(2);
+    assert_eq!(client.connection.count_publishers(), 0);
+    let plain = Properties::default();
+    client.publish(to("q"), &plain, b"x");
+    client.publish(to("q"), &plain, b"x");
+    client.feed(&publish_octets(2, &to("q"), &plain, b"x"));
+    assert_eq!(client.connection.count_publishers(), 2);
+    // One ends by a fault, the other by its client.
+    client.publish(BasicPublish { exchange: name("nox"), ..to("q") }, &plain, b"x");
+    client.answered();
+    assert_eq!(client.connection.count_publishers(), 1);
+    client.send(2, ChannelClose::default());
+    client.answered();
+    assert_eq!(client.connection.count_publishers(), 0);
+}
