@@ -35,6 +35,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDR", env = "FOREBAY_METRICS_LISTEN")]
     metrics_listen: Option<String>,
 
+    /// Queues that have metrics of their own on the metrics endpoint; the others are added up
+    /// [default: 2000].
+    #[arg(long, value_name = "N", env = "FOREBAY_METRICS_QUEUES_MAX")]
+    metrics_queues_max: Option<usize>,
+
     /// Address of the admin listener [default: 127.0.0.1:15672].
     #[arg(long, value_name = "ADDR", env = "FOREBAY_ADMIN_LISTEN")]
     admin_listen: Option<String>,
@@ -62,6 +67,7 @@ impl Serve {
             data_dir: self.data_dir,
             listen: self.listen,
             metrics_listen: self.metrics_listen,
+            metrics_queues_max: self.metrics_queues_max,
             admin_listen: self.admin_listen,
         };
         let settings = Settings::resolve(overrides, &RabbitmqDefaults::from_environment())?;

@@ -86,6 +86,7 @@ impl Broker {
             connections: connections.clone(),
             budget: budget.clone(),
             data_dir: settings.data_dir.clone(),
+            queues_max: settings.metrics_queues_max,
         });
         let (metrics_address, endpoint_task) =
             serve_endpoint(&endpoint, settings.metrics_listen).await?;
@@ -114,10 +115,7 @@ impl Broker {
             routes: Arc::clone(&routes),
             budget,
             authenticator: authenticator.clone(),
-            published: metrics.published.clone(),
-            confirmed: metrics.confirmed.clone(),
-            logins_refused: metrics.logins_refused.clone(),
-            channels: metrics.channels.clone(),
+            totals: Arc::clone(&metrics.connections),
         });
         let accepting = CancellationToken::new();
         let amqp_addresses = listen_all(sockets, &context, &connections, &accepting)?;

@@ -124,7 +124,7 @@ fn write_all(
     for Job { commit, share } in jobs {
         let started = progress.begin();
         store.apply(std::slice::from_ref(&commit))?;
-        metrics.record(commit.operations.len(), progress.finish(started));
+        metrics.record(commit.operations.len(), commit.durability, progress.finish(started));
         // The shard is gone only when the broker ends.
         let _ = completions.send(Completion::Committed(commit.id));
         drop(share);

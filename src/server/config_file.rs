@@ -13,6 +13,8 @@ pub struct ConfigFile {
     pub listen: Option<Vec<String>>,
     /// Address of the metrics and health endpoint.
     pub metrics_listen: Option<String>,
+    /// Queues that have metrics of their own.
+    pub metrics_queues_max: Option<usize>,
     /// Address of the admin listener.
     pub admin_listen: Option<String>,
     /// A file of definitions that is imported at every start.

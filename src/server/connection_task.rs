@@ -9,7 +9,7 @@ use crate::authenticator::{Authenticator, LoginRefused};
 use crate::clock::Clock;
 use crate::connections::{ConnectionAbout, Entry, EventReceiver};
 use crate::mailbox::{Batch, Mail, MailSender};
-use crate::metrics::ChannelCount;
+use crate::metrics::{ConnectionTotals, OpenShare};
 use crate::publish_budget::{PublishBudget, Published};
 use crate::read_buffer;
 use crate::socket::{Read, Socket, Written};
@@ -23,7 +23,6 @@ use forebay_engine::ids::ConnectionId;
 use forebay_engine::topology::Routes;
 use forebay_wire::{SendBuffer, ShortStr};
 use futures_util::FutureExt;
-use metrics::{Counter, Gauge};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -45,14 +44,8 @@ pub struct ConnectionContext {
     pub budget: PublishBudget,
     /// Who may log in.
     pub authenticator: Authenticator,
-    /// Counts messages routed to a queue.
-    pub published: Counter,
-    /// Counts confirmed messages.
-    pub confirmed: Counter,
-    /// Counts refused logins.
-    pub logins_refused: Counter,
-    /// Counts open channels.
-    pub channels: Gauge,
+    /// Counts what clients do.
+    pub totals: Arc<ConnectionTotals>,
 }
 
 /// A user's name, and whether it is let in.
@@ -73,7 +66,7 @@ struct ConnectionTask {
     opened: bool,
     /// Shared with the register, once the handshake is over.
     about: Option<Arc<ConnectionAbout>>,
-    channels: ChannelCount,
+    open: OpenShare,
     sending: Pending<()>,
     authenticating: Pending<Login>,
     timer: Timer,
@@ -119,7 +112,7 @@ impl ConnectionTask {
         let seed = getrandom::u64()?;
         let id = entry.id();
         let settings = Arc::clone(&context.settings);
-        let channels = ChannelCount::new(context.channels.clone());
+        let open = OpenShare::new(Arc::clone(&context.totals));
         let connection = Connection::new(id, settings, peer, seed, context.clock.now());
         Ok(Self {
             context,
@@ -132,7 +125,7 @@ impl ConnectionTask {
             input: BytesMut::new(),
             opened: false,
             about: None,
-            channels,
+            open,
             sending: None,
             authenticating: None,
             timer: Timer::default(),
@@ -149,13 +142,16 @@ impl ConnectionTask {
                 self.parse();
                 self.send_commands();
             }
-            let channels = self.connection.count_channels();
-            self.channels.set(channels);
-            if let Some(about) = &self.about {
-                about.channels.store(channels, Ordering::Relaxed);
-            }
+            self.count();
         }
         self.log_end();
+    }
+
+    fn count(&mut self) {
+        self.open.update(&mut self.connection);
+        if let Some(about) = &self.about {
+            about.channels.store(self.connection.count_channels(), Ordering::Relaxed);
+        }
     }
 
     /// Writes what the client must still read: a close, a close-ok, the protocol header.
@@ -256,15 +252,13 @@ impl ConnectionTask {
             }
             next = self.events.try_recv().ok();
         }
-        if confirmed > 0 {
-            self.context.confirmed.increment(confirmed);
-        }
+        self.context.totals.count_confirmed(confirmed);
         self.parse();
     }
 
     fn take_login(&mut self, (user, verdict): Login) {
+        self.context.totals.count_login(verdict.is_ok());
         if let Err(refused) = verdict {
-            self.context.logins_refused.increment(1);
             // Escaped: a name must not write lines of its own into the log.
             let user = user.to_string().escape_debug().to_string();
             tracing::warn!("login of '{user}' from {} refused: {refused}", self.peer.address);
@@ -299,9 +293,7 @@ impl ConnectionTask {
         }
         self.opened = true;
         let Published { messages, octets } = Published::by(&commands);
-        if messages > 0 {
-            self.context.published.increment(messages as u64);
-        }
+        self.context.totals.count_published(messages);
         let batch = |share| Mail::Batch(Batch { connection: self.id, opens, commands, share });
         let unsent = match self.context.budget.try_take(octets) {
             Some(share) => match self.context.mailbox.try_send(batch(share)) {

@@ -87,8 +87,8 @@ pub const SHUTDOWN_CONNECTIONS_DURATION_MAX: Duration = Duration::from_secs(8);
 /// How long a scrape waits for the shard's figures.
 pub const STATISTICS_DURATION_MAX: Duration = Duration::from_secs(5);
 
-/// Queues that have metrics of their own on the metrics endpoint.
-pub const METRICS_QUEUES_MAX: usize = 2_000;
+/// Queues that have metrics of their own on the metrics endpoint when nothing else is said.
+pub const METRICS_QUEUES_DEFAULT: usize = 2_000;
 
 /// How often queues are looked at for their rates.
 pub const QUEUE_RATES_INTERVAL: Duration = Duration::from_secs(5);

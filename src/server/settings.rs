@@ -1,6 +1,7 @@
 //! What a broker runs with: flags over environment over configuration file over defaults.
 
 use crate::config_file::{ConfigFile, ConfigFileError, ConfigPermission, ConfigUser};
+use crate::limits::METRICS_QUEUES_DEFAULT;
 use crate::user::{Credential, PasswordHashError, RabbitmqDefaults, User};
 use forebay_engine::access::Permission;
 use forebay_wire::ShortStr;
@@ -32,6 +33,8 @@ pub struct Overrides {
     pub listen: Vec<String>,
     /// `--metrics-listen`, `FOREBAY_METRICS_LISTEN`.
     pub metrics_listen: Option<String>,
+    /// `--metrics-queues-max`, `FOREBAY_METRICS_QUEUES_MAX`.
+    pub metrics_queues_max: Option<usize>,
     /// `--admin-listen`, `FOREBAY_ADMIN_LISTEN`.
     pub admin_listen: Option<String>,
 }
@@ -45,6 +48,8 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// Address of the metrics and health endpoint.
     pub metrics_listen: SocketAddr,
+    /// Queues that have metrics of their own.
+    pub metrics_queues_max: usize,
     /// Address of the admin listener.
     pub admin_listen: SocketAddr,
     /// A file of definitions that is imported before clients are served.
@@ -146,6 +151,10 @@ impl Settings {
             listen: listen_addresses(&listen)?,
             metrics_listen: addresses("metrics_listen", &metrics_listen, METRICS_LISTEN_DEFAULT)?.0,
             admin_listen: addresses("admin_listen", &admin_listen, ADMIN_LISTEN_DEFAULT)?.0,
+            metrics_queues_max: overrides
+                .metrics_queues_max
+                .or(file.metrics_queues_max)
+                .unwrap_or(METRICS_QUEUES_DEFAULT),
             load_definitions: file.load_definitions,
             users,
             default_vhost: default_vhost(defaults)?,
@@ -258,6 +267,7 @@ mod tests {
             data_dir: Some("from-flag".into()),
             listen: vec!["127.0.0.1:2".to_owned(), "[::1]:3".to_owned()],
             metrics_listen: None,
+            metrics_queues_max: None,
             admin_listen: None,
         };
         let settings = resolve(overrides).unwrap();

@@ -21,12 +21,15 @@ pub struct Traffic {
     /// Channels that were opened.
     pub channels_opened: u64,
     /// Messages by the size of their body, in the buckets of [`MESSAGE_SIZE_BOUNDS`].
-    pub sizes: [u64; MESSAGE_SIZE_BOUNDS.len() + 1],
+    pub sizes: [u64; Traffic::SIZE_BUCKETS],
     /// Octets of all bodies.
     pub octets: u64,
 }
 
 impl Traffic {
+    /// Buckets of [`Traffic::sizes`].
+    pub const SIZE_BUCKETS: usize = MESSAGE_SIZE_BOUNDS.len() + 1;
+
     /// A message came.
     pub(crate) fn receive(&mut self, body_size: usize, wants_confirm: bool) {
         let size = body_size as u64;

@@ -17,8 +17,7 @@ fn the_table_in_the_documentation_is_the_catalogue() {
             Some([name.trim_end_matches('`'), kind, unit, next()?])
         })
         .collect();
-    let catalogue: Vec<[&str; 4]> = catalogue::ALL
-        .iter()
+    let catalogue: Vec<[&str; 4]> = catalogue::all()
         .map(|metric| {
             let unit = match metric.unit {
                 Unit::Seconds => "seconds",

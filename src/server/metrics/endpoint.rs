@@ -4,8 +4,10 @@
 
 use super::exposition::{Page, open_metrics};
 use super::queue_rates::QueueRates;
-use super::rabbitmq::{self, Family, Selection};
-use super::{Metrics, process, queue_families, shard_families};
+use super::rabbitmq::{self, Selection};
+use super::{
+    Metrics, catalogue, connection_totals, process, queue_families, shard_families,
+};
 use crate::connections::Connections;
 use crate::limits::{
     METRICS_UPKEEP_INTERVAL, PUBLISH_BUDGET_OCTETS_MAX, QUEUE_RATES_INTERVAL,
@@ -49,6 +51,8 @@ pub struct Sources {
     pub budget: PublishBudget,
     /// The data directory, for its disk.
     pub data_dir: PathBuf,
+    /// Queues that have metrics of their own.
+    pub queues_max: usize,
 }
 
 struct Inner {
@@ -101,7 +105,7 @@ impl Endpoint {
         let upkeep = async {
             loop {
                 tokio::time::sleep(METRICS_UPKEEP_INTERVAL).await;
-                self.inner.sources.metrics.upkeep();
+                self.inner.sources.metrics.commit.upkeep();
             }
         };
         tokio::select! {
@@ -143,55 +147,59 @@ impl Endpoint {
         timeout(STATISTICS_DURATION_MAX, asked).await.ok().flatten()
     }
 
-    fn set_gauges(&self) {
-        let Sources { metrics, connections, budget, .. } = &self.inner.sources;
-        let (open, opened) = connections.counts();
-        metrics.scraped.connections.set(open as f64);
-        metrics.scraped.connections_opened.absolute(opened);
-        let used = PUBLISH_BUDGET_OCTETS_MAX.saturating_sub(budget.available());
-        metrics.scraped.budget_used.set(used as f64);
-        metrics.show_counted();
-    }
-
-    async fn page(&self, selection: Selection) -> Page {
-        let statistics = self.statistics().await.unwrap_or_default();
-        self.set_gauges();
-        let metrics = &self.inner.sources.metrics;
+    /// Writes the page; takes some milliseconds when there are many queues.
+    fn page(&self, statistics: &ShardStatistics, selection: &Selection) -> Page {
+        let sources = &self.inner.sources;
+        let totals = sources.metrics.connections.load();
+        let (connections, connections_opened) = sources.connections.counts();
+        let rates = self.inner.rates.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page::default();
-        if selection == Selection::Aggregated {
-            metrics.scraped.set(&statistics);
-            page = Page::after(metrics.handle.render());
+        if *selection == Selection::Aggregated {
+            page = sources.metrics.commit.page();
+            page.build_info();
+            page.single(&catalogue::CONNECTIONS, connections as u64);
+            page.single(&catalogue::CONNECTIONS_OPENED, connections_opened);
+            let used = PUBLISH_BUDGET_OCTETS_MAX.saturating_sub(sources.budget.available());
+            page.single(&catalogue::PUBLISH_BUDGET_USED, used as u64);
+            page.single(&catalogue::PUBLISH_BUDGET, PUBLISH_BUDGET_OCTETS_MAX as u64);
+            connection_totals::write(&mut page, &totals);
             let store = self.inner.store.get().and_then(Weak::upgrade);
             let store = store.map(|store| store.statistics());
-            shard_families::write(&mut page, &statistics, &store.unwrap_or_default());
-            let rates = self.inner.rates.lock().unwrap_or_else(PoisonError::into_inner);
-            queue_families::write(&mut page, &statistics.queues, &rates);
-            drop(rates);
-            process::write(&mut page, &self.inner.sources.data_dir, self.inner.started_at);
+            shard_families::write(&mut page, statistics, &store.unwrap_or_default());
+            queue_families::write(&mut page, &statistics.queues, &rates, sources.queues_max);
+            process::write(&mut page, &sources.data_dir, self.inner.started_at);
         }
-        let (connections, connections_opened) = self.inner.sources.connections.counts();
         let broker = rabbitmq::Broker {
-            statistics: &statistics,
+            statistics,
+            rates: &rates,
+            totals: &totals,
             connections: connections as u64,
             connections_opened,
-            channels: metrics.channels_open(),
-            published: metrics.published_total(),
-            confirmed: metrics.confirmed_total(),
-            data_dir: &self.inner.sources.data_dir,
+            data_dir: &sources.data_dir,
             uptime: self.inner.started.elapsed(),
         };
-        rabbitmq::write(&mut page, &broker, &selection);
+        rabbitmq::write(&mut page, &broker, selection);
         page
     }
 
     async fn respond(&self, selection: Selection, headers: &HeaderMap) -> Response {
-        let text = self.page(selection).await.into_text();
+        let statistics = self.statistics().await.unwrap_or_default();
         let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-        if accepted.is_some_and(|types| types.contains("application/openmetrics-text")) {
-            let text = open_metrics(&text);
-            return ([(header::CONTENT_TYPE, OPEN_METRICS_FORMAT)], text).into_response();
+        let is_open = accepted.is_some_and(|types| types.contains("application/openmetrics-text"));
+        let endpoint = self.clone();
+        // Elsewhere: the threads that serve clients have better things to do.
+        let text = tokio::task::spawn_blocking(move || {
+            let text = endpoint.page(&statistics, &selection).into_text();
+            if is_open { open_metrics(&text) } else { text }
+        });
+        let format = if is_open { OPEN_METRICS_FORMAT } else { TEXT_FORMAT };
+        match text.await {
+            Ok(text) => ([(header::CONTENT_TYPE, format)], text).into_response(),
+            Err(error) => {
+                tracing::error!("a scrape was not answered: {error}");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
         }
-        ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response()
     }
 }
 
@@ -216,6 +224,6 @@ async fn scrape_detailed(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let selection = Family::parse_query(query.as_deref().unwrap_or_default());
+    let selection = Selection::parse_query(query.as_deref().unwrap_or_default());
     endpoint.respond(selection, &headers).await
 }

@@ -1,6 +1,6 @@
 //! The text format of Prometheus, written directly: what is gone is gone from the next scrape.
 
-use super::catalogue::Metric;
+use super::catalogue::{BUILD_INFO, Metric};
 use forebay_engine::shard::Distribution;
 use std::fmt::Write;
 
@@ -8,6 +8,27 @@ use std::fmt::Write;
 #[derive(Debug, Default)]
 pub(super) struct Page {
     text: String,
+}
+
+/// A sample's value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Number {
+    /// Of things that are counted.
+    Whole(u64),
+    /// Of what is measured; may be infinite.
+    Real(f64),
+}
+
+impl From<u64> for Number {
+    fn from(value: u64) -> Self {
+        Self::Whole(value)
+    }
+}
+
+impl From<f64> for Number {
+    fn from(value: f64) -> Self {
+        Self::Real(value)
+    }
 }
 
 /// What the values of a [`Distribution`] are.
@@ -42,19 +63,26 @@ impl Page {
     }
 
     /// A sample; `labels` with braces, or nothing.
-    pub(super) fn sample(&mut self, name: &str, labels: &str, value: f64) {
+    pub(super) fn sample(&mut self, name: &str, labels: &str, value: impl Into<Number>) {
         self.text.push_str(name);
         self.text.push_str(labels);
-        let _ = match value {
-            f64::INFINITY => writeln!(self.text, " +Inf"),
-            value => writeln!(self.text, " {value}"),
+        let _ = match value.into() {
+            Number::Whole(value) => writeln!(self.text, " {value}"),
+            Number::Real(f64::INFINITY) => writeln!(self.text, " +Inf"),
+            Number::Real(value) => writeln!(self.text, " {value}"),
         };
     }
 
     /// A family with one sample.
-    pub(super) fn single(&mut self, metric: &Metric, value: f64) {
+    pub(super) fn single(&mut self, metric: &Metric, value: impl Into<Number>) {
         self.family(metric);
         self.sample(metric.name, "", value);
+    }
+
+    /// Who wrote it.
+    pub(super) fn build_info(&mut self) {
+        self.family(&BUILD_INFO);
+        self.sample(BUILD_INFO.name, concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1);
     }
 
     /// A histogram.

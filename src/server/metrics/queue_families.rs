@@ -1,4 +1,4 @@
-//! The families with a sample for each queue, up to [`METRICS_QUEUES_MAX`] of them.
+//! The families with a sample for each queue, up to a number of queues.
 //!
 //! What the others have is added up under one name of its own, gauges only: a counter of a sum
 //! whose members change would jump.
@@ -6,7 +6,6 @@
 use super::catalogue::{self, Metric};
 use super::exposition::{Page, escape};
 use super::queue_rates::{QueueRates, lag, settled};
-use crate::limits::METRICS_QUEUES_MAX;
 use forebay_engine::shard::{QueueReport, QueueStatistics};
 
 type Value = fn(&QueueStatistics) -> u64;
@@ -54,24 +53,29 @@ const COUNTERS_BY_REASON: [(&Metric, ByReason); 2] = [
 /// The labels of what is added up.
 const OTHERS: &str = "{vhost=\"(others)\",queue=\"(others)\"}";
 
-/// Adds all families of single queues.
-pub(super) fn write(page: &mut Page, queues: &[QueueReport], rates: &QueueRates) {
-    let (shown, hidden) = queues.split_at(queues.len().min(METRICS_QUEUES_MAX));
+/// Adds all families of single queues; at most `queues_max` of them are told apart.
+pub(super) fn write(
+    page: &mut Page,
+    queues: &[QueueReport],
+    rates: &QueueRates,
+    queues_max: usize,
+) {
+    let (shown, hidden) = queues.split_at(queues.len().min(queues_max));
     let labels: Vec<String> = shown.iter().map(|queue| labels(queue, "")).collect();
     for (metric, value) in SIZES {
         page.family(metric);
         for (queue, labels) in shown.iter().zip(&labels) {
-            page.sample(metric.name, labels, value(&queue.statistics) as f64);
+            page.sample(metric.name, labels, value(&queue.statistics));
         }
         if !hidden.is_empty() {
             let sum: u64 = hidden.iter().map(|queue| value(&queue.statistics)).sum();
-            page.sample(metric.name, OTHERS, sum as f64);
+            page.sample(metric.name, OTHERS, sum);
         }
     }
     for (metric, value) in COUNTERS {
         page.family(metric);
         for (queue, labels) in shown.iter().zip(&labels) {
-            page.sample(metric.name, labels, value(&queue.statistics) as f64);
+            page.sample(metric.name, labels, value(&queue.statistics));
         }
     }
     for (metric, reasons) in COUNTERS_BY_REASON {
@@ -79,12 +83,12 @@ pub(super) fn write(page: &mut Page, queues: &[QueueReport], rates: &QueueRates)
         for queue in shown {
             for (reason, value) in reasons {
                 let labels = self::labels(queue, &format!(",reason=\"{reason}\""));
-                page.sample(metric.name, &labels, value(&queue.statistics) as f64);
+                page.sample(metric.name, &labels, value(&queue.statistics));
             }
         }
     }
     write_times(page, shown, &labels, rates);
-    page.single(&catalogue::QUEUES_WITHOUT_METRICS, hidden.len() as f64);
+    page.single(&catalogue::QUEUES_WITHOUT_METRICS, hidden.len() as u64);
 }
 
 fn write_times(page: &mut Page, shown: &[QueueReport], labels: &[String], rates: &QueueRates) {
@@ -144,9 +148,9 @@ mod tests {
 
     #[test]
     fn queues_beyond_the_limit_are_added_up_and_counted() {
-        let queues: Vec<_> = (0..METRICS_QUEUES_MAX as u64 + 3).map(report).collect();
+        let queues: Vec<_> = (0..13).map(report).collect();
         let mut page = Page::default();
-        write(&mut page, &queues, &QueueRates::default());
+        write(&mut page, &queues, &QueueRates::default(), 10);
         let text = page.into_text();
         assert!(text.contains("forebay_queue_lag_messages{vhost=\"/\",queue=\"q0\"} 3\n"));
         assert!(text.contains(&format!("forebay_queue_lag_messages{OTHERS} 9\n")));
@@ -157,7 +161,7 @@ mod tests {
     #[test]
     fn an_age_that_nobody_knows_is_not_shown() {
         let mut page = Page::default();
-        write(&mut page, &[report(1)], &QueueRates::default());
+        write(&mut page, &[report(1)], &QueueRates::default(), 10);
         let text = page.into_text();
         assert!(!text.contains("forebay_queue_oldest_message_age_seconds{"));
         assert!(text.contains("forebay_queue_drain_seconds{vhost=\"/\",queue=\"q1\"} +Inf\n"));

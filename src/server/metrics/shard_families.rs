@@ -2,7 +2,7 @@
 
 use super::catalogue;
 use super::exposition::{Page, Scale};
-use forebay_engine::shard::ShardStatistics;
+use forebay_engine::shard::{QueueStatistics, ShardStatistics};
 use forebay_store::Statistics;
 
 /// Adds them.
@@ -11,9 +11,19 @@ pub(super) fn write(page: &mut Page, shard: &ShardStatistics, store: &Statistics
     page.distribution(&catalogue::MESSAGE_WAIT, Scale::Milliseconds, &timings.waited);
     page.distribution(&catalogue::MESSAGE_PROCESSING, Scale::Milliseconds, &timings.processed);
     page.distribution(&catalogue::MESSAGE_FAILED_DELIVERIES, Scale::Count, &timings.failures);
-    let missing: u64 = shard.queues.iter().map(|queue| queue.statistics.missing).sum();
+    let sum = |value: fn(&QueueStatistics) -> u64| -> u64 {
+        shard.queues.iter().map(|queue| value(&queue.statistics)).sum()
+    };
+    // With what was counted by queues that are gone: a counter never goes backwards.
+    let total = |value: fn(&QueueStatistics) -> u64| sum(value) + value(&shard.gone);
     let families = [
-        (&catalogue::MESSAGES_MISSING, missing + shard.gone.missing),
+        (&catalogue::QUEUES, shard.queues.len() as u64),
+        (&catalogue::CONSUMERS, sum(|queue| queue.consumers)),
+        (&catalogue::MESSAGES_ENQUEUED, total(|queue| queue.published)),
+        (&catalogue::MESSAGES_DELIVERED, total(|queue| queue.delivered)),
+        (&catalogue::MESSAGES_ACKED, total(|queue| queue.acked)),
+        (&catalogue::MESSAGES_REDELIVERED, total(|queue| queue.redelivered)),
+        (&catalogue::MESSAGES_MISSING, total(|queue| queue.missing)),
         (&catalogue::CACHED, shard.cached_octets),
         (&catalogue::VOLATILE, shard.volatile_octets),
         (&catalogue::UNCOMMITTED, shard.uncommitted_octets),
@@ -22,6 +32,6 @@ pub(super) fn write(page: &mut Page, shard: &ShardStatistics, store: &Statistics
         (&catalogue::STORE_SYNCS, store.synced),
     ];
     for (metric, value) in families {
-        page.single(metric, value as f64);
+        page.single(metric, value);
     }
 }

@@ -66,7 +66,7 @@ async fn every_metric_of_the_catalogue_is_there_from_the_first_scrape() {
     let data = TempDir::new().unwrap();
     let broker = Broker::start(settings(data.path(), ANY_PORT)).await.unwrap();
     let scrape = get(broker.metrics_address(), "/metrics").await;
-    for metric in forebay_server::metrics::catalogue::ALL {
+    for metric in forebay_server::metrics::catalogue::all() {
         let head = format!("# TYPE {} {}\n", metric.name, metric.kind.name());
         assert!(scrape.contains(&head), "no {head} in:\n{scrape}");
     }
