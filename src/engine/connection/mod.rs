@@ -26,9 +26,9 @@ mod sasl;
 mod session;
 mod settings;
 mod state;
-mod traffic;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 pub(crate) use failure::MethodId;
 pub(crate) use link::Link;

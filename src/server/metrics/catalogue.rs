@@ -59,7 +59,7 @@ const fn histogram(name: &'static str, unit: Unit, help: &'static str) -> Metric
 
 /// All of them, in the order of the documentation.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    broker::ALL.iter().chain(&queue::ALL)
+    OF_BROKER.iter().chain(&OF_QUEUES)
 }
 
 #[cfg(test)]

@@ -5,9 +5,7 @@
 use super::exposition::{Page, open_metrics};
 use super::queue_rates::QueueRates;
 use super::rabbitmq::{self, Selection};
-use super::{
-    Metrics, catalogue, connection_totals, process, queue_families, shard_families,
-};
+use super::{Metrics, catalogue, connection_totals, process, queue_families, shard_families};
 use crate::connections::Connections;
 use crate::limits::{
     METRICS_UPKEEP_INTERVAL, PUBLISH_BUDGET_OCTETS_MAX, QUEUE_RATES_INTERVAL,

@@ -13,11 +13,11 @@ const ANY_PORT: &str = "127.0.0.1:0";
 
 fn settings(data: &Path, listen: &str) -> Settings {
     let overrides = Overrides {
-        config: None,
         data_dir: Some(data.to_owned()),
         listen: vec![listen.to_owned()],
         metrics_listen: Some(ANY_PORT.to_owned()),
         admin_listen: Some(ANY_PORT.to_owned()),
+        ..Overrides::default()
     };
     Settings::resolve(overrides, &RabbitmqDefaults::default()).unwrap()
 }

@@ -1,0 +1,258 @@
+//! Metrics of the broker as a whole and of its process.
+
+use super::{Metric, counter, gauge, histogram};
+use metrics::Unit;
+
+/// The version, as a label of a gauge that is always 1.
+pub const BUILD_INFO: Metric =
+    gauge("forebay_build_info", Unit::Count, "Always 1; the labels tell the version.");
+/// Open sockets.
+pub const CONNECTIONS: Metric =
+    gauge("forebay_connections", Unit::Count, "Client connections that are open.");
+/// Accepted sockets.
+pub const CONNECTIONS_OPENED: Metric = counter(
+    "forebay_connections_opened_total",
+    Unit::Count,
+    "Client connections accepted since the start.",
+);
+/// Logins.
+pub const LOGINS_ACCEPTED: Metric =
+    counter("forebay_logins_accepted_total", Unit::Count, "Logins since the start.");
+/// Refused logins.
+pub const LOGINS_REFUSED: Metric = counter(
+    "forebay_logins_refused_total",
+    Unit::Count,
+    "Logins refused since the start: unknown user, wrong password, or a place it may not come from.",
+);
+/// Open channels.
+pub const CHANNELS: Metric = gauge("forebay_channels", Unit::Count, "Channels that are open.");
+/// Opened channels.
+pub const CHANNELS_OPENED: Metric =
+    counter("forebay_channels_opened_total", Unit::Count, "Channels opened since the start.");
+/// Publishing channels.
+pub const PUBLISHERS: Metric =
+    gauge("forebay_publishers", Unit::Count, "Open channels that have published.");
+/// Queues.
+pub const QUEUES: Metric = gauge("forebay_queues", Unit::Count, "Queues that exist.");
+/// Consumers.
+pub const CONSUMERS: Metric =
+    gauge("forebay_consumers", Unit::Count, "Consumers on all queues together.");
+/// Received.
+pub const MESSAGES_RECEIVED: Metric = counter(
+    "forebay_messages_received_total",
+    Unit::Count,
+    "Messages from publishers, whether a queue took them or not.",
+);
+/// Published.
+pub const MESSAGES_PUBLISHED: Metric = counter(
+    "forebay_messages_published_total",
+    Unit::Count,
+    "Messages from publishers that were routed to at least one queue.",
+);
+/// Returned.
+pub const MESSAGES_RETURNED: Metric = counter(
+    "forebay_messages_returned_total",
+    Unit::Count,
+    "Mandatory messages that no queue took, given back to their publishers.",
+);
+/// Dropped on arrival.
+pub const MESSAGES_UNROUTABLE: Metric = counter(
+    "forebay_messages_unroutable_dropped_total",
+    Unit::Count,
+    "Messages that no queue took and that were not mandatory: gone. A binding or a queue is missing.",
+);
+/// Enqueued.
+pub const MESSAGES_ENQUEUED: Metric = counter(
+    "forebay_messages_enqueued_total",
+    Unit::Count,
+    "Messages added to queues: one that is routed to three queues counts three times.",
+);
+/// Confirmed.
+pub const MESSAGES_CONFIRMED: Metric = counter(
+    "forebay_messages_confirmed_total",
+    Unit::Count,
+    "Messages confirmed to their publishers after they were on stable storage.",
+);
+/// Delivered.
+pub const MESSAGES_DELIVERED: Metric = counter(
+    "forebay_messages_delivered_total",
+    Unit::Count,
+    "Messages sent to consumers or fetched by basic.get, redeliveries included.",
+);
+/// Acknowledged.
+pub const MESSAGES_ACKED: Metric =
+    counter("forebay_messages_acked_total", Unit::Count, "Messages acknowledged by consumers.");
+/// Redelivered.
+pub const MESSAGES_REDELIVERED: Metric = counter(
+    "forebay_messages_redelivered_total",
+    Unit::Count,
+    "Deliveries of messages that may have been delivered before.",
+);
+/// Budget in use.
+pub const PUBLISH_BUDGET_USED: Metric = gauge(
+    "forebay_publish_budget_used_bytes",
+    Unit::Bytes,
+    "Octets of published messages on their way to stable storage; at the limit publishers are held.",
+);
+/// Budget.
+pub const PUBLISH_BUDGET: Metric = gauge(
+    "forebay_publish_budget_bytes",
+    Unit::Bytes,
+    "Limit of forebay_publish_budget_used_bytes.",
+);
+/// Commit latency.
+pub const COMMIT_DURATION: Metric = histogram(
+    "forebay_commit_duration_seconds",
+    Unit::Seconds,
+    "Time to write one group of operations, with its sync to stable storage where one is needed.",
+);
+/// Sync latency.
+pub const SYNC_DURATION: Metric = histogram(
+    "forebay_sync_duration_seconds",
+    Unit::Seconds,
+    "The same for those groups alone that waited for stable storage: fsync and the write before it.",
+);
+/// Group size.
+pub const COMMIT_OPERATIONS: Metric = counter(
+    "forebay_commit_operations_total",
+    Unit::Count,
+    "Operations written; divided by the number of commits it is the group size.",
+);
+/// Queues without metrics of their own.
+pub const QUEUES_WITHOUT_METRICS: Metric = gauge(
+    "forebay_queues_without_metrics",
+    Unit::Count,
+    "Queues beyond the limit of queues that have metrics of their own.",
+);
+/// Lost.
+pub const MESSAGES_MISSING: Metric = counter(
+    "forebay_messages_missing_total",
+    Unit::Count,
+    "Messages that the store should have had and did not: anything but 0 is damage.",
+);
+/// Time in a queue.
+pub const MESSAGE_WAIT: Metric = histogram(
+    "forebay_message_wait_seconds",
+    Unit::Seconds,
+    "Time from publishing a message to its first delivery.",
+);
+/// Time at a consumer.
+pub const MESSAGE_PROCESSING: Metric = histogram(
+    "forebay_message_processing_seconds",
+    Unit::Seconds,
+    "Time from a delivery to its acknowledgement.",
+);
+/// Failures before the end.
+pub const MESSAGE_FAILED_DELIVERIES: Metric = histogram(
+    "forebay_message_failed_deliveries",
+    Unit::Count,
+    "Failed deliveries that a message had when it was acknowledged.",
+);
+/// Cache.
+pub const CACHED: Metric = gauge(
+    "forebay_memory_cached_bytes",
+    Unit::Bytes,
+    "Octets of stored messages that are kept in memory for consumers.",
+);
+/// Transient messages.
+pub const VOLATILE: Metric = gauge(
+    "forebay_memory_volatile_bytes",
+    Unit::Bytes,
+    "Octets of messages that are in memory alone.",
+);
+/// Before the commit.
+pub const UNCOMMITTED: Metric = gauge(
+    "forebay_memory_uncommitted_bytes",
+    Unit::Bytes,
+    "Octets of messages that wait for their commit.",
+);
+/// Store.
+pub const STORE_BYTES: Metric = gauge(
+    "forebay_store_bytes",
+    Unit::Bytes,
+    "Octets that the store takes on the disk, journals included.",
+);
+/// Written.
+pub const STORE_WRITTEN: Metric = counter(
+    "forebay_store_written_bytes_total",
+    Unit::Bytes,
+    "Octets of keys and values handed to the journal.",
+);
+/// Syncs.
+pub const STORE_SYNCS: Metric =
+    counter("forebay_store_syncs_total", Unit::Count, "Times the store waited for stable storage.");
+/// Free disk.
+pub const DISK_AVAILABLE: Metric = gauge(
+    "forebay_disk_available_bytes",
+    Unit::Bytes,
+    "Octets that are free on the disk of the data directory.",
+);
+/// Disk.
+pub const DISK_SIZE: Metric =
+    gauge("forebay_disk_size_bytes", Unit::Bytes, "Size of the disk of the data directory.");
+/// Memory.
+pub const MEMORY_LIMIT: Metric = gauge(
+    "forebay_memory_limit_bytes",
+    Unit::Bytes,
+    "Memory that the broker may use: of its control group, or else of the machine.",
+);
+/// Memory in use.
+pub const PROCESS_MEMORY: Metric =
+    gauge("process_resident_memory_bytes", Unit::Bytes, "Resident memory of the broker.");
+/// Open files.
+pub const PROCESS_FILES: Metric = gauge("process_open_fds", Unit::Count, "Open file descriptors.");
+/// Most open files.
+pub const PROCESS_FILES_MAX: Metric =
+    gauge("process_max_fds", Unit::Count, "Most file descriptors that may be open.");
+/// Start.
+pub const PROCESS_START: Metric = gauge(
+    "process_start_time_seconds",
+    Unit::Seconds,
+    "When the broker started, in seconds since 1970.",
+);
+
+/// All of them, in the order of the documentation.
+pub(super) const OF_BROKER: [Metric; 42] = [
+    BUILD_INFO,
+    CONNECTIONS,
+    CONNECTIONS_OPENED,
+    LOGINS_ACCEPTED,
+    LOGINS_REFUSED,
+    CHANNELS,
+    CHANNELS_OPENED,
+    PUBLISHERS,
+    QUEUES,
+    CONSUMERS,
+    MESSAGES_RECEIVED,
+    MESSAGES_PUBLISHED,
+    MESSAGES_RETURNED,
+    MESSAGES_UNROUTABLE,
+    MESSAGES_ENQUEUED,
+    MESSAGES_CONFIRMED,
+    MESSAGES_DELIVERED,
+    MESSAGES_ACKED,
+    MESSAGES_REDELIVERED,
+    PUBLISH_BUDGET_USED,
+    PUBLISH_BUDGET,
+    COMMIT_DURATION,
+    SYNC_DURATION,
+    COMMIT_OPERATIONS,
+    QUEUES_WITHOUT_METRICS,
+    MESSAGES_MISSING,
+    MESSAGE_WAIT,
+    MESSAGE_PROCESSING,
+    MESSAGE_FAILED_DELIVERIES,
+    CACHED,
+    VOLATILE,
+    UNCOMMITTED,
+    STORE_BYTES,
+    STORE_WRITTEN,
+    STORE_SYNCS,
+    DISK_AVAILABLE,
+    DISK_SIZE,
+    MEMORY_LIMIT,
+    PROCESS_MEMORY,
+    PROCESS_FILES,
+    PROCESS_FILES_MAX,
+    PROCESS_START,
+];
