@@ -11,7 +11,7 @@ use std::{
 
 use forebay_wire::{
     FieldTable, FieldValue, ShortStr,
-    method::{BasicCancel, ChannelClose},
+    method::{BasicCancel, BasicRecover, ChannelClose},
 };
 use futures_core::Stream;
 
@@ -133,8 +133,8 @@ impl Consume {
 ///
 /// When the connection is lost, the stream pauses and goes on after the restoration; deliveries that
 /// were not settled come again. The stream ends after [`Consumer::cancel`], with an error first when
-/// the broker ended the consumer. Dropping it ends the consumer; what it had not yet taken returns to
-/// the queue, and deliveries in hand can still be settled.
+/// the broker ended the consumer. Dropping it ends the consumer; deliveries in hand can still be
+/// settled, and what it had not yet taken returns to the queue when they are.
 #[derive(Debug)]
 pub struct Consumer {
     lease: Arc<Lease>,
@@ -211,15 +211,28 @@ impl Consumer {
         Canceller { lease: Arc::clone(&self.lease), tag: self.tag.clone() }
     }
 
-    /// Ends the consumer and makes sure that the broker knows of every settlement: cancels, returns
-    /// what was prefetched and not taken, waits until every delivery in hand is settled, and closes
-    /// the channel.
+    /// Ends the consumer and makes sure that the broker knows of every settlement: cancels, waits
+    /// until every delivery in hand is settled, returns what was prefetched and not taken (which
+    /// does not count as a failed delivery), and closes the channel.
     ///
     /// # Errors
     /// [`Error::Lost`] when the connection goes meanwhile; unsettled messages then come again.
-    pub async fn close(mut self) -> Result<(), Error> {
+    pub async fn close(self) -> Result<(), Error> {
+        self.close_releasing([]).await
+    }
+
+    /// As [`Consumer::close`], and returns these of its deliveries too as if they had never been
+    /// taken: unlike [`Delivery::nack`] that is no failed delivery.
+    ///
+    /// # Errors
+    /// As [`Consumer::close`].
+    pub async fn close_releasing(
+        mut self,
+        untried: impl IntoIterator<Item = Delivery>,
+    ) -> Result<(), Error> {
         self.cancel().await?;
-        self.give_back();
+        untried.into_iter().for_each(Delivery::leave);
+        self.leave_untaken();
         let number = self.lease.number;
         poll_fn(|context| {
             self.lease.shared().with(|session| {
@@ -233,31 +246,29 @@ impl Consumer {
             })
         })
         .await;
-        let is_open = self.lease.shared().with(|session| is_ready(session, number));
-        if is_open {
+        let shared = self.lease.shared();
+        if shared.with(|session| session.needs_recovery(number)) {
+            shared.request(number, BasicRecover { requeue: true }).await?;
+            shared.with(|session| session.handle_recovered(number));
+        }
+        if shared.with(|session| is_ready(session, number)) {
             let close: ChannelClose = close_channel();
-            self.lease.shared().request(number, close).await?;
+            shared.request(number, close).await?;
         }
         Ok(())
     }
 
-    /// Returns to the queue what nobody has in hand.
-    fn give_back(&mut self) {
-        let (number, epoch, taken, is_no_ack) =
-            (self.lease.number, self.epoch, &mut self.taken, self.is_no_ack);
+    /// Nobody will take what is prefetched: it returns when the channel ends.
+    fn leave_untaken(&mut self) {
+        let (number, epoch, taken) = (self.lease.number, self.epoch, &mut self.taken);
         self.lease.shared().with(|session| {
-            let Some(channel) = session.channel(number) else { return };
-            let present = channel.epoch;
-            let waiting =
-                channel.inbox().map(|inbox| mem::take(&mut inbox.buffer)).unwrap_or_default();
-            if is_no_ack {
-                return;
-            }
+            let present = session.epoch(number);
+            let waiting = session.channel(number).and_then(Channel::inbox);
+            let waiting = waiting.map(|inbox| mem::take(&mut inbox.buffer)).unwrap_or_default();
             let taken = taken.drain(..).map(|delivered| (epoch, delivered.tag));
-            for (epoch, tag) in
-                taken.chain(waiting.into_iter().map(|delivered| (present, delivered.tag)))
-            {
-                session.reject(number, epoch, tag, true);
+            let waiting = waiting.into_iter().map(|delivered| (present, delivered.tag));
+            for (epoch, tag) in taken.chain(waiting) {
+                session.leave(number, epoch, tag);
             }
         });
     }
@@ -318,6 +329,6 @@ impl Drop for Consumer {
             }
             finish(session, number);
         });
-        self.give_back();
+        self.leave_untaken();
     }
 }

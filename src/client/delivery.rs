@@ -64,6 +64,13 @@ impl Delivery {
         settled(self.give_back(false))
     }
 
+    /// It was not tried; it returns when its channel ends.
+    pub(crate) fn leave(mut self) {
+        let Some(duty) = self.duty.take() else { return };
+        let (number, tag) = (duty.lease.number, self.tag);
+        duty.lease.shared().with(|session| session.leave(number, duty.epoch, tag));
+    }
+
     /// The message without the duty, for a task that outlives the settling.
     pub fn incoming(&self) -> &Incoming {
         &self.incoming

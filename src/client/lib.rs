@@ -69,6 +69,7 @@ mod returned;
 pub mod seen;
 mod sending;
 mod session;
+mod settling;
 mod shared;
 mod state;
 mod supervisor;

@@ -9,7 +9,7 @@ use std::{mem, task::Waker};
 
 use forebay_wire::{
     Method, ReplyCode, SendBuffer, ShortStr,
-    method::{BasicAck, BasicNack, ChannelClose, ConnectionClose},
+    method::{ChannelClose, ConnectionClose},
 };
 use tokio::sync::oneshot;
 
@@ -53,7 +53,7 @@ pub(crate) struct Session {
     pub(crate) senders: Waiters,
     /// The driver's task, while it has nothing to write.
     driver: Option<Waker>,
-    acks_due: Vec<u16>,
+    pub(crate) acks_due: Vec<u16>,
     /// Channels whose setting up is owed because the broker closed them.
     pub(crate) repairs: Vec<u16>,
     pub(crate) restorer: Waiters,
@@ -116,6 +116,7 @@ impl Session {
         match channel.stage {
             Stage::Opening | Stage::Ready if is_up => {
                 self.flush_acks();
+                self.retire(number);
                 self.set_stage(number, Stage::Closing);
                 self.put(number, &close_channel().into());
             }
@@ -172,6 +173,8 @@ impl Session {
         channel.askers.push_back(Asker { sender, turn });
         match method {
             Method::ChannelOpen(_) => channel.stage = Stage::Opening,
+            // What is acked must not come back.
+            Method::BasicRecover(_) => self.flush_acks(),
             Method::ChannelClose(_) => {
                 // Nothing may follow channel.close on its channel.
                 self.flush_acks();
@@ -181,66 +184,6 @@ impl Session {
         }
         self.put(number, method);
         Ok(receiver)
-    }
-
-    /// Acks a delivery: written with the next batch. False when its channel is gone.
-    pub(crate) fn ack(&mut self, number: u16, epoch: u64, tag: u64) -> bool {
-        let Some(channel) = self.channel(number).filter(|channel| channel.epoch == epoch) else {
-            return false;
-        };
-        let Some(unsettled) = channel.unsettled() else { return false };
-        let is_open = unsettled.ack(tag);
-        if !channel.is_ack_due {
-            channel.is_ack_due = true;
-            self.acks_due.push(number);
-        }
-        self.after_settling(number);
-        is_open
-    }
-
-    /// Gives a delivery back, or to its dead-letter exchange. False when its channel is gone.
-    pub(crate) fn reject(&mut self, number: u16, epoch: u64, tag: u64, is_requeued: bool) -> bool {
-        let Some(channel) = self.channel(number).filter(|channel| channel.epoch == epoch) else {
-            return false;
-        };
-        let Some(unsettled) = channel.unsettled() else { return false };
-        let is_open = unsettled.reject(tag);
-        let can_write = !matches!(channel.stage, Stage::Closing);
-        if is_open && can_write {
-            let nack = BasicNack { delivery_tag: tag, multiple: false, requeue: is_requeued };
-            self.put(number, &nack.into());
-        }
-        self.after_settling(number);
-        is_open
-    }
-
-    fn after_settling(&mut self, number: u16) {
-        let mut wakes = mem::take(&mut self.wakes);
-        if let Some(inbox) = self.channel(number).and_then(Channel::inbox) {
-            inbox.wake_if_drained(&mut wakes);
-        }
-        self.wakes = wakes;
-    }
-
-    pub(crate) fn flush_acks(&mut self) {
-        let mut due = mem::take(&mut self.acks_due);
-        for number in due.drain(..) {
-            let Self { channels, output, .. } = self;
-            let channel =
-                usize::from(number).checked_sub(1).and_then(|at| channels.get_mut(at)?.as_mut());
-            let Some(channel) = channel else { continue };
-            channel.is_ack_due = false;
-            let can_write = matches!(channel.stage, Stage::Ready | Stage::Opening);
-            if let Some(unsettled) = channel.unsettled().filter(|_| can_write) {
-                unsettled.take_acks(|ack| {
-                    output.put_method(
-                        number,
-                        &BasicAck { delivery_tag: ack.tag, multiple: ack.is_multiple },
-                    );
-                });
-            }
-        }
-        self.acks_due = due;
     }
 
     /// Exchanges the driver's empty buffer for what is to be written. Without anything to write
@@ -267,7 +210,10 @@ impl Session {
         }
     }
 
-    pub(crate) fn put_close(&mut self) {
+    /// The end of the connection, and of all channels with it. Acks are written already.
+    fn put_close(&mut self) {
+        (1..=u16::try_from(self.channels.len()).unwrap_or(u16::MAX))
+            .for_each(|number| self.retire(number));
         let close = ConnectionClose {
             reply_code: ReplyCode::Success.code(),
             reply_text: ShortStr::from_static("bye"),

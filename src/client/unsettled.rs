@@ -15,6 +15,8 @@ enum Mark {
     Acked,
     /// Told to the broker.
     Settled,
+    /// Neither acked nor refused: `basic.recover` returns it when the channel ends.
+    Left,
 }
 
 /// An ack to be written.
@@ -31,6 +33,7 @@ pub(crate) struct Unsettled {
     marks: VecDeque<Mark>,
     acked: Vec<u64>,
     open: usize,
+    has_left: bool,
 }
 
 impl Unsettled {
@@ -77,10 +80,23 @@ impl Unsettled {
         self.settle(tag, Mark::Settled)
     }
 
+    /// The program leaves it to the broker's `basic.recover`. False when the delivery is not open.
+    pub(crate) fn leave(&mut self, tag: u64) -> bool {
+        let is_open = self.settle(tag, Mark::Left);
+        self.has_left |= is_open;
+        is_open
+    }
+
+    /// Whether the broker still waits for a settlement, once all acks are written.
+    pub(crate) fn needs_recovery(&self) -> bool {
+        self.open > 0 || self.has_left
+    }
+
     /// The acks to write now, as few as possible.
     pub(crate) fn take_acks(&mut self, mut write: impl FnMut(Ack)) {
         let (mut run, mut last) = (0_usize, 0);
-        while let Some(mark) = self.marks.front().copied().filter(|mark| *mark != Mark::Open) {
+        let is_done = |mark: &Mark| matches!(mark, Mark::Acked | Mark::Settled);
+        while let Some(mark) = self.marks.front().copied().filter(is_done) {
             if mark == Mark::Acked {
                 run += 1;
                 last = self.first;
@@ -122,6 +138,7 @@ mod tests {
         Deliver,
         Ack(usize),
         Reject(usize),
+        Leave(usize),
         Write,
     }
 
@@ -130,6 +147,7 @@ mod tests {
             3 => Just(Step::Deliver),
             3 => (0..8_usize).prop_map(Step::Ack),
             1 => (0..8_usize).prop_map(Step::Reject),
+            1 => (0..8_usize).prop_map(Step::Leave),
             1 => Just(Step::Write),
         ]
     }
@@ -141,6 +159,7 @@ mod tests {
         fn the_broker_sees_each_ack_once(steps in proptest::collection::vec(step(), 0..200)) {
             let mut unsettled = Unsettled::default();
             let (mut broker, mut program) = (BTreeSet::new(), Vec::new());
+            let mut left = BTreeSet::new();
             let mut next = 1_u64;
             let write = |unsettled: &mut Unsettled, broker: &mut BTreeSet<u64>| {
                 unsettled.take_acks(|ack| {
@@ -166,13 +185,20 @@ mod tests {
                         prop_assert!(unsettled.reject(tag));
                         broker.remove(&tag);
                     }
+                    Step::Leave(at) if at < program.len() => {
+                        let tag = program.remove(at);
+                        prop_assert!(unsettled.leave(tag));
+                        left.insert(tag);
+                    }
                     Step::Write => write(&mut unsettled, &mut broker),
                     _ => {}
                 }
                 prop_assert_eq!(unsettled.open(), program.len());
             }
             write(&mut unsettled, &mut broker);
-            prop_assert_eq!(broker, program.into_iter().collect());
+            left.extend(program);
+            prop_assert_eq!(unsettled.needs_recovery(), !left.is_empty());
+            prop_assert_eq!(broker, left);
         }
     }
 

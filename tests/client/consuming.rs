@@ -105,6 +105,42 @@ async fn after_cancel_the_rest_comes_and_then_the_end() {
     assert_eq!(state(&connection, &queue).await.messages, 30 - count);
 }
 
+/// Each way to end in good order, more often than a queue's delivery limit allows failures: nothing
+/// of what was prefetched may become a dead letter, or count as failed.
+#[tokio::test]
+async fn what_was_prefetched_and_not_tried_has_not_failed() {
+    let own = connect().await;
+    let queue = name("untried");
+    own.declare_queue(&queue, QueueOptions::durable()).await.unwrap();
+    fill(&own, &queue, numbers(10)).await;
+    for round in 0..12 {
+        let connection = connect().await;
+        let mut consumer = connection.consume(&queue).prefetch(10).start().await.unwrap();
+        let first = next(&mut consumer).await;
+        assert_eq!((first.delivery_count(), text(&first)), (0, "0".to_owned()), "round {round}");
+        match round % 4 {
+            0 => must("a close", consumer.close_releasing([first])).await.unwrap(),
+            1 => {
+                drop(consumer);
+                must("a close", connection.clone().close()).await;
+                assert!(first.ack().is_err(), "the broker has it again");
+            }
+            2 => {
+                let second = next(&mut consumer).await;
+                must("a close", consumer.close_releasing([second, first])).await.unwrap();
+            }
+            _ => {
+                // The connection ends in good order while the consumer is at work.
+                must("a close", connection.clone().close()).await;
+                assert!(first.ack().is_err());
+            }
+        }
+        must("a close", connection.close()).await;
+    }
+    assert_eq!(state(&own, &queue).await.messages, 10);
+    own.delete_queue(&queue).await.unwrap();
+}
+
 #[tokio::test]
 async fn close_waits_until_every_delivery_is_settled() {
     let connection = connect().await;
