@@ -1,6 +1,7 @@
 //! `forebay serve`: runs a broker until a signal.
 
 use clap::Args;
+use forebay_server::tls::{TlsAcceptor, TlsOverrides};
 use forebay_server::{Broker, Overrides, RabbitmqDefaults, Settings};
 use std::error::Error;
 use std::io::IsTerminal;
@@ -44,6 +45,23 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDR", env = "FOREBAY_ADMIN_LISTEN")]
     admin_listen: Option<String>,
 
+    /// Address for AMQP with TLS; may be repeated, or hold several separated by commas [default:
+    /// 127.0.0.1:5671 when there is a certificate].
+    #[arg(long, value_name = "ADDR", env = "FOREBAY_TLS_LISTEN", value_delimiter = ',')]
+    tls_listen: Vec<String>,
+
+    /// The broker's certificate and those between it and its authority (PEM); read again on SIGHUP.
+    #[arg(long, value_name = "FILE", env = "FOREBAY_TLS_CERTFILE")]
+    tls_certfile: Option<PathBuf>,
+
+    /// The private key of the certificate (PEM, not encrypted).
+    #[arg(long, value_name = "FILE", env = "FOREBAY_TLS_KEYFILE")]
+    tls_keyfile: Option<PathBuf>,
+
+    /// Authorities of client certificates (PEM); clients are then asked for one.
+    #[arg(long, value_name = "FILE", env = "FOREBAY_TLS_CACERTFILE")]
+    tls_cacertfile: Option<PathBuf>,
+
     /// What is logged, as `info` or `warn,forebay_server=debug`.
     #[arg(long, value_name = "FILTER", env = "FOREBAY_LOG", default_value = "info")]
     log: String,
@@ -69,15 +87,23 @@ impl Serve {
             metrics_listen: self.metrics_listen,
             metrics_queues_max: self.metrics_queues_max,
             admin_listen: self.admin_listen,
+            tls: TlsOverrides {
+                listen: self.tls_listen,
+                certfile: self.tls_certfile,
+                keyfile: self.tls_keyfile,
+                cacertfile: self.tls_cacertfile,
+            },
         };
         let settings = Settings::resolve(overrides, &RabbitmqDefaults::from_environment())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let result: Result<(), Box<dyn Error>> = runtime.block_on(async {
             let mut signals = Signals::listen()?;
+            let hangups = signal(SignalKind::hangup())?;
             let broker = tokio::select! {
                 broker = Broker::start(settings) => broker?,
                 () = signals.next() => return Ok(()),
             };
+            tokio::spawn(reload_on(hangups, broker.tls().cloned()));
             broker.run(signals.stop()).await?;
             tracing::info!("stopped");
             Ok(())
@@ -85,6 +111,19 @@ impl Serve {
         // After a failure a thread may hang in the store for ever: nobody waits for it.
         runtime.shutdown_background();
         result
+    }
+}
+
+/// Reads the certificates again at each hangup; without any there is nothing to read.
+async fn reload_on(mut hangups: Signal, tls: Option<TlsAcceptor>) {
+    while hangups.recv().await.is_some() {
+        match tls.as_ref().map(TlsAcceptor::reload) {
+            None => tracing::info!("SIGHUP: there are no certificates to read again"),
+            Some(Ok(())) => tracing::info!("SIGHUP: the certificates were read again"),
+            Some(Err(error)) => {
+                tracing::error!("SIGHUP: {error}; the certificates stay as they were");
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use clap::Args;
 use forebay_client::{ConnectOptions, Connection, Error};
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Exit code when the command failed.
@@ -20,11 +21,27 @@ pub(crate) struct Target {
         hide_env_values = true
     )]
     pub(crate) url: String,
+
+    /// For amqps: trust the authorities in this PEM file instead of the system's
+    #[arg(long, value_name = "FILE", env = "AMQP_CACERTFILE")]
+    cacertfile: Option<PathBuf>,
 }
 
 impl Target {
     pub(crate) async fn connect(&self) -> Result<Connection, Error> {
-        Connection::connect(ConnectOptions::from_uri(&self.url)?.name("forebay command line")).await
+        Connection::connect(self.options()?.name("forebay command line")).await
+    }
+
+    fn options(&self) -> Result<ConnectOptions, Error> {
+        let options = ConnectOptions::from_uri(&self.url)?;
+        let Some(path) = &self.cacertfile else { return Ok(options) };
+        let fault = |reason: String| Error::TlsSettings(format!("{}: {reason}", path.display()));
+        let scheme = self.url.get(.."amqps:".len()).unwrap_or_default();
+        if !scheme.eq_ignore_ascii_case("amqps:") {
+            return Err(fault("has no meaning with amqp://, write amqps://".to_owned()));
+        }
+        let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
+        Ok(options.tls_authorities(&pem))
     }
 }
 

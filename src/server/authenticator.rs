@@ -13,7 +13,7 @@ use blake2::Blake2sMac256;
 use blake2::digest::{CtOutput, Mac};
 use bytes::Bytes;
 use forebay_engine::access::{PasswordHash, User as StoredUser};
-use forebay_engine::connection::Credentials;
+use forebay_engine::connection::{Credentials, Proof};
 use forebay_engine::topology::Routes;
 use forebay_wire::ShortStr;
 use std::collections::HashMap;
@@ -141,14 +141,21 @@ impl Authenticator {
         is_loopback: bool,
     ) -> Result<(), LoginRefused> {
         let inner = &self.inner;
-        let account = match inner.find(&credentials.user).ok_or(LoginRefused::UnknownUser)? {
-            Found::Configured(account) => account,
-            Found::Stored(user) => return inner.verify_stored(credentials, user).await,
-        };
-        if account.loopback_only && !is_loopback {
+        let Credentials { user: name, proof } = credentials;
+        let found = inner.find(&name).ok_or(LoginRefused::UnknownUser)?;
+        if matches!(&found, Found::Configured(account) if account.loopback_only && !is_loopback) {
             return Err(LoginRefused::NotLoopback);
         }
-        let Some(digest) = digest(&inner.key, &credentials.password) else {
+        let password = match proof {
+            // TLS has checked that it is theirs.
+            Proof::Certificate => return Ok(()),
+            Proof::Password(password) => password,
+        };
+        let account = match found {
+            Found::Configured(account) => account,
+            Found::Stored(user) => return inner.verify_stored(name, password, user).await,
+        };
+        let Some(digest) = digest(&inner.key, &password) else {
             return Err(LoginRefused::WrongPassword);
         };
         match &account.secret {
@@ -159,7 +166,7 @@ impl Authenticator {
                     return Ok(());
                 }
                 let hash = PasswordHash::Argon2id(hash.to_string());
-                inner.verify_hash(hash, credentials.password).await?;
+                inner.verify_hash(hash, password).await?;
                 *verified.lock().unwrap_or_else(PoisonError::into_inner) = Some(digest);
                 Ok(())
             }
@@ -181,10 +188,10 @@ impl Inner {
 
     async fn verify_stored(
         &self,
-        credentials: Credentials,
+        name: ShortStr,
+        password: Bytes,
         user: Arc<StoredUser>,
     ) -> Result<(), LoginRefused> {
-        let Credentials { user: name, password } = credentials;
         let digest = digest(&self.key, &password).ok_or(LoginRefused::WrongPassword)?;
         let known = |verified: &HashMap<_, (Arc<StoredUser>, Digest)>| {
             let known = verified.get(&name);
@@ -245,7 +252,8 @@ mod tests {
     }
 
     fn login(user: &'static str, password: &'static str) -> Credentials {
-        Credentials { user: ShortStr::from_static(user), password: Bytes::from(password) }
+        let proof = Proof::Password(Bytes::from(password));
+        Credentials { user: ShortStr::from_static(user), proof }
     }
 
     fn hashed(name: &str, password: &str) -> User {
@@ -304,8 +312,23 @@ mod tests {
     async fn a_name_that_is_no_utf8_is_unknown() {
         let authenticator = authenticator(&[], &[]);
         let user = ShortStr::try_from(Bytes::from_static(&[0xff])).unwrap();
-        let login = Credentials { user, password: Bytes::new() };
+        let login = Credentials { user, proof: Proof::Password(Bytes::new()) };
         assert_eq!(authenticator.verify(login, true).await, Err(LoginRefused::UnknownUser));
+    }
+
+    #[tokio::test]
+    async fn a_certificate_needs_a_user_of_its_name() {
+        let guest = RabbitmqDefaults::default().default_user();
+        let authenticator = authenticator(&[guest, hashed("app", "pw")], &[]);
+        let certified = |user: &'static str| Credentials {
+            user: ShortStr::from_static(user),
+            proof: Proof::Certificate,
+        };
+        assert_eq!(authenticator.verify(certified("app"), false).await, Ok(()));
+        let unknown = authenticator.verify(certified("other"), false).await;
+        assert_eq!(unknown, Err(LoginRefused::UnknownUser));
+        let guest = authenticator.verify(certified("guest"), false).await;
+        assert_eq!(guest, Err(LoginRefused::NotLoopback));
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use crate::connections::Connections;
 use crate::definitions;
 use crate::failure::{Failure, FailureReceiver, FailureSender, failures};
 use crate::limits::SHUTDOWN_CONNECTIONS_DURATION_MAX;
-use crate::listener::{BoundSocket, accept_all};
+use crate::listener::{BoundSocket, Reception, accept_all};
 use crate::mailbox::{Mail, MailReceiver, MailSender, mailbox};
 use crate::metrics::Metrics;
 use crate::metrics::endpoint::{Endpoint, Sources};
@@ -25,6 +25,7 @@ use crate::reader_pool::ReaderPool;
 use crate::settings::Settings;
 use crate::shard_task::ShardTask;
 use crate::start_error::StartError;
+use crate::tls::TlsAcceptor;
 use arc_swap::ArcSwap;
 use forebay_engine::access::ConfiguredUser;
 use forebay_engine::administration::Administration;
@@ -47,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 /// A broker that runs.
 pub struct Broker {
     amqp_addresses: Vec<SocketAddr>,
+    tls: Option<TlsAcceptor>,
     metrics_address: SocketAddr,
     admin_address: SocketAddr,
     admin_task: JoinHandle<()>,
@@ -74,7 +76,9 @@ impl Broker {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         open_files::raise_limit();
         let clock = Clock::start();
-        let sockets = bind_all(&settings.listen)?;
+        let tls =
+            settings.tls.as_ref().map(|tls| TlsAcceptor::load(tls.files.clone())).transpose()?;
+        let ports = bind_all(&settings, tls.as_ref())?;
         let (admin_address, admin_listener) = listen_admin(settings.admin_listen).await?;
         let (mailbox, mail) = mailbox();
         let connections = Connections::default();
@@ -118,7 +122,7 @@ impl Broker {
             totals: Arc::clone(&metrics.connections),
         });
         let accepting = CancellationToken::new();
-        let amqp_addresses = listen_all(sockets, &context, &connections, &accepting)?;
+        let amqp_addresses = listen_all(ports, &context, &connections, &accepting)?;
         let ports = amqp_addresses.iter().map(SocketAddr::port).collect();
         let product = settings.product.clone();
         let admin = Admin::new(link, routes, authenticator, clock, product, ports);
@@ -127,6 +131,7 @@ impl Broker {
         tracing::info!("ready");
         Ok(Self {
             amqp_addresses,
+            tls,
             metrics_address,
             admin_address,
             admin_task,
@@ -141,7 +146,13 @@ impl Broker {
         })
     }
 
-    /// Where AMQP listens, real ports in place of 0.
+    /// The certificates, to have them read again.
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsAcceptor> {
+        self.tls.as_ref()
+    }
+
+    /// Where AMQP listens, real ports in place of 0; with TLS behind without.
     #[must_use]
     pub fn amqp_addresses(&self) -> &[SocketAddr] {
         &self.amqp_addresses
@@ -207,15 +218,26 @@ fn identity(settings: &Settings) -> Identity {
     }
 }
 
-fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<BoundSocket>, StartError> {
-    addresses
-        .iter()
-        .map(|&address| BoundSocket::bind(address).map_err(|error| amqp_fault(address, error)))
-        .collect()
+/// A socket for AMQP, and how it is spoken there.
+struct Port {
+    socket: BoundSocket,
+    tls: Option<TlsAcceptor>,
 }
 
-fn amqp_fault(address: SocketAddr, error: io::Error) -> StartError {
-    StartError::Listen { purpose: "AMQP", flag: "--listen", address, error }
+fn bind_all(settings: &Settings, tls: Option<&TlsAcceptor>) -> Result<Vec<Port>, StartError> {
+    let plain = settings.listen.iter().map(|address| (*address, None, "AMQP", "--listen"));
+    let tls_listen = settings.tls.iter().flat_map(|tls| &tls.listen);
+    let with_tls = tls_listen.map(|address| (*address, tls, "AMQP with TLS", "--tls-listen"));
+    let bind = |(address, tls, purpose, flag): (_, Option<&TlsAcceptor>, _, _)| {
+        let socket = BoundSocket::bind(address).map_err(|error| StartError::Listen {
+            purpose,
+            flag,
+            address,
+            error,
+        })?;
+        Ok(Port { socket, tls: tls.cloned() })
+    };
+    plain.chain(with_tls).map(bind).collect()
 }
 
 async fn serve_endpoint(
@@ -333,25 +355,22 @@ fn start_shard(
 }
 
 fn listen_all(
-    sockets: Vec<BoundSocket>,
+    ports: Vec<Port>,
     context: &Arc<ConnectionContext>,
     connections: &Connections,
     accepting: &CancellationToken,
 ) -> Result<Vec<SocketAddr>, StartError> {
     let connections_max = open_files::connections_max();
-    let mut addresses = Vec::with_capacity(sockets.len());
-    for socket in sockets {
+    let mut addresses = Vec::with_capacity(ports.len());
+    for Port { socket, tls } in ports {
         let listener = socket.listen()?;
         let address = listener.local_addr()?;
-        tracing::info!("listening for AMQP 0-9-1 on {address}");
+        let manner = if tls.is_some() { " with TLS" } else { "" };
+        tracing::info!("listening for AMQP 0-9-1{manner} on {address}");
         addresses.push(address);
-        tokio::spawn(accept_all(
-            listener,
-            Arc::clone(context),
-            connections.clone(),
-            connections_max,
-            accepting.clone(),
-        ));
+        let (context, connections) = (Arc::clone(context), connections.clone());
+        let reception = Reception { context, connections, connections_max, tls };
+        tokio::spawn(accept_all(listener, reception, accepting.clone()));
     }
     Ok(addresses)
 }

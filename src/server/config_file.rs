@@ -1,5 +1,6 @@
 //! The configuration file: TOML, every key known, every error with file, line and key.
 
+use crate::tls::ConfigTls;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,9 @@ pub struct ConfigFile {
     pub load_definitions: Option<PathBuf>,
     /// The name shown to clients as `product`.
     pub product: Option<String>,
+    /// Certificates, and where AMQP with TLS listens.
+    #[serde(default)]
+    pub tls: ConfigTls,
     /// Users beside the default one.
     #[serde(default)]
     pub users: Vec<ConfigUser>,

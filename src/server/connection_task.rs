@@ -28,7 +28,6 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::net::TcpStream;
 
 /// What all connections of a broker share.
 pub struct ConnectionContext {
@@ -75,16 +74,16 @@ struct ConnectionTask {
 /// Serves a socket until it is closed.
 pub async fn serve(
     context: Arc<ConnectionContext>,
-    stream: TcpStream,
+    socket: Socket,
     peer: Peer,
     entry: Entry,
     events: EventReceiver,
 ) {
-    let id = entry.id();
+    let (id, address) = (entry.id(), peer.address);
     let mailbox = context.mailbox.clone();
     // A defect that panics ends this connection, not the broker; the shard must still hear of it.
     let served = AssertUnwindSafe(async {
-        let Ok(mut task) = ConnectionTask::new(context, stream, peer, entry, events) else {
+        let Ok(mut task) = ConnectionTask::new(context, socket, peer, entry, events) else {
             tracing::error!("the system has no randomness: connection {id} is dropped");
             return;
         };
@@ -92,7 +91,7 @@ pub async fn serve(
         task.finish().await;
     });
     if served.catch_unwind().await.is_err() {
-        tracing::error!("connection {id} from {} ended by a defect of the broker", peer.address);
+        tracing::error!("connection {id} from {address} ended by a defect of the broker");
         let commands = vec![Command::CloseConnection];
         let batch = Batch { connection: id, opens: None, commands, share: Default::default() };
         // The mailbox is closed only when the broker ends.
@@ -104,7 +103,7 @@ pub async fn serve(
 impl ConnectionTask {
     fn new(
         context: Arc<ConnectionContext>,
-        stream: TcpStream,
+        socket: Socket,
         peer: Peer,
         entry: Entry,
         events: EventReceiver,
@@ -113,12 +112,12 @@ impl ConnectionTask {
         let id = entry.id();
         let settings = Arc::clone(&context.settings);
         let open = OpenShare::new(Arc::clone(&context.totals));
-        let connection = Connection::new(id, settings, peer, seed, context.clock.now());
+        let connection = Connection::new(id, settings, peer.clone(), seed, context.clock.now());
         Ok(Self {
             context,
             id,
             peer,
-            socket: Socket::new(stream),
+            socket,
             connection,
             entry,
             events,
@@ -171,7 +170,7 @@ impl ConnectionTask {
     async fn wait(&mut self) {
         self.timer.arm(self.context.clock, self.connection.poll_timeout());
         let reads = self.wants_input();
-        let writes = !self.connection.output().is_empty();
+        let writes = !self.connection.output().is_empty() || self.socket.holds_output();
         tokio::select! {
             biased;
             Some(events) = self.events.recv() => self.take_events(events),

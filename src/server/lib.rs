@@ -34,6 +34,7 @@ pub mod shard_task;
 pub mod socket;
 pub mod start_error;
 pub mod timer;
+pub mod tls;
 pub mod user;
 
 pub use broker::Broker;

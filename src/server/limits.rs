@@ -37,6 +37,16 @@ pub const ACCEPT_BACKLOG_MAX: u32 = 4096;
 /// How long accepting rests after an error such as "too many open files".
 pub const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a TLS handshake may take; what AMQP's may take follows.
+pub const TLS_HANDSHAKE_DURATION_MAX: Duration = Duration::from_secs(10);
+
+/// How long a socket is silent before the system asks whether the other machine is there.
+pub const KEEPALIVE_SILENCE: Duration = Duration::from_secs(60);
+/// How long it waits for the answer, or before it asks again.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// How often it asks in vain before the socket fails.
+pub const KEEPALIVE_PROBES_MAX: u32 = 4;
+
 /// Threads that read pages of backlogs.
 pub const READER_THREADS: usize = 2;
 

@@ -1,9 +1,15 @@
-//! Accepts sockets and starts a task for each.
+//! Accepts sockets and starts a task for each; with TLS it begins with a handshake.
 
 use crate::connection_task::{ConnectionContext, serve};
-use crate::connections::Connections;
-use crate::limits::{ACCEPT_BACKLOG_MAX, ACCEPT_ERROR_PAUSE};
+use crate::connections::{Connections, Entry, EventReceiver};
+use crate::limits::{
+    ACCEPT_BACKLOG_MAX, ACCEPT_ERROR_PAUSE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES_MAX,
+    KEEPALIVE_SILENCE,
+};
+use crate::socket::Socket;
+use crate::tls::{HandshakeError, Handshaken, TlsAcceptor};
 use forebay_engine::connection::Peer;
+use rustix::net::sockopt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,23 +45,28 @@ impl BoundSocket {
     }
 }
 
+/// What the sockets of a listener are served with.
+#[derive(Clone)]
+pub struct Reception {
+    /// For every connection.
+    pub context: Arc<ConnectionContext>,
+    /// Where they are entered.
+    pub connections: Connections,
+    /// How many there may be, over all listeners.
+    pub connections_max: usize,
+    /// Certificates, where clients are to speak TLS.
+    pub tls: Option<TlsAcceptor>,
+}
+
 /// Accepts until `stopped`.
-pub async fn accept_all(
-    listener: TcpListener,
-    context: Arc<ConnectionContext>,
-    connections: Connections,
-    connections_max: usize,
-    stopped: CancellationToken,
-) {
+pub async fn accept_all(listener: TcpListener, reception: Reception, stopped: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             () = stopped.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address)) => {
-                start(stream, address, &context, &connections, connections_max)
-            }
+            Ok((stream, address)) => reception.start(stream, address),
             // The client was faster.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -67,20 +78,62 @@ pub async fn accept_all(
     }
 }
 
-fn start(
+impl Reception {
+    fn start(&self, stream: TcpStream, address: SocketAddr) {
+        let max = self.connections_max;
+        let Some((entry, events)) = self.connections.enter(max) else {
+            tracing::warn!("connection from {address} dropped: {max} are open already");
+            return;
+        };
+        if let Err(error) = prepare(&stream) {
+            tracing::debug!("connection from {address} is gone: {error}");
+            return;
+        }
+        let context = Arc::clone(&self.context);
+        match self.tls.clone() {
+            None => {
+                let (socket, peer) = (Socket::new(stream), Peer::at(address));
+                tokio::spawn(serve(context, socket, peer, entry, events));
+            }
+            Some(tls) => {
+                tokio::spawn(serve_tls(context, tls, stream, address, entry, events));
+            }
+        }
+    }
+}
+
+/// Replies leave at once, and a client whose machine is gone is found out even without heartbeats.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_SILENCE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES_MAX)?;
+    Ok(sockopt::set_socket_keepalive(stream, true)?)
+}
+
+async fn serve_tls(
+    context: Arc<ConnectionContext>,
+    tls: TlsAcceptor,
     stream: TcpStream,
     address: SocketAddr,
-    context: &Arc<ConnectionContext>,
-    connections: &Connections,
-    connections_max: usize,
+    entry: Entry,
+    mut events: EventReceiver,
 ) {
-    let Some((entry, events)) = connections.enter(connections_max) else {
-        tracing::warn!("connection from {address} dropped: {connections_max} are open already");
-        return;
+    let handshake = tokio::select! {
+        handshake = tls.accept(&stream) => handshake,
+        // The broker stops: nothing else is told to who is not logged in.
+        _ = events.recv() => return,
     };
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!("connection from {address} is gone: {error}");
-        return;
+    match handshake {
+        Ok(Handshaken { session, certificate_user }) => {
+            let peer = Peer { address, certificate_user };
+            serve(context, Socket::with_tls(stream, session), peer, entry, events).await;
+        }
+        Err(HandshakeError::Ended) => tracing::debug!("{address} ended its TLS handshake"),
+        Err(error) => {
+            tracing::warn!("TLS handshake with {address} failed: {error}");
+            // What is unread would make the kernel throw away the alert on its way.
+            Socket::new(stream).finish(&mut &[][..]).await;
+        }
     }
-    tokio::spawn(serve(Arc::clone(context), stream, Peer { address }, entry, events));
 }

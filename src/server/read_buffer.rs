@@ -17,10 +17,22 @@ thread_local! {
 /// # Errors
 /// What the socket says, `WouldBlock` included.
 pub fn read(stream: &TcpStream, input: &mut BytesMut) -> io::Result<usize> {
+    read_with(input, |received| stream.try_read_buf(received))
+}
+
+/// The same with whatever puts octets into the receive buffer; it is empty and has room for
+/// [`READ_OCTETS_MAX`].
+///
+/// # Errors
+/// What `read` says.
+pub fn read_with(
+    input: &mut BytesMut,
+    read: impl FnOnce(&mut BytesMut) -> io::Result<usize>,
+) -> io::Result<usize> {
     RECEIVED.with_borrow_mut(|received| {
         received.clear();
         received.reserve(READ_OCTETS_MAX);
-        let count = stream.try_read_buf(received)?;
+        let count = read(received)?;
         add(received, input);
         Ok(count)
     })

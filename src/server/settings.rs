@@ -2,6 +2,7 @@
 
 use crate::config_file::{ConfigFile, ConfigFileError, ConfigPermission, ConfigUser};
 use crate::limits::METRICS_QUEUES_DEFAULT;
+use crate::tls::{TLS_LISTEN_DEFAULT, TlsOverrides, TlsSettings, TlsSettingsError};
 use crate::user::{Credential, PasswordHashError, RabbitmqDefaults, User};
 use forebay_engine::access::Permission;
 use forebay_wire::ShortStr;
@@ -37,6 +38,8 @@ pub struct Overrides {
     pub metrics_queues_max: Option<usize>,
     /// `--admin-listen`, `FOREBAY_ADMIN_LISTEN`.
     pub admin_listen: Option<String>,
+    /// TLS.
+    pub tls: TlsOverrides,
 }
 
 /// What a broker runs with.
@@ -44,8 +47,10 @@ pub struct Overrides {
 pub struct Settings {
     /// Where the data lies.
     pub data_dir: PathBuf,
-    /// Addresses for AMQP; never empty. Port 0: one that is free.
+    /// Addresses for AMQP; empty only with TLS. Port 0: one that is free.
     pub listen: Vec<SocketAddr>,
+    /// AMQP with TLS.
+    pub tls: Option<TlsSettings>,
     /// Address of the metrics and health endpoint.
     pub metrics_listen: SocketAddr,
     /// Queues that have metrics of their own.
@@ -83,8 +88,16 @@ pub enum SettingsError {
         example: &'static str,
     },
     /// The list of addresses is empty.
-    #[error("listen: the list is empty; expected at least one address, as [\"{LISTEN_DEFAULT}\"]")]
-    NoAddress,
+    #[error("{place}: the list is empty; expected at least one address, as [\"{example}\"]")]
+    NoAddress {
+        /// The key.
+        place: &'static str,
+        /// One that works.
+        example: &'static str,
+    },
+    /// TLS can't be set up like this.
+    #[error(transparent)]
+    Tls(#[from] TlsSettingsError),
     /// The name of the default virtual host is too long.
     #[error(
         "RABBITMQ_DEFAULT_VHOST is {octets} octets long; at most {SHORT_STR_LENGTH_MAX} are allowed"
@@ -143,12 +156,23 @@ impl Settings {
             .admin_listen
             .or(file.admin_listen)
             .unwrap_or_else(|| ADMIN_LISTEN_DEFAULT.to_owned());
+        let tls = match crate::tls::resolve(overrides.tls, file.tls)? {
+            None => None,
+            Some((listen, files)) => {
+                let listen = listen_addresses("tls.listen", &listen, TLS_LISTEN_DEFAULT)?;
+                Some(TlsSettings { listen, files })
+            }
+        };
         Ok(Self {
             data_dir: overrides
                 .data_dir
                 .or(file.data_dir)
                 .unwrap_or_else(|| PathBuf::from(DATA_DIR_DEFAULT)),
-            listen: listen_addresses(&listen)?,
+            listen: match &*listen {
+                [] if tls.is_some() => Vec::new(),
+                listed => listen_addresses("listen", listed, LISTEN_DEFAULT)?,
+            },
+            tls,
             metrics_listen: addresses("metrics_listen", &metrics_listen, METRICS_LISTEN_DEFAULT)?.0,
             admin_listen: addresses("admin_listen", &admin_listen, ADMIN_LISTEN_DEFAULT)?.0,
             metrics_queues_max: overrides
@@ -199,10 +223,14 @@ fn default_vhost(defaults: &RabbitmqDefaults) -> Result<ShortStr, SettingsError>
     ShortStr::try_from(name).map_err(|_| SettingsError::VhostTooLong { octets: name.len() })
 }
 
-fn listen_addresses(listed: &[String]) -> Result<Vec<SocketAddr>, SettingsError> {
+fn listen_addresses(
+    place: &'static str,
+    listed: &[String],
+    example: &'static str,
+) -> Result<Vec<SocketAddr>, SettingsError> {
     let mut resolved = Vec::new();
     for address in listed {
-        let (first, others) = addresses("listen", address, LISTEN_DEFAULT)?;
+        let (first, others) = addresses(place, address, example)?;
         for address in std::iter::once(first).chain(others) {
             // Port 0 twice means two free ports; anything else twice is one listener.
             if address.port() == 0 || !resolved.contains(&address) {
@@ -210,7 +238,11 @@ fn listen_addresses(listed: &[String]) -> Result<Vec<SocketAddr>, SettingsError>
             }
         }
     }
-    if resolved.is_empty() { Err(SettingsError::NoAddress) } else { Ok(resolved) }
+    if resolved.is_empty() {
+        Err(SettingsError::NoAddress { place, example })
+    } else {
+        Ok(resolved)
+    }
 }
 
 /// The addresses that a text stands for: `localhost:5672` may be two.
@@ -266,9 +298,7 @@ mod tests {
             config,
             data_dir: Some("from-flag".into()),
             listen: vec!["127.0.0.1:2".to_owned(), "[::1]:3".to_owned()],
-            metrics_listen: None,
-            metrics_queues_max: None,
-            admin_listen: None,
+            ..Overrides::default()
         };
         let settings = resolve(overrides).unwrap();
         assert_eq!(settings.data_dir, PathBuf::from("from-flag"));
@@ -288,7 +318,7 @@ mod tests {
     fn an_empty_list_of_addresses_is_refused() {
         let file = file("listen = []");
         let overrides = Overrides { config: Some(file.path().to_owned()), ..Overrides::default() };
-        assert!(matches!(resolve(overrides), Err(SettingsError::NoAddress)));
+        assert!(matches!(resolve(overrides), Err(SettingsError::NoAddress { .. })));
     }
 
     #[test]

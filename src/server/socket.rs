@@ -1,7 +1,9 @@
-//! A client's socket: read and written without waiting, with what is known of its two ends.
+//! A client's socket, with TLS or without: read and written without waiting, with what is known of
+//! its two ends.
 
 use crate::limits::{LAST_WRITE_DURATION_MAX, LINGER_DURATION_MAX, WRITE_SEGMENTS_MAX};
 use crate::read_buffer;
+use crate::tls::TlsSession;
 use bytes::{Buf, BytesMut};
 use std::future::pending;
 use std::io::{self, ErrorKind, IoSlice};
@@ -13,6 +15,7 @@ use tokio::time::timeout;
 #[derive(Debug)]
 pub struct Socket {
     stream: TcpStream,
+    tls: Option<Box<TlsSession>>,
     /// The client has closed its side, or the socket failed.
     input_ended: bool,
     /// What is written goes nowhere.
@@ -47,7 +50,13 @@ impl Socket {
     /// A socket that was just accepted.
     #[must_use]
     pub fn new(stream: TcpStream) -> Self {
-        Self { stream, input_ended: false, output_failed: false }
+        Self { stream, tls: None, input_ended: false, output_failed: false }
+    }
+
+    /// One with TLS, after the handshake.
+    #[must_use]
+    pub fn with_tls(stream: TcpStream, session: TlsSession) -> Self {
+        Self { tls: Some(Box::new(session)), ..Self::new(stream) }
     }
 
     /// Whether nothing will come from the client any more.
@@ -61,7 +70,11 @@ impl Socket {
         if self.input_ended {
             return Read::Nothing;
         }
-        let reason = match read_buffer::read(&self.stream, input) {
+        let read = match &mut self.tls {
+            None => read_buffer::read(&self.stream, input),
+            Some(tls) => tls.read(&self.stream, input),
+        };
+        let reason = match read {
             Ok(0) => "the client closed its side".to_owned(),
             Ok(_) => return Read::Some,
             Err(error) if is_passing(&error) => return Read::Nothing,
@@ -71,13 +84,23 @@ impl Socket {
         Read::End(reason)
     }
 
+    /// Whether something that was written waits for the socket to take it.
+    #[must_use]
+    pub fn holds_output(&self) -> bool {
+        !self.output_failed && self.tls.as_ref().is_some_and(|tls| tls.holds_output())
+    }
+
     /// Writes as much as the socket takes.
     pub fn write(&mut self, output: &mut impl Buf) -> Written {
-        if !output.has_remaining() {
+        if !output.has_remaining() && !self.holds_output() {
             return Written::Nothing;
         }
-        while !self.output_failed && output.has_remaining() {
-            match write_once(&self.stream, output) {
+        while !self.output_failed && (output.has_remaining() || self.holds_output()) {
+            let written = match &mut self.tls {
+                None => write_once(&self.stream, output),
+                Some(tls) => tls.write_once(&self.stream, output),
+            };
+            match written {
                 Ok(()) => {}
                 Err(error) if is_passing(&error) => return Written::Part,
                 Err(error) => {
@@ -101,6 +124,9 @@ impl Socket {
             (false, true) => Interest::WRITABLE,
             (false, false) => return pending().await,
         };
+        if interest.is_readable() && self.tls.as_ref().is_some_and(|tls| tls.is_ahead()) {
+            return;
+        }
         if self.stream.ready(interest).await.is_err() {
             // The runtime is going down.
             pending().await
@@ -113,6 +139,10 @@ impl Socket {
     pub async fn finish(mut self, output: &mut impl Buf) {
         // A client that does not take them in time does without.
         let _ = timeout(LAST_WRITE_DURATION_MAX, self.write_last(output)).await;
+        if let Some(tls) = &mut self.tls {
+            tls.close();
+            let _ = tls.write_once(&self.stream, output);
+        }
         let _ = timeout(LINGER_DURATION_MAX, self.read_to_end()).await;
     }
 

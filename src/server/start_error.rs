@@ -2,6 +2,7 @@
 
 use crate::admin::session::SessionError;
 use crate::definitions::DefinitionsFileError;
+use crate::tls::TlsError;
 use forebay_engine::shard::RecoverError;
 use forebay_store::StoreError;
 use std::io::{self, ErrorKind};
@@ -23,6 +24,9 @@ pub enum StartError {
         /// Why not.
         error: io::Error,
     },
+    /// Certificates can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The store can't be opened or read.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -105,6 +105,17 @@ impl Broker {
         panic!("the broker did not end:\n{}", self.log.text());
     }
 
+    /// Where a listener listens that its log mentions by these words, in lower case.
+    pub(crate) fn address_of(&self, listener: &str) -> SocketAddr {
+        self.log.wait_for(listener, |line| address_in(line, listener)).unwrap()
+    }
+
+    /// Waits for a line of its log.
+    pub(crate) fn log_line(&self, is_meant: impl Fn(&str) -> bool) {
+        let found = self.log.wait_for("this", |line| is_meant(line).then_some(()));
+        assert!(found.is_some(), "the broker ended:\n{}", self.log.text());
+    }
+
     /// What it has written so far.
     pub(crate) fn log(&self) -> String {
         self.log.text()
@@ -199,8 +210,11 @@ impl Log {
             if lines.streams_open == 0 {
                 return None;
             }
-            let text = lines.lines.join("\n");
-            assert!(start.elapsed() < PATIENCE, "no line about {what} in the log:\n{text}");
+            if start.elapsed() >= PATIENCE {
+                let text = lines.lines.join("\n");
+                drop(lines);
+                panic!("no line about {what} in the log:\n{text}");
+            }
             lines = self.changed.wait_timeout(lines, Duration::from_secs(1)).unwrap().0;
         }
     }

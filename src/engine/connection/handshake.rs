@@ -3,7 +3,7 @@
 use super::client::ClientProfile;
 use super::failure::{Failure, MethodId};
 use super::heartbeat::Heartbeat;
-use super::sasl::{MECHANISMS, Mechanism};
+use super::sasl::{Mechanism, mechanisms};
 use super::session::Session;
 use super::state::{State, Tuned};
 use super::{Action, Connection};
@@ -18,12 +18,16 @@ use forebay_wire::method::{
 };
 use forebay_wire::{Frame, Method, PROTOCOL_HEADER, ProtocolHeader, ReplyCode, ShortStr, limits};
 
+/// How a TLS client begins: a record of the type handshake, version 3.x.
+const TLS_HANDSHAKE: [u8; 2] = [22, 3];
+
 impl Connection {
     /// Says whether the header is there and ours.
     pub(super) fn read_header(&mut self, input: &mut BytesMut) -> bool {
         match ProtocolHeader::parse(input) {
             ProtocolHeader::Incomplete => false,
             ProtocolHeader::Foreign => {
+                self.cause = input.starts_with(&TLS_HANDSHAKE).then(tls_fault);
                 input.clear();
                 self.link.output.put_protocol_header();
                 self.state = State::Closed;
@@ -35,7 +39,7 @@ impl Connection {
                     version_major: 0,
                     version_minor: 9,
                     server_properties: self.settings.server_properties.clone(),
-                    mechanisms: Bytes::from_static(MECHANISMS.as_bytes()),
+                    mechanisms: Bytes::from_static(mechanisms(&self.peer).as_bytes()),
                     locales: Bytes::from_static(b"en_US"),
                 };
                 self.link.output.put_method(0, &start);
@@ -102,8 +106,9 @@ impl Connection {
 
     fn handle_start_ok(&mut self, start: ConnectionStartOk) {
         let client = ClientProfile::new(&start.client_properties);
-        let claim = Mechanism::parse(&start.mechanism)
-            .and_then(|mechanism| Ok((mechanism, mechanism.credentials(&start.response)?)));
+        let claim = Mechanism::parse(&start.mechanism, &self.peer).and_then(|mechanism| {
+            Ok((mechanism, mechanism.credentials(&start.response, &self.peer)?))
+        });
         match claim {
             Ok((mechanism, credentials)) => {
                 let (user, mechanism) = (credentials.user.clone(), mechanism.name());
@@ -181,6 +186,11 @@ impl Connection {
         self.handshake_until = None;
         self.state = State::Open(Box::new(session));
     }
+}
+
+fn tls_fault() -> Fault {
+    let text = "the client speaks TLS to a listener without: it should use the TLS port, or no TLS";
+    Fault::connection(ReplyCode::NotAllowed, text)
 }
 
 fn find_vhost(routes: &Routes, user: &ShortStr, open: &ConnectionOpen) -> Result<ShortStr, Fault> {

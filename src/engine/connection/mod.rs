@@ -33,7 +33,7 @@ mod traffic;
 pub(crate) use failure::MethodId;
 pub(crate) use link::Link;
 pub(crate) use question::{Expects, Question};
-pub use sasl::Credentials;
+pub use sasl::{Credentials, Proof};
 pub(crate) use session::About;
 pub use settings::{ConnectionSettings, Identity, Peer};
 pub use traffic::{MESSAGE_SIZE_BOUNDS, Traffic};
@@ -56,7 +56,7 @@ use std::sync::Arc;
 /// What a connection needs done outside of the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Check a user's password, then call [`Connection::handle_authenticated`]. Whether the user
+    /// Check a user's password or that there is such a user, then call [`Connection::handle_authenticated`]. Whether the user
     /// may come from where it comes from ([`Peer::is_loopback`]) is part of the check.
     Authenticate(Credentials),
 }
@@ -264,8 +264,8 @@ impl Connection {
 
     /// Who is at the other end.
     #[must_use]
-    pub fn peer(&self) -> Peer {
-        self.peer
+    pub fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// Channels that are open.

@@ -1,27 +1,46 @@
-//! The two SASL mechanisms that clients use, PLAIN (RFC 4616) and RabbitMQ's AMQPLAIN: octets of
-//! a `connection.start-ok` response to a user and a password. Whether they are right is checked
-//! by the server, off the threads that serve sockets.
+//! The SASL mechanisms that clients use, PLAIN (RFC 4616), RabbitMQ's AMQPLAIN and EXTERNAL (RFC
+//! 4422, appendix A): octets of a `connection.start-ok` response to a user and what proves it.
+//! Whether that is right is checked by the server, off the threads that serve sockets.
 
+use super::settings::Peer;
 use crate::fault::Fault;
 use bytes::Bytes;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 
-/// The mechanisms offered, as in `connection.start`.
-pub(crate) const MECHANISMS: &str = "PLAIN AMQPLAIN";
+/// The mechanisms offered to this peer, as in `connection.start`: EXTERNAL to those who have shown
+/// a certificate.
+pub(crate) fn mechanisms(peer: &Peer) -> &'static str {
+    match peer.certificate_user {
+        None => "PLAIN AMQPLAIN",
+        Some(_) => "PLAIN AMQPLAIN EXTERNAL",
+    }
+}
 
 /// Who somebody claims to be.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
     /// The user's name.
     pub user: ShortStr,
-    /// The password, any octets.
-    pub password: Bytes,
+    /// What proves it.
+    pub proof: Proof,
 }
 
-impl std::fmt::Debug for Credentials {
+/// What proves who somebody is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// The password, any octets; still to be checked.
+    Password(Bytes),
+    /// A certificate, which TLS has checked: only whether there is such a user is open.
+    Certificate,
+}
+
+impl std::fmt::Debug for Proof {
     /// Without the password: this may end in a log.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+        formatter.write_str(match self {
+            Self::Password(_) => "Password(…)",
+            Self::Certificate => "Certificate",
+        })
     }
 }
 
@@ -30,6 +49,7 @@ impl std::fmt::Debug for Credentials {
 pub(crate) enum Mechanism {
     Plain,
     AmqPlain,
+    External,
 }
 
 impl Mechanism {
@@ -37,12 +57,14 @@ impl Mechanism {
     ///
     /// # Errors
     /// 403 names the mechanism and what is offered.
-    pub(crate) fn parse(name: &ShortStr) -> Result<Self, Fault> {
+    pub(crate) fn parse(name: &ShortStr, peer: &Peer) -> Result<Self, Fault> {
         match name.as_bytes() {
             b"PLAIN" => Ok(Self::Plain),
             b"AMQPLAIN" => Ok(Self::AmqPlain),
+            b"EXTERNAL" if peer.certificate_user.is_some() => Ok(Self::External),
             _ => Err(refusal(format!(
-                "authentication mechanism '{name}' is not offered, expected one of {MECHANISMS}"
+                "authentication mechanism '{name}' is not offered, expected one of {}",
+                mechanisms(peer)
             ))),
         }
     }
@@ -52,6 +74,7 @@ impl Mechanism {
         match self {
             Self::Plain => "PLAIN",
             Self::AmqPlain => "AMQPLAIN",
+            Self::External => "EXTERNAL",
         }
     }
 
@@ -59,14 +82,20 @@ impl Mechanism {
     ///
     /// # Errors
     /// 403 says what the mechanism expects; it never repeats the response.
-    pub(crate) fn credentials(self, response: &Bytes) -> Result<Credentials, Fault> {
+    pub(crate) fn credentials(self, response: &Bytes, peer: &Peer) -> Result<Credentials, Fault> {
         let found = match self {
             Self::Plain => plain(response),
             Self::AmqPlain => amqplain(response),
+            // Whatever name the response asks for: the certificate says who it is.
+            Self::External => peer
+                .certificate_user
+                .clone()
+                .map(|user| Credentials { user, proof: Proof::Certificate }),
         };
         let expected = match self {
             Self::Plain => "authorization identity, NUL, user of at most 255 octets, NUL, password",
             Self::AmqPlain => "a table of LOGIN and PASSWORD, both long strings",
+            Self::External => "a certificate that names a user",
         };
         found.ok_or_else(|| {
             refusal(format!("malformed {} response, expected {expected}", self.name()))
@@ -98,5 +127,6 @@ fn amqplain(response: &Bytes) -> Option<Credentials> {
 }
 
 fn credentials(user: Bytes, password: Bytes) -> Option<Credentials> {
-    Some(Credentials { user: ShortStr::try_from(user).ok()?, password })
+    let user = ShortStr::try_from(user).ok()?;
+    Some(Credentials { user, proof: Proof::Password(password) })
 }

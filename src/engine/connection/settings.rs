@@ -80,13 +80,21 @@ fn server_properties(identity: &Identity) -> FieldTable {
 }
 
 /// The other end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
+    /// Whom the certificate names that it has shown and that was found to be good, if any.
+    pub certificate_user: Option<ShortStr>,
 }
 
 impl Peer {
+    /// One that has shown no certificate.
+    #[must_use]
+    pub const fn at(address: SocketAddr) -> Self {
+        Self { address, certificate_user: None }
+    }
+
     /// Whether it is on this machine (an IPv4 address written as IPv6 included): the default user
     /// may log in from nowhere else.
     #[must_use]

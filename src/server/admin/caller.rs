@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use forebay_engine::command::TopologyRequest;
-use forebay_engine::connection::{Credentials, Peer};
+use forebay_engine::connection::{Credentials, Peer, Proof};
 use forebay_wire::ShortStr;
 use std::net::SocketAddr;
 
@@ -118,7 +118,7 @@ impl FromRequestParts<Admin> for Caller {
         let refused = || ApiError::NotAuthorised("Login failed".to_owned());
         let credentials = credentials(parts).ok_or_else(refused)?;
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-        let is_loopback = address.is_some_and(|address| Peer { address }.is_loopback());
+        let is_loopback = address.is_some_and(|address| Peer::at(address).is_loopback());
         let name = credentials.user.clone();
         let verdict = admin.authenticator().verify(credentials, is_loopback).await;
         if let Err(reason) = verdict {
@@ -142,5 +142,5 @@ fn credentials(parts: &Parts) -> Option<Credentials> {
     let octets = Bytes::from(STANDARD.decode(encoded.trim()).ok()?);
     let colon = octets.iter().position(|octet| *octet == b':')?;
     let user = ShortStr::try_from(octets.slice(..colon)).ok()?;
-    Some(Credentials { user, password: octets.slice(colon + 1..) })
+    Some(Credentials { user, proof: Proof::Password(octets.slice(colon + 1..)) })
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::connection::{Credentials, Proof};
 
 #[test]
 fn a_foreign_protocol_is_answered_with_ours() {
@@ -51,9 +52,38 @@ fn both_mechanisms_give_user_and_password() {
             panic!("no action")
         };
         assert_eq!(credentials.user, "guest");
-        assert_eq!(credentials.password, "pw");
+        assert_eq!(credentials.proof, Proof::Password(Bytes::from_static(b"pw")));
         assert!(!format!("{credentials:?}").contains("pw"));
     }
+}
+
+#[test]
+fn external_is_for_those_who_have_shown_a_certificate() {
+    let mut client = login("EXTERNAL", b"", &client_properties("test"));
+    assert_eq!(client.connection.poll_action(), None);
+    let (outcome, text) = client.outcome();
+    assert_eq!(outcome, "close:403");
+    assert!(text.contains("expected one of PLAIN AMQPLAIN"), "{text}");
+
+    let address = "127.0.0.1:50000".parse().unwrap();
+    let mut client = Client::of(Peer { address, certificate_user: Some(name("app")) });
+    client.feed(&PROTOCOL_HEADER);
+    let frames = client.methods();
+    let [(0, Method::ConnectionStart(start))] = &frames[..] else { panic!("{frames:?}") };
+    assert_eq!(start.mechanisms, "PLAIN AMQPLAIN EXTERNAL");
+    // What the response asks for does not count.
+    client.send(0, start_ok(&FieldTable::new(), "EXTERNAL", b"root"));
+    let expected = Credentials { user: name("app"), proof: Proof::Certificate };
+    assert_eq!(client.connection.poll_action(), Some(Action::Authenticate(expected)));
+}
+
+#[test]
+fn a_client_that_speaks_tls_is_told_about_in_the_log() {
+    let mut client = Client::raw();
+    client.feed(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc");
+    assert_eq!(octets(client.connection.output())[..], PROTOCOL_HEADER);
+    let cause = client.connection.cause().unwrap().to_string();
+    assert!(cause.contains("use the TLS port"), "{cause}");
 }
 
 #[test]

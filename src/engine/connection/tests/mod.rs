@@ -60,6 +60,10 @@ impl Client {
     }
 
     pub(super) fn from_address(address: &str) -> Self {
+        Self::of(Peer::at(address.parse().unwrap()))
+    }
+
+    pub(super) fn of(peer: Peer) -> Self {
         let settings = ConnectionSettings::new(&Identity {
             product: "Forebay".to_owned(),
             version: "0.1.0".to_owned(),
@@ -68,7 +72,6 @@ impl Client {
             information: "none".to_owned(),
         });
         let now = Now { monotonic: Monotonic(1_000_000), wall: WallClock(1_700_000_000_000) };
-        let peer = Peer { address: address.parse().unwrap() };
         let mut topology = Topology::new();
         topology.create_vhost(&name("/"));
         let mut access = AccessControl::new();
