@@ -45,14 +45,16 @@ pub struct ConfigTls {
 
 /// `cert_login_from`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum ConfigLoginFrom {
     /// The whole subject.
-    DistinguishedName,
+    #[serde(rename = "distinguished_name")]
+    Subject,
     /// Its common name.
+    #[serde(rename = "common_name")]
     CommonName,
     /// An alternative name.
-    SubjectAlternativeName,
+    #[serde(rename = "subject_alternative_name")]
+    Alternative,
 }
 
 /// TLS, when there is any.
@@ -125,12 +127,12 @@ pub(crate) fn resolve(
 
 fn login_from(file: &ConfigTls) -> Result<LoginFrom, TlsSettingsError> {
     match (file.cert_login_from, file.cert_login_san_type) {
-        (Some(ConfigLoginFrom::SubjectAlternativeName), kind) => {
+        (Some(ConfigLoginFrom::Alternative), kind) => {
             Ok(LoginFrom::SubjectAlternativeName(kind.unwrap_or_default()))
         }
         (_, Some(_)) => Err(TlsSettingsError::SanType),
         (Some(ConfigLoginFrom::CommonName), None) => Ok(LoginFrom::CommonName),
-        (Some(ConfigLoginFrom::DistinguishedName) | None, None) => Ok(LoginFrom::DistinguishedName),
+        (Some(ConfigLoginFrom::Subject) | None, None) => Ok(LoginFrom::DistinguishedName),
     }
 }
 
