@@ -16,7 +16,8 @@
 
 use crate::key::{self, HEARTBEAT_KEY};
 use crate::limits::{
-    CACHE_SIZE, JOURNALS_SIZE_MAX, MEMTABLE_SIZE_MAX, PAGES_MEMTABLE_SIZE_MAX, TABLE_SIZE,
+    CACHE_SIZE, JOURNALS_SIZE_MAX, MEMTABLE_SIZE_MAX, PAGES_MEMTABLE_SIZE_MAX,
+    PAGES_RUNS_UNMERGED_MAX, ROOM_INTERVAL, RUNS_UNMERGED_MAX, SEALED_MEMTABLES_MAX, TABLE_SIZE,
     WORKER_THREADS,
 };
 use bytes::Bytes;
@@ -55,6 +56,15 @@ pub(crate) enum Space {
     Meta,
 }
 
+impl Space {
+    fn memtable_size_max(self) -> u64 {
+        match self {
+            Self::Pages | Self::Bodies => PAGES_MEMTABLE_SIZE_MAX,
+            Self::Acks | Self::Meta => MEMTABLE_SIZE_MAX,
+        }
+    }
+}
+
 /// fjall's number for `meta`: its keyspaces are numbered as they are created, from 1.
 pub(crate) const META_ID: u64 = 4;
 
@@ -79,17 +89,16 @@ impl Database {
             .worker_threads(WORKER_THREADS)
             .journal_compression(CompressionType::None)
             .open()?;
-        let keyspace = |name, memtable_size| inner.keyspace(name, || options(memtable_size));
         Ok(Self {
-            pages: keyspace("pages", PAGES_MEMTABLE_SIZE_MAX)?,
+            pages: inner.keyspace("pages", || options(PAGES_RUNS_UNMERGED_MAX))?,
             bodies: inner.keyspace("bodies", || {
                 let separation = KvSeparationOptions::default()
                     .compression(CompressionType::None)
                     .file_target_size(TABLE_SIZE);
-                options(PAGES_MEMTABLE_SIZE_MAX).with_kv_separation(Some(separation))
+                options(RUNS_UNMERGED_MAX).with_kv_separation(Some(separation))
             })?,
-            acks: keyspace("acks", MEMTABLE_SIZE_MAX)?,
-            meta: keyspace("meta", MEMTABLE_SIZE_MAX)?,
+            acks: inner.keyspace("acks", || options(RUNS_UNMERGED_MAX))?,
+            meta: inner.keyspace("meta", || options(RUNS_UNMERGED_MAX))?,
             inner,
         })
     }
@@ -135,6 +144,24 @@ impl Database {
         Ok(())
     }
 
+    /// Moves memory that is full on its way to a table; waits while too much of it is on its way.
+    ///
+    /// fjall would do so by itself, by a message to its worker for each commit that finds it full.
+    /// A worker that merges is deaf for seconds: memory grew by hundreds of MiB meanwhile, and a
+    /// worker that finds its own queue of messages full waits for itself for ever.
+    fn make_room(&self) -> Result<(), Error> {
+        for space in SPACES {
+            let keyspace = self.keyspace(space);
+            if keyspace.tree.active_memtable().size() > space.memtable_size_max() {
+                while keyspace.sealed_memtable_count() >= SEALED_MEMTABLES_MAX {
+                    std::thread::sleep(ROOM_INTERVAL);
+                }
+                keyspace.rotate_memtable()?;
+            }
+        }
+        Ok(())
+    }
+
     /// After tables were dropped: writes something newer, and lets go of their files.
     pub(crate) fn let_go(&self) -> Result<(), Error> {
         let mut batch = self.batch();
@@ -163,14 +190,17 @@ impl Database {
     }
 }
 
-fn options(memtable_size: u64) -> KeyspaceCreateOptions {
+fn options(runs_unmerged_max: u8) -> KeyspaceCreateOptions {
+    let compaction =
+        Leveled::default().with_l0_threshold(runs_unmerged_max).with_table_target_size(TABLE_SIZE);
     KeyspaceCreateOptions::default()
         .manual_journal_persist(true)
-        .max_memtable_size(memtable_size)
+        // Never: see `make_room`.
+        .max_memtable_size(u64::MAX)
         .data_block_size_policy(BlockSizePolicy::all(4 * 1024))
         .data_block_compression_policy(CompressionPolicy::disabled())
         .index_block_compression_policy(CompressionPolicy::disabled())
-        .compaction_strategy(Arc::new(Leveled::default().with_table_target_size(TABLE_SIZE)))
+        .compaction_strategy(Arc::new(compaction))
 }
 
 /// What is written together.
@@ -213,7 +243,8 @@ impl WriteBatch<'_> {
             Durability::Written => PersistMode::Buffer,
             Durability::Synced => PersistMode::SyncData,
         };
-        self.inner.durability(Some(mode)).commit()
+        self.inner.durability(Some(mode)).commit()?;
+        self.database.make_room()
     }
 }
 
@@ -240,7 +271,7 @@ impl View {
         })
     }
 
-    /// The keys alone: a value that is kept apart is not read.
+    /// The keys alone, as copies: what fjall gives shares the memory of a whole block.
     pub(crate) fn keys(
         &self,
         space: Space,
@@ -249,7 +280,7 @@ impl View {
     ) -> impl Iterator<Item = Result<Bytes, Error>> + use<> {
         self.snapshot
             .range(self.database.keyspace(space), first..=last)
-            .map(|guard| Ok(guard.key()?.into()))
+            .map(|guard| Ok(Bytes::copy_from_slice(&guard.key()?)))
     }
 
     /// Octets of the values; those that are kept apart are not read.

@@ -12,19 +12,34 @@ pub const PAGE_SIZE_MAX: usize = 1024 * 1024;
 pub const FORMAT_VERSION: u32 = 1;
 
 /// Octets of blocks kept in memory.
-pub const CACHE_SIZE: u64 = 32 * 1024 * 1024;
+pub const CACHE_SIZE: u64 = 8 * 1024 * 1024;
 
 /// Octets of all journals together, above which memory is moved to tables.
 pub const JOURNALS_SIZE_MAX: u64 = 128 * 1024 * 1024;
 
 /// Octets of pages (and of large bodies) in memory, above which they are moved to a table.
-pub const PAGES_MEMTABLE_SIZE_MAX: u64 = 32 * 1024 * 1024;
+pub const PAGES_MEMTABLE_SIZE_MAX: u64 = 16 * 1024 * 1024;
 
 /// The same for what is small.
 pub const MEMTABLE_SIZE_MAX: u64 = 1024 * 1024;
 
+/// Memories of one keyspace on their way to tables, beyond which commits wait. fjall itself makes
+/// writers wait for 100 ms at a time when there is one more.
+pub const SEALED_MEMTABLES_MAX: usize = 3;
+
+/// How long a commit that waits for room sleeps between two looks.
+pub const ROOM_INTERVAL: Duration = Duration::from_millis(2);
+
 /// Octets of a table.
-pub const TABLE_SIZE: u64 = 64 * 1024 * 1024;
+pub const TABLE_SIZE: u64 = 32 * 1024 * 1024;
+
+/// Runs of tables of pages before they are merged. Most of their pages are settled soon and whole
+/// tables are unlinked, so that an early merge copies what would have been dropped unread: with 4
+/// here, a consumer some 40 MB behind its producer had each page written three times.
+pub const PAGES_RUNS_UNMERGED_MAX: u8 = 12;
+
+/// The same for what is small.
+pub const RUNS_UNMERGED_MAX: u8 = 4;
 
 /// Threads that move memory to tables and merge tables. One: of several, fjall's first passes every
 /// merge on to the others through a queue that it reads itself, and so takes a whole core while

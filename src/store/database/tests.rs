@@ -186,3 +186,20 @@ fn journals_are_unlinked_after_tables_were_dropped() {
     }
     assert!(database.journal_count() <= 2, "{} journals", database.journal_count());
 }
+
+#[test]
+fn full_memory_goes_to_tables_however_busy_the_worker_is() {
+    let (_directory, database) = open();
+    put(&database, Space::Pages, 0..60, 1024 * 1024);
+    assert!(database.pages.tree.active_memtable().size() <= PAGES_MEMTABLE_SIZE_MAX);
+    assert!(database.pages.sealed_memtable_count() <= SEALED_MEMTABLES_MAX);
+    assert_eq!(keys(&database, Space::Pages).len(), 60);
+}
+
+#[test]
+fn a_key_does_not_hold_on_to_its_block() {
+    let (_directory, database) = open();
+    put(&database, Space::Pages, 0..10, 100);
+    flush(&database, Space::Pages);
+    assert!(keys(&database, Space::Pages).iter().all(Bytes::is_unique));
+}
