@@ -1,26 +1,26 @@
 //! Checks names and passwords.
 //!
-//! An argon2id check costs some 20 ms of a core on purpose, so it runs on blocking threads, a few
-//! at a time, and a password that was right is remembered: as a keyed BLAKE2s digest with a key
-//! of this process only, in memory only. Clients that connect again and again cost a digest each.
+//! An argon2id check costs some 20 ms of a core on purpose, so it runs on blocking threads, few at a
+//! time, slowly for addresses that fail ([`LoginSources`]), and what came of it is remembered
+//! ([`LoginMemory`]). A client that is refused learns nothing from the text, and nothing from the
+//! time: a name that nobody has is checked against a hash like any other, and no refusal is told
+//! before [`LOGIN_REFUSAL_DURATION_MIN`] has passed.
 
-use crate::limits::{PASSWORD_VERIFICATIONS_MAX, VERIFIED_USERS_MAX};
+use crate::limits::{LOGIN_REFUSAL_DURATION_MIN, password_verifications_max};
+use crate::login_memory::{Checked, LoginDigest, LoginMemory};
+use crate::login_sources::{LoginCounts, LoginSource, LoginSources};
 use crate::password;
 use crate::user::{Credential, User};
 use arc_swap::ArcSwap;
-use argon2::password_hash::PasswordHashString;
-use blake2::Blake2sMac256;
-use blake2::digest::{CtOutput, Mac};
 use bytes::Bytes;
 use forebay_engine::access::{PasswordHash, User as StoredUser};
-use forebay_engine::connection::{Credentials, Proof};
+use forebay_engine::connection::{Credentials, Peer, Proof};
 use forebay_engine::topology::Routes;
 use forebay_wire::ShortStr;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::Semaphore;
-
-type Digest = CtOutput<Blake2sMac256>;
+use tokio::time::{Instant, sleep_until};
 
 /// Knows all users of a broker. Clones share what was verified.
 #[derive(Clone)]
@@ -47,13 +47,12 @@ pub enum LoginRefused {
 }
 
 struct Inner {
-    key: [u8; 32],
     /// Users of the configuration.
     accounts: HashMap<ShortStr, Account>,
     /// Where the users stand that an operator made.
     routes: Arc<ArcSwap<Routes>>,
-    /// Of the latter, those whose password was right: a user that is changed is another one.
-    verified: Mutex<HashMap<ShortStr, (Arc<StoredUser>, Digest)>>,
+    memory: LoginMemory,
+    sources: LoginSources,
     verifications: Semaphore,
 }
 
@@ -70,8 +69,9 @@ enum Found<'a> {
 }
 
 enum Secret {
-    Known(Digest),
-    Hashed { hash: PasswordHashString, verified: Mutex<Option<Digest>> },
+    /// In clear text in the environment: only its digest is kept.
+    Known(LoginDigest),
+    Hashed(PasswordHash),
 }
 
 impl Authenticator {
@@ -81,18 +81,16 @@ impl Authenticator {
     /// # Errors
     /// When the system has no randomness for the digests' key.
     pub fn new(users: &[User], routes: Arc<ArcSwap<Routes>>) -> Result<Self, getrandom::Error> {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key)?;
+        let memory = LoginMemory::new()?;
         let mut accounts = HashMap::new();
         for user in users {
             let secret = match &user.credential {
                 Credential::Password(password) => {
-                    let Some(digest) = digest(&key, password.as_bytes()) else { continue };
+                    let digest = memory.digest(user.name.as_bytes(), password.as_bytes());
+                    let Some(digest) = digest else { continue };
                     Secret::Known(digest)
                 }
-                Credential::Hash(hash) => {
-                    Secret::Hashed { hash: hash.clone(), verified: Mutex::new(None) }
-                }
+                Credential::Hash(hash) => Secret::Hashed(PasswordHash::Argon2id(hash.to_string())),
             };
             // No client can send a name that is longer.
             let Ok(name) = ShortStr::try_from(user.name.as_str()) else { continue };
@@ -104,9 +102,10 @@ impl Authenticator {
             };
             accounts.insert(name, account);
         }
-        let verifications = Semaphore::new(PASSWORD_VERIFICATIONS_MAX);
-        let verified = Mutex::default();
-        Ok(Self { inner: Arc::new(Inner { key, accounts, routes, verified, verifications }) })
+        let verifications = Semaphore::new(password_verifications_max());
+        let sources = LoginSources::default();
+        let inner = Inner { accounts, routes, memory, sources, verifications };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The tags of a user; nothing when there is none of this name.
@@ -131,46 +130,25 @@ impl Authenticator {
         users
     }
 
-    /// Checks a login. Takes no time for a password that was right before.
+    /// Logins by address.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<LoginCounts> {
+        self.inner.sources.list()
+    }
+
+    /// Checks a login. Takes no time for a password that was right before, and at least
+    /// [`LOGIN_REFUSAL_DURATION_MIN`] when it is refused.
     ///
     /// # Errors
     /// Why it is refused.
-    pub async fn verify(
-        &self,
-        credentials: Credentials,
-        is_loopback: bool,
-    ) -> Result<(), LoginRefused> {
-        let inner = &self.inner;
-        let Credentials { user: name, proof } = credentials;
-        let found = inner.find(&name).ok_or(LoginRefused::UnknownUser)?;
-        if matches!(&found, Found::Configured(account) if account.loopback_only && !is_loopback) {
-            return Err(LoginRefused::NotLoopback);
+    pub async fn verify(&self, credentials: Credentials, peer: &Peer) -> Result<(), LoginRefused> {
+        let begin = Instant::now();
+        let source = self.inner.sources.of(peer.address.ip());
+        let verdict = self.inner.check(credentials, peer, &source).await;
+        if verdict.is_err() {
+            sleep_until(begin + LOGIN_REFUSAL_DURATION_MIN).await;
         }
-        let password = match proof {
-            // TLS has checked that it is theirs.
-            Proof::Certificate => return Ok(()),
-            Proof::Password(password) => password,
-        };
-        let account = match found {
-            Found::Configured(account) => account,
-            Found::Stored(user) => return inner.verify_stored(name, password, user).await,
-        };
-        let Some(digest) = digest(&inner.key, &password) else {
-            return Err(LoginRefused::WrongPassword);
-        };
-        match &account.secret {
-            Secret::Known(known) if *known == digest => Ok(()),
-            Secret::Known(_) => Err(LoginRefused::WrongPassword),
-            Secret::Hashed { hash, verified } => {
-                if verified_digest(verified).as_ref() == Some(&digest) {
-                    return Ok(());
-                }
-                let hash = PasswordHash::Argon2id(hash.to_string());
-                inner.verify_hash(hash, password).await?;
-                *verified.lock().unwrap_or_else(PoisonError::into_inner) = Some(digest);
-                Ok(())
-            }
-        }
+        verdict
     }
 }
 
@@ -186,48 +164,99 @@ impl Inner {
         }
     }
 
-    async fn verify_stored(
+    async fn check(
         &self,
-        name: ShortStr,
-        password: Bytes,
-        user: Arc<StoredUser>,
+        Credentials { user: name, proof }: Credentials,
+        peer: &Peer,
+        source: &LoginSource,
     ) -> Result<(), LoginRefused> {
-        let digest = digest(&self.key, &password).ok_or(LoginRefused::WrongPassword)?;
-        let known = |verified: &HashMap<_, (Arc<StoredUser>, Digest)>| {
-            let known = verified.get(&name);
-            known.is_some_and(|(there, known)| Arc::ptr_eq(there, &user) && *known == digest)
+        let found = self.find(&name);
+        let refused = match &found {
+            None => Some(LoginRefused::UnknownUser),
+            Some(Found::Configured(account)) if account.loopback_only && !peer.is_loopback() => {
+                Some(LoginRefused::NotLoopback)
+            }
+            Some(_) => None,
         };
-        if known(&self.verified.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(());
+        let is_right = match proof {
+            // TLS has checked that it is theirs.
+            Proof::Certificate => {
+                source.record(refused.is_none());
+                true
+            }
+            Proof::Password(password) => {
+                // Those who can't get in anyway cost the same.
+                let found = found.filter(|_| refused.is_none());
+                self.is_password(&name, password, found, source).await
+            }
+        };
+        match refused {
+            Some(refused) => Err(refused),
+            None if is_right => Ok(()),
+            None => Err(LoginRefused::WrongPassword),
         }
-        self.verify_hash(user.password.clone(), password).await?;
-        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        if verified.len() >= VERIFIED_USERS_MAX {
-            verified.clear();
-        }
-        verified.insert(name.detached(), (user, digest));
-        Ok(())
     }
 
-    async fn verify_hash(&self, hash: PasswordHash, password: Bytes) -> Result<(), LoginRefused> {
-        let _turn = self.verifications.acquire().await;
+    async fn is_password(
+        &self,
+        name: &ShortStr,
+        password: Bytes,
+        found: Option<Found<'_>>,
+        source: &LoginSource,
+    ) -> bool {
+        let Some(digest) = self.memory.digest(name.as_bytes(), &password) else { return false };
+        let (user, hash) = match found {
+            Some(Found::Stored(user)) => {
+                let hash = user.password.clone();
+                (Some(user), hash)
+            }
+            Some(Found::Configured(Account { secret: Secret::Known(known), .. })) => {
+                if *known == digest {
+                    source.record(true);
+                    return true;
+                }
+                (None, PasswordHash::Disabled)
+            }
+            Some(Found::Configured(Account { secret: Secret::Hashed(hash), .. })) => {
+                (None, hash.clone())
+            }
+            None => (None, PasswordHash::Disabled),
+        };
+        let is_right = match self.memory.recall(&digest, &user) {
+            Some(recalled) => recalled,
+            None => self.verify_in_turn(digest, &user, hash, password, source).await,
+        };
+        source.record(is_right);
+        is_right
+    }
+
+    /// Checks a password when it is this address's turn, and remembers what came of it.
+    async fn verify_in_turn(
+        &self,
+        digest: LoginDigest,
+        user: &Checked,
+        hash: PasswordHash,
+        password: Bytes,
+        source: &LoginSource,
+    ) -> bool {
+        let mut permit = self.verifications.acquire().await;
+        let mut _turn = None;
+        // Others of this address may have failed while it waited.
+        if !source.is_trusted() {
+            drop(permit);
+            _turn = Some(source.wait_its_turn().await);
+            permit = self.verifications.acquire().await;
+        }
+        // The same login may have been checked meanwhile: many clients come with one.
+        if let Some(recalled) = self.memory.recall(&digest, user) {
+            return recalled;
+        }
         let check = tokio::task::spawn_blocking(move || password::matches(&hash, &password));
-        match check.await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(LoginRefused::WrongPassword),
-        }
+        let is_right = check.await.unwrap_or(false);
+        self.memory.remember(digest, user.clone(), is_right);
+        drop(permit);
+        is_right
     }
-}
-
-fn verified_digest(verified: &Mutex<Option<Digest>>) -> Option<Digest> {
-    verified.lock().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
-fn digest(key: &[u8; 32], password: &[u8]) -> Option<Digest> {
-    // A key of 32 octets is always taken; the type can't say so.
-    let mut mac = <Blake2sMac256 as Mac>::new_from_slice(key).ok()?;
-    mac.update(password);
-    Some(mac.finalize())
 }
 
 #[cfg(test)]
@@ -256,6 +285,14 @@ mod tests {
         Credentials { user: ShortStr::from_static(user), proof }
     }
 
+    fn here() -> Peer {
+        Peer::at("127.0.0.1:50000".parse().unwrap())
+    }
+
+    fn elsewhere() -> Peer {
+        Peer::at("192.0.2.1:50000".parse().unwrap())
+    }
+
     fn hashed(name: &str, password: &str) -> User {
         let hash = hash_password(password.as_bytes()).unwrap();
         let credential = Credential::from_hash(&hash).unwrap();
@@ -269,54 +306,54 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn guest_comes_from_this_machine_only() {
         let guest = RabbitmqDefaults::default().default_user();
         let authenticator = authenticator(&[guest], &[]);
-        assert_eq!(authenticator.verify(login("guest", "guest"), true).await, Ok(()));
+        assert_eq!(authenticator.verify(login("guest", "guest"), &here()).await, Ok(()));
         assert_eq!(
-            authenticator.verify(login("guest", "guest"), false).await,
+            authenticator.verify(login("guest", "guest"), &elsewhere()).await,
             Err(LoginRefused::NotLoopback)
         );
         assert_eq!(
-            authenticator.verify(login("guest", "other"), true).await,
+            authenticator.verify(login("guest", "other"), &here()).await,
             Err(LoginRefused::WrongPassword)
         );
         assert_eq!(
-            authenticator.verify(login("nobody", "guest"), true).await,
+            authenticator.verify(login("nobody", "guest"), &here()).await,
             Err(LoginRefused::UnknownUser)
         );
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_hashed_password_is_checked_and_then_remembered() {
         let authenticator = authenticator(&[hashed("app", "right")], &[]);
-        let wrong = authenticator.verify(login("app", "wrong"), false).await;
+        let wrong = authenticator.verify(login("app", "wrong"), &elsewhere()).await;
         assert_eq!(wrong, Err(LoginRefused::WrongPassword));
         for _ in 0..1_000 {
-            assert_eq!(authenticator.verify(login("app", "right"), false).await, Ok(()));
+            assert_eq!(authenticator.verify(login("app", "right"), &elsewhere()).await, Ok(()));
         }
-        let wrong = authenticator.verify(login("app", "wrong"), false).await;
+        let wrong = authenticator.verify(login("app", "wrong"), &elsewhere()).await;
         assert_eq!(wrong, Err(LoginRefused::WrongPassword));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_configured_user_replaces_the_default_one_of_the_same_name() {
         let guest = RabbitmqDefaults::default().default_user();
         let authenticator = authenticator(&[guest, hashed("guest", "better")], &[]);
-        assert_eq!(authenticator.verify(login("guest", "better"), false).await, Ok(()));
-        assert!(authenticator.verify(login("guest", "guest"), true).await.is_err());
+        assert_eq!(authenticator.verify(login("guest", "better"), &elsewhere()).await, Ok(()));
+        assert!(authenticator.verify(login("guest", "guest"), &here()).await.is_err());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_name_that_is_no_utf8_is_unknown() {
         let authenticator = authenticator(&[], &[]);
         let user = ShortStr::try_from(Bytes::from_static(&[0xff])).unwrap();
         let login = Credentials { user, proof: Proof::Password(Bytes::new()) };
-        assert_eq!(authenticator.verify(login, true).await, Err(LoginRefused::UnknownUser));
+        assert_eq!(authenticator.verify(login, &here()).await, Err(LoginRefused::UnknownUser));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_certificate_needs_a_user_of_its_name() {
         let guest = RabbitmqDefaults::default().default_user();
         let authenticator = authenticator(&[guest, hashed("app", "pw")], &[]);
@@ -324,26 +361,26 @@ mod tests {
             user: ShortStr::from_static(user),
             proof: Proof::Certificate,
         };
-        assert_eq!(authenticator.verify(certified("app"), false).await, Ok(()));
-        let unknown = authenticator.verify(certified("other"), false).await;
+        assert_eq!(authenticator.verify(certified("app"), &elsewhere()).await, Ok(()));
+        let unknown = authenticator.verify(certified("other"), &elsewhere()).await;
         assert_eq!(unknown, Err(LoginRefused::UnknownUser));
-        let guest = authenticator.verify(certified("guest"), false).await;
+        let guest = authenticator.verify(certified("guest"), &elsewhere()).await;
         assert_eq!(guest, Err(LoginRefused::NotLoopback));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn users_made_at_run_time_come_before_the_default_one_and_after_configured_ones() {
         let made = PasswordHash::Argon2id(hash_password(b"made").unwrap());
         let stored = [("guest", made.clone()), ("app", made.clone()), ("new", made)];
         let configured = [RabbitmqDefaults::default().default_user(), hashed("app", "file")];
         let authenticator = authenticator(&configured, &stored);
         for _ in 0..2 {
-            assert_eq!(authenticator.verify(login("guest", "made"), false).await, Ok(()));
-            assert_eq!(authenticator.verify(login("new", "made"), false).await, Ok(()));
-            assert_eq!(authenticator.verify(login("app", "file"), false).await, Ok(()));
+            assert_eq!(authenticator.verify(login("guest", "made"), &elsewhere()).await, Ok(()));
+            assert_eq!(authenticator.verify(login("new", "made"), &elsewhere()).await, Ok(()));
+            assert_eq!(authenticator.verify(login("app", "file"), &elsewhere()).await, Ok(()));
         }
         for (user, password) in [("guest", "guest"), ("app", "made"), ("new", "x")] {
-            let refused = authenticator.verify(login(user, password), true).await;
+            let refused = authenticator.verify(login(user, password), &here()).await;
             assert_eq!(refused, Err(LoginRefused::WrongPassword), "{user}");
         }
         assert_eq!(authenticator.tags(&ShortStr::from_static("new")), Some(vec!["t".to_owned()]));

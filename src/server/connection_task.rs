@@ -271,10 +271,10 @@ impl ConnectionTask {
         while let Some(action) = self.connection.poll_action() {
             let Action::Authenticate(credentials) = action;
             let authenticator = self.context.authenticator.clone();
-            let is_loopback = self.peer.is_loopback();
+            let peer = self.peer.clone();
             self.authenticating = Some(Box::pin(async move {
                 let user = credentials.user.clone();
-                (user, authenticator.verify(credentials, is_loopback).await)
+                (user, authenticator.verify(credentials, &peer).await)
             }));
         }
         if self.sending.is_some() {

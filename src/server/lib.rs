@@ -22,6 +22,8 @@ pub mod definitions;
 pub mod failure;
 pub mod limits;
 pub mod listener;
+pub mod login_memory;
+pub mod login_sources;
 pub mod mailbox;
 pub mod metrics;
 pub mod open_files;

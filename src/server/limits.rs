@@ -50,11 +50,36 @@ pub const KEEPALIVE_PROBES_MAX: u32 = 4;
 /// Threads that read pages of backlogs.
 pub const READER_THREADS: usize = 2;
 
-/// Passwords that are verified at once; each costs some 20 ms of a core and 19 MiB.
-pub const PASSWORD_VERIFICATIONS_MAX: usize = 2;
+/// Passwords that are verified at once, each for some 20 ms of a core and 19 MiB: at most a quarter
+/// of the cores, so that messages go on.
+#[must_use]
+pub fn password_verifications_max() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(4))
+}
 
-/// Users made at run time whose verified passwords are remembered at once.
-pub const VERIFIED_USERS_MAX: usize = 10_000;
+/// Memory of one verification, in KiB: the largest `m` of an argon2id hash that is taken.
+pub const PASSWORD_HASH_MEMORY_KIB_MAX: u32 = 256 * 1024;
+/// Passes over that memory: the largest `t` that is taken.
+pub const PASSWORD_HASH_PASSES_MAX: u32 = 16;
+/// Lanes: the largest `p` that is taken.
+pub const PASSWORD_HASH_LANES_MAX: u32 = 16;
+
+/// Logins that were right, and those that were wrong, that are remembered at once.
+pub const REMEMBERED_LOGINS_MAX: usize = 20_000;
+
+/// No login is refused sooner: what it took to find out is not to be seen from outside.
+pub const LOGIN_REFUSAL_DURATION_MIN: Duration = Duration::from_secs(1);
+
+/// Addresses whose logins are counted at once.
+pub const LOGIN_SOURCES_MAX: usize = 10_000;
+/// Failed logins of an address that have no consequences.
+pub const LOGIN_FAILURES_FREE: u32 = 5;
+/// How long a failed login counts; of several one after the other is forgotten.
+pub const LOGIN_FAILURE_FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
+/// The pause before the next check once there were more, doubled with each.
+pub const LOGIN_PAUSE_FIRST: Duration = Duration::from_millis(50);
+/// The longest pause: well below the time that a handshake may take.
+pub const LOGIN_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Octets of an admin request's body: a large file of definitions has a few MiB.
 pub const ADMIN_BODY_OCTETS_MAX: usize = 32 * 1024 * 1024;
@@ -111,6 +136,7 @@ const _: () = {
     assert!(ADMIN_PAGE_ITEMS_DEFAULT <= ADMIN_PAGE_ITEMS_MAX);
     assert!(READ_COPY_OCTETS_MAX * 2 <= READ_OCTETS_MAX);
     assert!(SHARD_TURN_BATCHES_MAX <= MAILBOX_BATCHES_MAX);
+    assert!(LOGIN_PAUSE_FIRST.as_millis() <= LOGIN_PAUSE_MAX.as_millis());
     assert!(OPEN_FILES_RESERVED < CONNECTIONS_MAX);
     assert!(PUBLISH_BUDGET_OCTETS_MAX <= u32::MAX as usize);
     assert!(WATCHDOG_INTERVAL.as_millis() < COMMIT_DURATION_MAX.as_millis());

@@ -1,7 +1,10 @@
 //! Who may log in: users of the configuration, and the default user in RabbitMQ's manner.
 
+use crate::limits::{
+    PASSWORD_HASH_LANES_MAX, PASSWORD_HASH_MEMORY_KIB_MAX, PASSWORD_HASH_PASSES_MAX,
+};
 use argon2::password_hash::{self, PasswordHashString, PasswordHasher, SaltString};
-use argon2::{Algorithm, Argon2};
+use argon2::{Algorithm, Argon2, Params};
 use forebay_engine::access::Permission;
 use forebay_wire::ShortStr;
 
@@ -43,6 +46,20 @@ pub enum PasswordHashError {
     /// It was made by something else.
     #[error("it was made with {0}; expected argon2id")]
     Algorithm(String),
+    /// Checking it would cost too much.
+    #[error(
+        "checking it costs m={memory_kib},t={passes},p={lanes}; at most \
+         m={PASSWORD_HASH_MEMORY_KIB_MAX},t={PASSWORD_HASH_PASSES_MAX},p={PASSWORD_HASH_LANES_MAX} \
+         is taken"
+    )]
+    Cost {
+        /// Its memory, in KiB.
+        memory_kib: u32,
+        /// Its passes.
+        passes: u32,
+        /// Its lanes.
+        lanes: u32,
+    },
 }
 
 /// `RABBITMQ_DEFAULT_USER`, `…_PASS` and `…_VHOST`, as RabbitMQ's container image reads them.
@@ -93,11 +110,18 @@ impl Credential {
     /// When the text is not in that form or names another algorithm.
     pub fn from_hash(text: &str) -> Result<Self, PasswordHashError> {
         let hash = PasswordHashString::new(text).map_err(PasswordHashError::Form)?;
-        if hash.algorithm() == Algorithm::Argon2id.ident() && hash.hash().is_some() {
-            Ok(Self::Hash(hash))
-        } else {
-            Err(PasswordHashError::Algorithm(hash.algorithm().to_string()))
+        if hash.algorithm() != Algorithm::Argon2id.ident() || hash.hash().is_none() {
+            return Err(PasswordHashError::Algorithm(hash.algorithm().to_string()));
         }
+        let cost = Params::try_from(&hash.password_hash()).map_err(PasswordHashError::Form)?;
+        let (memory_kib, passes, lanes) = (cost.m_cost(), cost.t_cost(), cost.p_cost());
+        if memory_kib > PASSWORD_HASH_MEMORY_KIB_MAX
+            || passes > PASSWORD_HASH_PASSES_MAX
+            || lanes > PASSWORD_HASH_LANES_MAX
+        {
+            return Err(PasswordHashError::Cost { memory_kib, passes, lanes });
+        }
+        Ok(Self::Hash(hash))
     }
 }
 
@@ -157,6 +181,16 @@ mod tests {
         assert!(error.contains("argon2i;") && error.contains("argon2id"), "{error}");
         let error = Credential::from_hash("secret").unwrap_err().to_string();
         assert!(error.contains("expected $argon2id$"), "{error}");
+    }
+
+    #[test]
+    fn a_hash_that_costs_too_much_is_refused() {
+        let hash = hash_password(b"secret").unwrap();
+        for costly in ["m=4194304,t=2,p=1", "m=19456,t=1000,p=1", "m=19456,t=2,p=64"] {
+            let text = hash.replace("m=19456,t=2,p=1", costly);
+            let error = Credential::from_hash(&text).unwrap_err().to_string();
+            assert!(error.contains(costly) && error.contains("at most m="), "{error}");
+        }
     }
 
     #[test]

@@ -137,3 +137,16 @@ async fn the_configuration_can_say_less_than_everything() {
     let reply = Admin::user(&broker, "all", "pw").refused("GET", "/api/overview", &Value::Null);
     assert_eq!(reply, (401, "Not management user".to_owned()));
 }
+
+#[test]
+fn logins_are_counted_by_address() {
+    let data = TempDir::new().unwrap();
+    let broker = Broker::start(data.path());
+    let guest = Admin::guest(&broker);
+    let wrong = Admin::user(&broker, "guest", "wrong");
+    assert_eq!(wrong.ask("GET", "/api/whoami", &Value::Null).status, 401);
+    let attempts = guest.get("/api/auth/attempts/forebay@localhost/source");
+    assert_eq!(attempts[0]["remote_address"], "127.0.0.1");
+    assert_eq!(attempts[0]["auth_attempts_failed"], 1);
+    assert_eq!(attempts[0]["auth_attempts_succeeded"], 1);
+}

@@ -28,6 +28,7 @@ mod exchanges;
 mod health;
 mod interop;
 mod kill_storm;
+mod logins;
 mod negotiation;
 mod process;
 mod queues;

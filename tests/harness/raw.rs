@@ -10,7 +10,7 @@ use forebay_wire::{EncodeMethod, Frame, FrameDecoder, Method, PROTOCOL_HEADER};
 use forebay_wire::{RawProperties, SendBuffer, ShortStr};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// The largest frame that the broker proposes and these connections take.
 pub(crate) const FRAME_SIZE_MAX: u32 = 131_072;
@@ -25,16 +25,31 @@ impl Raw {
     /// A TCP connection, nothing said yet.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = must("connect", TcpStream::connect(address)).await.unwrap();
+        Self::on(stream)
+    }
+
+    fn on(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         Self { stream, decoder: FrameDecoder::new(FRAME_SIZE_MAX), input: BytesMut::new() }
     }
 
     /// Up to and with `connection.start`.
     pub(crate) async fn greet(address: SocketAddr) -> Self {
-        let mut raw = Self::connect(address).await;
-        raw.send_octets(&PROTOCOL_HEADER).await;
-        assert!(matches!(raw.method().await, Method::ConnectionStart(_)));
-        raw
+        Self::connect(address).await.greeted().await
+    }
+
+    /// The same from an address of this machine that is not the usual one.
+    pub(crate) async fn greet_from(from: SocketAddr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(from).unwrap();
+        let stream = must("connect", socket.connect(address)).await.unwrap();
+        Self::on(stream).greeted().await
+    }
+
+    async fn greeted(mut self) -> Self {
+        self.send_octets(&PROTOCOL_HEADER).await;
+        assert!(matches!(self.method().await, Method::ConnectionStart(_)));
+        self
     }
 
     /// Up to and with `connection.tune`.

@@ -56,8 +56,9 @@ use std::sync::Arc;
 /// What a connection needs done outside of the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Check a user's password or that there is such a user, then call [`Connection::handle_authenticated`]. Whether the user
-    /// may come from where it comes from ([`Peer::is_loopback`]) is part of the check.
+    /// Check a user's password or that there is such a user, then call
+    /// [`Connection::handle_authenticated`]. Whether the user may come from where it comes from
+    /// ([`Peer::is_loopback`]) is part of the check.
     Authenticate(Credentials),
 }
 

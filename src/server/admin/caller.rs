@@ -118,11 +118,13 @@ impl FromRequestParts<Admin> for Caller {
         let refused = || ApiError::NotAuthorised("Login failed".to_owned());
         let credentials = credentials(parts).ok_or_else(refused)?;
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-        let is_loopback = address.is_some_and(|address| Peer::at(address).is_loopback());
+        let peer = Peer::at(address.ok_or_else(refused)?);
         let name = credentials.user.clone();
-        let verdict = admin.authenticator().verify(credentials, is_loopback).await;
+        let verdict = admin.authenticator().verify(credentials, &peer).await;
         if let Err(reason) = verdict {
-            tracing::warn!("admin login of '{name}' refused: {reason}");
+            // Escaped: a name must not write lines of its own into the log.
+            let (name, address) = (name.to_string().escape_debug().to_string(), peer.address);
+            tracing::warn!("admin login of '{name}' from {address} refused: {reason}");
             return Err(refused());
         }
         let tags = admin.authenticator().tags(&name).unwrap_or_default();

@@ -12,6 +12,7 @@ mod definitions;
 mod exchanges;
 mod health;
 mod listing;
+mod logins;
 mod messages;
 mod overview;
 mod permissions;
@@ -169,6 +170,7 @@ fn operators() -> Router<Admin> {
         .route("/api/whoami", get(overview::whoami))
         .route("/api/nodes", get(overview::nodes))
         .route("/api/cluster-name", get(overview::cluster_name))
+        .route("/api/auth/attempts/{node}/source", get(logins::by_source))
         .route("/api/vhosts", get(vhosts::list))
         .route("/api/vhosts/{vhost}", get(vhosts::show).put(vhosts::put).delete(vhosts::delete))
         .route("/api/vhosts/{vhost}/permissions", get(permissions::of_vhost))
