@@ -61,6 +61,15 @@ pub(crate) struct Serve {
     /// Authorities of client certificates (PEM); clients are then asked for one.
     #[arg(long, value_name = "FILE", env = "FOREBAY_TLS_CACERTFILE")]
     tls_cacertfile: Option<PathBuf>,
+    /// Free space on the disk of the data directory below which publishers wait, as 50MB; 0 for
+    /// no limit [default: 256MiB].
+    #[arg(long, value_name = "OCTETS", env = "FOREBAY_DISK_FREE_LIMIT")]
+    disk_free_limit: Option<String>,
+
+    /// Memory above which publishers wait: a share of what may be used, as 0.6, or an amount, as
+    /// 2GB [default: 0.6].
+    #[arg(long, value_name = "AMOUNT", env = "FOREBAY_MEMORY_HIGH_WATERMARK")]
+    memory_high_watermark: Option<String>,
 
     /// What is logged, as `info` or `warn,forebay_server=debug`.
     #[arg(long, value_name = "FILTER", env = "FOREBAY_LOG", default_value = "info")]
@@ -93,6 +102,8 @@ impl Serve {
                 keyfile: self.tls_keyfile,
                 cacertfile: self.tls_cacertfile,
             },
+            disk_free_limit: self.disk_free_limit,
+            memory_high_watermark: self.memory_high_watermark,
         };
         let settings = Settings::resolve(overrides, &RabbitmqDefaults::from_environment())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -7,6 +7,7 @@
 
 use crate::admin::Admin;
 use crate::admin::session::{SESSION_CHANNEL, ShardLink};
+use crate::alarms::{AlarmLimits, Alarms};
 use crate::authenticator::Authenticator;
 use crate::clock::Clock;
 use crate::committer::{Committer, CommitterThread};
@@ -17,8 +18,8 @@ use crate::failure::{Failure, FailureReceiver, FailureSender, failures};
 use crate::limits::SHUTDOWN_CONNECTIONS_DURATION_MAX;
 use crate::listener::{BoundSocket, Reception, accept_all};
 use crate::mailbox::{Mail, MailReceiver, MailSender, mailbox};
-use crate::metrics::Metrics;
 use crate::metrics::endpoint::{Endpoint, Sources};
+use crate::metrics::{Metrics, process};
 use crate::open_files;
 use crate::publish_budget::PublishBudget;
 use crate::reader_pool::ReaderPool;
@@ -55,6 +56,7 @@ pub struct Broker {
     connections: Connections,
     endpoint: Endpoint,
     endpoint_task: JoinHandle<()>,
+    alarm_task: JoinHandle<()>,
     mailbox: MailSender,
     accepting: CancellationToken,
     shard: JoinHandle<()>,
@@ -84,16 +86,18 @@ impl Broker {
         let connections = Connections::default();
         let budget = PublishBudget::new();
         let metrics = Metrics::new().map_err(io::Error::other)?;
-        let endpoint = Endpoint::new(Sources {
+        let alarms = Alarms::new(alarm_limits(&settings));
+        let sources = Sources {
             metrics: metrics.clone(),
             mailbox: mailbox.clone(),
             connections: connections.clone(),
             budget: budget.clone(),
             data_dir: settings.data_dir.clone(),
             queues_max: settings.metrics_queues_max,
-        });
-        let (metrics_address, endpoint_task) =
-            serve_endpoint(&endpoint, settings.metrics_listen).await?;
+            alarms: alarms.clone(),
+        };
+        let (endpoint, metrics_address, endpoint_task) =
+            serve_endpoint(sources, settings.metrics_listen).await?;
 
         let recovered = recover(&settings).await?;
         endpoint.set_store(&recovered.store);
@@ -107,11 +111,9 @@ impl Broker {
             connections: connections.clone(),
             budget: budget.clone(),
         };
-        if let Some(path) = &settings.load_definitions {
-            load_definitions(&link, path).await?;
-        }
-        let authenticator = Authenticator::new(&settings.users, Arc::clone(&routes));
-        let authenticator = authenticator.map_err(io::Error::other)?;
+        load_definitions(&link, settings.load_definitions.as_deref()).await?;
+        let authenticator =
+            Authenticator::new(&settings.users, Arc::clone(&routes)).map_err(io::Error::other)?;
         let context = Arc::new(ConnectionContext {
             settings: Arc::new(ConnectionSettings::new(&identity(&settings))),
             clock,
@@ -121,11 +123,11 @@ impl Broker {
             authenticator: authenticator.clone(),
             totals: Arc::clone(&metrics.connections),
         });
+        let alarm_task = watch_alarms(&alarms, &settings.data_dir, &connections).await;
         let accepting = CancellationToken::new();
         let amqp_addresses = listen_all(ports, &context, &connections, &accepting)?;
         let ports = amqp_addresses.iter().map(SocketAddr::port).collect();
-        let product = settings.product.clone();
-        let admin = Admin::new(link, routes, authenticator, clock, product, ports);
+        let admin = Admin::new(link, routes, authenticator, clock, settings.product, ports, alarms);
         let admin_task = tokio::spawn(admin.serve(admin_listener));
         endpoint.set_ready(true);
         tracing::info!("ready");
@@ -138,6 +140,7 @@ impl Broker {
             connections,
             endpoint,
             endpoint_task,
+            alarm_task,
             mailbox,
             accepting,
             shard,
@@ -199,6 +202,7 @@ impl Broker {
             let committer = self.committer;
             let _ = tokio::task::spawn_blocking(move || committer.join()).await;
             self.endpoint_task.abort();
+            self.alarm_task.abort();
         };
         tokio::select! {
             biased;
@@ -215,6 +219,24 @@ fn identity(settings: &Settings) -> Identity {
         platform: "Rust".to_owned(),
         cluster_name: "forebay".to_owned(),
         information: "Licensed under MIT or Apache-2.0".to_owned(),
+    }
+}
+
+/// Publishers wait from their first message on if something is short already.
+async fn watch_alarms(
+    alarms: &Alarms,
+    data_dir: &Path,
+    connections: &Connections,
+) -> JoinHandle<()> {
+    alarms.look(data_dir, connections).await;
+    tokio::spawn(alarms.clone().watch(data_dir.to_owned(), connections.clone()))
+}
+
+fn alarm_limits(settings: &Settings) -> AlarmLimits {
+    let memory = process::memory_limit();
+    AlarmLimits {
+        disk_free_min: settings.disk_free_limit,
+        memory_max: memory.map_or(u64::MAX, |all| settings.memory_high_watermark.of(all)),
     }
 }
 
@@ -241,15 +263,17 @@ fn bind_all(settings: &Settings, tls: Option<&TlsAcceptor>) -> Result<Vec<Port>,
 }
 
 async fn serve_endpoint(
-    endpoint: &Endpoint,
+    sources: Sources,
     address: SocketAddr,
-) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
+) -> Result<(Endpoint, SocketAddr, JoinHandle<()>), StartError> {
     let fault =
         |error| StartError::Listen { purpose: "metrics", flag: "--metrics-listen", address, error };
     let listener = tokio::net::TcpListener::bind(address).await.map_err(fault)?;
     let address = listener.local_addr().map_err(fault)?;
     tracing::info!("metrics and health on http://{address}/metrics");
-    Ok((address, tokio::spawn(endpoint.clone().serve(listener))))
+    let endpoint = Endpoint::new(sources);
+    let task = tokio::spawn(endpoint.clone().serve(listener));
+    Ok((endpoint, address, task))
 }
 
 async fn listen_admin(
@@ -264,7 +288,8 @@ async fn listen_admin(
 }
 
 /// What the file says is there before the first client is.
-async fn load_definitions(link: &ShardLink, path: &Path) -> Result<(), StartError> {
+async fn load_definitions(link: &ShardLink, path: Option<&Path>) -> Result<(), StartError> {
+    let Some(path) = path else { return Ok(()) };
     let (file, owned) = (path.to_owned(), path.to_owned());
     let read = tokio::task::spawn_blocking(move || definitions::read(&owned));
     let read = read.await.map_err(io::Error::other)??;

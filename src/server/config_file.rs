@@ -1,5 +1,6 @@
 //! The configuration file: TOML, every key known, every error with file, line and key.
 
+use crate::amount;
 use crate::tls::ConfigTls;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,12 @@ pub struct ConfigFile {
     pub admin_listen: Option<String>,
     /// A file of definitions that is imported at every start.
     pub load_definitions: Option<PathBuf>,
+    /// Free space below which publishers wait, as `"50MB"`.
+    #[serde(default, deserialize_with = "amount::text")]
+    pub disk_free_limit: Option<String>,
+    /// Memory above which publishers wait, as `0.6` (of what may be used) or `"2GB"`.
+    #[serde(default, deserialize_with = "amount::text")]
+    pub memory_high_watermark: Option<String>,
     /// The name shown to clients as `product`.
     pub product: Option<String>,
     /// Certificates, and where AMQP with TLS listens.

@@ -27,7 +27,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// What all connections of a broker share.
 pub struct ConnectionContext {
@@ -150,6 +150,7 @@ impl ConnectionTask {
         self.open.update(&mut self.connection);
         if let Some(about) = &self.about {
             about.channels.store(self.connection.count_channels(), Ordering::Relaxed);
+            about.blocked.store(self.connection.is_blocked(), Ordering::Relaxed);
         }
     }
 
@@ -319,6 +320,7 @@ impl ConnectionTask {
             peer: self.peer.address,
             connected_at: self.context.clock.now().wall,
             channels: AtomicUsize::new(0),
+            blocked: AtomicBool::new(false),
         });
         self.entry.describe(&about);
         self.about = Some(about);

@@ -8,7 +8,7 @@ use forebay_engine::time::WallClock;
 use forebay_wire::ShortStr;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -35,6 +35,8 @@ struct Inner {
 struct Register {
     opened_total: u64,
     closing: Option<Fault>,
+    /// Why publishers have to wait.
+    alarm: Option<ShortStr>,
     members: HashMap<ConnectionId, Member>,
 }
 
@@ -57,6 +59,8 @@ pub struct ConnectionAbout {
     pub connected_at: WallClock,
     /// Channels that are open.
     pub channels: AtomicUsize,
+    /// It published during an alarm, and waits.
+    pub blocked: AtomicBool,
 }
 
 /// A place in the register, given back when dropped.
@@ -107,6 +111,29 @@ impl Connections {
         meant.map(|(_, member)| member.close(fault)).count()
     }
 
+    /// Publishers have to wait, and why, or may go on: told to every connection, and to those that
+    /// come later.
+    pub fn set_alarm(&self, reason: Option<ShortStr>) {
+        let mut register = self.register();
+        let event = match &reason {
+            Some(reason) => Event::Blocked { reason: reason.clone() },
+            None => Event::Unblocked,
+        };
+        register.alarm = reason;
+        // Before the handshake is over a connection could not make anything of it.
+        for member in register.members.values().filter(|member| member.about.is_some()) {
+            member.tell(event.clone());
+        }
+    }
+
+    /// How many wait because they published during an alarm.
+    #[must_use]
+    pub fn count_blocked(&self) -> usize {
+        let register = self.register();
+        let abouts = register.members.values().filter_map(|member| member.about.as_ref());
+        abouts.filter(|about| about.blocked.load(Ordering::Relaxed)).count()
+    }
+
     /// The connections that are open in a virtual host, by number.
     #[must_use]
     pub fn list(&self) -> Vec<(ConnectionId, Arc<ConnectionAbout>)> {
@@ -145,8 +172,12 @@ impl Connections {
 
 impl Member {
     fn close(&self, fault: &Fault) {
+        self.tell(Event::Close { fault: fault.clone() });
+    }
+
+    fn tell(&self, event: Event) {
         // A connection that ended just now needs no telling.
-        let _ = self.sender.send(vec![Event::Close { fault: fault.clone() }]);
+        let _ = self.sender.send(vec![event]);
     }
 }
 
@@ -159,8 +190,13 @@ impl Entry {
 
     /// Enters what the handshake has shown.
     pub fn describe(&self, about: &Arc<ConnectionAbout>) {
-        if let Some(member) = self.connections.register().members.get_mut(&self.id) {
+        let mut register = self.connections.register();
+        let alarm = register.alarm.clone();
+        if let Some(member) = register.members.get_mut(&self.id) {
             member.about = Some(Arc::clone(about));
+            if let Some(reason) = alarm {
+                member.tell(Event::Blocked { reason });
+            }
         }
     }
 
@@ -209,6 +245,37 @@ mod tests {
         drop(late);
         left.await.unwrap();
         assert_eq!(connections.counts(), (0, 2));
+    }
+
+    fn describe(entry: &Entry) {
+        entry.describe(&Arc::new(ConnectionAbout {
+            user: ShortStr::from_static("guest"),
+            vhost: ShortStr::from_static("/"),
+            peer: "127.0.0.1:1".parse().unwrap(),
+            connected_at: WallClock(0),
+            channels: AtomicUsize::new(0),
+            blocked: AtomicBool::new(false),
+        }));
+    }
+
+    #[test]
+    fn an_alarm_is_told_to_all_that_are_open_and_to_those_that_open_later() {
+        let connections = Connections::default();
+        let (early, mut early_events) = connections.enter(10).unwrap();
+        describe(&early);
+        let (late, mut late_events) = connections.enter(10).unwrap();
+        connections.set_alarm(Some(ShortStr::from_static("low on disk")));
+        assert!(late_events.try_recv().is_err(), "still in its handshake");
+        describe(&late);
+        for events in [&mut early_events, &mut late_events] {
+            let news = events.try_recv().unwrap();
+            assert!(matches!(news.as_slice(), [Event::Blocked { .. }]), "{news:?}");
+        }
+        connections.set_alarm(None);
+        assert!(matches!(early_events.try_recv().unwrap().as_slice(), [Event::Unblocked]));
+        let (after, mut after_events) = connections.enter(10).unwrap();
+        describe(&after);
+        assert!(after_events.try_recv().is_err());
     }
 
     #[test]

@@ -11,6 +11,8 @@
 #![deny(missing_docs)]
 
 pub mod admin;
+pub mod alarms;
+pub mod amount;
 pub mod authenticator;
 pub mod broker;
 pub mod clock;

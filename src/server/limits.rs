@@ -131,6 +131,23 @@ pub const QUEUE_RATES_INTERVAL: Duration = Duration::from_secs(5);
 /// How often histograms are folded when nobody scrapes.
 pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How often free disk space and memory are looked at. Both looks cost some microseconds; a disk
+/// that is written at 1 GB/s loses less than the default free-space limit in the meantime.
+pub const ALARM_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Free space that raises the disk alarm when nothing is said: room for full journals, memtables and
+/// a compaction, all of which acknowledgements and drains may still need.
+pub const DISK_FREE_LIMIT_OCTETS_DEFAULT: u64 = 256 * 1024 * 1024;
+
+/// Share of the memory that may be used which raises the memory alarm when nothing is said.
+pub const MEMORY_HIGH_WATERMARK_DEFAULT: f64 = 0.6;
+
+/// Percent of the limit by which free space must exceed it before the disk alarm is over.
+pub const DISK_ALARM_MARGIN_PERCENT: u64 = 10;
+
+/// Percent of the limit by which memory must fall below it before the memory alarm is over.
+pub const MEMORY_ALARM_MARGIN_PERCENT: u64 = 5;
+
 const _: () = {
     assert!(READ_OCTETS_MAX <= PUBLISH_BUDGET_OCTETS_MAX);
     assert!(ADMIN_PAGE_ITEMS_DEFAULT <= ADMIN_PAGE_ITEMS_MAX);

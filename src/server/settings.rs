@@ -1,7 +1,9 @@
 //! What a broker runs with: flags over environment over configuration file over defaults.
 
+use crate::amount::Amount;
 use crate::config_file::{ConfigFile, ConfigFileError, ConfigPermission, ConfigUser};
 use crate::limits::METRICS_QUEUES_DEFAULT;
+use crate::limits::{DISK_FREE_LIMIT_OCTETS_DEFAULT, MEMORY_HIGH_WATERMARK_DEFAULT};
 use crate::tls::{TLS_LISTEN_DEFAULT, TlsOverrides, TlsSettings, TlsSettingsError};
 use crate::user::{Credential, PasswordHashError, RabbitmqDefaults, User};
 use forebay_engine::access::Permission;
@@ -40,6 +42,10 @@ pub struct Overrides {
     pub admin_listen: Option<String>,
     /// TLS.
     pub tls: TlsOverrides,
+    /// `--disk-free-limit`, `FOREBAY_DISK_FREE_LIMIT`.
+    pub disk_free_limit: Option<String>,
+    /// `--memory-high-watermark`, `FOREBAY_MEMORY_HIGH_WATERMARK`.
+    pub memory_high_watermark: Option<String>,
 }
 
 /// What a broker runs with.
@@ -59,6 +65,10 @@ pub struct Settings {
     pub admin_listen: SocketAddr,
     /// A file of definitions that is imported before clients are served.
     pub load_definitions: Option<PathBuf>,
+    /// Free octets on the disk of the data directory below which publishers wait; 0: never.
+    pub disk_free_limit: u64,
+    /// Memory above which publishers wait.
+    pub memory_high_watermark: Amount,
     /// Who may log in.
     pub users: Vec<User>,
     /// The virtual host that exists from the start.
@@ -86,6 +96,16 @@ pub enum SettingsError {
         reason: String,
         /// One that works.
         example: &'static str,
+    },
+    /// A limit is none.
+    #[error("{place}: '{text}' is no amount; expected {expected}")]
+    Amount {
+        /// The key.
+        place: &'static str,
+        /// What was given.
+        text: String,
+        /// What works.
+        expected: &'static str,
     },
     /// The list of addresses is empty.
     #[error("{place}: the list is empty; expected at least one address, as [\"{example}\"]")]
@@ -180,11 +200,35 @@ impl Settings {
                 .or(file.metrics_queues_max)
                 .unwrap_or(METRICS_QUEUES_DEFAULT),
             load_definitions: file.load_definitions,
+            disk_free_limit: disk_free_limit(overrides.disk_free_limit.or(file.disk_free_limit))?,
+            memory_high_watermark: memory_high_watermark(
+                overrides.memory_high_watermark.or(file.memory_high_watermark),
+            )?,
             users,
             default_vhost: default_vhost(defaults)?,
             product: file.product.unwrap_or_else(|| PRODUCT_DEFAULT.to_owned()),
         })
     }
+}
+
+fn disk_free_limit(text: Option<String>) -> Result<u64, SettingsError> {
+    let Some(text) = text else { return Ok(DISK_FREE_LIMIT_OCTETS_DEFAULT) };
+    let expected = "octets, with or without a unit, as 50MB or 1GiB; 0 for no alarm";
+    Amount::parse_octets(&text).ok_or(SettingsError::Amount {
+        place: "disk_free_limit",
+        text,
+        expected,
+    })
+}
+
+fn memory_high_watermark(text: Option<String>) -> Result<Amount, SettingsError> {
+    let Some(text) = text else { return Ok(Amount::Share(MEMORY_HIGH_WATERMARK_DEFAULT)) };
+    let expected = "a share from 0 to 1 of the memory that may be used, or an amount, as 2GB";
+    Amount::parse(&text).ok_or(SettingsError::Amount {
+        place: "memory_high_watermark",
+        text,
+        expected,
+    })
 }
 
 fn configured_user(user: &ConfigUser) -> Result<User, SettingsError> {
@@ -312,6 +356,19 @@ mod tests {
         let overrides = Overrides { listen: vec!["127.0.0.1".to_owned()], ..Default::default() };
         let text = resolve(overrides).unwrap_err().to_string();
         assert!(text.starts_with("listen: '127.0.0.1'") && text.contains("HOST:PORT"), "{text}");
+    }
+
+    #[test]
+    fn limits_are_read_as_numbers_and_as_text() {
+        let file = file("disk_free_limit = \"1GB\"\nmemory_high_watermark = 0.25\n");
+        let config = Some(file.path().to_owned());
+        let overrides = Overrides { config, ..Overrides::default() };
+        let settings = resolve(overrides.clone()).unwrap();
+        assert_eq!(settings.disk_free_limit, 1_000_000_000);
+        assert_eq!(settings.memory_high_watermark, Amount::Share(0.25));
+        let disk_free_limit = Some("some".to_owned());
+        let text = resolve(Overrides { disk_free_limit, ..overrides }).unwrap_err().to_string();
+        assert!(text.contains("disk_free_limit: 'some'") && text.contains("50MB"), "{text}");
     }
 
     #[test]

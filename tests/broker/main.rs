@@ -18,6 +18,7 @@
 mod harness;
 
 mod acknowledgements;
+mod alarms;
 mod bounded;
 mod confirms;
 mod consumers;

@@ -1,6 +1,6 @@
 //! The program: how it starts, refuses to start, and stops.
 
-use crate::harness::broker::{Broker, is_ours};
+use crate::harness::broker::{Broker, http_get, is_ours};
 use crate::harness::launch::Launch;
 use crate::harness::must;
 use crate::harness::python::project;
@@ -248,13 +248,4 @@ fn documented_metrics() -> Vec<String> {
     let text = std::fs::read_to_string(project().join("docs/operations.md")).unwrap();
     let words = text.split(|character: char| !(character.is_alphanumeric() || character == '_'));
     words.filter(|word| word.starts_with("forebay_")).map(str::to_owned).collect()
-}
-
-/// One request over HTTP/1.0; the whole answer.
-fn http_get(address: std::net::SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }

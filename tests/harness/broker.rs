@@ -2,9 +2,10 @@
 
 use super::PATIENCE;
 use super::launch::Launch;
+use super::must;
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
@@ -116,6 +117,23 @@ impl Broker {
         assert!(found.is_some(), "the broker ended:\n{}", self.log.text());
     }
 
+    /// The value of a sample, named with its labels as it is scraped.
+    pub(crate) fn metric(&self, sample: &str) -> f64 {
+        let page = http_get(self.metrics, "/metrics");
+        let value = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {sample} in:\n{page}")).parse().unwrap()
+    }
+
+    /// Waits until a sample has this value.
+    pub(crate) async fn await_metric(&self, sample: &str, value: f64) {
+        let reached = async {
+            while self.metric(sample) != value {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        must(sample, reached).await;
+    }
+
     /// What it has written so far.
     pub(crate) fn log(&self) -> String {
         self.log.text()
@@ -170,6 +188,15 @@ fn address_in(line: &str, listener: &str) -> Option<SocketAddr> {
         !(character.is_ascii_alphanumeric() || ".:[]".contains(character))
     });
     words.filter_map(|word| word.trim_end_matches('.').parse().ok()).next()
+}
+
+/// One request over HTTP/1.0; the whole answer.
+pub(crate) fn http_get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// What a process writes, line by line, as it comes.

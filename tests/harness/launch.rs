@@ -5,6 +5,8 @@ use std::process::{Command, Output, Stdio};
 
 /// The arguments, the environment and the directory of a broker to be.
 pub(crate) struct Launch {
+    /// Starts the program, when it is not started directly.
+    entrance: Vec<String>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
 }
@@ -25,7 +27,13 @@ impl Launch {
 
     /// A broker that is told nothing.
     pub(crate) fn bare() -> Self {
-        Self { arguments: vec!["serve".to_owned()], environment: Vec::new() }
+        Self { entrance: Vec::new(), arguments: vec!["serve".to_owned()], environment: Vec::new() }
+    }
+
+    /// Through another program, which becomes it.
+    pub(crate) fn through(mut self, entrance: Vec<String>) -> Self {
+        self.entrance = entrance;
+        self
     }
 
     pub(crate) fn argument(mut self, argument: impl Into<String>) -> Self {
@@ -45,7 +53,10 @@ impl Launch {
 
     /// The command, output captured, nothing of the caller's own settings in its environment.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+        let mut words =
+            self.entrance.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_forebay")]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
         for (name, _) in std::env::vars() {
             if name.starts_with("FOREBAY_") || name.starts_with("RABBITMQ_") {
                 command.env_remove(name);

@@ -6,6 +6,7 @@ pub(crate) mod python;
 pub(crate) mod random;
 pub(crate) mod raw;
 pub(crate) mod session;
+pub(crate) mod small_disk;
 
 use std::time::Duration;
 

@@ -175,11 +175,13 @@ pub(crate) fn plain(user: &str, password: &str) -> ConnectionStartOk {
     }
 }
 
-/// Client properties that ask for a word before the broker closes on a failed login.
+/// Client properties that ask for a word before the broker closes on a failed login, and when it
+/// holds publishers.
 fn capabilities() -> forebay_wire::FieldTable {
     let mut capabilities = forebay_wire::FieldTable::default();
-    let yes = forebay_wire::FieldValue::Bool(true);
-    capabilities.insert(short("authentication_failure_close"), yes);
+    for name in ["authentication_failure_close", "connection.blocked"] {
+        capabilities.insert(short(name), forebay_wire::FieldValue::Bool(true));
+    }
     let mut properties = forebay_wire::FieldTable::default();
     properties.insert(short("capabilities"), forebay_wire::FieldValue::Table(capabilities));
     properties

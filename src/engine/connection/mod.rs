@@ -245,6 +245,13 @@ impl Connection {
         }
     }
 
+    /// Whether it published while the broker is short of resources, and is not read until that is
+    /// over.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        matches!(&self.state, State::Open(session) if session.is_blocked())
+    }
+
     /// Whether the socket is to be closed once the output is written.
     #[must_use]
     pub fn is_finished(&self) -> bool {

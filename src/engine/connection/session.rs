@@ -79,7 +79,11 @@ impl Session {
 
     /// Whether input has to wait.
     pub(crate) const fn is_paused(&self) -> bool {
-        self.question.is_some() || matches!(self.alarm, Alarm::Blocking)
+        self.question.is_some() || self.is_blocked()
+    }
+
+    pub(super) const fn is_blocked(&self) -> bool {
+        matches!(self.alarm, Alarm::Blocking)
     }
 
     pub(crate) fn count_channels(&self) -> usize {
@@ -272,7 +276,7 @@ impl Session {
     /// `connection.blocked` waits for the first publish, as RabbitMQ's does: pure consumers are
     /// never told, since nothing of theirs is blocked.
     pub(super) fn raise_alarm(&mut self, reason: ShortStr) {
-        if matches!(self.alarm, Alarm::Off) {
+        if !self.is_blocked() {
             self.alarm = Alarm::Raised { reason };
         }
     }

@@ -156,7 +156,7 @@ fn describe(id: ConnectionId, about: &ConnectionAbout) -> Value {
         "peer_host": about.peer.ip().to_string(),
         "peer_port": about.peer.port(),
         "protocol": "AMQP 0-9-1",
-        "state": "running",
+        "state": if about.blocked.load(Ordering::Relaxed) { "blocked" } else { "running" },
         "type": "network",
         "user": about.user.to_string(),
         "vhost": about.vhost.to_string(),

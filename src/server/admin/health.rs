@@ -3,9 +3,11 @@
 use super::api_error::ApiError;
 use super::caller::Caller;
 use super::session::SESSION_CHANNEL;
-use super::{Admin, json_reply, short};
+use super::{Admin, NODE, json_reply, short};
+use crate::alarms::Alarm;
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use forebay_engine::command::{Command, Publish, TopologyRequest};
 use forebay_engine::event::Reply;
@@ -23,6 +25,22 @@ pub(super) async fn well(
 ) -> Result<Response, ApiError> {
     admin.link().look(|_| ()).await?;
     Ok(json_reply(&ok()))
+}
+
+/// 503 while publishers wait, as RabbitMQ answers.
+pub(super) async fn alarms(
+    State(admin): State<Admin>,
+    _caller: Caller,
+) -> Result<Response, ApiError> {
+    let raised = Alarm::ALL.into_iter().filter(|alarm| admin.inner.alarms.is_raised(*alarm));
+    let alarms: Vec<_> =
+        raised.map(|alarm| json!({ "node": NODE, "resource": alarm.name() })).collect();
+    if alarms.is_empty() {
+        return Ok(json_reply(&ok()));
+    }
+    let reason = "There are alarms in effect in the cluster";
+    let failed = json!({ "status": "failed", "reason": reason, "alarms": alarms });
+    Ok((StatusCode::SERVICE_UNAVAILABLE, json_reply(&failed)).into_response())
 }
 
 pub(super) async fn port(

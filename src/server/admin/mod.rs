@@ -25,6 +25,7 @@ pub mod table_json;
 mod users;
 mod vhosts;
 
+use crate::alarms::Alarms;
 use crate::authenticator::Authenticator;
 use crate::clock::Clock;
 use crate::limits::{ADMIN_BODY_OCTETS_MAX, ADMIN_REQUEST_DURATION_MAX};
@@ -66,6 +67,7 @@ struct Inner {
     clock: Clock,
     product: String,
     amqp_ports: Vec<u16>,
+    alarms: Alarms,
     rates: Rates,
 }
 
@@ -79,9 +81,11 @@ impl Admin {
         clock: Clock,
         product: String,
         amqp_ports: Vec<u16>,
+        alarms: Alarms,
     ) -> Self {
         let rates = Rates::default();
-        let inner = Inner { link, routes, authenticator, clock, product, amqp_ports, rates };
+        let inner =
+            Inner { link, routes, authenticator, clock, product, amqp_ports, alarms, rates };
         Self { inner: Arc::new(inner) }
     }
 
@@ -191,8 +195,8 @@ fn operators() -> Router<Admin> {
             get(definitions::export_vhost).post(definitions::import_vhost),
         )
         .route("/api/aliveness-test/{vhost}", get(health::aliveness))
-        .route("/api/health/checks/alarms", get(health::well))
-        .route("/api/health/checks/local-alarms", get(health::well))
+        .route("/api/health/checks/alarms", get(health::alarms))
+        .route("/api/health/checks/local-alarms", get(health::alarms))
         .route("/api/health/checks/virtual-hosts", get(health::well))
         .route("/api/health/checks/node-is-quorum-critical", get(health::well))
         .route("/api/health/checks/node-is-mirror-sync-critical", get(health::well))

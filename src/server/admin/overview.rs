@@ -5,6 +5,8 @@ use super::caller::Caller;
 use super::queues::message_stats;
 use super::rates::QueueRates;
 use super::{Admin, NODE, json_reply};
+use crate::alarms::Alarm;
+use crate::metrics::process;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::shard::QueueStatistics;
@@ -70,11 +72,19 @@ pub(super) async fn whoami(caller: Caller) -> Response {
     json_reply(&json!({ "name": caller.name.to_string(), "tags": caller.tags }))
 }
 
-pub(super) async fn nodes(caller: Caller) -> Result<Response, ApiError> {
+pub(super) async fn nodes(
+    State(admin): State<Admin>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
     caller.check_monitoring()?;
+    let alarms = &admin.inner.alarms;
+    let limits = alarms.limits();
     Ok(json_reply(&json!([{
-        "disk_free_alarm": false,
-        "mem_alarm": false,
+        "disk_free_alarm": alarms.is_raised(Alarm::Disk),
+        "disk_free_limit": limits.disk_free_min,
+        "mem_alarm": alarms.is_raised(Alarm::Memory),
+        "mem_limit": limits.memory_max,
+        "mem_used": process::resident_memory(),
         "name": NODE,
         "running": true,
         "type": "disc",

@@ -5,7 +5,10 @@
 use super::exposition::{Page, open_metrics};
 use super::queue_rates::QueueRates;
 use super::rabbitmq::{self, Selection};
-use super::{Metrics, catalogue, connection_totals, process, queue_families, shard_families};
+use super::{
+    Metrics, alarm_families, catalogue, connection_totals, process, queue_families, shard_families,
+};
+use crate::alarms::Alarms;
 use crate::connections::Connections;
 use crate::limits::{
     METRICS_UPKEEP_INTERVAL, PUBLISH_BUDGET_OCTETS_MAX, QUEUE_RATES_INTERVAL,
@@ -51,6 +54,8 @@ pub struct Sources {
     pub data_dir: PathBuf,
     /// Queues that have metrics of their own.
     pub queues_max: usize,
+    /// What is short.
+    pub alarms: Alarms,
 }
 
 struct Inner {
@@ -165,6 +170,7 @@ impl Endpoint {
             let store = store.map(|store| store.statistics());
             shard_families::write(&mut page, statistics, &store.unwrap_or_default());
             queue_families::write(&mut page, &statistics.queues, &rates, sources.queues_max);
+            alarm_families::write(&mut page, &sources.alarms, sources.connections.count_blocked());
             process::write(&mut page, &sources.data_dir, self.inner.started_at);
         }
         let broker = rabbitmq::Broker {
@@ -174,6 +180,7 @@ impl Endpoint {
             connections: connections as u64,
             connections_opened,
             data_dir: &sources.data_dir,
+            alarms: &sources.alarms,
             uptime: self.inner.started.elapsed(),
         };
         rabbitmq::write(&mut page, &broker, selection);

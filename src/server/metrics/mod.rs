@@ -1,6 +1,7 @@
 //! What the broker tells of itself. Handles are kept in structs, nothing is looked up by name
 //! where messages pass; what the shard knows is asked for when somebody scrapes.
 
+mod alarm_families;
 pub mod catalogue;
 mod commit;
 mod connection_totals;
@@ -8,7 +9,7 @@ mod connection_totals;
 mod documentation;
 pub mod endpoint;
 mod exposition;
-mod process;
+pub(crate) mod process;
 mod queue_families;
 mod queue_rates;
 mod rabbitmq;

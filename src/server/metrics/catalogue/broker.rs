@@ -196,6 +196,30 @@ pub const MEMORY_LIMIT: Metric = gauge(
     Unit::Bytes,
     "Memory that the broker may use: of its control group, or else of the machine.",
 );
+/// Alarms.
+pub const ALARM_ACTIVE: Metric = gauge(
+    "forebay_alarm_active",
+    Unit::Count,
+    "1 while this resource is short and publishers wait: disk or memory.",
+);
+/// Blocked connections.
+pub const CONNECTIONS_BLOCKED: Metric = gauge(
+    "forebay_connections_blocked",
+    Unit::Count,
+    "Connections that published during an alarm and are not read until it is over.",
+);
+/// Disk watermark.
+pub const DISK_FREE_LIMIT: Metric = gauge(
+    "forebay_disk_free_limit_bytes",
+    Unit::Bytes,
+    "Free space on the disk of the data directory below which publishers wait.",
+);
+/// Memory watermark.
+pub const MEMORY_HIGH_WATERMARK: Metric = gauge(
+    "forebay_memory_high_watermark_bytes",
+    Unit::Bytes,
+    "Resident memory above which publishers wait.",
+);
 /// Memory in use.
 pub const PROCESS_MEMORY: Metric =
     gauge("process_resident_memory_bytes", Unit::Bytes, "Resident memory of the broker.");
@@ -212,7 +236,7 @@ pub const PROCESS_START: Metric = gauge(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) const OF_BROKER: [Metric; 42] = [
+pub(super) const OF_BROKER: [Metric; 46] = [
     BUILD_INFO,
     CONNECTIONS,
     CONNECTIONS_OPENED,
@@ -251,6 +275,10 @@ pub(super) const OF_BROKER: [Metric; 42] = [
     DISK_AVAILABLE,
     DISK_SIZE,
     MEMORY_LIMIT,
+    ALARM_ACTIVE,
+    CONNECTIONS_BLOCKED,
+    DISK_FREE_LIMIT,
+    MEMORY_HIGH_WATERMARK,
     PROCESS_MEMORY,
     PROCESS_FILES,
     PROCESS_FILES_MAX,

@@ -3,6 +3,7 @@
 use super::super::exposition::Number;
 use super::super::process;
 use super::Broker;
+use crate::alarms::Alarm;
 use forebay_engine::shard::QueueStatistics;
 use rustix::process::{Resource, getrlimit};
 
@@ -121,8 +122,7 @@ impl Broker<'_> {
 
     pub(super) fn node_coarse(&self) -> [Single; 3] {
         let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count) as u64;
-        let disk =
-            rustix::fs::statvfs(self.data_dir).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
+        let disk = process::disk_free(self.data_dir).unwrap_or(0);
         let memory = process::resident_memory().unwrap_or(0);
         [
             gauge("process_open_fds", files),
@@ -131,12 +131,18 @@ impl Broker<'_> {
         ]
     }
 
-    pub(super) fn node(&self) -> [Single; 4] {
+    pub(super) fn node(&self) -> [Single; 7] {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let limits = self.alarms.limits();
+        let alarm = |alarm| u64::from(self.alarms.is_raised(alarm));
         [
             gauge("process_max_fds", files),
-            gauge("resident_memory_limit_bytes", process::memory_limit().unwrap_or(0)),
-            gauge("disk_space_available_limit_bytes", 0),
+            gauge("resident_memory_limit_bytes", limits.memory_max),
+            gauge("disk_space_available_limit_bytes", limits.disk_free_min),
+            gauge("alarms_memory_used_watermark", alarm(Alarm::Memory)),
+            gauge("alarms_free_disk_space_watermark", alarm(Alarm::Disk)),
+            // Connections beyond the limit are dropped instead.
+            gauge("alarms_file_descriptor_limit", 0),
             gauge("erlang_uptime_seconds", self.uptime.as_secs_f64()),
         ]
     }

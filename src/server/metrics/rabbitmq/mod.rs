@@ -11,6 +11,7 @@ use super::connection_totals::Totals;
 use super::exposition::{Number, Page, escape};
 use super::queue_families::labels;
 use super::queue_rates::QueueRates;
+use crate::alarms::Alarms;
 use families::{Column, Kind, Single};
 use forebay_engine::connection::MESSAGE_SIZE_BOUNDS;
 use forebay_engine::shard::{QueueReport, QueueStatistics, ShardStatistics};
@@ -32,6 +33,8 @@ pub(super) struct Broker<'a> {
     pub(super) connections_opened: u64,
     /// For its disk.
     pub(super) data_dir: &'a Path,
+    /// What is short.
+    pub(super) alarms: &'a Alarms,
     /// Since the start.
     pub(super) uptime: Duration,
 }

@@ -1,0 +1,217 @@
+//! Disk and memory alarms: while the disk of the data directory is nearly full, or the broker takes
+//! much of the memory it may use, publishers wait and consumers go on.
+//!
+//! One task looks at both at short intervals and is the only one that raises and clears; the
+//! connections are told over their register, metrics and admin listener look at the same state.
+//! An alarm is cleared only when the resource has recovered by a margin, so that it does not flap.
+
+use crate::connections::Connections;
+use crate::limits::{ALARM_INTERVAL, DISK_ALARM_MARGIN_PERCENT, MEMORY_ALARM_MARGIN_PERCENT};
+use crate::metrics::process;
+use forebay_wire::ShortStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What may run short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// Free space on the disk of the data directory.
+    Disk,
+    /// Memory.
+    Memory,
+}
+
+impl Alarm {
+    /// Each.
+    pub const ALL: [Self; 2] = [Self::Memory, Self::Disk];
+
+    /// As clients, metrics and RabbitMQ's management API name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// When alarms are raised, in octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlarmLimits {
+    /// Less free space than this raises the disk alarm; 0: never.
+    pub disk_free_min: u64,
+    /// More resident memory than this raises the memory alarm.
+    pub memory_max: u64,
+}
+
+/// How much there is, in octets; nothing where the system does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Usage {
+    disk_free: Option<u64>,
+    memory: Option<u64>,
+}
+
+/// The alarms of a broker. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Alarms {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    limits: AlarmLimits,
+    disk: AtomicBool,
+    memory: AtomicBool,
+}
+
+impl Alarms {
+    /// None is raised yet.
+    #[must_use]
+    pub fn new(limits: AlarmLimits) -> Self {
+        let (disk, memory) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { inner: Arc::new(Inner { limits, disk, memory }) }
+    }
+
+    /// When they are raised.
+    #[must_use]
+    pub fn limits(&self) -> AlarmLimits {
+        self.inner.limits
+    }
+
+    /// Whether the resource is short now.
+    #[must_use]
+    pub fn is_raised(&self, resource: Alarm) -> bool {
+        self.flag(resource).load(Ordering::Relaxed)
+    }
+
+    /// What is short now, as clients are told; nothing when all is well.
+    #[must_use]
+    pub fn reason(&self) -> Option<ShortStr> {
+        match Alarm::ALL.map(|resource| self.is_raised(resource)) {
+            [true, true] => Some(ShortStr::from_static("low on memory & disk")),
+            [true, false] => Some(ShortStr::from_static("low on memory")),
+            [false, true] => Some(ShortStr::from_static("low on disk")),
+            [false, false] => None,
+        }
+    }
+
+    /// Looks again and again, until the task is dropped.
+    pub async fn watch(self, data_dir: PathBuf, connections: Connections) {
+        loop {
+            tokio::time::sleep(ALARM_INTERVAL).await;
+            self.look(&data_dir, &connections).await;
+        }
+    }
+
+    /// Looks once, and tells the connections of a change.
+    pub async fn look(&self, data_dir: &Path, connections: &Connections) {
+        let path = data_dir.to_owned();
+        // A file system that hangs must not hold up a thread that serves clients.
+        let usage = tokio::task::spawn_blocking(move || Usage::now(&path)).await;
+        if self.judge(usage.unwrap_or_default(), data_dir) {
+            connections.set_alarm(self.reason());
+        }
+    }
+
+    /// Raises and clears; says whether anything changed.
+    fn judge(&self, usage: Usage, data_dir: &Path) -> bool {
+        let AlarmLimits { disk_free_min, memory_max } = self.inner.limits;
+        let disk = usage.disk_free.is_some_and(|free| {
+            let recovered = margin(disk_free_min, DISK_ALARM_MARGIN_PERCENT);
+            let least = if self.is_raised(Alarm::Disk) { recovered } else { disk_free_min };
+            free < least
+        });
+        let memory = usage.memory.is_some_and(|used| {
+            let recovered = memory_max - memory_max / 100 * MEMORY_ALARM_MARGIN_PERCENT;
+            let most = if self.is_raised(Alarm::Memory) { recovered } else { memory_max };
+            used > most
+        });
+        let mut changed = false;
+        if self.flag(Alarm::Disk).swap(disk, Ordering::Relaxed) != disk {
+            changed = true;
+            let (free, path) = (usage.disk_free.unwrap_or_default(), data_dir.display());
+            log(
+                disk,
+                "disk",
+                &format!(
+                    "{free} octets are free on the disk of {path}, disk_free_limit is {disk_free_min}"
+                ),
+            );
+        }
+        if self.flag(Alarm::Memory).swap(memory, Ordering::Relaxed) != memory {
+            changed = true;
+            let used = usage.memory.unwrap_or_default();
+            log(
+                memory,
+                "memory",
+                &format!("{used} octets are resident, memory_high_watermark is {memory_max}"),
+            );
+        }
+        changed
+    }
+
+    fn flag(&self, resource: Alarm) -> &AtomicBool {
+        match resource {
+            Alarm::Disk => &self.inner.disk,
+            Alarm::Memory => &self.inner.memory,
+        }
+    }
+}
+
+impl Usage {
+    fn now(data_dir: &Path) -> Self {
+        Self { disk_free: process::disk_free(data_dir), memory: process::resident_memory() }
+    }
+}
+
+const fn margin(limit: u64, percent: u64) -> u64 {
+    limit.saturating_add(limit / 100 * percent)
+}
+
+fn log(raised: bool, resource: &str, figures: &str) {
+    if raised {
+        tracing::warn!("{resource} alarm: {figures}; publishers wait, consumers go on");
+    } else {
+        tracing::info!("{resource} alarm is over: {figures}; publishers go on");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(alarms: &Alarms, disk_free: u64, memory: u64) -> Option<String> {
+        let usage = Usage { disk_free: Some(disk_free), memory: Some(memory) };
+        alarms.judge(usage, Path::new("data"));
+        alarms.reason().map(|reason| reason.to_string())
+    }
+
+    #[test]
+    fn an_alarm_is_over_only_when_the_resource_has_recovered_by_a_margin() {
+        let alarms = Alarms::new(AlarmLimits { disk_free_min: 1000, memory_max: 1000 });
+        assert_eq!(look(&alarms, 1000, 1000), None);
+        assert_eq!(look(&alarms, 999, 1000).unwrap(), "low on disk");
+        assert_eq!(look(&alarms, 1099, 1001).unwrap(), "low on memory & disk");
+        assert_eq!(look(&alarms, 1100, 951).unwrap(), "low on memory");
+        assert_eq!(look(&alarms, 1000, 950), None);
+    }
+
+    #[test]
+    fn limits_of_zero_mean_never_for_the_disk_and_always_for_memory() {
+        let alarms = Alarms::new(AlarmLimits { disk_free_min: 0, memory_max: 0 });
+        assert_eq!(look(&alarms, 0, 0), None);
+        assert_eq!(look(&alarms, 0, 1).unwrap(), "low on memory");
+    }
+
+    #[test]
+    fn a_change_is_told_once() {
+        let alarms = Alarms::new(AlarmLimits { disk_free_min: 10, memory_max: 10 });
+        let usage = Usage { disk_free: Some(0), memory: Some(0) };
+        assert!(alarms.judge(usage, Path::new("data")));
+        assert!(!alarms.judge(usage, Path::new("data")));
+        assert!(alarms.is_raised(Alarm::Disk) && !alarms.is_raised(Alarm::Memory));
+        // What the system does not say is not held against anybody.
+        assert!(alarms.judge(Usage::default(), Path::new("data")));
+    }
+}
