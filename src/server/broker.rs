@@ -78,8 +78,7 @@ impl Broker {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         open_files::raise_limit();
         let clock = Clock::start();
-        let tls =
-            settings.tls.as_ref().map(|tls| TlsAcceptor::load(tls.files.clone())).transpose()?;
+        let tls = load_certificates(&settings)?;
         let ports = bind_all(&settings, tls.as_ref())?;
         let (admin_address, admin_listener) = listen_admin(settings.admin_listen).await?;
         let (mailbox, mail) = mailbox();
@@ -238,6 +237,11 @@ fn alarm_limits(settings: &Settings) -> AlarmLimits {
         disk_free_min: settings.disk_free_limit,
         memory_max: memory.map_or(u64::MAX, |all| settings.memory_high_watermark.of(all)),
     }
+}
+
+fn load_certificates(settings: &Settings) -> Result<Option<TlsAcceptor>, StartError> {
+    let acceptor = settings.tls.as_ref().map(|tls| TlsAcceptor::load(tls.files.clone()));
+    Ok(acceptor.transpose()?)
 }
 
 /// A socket for AMQP, and how it is spoken there.
