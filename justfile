@@ -35,6 +35,10 @@ orders:
 throughput *ARGUMENTS:
     cargo bench --bench throughput -- {{ARGUMENTS}}
 
+# Every row of docs/performance.md: Forebay beside RabbitMQ when it is installed, or `--at HOST:PORT`.
+scenarios *ARGUMENTS:
+    benches/scenarios/run {{ARGUMENTS}}
+
 # Formats everything.
 format:
     cargo fmt --all

@@ -128,15 +128,16 @@ class Wire:
 
     def await_confirms(self, count):
         """Waits until so many are confirmed, in whatever order a broker does that."""
-        below, single = 0, 0
+        below, above = 0, set()
         for kind, payload in self.frames():
             if kind == METHOD and struct.unpack_from(">HH", payload) == (BASIC, 80):
                 tag, is_multiple = struct.unpack_from(">QB", payload, 4)
                 if is_multiple:
-                    below, single = tag, 0
+                    below = tag
+                    above = {other for other in above if other > tag}
                 else:
-                    single += 1
-                if below + single >= count:
+                    above.add(tag)
+                if below + len(above) >= count:
                     return
 
     def close(self):
