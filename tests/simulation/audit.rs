@@ -1,0 +1,137 @@
+//! The end of a run: everything comes to rest, then every queue is emptied by a last client, and
+//! what comes is held against what must be there.
+
+use crate::channel::Mode;
+use crate::dice::one_in;
+use crate::plan::Feature;
+use crate::queues::dead_letter_queue;
+use crate::replay;
+use crate::world::World;
+use forebay_engine::ids::Lane;
+use std::collections::BTreeMap;
+
+impl World {
+    /// Ends a run.
+    ///
+    /// # Panics
+    /// When something is missing, or there too often, or nobody is told of something.
+    pub(crate) fn finish(&mut self) {
+        self.settle();
+        self.check_answers();
+        self.check_progress();
+        if self.plan.has(Feature::Crashes) && one_in(&mut self.random, 2) {
+            self.crash();
+        } else {
+            let now = self.now;
+            for socket in self.sockets.values_mut().filter(|socket| !socket.is_cut) {
+                socket.cut(&mut self.random, now, &self.life.routes);
+            }
+        }
+        self.settle();
+        let expected = self.expected();
+        let found = self.drain();
+        self.check_exact(&expected, &found);
+        self.check_confirmed();
+        let log = self.life.take_log();
+        self.log.extend(log);
+        replay::check(&self.log, &self.memory);
+    }
+
+    /// Nobody waits for an answer any more; each publish was confirmed or refused.
+    fn check_answers(&self) {
+        for (id, socket) in self.sockets.iter().filter(|(_, socket)| !socket.is_cut) {
+            for (number, channel) in &socket.client.channels {
+                let place = format!("connection {id}, channel {number}");
+                assert_eq!(channel.asked, [], "never answered: {place}");
+                let is_owed = channel.mode == Mode::Confirm && !channel.unconfirmed.is_empty();
+                assert!(!is_owed, "never confirmed: {:?}, {place}", channel.unconfirmed);
+            }
+        }
+    }
+
+    /// Nobody with credit waits beside a message that is ready.
+    fn check_progress(&mut self) {
+        for report in self.life.shard.report(self.now).queues {
+            let profile = self.history.profile(report.name.as_str().unwrap());
+            let is_stuck = report.statistics.has_credit && report.statistics.ready > 0;
+            let is_exact = profile.is_some_and(|profile| profile.exact);
+            assert!(!(is_exact && is_stuck), "a consumer of {} waits: {report:?}", report.name);
+            assert_eq!(report.statistics.missing, 0, "{} misses messages", report.name);
+        }
+        while let Some(fetch) = self.life.shard.poll_fetch() {
+            self.life.fetches.push(fetch);
+        }
+    }
+
+    /// What exact queues hold.
+    fn expected(&self) -> BTreeMap<String, BTreeMap<Lane, Vec<u64>>> {
+        let exact = self.history.state.queues.values().filter(|shadow| shadow.profile.exact);
+        exact.map(|shadow| (shadow.name.clone(), shadow.ready())).collect()
+    }
+
+    /// Takes out everything there is.
+    fn drain(&mut self) -> BTreeMap<String, Vec<u64>> {
+        let mut names: Vec<String> = Vec::new();
+        let id = self.connect();
+        let mut found: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        loop {
+            self.settle();
+            let queues = self.life.shard.statistics().queues;
+            let new: Vec<String> = queues.iter().map(|report| report.name.to_string()).collect();
+            let new: Vec<String> = new.into_iter().filter(|name| !names.contains(name)).collect();
+            if new.is_empty() {
+                break;
+            }
+            let Some(socket) = self.sockets.get_mut(&id) else {
+                // The store failed: once more from the beginning, with what is there.
+                return self.drain();
+            };
+            socket.act(|client| {
+                if client.channels.is_empty() {
+                    client.open_channel(1);
+                }
+                new.iter().for_each(|name| client.consume(1, name, true, 0));
+            });
+            names.extend(new);
+        }
+        for report in self.life.shard.statistics().queues {
+            let left = (report.statistics.ready, report.statistics.unacked);
+            assert_eq!(left, (0, 0), "left in {}", report.name);
+            assert_eq!(report.statistics.missing, 0, "{} misses messages", report.name);
+        }
+        let Some(socket) = self.sockets.get(&id) else { return found };
+        for (queue, message) in &socket.client.channels[&1].received {
+            found.entry(queue.clone()).or_default().push(*message);
+        }
+        found
+    }
+
+    fn check_exact(
+        &self,
+        expected: &BTreeMap<String, BTreeMap<Lane, Vec<u64>>>,
+        found: &BTreeMap<String, Vec<u64>>,
+    ) {
+        for (name, lanes) in expected {
+            let expected: Vec<u64> = lanes.values().rev().flatten().copied().collect();
+            let found = found.get(name).cloned().unwrap_or_default();
+            assert_eq!(found, expected, "what is in {name} in the end");
+        }
+    }
+
+    /// Each confirmed message is accounted for.
+    fn check_confirmed(&self) {
+        let kept = |published: &&crate::history::Published| published.kept && published.confirmed;
+        for (id, published) in self.history.published.iter().filter(|(_, it)| kept(it)) {
+            for target in &published.targets {
+                let name = &self.history.names[target];
+                let dead_letters = dead_letter_queue();
+                let profile = self.history.profile(name).map_or(&dead_letters, |profile| profile);
+                if profile.drops || !profile.durable {
+                    continue;
+                }
+                let is_done = self.history.done.contains(&(name.clone(), *id));
+                assert!(is_done, "message {id} of {name} was confirmed and is lost");
+            }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! One queue as its promises describe it: what waits, who holds what, what is gone for good. Told
+//! by the [`crate::history::History`] what went in; says what may come out.
+
+use crate::queues::Profile;
+use forebay_engine::command::{Run, Settlement};
+use forebay_engine::ids::{ChannelKey, Lane, Offset, Position};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+/// A message in a queue.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Copy {
+    pub(crate) id: u64,
+    /// The queue that it was published to.
+    pub(crate) origin: String,
+    /// Whether a crash may take it.
+    pub(crate) kept: bool,
+    /// It was there when the process began.
+    pub(crate) recovered: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    key: ChannelKey,
+    since: u64,
+    copy: Copy,
+}
+
+/// A delivery as the shard made it.
+#[derive(Clone, Debug)]
+pub(crate) struct Handed {
+    pub(crate) key: ChannelKey,
+    pub(crate) position: Position,
+    pub(crate) copy: Copy,
+    pub(crate) redelivered: bool,
+    pub(crate) failures: u32,
+    pub(crate) no_ack: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Shadow {
+    pub(crate) name: String,
+    pub(crate) profile: Rc<Profile>,
+    /// Never delivered in this life of the process, in the order of arrival.
+    waiting: BTreeMap<Lane, VecDeque<Copy>>,
+    returned: BTreeMap<Position, Copy>,
+    held: BTreeMap<Position, Held>,
+    /// Never to be delivered again; whether that outlives a crash.
+    gone: BTreeMap<Position, bool>,
+    failures: BTreeMap<Position, u32>,
+    /// Delivered in this life.
+    seen: BTreeSet<Position>,
+    /// Above all that was delivered for the first time.
+    front: BTreeMap<Lane, Offset>,
+}
+
+impl Shadow {
+    pub(crate) fn new(name: String, profile: Rc<Profile>) -> Self {
+        Self {
+            name,
+            profile,
+            waiting: BTreeMap::new(),
+            returned: BTreeMap::new(),
+            held: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            front: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a rejected message has somewhere to go.
+    pub(crate) fn has_grave(&self) -> bool {
+        self.profile.durable && !self.name.ends_with(".dlq")
+    }
+
+    pub(crate) fn arrive(&mut self, priority: u8, copy: Copy) {
+        let lane = Lane(priority.min(self.profile.priority_max));
+        self.waiting.entry(lane).or_default().push_back(copy);
+    }
+
+    /// A delivery. Those of one turn are to be handed in by position.
+    pub(crate) fn hand_out(&mut self, handed: &Handed, now: u64) {
+        let Handed { key, position, copy, redelivered, failures, no_ack } = handed;
+        let what = format!("message {} at {position:?} of {}", copy.id, self.name);
+        assert!(!self.gone.contains_key(position), "{what} was gone and is delivered again");
+        if let Some(held) = self.held.remove(position) {
+            let is_late = now - held.since >= self.profile.consumer_timeout;
+            assert!(is_late, "{what} is delivered twice at a time, to {key:?} and {:?}", held.key);
+        }
+        let counted = self.failures.insert(*position, *failures).unwrap_or(0);
+        assert!(counted <= *failures, "{what}: x-delivery-count from {counted} to {failures}");
+        if self.seen.insert(*position) {
+            self.hand_out_first(*position, copy, *redelivered, &what);
+        } else {
+            assert!(redelivered, "{what} comes again, not marked as redelivered");
+            let returned = self.returned.remove(position);
+            if self.profile.exact {
+                let returned = returned.unwrap_or_else(|| panic!("{what} was never returned"));
+                assert_eq!(returned.id, copy.id, "{what} has changed its content");
+            }
+        }
+        if self.profile.exact {
+            let lowest = Position { lane: position.lane, offset: Offset(0) };
+            let passed = self.returned.range(lowest..*position).next();
+            assert!(passed.is_none(), "{what} overtakes {passed:?}, which came back");
+        }
+        if *no_ack {
+            self.gone.insert(*position, copy.kept);
+        } else {
+            let held = Held { key: *key, since: now, copy: copy.clone() };
+            self.held.insert(*position, held);
+        }
+    }
+
+    fn hand_out_first(&mut self, position: Position, copy: &Copy, redelivered: bool, what: &str) {
+        let front = self.front.entry(position.lane).or_default();
+        assert!(position.offset >= *front, "{what} is out of order: {front} was before it");
+        *front = position.offset.next();
+        if self.profile.is_grave {
+            return;
+        }
+        let waiting = self.waiting.entry(position.lane).or_default();
+        let place = waiting.iter().position(|waiting| waiting.id == copy.id);
+        let place = place.unwrap_or_else(|| panic!("{what} is not there, or not in its order"));
+        if self.profile.exact {
+            assert_eq!(place, 0, "{what} overtakes {:?}", waiting[0]);
+        }
+        let found = waiting.drain(..=place).next_back().unwrap();
+        assert_eq!(found.recovered, redelivered, "{what}: whether it is redelivered");
+    }
+
+    /// A channel settles. What ended, and whether that is certain: the broker may have taken it back
+    /// just before.
+    pub(crate) fn settle(
+        &mut self,
+        key: ChannelKey,
+        run: Run,
+        settlement: Settlement,
+        now: u64,
+    ) -> Vec<(Copy, bool)> {
+        let (first, last) = (run.first, run.last);
+        let range = Position { lane: run.lane, offset: first }..=Position {
+            lane: run.lane,
+            offset: last,
+        };
+        let mine = self.held.range(range).filter(|(_, held)| held.key == key);
+        let mine: Vec<Position> = mine.map(|(position, _)| *position).collect();
+        let mut ended = Vec::new();
+        for position in mine {
+            let Some(Held { since, copy, .. }) = self.held.remove(&position) else { continue };
+            if matches!(settlement, Settlement::Requeue | Settlement::Recover) {
+                self.returned.insert(position, copy);
+                continue;
+            }
+            let is_certain = now - since < self.profile.consumer_timeout;
+            if is_certain {
+                self.gone.insert(position, copy.kept);
+            }
+            ended.push((copy, is_certain));
+        }
+        ended
+    }
+
+    /// A channel ended.
+    pub(crate) fn release(&mut self, is_meant: impl Fn(ChannelKey) -> bool) {
+        let all = std::mem::take(&mut self.held);
+        for (position, held) in all {
+            if is_meant(held.key) {
+                self.returned.insert(position, held.copy);
+            } else {
+                self.held.insert(position, held);
+            }
+        }
+    }
+
+    /// Everything that nobody holds is gone.
+    pub(crate) fn purge(&mut self) -> Vec<Copy> {
+        let returned = std::mem::take(&mut self.returned);
+        self.gone.extend(returned.iter().map(|(position, copy)| (*position, copy.kept)));
+        let waiting = std::mem::take(&mut self.waiting).into_values().flatten();
+        returned.into_values().chain(waiting).collect()
+    }
+
+    /// Everything that is there, held or not.
+    pub(crate) fn content(&self) -> Vec<Copy> {
+        let held = self.held.values().map(|held| &held.copy);
+        held.chain(self.returned.values()).chain(self.waiting.values().flatten()).cloned().collect()
+    }
+
+    /// What is to be delivered, lane by lane in order; exact queues only.
+    pub(crate) fn ready(&self) -> BTreeMap<Lane, Vec<u64>> {
+        let mut ready: BTreeMap<Lane, Vec<u64>> = BTreeMap::new();
+        for (position, copy) in &self.returned {
+            ready.entry(position.lane).or_default().push(copy.id);
+        }
+        for (lane, copies) in &self.waiting {
+            ready.entry(*lane).or_default().extend(copies.iter().map(|copy| copy.id));
+        }
+        ready
+    }
+
+    /// What must never be delivered again, whatever happens.
+    pub(crate) fn gone_for_good(&self) -> impl Iterator<Item = Position> {
+        self.gone.iter().filter(|(_, kept)| **kept).map(|(position, _)| *position)
+    }
+
+    /// The process died when this was in the store, and began again.
+    pub(crate) fn recover(&mut self) {
+        for (position, held) in std::mem::take(&mut self.held) {
+            self.returned.insert(position, held.copy);
+        }
+        let returned = std::mem::take(&mut self.returned);
+        let mut places = BTreeSet::new();
+        let mut waiting: BTreeMap<Lane, VecDeque<Copy>> = BTreeMap::new();
+        for (position, copy) in returned.into_iter().filter(|(_, copy)| copy.kept) {
+            places.insert(position);
+            waiting.entry(position.lane).or_default().push_back(copy);
+        }
+        for (lane, copies) in std::mem::take(&mut self.waiting) {
+            waiting.entry(lane).or_default().extend(copies.into_iter().filter(|copy| copy.kept));
+        }
+        waiting.values_mut().flatten().for_each(|copy| copy.recovered = true);
+        self.waiting = waiting;
+        self.failures.retain(|position, _| places.contains(position));
+        self.gone.retain(|_, kept| *kept);
+        self.seen.clear();
+        self.front.clear();
+    }
+}

@@ -1,0 +1,156 @@
+//! One socket with both its ends: the virtual client, octets on their way in either direction, and
+//! the broker's connection, driven as the server's connection task drives it.
+
+use crate::client::Client;
+use crate::history::History;
+use crate::random::Random;
+use bytes::{Buf, BytesMut};
+use forebay_engine::command::Command;
+use forebay_engine::connection::{Action, Connection, ConnectionSettings, Identity, Peer};
+use forebay_engine::event::Event;
+use forebay_engine::ids::ConnectionId;
+use forebay_engine::time::Now;
+use forebay_engine::topology::Routes;
+use std::collections::VecDeque;
+use std::sync::{Arc, LazyLock};
+
+static SETTINGS: LazyLock<Arc<ConnectionSettings>> = LazyLock::new(|| {
+    let identity = Identity {
+        product: "Forebay".to_owned(),
+        version: "0.0.0".to_owned(),
+        platform: "simulation".to_owned(),
+        cluster_name: "simulation".to_owned(),
+        information: String::new(),
+    };
+    Arc::new(ConnectionSettings::new(&identity))
+});
+
+pub(crate) struct Socket {
+    pub(crate) connection: Connection,
+    pub(crate) client: Client,
+    /// Octets that the client has written and the broker has not read.
+    pub(crate) inbound: BytesMut,
+    /// Read, and not understood yet.
+    input: BytesMut,
+    /// Octets that the broker has written and the client has not read.
+    outbound: BytesMut,
+    pub(crate) events: VecDeque<Vec<Event>>,
+    /// A batch for which the mailbox had no room.
+    unsent: Vec<Command>,
+    /// The client is gone without a word.
+    pub(crate) is_cut: bool,
+}
+
+impl Socket {
+    pub(crate) fn new(id: ConnectionId, client: Client, seed: u64, now: Now) -> Self {
+        let peer = Peer { address: "127.0.0.1:1".parse().unwrap() };
+        Self {
+            connection: Connection::new(id, Arc::clone(&SETTINGS), peer, seed, now),
+            client,
+            inbound: BytesMut::new(),
+            input: BytesMut::new(),
+            outbound: BytesMut::new(),
+            events: VecDeque::new(),
+            unsent: Vec::new(),
+            is_cut: false,
+        }
+    }
+
+    /// Reads up to `octets`. Whether there were any.
+    pub(crate) fn read(&mut self, octets: usize, now: Now, routes: &Routes) -> bool {
+        let is_stopped = self.connection.is_paused() || !self.unsent.is_empty();
+        if is_stopped || self.inbound.is_empty() {
+            return false;
+        }
+        let octets = octets.min(self.inbound.len());
+        self.input.extend_from_slice(&self.inbound.split_to(octets));
+        self.parse(now, routes);
+        true
+    }
+
+    pub(crate) fn parse(&mut self, now: Now, routes: &Routes) {
+        if self.unsent.is_empty() && !self.connection.is_paused() && !self.input.is_empty() {
+            self.connection.handle_input(now, routes, &mut self.input);
+        }
+        while let Some(Action::Authenticate(_)) = self.connection.poll_action() {
+            self.connection.handle_authenticated(now, true);
+            self.connection.handle_input(now, routes, &mut self.input);
+        }
+    }
+
+    /// Takes one batch of news from the shard.
+    pub(crate) fn take_events(&mut self, now: Now, routes: &Routes) -> bool {
+        let Some(events) = self.events.pop_front() else { return false };
+        for event in events {
+            match event {
+                Event::Close { fault } => self.connection.handle_shutdown(now, fault),
+                event => self.connection.handle_event(now, event),
+            }
+        }
+        self.parse(now, routes);
+        true
+    }
+
+    /// The next batch for the shard, if the mailbox takes one.
+    pub(crate) fn send(&mut self, has_room: bool) -> Option<Vec<Command>> {
+        if self.unsent.is_empty() {
+            self.unsent = self.connection.poll_commands();
+        }
+        (has_room && !self.unsent.is_empty()).then(|| std::mem::take(&mut self.unsent))
+    }
+
+    /// Writes up to `octets`. Whether there were any.
+    pub(crate) fn write(&mut self, octets: usize, now: Now, routes: &Routes) -> bool {
+        let output = self.connection.output();
+        if !output.has_remaining() {
+            return false;
+        }
+        let octets = octets.min(output.remaining());
+        let written = output.copy_to_bytes(octets);
+        if !self.is_cut {
+            self.outbound.extend_from_slice(&written);
+        }
+        if !self.connection.output().has_remaining() {
+            self.connection.handle_written();
+            self.parse(now, routes);
+        }
+        true
+    }
+
+    /// The client reads up to `octets`, and answers what has to be answered.
+    pub(crate) fn listen(&mut self, octets: usize, history: &mut History) -> bool {
+        if self.is_cut || self.outbound.is_empty() {
+            return false;
+        }
+        let octets = octets.min(self.outbound.len());
+        self.client.read(self.outbound.split_to(octets), history);
+        self.inbound.extend_from_slice(&self.client.take_written());
+        true
+    }
+
+    /// The client does one thing.
+    pub(crate) fn act(&mut self, act: impl FnOnce(&mut Client)) {
+        act(&mut self.client);
+        self.inbound.extend_from_slice(&self.client.take_written());
+    }
+
+    /// The client dies; what it has written may have been read by the broker's machine or not.
+    pub(crate) fn cut(&mut self, random: &mut Random, now: Now, routes: &Routes) {
+        if random.below(2) == 0 {
+            self.read(usize::MAX, now, routes);
+        }
+        self.is_cut = true;
+        self.inbound.clear();
+        self.outbound.clear();
+        self.connection.handle_end_of_input(now);
+    }
+
+    /// Whether nothing is on its way.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        self.outbound.is_empty()
+            && self.inbound.is_empty()
+            && self.events.is_empty()
+            && self.unsent.is_empty()
+            && self.connection.output().is_empty()
+    }
+}
