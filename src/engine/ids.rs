@@ -44,8 +44,9 @@ identifier!(
     DeliveryTag(u64)
 );
 identifier!(
-    /// The number of a publish on a channel in confirm mode, from 1; the delivery tag of its
-    /// `basic.ack`.
+    /// The number of a publish on a channel in confirm mode, ascending by one. Unique for as long as
+    /// its connection lives, also where a channel's number is used again: the delivery tag of its
+    /// `basic.ack` counts from where the channel began.
     PublishSeq(u64)
 );
 identifier!(

@@ -127,7 +127,6 @@ impl History {
             Rc::make_mut(shadow).release(&is_meant);
         }
         self.questions.retain(|key, _| !is_meant(*key));
-        self.sequences.retain(|(key, _), _| !is_meant(*key));
     }
 
     fn topology(&mut self, key: ChannelKey, request: &TopologyRequest) {

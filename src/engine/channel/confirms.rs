@@ -46,8 +46,15 @@ pub(crate) struct ConfirmTracker {
 }
 
 impl ConfirmTracker {
-    pub(crate) const fn new() -> Self {
-        Self { next: 1, low: 1, fresh: Vec::new(), told: Vec::new() }
+    /// Numbers publishes from above `last`.
+    pub(crate) const fn after(last: PublishSeq) -> Self {
+        let first = last.0 + 1;
+        Self { next: first, low: first, fresh: Vec::new(), told: Vec::new() }
+    }
+
+    /// The number of the last publish.
+    pub(crate) const fn last(&self) -> PublishSeq {
+        PublishSeq(self.next - 1)
     }
 
     /// The number of a new publish.
@@ -175,7 +182,7 @@ mod tests {
 
     #[test]
     fn neighbouring_runs_make_one_cumulative_ack() {
-        let mut tracker = ConfirmTracker::new();
+        let mut tracker = ConfirmTracker::after(PublishSeq(0));
         for _ in 0..10 {
             tracker.issue();
         }
@@ -188,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_publish_that_waits_does_not_hold_up_those_behind_it() {
-        let mut tracker = ConfirmTracker::new();
+        let mut tracker = ConfirmTracker::after(PublishSeq(0));
         for _ in 0..4 {
             tracker.issue();
         }
@@ -232,7 +239,7 @@ mod tests {
             let verdict = |seq: u64| {
                 if verdicts[seq as usize - 1] { Verdict::Stored } else { Verdict::Refused }
             };
-            let mut tracker = ConfirmTracker::new();
+            let mut tracker = ConfirmTracker::after(PublishSeq(0));
             let mut client = Client { open: BTreeMap::new(), told: BTreeMap::new() };
             let mut decided: BTreeMap<u64, Verdict> = BTreeMap::new();
             for seq in 1..=verdicts.len() as u64 {

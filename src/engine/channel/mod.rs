@@ -71,6 +71,8 @@ pub(crate) struct Channel {
     content: ContentAssembler,
     mode: Mode,
     has_published: bool,
+    /// Its publishes are numbered from above this.
+    published_to: PublishSeq,
     write_permission: WritePermission,
     route_cache: RouteCache,
     unacked: UnackedSet,
@@ -96,12 +98,14 @@ enum Mode {
 }
 
 impl Channel {
-    pub(crate) fn new(id: ChannelId) -> Self {
+    /// A channel that numbers its publishes from above `published_to`.
+    pub(crate) fn new(id: ChannelId, published_to: PublishSeq) -> Self {
         Self {
             id,
             content: ContentAssembler::default(),
             mode: Mode::Plain,
             has_published: false,
+            published_to,
             write_permission: WritePermission::default(),
             route_cache: RouteCache::default(),
             unacked: UnackedSet::default(),
@@ -166,6 +170,14 @@ impl Channel {
         }
     }
 
+    /// The number of its last publish that is to be confirmed, and of no later one.
+    pub(crate) const fn published_to(&self) -> PublishSeq {
+        match &self.mode {
+            Mode::Confirm(tracker) => tracker.last(),
+            Mode::Plain | Mode::Transaction(_) => self.published_to,
+        }
+    }
+
     /// The queues have these publishes.
     pub(crate) fn confirm(&mut self, first: PublishSeq, last: PublishSeq) {
         self.resolve(first, last, Verdict::Stored);
@@ -197,12 +209,13 @@ impl Channel {
         let mut answers = Vec::new();
         tracker.flush(&mut answers);
         for Answer { verdict, seq, multiple } in answers {
+            let delivery_tag = seq.0 - self.published_to.0;
             match verdict {
                 Verdict::Stored => {
-                    output.put_method(channel, &BasicAck { delivery_tag: seq.0, multiple });
+                    output.put_method(channel, &BasicAck { delivery_tag, multiple });
                 }
                 Verdict::Refused => {
-                    let nack = BasicNack { delivery_tag: seq.0, multiple, requeue: false };
+                    let nack = BasicNack { delivery_tag, multiple, requeue: false };
                     output.put_method(channel, &nack);
                 }
             }

@@ -16,7 +16,7 @@ impl Channel {
         select: ConfirmSelect,
     ) -> Result<(), Fault> {
         match &self.mode {
-            Mode::Plain => self.mode = Mode::Confirm(ConfirmTracker::new()),
+            Mode::Plain => self.mode = Mode::Confirm(ConfirmTracker::after(self.published_to)),
             Mode::Confirm(_) => {}
             Mode::Transaction(_) => {
                 return Err(precondition("cannot switch from tx to confirm mode"));

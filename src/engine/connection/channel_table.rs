@@ -1,7 +1,7 @@
 //! The channels of one connection by number.
 
 use crate::channel::Channel;
-use crate::ids::ChannelId;
+use crate::ids::{ChannelId, PublishSeq};
 use std::collections::BTreeMap;
 
 /// A channel number that is in use.
@@ -16,6 +16,9 @@ pub(crate) enum ChannelSlot {
 #[derive(Debug, Default)]
 pub(crate) struct ChannelTable {
     slots: BTreeMap<ChannelId, ChannelSlot>,
+    /// No channel that is gone numbered a publish above this. What confirms them may still be on
+    /// its way when another channel has their number.
+    published_to: PublishSeq,
 }
 
 impl ChannelTable {
@@ -31,12 +34,27 @@ impl ChannelTable {
         }
     }
 
-    pub(crate) fn put(&mut self, id: ChannelId, slot: ChannelSlot) {
-        self.slots.insert(id, slot);
+    /// Opens a channel whose number is free.
+    pub(crate) fn insert(&mut self, id: ChannelId) {
+        let channel = Channel::new(id, self.published_to);
+        self.slots.insert(id, ChannelSlot::Open(Box::new(channel)));
+    }
+
+    /// We close it.
+    pub(crate) fn close(&mut self, id: ChannelId) {
+        let closed = self.slots.insert(id, ChannelSlot::Closing);
+        self.leave(closed);
     }
 
     pub(crate) fn remove(&mut self, id: ChannelId) {
-        self.slots.remove(&id);
+        let removed = self.slots.remove(&id);
+        self.leave(removed);
+    }
+
+    fn leave(&mut self, slot: Option<ChannelSlot>) {
+        if let Some(ChannelSlot::Open(channel)) = slot {
+            self.published_to = self.published_to.max(channel.published_to());
+        }
     }
 
     /// Numbers in use.

@@ -219,8 +219,8 @@ impl Session {
             );
             return Err(Fault::connection(ReplyCode::NotAllowed, text));
         }
-        self.channels.put(id, ChannelSlot::Open(Box::new(Channel::new(id))));
         link.traffic.channels_opened += 1;
+        self.channels.insert(id);
         link.output.put_method(id.0, &ChannelOpenOk {});
         Ok(Wish::Nothing)
     }
@@ -239,7 +239,7 @@ impl Session {
         link.output.put_method(id.0, &failure.channel_close());
         link.commands.push(Command::CloseChannel { channel: id });
         self.end_publisher(link, id);
-        self.channels.put(id, ChannelSlot::Closing);
+        self.channels.close(id);
         self.question = Some(Question {
             channel: id,
             method: failure.method,

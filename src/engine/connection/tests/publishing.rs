@@ -205,3 +205,31 @@ fn announced_sizes_reserve_nothing() {
     }
     assert_eq!(client.outcome().0, "open");
 }
+
+#[test]
+fn what_a_closed_channel_published_confirms_nothing_of_the_next_one_with_its_number() {
+    let mut client = Client::open();
+    client.declare("q");
+    let mut sequences = Vec::new();
+    for _ in 0..3 {
+        client.open_channel(2);
+        client.send(2, ConfirmSelect { no_wait: false });
+        client.feed(&publish_octets(2, &to("q"), &Properties::default(), b"x"));
+        sequences.extend(publishes(client.take_commands()).iter().map(|it| it.confirm.unwrap()));
+        if sequences.len() < 3 {
+            client.send(2, ChannelClose::default());
+            client.answered();
+        }
+        client.frames();
+    }
+    let confirm = |seq| Event::Confirm { channel: ChannelId(2), first: seq, last: seq };
+    let own = sequences.pop().unwrap();
+    // The disk is slow: only now the messages of the channels before are there.
+    for seq in sequences {
+        client.event(confirm(seq));
+        assert_eq!(client.methods(), []);
+    }
+    client.event(confirm(own));
+    let ack = BasicAck { delivery_tag: 1, multiple: false };
+    assert_eq!(client.methods(), [(2, ack.into())]);
+}
