@@ -55,7 +55,8 @@ pub(crate) struct History {
     commits: BTreeMap<CommitId, (State, Vec<(QueueId, u64)>)>,
     pub(crate) last_commit: CommitId,
     pub(crate) durable: CommitId,
-    pages: BTreeSet<(QueueId, u64)>,
+    /// Which queues have stored a message.
+    pages: BTreeMap<u64, BTreeSet<QueueId>>,
     never: BTreeSet<(QueueId, Position)>,
     pub(crate) published: BTreeMap<u64, Published>,
     /// Names of all queues that ever were.
@@ -73,6 +74,8 @@ pub(crate) struct History {
     pub(crate) handed: Vec<(QueueId, Handed)>,
     /// Publishes that are said to be safe in this turn.
     pub(crate) safe: Vec<u64>,
+    /// Prints what is seen.
+    pub(crate) traces: bool,
 }
 
 /// The number that each body begins with.
@@ -90,10 +93,10 @@ pub(crate) fn first_death(message: &Message) -> Option<String> {
 }
 
 impl History {
-    pub(crate) fn new(profiles: &[Profile]) -> Self {
+    pub(crate) fn new(profiles: &[Profile], traces: bool) -> Self {
         let profiles = profiles.iter().cloned();
         let named = profiles.map(|profile| (profile.name.to_owned(), Rc::new(profile)));
-        Self { profiles: named.collect(), ..Self::default() }
+        Self { profiles: named.collect(), traces, ..Self::default() }
     }
 
     pub(crate) fn profile(&self, name: &str) -> Option<&Rc<Profile>> {
@@ -158,6 +161,9 @@ impl History {
         let records = pages.flat_map(|(queue, page)| {
             page.records.iter().map(move |record| (queue, id_of(record.message.body())))
         });
+        if self.traces {
+            eprintln!("    {commit:?}");
+        }
         self.commits.insert(commit.id, (self.state.clone(), records.collect()));
         self.last_commit = commit.id;
     }
@@ -175,7 +181,9 @@ impl History {
         let later = self.commits.split_off(&CommitId(commit.0 + 1));
         for (_, (state, pages)) in std::mem::replace(&mut self.commits, later) {
             self.base = state;
-            self.pages.extend(pages);
+            for (queue, id) in pages {
+                self.pages.entry(id).or_default().insert(queue);
+            }
         }
         for (id, shadow) in &self.base.queues {
             self.never.extend(shadow.gone_for_good().map(|position| (*id, position)));
@@ -220,14 +228,15 @@ impl History {
         for target in published.targets.iter().filter(|_| published.kept) {
             let Some(shadow) = self.state.queues.get(target) else { continue };
             let name = &shadow.name;
-            let is_stored = self.pages.contains(&(*target, id));
-            let has_moved = || {
-                let mut graves = self.state.queues.iter().filter(|(_, grave)| grave.profile.is_grave);
-                graves.any(|(grave, _)| self.pages.contains(&(*grave, id)))
-            };
+            let stored = self.pages.get(&id);
+            let is_stored = stored.is_some_and(|queues| queues.contains(target));
+            // As a dead letter, in a queue that it was not published to.
+            let has_moved = stored.is_some_and(|queues| {
+                queues.iter().any(|queue| !published.targets.contains(queue))
+            });
             let may_go = !shadow.profile.durable || shadow.profile.drops;
             let is_safe = may_go || is_stored || self.done.contains(&(name.clone(), id));
-            assert!(is_safe || has_moved(), "message {id} is confirmed and not safe in {name}");
+            assert!(is_safe || has_moved, "message {id} is confirmed and not safe in {name}");
         }
     }
 }

@@ -12,13 +12,16 @@ impl History {
     /// The shard is about to handle a command.
     pub(crate) fn command(&mut self, shard: &Shard, connection: ConnectionId, command: &Command) {
         let key = |channel: &ChannelId| ChannelKey { connection, channel: *channel };
+        if self.traces {
+            eprintln!("    from {connection}: {command:?}");
+        }
         match command {
-            Command::Publish(publish) => drop(self.publish(shard, connection, publish)),
+            Command::Publish(publish) => drop(self.publish(shard, connection, publish, false)),
             Command::Settle(settle) => self.settle(connection, settle),
             Command::CommitTransaction { channel, publishes, settles } => {
                 let mut ids = Vec::new();
                 for publish in publishes {
-                    ids.extend(self.publish(shard, connection, publish));
+                    ids.extend(self.publish(shard, connection, publish, true));
                 }
                 settles.iter().for_each(|settle| self.settle(connection, settle));
                 self.questions.insert(key(channel), Question::Transaction(ids));
@@ -41,6 +44,9 @@ impl History {
     /// The shard has something to say.
     pub(crate) fn event(&mut self, shard: &Shard, connection: ConnectionId, event: &Event) {
         let key = |channel: &ChannelId| ChannelKey { connection, channel: *channel };
+        if self.traces {
+            eprintln!("    to {connection}: {event:?}");
+        }
         match event {
             Event::Deliver { channel, queue, no_ack, deliveries, .. } => {
                 for delivery in deliveries {
@@ -80,7 +86,13 @@ impl History {
         }
     }
 
-    fn publish(&mut self, shard: &Shard, connection: ConnectionId, publish: &Publish) -> Vec<u64> {
+    fn publish(
+        &mut self,
+        shard: &Shard,
+        connection: ConnectionId,
+        publish: &Publish,
+        in_transaction: bool,
+    ) -> Vec<u64> {
         let Publish { channel, confirm, targets, messages } = publish;
         let key = ChannelKey { connection, channel: *channel };
         let mut ids = Vec::new();
@@ -92,7 +104,10 @@ impl History {
                 let kept = message.is_persistent() && shadow.profile.durable;
                 let origin = shadow.name.clone();
                 shadow.arrive(message.priority(), Copy { id, origin, kept, recovered: false });
-                there.push(*target);
+                // A transaction has no way to tell what was refused.
+                if !(in_transaction && shadow.profile.refuses) {
+                    there.push(*target);
+                }
             }
             if let Some(first) = confirm {
                 self.sequences.insert((key, first.0 + place as u64), id);

@@ -10,7 +10,7 @@
 //! - `FOREBAY_SIMULATION_FIRST=S`: the first of them; `random` for a nightly run.
 //! - `FOREBAY_SIMULATION_STEPS=N`: the length of each run.
 //! - `FOREBAY_SIMULATION_WITHOUT=CRASHES,KILLS`: leaves out what is named.
-//! - `FOREBAY_SIMULATION_TRACE=1`: prints every step.
+//! - `FOREBAY_SIMULATION_TRACE=1`: prints every step of what fails.
 //!
 //! A failure is made as small as it gets by leaving out what is not needed for it, and names the
 //! command that repeats it.
@@ -85,6 +85,9 @@ fn every_promise_holds_whatever_happens_in_between() {
     let failure = failure.map(|(plan, text)| (plan.clone(), shrink(plan, text)));
     std::panic::set_hook(default_hook);
     if let Some((plan, (small, why))) = failure {
+        if std::env::var("FOREBAY_SIMULATION_TRACE").is_ok() {
+            let _ = catch_unwind(AssertUnwindSafe(|| world::World::run(&small, true)));
+        }
         panic!("{why}\nrepeat it with\n    {}\nfound as\n    {}", small.command(), plan.command());
     }
 }
@@ -101,7 +104,7 @@ thread_local! {
 /// Runs a plan; what was wrong, if anything was.
 fn run(plan: &Plan, twice: bool) -> Result<(), String> {
     let run_once = || {
-        catch_unwind(AssertUnwindSafe(|| world::World::run(plan)))
+        catch_unwind(AssertUnwindSafe(|| world::World::run(plan, false)))
             .map_err(|_| LAST_PANIC.with_borrow(String::clone))
     };
     let digest = run_once()?;

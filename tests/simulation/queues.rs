@@ -20,6 +20,8 @@ pub(crate) struct Profile {
     pub(crate) exact: bool,
     /// Messages may go without a trace, as its arguments say.
     pub(crate) drops: bool,
+    /// Newcomers are refused when there is no room.
+    pub(crate) refuses: bool,
     /// Only dead letters come here: nobody publishes to it.
     pub(crate) is_grave: bool,
     /// How long a consumer may hold a message, in ms.
@@ -67,7 +69,7 @@ pub(crate) fn profiles(random: &mut Random) -> Vec<Profile> {
         Profile { fanned: true, ..queue("mortal", &to_graves) },
         Profile { is_grave: true, ..queue("graves", std::slice::from_ref(&unlimited)) },
         queue("ttl", &ttl),
-        queue("short", &short),
+        Profile { refuses: overflow != "drop-head", ..queue("short", &short) },
         Profile { drops: true, ..queue("leaky", &[("x-max-length", number(3))]) },
         Profile {
             exact: true,

@@ -262,6 +262,10 @@ impl Traffic {
 
     fn purge(&mut self, client: &mut Client, channel: u16, random: &mut Random) {
         let profile = pick(random, &self.profiles).clone();
+        if profile.is_grave {
+            // Nobody knows what is there.
+            return;
+        }
         Self::note_risk(client, channel, &profile);
         let queue = name(profile.name);
         client.ask(channel, &QueuePurge { queue, no_wait: false }, Asked::Anything);

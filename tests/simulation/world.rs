@@ -73,7 +73,6 @@ pub(crate) struct World {
     last_connection: u64,
     leaps: u32,
     digest: DefaultHasher,
-    traces: bool,
 }
 
 impl World {
@@ -81,14 +80,14 @@ impl World {
     ///
     /// # Panics
     /// When something happened that must not.
-    pub(crate) fn run(plan: &Plan) -> u64 {
-        let mut world = Self::new(plan.clone());
+    pub(crate) fn run(plan: &Plan, traces: bool) -> u64 {
+        let mut world = Self::new(plan.clone(), traces);
         world.set_up();
         let weights = world.weights();
         for step in 0..plan.steps {
             let (happening, ..) = HAPPENINGS[weighted(&mut world.random, &weights)];
-            if world.traces {
-                eprintln!("{step}: {happening:?}");
+            if world.history.traces {
+                eprintln!("{step}: {happening:?} at {:?}", world.now);
             }
             if world.happen(happening).is_err() {
                 world.crash();
@@ -98,10 +97,10 @@ impl World {
         world.digest.finish()
     }
 
-    fn new(plan: Plan) -> Self {
+    fn new(plan: Plan, traces: bool) -> Self {
         let mut random = Random::new(plan.seed);
         let profiles = profiles(&mut random);
-        let history = History::new(&profiles);
+        let history = History::new(&profiles, traces);
         let traffic = Traffic::new(&plan, profiles, &mut random);
         let memory = MemoryStore::new();
         let life = Life::begin(memory.clone(), None, random.next());
@@ -118,7 +117,6 @@ impl World {
             last_connection: 0,
             leaps: 0,
             digest: DefaultHasher::new(),
-            traces: std::env::var("FOREBAY_SIMULATION_TRACE").is_ok(),
         }
     }
 

@@ -46,11 +46,11 @@ impl Queue {
         let ending = Ending::Settled(settle.settlement);
         for run in &settle.runs {
             let level = usize::from(run.lane.0);
+            self.settle_late(channel, settle.settlement, *run, now, &mut released);
             let Some(lane) = self.lanes.get_mut(level) else { continue };
             let mut taken = std::mem::take(&mut self.taken);
             lane.release(channel, *run, &mut taken);
             self.finish(level, ending, taken, now, &mut released);
-            self.settle_late(channel, settle.settlement, *run, now, &mut released);
         }
         released
     }

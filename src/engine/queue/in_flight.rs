@@ -50,6 +50,11 @@ impl InFlight {
         self.held.range(first..end).next().is_some()
     }
 
+    /// Whether `channel` holds this message.
+    pub(crate) fn is_held(&self, offset: Offset, channel: ChannelSlot) -> bool {
+        self.held.get(&offset).is_some_and(|held| held.channel == channel)
+    }
+
     /// All of them, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Offset, &Held)> {
         self.held.iter().map(|(offset, held)| (*offset, held))

@@ -16,6 +16,8 @@ pub(crate) struct LateDelivery {
     pub(crate) held: Held,
     /// Nobody else was given the message.
     pub(crate) is_last: bool,
+    /// How often it was taken back from this channel: so many settlements are owed.
+    owed: u32,
 }
 
 /// Deliveries that were taken back and are not settled.
@@ -27,7 +29,9 @@ pub(crate) struct Late {
 impl Late {
     /// Remembers one; `is_last`: nobody else was given the message so far.
     pub(crate) fn insert(&mut self, offset: Offset, held: Held, is_last: bool) {
-        self.deliveries.insert((offset, held.channel), LateDelivery { held, is_last });
+        let known = self.deliveries.get(&(offset, held.channel));
+        let owed = known.map_or(0, |delivery| delivery.owed) + 1;
+        self.deliveries.insert((offset, held.channel), LateDelivery { held, is_last, owed });
     }
 
     /// The message was given to somebody else, or is gone.
@@ -46,11 +50,13 @@ impl Late {
         self.deliveries.values_mut().for_each(|delivery| delivery.is_last = false);
     }
 
-    /// Takes out those of `range` that `channel` owes.
+    /// Takes one settlement of each message of `range` that `channel` owes any of, unless
+    /// `is_held`: then it is the settlement of a later delivery.
     pub(crate) fn take(
         &mut self,
         channel: ChannelSlot,
         range: RangeInclusive<Offset>,
+        is_held: impl Fn(Offset) -> bool,
     ) -> Vec<(Offset, LateDelivery)> {
         if self.deliveries.is_empty() {
             return Vec::new();
@@ -59,12 +65,25 @@ impl Late {
         let owed: Vec<(Offset, LateDelivery)> = self
             .deliveries
             .range(range)
-            .filter(|((_, slot), _)| *slot == channel)
+            .filter(|((offset, slot), _)| *slot == channel && !is_held(*offset))
             .map(|((offset, _), delivery)| (*offset, *delivery))
             .collect();
-        for (offset, _) in &owed {
-            self.deliveries.remove(&(*offset, channel));
+        for (offset, delivery) in &owed {
+            let key = (*offset, channel);
+            if delivery.owed > 1 {
+                let rest = LateDelivery { owed: delivery.owed - 1, is_last: false, ..*delivery };
+                self.deliveries.insert(key, rest);
+            } else {
+                self.deliveries.remove(&key);
+            }
         }
         owed
+    }
+
+    /// A channel that owed settlements is gone.
+    pub(crate) fn forget(&mut self, channel: ChannelSlot) {
+        if !self.deliveries.is_empty() {
+            self.deliveries.retain(|(_, slot), _| *slot != channel);
+        }
     }
 }

@@ -92,11 +92,7 @@ impl Shard {
             self.topology.publish_access(&self.access);
             self.commits.add_operations(operations);
         }
-        if reply.is_err() || !self.commits.is_sync_due() {
-            self.reply(key, reply);
-        } else {
-            self.commits.promises.reply(key, reply);
-        }
+        self.reply_when_durable(key, reply);
     }
 
     fn change(&mut self, at: Moment, request: Administration) -> Result<(), Fault> {

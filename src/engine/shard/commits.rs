@@ -39,6 +39,8 @@ struct UnderWay {
     id: CommitId,
     pages: Vec<NewPage>,
     promises: Promises,
+    /// It has more than new messages in it that clients wait for.
+    is_change: bool,
 }
 
 /// What is to be committed, and what is being committed.
@@ -96,9 +98,13 @@ impl Commits {
         self.syncs_with_next = true;
     }
 
-    /// Whether the next commit has to reach the disk, whoever waits for it.
-    pub(crate) fn is_sync_due(&self) -> bool {
-        self.must_sync
+    /// What is told when everything that was changed so far is durable; nothing when it is.
+    pub(crate) fn after_changes(&mut self) -> Option<&mut Promises> {
+        if self.must_sync {
+            return Some(&mut self.promises);
+        }
+        let last = self.under_way.iter_mut().rev().find(|commit| commit.is_change);
+        last.map(|commit| &mut commit.promises)
     }
 
     /// Lets everything that waits begin its commit.
@@ -157,7 +163,8 @@ impl Commits {
             || (has_waiters && !pages.is_empty());
         let durability = if is_awaited { Durability::Synced } else { Durability::Written };
         self.last = CommitId(self.last.0 + 1);
-        self.under_way.push_back(UnderWay { id: self.last, pages, promises });
+        let is_change = must_sync;
+        self.under_way.push_back(UnderWay { id: self.last, pages, promises, is_change });
         Some(Commit { id: self.last, operations, durability })
     }
 

@@ -271,6 +271,20 @@ impl Shard {
         self.outbox.push(key.connection, Event::Reply { channel: key.channel, reply });
     }
 
+    /// Replies when everything that was changed so far is durable, also by others: what a client is
+    /// told of must not be gone after a crash. A refusal promises nothing.
+    fn reply_when_durable(&mut self, key: ChannelKey, reply: Result<Reply, Fault>) {
+        match self.commits.after_changes() {
+            Some(promises) if reply.is_ok() => {
+                promises.reply(key, reply);
+                for (connection, event) in self.outbox.take_late() {
+                    promises.tell(connection, event);
+                }
+            }
+            _ => self.reply(key, reply),
+        }
+    }
+
     fn close_connection(&mut self, at: Moment, connection: ConnectionId) {
         for channel in self.clients.channels_of(connection) {
             self.close_channel(at, ChannelKey { connection, channel });

@@ -28,13 +28,10 @@ impl Shard {
         let vhost = self.clients.vhost(key.connection).unwrap_or_default();
         let reply = self.apply(at, key, &vhost, request);
         self.add_topology_operations();
-        if nowait || reply.is_err() || !self.commits.is_sync_due() {
+        if nowait {
             self.reply(key, reply);
         } else {
-            self.commits.promises.reply(key, reply);
-            for (connection, event) in self.outbox.take_late() {
-                self.commits.promises.tell(connection, event);
-            }
+            self.reply_when_durable(key, reply);
         }
     }
 

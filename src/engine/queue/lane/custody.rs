@@ -36,18 +36,19 @@ impl Lane {
         self.late.insert(offset, held, is_last);
     }
 
-    /// What `channel` owes of `run`: settled now, however it ended.
+    /// What `channel` owes of `run` and holds nothing later of: settled now, however it ended.
     pub(crate) fn release_late(
         &mut self,
         channel: ChannelSlot,
         run: Run,
     ) -> Vec<(Offset, LateDelivery)> {
-        self.late.take(channel, run.first..=run.last)
+        let in_flight = &self.in_flight;
+        self.late.take(channel, run.first..=run.last, |offset| in_flight.is_held(offset, channel))
     }
 
     /// A channel that owed settlements is gone.
     pub(crate) fn forget_late(&mut self, channel: ChannelSlot) {
-        self.late.take(channel, Offset(0)..=Offset(u64::MAX));
+        self.late.forget(channel);
     }
 
     /// A message that was taken is to leave for `reason`.

@@ -52,6 +52,21 @@ fn a_durable_declare_is_answered_when_it_is_durable() {
 }
 
 #[test]
+fn what_another_client_has_just_declared_is_not_told_of_before_it_is_durable() {
+    let mut broker = broker();
+    let ask = |request| Command::Topology { channel: CHANNEL, request, nowait: false };
+    broker.send(CONNECTION, [ask(declare("q", false, false, true))]);
+    assert!(broker.begin_commit());
+    // The disk works on it when the other one asks for the same.
+    broker.send(OTHER, [ask(declare("q", false, false, true))]);
+    assert!(!broker.begin_commit(), "there is nothing more to be written");
+    assert!(broker.take_events(OTHER).is_empty());
+    broker.finish_commit();
+    assert!(matches!(broker.reply(OTHER), Ok(Reply::QueueDeclared { .. })));
+    assert!(matches!(broker.reply(CONNECTION), Ok(Reply::QueueDeclared { .. })));
+}
+
+#[test]
 fn a_transient_declare_is_answered_at_once() {
     let mut broker = broker();
     // The first of all reserves numbers for many.

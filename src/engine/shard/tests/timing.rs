@@ -167,6 +167,32 @@ fn a_late_acknowledgement_counts_when_nobody_else_has_the_message() {
 }
 
 #[test]
+fn a_consumer_that_let_the_time_pass_again_and_again_gets_all_its_credit_back_piece_by_piece() {
+    let (mut broker, queue) = broker(&[
+        ("x-consumer-timeout", FieldValue::I32(1000)),
+        ("x-delivery-limit", FieldValue::I32(-1)),
+    ]);
+    broker.subscribe(CONNECTION, consume("q", "slow", 3));
+    let messages: Vec<Message> = (0..5u8).map(|n| message(vec![n], true)).collect();
+    broker.send(CONNECTION, [publish(queue, messages[..1].to_vec(), None)]);
+    let mut held = broker.deliveries(CONNECTION);
+    for _ in 0..2 {
+        broker.pass(1000);
+        held.extend(broker.deliveries(CONNECTION));
+    }
+    assert_eq!(held.len(), 3, "the same message, three times");
+    broker.send(CONNECTION, [publish(queue, messages[1..].to_vec(), None)]);
+    for delivery in held {
+        assert!(broker.deliveries(CONNECTION).is_empty(), "three are not settled");
+        broker.send(CONNECTION, [settle(queue, Settlement::Ack, &[&delivery])]);
+        assert_eq!(broker.shard.channels()[0].unacked, 3);
+        assert_eq!(broker.deliveries(CONNECTION).len(), 1);
+    }
+    let statistics = broker.statistics("q");
+    assert_eq!((statistics.ready, statistics.unacked, statistics.acked), (1, 3, 1));
+}
+
+#[test]
 fn what_waits_behind_a_slow_message_is_not_timed() {
     let (mut broker, queue) = broker(&[("x-consumer-timeout", FieldValue::I32(1000))]);
     broker.subscribe(CONNECTION, consume("q", "slow", 3));
