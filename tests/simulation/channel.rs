@@ -20,7 +20,10 @@ pub(crate) enum Mode {
 pub(crate) enum Asked {
     /// Its name ends in `-ok`.
     Anything,
-    Get { queue: &'static str, no_ack: bool },
+    Get {
+        queue: &'static str,
+        no_ack: bool,
+    },
     Cancel(ShortStr),
     Recover,
     Commit,

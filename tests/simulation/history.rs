@@ -164,7 +164,14 @@ impl History {
         if self.traces {
             eprintln!("    {commit:?}");
         }
-        self.commits.insert(commit.id, (self.state.clone(), records.collect()));
+        let records: Vec<(QueueId, u64)> = records.collect();
+        for (queue, id) in &records {
+            let others = self.state.queues.iter_mut().filter(|(other, _)| *other != queue);
+            for (_, shadow) in others.filter(|(_, shadow)| shadow.has_moving()) {
+                Rc::make_mut(shadow).moved(*id);
+            }
+        }
+        self.commits.insert(commit.id, (self.state.clone(), records));
         self.last_commit = commit.id;
     }
 

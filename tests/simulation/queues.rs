@@ -80,12 +80,12 @@ pub(crate) fn profiles(random: &mut Random) -> Vec<Profile> {
         Profile { exact: true, durable: false, ..queue("transient", &[]) },
         Profile {
             exact: true,
-            ..queue("single", &[("x-single-active-consumer", FieldValue::Bool(true)), unlimited.clone()])
+            ..queue(
+                "single",
+                &[("x-single-active-consumer", FieldValue::Bool(true)), unlimited.clone()],
+            )
         },
-        Profile {
-            consumer_timeout: 30,
-            ..queue("hasty", &[("x-consumer-timeout", number(30))])
-        },
+        Profile { consumer_timeout: 30, ..queue("hasty", &[("x-consumer-timeout", number(30))]) },
         Profile { exact: true, ..queue(DELETABLE, &[unlimited]) },
     ]
 }

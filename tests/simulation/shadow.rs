@@ -45,6 +45,10 @@ pub(crate) struct Shadow {
     waiting: BTreeMap<Lane, VecDeque<Copy>>,
     returned: BTreeMap<Position, Copy>,
     held: BTreeMap<Position, Held>,
+    /// Rejected, and on the way to where dead letters go: its content may have to be read first.
+    moving: BTreeMap<Position, Copy>,
+    /// Was moving when the process died: here, or there.
+    pub(crate) unclear: BTreeSet<u64>,
     /// Never to be delivered again; whether that outlives a crash.
     gone: BTreeMap<Position, bool>,
     failures: BTreeMap<Position, u32>,
@@ -62,6 +66,8 @@ impl Shadow {
             waiting: BTreeMap::new(),
             returned: BTreeMap::new(),
             held: BTreeMap::new(),
+            moving: BTreeMap::new(),
+            unclear: BTreeSet::new(),
             gone: BTreeMap::new(),
             failures: BTreeMap::new(),
             seen: BTreeSet::new(),
@@ -83,7 +89,8 @@ impl Shadow {
     pub(crate) fn hand_out(&mut self, handed: &Handed, now: u64) {
         let Handed { key, position, copy, redelivered, failures, no_ack } = handed;
         let what = format!("message {} at {position:?} of {}", copy.id, self.name);
-        assert!(!self.gone.contains_key(position), "{what} was gone and is delivered again");
+        let is_gone = self.gone.contains_key(position) || self.moving.contains_key(position);
+        assert!(!is_gone, "{what} was gone and is delivered again");
         if let Some(held) = self.held.remove(position) {
             let is_late = now - held.since >= self.profile.consumer_timeout;
             assert!(is_late, "{what} is delivered twice at a time, to {key:?} and {:?}", held.key);
@@ -120,6 +127,9 @@ impl Shadow {
         if self.profile.is_grave {
             return;
         }
+        if self.unclear.remove(&copy.id) {
+            return;
+        }
         let waiting = self.waiting.entry(position.lane).or_default();
         let place = waiting.iter().position(|waiting| waiting.id == copy.id);
         let place = place.unwrap_or_else(|| panic!("{what} is not there, or not in its order"));
@@ -140,10 +150,8 @@ impl Shadow {
         now: u64,
     ) -> Vec<(Copy, bool)> {
         let (first, last) = (run.first, run.last);
-        let range = Position { lane: run.lane, offset: first }..=Position {
-            lane: run.lane,
-            offset: last,
-        };
+        let range =
+            Position { lane: run.lane, offset: first }..=Position { lane: run.lane, offset: last };
         let mine = self.held.range(range).filter(|(_, held)| held.key == key);
         let mine: Vec<Position> = mine.map(|(position, _)| *position).collect();
         let mut ended = Vec::new();
@@ -154,12 +162,28 @@ impl Shadow {
                 continue;
             }
             let is_certain = now - since < self.profile.consumer_timeout;
-            if is_certain {
+            if is_certain && settlement == Settlement::Reject && self.has_grave() {
+                self.moving.insert(position, copy.clone());
+            } else if is_certain {
                 self.gone.insert(position, copy.kept);
             }
             ended.push((copy, is_certain));
         }
         ended
+    }
+
+    /// A message of this number is about to be stored elsewhere, in one commit with its end here.
+    pub(crate) fn moved(&mut self, id: u64) {
+        let of_it = self.moving.iter().find(|(_, copy)| copy.id == id);
+        if let Some(position) = of_it.map(|(position, _)| *position)
+            && let Some(copy) = self.moving.remove(&position)
+        {
+            self.gone.insert(position, copy.kept);
+        }
+    }
+
+    pub(crate) fn has_moving(&self) -> bool {
+        !self.moving.is_empty()
     }
 
     /// A channel ended.
@@ -185,6 +209,7 @@ impl Shadow {
     /// Everything that is there, held or not.
     pub(crate) fn content(&self) -> Vec<Copy> {
         let held = self.held.values().map(|held| &held.copy);
+        let held = held.chain(self.moving.values());
         held.chain(self.returned.values()).chain(self.waiting.values().flatten()).cloned().collect()
     }
 
@@ -222,6 +247,8 @@ impl Shadow {
         }
         waiting.values_mut().flatten().for_each(|copy| copy.recovered = true);
         self.waiting = waiting;
+        let moving = std::mem::take(&mut self.moving).into_values();
+        self.unclear.extend(moving.filter(|copy| copy.kept).map(|copy| copy.id));
         self.failures.retain(|position, _| places.contains(position));
         self.gone.retain(|_, kept| *kept);
         self.seen.clear();

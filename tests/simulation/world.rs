@@ -222,7 +222,8 @@ impl World {
         self.history.now = self.now.monotonic.0;
         self.life.take_timeout(self.now, &mut self.history);
         for socket in self.sockets.values_mut() {
-            let is_due = socket.connection.poll_timeout().is_some_and(|at| at <= self.now.monotonic);
+            let is_due =
+                socket.connection.poll_timeout().is_some_and(|at| at <= self.now.monotonic);
             // A handshake that took too long ends without a word.
             if is_due {
                 socket.is_cut |= !socket.client.is_open;
