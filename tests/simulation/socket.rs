@@ -43,7 +43,8 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) fn new(id: ConnectionId, client: Client, seed: u64, now: Now) -> Self {
-        let peer = Peer { address: "127.0.0.1:1".parse().unwrap() };
+        let address = "127.0.0.1:1".parse().unwrap();
+        let peer = Peer { address, certificate_user: None };
         Self {
             connection: Connection::new(id, Arc::clone(&SETTINGS), peer, seed, now),
             client,
