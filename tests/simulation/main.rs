@@ -74,7 +74,7 @@ fn every_promise_holds_whatever_happens_in_between() {
                         return;
                     }
                     let plan = Plan::asked_for(first.wrapping_add(number));
-                    if let Err(text) = run(&plan, number % TWICE_EVERY == 0) {
+                    if let Err(text) = run(&plan, number.is_multiple_of(TWICE_EVERY)) {
                         failure.lock().unwrap().get_or_insert((plan, text));
                     }
                 }
