@@ -104,6 +104,22 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Whether a client could tell from its outcome that queues have not done yet what commands
+    /// before it made possible. Messages and acknowledgements can wait for the end of a batch.
+    pub(crate) const fn sees_queues(&self) -> bool {
+        !matches!(
+            self,
+            Self::Publish(_)
+                | Self::Settle(_)
+                | Self::CommitTransaction { .. }
+                | Self::DirectReply { .. }
+                | Self::DeliveriesWritten { .. }
+                | Self::OpenConnection { .. }
+        )
+    }
+}
+
 /// Messages of one channel for the same queues.
 #[derive(Clone, Debug)]
 pub struct Publish {

@@ -62,10 +62,10 @@ impl Consumer {
     }
 
     fn has_credit(&self, clients: &Clients) -> bool {
-        let is_full = !self.no_ack
-            && ((self.prefetch > 0 && self.unacked >= u64::from(self.prefetch))
-                || clients.is_channel_full(self.channel));
-        !is_full && clients.may_deliver(self.channel)
+        // What a consumer without acknowledgements gets fills no limit, but as in RabbitMQ it
+        // waits while its channel is full.
+        let is_full = !self.no_ack && self.prefetch > 0 && self.unacked >= u64::from(self.prefetch);
+        !is_full && !clients.is_channel_full(self.channel) && clients.may_deliver(self.channel)
     }
 }
 
@@ -126,6 +126,18 @@ impl Consumers {
             consumer.in_ring = true;
             self.rings.entry(Reverse(consumer.priority)).or_default().push_back(id);
         }
+    }
+
+    /// The same for one of several that were held up together: it stands behind those that were
+    /// named before it.
+    pub(crate) fn unblock_last(&mut self, id: ConsumerId) {
+        let Some(consumer) = self.by_id.get_mut(&id) else { return };
+        if std::mem::take(&mut consumer.in_ring)
+            && let Some(ring) = self.rings.get_mut(&Reverse(consumer.priority))
+        {
+            ring.retain(|other| *other != id);
+        }
+        self.unblock(id);
     }
 
     /// Changes its prefetch limit.

@@ -46,6 +46,8 @@ struct Channel {
     /// Is sent nothing until it has settled what it holds.
     is_isolated: bool,
     consumers: BTreeMap<ShortStr, ConsumerPlace>,
+    /// How often its consumers were let go on together.
+    rounds: usize,
     /// Queues of which it holds or held messages.
     queues: BTreeSet<QueueId>,
 }
@@ -114,6 +116,7 @@ impl Clients {
             unacked: 0,
             is_isolated: false,
             consumers: BTreeMap::new(),
+            rounds: 0,
             queues: BTreeSet::new(),
         }));
         client.channels.insert(key.channel, slot);
@@ -249,5 +252,16 @@ impl Clients {
     pub(crate) fn consumers_of(&self, slot: ChannelSlot) -> Vec<ConsumerPlace> {
         let channel = self.channels.get(slot.0);
         channel.map(|channel| channel.consumers.values().copied().collect()).unwrap_or_default()
+    }
+
+    /// The same; each time another one stands first.
+    pub(crate) fn consumers_by_turns(&mut self, slot: ChannelSlot) -> Vec<ConsumerPlace> {
+        let mut consumers = self.consumers_of(slot);
+        if let Some(channel) = self.channels.get_mut(slot.0) {
+            channel.rounds = channel.rounds.wrapping_add(1);
+            let first = channel.rounds.checked_rem(consumers.len()).unwrap_or(0);
+            consumers.rotate_left(first);
+        }
+        consumers
     }
 }

@@ -67,12 +67,12 @@ impl Shard {
         }
     }
 
-    /// The channel's consumers may be able to take messages again.
+    /// The channel's consumers may be able to take messages again, each time another one first.
     pub(super) fn unblock_channel(&mut self, key: ChannelKey) {
         let Some(slot) = self.clients.find_channel(key) else { return };
-        for place in self.clients.consumers_of(slot) {
+        for place in self.clients.consumers_by_turns(slot) {
             if let Some(queue) = self.queues.get_mut(&place.queue) {
-                queue.consumers.unblock(place.consumer);
+                queue.consumers.unblock_last(place.consumer);
             }
             self.schedule(place.queue);
         }

@@ -217,6 +217,9 @@ impl Shard {
 
     fn handle_command(&mut self, at: Moment, connection: ConnectionId, command: Command) {
         let key = |channel| ChannelKey { connection, channel };
+        if command.sees_queues() {
+            self.give_turns(at);
+        }
         match command {
             Command::OpenConnection { vhost, user: _ } => self.clients.open(connection, vhost),
             Command::CloseConnection => self.close_connection(at, connection),

@@ -49,10 +49,11 @@ impl Shard {
         if released.is_stored {
             self.touch_stored(settle.queue, at.monotonic);
         }
-        self.schedule(settle.queue);
+        // Before the queue itself: another one of the channel's may have waited for longer.
         if self.clients.settled(slot, released.consumed) {
             self.unblock_channel(key);
         }
+        self.schedule(settle.queue);
     }
 
     /// Adds messages to one queue; whether any of them goes to the store.

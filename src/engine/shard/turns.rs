@@ -34,13 +34,18 @@ impl Shard {
 
     /// Gives turns until there is nothing more to do.
     pub(super) fn run_turns(&mut self, at: Moment) {
+        self.give_turns(at);
+        self.evict();
+    }
+
+    /// The same, within a batch of commands: what comes next sees messages where they belong.
+    pub(super) fn give_turns(&mut self, at: Moment) {
         while let Some(id) = self.scheduled.pop_front() {
             if let Some(queue) = self.queues.get_mut(&id) {
                 queue.is_scheduled = false;
                 self.take_turn(id, at);
             }
         }
-        self.evict();
     }
 
     /// Gives turns to the queues whose time has come.

@@ -8,6 +8,7 @@ mod dead_letters;
 mod limits;
 mod memory;
 mod model;
+mod order;
 mod queues;
 mod steps;
 mod store;
