@@ -7,6 +7,10 @@ default:
 check:
     .ci/run
 
+# Licenses, bans, sources and advisories of all dependencies.
+check-dependencies:
+    scripts/check-dependencies
+
 # A broker on 127.0.0.1:5672 with its data in ./forebay-data.
 serve *ARGUMENTS:
     cargo run --release -- serve {{ARGUMENTS}}

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::Value;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Octets of an answer: the definitions of a very large broker.
@@ -30,9 +31,13 @@ pub(crate) struct AdminTarget {
     #[arg(long, env = "FOREBAY_ADMIN_USER", default_value = "guest")]
     user: String,
 
-    /// Its password
+    /// Its password; everybody on this machine can read arguments, so better in the environment
     #[arg(long, env = "FOREBAY_ADMIN_PASSWORD", default_value = "guest", hide_env_values = true)]
     password: String,
+
+    /// A file whose first line is the password
+    #[arg(long, value_name = "FILE", env = "FOREBAY_ADMIN_PASSWORD_FILE")]
+    password_file: Option<PathBuf>,
 }
 
 /// Why a request failed.
@@ -42,6 +47,8 @@ pub(crate) enum AdminError {
     Unreachable { admin: String, reason: String },
     /// It refused.
     Refused { status: u16, reason: String },
+    /// The file with the password can't be read.
+    PasswordFile { path: PathBuf, error: io::Error },
 }
 
 impl std::fmt::Display for AdminError {
@@ -57,6 +64,11 @@ impl std::fmt::Display for AdminError {
                 "{reason}; check --user and --password: the user needs the tag administrator"
             ),
             Self::Refused { reason, .. } => formatter.write_str(reason),
+            Self::PasswordFile { path, error } => write!(
+                formatter,
+                "cannot read the password from {}: {error}; check --password-file",
+                path.display()
+            ),
         }
     }
 }
@@ -73,7 +85,8 @@ impl AdminTarget {
     ) -> Result<Vec<u8>, AdminError> {
         let unreachable =
             |reason: String| AdminError::Unreachable { admin: self.admin.clone(), reason };
-        let answer = self.exchange(method, path, body);
+        let password = self.password()?;
+        let answer = self.exchange(&password, method, path, body);
         let answer = answer.map_err(|error| unreachable(error.to_string()))?;
         let (status, body) =
             parse(&answer).ok_or_else(|| unreachable("what answers speaks no HTTP".to_owned()))?;
@@ -86,7 +99,21 @@ impl AdminTarget {
         Err(AdminError::Refused { status, reason })
     }
 
-    fn exchange(&self, method: &str, path: &str, body: &[u8]) -> io::Result<Vec<u8>> {
+    fn password(&self) -> Result<String, AdminError> {
+        let Some(path) = &self.password_file else { return Ok(self.password.clone()) };
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(text.lines().next().unwrap_or_default().to_owned()),
+            Err(error) => Err(AdminError::PasswordFile { path: path.clone(), error }),
+        }
+    }
+
+    fn exchange(
+        &self,
+        password: &str,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> io::Result<Vec<u8>> {
         let mut last = io::Error::other("the name has no address");
         for address in self.admin.to_socket_addrs()? {
             let mut stream = match TcpStream::connect_timeout(&address, SILENCE_DURATION_MAX) {
@@ -98,7 +125,7 @@ impl AdminTarget {
             };
             stream.set_read_timeout(Some(SILENCE_DURATION_MAX))?;
             stream.set_write_timeout(Some(SILENCE_DURATION_MAX))?;
-            let credentials = STANDARD.encode(format!("{}:{}", self.user, self.password));
+            let credentials = STANDARD.encode(format!("{}:{password}", self.user));
             let head = format!(
                 "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Basic {credentials}\r\n\
                  Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",

@@ -3,6 +3,7 @@
 use clap::Args;
 use forebay_server::tls::{TlsAcceptor, TlsOverrides};
 use forebay_server::{Broker, Overrides, RabbitmqDefaults, Settings};
+use rustix::fs::Mode;
 use std::error::Error;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -88,6 +89,8 @@ impl Serve {
     }
 
     fn serve(self) -> Result<(), Box<dyn Error>> {
+        // Whatever is written is for this user only, wherever the data directory lies.
+        rustix::process::umask(Mode::RWXG | Mode::RWXO);
         start_log(&self.log)?;
         let overrides = Overrides {
             config: self.config,

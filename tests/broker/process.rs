@@ -249,3 +249,33 @@ fn documented_metrics() -> Vec<String> {
     let words = text.split(|character: char| !(character.is_alphanumeric() || character == '_'));
     words.filter(|word| word.starts_with("forebay_")).map(str::to_owned).collect()
 }
+
+/// A directory that was there before, for everybody to read: what is written into it is not.
+#[tokio::test]
+async fn files_are_for_their_owner_only_wherever_they_lie() {
+    if !is_ours() {
+        return;
+    }
+    let data = TempDir::new().unwrap();
+    std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let broker = Broker::start(data.path());
+    let session = Session::open_at(broker.address).await;
+    let channel = session.confirm_channel().await;
+    declare_named(&channel, "private").await;
+    confirmed(publish(&channel, "", "private", "body").await).await;
+    let mut directories = vec![data.path().to_owned()];
+    let mut count = 0;
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            let metadata = entry.metadata().unwrap();
+            let mode = metadata.permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{:?} has the mode {mode:o}", entry.path());
+            count += 1;
+            if metadata.is_dir() {
+                directories.push(entry.path());
+            }
+        }
+    }
+    assert!(count > 3, "{count} files");
+}
