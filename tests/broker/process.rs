@@ -261,7 +261,7 @@ async fn files_are_for_their_owner_only_wherever_they_lie() {
     let broker = Broker::start(data.path());
     let session = Session::open_at(broker.address).await;
     let channel = session.confirm_channel().await;
-    declare_named(&channel, "private").await;
+    declare_named(&channel, "private", <_>::default()).await;
     confirmed(publish(&channel, "", "private", "body").await).await;
     let mut directories = vec![data.path().to_owned()];
     let mut count = 0;
