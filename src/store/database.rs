@@ -154,6 +154,8 @@ impl Database {
             let keyspace = self.keyspace(space);
             if keyspace.tree.active_memtable().size() > space.memtable_size_max() {
                 while keyspace.sealed_memtable_count() >= SEALED_MEMTABLES_MAX {
+                    // Fails when the worker has: nobody else would tell.
+                    self.inner.persist(PersistMode::Buffer)?;
                     std::thread::sleep(ROOM_INTERVAL);
                 }
                 keyspace.rotate_memtable()?;
