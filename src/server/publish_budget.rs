@@ -81,7 +81,8 @@ impl PublishShare {
 pub struct Published {
     /// Messages.
     pub messages: usize,
-    /// Their octets, as [`forebay_engine::message::Message::size`] counts them.
+    /// Their octets, as [`forebay_engine::message::Message::size`] counts them, once for each
+    /// queue: until it is durable, each queue has its own copy to write.
     pub octets: usize,
 }
 
@@ -104,7 +105,8 @@ impl Published {
 
     fn add(&mut self, publish: &Publish) {
         self.messages += publish.messages.len();
-        self.octets += publish.messages.iter().map(Message::size).sum::<usize>();
+        let octets = publish.messages.iter().map(Message::size).sum::<usize>();
+        self.octets = self.octets.saturating_add(octets.saturating_mul(publish.targets.len()));
     }
 }
 
@@ -115,6 +117,37 @@ fn size(octets: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::{Bytes, BytesMut};
+    use forebay_engine::ids::{ChannelId, QueueId};
+    use forebay_engine::message::Envelope;
+    use forebay_engine::time::WallClock;
+    use forebay_wire::ShortStr;
+    use forebay_wire::properties::Properties;
+
+    fn publish(queues: u64) -> Command {
+        let envelope = Envelope {
+            exchange: &ShortStr::EMPTY,
+            routing_key: &ShortStr::EMPTY,
+            properties: &Properties::default().encode(),
+            published_at: WallClock(0),
+            expiration: None,
+        };
+        let message = Message::new(envelope, Bytes::from_static(b"x"), &mut BytesMut::new());
+        Command::Publish(Publish {
+            channel: ChannelId(1),
+            confirm: None,
+            targets: (1..=queues).map(QueueId).collect(),
+            messages: vec![message],
+        })
+    }
+
+    #[test]
+    fn a_message_is_counted_once_for_each_of_its_queues() {
+        let one = Published::by(&[publish(1)]);
+        let many = Published::by(&[publish(1500), publish(1500)]);
+        assert!(one.octets > 0);
+        assert_eq!((many.messages, many.octets), (2, one.octets * 3000));
+    }
 
     #[test]
     fn shares_are_counted_together_and_given_back_together() {
