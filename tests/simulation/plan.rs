@@ -21,10 +21,11 @@ pub(crate) enum Feature {
     Mistakes,
     Expirations,
     NoAcks,
+    SlowDisk,
 }
 
 impl Feature {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Crashes,
         Self::StoreFaults,
         Self::Kills,
@@ -41,6 +42,7 @@ impl Feature {
         Self::Mistakes,
         Self::Expirations,
         Self::NoAcks,
+        Self::SlowDisk,
     ];
 
     fn name(self) -> String {

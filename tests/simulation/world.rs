@@ -22,7 +22,7 @@ const LEAPS_MAX: u32 = 8;
 const LEAP_MS_MAX: u64 = 60_000;
 
 /// What may happen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Happening {
     Act,
     Listen,
@@ -122,8 +122,9 @@ impl World {
 
     fn weights(&mut self) -> Vec<u64> {
         let mut weights = Vec::new();
-        for (_, weight, feature) in HAPPENINGS {
-            let weight = weight * (1 + self.random.below(6));
+        for (happening, weight, feature) in HAPPENINGS {
+            let is_slow = happening == Happening::FinishCommit && self.plan.has(Feature::SlowDisk);
+            let weight = if is_slow { 2 } else { weight } * (1 + self.random.below(6));
             let is_wanted = feature.is_none_or(|feature| self.plan.has(feature));
             weights.push(if is_wanted { weight } else { 0 });
         }
