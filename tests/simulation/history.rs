@@ -70,6 +70,8 @@ pub(crate) struct History {
     pub(crate) done: BTreeSet<(String, u64)>,
     /// Channels whose last `basic.get` needs no acknowledgement.
     pub(crate) gets_no_ack: BTreeSet<ChannelKey>,
+    /// Channels that ended in this turn (all of a connection: number 0).
+    pub(crate) closed: Vec<ChannelKey>,
     /// Deliveries of this turn.
     pub(crate) handed: Vec<(QueueId, Handed)>,
     /// Publishes that are said to be safe in this turn.
@@ -137,6 +139,11 @@ impl History {
             if handed.no_ack {
                 self.end(handed.copy, true);
             }
+        }
+        // A full queue makes its deliveries in the middle of a batch, at whose end the channel may be
+        // closed.
+        for key in std::mem::take(&mut self.closed) {
+            self.release(key);
         }
         for id in std::mem::take(&mut self.safe) {
             self.check_safe(id);

@@ -26,10 +26,8 @@ impl History {
                 settles.iter().for_each(|settle| self.settle(connection, settle));
                 self.questions.insert(key(channel), Question::Transaction(ids));
             }
-            Command::CloseChannel { channel } => {
-                self.release(|held| held == key(channel));
-            }
-            Command::CloseConnection => self.release(|held| held.connection == connection),
+            Command::CloseChannel { channel } => self.close(key(channel)),
+            Command::CloseConnection => self.close(key(&ChannelId(0))),
             Command::Topology { channel, request, .. } => self.topology(key(channel), request),
             Command::Get { channel, no_ack: true, .. } => {
                 self.gets_no_ack.insert(key(channel));
@@ -137,9 +135,19 @@ impl History {
         }
     }
 
-    fn release(&mut self, is_meant: impl Fn(ChannelKey) -> bool) {
+    fn close(&mut self, key: ChannelKey) {
+        self.closed.push(key);
+        self.release(key);
+    }
+
+    /// A channel, or all of a connection, holds nothing any more and waits for nothing.
+    pub(crate) fn release(&mut self, ended: ChannelKey) {
+        let is_meant = |key: ChannelKey| match ended.channel {
+            ChannelId(0) => key.connection == ended.connection,
+            _ => key == ended,
+        };
         for shadow in self.state.queues.values_mut() {
-            Rc::make_mut(shadow).release(&is_meant);
+            Rc::make_mut(shadow).release(is_meant);
         }
         self.questions.retain(|key, _| !is_meant(*key));
     }

@@ -132,6 +132,10 @@ impl Shadow {
         }
         let waiting = self.waiting.entry(position.lane).or_default();
         let place = waiting.iter().position(|waiting| waiting.id == copy.id);
+        if place.is_none() && self.profile.refuses {
+            // It left in the middle of a batch, to make room, before a purge at its end.
+            return;
+        }
         let place = place.unwrap_or_else(|| panic!("{what} is not there, or not in its order"));
         if self.profile.exact {
             assert_eq!(place, 0, "{what} overtakes {:?}", waiting[0]);
