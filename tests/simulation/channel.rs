@@ -2,7 +2,7 @@
 //! send it.
 
 use crate::history::{History, id_of};
-use crate::queues::DELETABLE;
+use crate::queues::{DELETABLE, HASTY};
 use forebay_wire::{ContentHeader, Method, ShortStr};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -264,7 +264,9 @@ impl Channel {
         let unacked = Unacked { consumer: incoming.consumer };
         self.count(&unacked, 1);
         if let Some(tag) = &unacked.consumer
-            && let Some(Subscription { prefetch, unacked: count, .. }) = self.consumers.get(tag)
+            && let Some(Subscription { queue, prefetch, unacked: count, .. }) =
+                self.consumers.get(tag)
+            && queue != HASTY
         {
             let is_within = *prefetch == 0 || *count <= u64::from(*prefetch);
             assert!(is_within, "{tag} holds {count}, its prefetch is {prefetch}");

@@ -10,6 +10,10 @@ pub(crate) const FANOUT: &str = "fan";
 /// The queue that clients delete, if any.
 pub(crate) const DELETABLE: &str = "doomed";
 
+/// The queue whose consumers must not hold a message for long. One of them may be credited with the
+/// settlement of another on the same channel that was given the same message before.
+pub(crate) const HASTY: &str = "hasty";
+
 /// A queue and what may be expected of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Profile {
@@ -85,7 +89,7 @@ pub(crate) fn profiles(random: &mut Random) -> Vec<Profile> {
                 &[("x-single-active-consumer", FieldValue::Bool(true)), unlimited.clone()],
             )
         },
-        Profile { consumer_timeout: 30, ..queue("hasty", &[("x-consumer-timeout", number(30))]) },
+        Profile { consumer_timeout: 30, ..queue(HASTY, &[("x-consumer-timeout", number(30))]) },
         Profile { exact: true, ..queue(DELETABLE, &[unlimited]) },
     ]
 }

@@ -2,7 +2,9 @@
 //! [`super::lane::Lane`].
 //!
 //! The consumer keeps owing their settlement: until it comes, its prefetch window stays as much
-//! smaller. An acknowledgement still counts if nobody else was given the message meanwhile.
+//! smaller. An acknowledgement still counts if nobody else was given the message meanwhile. Where one
+//! channel was given the same message again, what it settles first counts for the later delivery: a
+//! settlement names the message, not the delivery.
 
 use super::in_flight::Held;
 use crate::ids::Offset;
