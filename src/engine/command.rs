@@ -8,6 +8,7 @@
 use crate::administration::Administration;
 use crate::ids::{ChannelId, Lane, Offset, PublishSeq, QueueId};
 use crate::message::Message;
+use crate::sweep::Sweep;
 use forebay_wire::{FieldTable, ShortStr};
 use std::sync::Arc;
 
@@ -96,6 +97,14 @@ pub enum Command {
         channel: ChannelId,
         /// What.
         request: Box<Administration>,
+    },
+    /// A step of an operator's walk over a queue. Replied with `Swept`; when it moved something,
+    /// once that is durable.
+    Sweep {
+        /// The channel.
+        channel: ChannelId,
+        /// What.
+        sweep: Box<Sweep>,
     },
     /// Octets of deliveries that have left for the socket: gives budget back. Not replied.
     DeliveriesWritten {

@@ -3,6 +3,7 @@
 use crate::fault::Fault;
 use crate::ids::{ChannelId, Position, PublishSeq, QueueId};
 use crate::message::Message;
+use crate::sweep::Swept;
 use forebay_wire::ShortStr;
 
 /// Octets that a delivery costs beyond its message: frame headers, tag, method.
@@ -104,6 +105,8 @@ pub enum Reply {
     },
     /// `basic.get-empty`.
     Empty,
+    /// What a step of a walk over a queue did.
+    Swept(Box<Swept>),
 }
 
 /// A message on its way to a consumer.

@@ -25,5 +25,6 @@ pub mod operation;
 pub mod page;
 pub(crate) mod queue;
 pub mod shard;
+pub mod sweep;
 pub mod time;
 pub mod topology;

@@ -35,6 +35,15 @@ pub const COMMIT_INTERVAL_MS: u64 = 10;
 /// Deliveries that a queue makes in one turn before others get theirs.
 pub const TURN_DELIVERIES_MAX: usize = 4096;
 
+/// Messages that one step of an operator's walk over a queue looks at: some milliseconds.
+pub const SWEEP_MESSAGES_MAX: usize = 1_000;
+
+/// Octets of messages that one such step looks at, unless a single message is larger.
+pub const SWEEP_OCTETS_MAX: usize = 8 * 1024 * 1024;
+
+/// Runs that such a walk can begin with: one for each priority level.
+pub const SWEEP_RUNS_MAX: usize = 256;
+
 /// Failed deliveries after which a message of a durable queue becomes a dead letter, unless the
 /// queue says otherwise.
 pub const DELIVERY_LIMIT_DEFAULT: u32 = 3;

@@ -38,7 +38,7 @@ pub(crate) struct Turn {
 }
 
 /// A message at the front of the order.
-pub(super) enum Next {
+pub(crate) enum Next {
     /// There is none.
     Empty,
     /// Its content has to be fetched.
@@ -122,7 +122,8 @@ impl Queue {
         }
     }
 
-    pub(super) fn want(&mut self, level: usize, offset: Offset) -> bool {
+    /// Asks for content; whether that is news.
+    pub(crate) fn want(&mut self, level: usize, offset: Offset) -> bool {
         self.lanes.get_mut(level).is_some_and(|lane| lane.want(offset))
     }
 

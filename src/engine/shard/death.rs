@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use forebay_wire::properties::Properties;
 use forebay_wire::{FieldTable, FieldValue, RawProperties, ShortStr};
 
-const X_DEATH: &str = "x-death";
+pub(super) const X_DEATH: &str = "x-death";
 const CARBON_COPIES: &str = "CC";
 
 /// Where a dead letter goes.
@@ -184,7 +184,7 @@ fn is_automatic(death: &FieldTable) -> bool {
     by_client.iter().all(|by_client| reason != Some(by_client.name().as_bytes()))
 }
 
-fn text_of<'a>(table: &'a FieldTable, name: &str) -> Option<&'a [u8]> {
+pub(super) fn text_of<'a>(table: &'a FieldTable, name: &str) -> Option<&'a [u8]> {
     match table.get(name) {
         Some(FieldValue::LongStr(text)) => Some(text),
         _ => None,
@@ -207,6 +207,6 @@ fn text(octets: &[u8]) -> FieldValue {
     FieldValue::LongStr(Bytes::copy_from_slice(octets))
 }
 
-fn short(octets: &[u8]) -> ShortStr {
+pub(super) fn short(octets: &[u8]) -> ShortStr {
     ShortStr::try_from(Bytes::copy_from_slice(octets)).unwrap_or_default()
 }

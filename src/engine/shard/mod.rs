@@ -10,6 +10,7 @@ mod commits;
 mod consuming;
 mod dead_letters;
 mod death;
+mod last_death;
 mod memory;
 pub(crate) mod outbox;
 mod policies;
@@ -18,6 +19,7 @@ mod publishing;
 mod recovery;
 mod slab;
 mod statistics;
+mod sweeps;
 #[cfg(test)]
 mod tests;
 mod topology_requests;
@@ -49,6 +51,7 @@ use commits::{Commits, NewPage};
 use forebay_wire::ShortStr;
 use outbox::Outbox;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use sweeps::Sweeps;
 
 /// What an operator may choose.
 #[derive(Clone, Debug)]
@@ -104,6 +107,8 @@ pub struct Shard {
     fetches: VecDeque<QueueId>,
     /// When queues want a turn.
     timers: BTreeSet<(Monotonic, QueueId)>,
+    /// Walks of operators over queues.
+    sweeps: Sweeps,
     /// Where the search for content to drop goes on.
     evict_from: QueueId,
     last_consumer: u64,
@@ -260,6 +265,7 @@ impl Shard {
             Command::Administer { channel, request } => {
                 self.administer(at, key(channel), *request);
             }
+            Command::Sweep { channel, sweep } => self.sweep(key(channel), *sweep),
             Command::DeliveriesWritten { octets } => {
                 if self.clients.written(connection, octets) {
                     for channel in self.clients.channels_of(connection) {
@@ -298,6 +304,7 @@ impl Shard {
         }
         self.add_topology_operations();
         self.clients.close(connection);
+        self.sweeps.forget(connection);
         self.reply(ChannelKey { connection, channel: ChannelId(0) }, Ok(Reply::Done));
     }
 

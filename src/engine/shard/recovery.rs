@@ -77,6 +77,7 @@ impl Shard {
             random: Random::new(seed),
             scheduled: Default::default(),
             fetches: Default::default(),
+            sweeps: Default::default(),
             evict_from: QueueId::default(),
             last_consumer: 0,
             gone: Default::default(),

@@ -54,6 +54,7 @@ impl Shard {
             let key = ChannelKey { connection: get.connection, channel: get.channel };
             self.reply(key, Err(fault));
         }
+        self.end_sweeps(id);
         for (slot, count) in queue.held_by_consumers() {
             let is_freed = self.clients.settled(slot, count);
             if let Some(key) = self.clients.key(slot).filter(|_| is_freed) {

@@ -83,6 +83,7 @@ impl Shard {
         if !turn.dead.is_empty() {
             self.bury(at, id, &turn.dead);
         }
+        self.go_on_sweeping(id, at);
         if turn.is_expired {
             self.delete_queue(at, id);
             self.add_topology_operations();

@@ -69,6 +69,27 @@ impl Lane {
         self.settle([(offset, octets)])
     }
 
+    /// The first and the last offset between which its ready messages stand.
+    pub(crate) fn extent(&self) -> Option<(Offset, Offset)> {
+        let first = self.next_ready()?;
+        Some((first, Offset(self.log.tail().0.checked_sub(1)?)))
+    }
+
+    /// The lowest ready message that is not below `from`.
+    pub(crate) fn next_ready_from(&self, from: Offset) -> Option<Offset> {
+        let ahead = self.next_live(from.max(self.cursor));
+        self.returned.next_present(from).into_iter().chain(ahead).min()
+    }
+
+    /// A ready message, at the front of the order or not, leaves. Returns whether the store has to
+    /// learn of it.
+    pub(crate) fn withdraw(&mut self, offset: Offset, octets: u32) -> bool {
+        if offset < self.cursor {
+            self.take(offset);
+        }
+        self.settle([(offset, octets)])
+    }
+
     /// Settles every message that is not in flight; how many there were.
     pub(crate) fn purge(&mut self) -> u64 {
         let purged = self.ready();

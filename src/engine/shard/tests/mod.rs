@@ -12,4 +12,5 @@ mod order;
 mod queues;
 mod steps;
 mod store;
+mod sweeps;
 mod timing;

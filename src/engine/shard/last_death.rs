@@ -1,0 +1,73 @@
+//! Where and why a message died last, as its headers tell, and the message as it was there.
+
+use super::death::{X_DEATH, short, text_of};
+use crate::message::{Envelope, Message};
+use crate::sweep::SweepFilter;
+use crate::time::WallClock;
+use bytes::BytesMut;
+use forebay_wire::{FieldTable, FieldValue, RawProperties, ShortStr};
+
+/// The newest entry of `x-death` that tells of another queue.
+#[derive(Clone, Debug)]
+pub(super) struct LastDeath {
+    pub(super) queue: ShortStr,
+    pub(super) reason: ShortStr,
+    exchange: ShortStr,
+    routing_key: Option<ShortStr>,
+}
+
+impl LastDeath {
+    /// Reads it from the headers of a message that stands in the queue `here` now.
+    pub(super) fn of(headers: &FieldTable, here: &ShortStr) -> Option<Self> {
+        let Some(FieldValue::Array(deaths)) = headers.get(X_DEATH) else { return None };
+        deaths.iter().find_map(|death| {
+            let FieldValue::Table(death) = death else { return None };
+            let queue = short(text_of(death, "queue")?);
+            (queue != *here).then(|| Self {
+                queue,
+                reason: short(text_of(death, "reason").unwrap_or_default()),
+                exchange: short(text_of(death, "exchange").unwrap_or_default()),
+                routing_key: first_key(death),
+            })
+        })
+    }
+
+    /// Whether it is one that the filter asks for.
+    pub(super) fn fits(&self, filter: &SweepFilter) -> bool {
+        let is = |wanted: &Option<ShortStr>, value: Option<&ShortStr>| {
+            wanted.as_ref().is_none_or(|wanted| Some(wanted) == value)
+        };
+        is(&filter.queue, Some(&self.queue))
+            && is(&filter.reason, Some(&self.reason))
+            && is(&filter.routing_key, self.routing_key.as_ref())
+    }
+
+    /// The message as it is to be when it goes back: exchange and routing key are those that it had
+    /// there, its age begins anew, and its headers keep its history.
+    pub(super) fn undo(&self, message: &Message, now: WallClock) -> Message {
+        let raw = RawProperties::parse(message.properties_bytes());
+        let own_key = short(message.routing_key());
+        let envelope = Envelope {
+            exchange: &self.exchange,
+            routing_key: self.routing_key.as_ref().unwrap_or(&own_key),
+            properties: &raw.unwrap_or_else(|_| RawProperties::empty()),
+            published_at: now,
+            expiration: message.expiration(),
+        };
+        Message::new(envelope, message.body().clone(), &mut BytesMut::new())
+    }
+}
+
+fn first_key(death: &FieldTable) -> Option<ShortStr> {
+    let Some(FieldValue::Array(keys)) = death.get("routing-keys") else { return None };
+    match keys.first() {
+        Some(FieldValue::LongStr(key)) => Some(short(key)),
+        _ => None,
+    }
+}
+
+/// The headers of a message; none when it has none.
+pub(super) fn headers(message: &Message) -> FieldTable {
+    let raw = RawProperties::parse(message.properties_bytes()).ok();
+    raw.and_then(|raw| raw.headers()).unwrap_or_default()
+}

@@ -1,0 +1,245 @@
+//! Walks of operators: what they count, show and send back, that consumers do not notice, and that
+//! no crash loses or doubles a message that goes back.
+
+use super::broker::{Broker, CHANNEL, CONNECTION, arguments, consume, message, publish, settle};
+use crate::command::{Command, Run, Settlement, TopologyRequest};
+use crate::event::{Delivery, Reply};
+use crate::fault::Fault;
+use crate::ids::ConnectionId;
+use crate::sweep::{Sweep, SweepAction, SweepFilter, SweepOutcome, Swept};
+use forebay_wire::{FieldTable, FieldValue, RawProperties, ShortStr};
+use proptest::prelude::*;
+
+const OPERATOR: ConnectionId = ConnectionId(9);
+
+fn sweep(action: SweepAction) -> Sweep {
+    let queue = ShortStr::from_static("q.dlq");
+    Sweep { queue, runs: None, filter: SweepFilter::default(), action, taken_max: 1_000 }
+}
+
+fn ask(broker: &mut Broker, sweep: Sweep) -> Result<Swept, Fault> {
+    broker.send(OPERATOR, [Command::Sweep { channel: CHANNEL, sweep: Box::new(sweep) }]);
+    broker.commit();
+    match broker.reply(OPERATOR)? {
+        Reply::Swept(swept) => Ok(*swept),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// `count` messages that were rejected in `q`, their bodies their numbers.
+fn with_dead(count: u8) -> Broker {
+    let mut broker = Broker::new();
+    broker.open(CONNECTION);
+    broker.open(OPERATOR);
+    let queue = broker.declare("q", true, FieldTable::new());
+    let messages = (0..count).map(|n| message(vec![n], true)).collect();
+    broker.send(CONNECTION, [publish(queue, messages, None)]);
+    while let Some(delivery) = get(&mut broker, "q") {
+        broker.send(CONNECTION, [settle(queue, Settlement::Reject, &[&delivery])]);
+    }
+    broker.commit();
+    broker
+}
+
+fn get(broker: &mut Broker, queue: &str) -> Option<Delivery> {
+    let get = Command::Get { channel: CHANNEL, queue: queue.try_into().unwrap(), no_ack: false };
+    broker.send(CONNECTION, [get]);
+    broker.deliveries(CONNECTION).pop()
+}
+
+/// The bodies of all that is ready, in order.
+fn drain(broker: &mut Broker, queue: &str) -> Vec<u8> {
+    let mut bodies = Vec::new();
+    while let Some(delivery) = get(broker, queue) {
+        bodies.push(delivery.message.body()[0]);
+    }
+    bodies
+}
+
+fn outcomes(swept: &Swept) -> Vec<(SweepOutcome, u64)> {
+    swept.groups.iter().map(|(group, count)| (group.outcome, *count)).collect()
+}
+
+#[test]
+fn a_redriven_message_is_as_it_was_and_its_history_stays() {
+    let mut broker = with_dead(3);
+    let swept = ask(&mut broker, sweep(SweepAction::Redrive)).unwrap();
+    assert_eq!((swept.examined, swept.taken(), swept.rest.len()), (3, 3, 0));
+    assert_eq!(broker.statistics("q.dlq").ready, 0);
+    let first = get(&mut broker, "q").unwrap();
+    assert_eq!((first.message.exchange(), first.message.routing_key()), (&b""[..], &b"q"[..]));
+    assert_eq!((first.failures, first.redelivered), (0, false));
+    let properties = RawProperties::parse(first.message.properties_bytes()).unwrap();
+    let headers = properties.headers().unwrap();
+    assert!(headers.get("x-death").is_some());
+    assert_eq!(first.message.body()[0], 0);
+    assert_eq!(drain(&mut broker, "q"), [1, 2]);
+}
+
+#[test]
+fn to_count_and_to_show_change_nothing() {
+    let mut broker = with_dead(3);
+    for action in [SweepAction::Count, SweepAction::Show] {
+        let swept = ask(&mut broker, sweep(action)).unwrap();
+        assert_eq!(outcomes(&swept), [(SweepOutcome::Redriven, 3)]);
+        let shown: Vec<u8> = swept.shown.iter().map(|(_, message)| message.body()[0]).collect();
+        let expected: &[u8] = if action == SweepAction::Show { &[0, 1, 2] } else { &[] };
+        assert_eq!(shown, expected);
+    }
+    let delivery = get(&mut broker, "q.dlq").unwrap();
+    assert_eq!((delivery.failures, delivery.redelivered), (0, false));
+}
+
+#[test]
+fn steps_go_on_where_the_last_one_ended_and_pass_over_what_came_meanwhile() {
+    let mut broker = with_dead(5);
+    let queue = broker.queue("q");
+    let mut runs = None;
+    let mut steps = 0;
+    loop {
+        let step = Sweep { runs, taken_max: 2, ..sweep(SweepAction::Redrive) };
+        let swept = ask(&mut broker, step).unwrap();
+        steps += 1;
+        // The poison dies again at once.
+        while let Some(delivery) = get(&mut broker, "q") {
+            broker.send(CONNECTION, [settle(queue, Settlement::Reject, &[&delivery])]);
+        }
+        if swept.rest.is_empty() {
+            break;
+        }
+        runs = Some(swept.rest);
+    }
+    assert_eq!(steps, 3);
+    assert_eq!(drain(&mut broker, "q.dlq"), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_filter_chooses_by_queue_reason_key_and_header() {
+    let mut broker = with_dead(2);
+    let text = |text: &'static str| Some(ShortStr::from_static(text));
+    let header = |value: &str| Some((ShortStr::from_static("x-first-death-queue"), value.into()));
+    let all = SweepFilter::default();
+    let cases = [
+        (SweepFilter { queue: text("q"), ..all.clone() }, 2),
+        (SweepFilter { queue: text("other"), ..all.clone() }, 0),
+        (SweepFilter { reason: text("rejected"), ..all.clone() }, 2),
+        (SweepFilter { reason: text("expired"), ..all.clone() }, 0),
+        (SweepFilter { routing_key: text("q"), ..all.clone() }, 2),
+        (SweepFilter { routing_key: text("r"), ..all.clone() }, 0),
+        (SweepFilter { header: header("q"), ..all.clone() }, 2),
+        (SweepFilter { header: header("r"), ..all }, 0),
+    ];
+    for (filter, expected) in cases {
+        let step = Sweep { filter: filter.clone(), ..sweep(SweepAction::Count) };
+        let swept = ask(&mut broker, step).unwrap();
+        assert_eq!((swept.examined, swept.taken()), (2, expected), "{filter:?}");
+    }
+}
+
+#[test]
+fn what_has_no_way_back_stays() {
+    let mut broker = with_dead(2);
+    let dead_letters = broker.queue("q.dlq");
+    broker.send(CONNECTION, [publish(dead_letters, vec![message(vec![9], true)], None)]);
+    let name = ShortStr::from_static("q");
+    broker.ask(TopologyRequest::DeleteQueue { name, if_unused: false, if_empty: false }).unwrap();
+    let swept = ask(&mut broker, sweep(SweepAction::Redrive)).unwrap();
+    let gone = [(SweepOutcome::NoOrigin, 1), (SweepOutcome::QueueGone, 2)];
+    assert_eq!(outcomes(&swept), gone);
+    broker.declare("q", true, arguments(&[("x-max-length", FieldValue::I32(1))]));
+    let swept = ask(&mut broker, sweep(SweepAction::Redrive)).unwrap();
+    let expected =
+        [(SweepOutcome::NoOrigin, 1), (SweepOutcome::Redriven, 1), (SweepOutcome::QueueFull, 1)];
+    assert_eq!(outcomes(&swept), expected);
+    assert_eq!(drain(&mut broker, "q"), [0]);
+    assert_eq!(drain(&mut broker, "q.dlq"), [1, 9]);
+}
+
+#[test]
+fn what_a_consumer_holds_is_not_touched() {
+    let mut broker = with_dead(4);
+    broker.subscribe(CONNECTION, consume("q.dlq", "c", 2));
+    let held = broker.deliveries(CONNECTION);
+    assert_eq!(held.len(), 2);
+    let swept = ask(&mut broker, sweep(SweepAction::Redrive)).unwrap();
+    assert_eq!(swept.examined, 2);
+    assert_eq!((broker.statistics("q.dlq").unacked, broker.statistics("q").ready), (2, 2));
+}
+
+#[test]
+fn content_that_is_not_in_memory_is_fetched() {
+    let mut broker = with_dead(40);
+    broker.crash();
+    broker.open(CONNECTION);
+    broker.open(OPERATOR);
+    // From the middle on, what is before it first by a consumer.
+    let last = Run {
+        lane: crate::ids::Lane(0),
+        first: crate::ids::Offset(30),
+        last: crate::ids::Offset(39),
+    };
+    let step = Sweep { runs: Some(vec![last]), ..sweep(SweepAction::Redrive) };
+    assert_eq!(ask(&mut broker, step).unwrap().taken(), 10);
+    assert_eq!(drain(&mut broker, "q.dlq"), (0..30).collect::<Vec<u8>>());
+    assert_eq!(drain(&mut broker, "q"), (30..40).collect::<Vec<u8>>());
+}
+
+#[test]
+fn nobody_waits_for_a_queue_that_is_gone() {
+    let mut broker = with_dead(1);
+    let missing = Sweep { queue: ShortStr::from_static("none"), ..sweep(SweepAction::Count) };
+    assert!(ask(&mut broker, missing).unwrap_err().text.contains("'none'"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Each message is in its queue or among the dead letters: never in both, never in neither,
+    /// wherever the process dies, whatever died and came back.
+    #[test]
+    fn after_a_crash_there_is_exactly_one_copy(
+        steps in prop::collection::vec((0u8..8, 0u8..6), 1..60),
+    ) {
+        let total = 12u8;
+        let mut broker = with_dead(total);
+        let mut held: Vec<Delivery> = Vec::new();
+        for (what, which) in steps {
+            match what {
+                0 | 1 => {
+                    let taken_max = usize::from(which) + 1;
+                    let step = Sweep { taken_max, ..sweep(SweepAction::Redrive) };
+                    broker.send(
+                        OPERATOR,
+                        [Command::Sweep { channel: CHANNEL, sweep: Box::new(step) }],
+                    );
+                }
+                2 => held.extend(get(&mut broker, "q")),
+                3 if usize::from(which) < held.len() => {
+                    let delivery = held.remove(which.into());
+                    let queue = broker.queue("q");
+                    broker.send(CONNECTION, [settle(queue, Settlement::Reject, &[&delivery])]);
+                }
+                4 => {
+                    broker.begin_commit();
+                }
+                5 => broker.finish_commit(),
+                6 => broker.pass(100),
+                7 => {
+                    broker.crash();
+                    broker.open(CONNECTION);
+                    broker.open(OPERATOR);
+                    held.clear();
+                }
+                _ => {}
+            }
+            let (queue, dead) = (broker.statistics("q"), broker.statistics("q.dlq"));
+            prop_assert_eq!(queue.ready + queue.unacked + dead.ready, u64::from(total));
+        }
+        broker.crash();
+        broker.open(CONNECTION);
+        let mut found = drain(&mut broker, "q");
+        found.extend(drain(&mut broker, "q.dlq"));
+        found.sort_unstable();
+        prop_assert_eq!(found, (0..total).collect::<Vec<u8>>());
+    }
+}
