@@ -142,6 +142,16 @@ impl AdminTarget {
     }
 }
 
+/// A name as one segment of a path.
+pub(crate) fn segment(name: &str) -> String {
+    let is_plain = |octet: &u8| octet.is_ascii_alphanumeric() || b"-._~".contains(octet);
+    let encode = |octet: u8| match is_plain(&octet) {
+        true => char::from(octet).to_string(),
+        false => format!("%{octet:02X}"),
+    };
+    name.bytes().map(encode).collect()
+}
+
 /// Status and body. The body is whole: our listener always says its length, and the connection
 /// ends with it.
 fn parse(answer: &[u8]) -> Option<(u16, &[u8])> {

@@ -7,6 +7,7 @@ mod completions;
 mod consume;
 mod definitions;
 mod demo;
+mod dlq;
 mod duration;
 mod exchange;
 mod publish;
@@ -35,6 +36,8 @@ enum Command {
     #[command(subcommand)]
     Demo(demo::Demo),
     #[command(subcommand)]
+    Dlq(dlq::Dlq),
+    #[command(subcommand)]
     Exchange(exchange::Exchange),
     Publish(Box<publish::Publish>),
     #[command(subcommand)]
@@ -51,6 +54,7 @@ impl Cli {
             Command::Consume(consume) => consume.run(),
             Command::Definitions(definitions) => definitions.run(),
             Command::Demo(demo) => demo.run(),
+            Command::Dlq(dlq) => dlq.run(),
             Command::Exchange(exchange) => exchange.run(),
             Command::Publish(publish) => publish.run(),
             Command::Queue(queue) => queue.run(),

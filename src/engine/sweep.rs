@@ -10,6 +10,7 @@
 use crate::command::Run;
 use crate::ids::Position;
 use crate::message::Message;
+use crate::time::WallClock;
 use forebay_wire::{FieldTable, FieldValue, ShortStr};
 use std::collections::BTreeMap;
 
@@ -84,6 +85,8 @@ pub struct Swept {
     pub examined: u64,
     /// How many it was for, by group.
     pub groups: BTreeMap<SweepGroup, u64>,
+    /// When the oldest of those looked at came into the queue.
+    pub oldest: Option<WallClock>,
     /// Those that were to be shown, in the order of the queue.
     pub shown: Vec<(Position, Message)>,
     /// What is left; empty: the walk is over.

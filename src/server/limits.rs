@@ -98,6 +98,9 @@ pub const ADMIN_RATES_INTERVAL_MIN: Duration = Duration::from_secs(5);
 /// Messages that one admin request gets.
 pub const ADMIN_GET_MESSAGES_MAX: usize = 1_000;
 
+/// Messages that one look at dead letters shows when nothing is said.
+pub const ADMIN_PEEK_MESSAGES_DEFAULT: usize = 10;
+
 /// Octets of a password or of all tags of a user together.
 pub const ADMIN_TEXT_OCTETS_MAX: usize = 1_024;
 

@@ -65,6 +65,8 @@ impl Step {
 
     fn pass(&mut self, offset: Offset, message: &Message) {
         self.done.examined += 1;
+        let (oldest, stamp) = (self.done.oldest, message.published_at());
+        self.done.oldest = Some(oldest.map_or(stamp, |oldest| oldest.min(stamp)));
         self.octets += message.size();
         match self.rest.front_mut() {
             Some(run) if offset < run.last => run.first = offset.next(),

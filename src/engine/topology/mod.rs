@@ -10,6 +10,7 @@
 mod arguments;
 mod binding;
 mod consistent_hash;
+mod dead_letter_queues;
 mod destinations;
 mod equivalence;
 mod exchange;

@@ -18,7 +18,7 @@ use forebay_engine::event::{Delivery, Reply};
 use forebay_engine::ids::QueueId;
 use forebay_engine::message::{Envelope, Message};
 use forebay_wire::{Properties, RawProperties, ShortStr};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// What the default exchange is called in paths.
 const DEFAULT_EXCHANGE: &str = "amq.default";
@@ -162,7 +162,19 @@ fn describe(
     is_base64: bool,
     truncate: Option<usize>,
 ) -> Value {
-    let message = &delivery.message;
+    let mut shown = describe_message(&delivery.message, delivery.failures, is_base64, truncate);
+    shown.insert("message_count".to_owned(), remaining.into());
+    shown.insert("redelivered".to_owned(), delivery.redelivered.into());
+    Value::Object(shown)
+}
+
+/// A message for people; its body as text when it is some, and no more than `truncate` octets.
+pub(super) fn describe_message(
+    message: &Message,
+    failures: u32,
+    is_base64: bool,
+    truncate: Option<usize>,
+) -> Map<String, Value> {
     let body = message.body();
     let shown = body.get(..truncate.unwrap_or(body.len())).unwrap_or(body);
     let text = std::str::from_utf8(shown).ok().filter(|_| !is_base64);
@@ -172,20 +184,20 @@ fn describe(
     };
     let raw = RawProperties::parse(message.properties_bytes());
     let properties = raw.map(|raw| raw.decode()).unwrap_or_default();
-    json!({
-        "exchange": String::from_utf8_lossy(message.exchange()),
-        "message_count": remaining,
-        "payload": payload,
-        "payload_bytes": body.len(),
-        "payload_encoding": encoding,
-        "properties": shown_properties(&properties, delivery.failures),
-        "redelivered": delivery.redelivered,
-        "routing_key": String::from_utf8_lossy(message.routing_key()),
-    })
+    let octets = |octets: &[u8]| Value::from(String::from_utf8_lossy(octets));
+    let fields = [
+        ("exchange", octets(message.exchange())),
+        ("payload", payload.into()),
+        ("payload_bytes", body.len().into()),
+        ("payload_encoding", encoding.into()),
+        ("properties", shown_properties(&properties, failures)),
+        ("routing_key", octets(message.routing_key())),
+    ];
+    fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
 
 fn shown_properties(properties: &Properties, failures: u32) -> Value {
-    let mut shown = serde_json::Map::new();
+    let mut shown = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
         shown.extend(value.map(|value| (name.to_owned(), value)));
     };

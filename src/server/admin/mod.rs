@@ -8,6 +8,7 @@ mod api_error;
 mod bindings;
 mod caller;
 mod connections;
+mod dead_letters;
 mod definitions;
 mod exchanges;
 mod health;
@@ -123,6 +124,7 @@ fn router() -> Router<Admin> {
     Router::new()
         .merge(objects())
         .merge(operators())
+        .merge(our_own())
         .fallback(async || ApiError::not_found("Not Found"))
         .layer(DefaultBodyLimit::max(ADMIN_BODY_OCTETS_MAX))
 }
@@ -202,6 +204,16 @@ fn operators() -> Router<Admin> {
         .route("/api/health/checks/node-is-mirror-sync-critical", get(health::well))
         .route("/api/health/checks/port-listener/{port}", get(health::port))
         .route("/api/health/checks/protocol-listener/{protocol}", get(health::protocol))
+}
+
+/// What RabbitMQ has no call for.
+fn our_own() -> Router<Admin> {
+    Router::new()
+        .route("/api/forebay/dead-letters", get(dead_letters::list))
+        .route("/api/forebay/dead-letters/{vhost}", get(dead_letters::list_of_vhost))
+        .route("/api/forebay/dead-letters/{vhost}/{queue}", get(dead_letters::show))
+        .route("/api/forebay/dead-letters/{vhost}/{queue}/peek", post(dead_letters::peek))
+        .route("/api/forebay/dead-letters/{vhost}/{queue}/redrive", post(dead_letters::redrive))
 }
 
 /// A request that takes too long is given up; what it asked of the shard goes on.

@@ -1,0 +1,107 @@
+//! `forebay dlq list`.
+
+use super::{AdminTarget, number, segment, text};
+use clap::Args;
+use serde_json::Value;
+use std::error::Error;
+use std::time::Duration;
+
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct List {
+    #[command(flatten)]
+    target: AdminTarget,
+    /// Only this virtual host
+    #[arg(long)]
+    vhost: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
+        let of_vhost = self.vhost.as_ref().map(|vhost| format!("/{}", segment(vhost)));
+        let path = format!("/api/forebay/dead-letters{}", of_vhost.unwrap_or_default());
+        let queues: Value = serde_json::from_slice(&self.target.request("GET", &path, &[])?)?;
+        if self.json {
+            println!("{queues:#}");
+            return Ok(());
+        }
+        let queues = queues.as_array().map(Vec::as_slice).unwrap_or_default();
+        for queue in queues {
+            println!("{}", line(queue));
+            let deaths = queue.get("deaths").and_then(Value::as_array);
+            for death in deaths.into_iter().flatten() {
+                println!("    {}", cause(death));
+            }
+            let (examined, messages) = (number(queue, "examined"), number(queue, "messages"));
+            if examined < messages {
+                println!("    (of the first {examined})");
+            }
+        }
+        if queues.is_empty() {
+            println!("no dead-letter queues");
+        }
+        Ok(())
+    }
+}
+
+fn line(queue: &Value) -> String {
+    let name = text(queue, "name").unwrap_or_default();
+    let vhost = match text(queue, "vhost") {
+        Some("/") | None => String::new(),
+        Some(vhost) => format!(" in {vhost}"),
+    };
+    let messages = number(queue, "messages");
+    let oldest = queue.get("oldest_age_ms").and_then(Value::as_u64);
+    let oldest = oldest.map(|age| format!(", the oldest {} ago", short(age)));
+    format!("{name}{vhost}: {messages} messages{}", oldest.unwrap_or_default())
+}
+
+/// Where messages come from, and what is in their way back.
+pub(super) fn cause(death: &Value) -> String {
+    let messages = number(death, "messages");
+    let Some(queue) = text(death, "queue") else {
+        return format!("{messages} that tell of no death");
+    };
+    let way_back = match text(death, "way_back") {
+        Some("queue_gone") => ", which is gone",
+        Some("queue_full") => ", which has no room",
+        _ => "",
+    };
+    let reason = text(death, "reason").unwrap_or_default();
+    format!("{messages} {reason} in {queue}{way_back}")
+}
+
+/// An age in its two largest units.
+fn short(milliseconds: u64) -> String {
+    let seconds = Duration::from_millis(milliseconds).as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, ..) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_age_has_two_units() {
+        let shown = [999, 59_000, 61_000, 3_661_000, 90_000_000].map(short);
+        assert_eq!(shown, ["0s", "59s", "1m 1s", "1h 1m", "1d 1h"]);
+    }
+
+    #[test]
+    fn a_line_says_since_when() {
+        let queue =
+            json!({ "name": "q.dlq", "vhost": "/", "messages": 2, "oldest_age_ms": 61_000 });
+        assert_eq!(line(&queue), "q.dlq: 2 messages, the oldest 1m 1s ago");
+        let queue = json!({ "name": "q.dlq", "vhost": "v", "messages": 0, "oldest_age_ms": null });
+        assert_eq!(line(&queue), "q.dlq in v: 0 messages");
+    }
+}

@@ -1,0 +1,101 @@
+//! `forebay dlq redrive`: a walk over the queue, step by step, at most so fast.
+//!
+//! Each step is one durable change in the broker. Whoever stops this command between two steps, or
+//! in one, leaves every message in one of its two queues; it is run again for what is left.
+
+use super::list::cause;
+use super::{Filter, Named, number, rest, text};
+use clap::Args;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Messages that one step may move.
+const STEP_MESSAGES_MAX: u64 = 1_000;
+/// Steps in a second, when a rate is given and high enough.
+const STEPS_PER_SECOND: u64 = 10;
+
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct Redrive {
+    #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
+    filter: Filter,
+    /// Messages per second at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    rate: Option<u64>,
+    /// Only say what would be sent where
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Messages by what became of them.
+#[derive(Debug, Default)]
+struct Total {
+    /// By queue, reason and way back, as a step shows them.
+    deaths: BTreeMap<[String; 3], u64>,
+    redriven: u64,
+    stayed: u64,
+}
+
+impl Redrive {
+    pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
+        let mut total = Total::default();
+        let walked = self.walk(&mut total);
+        total.print(&self.named.queue, self.dry_run);
+        walked.map_err(|error| {
+            let what = if self.dry_run { "" } else { "; run it again for the rest" };
+            format!("{error}{what}").into()
+        })
+    }
+
+    fn walk(&self, total: &mut Total) -> Result<(), Box<dyn Error>> {
+        let mut body = self.filter.body();
+        body.insert("dry_run".to_owned(), self.dry_run.into());
+        let rate = self.rate.filter(|_| !self.dry_run);
+        let count = rate.map_or(STEP_MESSAGES_MAX, |rate| {
+            (rate / STEPS_PER_SECOND).clamp(1, STEP_MESSAGES_MAX)
+        });
+        body.insert("count".to_owned(), count.into());
+        let start = Instant::now();
+        loop {
+            let step = self.named.step("redrive", &body)?;
+            total.add(&step);
+            match rest(&step) {
+                Some(rest) => body.insert("runs".to_owned(), rest),
+                None => return Ok(()),
+            };
+            if let Some(rate) = rate {
+                let due = Duration::from_secs_f64(total.redriven as f64 / rate as f64);
+                sleep(due.saturating_sub(start.elapsed()));
+            }
+        }
+    }
+}
+
+impl Total {
+    fn add(&mut self, step: &Value) {
+        self.redriven += number(step, "redriven");
+        self.stayed += number(step, "stayed");
+        let deaths = step.get("deaths").and_then(Value::as_array);
+        for death in deaths.into_iter().flatten() {
+            let of = |key| text(death, key).unwrap_or_default().to_owned();
+            let group = [of("queue"), of("reason"), of("way_back")];
+            *self.deaths.entry(group).or_default() += number(death, "messages");
+        }
+    }
+
+    fn print(&self, queue: &str, is_dry: bool) {
+        let verb = if is_dry { "would go back" } else { "went back" };
+        println!("{queue}: {} messages {verb}, {} stay", self.redriven, self.stayed);
+        for ([queue, reason, way_back], messages) in &self.deaths {
+            let queue = Some(queue).filter(|queue| !queue.is_empty());
+            let death = json!({
+                "queue": queue, "reason": reason, "way_back": way_back, "messages": messages,
+            });
+            println!("    {}", cause(&death));
+        }
+    }
+}

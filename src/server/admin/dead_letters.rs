@@ -1,0 +1,303 @@
+//! `/api/forebay/dead-letters`: which queues take dead letters and why those died, looking at them
+//! without consuming them, and sending them back to where they died.
+//!
+//! A request does one step of a walk ([`Sweep`]) and says in `rest` what is left; who wants more
+//! sends that back as `runs`. Nothing is kept here between two requests.
+
+use super::api_error::ApiError;
+use super::caller::Caller;
+use super::listing::Listing;
+use super::messages::describe_message;
+use super::request_body::RequestBody;
+use super::session::SESSION_CHANNEL;
+use super::{Admin, json_reply, short};
+use crate::limits::ADMIN_PEEK_MESSAGES_DEFAULT;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use forebay_engine::access::{Access, Object};
+use forebay_engine::command::{Command, Run};
+use forebay_engine::event::Reply;
+use forebay_engine::ids::{Lane, Offset};
+use forebay_engine::limits::{SWEEP_MESSAGES_MAX, SWEEP_RUNS_MAX};
+use forebay_engine::shard::Shard;
+use forebay_engine::sweep::{Sweep, SweepAction, SweepFilter, SweepOutcome, Swept};
+use forebay_wire::ShortStr;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+type Named = (String, String);
+
+/// Messages of each dead-letter queue, by name.
+type Counts = BTreeMap<ShortStr, u64>;
+
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Query(listing): Query<Listing>,
+) -> Result<Response, ApiError> {
+    let vhosts: Vec<ShortStr> =
+        admin.link().look(|shard| shard.topology().vhosts().cloned().collect()).await?;
+    let mut found = Vec::new();
+    for vhost in vhosts.into_iter().filter(|vhost| caller.sees(&admin, vhost)) {
+        found.extend(dead_letter_queues(&admin, &caller, vhost).await?);
+    }
+    listing.reply(found)
+}
+
+pub(super) async fn list_of_vhost(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(vhost): Path<String>,
+    Query(listing): Query<Listing>,
+) -> Result<Response, ApiError> {
+    let vhost = short("vhost", &vhost)?;
+    caller.check_sees(&admin, &vhost)?;
+    listing.reply(dead_letter_queues(&admin, &caller, vhost).await?)
+}
+
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((vhost, queue)): Path<Named>,
+) -> Result<Response, ApiError> {
+    let (vhost, queue) = (short("vhost", &vhost)?, short("queue", &queue)?);
+    caller.check_sees(&admin, &vhost)?;
+    let (there, name) = (vhost.clone(), queue.clone());
+    let messages = admin.link().look(move |shard| ready(shard, &there).remove(&name)).await?;
+    let missing = || ApiError::not_found(format!("no queue '{queue}' in vhost '{vhost}'"));
+    let messages = messages.ok_or_else(missing)?;
+    Ok(json_reply(&admin.describe_dead_letters(&caller, &vhost, &queue, messages).await?))
+}
+
+pub(super) async fn peek(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((vhost, queue)): Path<Named>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let (vhost, queue) = (short("vhost", &vhost)?, short("queue", &queue)?);
+    check(&admin, &caller, &vhost, Access::Read, Object::Queue(&queue))?;
+    let body = RequestBody::parse(&body)?;
+    let truncate = body.integer("truncate")?.and_then(|octets| usize::try_from(octets).ok());
+    let sweep = sweep(queue, &body, SweepAction::Show, ADMIN_PEEK_MESSAGES_DEFAULT)?;
+    let swept = admin.sweep(&caller, vhost, sweep).await?;
+    let messages = swept.shown.iter().map(|(position, message)| {
+        let mut shown = describe_message(message, 0, false, truncate);
+        shown.insert("position".to_owned(), json!([position.lane.0, position.offset.0]));
+        shown.insert("dead_since".to_owned(), message.published_at().0.into());
+        Value::Object(shown)
+    });
+    let messages: Vec<Value> = messages.collect();
+    let rest = rest(&swept.rest);
+    Ok(json_reply(&json!({ "examined": swept.examined, "messages": messages, "rest": rest })))
+}
+
+pub(super) async fn redrive(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((vhost, queue)): Path<Named>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let (vhost, queue) = (short("vhost", &vhost)?, short("queue", &queue)?);
+    check(&admin, &caller, &vhost, Access::Read, Object::Queue(&queue))?;
+    // As a client would need that takes messages out and publishes them to their queues.
+    check(&admin, &caller, &vhost, Access::Write, Object::Exchange(&ShortStr::EMPTY))?;
+    let body = RequestBody::parse(&body)?;
+    let is_dry = body.flag("dry_run", false)?;
+    let action = if is_dry { SweepAction::Count } else { SweepAction::Redrive };
+    let swept =
+        admin.sweep(&caller, vhost, sweep(queue, &body, action, SWEEP_MESSAGES_MAX)?).await?;
+    Ok(json_reply(&json!({
+        "deaths": deaths(&swept),
+        "dry_run": is_dry,
+        "examined": swept.examined,
+        "redriven": count(&swept, |outcome| outcome == SweepOutcome::Redriven),
+        "rest": rest(&swept.rest),
+        "stayed": count(&swept, |outcome| outcome != SweepOutcome::Redriven),
+    })))
+}
+
+impl Admin {
+    async fn sweep(
+        &self,
+        caller: &Caller,
+        vhost: ShortStr,
+        sweep: Sweep,
+    ) -> Result<Swept, ApiError> {
+        let command = Command::Sweep { channel: SESSION_CHANNEL, sweep: Box::new(sweep) };
+        match self.link().ask(vhost, caller.name.clone(), command).await? {
+            Reply::Swept(swept) => Ok(*swept),
+            _ => Ok(Swept::default()),
+        }
+    }
+
+    async fn describe_dead_letters(
+        &self,
+        caller: &Caller,
+        vhost: &ShortStr,
+        queue: &ShortStr,
+        messages: u64,
+    ) -> Result<Value, ApiError> {
+        let step = Sweep {
+            queue: queue.clone(),
+            runs: None,
+            filter: SweepFilter::default(),
+            action: SweepAction::Count,
+            taken_max: SWEEP_MESSAGES_MAX,
+        };
+        let swept = self.sweep(caller, vhost.clone(), step).await?;
+        let now = self.inner.clock.now().wall.0;
+        Ok(json!({
+            "deaths": deaths(&swept),
+            "examined": swept.examined,
+            "messages": messages,
+            "name": queue.to_string(),
+            "oldest_age_ms": swept.oldest.map(|stamp| now.saturating_sub(stamp.0)),
+            "vhost": vhost.to_string(),
+        }))
+    }
+}
+
+async fn dead_letter_queues(
+    admin: &Admin,
+    caller: &Caller,
+    vhost: ShortStr,
+) -> Result<Vec<Value>, ApiError> {
+    let there = vhost.clone();
+    let counts = admin.link().look(move |shard| {
+        let mut counts = ready(shard, &there);
+        let names = shard.topology().dead_letter_queues(&there);
+        counts.retain(|name, _| names.contains(name));
+        counts
+    });
+    let mut queues = Vec::new();
+    for (name, messages) in counts.await? {
+        match admin.describe_dead_letters(caller, &vhost, &name, messages).await {
+            // One that was deleted meanwhile.
+            Err(ApiError::NotFound(_)) => {}
+            described => queues.push(described?),
+        }
+    }
+    Ok(queues)
+}
+
+/// Messages ready in each shared queue of a virtual host.
+fn ready(shard: &Shard, vhost: &ShortStr) -> Counts {
+    let shared = |name: &ShortStr| {
+        let record = shard.topology().find_queue(vhost, name);
+        record.is_some_and(|record| record.exclusive_owner.is_none())
+    };
+    let queues = shard.statistics().queues.into_iter();
+    let here = queues.filter(|queue| queue.vhost == *vhost && shared(&queue.name));
+    here.map(|queue| (queue.name, queue.statistics.ready)).collect()
+}
+
+fn check(
+    admin: &Admin,
+    caller: &Caller,
+    vhost: &ShortStr,
+    access: Access,
+    object: Object<'_>,
+) -> Result<(), ApiError> {
+    caller.check_vhost(admin, vhost)?;
+    Ok(admin.routes().permissions().check(&caller.name, vhost, access, object)?)
+}
+
+fn sweep(
+    queue: ShortStr,
+    body: &RequestBody,
+    action: SweepAction,
+    count_default: usize,
+) -> Result<Sweep, ApiError> {
+    let count = match body.integer("count")? {
+        None => count_default,
+        Some(count) => usize::try_from(count)
+            .ok()
+            .filter(|count| (1..=SWEEP_MESSAGES_MAX).contains(count))
+            .ok_or_else(|| {
+                ApiError::bad(format!("count: {count}, expected 1 to {SWEEP_MESSAGES_MAX}"))
+            })?,
+    };
+    let (runs, filter) = (runs(body)?, filter(body)?);
+    Ok(Sweep { queue, runs, filter, action, taken_max: count })
+}
+
+fn filter(body: &RequestBody) -> Result<SweepFilter, ApiError> {
+    let name = |key: &str| body.text(key)?.map(|text| short(key, text)).transpose();
+    let header = match body.get("header") {
+        None => None,
+        Some(Value::Object(header)) => header_filter(header)?,
+        Some(other) => return Err(wrong_header(other)),
+    };
+    let (queue, reason) = (name("queue")?, name("reason")?);
+    Ok(SweepFilter { queue, reason, routing_key: name("routing_key")?, header })
+}
+
+fn header_filter(header: &Map<String, Value>) -> Result<Option<(ShortStr, String)>, ApiError> {
+    let mut entries = header.iter();
+    match (entries.next(), entries.next()) {
+        (None, _) => Ok(None),
+        (Some((name, Value::String(value))), None) => {
+            Ok(Some((short("header", name)?, value.clone())))
+        }
+        _ => Err(wrong_header(&Value::Object(header.clone()))),
+    }
+}
+
+fn wrong_header(found: &Value) -> ApiError {
+    ApiError::bad(format!("header: {found}, expected one name with a string, as {{\"n\": \"v\"}}"))
+}
+
+/// What an earlier step left.
+fn runs(body: &RequestBody) -> Result<Option<Vec<Run>>, ApiError> {
+    let wrong = |found: &Value| {
+        ApiError::bad(format!(
+            "runs: {found}, expected at most {SWEEP_RUNS_MAX} times [priority, first, last], as in \
+             'rest'"
+        ))
+    };
+    let Some(value) = body.get("runs") else { return Ok(None) };
+    let listed = value.as_array().filter(|runs| runs.len() <= SWEEP_RUNS_MAX);
+    let runs = listed.ok_or_else(|| wrong(value))?.iter().map(|run| {
+        let numbers: Option<Vec<u64>> = run.as_array()?.iter().map(Value::as_u64).collect();
+        match numbers?.as_slice() {
+            &[lane, first, last] if first <= last => Some(Run {
+                lane: Lane(u8::try_from(lane).ok()?),
+                first: Offset(first),
+                last: Offset(last),
+            }),
+            _ => None,
+        }
+    });
+    let runs: Option<Vec<Run>> = runs.collect();
+    runs.map(Some).ok_or_else(|| wrong(value))
+}
+
+fn rest(runs: &[Run]) -> Value {
+    runs.iter().map(|run| json!([run.lane.0, run.first.0, run.last.0])).collect()
+}
+
+fn deaths(swept: &Swept) -> Value {
+    let text = |name: &Option<ShortStr>| name.as_ref().map(ToString::to_string);
+    let groups = swept.groups.iter().map(|(group, messages)| {
+        let way_back = match group.outcome {
+            SweepOutcome::Redriven => "open",
+            SweepOutcome::NoOrigin => "no_origin",
+            SweepOutcome::QueueGone => "queue_gone",
+            SweepOutcome::QueueFull => "queue_full",
+        };
+        json!({
+            "messages": messages,
+            "queue": text(&group.queue),
+            "reason": text(&group.reason),
+            "way_back": way_back,
+        })
+    });
+    groups.collect()
+}
+
+fn count(swept: &Swept, is_counted: impl Fn(SweepOutcome) -> bool) -> u64 {
+    let groups = swept.groups.iter();
+    groups.filter(|(group, _)| is_counted(group.outcome)).map(|(_, messages)| messages).sum()
+}
