@@ -1,11 +1,11 @@
 //! Files of definitions: at the start, by command, and refused whole.
 
+use crate::command::run;
 use crate::harness::broker::Broker;
 use crate::harness::launch::Launch;
 use crate::http::Admin;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::process::{Command, Output};
 use tempfile::TempDir;
 
 /// As RabbitMQ writes it; the password is `test12`.
@@ -40,14 +40,6 @@ fn file() -> Value {
             "routing_key": "", "arguments": {}
         }]
     })
-}
-
-fn forebay(broker: &Broker, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_forebay"))
-        .args(arguments)
-        .env("FOREBAY_ADMIN", broker.admin.to_string())
-        .output()
-        .unwrap()
 }
 
 fn write(path: &Path, file: &Value) -> String {
@@ -94,14 +86,14 @@ fn what_one_broker_exports_another_imports() {
     let data = [TempDir::new().unwrap(), TempDir::new().unwrap()];
     let [one, two] = [Broker::start(data[0].path()), Broker::start(data[1].path())];
     let path = write(&data[0].path().join("in.json"), &file());
-    let output = forebay(&one, &["definitions", "check", &path]);
+    let output = run(&one, &["definitions", "check", &path]);
     assert!(output.status.success(), "{output:?}");
-    let output = forebay(&one, &["definitions", "import", &path]);
+    let output = run(&one, &["definitions", "import", &path]);
     assert!(output.status.success(), "{output:?}");
     let exported = data[0].path().join("out.json");
     let exported = exported.to_str().unwrap();
-    assert!(forebay(&one, &["definitions", "export", exported]).status.success());
-    let output = forebay(&two, &["definitions", "import", exported]);
+    assert!(run(&one, &["definitions", "export", exported]).status.success());
+    let output = run(&two, &["definitions", "import", exported]);
     assert!(output.status.success(), "{output:?}");
     let [one, two] = [&one, &two].map(|broker| Admin::user(broker, "app", "test12"));
     assert_eq!(one.get("/api/definitions"), two.get("/api/definitions"));
@@ -117,11 +109,11 @@ fn a_file_that_does_not_fit_changes_nothing() {
     let mut wrong = file();
     wrong["bindings"][0]["destination"] = json!("nowhere");
     let path = write(&data.path().join("in.json"), &wrong);
-    let output = forebay(&broker, &["definitions", "import", &path]);
+    let output = run(&broker, &["definitions", "import", &path]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success());
     assert!(text.contains("bindings[0]: no queue 'nowhere' in vhost 'orders'"), "{text}");
     assert_eq!(admin.get("/api/definitions"), before);
-    let output = forebay(&broker, &["definitions", "import", &path, "--password", "wrong"]);
+    let output = run(&broker, &["definitions", "import", &path, "--password", "wrong"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("--password"));
 }

@@ -13,6 +13,10 @@
 mod harness;
 
 mod access;
+mod command;
+mod dead_letter_storm;
+mod dead_letters;
 mod definitions;
 mod http;
 mod objects;
+mod policies;

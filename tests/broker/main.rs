@@ -31,6 +31,7 @@ mod interop;
 mod kill_storm;
 mod logins;
 mod negotiation;
+mod poison;
 mod process;
 mod queues;
 mod readme;

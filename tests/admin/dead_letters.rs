@@ -1,0 +1,175 @@
+//! Dead letters as their operator sees them: `forebay dlq` and what it stands on.
+
+use crate::command::{complaint, printed};
+use crate::harness::broker::Broker;
+use crate::harness::session::{
+    Session, await_ready, declare_named, drain, get, number, persistent, publish_with, string,
+    table,
+};
+use crate::http::Admin;
+use lapin::options::BasicRejectOptions;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const PATH: &str = "/api/forebay/dead-letters/%2F/orders.dlq";
+
+/// A broker whose queue `orders` has rejected five messages: `order 0` to `order 4`, the third
+/// of them with the header `customer: 7`.
+async fn with_five_rejected() -> (Broker, Session, TempDir) {
+    let data = TempDir::new().unwrap();
+    let broker = Broker::start(data.path());
+    let session = Session::open_at(broker.address).await;
+    let channel = &session.channel;
+    declare_named(channel, "orders", <_>::default()).await;
+    for order in 0..5 {
+        let headers = match order {
+            2 => table("customer", number(7)),
+            _ => table("customer", string("somebody")),
+        };
+        let properties = persistent().with_headers(headers).with_message_id("id".into());
+        publish_with(channel, "", "orders", format!("order {order}").as_bytes(), properties).await;
+    }
+    reject_all(&session).await;
+    (broker, session, data)
+}
+
+async fn reject_all(session: &Session) {
+    while let Some(message) = get(&session.channel, "orders").await {
+        message.delivery.acker.reject(BasicRejectOptions { requeue: false }).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sees_what_died_and_sends_it_back() {
+    let (broker, session, _data) = with_five_rejected().await;
+    let channel = &session.channel;
+    await_ready(channel, "orders.dlq", 5).await;
+    let list = printed(&broker, &["dlq", "list"]);
+    assert!(list.starts_with("orders.dlq: 5 messages, the oldest "), "{list}");
+    assert!(list.contains("\n    5 rejected in orders\n"), "{list}");
+
+    let peeked = printed(&broker, &["dlq", "peek", "orders.dlq", "-n", "2"]);
+    assert!(peeked.starts_with("0:0  rejected in orders\n"), "{peeked}");
+    assert!(peeked.contains("    customer: somebody\n    7 octets: order 0\n"), "{peeked}");
+    assert!(peeked.contains("order 1") && !peeked.contains("order 2"), "{peeked}");
+
+    let dry = printed(&broker, &["dlq", "redrive", "orders.dlq", "--dry-run"]);
+    assert_eq!(dry, "orders.dlq: 5 messages would go back, 0 stay\n    5 rejected in orders\n");
+    await_ready(channel, "orders.dlq", 5).await;
+
+    let one = ["dlq", "redrive", "orders.dlq", "--header", "customer=7"];
+    assert!(printed(&broker, &one).starts_with("orders.dlq: 1 messages went back, 0 stay\n"));
+    assert_eq!(drain(channel, "orders").await, ["order 2"]);
+    let one = ["dlq", "redrive", "orders.dlq", "--position", "0:3"];
+    assert!(printed(&broker, &one).starts_with("orders.dlq: 1 messages went back, 0 stay\n"));
+    assert_eq!(drain(channel, "orders").await, ["order 3"]);
+
+    let rest = printed(&broker, &["dlq", "redrive", "orders.dlq", "--rate", "100"]);
+    assert!(rest.starts_with("orders.dlq: 3 messages went back, 0 stay\n"), "{rest}");
+    let back = get(channel, "orders").await.unwrap();
+    assert!(!back.delivery.redelivered);
+    assert_eq!(back.properties.message_id().as_ref().map(|id| id.as_str()), Some("id"));
+    assert!(back.properties.headers().as_ref().unwrap().inner().contains_key("x-death"));
+    back.delivery.acker.ack(<_>::default()).await.unwrap();
+    assert_eq!(drain(channel, "orders").await, ["order 1", "order 4"]);
+    assert_eq!(printed(&broker, &["dlq", "list"]), "orders.dlq: 0 messages\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_over_many_does_not_meet_those_that_come_back() {
+    let (broker, session, _data) = with_five_rejected().await;
+    let admin = Admin::guest(&broker);
+    let mut body = json!({ "count": 2 });
+    let mut redriven = 0;
+    loop {
+        let step = admin.done("POST", &format!("{PATH}/redrive"), &body);
+        redriven += step["redriven"].as_u64().unwrap();
+        reject_all(&session).await;
+        body["runs"] = step["rest"].clone();
+        if step["rest"].as_array().unwrap().is_empty() {
+            break;
+        }
+    }
+    assert_eq!(redriven, 5);
+    await_ready(&session.channel, "orders.dlq", 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_way_back_is_told_and_stays() {
+    let (broker, session, _data) = with_five_rejected().await;
+    let channel = &session.channel;
+    await_ready(channel, "orders.dlq", 5).await;
+    channel.queue_delete("orders".into(), <_>::default()).await.unwrap();
+    let gone = printed(&broker, &["dlq", "redrive", "orders.dlq"]);
+    let expected =
+        "orders.dlq: 0 messages went back, 5 stay\n    5 rejected in orders, which is gone\n";
+    assert_eq!(gone, expected);
+    declare_named(channel, "orders", table("x-max-length", number(2))).await;
+    let full = printed(&broker, &["dlq", "redrive", "orders.dlq"]);
+    assert!(full.starts_with("orders.dlq: 2 messages went back, 3 stay\n"), "{full}");
+    assert!(full.contains("    3 rejected in orders, which has no room\n"), "{full}");
+    await_ready(channel, "orders", 2).await;
+    await_ready(channel, "orders.dlq", 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_dropped_without_a_word() {
+    let (broker, session, _data) = with_five_rejected().await;
+    let channel = &session.channel;
+    await_ready(channel, "orders.dlq", 5).await;
+    let text = complaint(&broker, &["dlq", "purge", "orders.dlq"]);
+    assert!(text.contains("--yes"), "{text}");
+    await_ready(channel, "orders.dlq", 5).await;
+    let text = printed(&broker, &["dlq", "purge", "orders.dlq", "--yes"]);
+    assert!(text.contains("dropped the 5 messages"), "{text}");
+    await_ready(channel, "orders.dlq", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_makes_no_sense_is_refused_with_the_field() {
+    let (broker, _session, _data) = with_five_rejected().await;
+    let admin = Admin::guest(&broker);
+    for (body, expected) in [
+        (json!({ "count": 0 }), "count: 0, expected 1 to 1000"),
+        (json!({ "count": 1001 }), "count: 1001, expected 1 to 1000"),
+        (json!({ "runs": [[0, 2, 1]] }), "runs: [[0,2,1]], expected"),
+        (json!({ "runs": 5 }), "runs: 5, expected"),
+        (json!({ "reason": 1 }), "reason: 1, expected a string"),
+        (
+            json!({ "header": { "a": "1", "b": "2" } }),
+            "header: {\"a\":\"1\",\"b\":\"2\"}, expected",
+        ),
+        (json!({ "dry_run": "maybe" }), "dry_run: \"maybe\", expected true or false"),
+    ] {
+        let (status, reason) = admin.refused("POST", &format!("{PATH}/redrive"), &body);
+        assert_eq!(status, 400);
+        assert!(reason.starts_with(expected), "{reason}");
+    }
+    let missing = "/api/forebay/dead-letters/%2F/none/redrive";
+    assert_eq!(admin.refused("POST", missing, &Value::Null).0, 404);
+    assert!(complaint(&broker, &["dlq", "peek", "none"]).contains("'none'"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_not_read_or_write_sends_nothing_back() {
+    let (broker, session, _data) = with_five_rejected().await;
+    await_ready(&session.channel, "orders.dlq", 5).await;
+    let admin = Admin::guest(&broker);
+    let user = Admin::user(&broker, "eve", "pw");
+    admin.done("PUT", "/api/users/eve", &json!({ "password": "pw", "tags": "management" }));
+    let grant = |write: &str, read: &str| {
+        let permission = json!({ "configure": "", "write": write, "read": read });
+        admin.done("PUT", "/api/permissions/%2F/eve", &permission);
+    };
+    let redrive = format!("{PATH}/redrive");
+    grant("amq\\.default", "");
+    let (status, reason) = user.refused("POST", &redrive, &Value::Null);
+    assert_eq!(status, 401);
+    assert!(reason.contains("read access to queue 'orders.dlq' in vhost '/' refused"), "{reason}");
+    grant("", "orders");
+    let (status, reason) = user.refused("POST", &redrive, &Value::Null);
+    assert_eq!(status, 401);
+    assert!(reason.contains("write access to exchange 'amq.default'"), "{reason}");
+    grant("amq\\.default", "orders");
+    assert_eq!(user.done("POST", &redrive, &Value::Null)["redriven"], 5);
+}
