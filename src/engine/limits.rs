@@ -48,6 +48,9 @@ pub const SWEEP_RUNS_MAX: usize = 256;
 /// queue says otherwise.
 pub const DELIVERY_LIMIT_DEFAULT: u32 = 3;
 
+/// The same for quorum queues where RabbitMQ's defaults are asked for.
+pub const RABBITMQ_QUORUM_DELIVERY_LIMIT: u32 = 20;
+
 /// How long a consumer may hold a message, unless the queue says otherwise.
 pub const CONSUMER_TIMEOUT_DEFAULT_MS: u64 = 30 * 60 * 1000;
 

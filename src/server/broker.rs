@@ -33,7 +33,7 @@ use forebay_engine::administration::Administration;
 use forebay_engine::command::Command;
 use forebay_engine::connection::{ConnectionSettings, Identity};
 use forebay_engine::fault::Fault;
-use forebay_engine::shard::{QueueDefaults, Shard, ShardSettings};
+use forebay_engine::shard::{Shard, ShardSettings};
 use forebay_engine::topology::Routes;
 use forebay_store::{FjallStore, Store};
 use forebay_wire::{ReplyCode, ShortStr};
@@ -318,7 +318,7 @@ async fn recover(settings: &Settings) -> Result<Recovered, StartError> {
     let users = configured_users(settings);
     let shard_settings = ShardSettings {
         vhosts: vec![settings.default_vhost.clone()],
-        queue_defaults: QueueDefaults::default(),
+        queue_defaults: settings.queue_defaults,
     };
     tokio::task::spawn_blocking(move || open(&path, seed, &shard_settings, &users))
         .await

@@ -1,6 +1,7 @@
 //! The configuration file: TOML, every key known, every error with file, line and key.
 
 use crate::amount;
+use crate::queue_defaults::ConfigQueues;
 use crate::tls::ConfigTls;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,9 @@ pub struct ConfigFile {
     /// Certificates, and where AMQP with TLS listens.
     #[serde(default)]
     pub tls: ConfigTls,
+    /// What holds for queues that don't say themselves.
+    #[serde(default)]
+    pub queues: ConfigQueues,
     /// Users beside the default one.
     #[serde(default)]
     pub users: Vec<ConfigUser>,

@@ -31,6 +31,7 @@ pub mod metrics;
 pub mod open_files;
 pub mod password;
 pub mod publish_budget;
+pub mod queue_defaults;
 pub mod read_buffer;
 pub mod reader_pool;
 pub mod settings;

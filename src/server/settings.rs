@@ -4,9 +4,11 @@ use crate::amount::Amount;
 use crate::config_file::{ConfigFile, ConfigFileError, ConfigPermission, ConfigUser};
 use crate::limits::METRICS_QUEUES_DEFAULT;
 use crate::limits::{DISK_FREE_LIMIT_OCTETS_DEFAULT, MEMORY_HIGH_WATERMARK_DEFAULT};
+use crate::queue_defaults::QueueDefaultsError;
 use crate::tls::{TLS_LISTEN_DEFAULT, TlsOverrides, TlsSettings, TlsSettingsError};
 use crate::user::{Credential, PasswordHashError, RabbitmqDefaults, User};
 use forebay_engine::access::Permission;
+use forebay_engine::shard::QueueDefaults;
 use forebay_wire::ShortStr;
 use forebay_wire::limits::SHORT_STR_LENGTH_MAX;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -69,6 +71,8 @@ pub struct Settings {
     pub disk_free_limit: u64,
     /// Memory above which publishers wait.
     pub memory_high_watermark: Amount,
+    /// What holds for queues that don't say themselves.
+    pub queue_defaults: QueueDefaults,
     /// Who may log in.
     pub users: Vec<User>,
     /// The virtual host that exists from the start.
@@ -126,6 +130,9 @@ pub enum SettingsError {
         /// Its length.
         octets: usize,
     },
+    /// A default of queues is not allowed.
+    #[error(transparent)]
+    QueueDefaults(#[from] QueueDefaultsError),
     /// A user's hash is none that we take.
     #[error("users: password_hash of user '{user}': {error}")]
     PasswordHash {
@@ -204,6 +211,7 @@ impl Settings {
             memory_high_watermark: memory_high_watermark(
                 overrides.memory_high_watermark.or(file.memory_high_watermark),
             )?,
+            queue_defaults: file.queues.resolve()?,
             users,
             default_vhost: default_vhost(defaults)?,
             product: file.product.unwrap_or_else(|| PRODUCT_DEFAULT.to_owned()),

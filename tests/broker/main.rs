@@ -33,6 +33,7 @@ mod logins;
 mod negotiation;
 mod poison;
 mod process;
+mod queue_defaults;
 mod queues;
 mod readme;
 mod recovery;

@@ -172,8 +172,10 @@ def run(url):
 
     limit = s.queue("limit", queue_type="quorum", delivery_limit=1, **to(dead))
     s.publish("", limit)
-    s.reject(limit, requeue=True)
-    s.reject(limit, requeue=True)
+    while s.channel.queue_declare(dead, passive=True).method.message_count == 0:
+        method, _, _ = s.channel.basic_get(limit)
+        if method:
+            s.channel.basic_reject(method.delivery_tag, requeue=True)
     s.show("delivery limit", dead)
 
     retry = s.queue("retry", message_ttl=5, dead_letter_exchange="",

@@ -2,8 +2,10 @@
 //! Made by the shard when the queue is made and whenever its settings change.
 
 use super::dead::DeathReason;
-use crate::limits::{CONSUMER_TIMEOUT_DEFAULT_MS, DELIVERY_LIMIT_DEFAULT};
-use crate::topology::{DeliveryLimit, Overflow, QueueRecord};
+use crate::limits::{
+    CONSUMER_TIMEOUT_DEFAULT_MS, DELIVERY_LIMIT_DEFAULT, RABBITMQ_QUORUM_DELIVERY_LIMIT,
+};
+use crate::topology::{DeliveryLimit, Overflow, QueueKind, QueueRecord};
 
 /// How the name of a default dead-letter queue ends.
 pub(crate) const DEAD_LETTER_QUEUE_SUFFIX: &str = ".dlq";
@@ -14,18 +16,35 @@ const GENERATED_NAME_PREFIX: &[u8] = b"amq.gen-";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueDefaults {
     /// Failed deliveries after which a message of a durable shared queue becomes a dead letter;
-    /// nothing: it is delivered for ever, as RabbitMQ's classic queues do.
+    /// nothing: it is delivered for ever.
     pub delivery_limit: Option<u32>,
+    /// The same for queues declared with `x-queue-type: quorum`.
+    pub quorum_delivery_limit: Option<u32>,
     /// Whether a durable shared queue has a dead-letter queue `<queue>.dlq`.
     pub dead_letter_queues: bool,
     /// How long a consumer may hold a message, in ms; nothing: for ever.
     pub consumer_timeout: Option<u64>,
 }
 
+impl QueueDefaults {
+    /// As RabbitMQ 4 has them: classic queues deliver for ever, quorum queues give up after some
+    /// failures, and what is given up is dropped.
+    #[must_use]
+    pub fn rabbitmq() -> Self {
+        Self {
+            delivery_limit: None,
+            quorum_delivery_limit: Some(RABBITMQ_QUORUM_DELIVERY_LIMIT),
+            dead_letter_queues: false,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for QueueDefaults {
     fn default() -> Self {
         Self {
             delivery_limit: Some(DELIVERY_LIMIT_DEFAULT),
+            quorum_delivery_limit: Some(DELIVERY_LIMIT_DEFAULT),
             dead_letter_queues: true,
             consumer_timeout: Some(CONSUMER_TIMEOUT_DEFAULT_MS),
         }
@@ -83,7 +102,11 @@ impl Rules {
         let delivery_limit = match settings.delivery_limit {
             Some(DeliveryLimit::Failures(limit)) => Some(limit),
             Some(DeliveryLimit::Unlimited) => None,
-            None => defaults.delivery_limit.filter(|_| has_defaults),
+            None if !has_defaults => None,
+            None => match settings.kind {
+                QueueKind::Classic => defaults.delivery_limit,
+                QueueKind::Quorum => defaults.quorum_delivery_limit,
+            },
         };
         Self {
             durable: record.durable,

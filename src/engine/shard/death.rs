@@ -96,11 +96,13 @@ struct Death<'a> {
 
 impl Death<'_> {
     fn record(&self, headers: &mut FieldTable) {
-        let mut deaths = match headers.remove(X_DEATH) {
+        let earlier = headers.remove(X_DEATH);
+        let is_first = earlier.is_none();
+        let mut deaths = match earlier {
             Some(FieldValue::Array(deaths)) => deaths,
             _ => Vec::new(),
         };
-        if deaths.is_empty() && headers.get("x-first-death-reason").is_none() {
+        if is_first {
             self.summarize(
                 headers,
                 ["x-first-death-reason", "x-first-death-queue", "x-first-death-exchange"],
@@ -110,6 +112,7 @@ impl Death<'_> {
             headers,
             ["x-last-death-reason", "x-last-death-queue", "x-last-death-exchange"],
         );
+        let has_earlier = !deaths.is_empty();
         let known = deaths.iter().position(|death| self.is_like(death));
         let entry = match known.map(|at| deaths.remove(at)) {
             Some(FieldValue::Table(mut entry)) => {
@@ -119,8 +122,10 @@ impl Death<'_> {
             }
             _ => self.entry(),
         };
+        let entry = if has_earlier { sorted(entry) } else { entry };
         deaths.insert(0, FieldValue::Table(entry));
         set(headers, X_DEATH, FieldValue::Array(deaths));
+        *headers = sorted(std::mem::take(headers));
     }
 
     fn summarize(&self, headers: &mut FieldTable, [reason, queue, exchange]: [&'static str; 3]) {
@@ -132,15 +137,15 @@ impl Death<'_> {
     fn entry(&self) -> FieldTable {
         let mut entry = FieldTable::new();
         set(&mut entry, "count", FieldValue::I64(1));
+        set(&mut entry, "reason", text(self.reason.name().as_bytes()));
+        set(&mut entry, "queue", text(self.queue.as_bytes()));
+        set(&mut entry, "time", FieldValue::Timestamp(self.at.0 / 1000));
         set(&mut entry, "exchange", text(self.exchange.as_bytes()));
+        let keys = self.routing_keys.iter().map(|key| text(key.as_bytes())).collect();
+        set(&mut entry, "routing-keys", FieldValue::Array(keys));
         if let Some(expiration) = &self.expiration {
             set(&mut entry, "original-expiration", text(expiration.as_bytes()));
         }
-        set(&mut entry, "queue", text(self.queue.as_bytes()));
-        set(&mut entry, "reason", text(self.reason.name().as_bytes()));
-        let keys = self.routing_keys.iter().map(|key| text(key.as_bytes())).collect();
-        set(&mut entry, "routing-keys", FieldValue::Array(keys));
-        set(&mut entry, "time", FieldValue::Timestamp(self.at.0 / 1000));
         entry
     }
 
@@ -201,6 +206,13 @@ fn count(value: &FieldValue) -> Option<i64> {
 
 fn set(table: &mut FieldTable, name: &'static str, value: FieldValue) {
     table.insert(ShortStr::from_static(name), value);
+}
+
+/// In the order of the names, as RabbitMQ leaves a table that it has changed.
+fn sorted(table: FieldTable) -> FieldTable {
+    let mut entries: Vec<_> = table.into_iter().collect();
+    entries.sort_by(|left, right| left.0.cmp(&right.0));
+    entries.into_iter().collect()
 }
 
 fn text(octets: &[u8]) -> FieldValue {
