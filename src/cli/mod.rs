@@ -2,6 +2,7 @@
 
 mod admin;
 mod argument;
+mod autoscale;
 mod bench;
 mod completions;
 mod consume;
@@ -28,6 +29,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(subcommand)]
+    Autoscale(autoscale::Autoscale),
     Bench(bench::Bench),
     Completions(completions::Completions),
     Consume(consume::Consume),
@@ -49,6 +52,7 @@ impl Cli {
     /// Runs the subcommand; the code is what the shell sees.
     pub(crate) fn run(self) -> ExitCode {
         match self.command {
+            Command::Autoscale(autoscale) => autoscale.run(),
             Command::Bench(bench) => bench.run(),
             Command::Completions(completions) => completions.run(),
             Command::Consume(consume) => consume.run(),

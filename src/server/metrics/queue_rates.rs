@@ -15,12 +15,46 @@ pub(super) struct QueueRates {
     queues: HashMap<QueueId, Rate>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Rate {
     settled: u64,
-    /// Per second; nothing after one look.
-    settling: Option<f64>,
+    settling: SettlingRate,
     utilisation: f64,
+}
+
+/// How fast a queue is worked off while there is something to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct SettlingRate {
+    /// Nothing before there was something to do.
+    per_second: Option<f64>,
+}
+
+impl SettlingRate {
+    /// So many messages were settled in `elapsed`, so many are left. While there is nothing to do
+    /// the rate stays what it was: idle consumers are not slow ones.
+    fn look(&mut self, elapsed: Duration, settled: f64, lag: f64) {
+        if settled <= 0.0 && lag <= 0.0 {
+            return;
+        }
+        let seconds = elapsed.as_secs_f64().max(0.001);
+        let now = settled / seconds;
+        let mean = self.per_second.map_or(now, |mean| mean + weight(seconds) * (now - mean));
+        self.per_second = Some(mean);
+    }
+
+    /// How long `lag` messages take at this rate; infinite when nothing was ever settled.
+    fn drain_seconds(&self, lag: f64) -> f64 {
+        match self.per_second {
+            _ if lag <= 0.0 => 0.0,
+            Some(rate) if rate > 0.0 => lag / rate,
+            _ => f64::INFINITY,
+        }
+    }
+}
+
+/// What a look weighs that came so long after the last one.
+fn weight(seconds: f64) -> f64 {
+    1.0 - (-seconds / AVERAGE_SECONDS).exp()
 }
 
 /// Messages that consumers are done with.
@@ -36,20 +70,20 @@ pub(super) fn lag(queue: &QueueStatistics) -> u64 {
 impl QueueRates {
     /// A look, `elapsed` after the last one. Queues that are gone are forgotten.
     pub(super) fn look(&mut self, elapsed: Duration, queues: &[QueueReport]) {
-        let seconds = elapsed.as_secs_f64().max(0.001);
-        let weight = 1.0 - (-seconds / AVERAGE_SECONDS).exp();
         let before = std::mem::take(&mut self.queues);
         self.queues.reserve(queues.len());
         for queue in queues {
             let settled = settled(&queue.statistics);
             let has_room = f64::from(u8::from(queue.statistics.has_credit));
             let rate = match before.get(&queue.id) {
-                None => Rate { settled, settling: None, utilisation: has_room },
+                None => Rate { settled, settling: SettlingRate::default(), utilisation: has_room },
                 Some(last) => {
-                    let now = settled.saturating_sub(last.settled) as f64 / seconds;
-                    let mean = last.settling.map_or(now, |mean| mean + weight * (now - mean));
+                    let mut settling = last.settling;
+                    let new = settled.saturating_sub(last.settled) as f64;
+                    settling.look(elapsed, new, lag(&queue.statistics) as f64);
+                    let weight = weight(elapsed.as_secs_f64());
                     let utilisation = last.utilisation + weight * (has_room - last.utilisation);
-                    Rate { settled, settling: Some(mean), utilisation }
+                    Rate { settled, settling, utilisation }
                 }
             };
             self.queues.insert(queue.id, rate);
@@ -59,13 +93,8 @@ impl QueueRates {
     /// How long the queue's lag takes at the rate at which it is worked off; infinite when it is
     /// not.
     pub(super) fn drain_seconds(&self, queue: &QueueReport) -> f64 {
-        let lag = lag(&queue.statistics);
-        let rate = self.queues.get(&queue.id).and_then(|rate| rate.settling).unwrap_or(0.0);
-        match (lag, rate > 0.0) {
-            (0, _) => 0.0,
-            (_, true) => lag as f64 / rate,
-            (_, false) => f64::INFINITY,
-        }
+        let rate = self.queues.get(&queue.id).map(|rate| rate.settling).unwrap_or_default();
+        rate.drain_seconds(lag(&queue.statistics) as f64)
     }
 
     /// The share of looks at which a consumer had room.
@@ -104,6 +133,12 @@ mod tests {
         let now = report(900, 0, false);
         assert!((rates.drain_seconds(&now) - 90.0).abs() < 1.0);
         assert!(rates.utilisation(&now) < 0.01);
+        // Nothing to do: what the consumers can is not forgotten.
+        let idle = report(0, 7000, true);
+        for _ in 0..600 {
+            rates.look(SECOND, std::slice::from_ref(&idle));
+        }
+        assert!(rates.drain_seconds(&now) < 91.0);
         rates.look(SECOND, &[]);
         assert_eq!(rates.drain_seconds(&now), f64::INFINITY);
     }

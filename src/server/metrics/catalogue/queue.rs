@@ -46,7 +46,7 @@ pub const QUEUE_HEAD_WAIT: Metric = gauge(
 pub const QUEUE_DRAIN: Metric = gauge(
     "forebay_queue_drain_seconds",
     Unit::Seconds,
-    "Lag divided by the rate of acknowledgements of about the last minute: how long the consumers need for what is there now; +Inf when they finish nothing.",
+    "Lag divided by the rate of acknowledgements of about the last minute in which there was something to do: how long the consumers need for what is there now; +Inf when none was ever finished.",
 );
 /// Room at consumers.
 pub const QUEUE_UTILISATION: Metric = gauge(

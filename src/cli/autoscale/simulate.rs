@@ -1,0 +1,244 @@
+//! `forebay autoscale simulate`: a queue, its consumers and the autoscaler, second by second.
+
+use super::demand::{Demand, Sample};
+use super::policy::{Policy, SYNC_SECONDS};
+use super::report::Report;
+use super::trace::Trace;
+use crate::cli::duration::duration;
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Most seconds that a trace may cover: five weeks.
+const TRACE_SECONDS_MAX: f64 = 35.0 * 86_400.0;
+
+/// Replay a recorded lag against the policy of deploy/kubernetes/, and show the replicas over time
+///
+/// The trace tells what came in; consumers come and go as the policy says, which looks at the time
+/// that they need for what is there and what comes next.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The trace is a file of comma-separated values with the head seconds,lag,acked_per_second and perhaps
+consumers, as Prometheus has recorded them; docs/metrics.md says how to get one.
+
+Examples:
+  forebay autoscale simulate deploy/kubernetes/traces/spike.csv
+  forebay autoscale simulate --target 30s --max 40 deploy/kubernetes/traces/day.csv
+  forebay autoscale simulate --per-replica 25 --json trace.csv")]
+pub(crate) struct Simulate {
+    /// The recorded lag
+    trace: PathBuf,
+
+    /// The time to drain that the policy aims at
+    #[arg(long, default_value = "60s", value_parser = duration)]
+    target: Duration,
+
+    /// Fewest replicas
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    min: u32,
+
+    /// Most replicas
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    max: u32,
+
+    /// Messages per second that one replica does; without it taken from the trace, which then has
+    /// the column consumers
+    #[arg(long)]
+    per_replica: Option<f64>,
+
+    /// How long a new replica takes until it works
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    start_up: Duration,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How things stand after a decision.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    /// Since the beginning of the trace.
+    pub(super) seconds: u64,
+    pub(super) arrivals_per_second: f64,
+    /// As recorded.
+    pub(super) recorded_lag: f64,
+    pub(super) lag: f64,
+    /// That the consumers need, as the autoscaler sees it.
+    pub(super) needed_seconds: f64,
+    /// What that alone asks for.
+    pub(super) wanted: u32,
+    pub(super) replicas: u32,
+}
+
+impl Simulate {
+    pub(crate) fn run(self) -> ExitCode {
+        match self.simulate() {
+            Ok(report) if self.json => println!("{}", report.json()),
+            Ok(report) => print!("{}", report.table()),
+            Err(error) => {
+                eprintln!("forebay: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+        ExitCode::SUCCESS
+    }
+
+    fn simulate(&self) -> Result<Report, String> {
+        if self.min > self.max {
+            return Err(format!("--min {} is more than --max {}", self.min, self.max));
+        }
+        if self.target.is_zero() {
+            return Err("--target is 0; expected a time to drain, as 60s".to_owned());
+        }
+        let trace = Trace::read(&self.trace)?;
+        let speed = match self.per_replica {
+            Some(speed) if speed.is_finite() && speed > 0.0 => speed,
+            Some(speed) => return Err(format!("--per-replica is {speed}; expected more than 0")),
+            None => trace.speed().ok_or(
+                "how fast a replica is can't be seen in the trace (no column consumers, or never any lag); say it with --per-replica",
+            )?,
+        };
+        let first = trace.rows.first().map_or(0.0, |row| row.seconds);
+        let length = trace.rows.last().map_or(0.0, |row| row.seconds - first);
+        if length > TRACE_SECONDS_MAX {
+            return Err(format!(
+                "the trace covers {length} s; at most {TRACE_SECONDS_MAX} s (five weeks) are taken: are its times seconds?"
+            ));
+        }
+        let steps = self.replay(&trace, speed);
+        Ok(Report { steps, speed, target_seconds: self.target.as_secs_f64() })
+    }
+
+    fn replay(&self, trace: &Trace, speed: f64) -> Vec<Step> {
+        let target = self.target.as_secs_f64();
+        let mut policy = Policy::new(target, self.min, self.max);
+        let mut demand = Demand::default();
+        let (first, lag) = trace.rows.first().map_or((0.0, 0.0), |row| (row.seconds, row.lag));
+        let mut plant = Plant::new(lag, self.min, speed, self.start_up.as_secs());
+        let (mut now, mut steps) = (0, Vec::new());
+        for (row, arrivals_per_second) in trace.rows.iter().skip(1).zip(trace.arrivals()) {
+            while (now as f64) < row.seconds - first {
+                now += 1;
+                plant.run(now, arrivals_per_second);
+                if !now.is_multiple_of(SYNC_SECONDS) {
+                    continue;
+                }
+                let needed_seconds = demand.seconds(plant.sample(now), target);
+                let (replicas, ready) = (plant.count(), plant.ready(now));
+                let decision = policy.decide(now, needed_seconds, replicas, ready);
+                plant.scale(now, decision.replicas);
+                steps.push(Step {
+                    seconds: now,
+                    arrivals_per_second,
+                    recorded_lag: row.lag,
+                    lag: plant.lag,
+                    needed_seconds,
+                    wanted: decision.wanted,
+                    replicas: decision.replicas,
+                });
+            }
+        }
+        steps
+    }
+}
+
+/// A queue and the replicas that work on it.
+struct Plant {
+    lag: f64,
+    published: f64,
+    acked: f64,
+    /// When each replica begins to work, the newest last.
+    replicas: Vec<u64>,
+    speed: f64,
+    start_up: u64,
+}
+
+impl Plant {
+    fn new(lag: f64, replicas: u32, speed: f64, start_up: u64) -> Self {
+        let replicas = vec![0; replicas as usize];
+        Self { lag, published: lag, acked: 0.0, replicas, speed, start_up }
+    }
+
+    fn sample(&self, seconds: u64) -> Sample {
+        let Self { lag, published, acked, .. } = *self;
+        Sample { seconds, lag, published, acked, consumers: self.ready(seconds) }
+    }
+
+    /// One second.
+    fn run(&mut self, now: u64, arrivals: f64) {
+        self.lag += arrivals;
+        self.published += arrivals;
+        let done = self.lag.min(f64::from(self.ready(now)) * self.speed);
+        self.lag -= done;
+        self.acked += done;
+    }
+
+    fn ready(&self, now: u64) -> u32 {
+        self.replicas.iter().filter(|begins| **begins <= now).count() as u32
+    }
+
+    fn count(&self) -> u32 {
+        self.replicas.len() as u32
+    }
+
+    fn scale(&mut self, now: u64, replicas: u32) {
+        self.replicas.resize(replicas as usize, now + self.start_up);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [(&str, u32); 4] =
+        [("spike", 2), ("double-peak", 4), ("slow-growth", 3), ("day", 5)];
+
+    fn simulate(trace: &str, min: u32, max: u32) -> Report {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kubernetes/traces");
+        let simulate = Simulate {
+            trace: format!("{directory}/{trace}.csv").into(),
+            target: Duration::from_secs(60),
+            min,
+            max,
+            per_replica: None,
+            start_up: Duration::from_secs(10),
+            json: false,
+        };
+        simulate.simulate().unwrap()
+    }
+
+    #[test]
+    fn with_the_consumers_that_there_were_the_lag_is_what_it_was() {
+        for (trace, consumers) in ALL {
+            let report = simulate(trace, consumers, consumers);
+            let peak = report.summary().recorded_peak_lag;
+            let at_rows = report.steps.iter().filter(|step| step.seconds % 300 == 0);
+            for step in at_rows {
+                let error = (step.lag - step.recorded_lag).abs();
+                assert!(error < 0.01 * peak + 1.0, "{trace}: {step:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_spike_is_met_with_replicas_that_go_again() {
+        let report = simulate("spike", 1, 20);
+        let summary = report.summary();
+        assert!(summary.peak_lag < summary.recorded_peak_lag / 2.0, "{summary:?}");
+        assert!(summary.most_replicas > 5, "{summary:?}");
+        let last = report.steps.last().unwrap();
+        assert!(last.replicas == 1 && last.needed_seconds < 66.0, "{last:?}");
+    }
+
+    #[test]
+    fn replicas_do_not_flap() {
+        for (trace, _) in ALL {
+            let report = simulate(trace, 1, 20);
+            let hours = report.steps.last().unwrap().seconds as f64 / 3600.0;
+            let reversals = report.summary().reversals;
+            assert!(f64::from(reversals) <= 2.0 * hours, "{trace}: {reversals} in {hours} h");
+        }
+    }
+}
