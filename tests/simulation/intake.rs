@@ -172,7 +172,7 @@ impl History {
                 let Some(id) = self.find(&name) else { return };
                 let shadow = self.state.queues.get_mut(&id).map(Rc::make_mut).unwrap();
                 let is_exact = shadow.profile.exact;
-                let purged = shadow.purge();
+                let purged = shadow.purge(self.now);
                 let is_changed = is_exact && purged.iter().any(|copy| copy.kept);
                 purged.into_iter().for_each(|copy| self.end(copy, is_exact));
                 (name, is_changed)

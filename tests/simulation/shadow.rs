@@ -202,12 +202,15 @@ impl Shadow {
         }
     }
 
-    /// Everything that nobody holds is gone.
-    pub(crate) fn purge(&mut self) -> Vec<Copy> {
+    /// Everything that nobody holds is gone, and with it what was taken back from its holder by now.
+    pub(crate) fn purge(&mut self, now: u64) -> Vec<Copy> {
+        let is_late = |held: &&Held| now - held.since >= self.profile.consumer_timeout;
+        let late: Vec<Copy> =
+            self.held.values().filter(is_late).map(|held| held.copy.clone()).collect();
         let returned = std::mem::take(&mut self.returned);
         self.gone.extend(returned.iter().map(|(position, copy)| (*position, copy.kept)));
         let waiting = std::mem::take(&mut self.waiting).into_values().flatten();
-        returned.into_values().chain(waiting).collect()
+        returned.into_values().chain(waiting).chain(late).collect()
     }
 
     /// Everything that is there, held or not.
