@@ -73,13 +73,16 @@ impl Life {
         }
     }
 
-    /// The shard takes the oldest mail.
+    /// The shard takes the oldest mail: command by command, since each sees what those before it
+    /// did, and so must the history.
     pub(crate) fn take_mail(&mut self, now: Now, history: &mut History) -> bool {
         let Some((connection, commands)) = self.mail.pop_front() else { return false };
-        for command in &commands {
-            history.command(&self.shard, connection, command);
+        for command in commands {
+            history.command(&self.shard, connection, &command);
+            self.shard.handle_commands(now, connection, [command]);
+            self.take_events(history);
+            history.end_turn();
         }
-        self.shard.handle_commands(now, connection, commands);
         self.send_on(history);
         true
     }
