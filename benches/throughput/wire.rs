@@ -29,6 +29,13 @@ pub(crate) struct Wire {
 impl Wire {
     /// Connects as guest and opens a channel.
     pub(crate) fn open(address: SocketAddr) -> std::io::Result<Self> {
+        let mut wire = Self::connect(address)?;
+        wire.call(&ChannelOpen {})?;
+        Ok(wire)
+    }
+
+    /// Connects as guest, without a channel.
+    pub(crate) fn connect(address: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         let decoder = FrameDecoder::new(FRAME_SIZE_MAX);
@@ -48,7 +55,6 @@ impl Wire {
         wire.send(0, &tune_ok)?;
         wire.send(0, &ConnectionOpen { virtual_host: short("/") })?;
         wire.method()?;
-        wire.call(&ChannelOpen {})?;
         Ok(wire)
     }
 
@@ -113,7 +119,8 @@ impl Wire {
         }
     }
 
-    fn call(&mut self, method: &impl EncodeMethod) -> std::io::Result<Method> {
+    /// Sends a method on the channel and waits for its answer.
+    pub(crate) fn call(&mut self, method: &impl EncodeMethod) -> std::io::Result<Method> {
         self.send(CHANNEL, method)?;
         self.method()
     }
@@ -129,6 +136,6 @@ impl Wire {
     }
 }
 
-fn short(text: &str) -> ShortStr {
+pub(crate) fn short(text: &str) -> ShortStr {
     ShortStr::try_from(text).unwrap()
 }

@@ -22,6 +22,8 @@ mod database;
 pub mod error;
 pub mod faulty;
 pub mod fjall_store;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz_target;
 mod high_water;
 pub mod integrity;
 mod journal;

@@ -1,0 +1,113 @@
+//! What the fuzzer does to the store's private formats: any octets where a value, a key or a journal
+//! is expected. Built for the fuzzer (`fuzz/fuzz_targets/store_records.rs`) and for the tests, which
+//! feed it the corpus.
+
+use crate::ack_value;
+use crate::journal::{JournalReader, Next};
+use crate::key::{self, AckKind};
+use crate::page_value;
+use crate::progress::Progress;
+use crate::seal;
+use bytes::Bytes;
+use forebay_engine::ids::{Lane, Offset, QueueId};
+use std::convert::Infallible;
+
+const QUEUE: QueueId = QueueId(1);
+const LANE: Lane = Lane(0);
+
+/// The first octet says what the others are taken for: below 8 as they are, else with a seal that is
+/// right, so that what is behind the checksum is reached too.
+///
+/// # Panics
+/// When something is read that is not written back the same.
+#[allow(clippy::expect_used, clippy::panic, reason = "the fuzzer looks for panics")]
+pub fn records(octets: &[u8]) {
+    let Some((kind, rest)) = octets.split_first() else { return };
+    let is_sealed = *kind >= 8;
+    let value = |key: &Bytes| {
+        if is_sealed { seal::seal(key, rest) } else { Bytes::copy_from_slice(rest) }
+    };
+    match kind % 8 {
+        0 => page(rest, is_sealed),
+        1 => {
+            let key = key::ack(QUEUE, LANE, AckKind::Watermark);
+            if let Ok(watermark) = ack_value::decode_watermark(&key, &value(&key)) {
+                let again = ack_value::encode_watermark(&key, watermark);
+                assert_eq!(ack_value::decode_watermark(&key, &again).ok(), Some(watermark));
+            }
+        }
+        2 => {
+            let key = key::ack(QUEUE, LANE, AckKind::Block(0));
+            if let Ok(block) = ack_value::decode_block(&key, &value(&key)) {
+                let again = ack_value::encode_block(&key, &block);
+                assert_eq!(ack_value::decode_block(&key, &again).ok(), Some(block));
+            }
+        }
+        3 => {
+            let key = key::ack(QUEUE, LANE, AckKind::Lane);
+            let _ = ack_value::decode_span(&key, &value(&key));
+        }
+        4 => {
+            let key = key::progress();
+            if let Ok(progress) = Progress::decode(&key, &value(&key)) {
+                let again = Progress::decode(&key, &progress.encode(&key));
+                assert_eq!(again.ok(), Some(progress));
+            }
+        }
+        5 => keys(rest),
+        6 => journal(rest),
+        _ => drop(seal::unseal(b"key", &value(&Bytes::from_static(b"key")))),
+    }
+}
+
+fn page(octets: &[u8], is_sealed: bool) {
+    let first = octets.first_chunk().map_or(Offset(0), |first| Offset(u64::from_be_bytes(*first)));
+    let key = key::page(QUEUE, LANE, first);
+    let value = if is_sealed { seal::seal(&key, octets) } else { Bytes::copy_from_slice(octets) };
+    let body = Bytes::from_static(b"a body of its own");
+    let fetch = |_: &[u8]| Ok::<_, Infallible>(Some(body.clone()));
+    let extent = page_value::decode_extent(QUEUE, LANE, first, &value);
+    let Ok(page) = page_value::decode(QUEUE, LANE, first, &value, fetch) else { return };
+    assert_eq!(extent.ok(), Some((page.end, page.octets_after)));
+    let again = page_value::encode(QUEUE, LANE, &page);
+    let again = page_value::decode(QUEUE, LANE, first, &again, fetch);
+    assert_eq!(again.ok(), Some(page));
+}
+
+fn keys(octets: &[u8]) {
+    if let Some((queue, lane, first)) = key::parse_page(octets) {
+        assert_eq!(key::page(queue, lane, first), octets);
+    }
+    if let Some((queue, lane, kind)) = key::parse_ack(octets) {
+        assert_eq!(key::ack(queue, lane, kind), octets);
+    }
+    if let Some(queue) = key::parse_dropped_queue(octets) {
+        assert_eq!(key::dropped_queue(queue), octets);
+    }
+    if let Some(record) = key::parse_record(&Bytes::copy_from_slice(octets)) {
+        assert_eq!(key::record(&record), octets);
+    }
+}
+
+#[allow(clippy::expect_used, reason = "a slice can be read")]
+fn journal(octets: &[u8]) {
+    let mut reader = JournalReader::new(octets);
+    let mut position = 0;
+    while let Next::Batch(_) = reader.next().expect("a slice can be read") {
+        assert!(reader.position() > position, "no progress");
+        position = reader.position();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_corpus_of_the_fuzzer_is_taken() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/store_records");
+        let files: Vec<_> = std::fs::read_dir(corpus).unwrap().collect();
+        assert!(!files.is_empty());
+        for file in files {
+            super::records(&std::fs::read(file.unwrap().path()).unwrap());
+        }
+    }
+}
