@@ -76,6 +76,12 @@ impl std::fmt::Display for AdminError {
 impl std::error::Error for AdminError {}
 
 impl AdminTarget {
+    /// A fresh broker, with the user that it makes at its first start.
+    pub(crate) fn of_fresh_broker(admin: String) -> Self {
+        let guest = || "guest".to_owned();
+        Self { admin, user: guest(), password: guest(), password_file: None }
+    }
+
     /// The body of the answer to a request that was not refused.
     pub(crate) fn request(
         &self,
@@ -95,8 +101,28 @@ impl AdminTarget {
         }
         let reason = serde_json::from_slice::<Value>(body).ok();
         let reason = reason.as_ref().and_then(|value| value.get("reason")?.as_str());
-        let reason = reason.map_or_else(|| format!("HTTP status {status}"), str::to_owned);
+        let reason = reason.map_or_else(
+            || format!("{} answers {method} {path} with HTTP status {status}", self.admin),
+            str::to_owned,
+        );
         Err(AdminError::Refused { status, reason })
+    }
+
+    /// The JSON of an answer.
+    pub(crate) fn get(&self, path: &str) -> Result<Value, AdminError> {
+        let body = self.request("GET", path, &[])?;
+        serde_json::from_slice(&body).map_err(|_| self.nonsense(path))
+    }
+
+    /// The answer is not what an admin listener says there.
+    pub(crate) fn nonsense(&self, path: &str) -> AdminError {
+        let reason = format!("what it answers to {path} is not what an admin listener answers");
+        AdminError::Unreachable { admin: self.admin.clone(), reason }
+    }
+
+    /// The address that was asked.
+    pub(crate) fn address(&self) -> &str {
+        &self.admin
     }
 
     fn password(&self) -> Result<String, AdminError> {

@@ -1,27 +1,28 @@
 //! `forebay consume`: prints messages, or runs a command for each.
 
 use super::duration::duration;
-use super::target::{self, Target};
+use super::target::{self, Fault, Target};
 use clap::Args;
 use forebay_client::{Delivery, FieldValue, Incoming};
 use serde_json::{Map, Value, json};
 use std::io::Write;
+use std::pin::pin;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 const EXAMPLES: &str = "Examples:
+  forebay consume orders                                 # look, and leave all where it is
   forebay consume orders --ack
   forebay consume orders --ack --count 10 --json | jq .body
   forebay consume images --exec 'convert - out-$AMQP_MESSAGE_ID.png'";
 
-type Fault = Box<dyn std::error::Error + Send + Sync>;
-
 /// Print the messages of a queue, or run a command for each
 ///
-/// Without --ack and --exec the messages return to the queue when the command ends; where the queue
-/// has a delivery limit that counts as one failed delivery of each.
+/// Without --ack and --exec it only looks: it ends after --count messages (--prefetch when there is
+/// no --count), and all return to the queue when it ends. Forebay does not count that as a failed
+/// delivery. Interrupt it to end it earlier.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Consume {
@@ -33,8 +34,8 @@ pub(crate) struct Consume {
     #[arg(long)]
     ack: bool,
     /// Run this shell command for each message, its body on standard input; acknowledge when it
-    /// succeeds, otherwise give the message back. AMQP_EXCHANGE, AMQP_ROUTING_KEY, AMQP_MESSAGE_ID
-    /// and AMQP_DELIVERY_COUNT are in its environment
+    /// succeeds, otherwise give the message back. AMQP_EXCHANGE, AMQP_ROUTING_KEY, AMQP_MESSAGE_ID,
+    /// AMQP_REDELIVERED and AMQP_DELIVERY_COUNT are in its environment
     #[arg(long, conflicts_with = "ack")]
     exec: Option<String>,
     /// With --exec: dead-letter a message whose command fails
@@ -46,8 +47,8 @@ pub(crate) struct Consume {
     /// End when no message came for this long, for example 5s
     #[arg(long, value_parser = duration)]
     idle: Option<Duration>,
-    /// Messages that are fetched ahead
-    #[arg(long, default_value_t = 64)]
+    /// Messages that are fetched ahead of the one being handled
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     prefetch: u16,
     /// Print each message as a line of JSON, with its properties
     #[arg(long)]
@@ -61,16 +62,28 @@ impl Consume {
 
     async fn consume(self) -> Result<ExitCode, Fault> {
         let connection = self.target.connect().await?;
+        let is_settling = self.ack || self.exec.is_some();
         // Without acks as many must be let out as are to be seen.
-        let prefetch = if self.ack || self.exec.is_some() { self.prefetch } else { 0 };
+        let (prefetch, count) = match self.count {
+            count if is_settling => (self.prefetch, count),
+            Some(count) => {
+                let prefetch = u16::try_from(count).map_err(|_| {
+                    format!("at most {} messages can be looked at without --ack", u16::MAX)
+                })?;
+                (prefetch, Some(count))
+            }
+            None => (self.prefetch, Some(self.prefetch.into())),
+        };
         let mut consumer = connection.consume(&self.queue).prefetch(prefetch).start().await?;
+        // One for all turns: an interrupt that comes while a message is handled counts too.
+        let mut interrupted = pin!(tokio::signal::ctrl_c());
         let mut held = Vec::new();
         let mut seen = 0;
-        while self.count.is_none_or(|count| seen < count) {
+        while count.is_none_or(|count| seen < count) {
             let delivery = tokio::select! {
                 delivery = consumer.next() => delivery,
                 () = idle(self.idle) => None,
-                _ = tokio::signal::ctrl_c() => None,
+                _ = &mut interrupted => None,
             };
             let Some(delivery) = delivery else { break };
             seen += 1;
@@ -78,8 +91,7 @@ impl Consume {
                 held.push(delivery);
             }
         }
-        held.clear();
-        consumer.close().await?;
+        consumer.close_releasing(held).await?;
         connection.close().await;
         Ok(ExitCode::SUCCESS)
     }
@@ -129,6 +141,7 @@ async fn execute(command: &str, message: &Incoming) -> Result<bool, Fault> {
         .env("AMQP_EXCHANGE", message.exchange().to_string())
         .env("AMQP_ROUTING_KEY", message.routing_key().to_string())
         .env("AMQP_MESSAGE_ID", id)
+        .env("AMQP_REDELIVERED", message.is_redelivered().to_string())
         .env("AMQP_DELIVERY_COUNT", message.delivery_count().to_string())
         .stdin(Stdio::piped())
         .kill_on_drop(true)

@@ -1,9 +1,10 @@
 //! `forebay exchange`: declare, delete and bind exchanges over AMQP.
 
 use super::argument::{self, Argument};
-use super::target::{self, Target};
+use super::target::{self, Answer, Fault, Target};
 use clap::{Args, Subcommand};
 use forebay_client::{Connection, Error, ExchangeOptions};
+use serde_json::json;
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
@@ -48,6 +49,9 @@ pub(crate) struct Named {
     target: Target,
     /// Name of the exchange
     exchange: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -70,51 +74,63 @@ impl Exchange {
         target::run(self.ask())
     }
 
-    fn target(&self) -> &Target {
+    fn named(&self) -> &Named {
         match self {
-            Self::Declare(declare) => &declare.named.target,
-            Self::Delete(named) => &named.target,
-            Self::Bind(bind) | Self::Unbind(bind) => &bind.named.target,
+            Self::Declare(declare) => &declare.named,
+            Self::Delete(named) => named,
+            Self::Bind(bind) | Self::Unbind(bind) => &bind.named,
         }
     }
 
-    async fn ask(self) -> Result<ExitCode, Error> {
-        let connection = self.target().connect().await?;
-        println!("{}", self.answer(&connection).await?);
+    async fn ask(self) -> Result<ExitCode, Fault> {
+        let named = self.named();
+        let connection = named.target.connect().await?;
+        let answer = self.answer(&connection, &named.exchange).await?;
         connection.close().await;
+        answer.print(named.json)?;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn answer(self, connection: &Connection) -> Result<String, Error> {
+    async fn answer(&self, connection: &Connection, exchange: &str) -> Result<Answer, Error> {
         Ok(match self {
-            Self::Declare(Declare { named, kind, auto_delete, internal, argument }) => {
+            Self::Declare(Declare { kind, auto_delete, internal, argument, .. }) => {
                 let mut options =
-                    ExchangeOptions::of_kind(&kind)?.arguments(argument::table(&argument));
-                if auto_delete {
+                    ExchangeOptions::of_kind(kind)?.arguments(argument::table(argument));
+                if *auto_delete {
                     options = options.auto_delete();
                 }
-                if internal {
+                if *internal {
                     options = options.internal();
                 }
-                connection.declare_exchange(&named.exchange, options).await?;
-                format!("{}: {kind}", named.exchange)
+                connection.declare_exchange(exchange, options).await?;
+                let text = format!("{exchange}: {kind}");
+                Answer { text, json: json!({ "name": exchange, "type": kind }) }
             }
-            Self::Delete(named) => {
-                connection.delete_exchange(&named.exchange).await?;
-                format!("{}: deleted", named.exchange)
+            Self::Delete(_) => {
+                connection.delete_exchange(exchange).await?;
+                let text = format!("{exchange}: deleted");
+                Answer { text, json: json!({ "name": exchange, "deleted": true }) }
             }
-            Self::Bind(Bind { named, source, routing_key, argument }) => {
-                let arguments = argument::table(&argument);
-                connection.bind_exchange(&named.exchange, &source, &routing_key, arguments).await?;
-                format!("{source} --{routing_key}--> {}", named.exchange)
-            }
-            Self::Unbind(Bind { named, source, routing_key, argument }) => {
-                let arguments = argument::table(&argument);
+            Self::Bind(bind) => {
+                let arguments = argument::table(&bind.argument);
                 connection
-                    .unbind_exchange(&named.exchange, &source, &routing_key, arguments)
+                    .bind_exchange(exchange, &bind.source, &bind.routing_key, arguments)
                     .await?;
-                format!("{source} --{routing_key}--> {}: taken away", named.exchange)
+                bind.answer(true)
+            }
+            Self::Unbind(bind) => {
+                let arguments = argument::table(&bind.argument);
+                connection
+                    .unbind_exchange(exchange, &bind.source, &bind.routing_key, arguments)
+                    .await?;
+                bind.answer(false)
             }
         })
+    }
+}
+
+impl Bind {
+    fn answer(&self, is_bound: bool) -> Answer {
+        target::binding(&self.source, &self.routing_key, &self.named.exchange, is_bound)
     }
 }

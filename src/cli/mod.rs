@@ -13,8 +13,12 @@ mod duration;
 mod exchange;
 mod publish;
 mod queue;
+mod queue_report;
 mod serve;
+mod status;
+mod table;
 mod target;
+mod top;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -46,6 +50,8 @@ enum Command {
     #[command(subcommand)]
     Queue(queue::Queue),
     Serve(serve::Serve),
+    Status(status::Status),
+    Top(top::Top),
 }
 
 impl Cli {
@@ -63,6 +69,8 @@ impl Cli {
             Command::Publish(publish) => publish.run(),
             Command::Queue(queue) => queue.run(),
             Command::Serve(serve) => serve.run(),
+            Command::Status(status) => status.run(),
+            Command::Top(top) => top.run(),
         }
     }
 }

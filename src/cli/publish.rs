@@ -2,7 +2,7 @@
 
 use super::argument::{self, Argument};
 use super::duration::duration;
-use super::target::{self, FAILED, Target};
+use super::target::{self, Answer, FAILED, Fault, Target};
 use clap::Args;
 use forebay_client::{Bytes, Confirm, Message, Properties, Publisher, ShortStr};
 use serde_json::json;
@@ -20,8 +20,6 @@ const EXAMPLES: &str = "Examples:
 
 /// Confirms awaited behind the message published last.
 const CONFIRMS_AWAITED_MAX: usize = 1_024;
-
-type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// Publish messages, and wait until each is confirmed
 ///
@@ -144,11 +142,9 @@ impl Publish {
         progress.await_confirms(0).await;
         connection.close().await;
         let Progress { sent, confirmed, failed, .. } = progress;
-        if self.json {
-            println!("{}", json!({ "sent": sent, "confirmed": confirmed, "failed": failed }));
-        } else {
-            println!("{confirmed} of {sent} messages confirmed");
-        }
+        let text = format!("{confirmed} of {sent} messages confirmed");
+        let json = json!({ "sent": sent, "confirmed": confirmed, "failed": failed });
+        Answer { text, json }.print(self.json)?;
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 

@@ -1,7 +1,10 @@
 //! `forebay queue`: declare, look at, empty and delete queues over AMQP.
 
+use super::admin::AdminTarget;
 use super::argument::{self, Argument};
-use super::target::{self, Target};
+use super::queue_report::{QueueReport, age_text};
+use super::table;
+use super::target::{self, Answer, Fault, Target};
 use clap::{Args, Subcommand};
 use forebay_client::{Connection, Error, QueueOptions, QueueState};
 use serde_json::json;
@@ -9,17 +12,20 @@ use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
   forebay queue declare orders --argument x-max-length=100000 --argument x-overflow=reject-publish
+  forebay queue list
   forebay queue show orders --json
   forebay queue bind orders --exchange events --routing-key 'order.*'";
 
-/// Declare, show, empty, delete and bind queues
+/// Declare, list, show, empty, delete and bind queues
 #[derive(Clone, Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Queue {
     /// Declare a durable queue, or check that it exists with these arguments
     Declare(Declare),
+    /// List queues with their messages, consumers and ages; asks the admin listener
+    List(List),
     /// Show how many messages are ready and how many consumers there are
-    Show(Show),
+    Show(Named),
     /// Drop all messages that are ready
     Purge(Named),
     /// Delete a queue with its messages
@@ -40,9 +46,12 @@ pub(crate) struct Declare {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Show {
+pub(crate) struct List {
     #[command(flatten)]
-    named: Named,
+    admin: AdminTarget,
+    /// Only queues of this virtual host
+    #[arg(long)]
+    vhost: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -54,6 +63,9 @@ pub(crate) struct Named {
     target: Target,
     /// Name of the queue
     queue: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -73,62 +85,100 @@ pub(crate) struct Bind {
 
 impl Queue {
     pub(crate) fn run(self) -> ExitCode {
-        target::run(self.ask())
-    }
-
-    fn target(&self) -> &Target {
-        match self {
-            Self::Declare(declare) => &declare.named.target,
-            Self::Show(show) => &show.named.target,
-            Self::Purge(named) | Self::Delete(named) => &named.target,
-            Self::Bind(bind) | Self::Unbind(bind) => &bind.named.target,
+        match &self {
+            Self::List(list) => target::end(list.print()),
+            Self::Declare(Declare { named, .. })
+            | Self::Show(named)
+            | Self::Purge(named)
+            | Self::Delete(named)
+            | Self::Bind(Bind { named, .. })
+            | Self::Unbind(Bind { named, .. }) => target::run(self.ask(named)),
         }
     }
 
-    async fn ask(self) -> Result<ExitCode, Error> {
-        let connection = self.target().connect().await?;
-        println!("{}", self.answer(&connection).await?);
+    async fn ask(&self, named: &Named) -> Result<ExitCode, Fault> {
+        let connection = named.target.connect().await?;
+        let answer = self.answer(&connection, &named.queue).await?;
         connection.close().await;
+        answer.print(named.json)?;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn answer(self, connection: &Connection) -> Result<String, Error> {
+    async fn answer(&self, connection: &Connection, queue: &str) -> Result<Answer, Error> {
         Ok(match self {
-            Self::Declare(Declare { named, argument }) => {
-                let options = QueueOptions::durable().arguments(argument::table(&argument));
-                text(&connection.declare_queue(&named.queue, options).await?)
+            Self::List(_) | Self::Show(_) => shown(&connection.inspect_queue(queue).await?),
+            Self::Declare(Declare { argument, .. }) => {
+                let options = QueueOptions::durable().arguments(argument::table(argument));
+                shown(&connection.declare_queue(queue, options).await?)
             }
-            Self::Show(Show { named, json }) => {
-                let state = connection.inspect_queue(&named.queue).await?;
-                if json { json_of(&state) } else { text(&state) }
+            Self::Purge(_) => {
+                let count = connection.purge_queue(queue).await?;
+                let text = format!("{queue}: {count} messages dropped");
+                Answer { text, json: json!({ "name": queue, "messages_dropped": count }) }
             }
-            Self::Purge(named) => {
-                let count = connection.purge_queue(&named.queue).await?;
-                format!("{}: {count} messages dropped", named.queue)
+            Self::Delete(_) => {
+                let count = connection.delete_queue(queue).await?;
+                let text = format!("{queue}: deleted with {count} messages");
+                Answer { text, json: json!({ "name": queue, "messages_deleted": count }) }
             }
-            Self::Delete(named) => {
-                let count = connection.delete_queue(&named.queue).await?;
-                format!("{}: deleted with {count} messages", named.queue)
+            Self::Bind(bind) => {
+                let arguments = argument::table(&bind.argument);
+                connection.bind_queue(queue, &bind.exchange, &bind.routing_key, arguments).await?;
+                bind.answer(true)
             }
-            Self::Bind(Bind { named, exchange, routing_key, argument }) => {
-                let arguments = argument::table(&argument);
-                connection.bind_queue(&named.queue, &exchange, &routing_key, arguments).await?;
-                format!("{exchange} --{routing_key}--> {}", named.queue)
-            }
-            Self::Unbind(Bind { named, exchange, routing_key, argument }) => {
-                let arguments = argument::table(&argument);
-                connection.unbind_queue(&named.queue, &exchange, &routing_key, arguments).await?;
-                format!("{exchange} --{routing_key}--> {}: taken away", named.queue)
+            Self::Unbind(bind) => {
+                let arguments = argument::table(&bind.argument);
+                connection
+                    .unbind_queue(queue, &bind.exchange, &bind.routing_key, arguments)
+                    .await?;
+                bind.answer(false)
             }
         })
     }
 }
 
-fn text(state: &QueueState) -> String {
-    format!("{}: {} messages ready, {} consumers", state.name, state.messages, state.consumers)
+impl Bind {
+    fn answer(&self, is_bound: bool) -> Answer {
+        target::binding(&self.exchange, &self.routing_key, &self.named.queue, is_bound)
+    }
 }
 
-fn json_of(state: &QueueState) -> String {
-    let name = state.name.to_string();
-    json!({ "name": name, "messages": state.messages, "consumers": state.consumers }).to_string()
+fn shown(state: &QueueState) -> Answer {
+    let QueueState { name, messages, consumers, .. } = state;
+    Answer {
+        text: format!("{name}: {messages} messages ready, {consumers} consumers"),
+        json: json!({ "name": name.to_string(), "ready": messages, "consumers": consumers }),
+    }
+}
+
+impl List {
+    fn print(&self) -> Result<ExitCode, Fault> {
+        let queues = QueueReport::list(&self.admin, self.vhost.as_deref())?;
+        let json: Vec<_> = queues
+            .iter()
+            .map(|queue| {
+                json!({
+                    "vhost": queue.vhost,
+                    "name": queue.name,
+                    "ready": queue.ready,
+                    "unacked": queue.unacked,
+                    "consumers": queue.consumers,
+                    "oldest_age_seconds": queue.oldest_age,
+                })
+            })
+            .collect();
+        let rows = queues.iter().map(|queue| {
+            [
+                queue.title(),
+                queue.ready.to_string(),
+                queue.unacked.to_string(),
+                queue.consumers.to_string(),
+                age_text(queue.oldest_age),
+            ]
+        });
+        let headings = ["QUEUE", "READY", "UNACKED", "CONSUMERS", "OLDEST"];
+        let text = table::lines(headings, rows).join("\n");
+        Answer { text, json: json.into() }.print(self.json)?;
+        Ok(ExitCode::SUCCESS)
+    }
 }

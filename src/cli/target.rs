@@ -2,9 +2,14 @@
 
 use clap::Args;
 use forebay_client::{ConnectOptions, Connection, Error};
+use serde_json::{Value, json};
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// Why a command failed, in one line.
+pub(crate) type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// Exit code when the command failed.
 pub(crate) const FAILED: u8 = 1;
@@ -45,20 +50,55 @@ impl Target {
     }
 }
 
-/// Runs a subcommand on a runtime of its own; a failure is one line on standard error.
-pub(crate) fn run<E: Display>(command: impl Future<Output = Result<ExitCode, E>>) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("forebay: the runtime can't be started: {error}");
-            return ExitCode::from(FAILED);
+/// Runs a subcommand on a runtime of its own.
+pub(crate) fn run(command: impl Future<Output = Result<ExitCode, Fault>>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => end(runtime.block_on(command)),
+        Err(error) => end(Err(format!("the runtime can't be started: {error}").into())),
+    }
+}
+
+/// What the shell sees: a failure is one line on standard error. Whoever reads our output may stop
+/// doing so (`| head`), which is no failure.
+pub(crate) fn end(result: Result<ExitCode, Fault>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            return ExitCode::SUCCESS;
         }
-    };
-    match runtime.block_on(command) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("forebay: {error}");
-            ExitCode::from(FAILED)
-        }
+        eprintln!("forebay: {error}");
+        ExitCode::from(FAILED)
+    })
+}
+
+/// Prints a result.
+pub(crate) fn print(text: impl Display) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{text}")
+}
+
+/// What a subcommand did, for people and for scripts.
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    pub(crate) json: Value,
+}
+
+/// A binding was made or taken away.
+pub(crate) fn binding(source: &str, key: &str, destination: &str, is_bound: bool) -> Answer {
+    let done = if is_bound { "" } else { ": taken away" };
+    Answer {
+        text: format!("{source} --{key}--> {destination}{done}"),
+        json: json!({
+            "source": source,
+            "routing_key": key,
+            "destination": destination,
+            "bound": is_bound,
+        }),
+    }
+}
+
+impl Answer {
+    /// Prints it in the one way or the other.
+    pub(crate) fn print(&self, is_json: bool) -> io::Result<()> {
+        if is_json { print(&self.json) } else { print(&self.text) }
     }
 }

@@ -75,7 +75,7 @@ impl Drop for Redis {
 }
 
 impl Redis {
-    /// `None` where no redis-server is installed.
+    /// `None` where no redis-server is installed, which continuous integration has to have.
     fn start() -> Option<Self> {
         let directory = TempDir::new().unwrap();
         let socket = directory.path().join("socket");
@@ -87,6 +87,7 @@ impl Redis {
             .stdout(Stdio::null())
             .spawn();
         let Ok(child) = child else {
+            assert!(std::env::var_os("CI").is_none(), "redis-server is not installed");
             eprintln!("passed over: no redis-server is installed");
             return None;
         };

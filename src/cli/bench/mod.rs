@@ -10,7 +10,7 @@ mod report;
 mod seen;
 mod stamp;
 
-use super::target::{self, FAILED};
+use super::target::{self, FAILED, Fault};
 use forebay_client::{CancellationToken, Connection};
 use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) use plan::Bench;
@@ -21,8 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::{JoinHandle, JoinSet};
-
-type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// Time between two looks at the counters.
 const LOOK: Duration = Duration::from_millis(200);
@@ -67,7 +65,7 @@ impl Bench {
         }
         admin.close().await;
         let report = report?;
-        print!("{}", if is_json { report.json() } else { report.text() });
+        target::print(if is_json { report.json() } else { report.text() })?;
         Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 

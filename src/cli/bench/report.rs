@@ -145,7 +145,7 @@ impl Report {
             "confirm_latency_ms": percentiles(&self.confirm),
             "delivery_latency_ms": percentiles(&self.delivery),
         });
-        format!("{report:#}\n")
+        format!("{report:#}")
     }
 
     pub(super) fn text(&self) -> String {
@@ -178,6 +178,7 @@ impl Report {
                 text.push('\n');
             }
         }
+        text.truncate(text.trim_end().len());
         text
     }
 }

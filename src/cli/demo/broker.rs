@@ -1,79 +1,95 @@
 //! A broker of this very program, as a child process on a temporary directory.
 
+use crate::cli::admin::AdminTarget;
+use crate::cli::target::Fault;
 use std::env::current_exe;
-use std::error::Error;
-use std::path::PathBuf;
 use std::process::Stdio;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, Lines};
+use tokio::process::{Child, Command};
 
-type Fault = Box<dyn Error + Send + Sync>;
+/// Where `forebay serve` says that it listens for clients, and for operators.
+const CLIENTS: &str = "listening for AMQP 0-9-1 on ";
+const OPERATORS: &str = "admin on http://";
 
-/// Where `forebay serve` says that it listens.
-const LISTENING: &str = "listening for AMQP 0-9-1 on ";
-
-/// Killed, and its directory removed, when dropped.
+/// Killed when dropped; its directory goes with it.
 pub(super) struct Broker {
-    // Held: a child that is dropped is killed.
-    _child: Child,
-    directory: PathBuf,
+    child: Child,
+    _directory: TempDir,
     pub(super) url: String,
+    pub(super) admin: AdminTarget,
 }
 
 impl Broker {
+    /// Starts it on free ports.
     pub(super) async fn start() -> Result<Self, Fault> {
-        let directory = std::env::temp_dir().join(format!("forebay-demo-{}", std::process::id()));
-        let mut child = Command::new(current_exe()?)
-            .args([
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--metrics-listen",
-                "127.0.0.1:0",
-                "--data-dir",
-            ])
-            .arg(&directory)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
+        let directory = TempDir::with_prefix("forebay-demo-")?;
+        let mut command = Command::new(current_exe()?);
+        command.arg("serve").arg("--data-dir").arg(directory.path());
+        for listener in ["--listen", "--metrics-listen", "--admin-listen"] {
+            command.args([listener, "127.0.0.1:0"]);
+        }
+        // It shall be like everybody's, whatever the settings of the caller's own broker are.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("FOREBAY_") {
+                command.env_remove(name);
+            }
+        }
+        let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.kill_on_drop(true).spawn()?;
         let (output, errors) = (child.stdout.take(), child.stderr.take());
-        let address = listening(output, errors).await;
-        let broker = Self {
-            _child: child,
-            directory,
-            url: format!("amqp://{}", address.as_deref().unwrap_or_default()),
+        let (Some(output), Some(errors)) = (output, errors) else {
+            return Err("the demo's broker has no output".into());
         };
-        match address {
-            Some(_) => Ok(broker),
-            None => Err("the demo's broker did not start; see `forebay serve`".into()),
+        let errors = tokio::spawn(last_line(BufReader::new(errors).lines()));
+        let mut output = BufReader::new(output).lines();
+        match addresses(&mut output).await? {
+            Some((clients, operators)) => {
+                // Read on, so that the broker never waits for a reader.
+                tokio::spawn(async move { while let Ok(Some(_)) = output.next_line().await {} });
+                Ok(Self {
+                    child,
+                    _directory: directory,
+                    url: format!("amqp://{clients}"),
+                    admin: AdminTarget::of_fresh_broker(operators),
+                })
+            }
+            None => Err(format!("the demo's broker did not start: {}", errors.await?).into()),
         }
+    }
+
+    /// Ends it before its directory goes.
+    pub(super) async fn stop(mut self) -> Result<(), Fault> {
+        self.child.kill().await?;
+        Ok(())
     }
 }
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        // A directory that can't be removed is left for the system's cleaning.
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
-/// The address in the broker's log; the log is read on, so that it never blocks.
-async fn listening(output: Option<ChildStdout>, errors: Option<ChildStderr>) -> Option<String> {
-    let (mut output, mut errors) =
-        (BufReader::new(output?).lines(), BufReader::new(errors?).lines());
-    loop {
-        let line = tokio::select! {
-            line = output.next_line() => line,
-            line = errors.next_line() => line,
-        };
-        let line = line.ok()??;
-        if let Some((_, address)) = line.split_once(LISTENING) {
-            let address = address.split_whitespace().next().map(ToOwned::to_owned);
-            tokio::spawn(async move { while let Ok(Some(_)) = output.next_line().await {} });
-            tokio::spawn(async move { while let Ok(Some(_)) = errors.next_line().await {} });
-            return address;
+/// Both addresses in the broker's log; `None` when it ends without them.
+async fn addresses(
+    log: &mut Lines<BufReader<impl AsyncRead + Unpin>>,
+) -> Result<Option<(String, String)>, Fault> {
+    let (mut clients, mut operators) = (None, None);
+    while let Some(line) = log.next_line().await? {
+        clients = clients.or_else(|| address(&line, CLIENTS));
+        operators = operators.or_else(|| address(&line, OPERATORS));
+        if let (Some(clients), Some(operators)) = (&clients, &operators) {
+            return Ok(Some((clients.clone(), operators.clone())));
         }
     }
+    Ok(None)
+}
+
+fn address(line: &str, before: &str) -> Option<String> {
+    let (_, address) = line.split_once(before)?;
+    address.split(['/', ' ']).next().map(str::to_owned)
+}
+
+/// Reads to the end.
+async fn last_line(mut lines: Lines<BufReader<impl AsyncRead + Unpin>>) -> String {
+    let mut last = "see `forebay serve`".to_owned();
+    while let Ok(Some(line)) = lines.next_line().await {
+        last = line;
+    }
+    last
 }

@@ -1,6 +1,8 @@
 //! `forebay demo`: the broker shown at work, on a temporary directory.
 
 mod broker;
+mod consumer;
+mod crew;
 mod spike;
 
 use clap::Subcommand;
@@ -12,12 +14,16 @@ pub(crate) enum Demo {
     /// A burst of orders, drained by consumers at their own pace; one consumer dies, one order is
     /// poison
     Spike(spike::Spike),
+    /// One of its consumers
+    #[command(hide = true)]
+    Consumer(consumer::Consumer),
 }
 
 impl Demo {
     pub(crate) fn run(self) -> ExitCode {
         match self {
             Self::Spike(spike) => spike.run(),
+            Self::Consumer(consumer) => consumer.run(),
         }
     }
 }

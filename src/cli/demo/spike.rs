@@ -1,57 +1,62 @@
 //! `forebay demo spike`: a burst, its draining, a death, a poison message, and the proof.
 
 use super::broker::Broker;
-use crate::cli::target::{self, FAILED};
+use super::consumer::{Consumer, POISON};
+use super::crew::Crew;
+use crate::cli::queue_report::{QueueReport, age_text};
+use crate::cli::target::{self, Answer, FAILED, Fault};
 use clap::Args;
 use forebay_client::{Connection, Message, QueueOptions};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::collections::HashSet;
-use std::error::Error;
+use serde_json::json;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::task::{AbortHandle, JoinSet};
 
-type Fault = Box<dyn Error + Send + Sync>;
+const EXAMPLES: &str = "Examples:
+  forebay demo spike
+  forebay demo spike --events 20000 --rate 2000
+  forebay demo spike --json";
 
 const QUEUE: &str = "orders";
 const DEAD_LETTER_QUEUE: &str = "orders.dlq";
 /// Consumers at the start.
 const CONSUMERS: u64 = 4;
-const PREFETCH: u16 = 100;
 /// Messages handed to the client at once.
 const BATCH: u64 = 1_000;
-/// Time between two redraws.
+/// Time between two redraws in a terminal, and between two lines in a pipe.
 const REDRAW: Duration = Duration::from_millis(250);
+const LINE: Duration = Duration::from_secs(2);
 /// The demo gives up when nothing moves for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Publish a burst of orders, drain it at a steady rate, kill a consumer half-way, send one poison
 /// order, and prove that nothing is lost and the poison lies in the dead-letter queue
+///
+/// Broker and consumers are processes of their own on free ports and a temporary directory; nothing
+/// is left of them.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Spike {
     /// Orders in the burst
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(10..))]
     events: u64,
     /// Orders per second that all consumers together handle
-    #[arg(long, default_value_t = 5_000)]
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
     rate: u64,
+    /// Print only the result, as JSON
+    #[arg(long)]
+    json: bool,
 }
 
-/// What consumers have done.
-#[derive(Default)]
-struct Progress {
-    handled: Mutex<HashSet<u64>>,
-}
-
-impl Progress {
-    fn handled(&self) -> u64 {
-        self.handled.lock().unwrap_or_else(PoisonError::into_inner).len() as u64
-    }
-
-    fn note(&self, order: u64) {
-        self.handled.lock().unwrap_or_else(PoisonError::into_inner).insert(order);
-    }
+/// What the demo proves.
+struct Proof {
+    is_drained: bool,
+    burst: Duration,
+    drain: Duration,
+    lost: u64,
+    twice: u64,
+    /// Bodies of dead letters, how often each had failed.
+    dead: Vec<(String, u64)>,
 }
 
 impl Spike {
@@ -61,36 +66,45 @@ impl Spike {
 
     async fn show(self) -> Result<ExitCode, Fault> {
         let broker = Broker::start().await?;
-        println!("broker     {} on a temporary directory", broker.url);
+        // Whatever happens, also an interrupt: processes and directory go.
+        let proof = tokio::select! {
+            proof = self.prove(&broker) => proof,
+            _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        };
+        broker.stop().await?;
+        let proof = proof?;
+        self.answer(&proof).print(self.json)?;
+        Ok(if self.is_proven(&proof) { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    }
+
+    async fn prove(&self, broker: &Broker) -> Result<Proof, Fault> {
+        self.say(&format!("broker     {} on a temporary directory", broker.url))?;
         let connection = Connection::connect(&broker.url).await?;
         connection.declare_queue(QUEUE, QueueOptions::durable()).await?;
         let begin = Instant::now();
         self.burst(&connection).await?;
-        let seconds = begin.elapsed().as_secs_f64();
-        println!("burst      {} orders confirmed, each on disk, in {seconds:.1} s", self.events);
+        let burst = begin.elapsed();
+        self.say(&format!(
+            "burst      {} orders confirmed, each on disk, in {:.1} s; order {} is poison",
+            self.events,
+            burst.as_secs_f64(),
+            self.poison()
+        ))?;
         let begin = Instant::now();
-        let progress = Arc::new(Progress::default());
-        let mut consumers = JoinSet::new();
-        let mut start =
-            || consumers.spawn(consume(broker.url.clone(), self.rate, Arc::clone(&progress)));
-        let victim = start();
-        for _ in 1..CONSUMERS {
-            start();
-        }
-        let is_drained = self.watch(&connection, &progress, &victim).await?;
-        println!("drained    in {:.1} s", begin.elapsed().as_secs_f64());
-        consumers.shutdown().await;
-        let lost = (self.events - 1).saturating_sub(progress.handled());
-        println!("lost       {lost} of {} orders", self.events);
-        let is_put_aside = self.is_poison_put_aside(&connection).await?;
-        let found = if is_put_aside { "and nothing else" } else { "NOT FOUND ALONE" };
-        println!("poison     order {} in {DEAD_LETTER_QUEUE}, {found}", self.poison());
+        let rate = self.rate as f64 / CONSUMERS as f64;
+        let consumer = Consumer { url: broker.url.clone(), queue: QUEUE.to_owned(), rate };
+        let mut crew = Crew::start(&consumer, CONSUMERS)?;
+        let is_drained = self.watch(broker, &mut crew).await?;
+        let drain = begin.elapsed();
+        let (lost, twice) = (crew.missing(self.events, self.poison()), crew.handled_twice());
+        drop(crew);
+        let dead = dead_letters(&connection).await?;
         connection.close().await;
-        Ok(if is_drained && lost == 0 && is_put_aside {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(FAILED)
-        })
+        Ok(Proof { is_drained, burst, drain, lost, twice, dead })
+    }
+
+    fn say(&self, line: &str) -> std::io::Result<()> {
+        if self.json { Ok(()) } else { target::print(line) }
     }
 
     /// The order whose handling always fails.
@@ -103,7 +117,7 @@ impl Spike {
         let mut confirms = Vec::new();
         for first in (0..self.events).step_by(BATCH as usize) {
             let orders = (first..self.events.min(first + BATCH)).map(|order| {
-                let kind = if order == self.poison() { "poison" } else { "order" };
+                let kind = if order == self.poison() { POISON } else { "order" };
                 Message::to_queue(QUEUE, format!("{kind} {order}")).mandatory()
             });
             confirms.push(publisher.publish_all(orders).await?);
@@ -114,69 +128,115 @@ impl Spike {
         Ok(())
     }
 
-    /// Shows backlog and drain time until all is handled; kills one consumer half-way.
-    async fn watch(
-        &self,
-        connection: &Connection,
-        progress: &Progress,
-        victim: &AbortHandle,
-    ) -> Result<bool, Fault> {
+    /// Shows how the queue drains until all is done; kills one consumer half-way. False when it
+    /// stopped to drain.
+    async fn watch(&self, broker: &Broker, crew: &mut Crew) -> Result<bool, Fault> {
         let bar = ProgressBar::new(self.events);
         if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {msg}") {
             bar.set_style(style);
         }
-        let (mut handled, mut changed) = (0, Instant::now());
-        while handled < self.events - 1 {
+        let interval = if bar.is_hidden() { LINE } else { REDRAW };
+        let mut is_killed = false;
+        let (mut last, mut changed) = ((Instant::now(), 0), Instant::now());
+        loop {
             tokio::time::sleep(REDRAW).await;
-            let now = progress.handled();
-            let rate = (now - handled) as f64 / REDRAW.as_secs_f64();
-            if now != handled {
-                (handled, changed) = (now, Instant::now());
-            } else if changed.elapsed() > PATIENCE {
+            let admin = broker.admin.clone();
+            let queues =
+                tokio::task::spawn_blocking(move || QueueReport::list(&admin, None)).await??;
+            let queue = queues.into_iter().find(|queue| queue.name == QUEUE);
+            let queue = queue.ok_or("the queue of the demo is gone")?;
+            let (now, handled) = (Instant::now(), crew.handled());
+            if handled + 1 >= self.events && queue.lag() == 0 {
+                bar.finish_and_clear();
+                return Ok(true);
+            }
+            if now - last.0 >= interval {
+                let rate = (handled - last.1) as f64 / (now - last.0).as_secs_f64();
+                if handled != last.1 {
+                    changed = now;
+                }
+                last = (now, handled);
+                bar.set_position(handled);
+                let line = progress(&queue, rate);
+                if bar.is_hidden() {
+                    self.say(&format!("draining   {line}"))?;
+                }
+                bar.set_message(line);
+            }
+            if changed.elapsed() > PATIENCE {
                 bar.finish_and_clear();
                 return Ok(false);
             }
-            let backlog = connection.inspect_queue(QUEUE).await?.messages;
-            let left = f64::from(backlog) / rate.max(1.0);
-            bar.set_position(handled);
-            bar.set_message(format!("backlog {backlog}, {rate:.0}/s, empty in {left:.0} s"));
-            if handled >= self.events / 2 && !victim.is_finished() {
-                victim.abort();
-                bar.suspend(|| {
-                    println!("killed     one of {CONSUMERS} consumers, with orders in hand")
-                });
+            if handled >= self.events / 2 && !is_killed {
+                is_killed = true;
+                crew.kill_one().await?;
+                let line = format!(
+                    "killed     one of {CONSUMERS} consumers with kill -9, orders in its hands"
+                );
+                bar.suspend(|| self.say(&line))?;
             }
         }
-        bar.finish_and_clear();
-        Ok(true)
     }
 
-    async fn is_poison_put_aside(&self, connection: &Connection) -> Result<bool, Fault> {
-        let puller = connection.puller(DEAD_LETTER_QUEUE).await?;
-        let Some(first) = puller.get().await? else { return Ok(false) };
-        let is_poison = first.text() == Some(&format!("poison {}", self.poison()));
-        Ok(is_poison && puller.get().await?.is_none())
+    fn is_proven(&self, proof: &Proof) -> bool {
+        let is_only_the_poison_dead = matches!(
+            proof.dead.as_slice(),
+            [(body, _)] if *body == format!("{POISON} {}", self.poison())
+        );
+        proof.is_drained && proof.lost == 0 && is_only_the_poison_dead
+    }
+
+    fn answer(&self, proof: &Proof) -> Answer {
+        let Proof { lost, twice, dead, .. } = proof;
+        let is_proven = self.is_proven(proof);
+        let listed: Vec<_> = dead
+            .iter()
+            .map(|(body, failures)| format!("`{body}` after {failures} failed deliveries"))
+            .collect();
+        let listed = if listed.is_empty() { "nothing".to_owned() } else { listed.join(", ") };
+        let text = format!(
+            "drained    {} orders in {:.1} s\n\
+             lost       {lost}\n\
+             twice      {twice}, in the hands of the consumer that was killed\n\
+             dead       {DEAD_LETTER_QUEUE} holds {listed}\n\
+             proven     {}",
+            self.events,
+            proof.drain.as_secs_f64(),
+            if is_proven { "nothing lost, and the poison alone put aside" } else { "NO" },
+        );
+        let json = json!({
+            "events": self.events,
+            "burst_seconds": proof.burst.as_secs_f64(),
+            "drain_seconds": proof.drain.as_secs_f64(),
+            "lost": lost,
+            "handled_twice": twice,
+            "dead_letters": dead.iter().map(|(body, _)| body).collect::<Vec<_>>(),
+            "proven": is_proven,
+        });
+        Answer { text, json }
     }
 }
 
-/// Handles its share of the rate until it is aborted.
-async fn consume(url: String, rate: u64, progress: Arc<Progress>) -> Result<(), Fault> {
-    let connection = Connection::connect(&url).await?;
-    let mut consumer = connection.consume(QUEUE).prefetch(PREFETCH).start().await?;
-    let pace = Duration::from_secs_f64(CONSUMERS as f64 / rate.max(1) as f64);
-    let mut due = tokio::time::Instant::now();
-    while let Some(delivery) = consumer.next().await {
-        let delivery = delivery?;
-        due = (due + pace).max(tokio::time::Instant::now() - pace * 100);
-        tokio::time::sleep_until(due).await;
-        let text = delivery.text().unwrap_or_default().to_owned();
-        match text.strip_prefix("order ").and_then(|order| order.parse().ok()) {
-            Some(order) => {
-                progress.note(order);
-                delivery.ack()?;
-            }
-            None => delivery.nack()?,
-        }
+fn progress(queue: &QueueReport, rate: f64) -> String {
+    let lag = queue.lag();
+    let drain = if rate > 0.0 { lag as f64 / rate } else { f64::INFINITY };
+    format!(
+        "backlog {}, lag {lag}, oldest {}, {rate:.0}/s, drained in {}",
+        queue.ready,
+        age_text(queue.oldest_age),
+        age_text(Some(drain))
+    )
+}
+
+/// The dead letters, left where they are.
+async fn dead_letters(connection: &Connection) -> Result<Vec<(String, u64)>, Fault> {
+    let puller = connection.puller(DEAD_LETTER_QUEUE).await?;
+    let mut held = Vec::new();
+    while let Some(letter) = puller.get().await? {
+        held.push(letter);
     }
-    Ok(())
+    let letter = |letter: &forebay_client::Delivery| {
+        (letter.text().unwrap_or("octets").to_owned(), letter.delivery_count())
+    };
+    Ok(held.iter().map(letter).collect())
 }

@@ -151,10 +151,10 @@ async fn queues(
                 queue.vhost == *vhost && name.as_ref().is_none_or(|name| queue.name == *name)
             }
         };
-        let records: Vec<_> = shard.topology().queues().filter(is_wanted).cloned().collect();
-        (records, shard.statistics())
+        shard.topology().queues().filter(is_wanted).cloned().collect::<Vec<_>>()
     });
-    let (records, statistics) = look.await?;
+    let records = look.await?;
+    let statistics = admin.link().report().await?;
     let rates = admin.inner.rates.renew(&statistics);
     let by_id = by_id(&statistics);
     let seen = records.iter().filter(|queue| caller.sees(admin, &queue.vhost));
@@ -178,6 +178,8 @@ fn describe(queue: &QueueRecord, statistics: &QueueStatistics, rates: &QueueRate
         QueueKind::Classic => "classic",
         QueueKind::Quorum => "quorum",
     };
+    let messages = statistics.ready + statistics.unacked;
+    let oldest_age = if messages == 0 { Some(0) } else { statistics.oldest_age };
     let policy = |name: &Option<ShortStr>| name.as_ref().map(ToString::to_string);
     json!({
         "arguments": table_json::to_json(&queue.arguments),
@@ -187,9 +189,11 @@ fn describe(queue: &QueueRecord, statistics: &QueueStatistics, rates: &QueueRate
         "exclusive": queue.exclusive_owner.is_some(),
         "message_bytes": statistics.octets,
         "message_stats": message_stats(statistics, rates),
-        "messages": statistics.ready + statistics.unacked,
+        "messages": messages,
         "messages_ready": statistics.ready,
         "messages_unacknowledged": statistics.unacked,
+        // Ours; null while nobody has read the oldest message since the start.
+        "oldest_message_age_ms": oldest_age,
         "name": queue.name.to_string(),
         "node": NODE,
         "operator_policy": policy(&queue.operator_policy),

@@ -8,7 +8,7 @@ use forebay_engine::command::{Command, Publish, Settle};
 use forebay_engine::event::{Event, Reply};
 use forebay_engine::fault::Fault;
 use forebay_engine::ids::{ChannelId, PublishSeq};
-use forebay_engine::shard::Shard;
+use forebay_engine::shard::{Shard, ShardStatistics};
 use forebay_wire::ShortStr;
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -63,6 +63,16 @@ impl ShardLink {
         // Who asked may have gone.
         let look = Look(Box::new(move |shard| drop(answer.send(question(shard)))));
         self.mailbox.send(Mail::Look(look)).await.map_err(|_| SessionError::Stopping)?;
+        answered.await.map_err(|_| SessionError::Stopping)
+    }
+
+    /// How things stand, with the ages of messages.
+    ///
+    /// # Errors
+    /// When the broker stops.
+    pub async fn report(&self) -> Result<ShardStatistics, SessionError> {
+        let (answer, answered) = oneshot::channel();
+        self.mailbox.send(Mail::Statistics(answer)).await.map_err(|_| SessionError::Stopping)?;
         answered.await.map_err(|_| SessionError::Stopping)
     }
 

@@ -1,0 +1,116 @@
+//! What the admin listener says about each queue. RabbitMQ's says the same, but for the age.
+
+use super::admin::{AdminError, AdminTarget};
+use serde_json::Value;
+
+/// One queue at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct QueueReport {
+    pub(crate) vhost: String,
+    pub(crate) name: String,
+    pub(crate) ready: u64,
+    pub(crate) unacked: u64,
+    pub(crate) consumers: u64,
+    /// Messages that came in, since the broker's start.
+    pub(crate) published: u64,
+    /// Messages that consumers are done with, since the broker's start.
+    pub(crate) settled: u64,
+    /// Age of the oldest message in seconds, where it is known.
+    pub(crate) oldest_age: Option<f64>,
+}
+
+impl QueueReport {
+    /// All queues that the user sees, or those of one virtual host.
+    ///
+    /// # Errors
+    /// When the listener can't be reached, refuses, or answers what is no list of queues.
+    pub(crate) fn list(admin: &AdminTarget, vhost: Option<&str>) -> Result<Vec<Self>, AdminError> {
+        let path = vhost.map_or_else(
+            || "/api/queues".to_owned(),
+            |vhost| format!("/api/queues/{}", path_segment(vhost)),
+        );
+        let queues = admin.get(&path)?;
+        let queues = queues.as_array().map(|queues| queues.iter().map(Self::read).collect());
+        queues.flatten().ok_or_else(|| admin.nonsense(&path))
+    }
+
+    fn read(queue: &Value) -> Option<Self> {
+        let text = |field| Some(queue.get(field)?.as_str()?.to_owned());
+        // A queue that nobody has used yet has no numbers at RabbitMQ's.
+        let number = |field| queue.get(field).and_then(Value::as_u64).unwrap_or(0);
+        let total = |field| {
+            queue.pointer(&format!("/message_stats/{field}")).and_then(Value::as_u64).unwrap_or(0)
+        };
+        let age = queue.get("oldest_message_age_ms").and_then(Value::as_f64);
+        Some(Self {
+            vhost: text("vhost")?,
+            name: text("name")?,
+            ready: number("messages_ready"),
+            unacked: number("messages_unacknowledged"),
+            consumers: number("consumers"),
+            published: total("publish"),
+            settled: total("ack") + total("deliver_no_ack"),
+            oldest_age: age.map(|age| age / 1_000.0),
+        })
+    }
+
+    /// Messages that are not done.
+    pub(crate) fn lag(&self) -> u64 {
+        self.ready + self.unacked
+    }
+
+    /// The name, with the virtual host where it is not the default one.
+    pub(crate) fn title(&self) -> String {
+        match self.vhost.as_str() {
+            "/" => self.name.clone(),
+            vhost => format!("{vhost}:{}", self.name),
+        }
+    }
+}
+
+/// Seconds for people: `-` where they are not known.
+pub(crate) fn age_text(seconds: Option<f64>) -> String {
+    match seconds {
+        None => "-".to_owned(),
+        Some(seconds) if !seconds.is_finite() => "never".to_owned(),
+        Some(seconds) if seconds < 100.0 => format!("{seconds:.1}s"),
+        Some(seconds) if seconds < 6_000.0 => format!("{:.0}m", seconds / 60.0),
+        Some(seconds) if seconds < 172_800.0 => format!("{:.0}h", seconds / 3_600.0),
+        Some(seconds) => format!("{:.0}d", seconds / 86_400.0),
+    }
+}
+
+fn path_segment(text: &str) -> String {
+    let octets = text.bytes().map(|octet| match octet {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(octet).into(),
+        octet => format!("%{octet:02X}"),
+    });
+    octets.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_queue_that_nobody_used_has_zeros() {
+        let queue = QueueReport::read(&json!({ "vhost": "shop", "name": "orders" })).unwrap();
+        assert_eq!((queue.lag(), queue.oldest_age), (0, None));
+        assert_eq!(queue.title(), "shop:orders");
+        assert_eq!(QueueReport::read(&json!({ "name": "orders" })), None);
+    }
+
+    #[test]
+    fn a_name_in_a_path_is_escaped() {
+        assert_eq!(path_segment("/"), "%2F");
+        assert_eq!(path_segment("a b.c"), "a%20b.c");
+    }
+
+    #[test]
+    fn ages_are_short() {
+        let texts = [None, Some(0.25), Some(90.0), Some(7_200.0), Some(864_000.0)].map(age_text);
+        assert_eq!(texts, ["-", "0.2s", "90.0s", "2h", "10d"]);
+        assert_eq!(age_text(Some(f64::INFINITY)), "never");
+    }
+}

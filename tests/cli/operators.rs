@@ -1,0 +1,99 @@
+//! `status`, `top` and `queue list`: what asks the admin listener.
+
+use crate::harness::broker::Broker;
+use crate::terminal::{Done, run};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A broker with one queue `orders` that holds three messages.
+struct Shop {
+    _data: TempDir,
+    admin: String,
+    url: String,
+    _broker: Broker,
+}
+
+impl Shop {
+    fn open() -> Self {
+        let data = TempDir::new().unwrap();
+        let broker = Broker::start(data.path());
+        let (admin, url) = (broker.admin.to_string(), format!("amqp://{}", broker.address));
+        run(&["queue", "declare", "orders", "--url", &url]).success();
+        run(&["publish", "--queue", "orders", "--count", "3", "x", "--url", &url]).success();
+        Self { _data: data, admin, url, _broker: broker }
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Done {
+        run(&[arguments, &["--admin", &self.admin]].concat())
+    }
+}
+
+#[test]
+fn status_says_what_runs_and_that_it_is_well() {
+    let shop = Shop::open();
+    let status = shop.ask(&["status", "--json"]).json();
+    assert_eq!((&status["product"], &status["queues"]), (&json!("Forebay"), &json!(1)));
+    assert_eq!((&status["ready"], &status["alarms"]), (&json!(3), &json!([])));
+    let text = shop.ask(&["status"]).success();
+    assert!(text.contains("messages     3 ready, 0 unacked"), "{text}");
+}
+
+#[test]
+fn queues_are_listed() {
+    let shop = Shop::open();
+    let text = shop.ask(&["queue", "list"]).success();
+    let lines: Vec<Vec<&str>> =
+        text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["QUEUE", "READY", "UNACKED", "CONSUMERS", "OLDEST"]);
+    assert_eq!(lines[1][..4], ["orders", "3", "0", "0"]);
+    assert!(lines[1][4].ends_with('s'), "an age: {text}");
+    let queues = shop.ask(&["queue", "list", "--vhost", "/", "--json"]).json();
+    assert_eq!((&queues[0]["name"], &queues[0]["ready"]), (&json!("orders"), &json!(3)));
+    let missing = shop.ask(&["queue", "list", "--vhost", "nowhere"]).failure();
+    assert!(missing.contains("nowhere"), "{missing}");
+}
+
+/// One look at the only queue.
+fn top(shop: &Shop) -> Value {
+    let table = shop.ask(&["top", "--count", "1", "--interval", "500ms", "--json"]).json();
+    table["queues"][0].clone()
+}
+
+#[test]
+fn top_shows_backlog_age_and_drain_time() {
+    let shop = Shop::open();
+    let queue = top(&shop);
+    assert_eq!((&queue["name"], &queue["lag"]), (&json!("orders"), &json!(3)));
+    assert_eq!((&queue["in_rate"], &queue["out_rate"]), (&json!(0.0), &json!(0.0)));
+    assert_eq!(queue["drain_seconds"], Value::Null, "nobody consumes");
+    assert!(queue["oldest_age_seconds"].as_f64().unwrap() >= 0.5);
+    let text = shop.ask(&["top", "--count", "2", "--interval", "100ms"]).success();
+    assert_eq!(text.matches("QUEUE").count(), 2, "one table follows the other: {text}");
+    assert!(!text.contains('\u{1b}'), "plain in a pipe");
+    let load = ["bench", "--rate", "200", "--duration", "3s", "--queue", "orders", "--json"];
+    let load = [&load[..], &["--url", &shop.url]].concat();
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| run(&load).success());
+        while !load.is_finished() {
+            let queue = top(&shop);
+            let rate = |name: &str| queue[name].as_f64().unwrap();
+            if rate("in_rate") > 0.0 && rate("out_rate") > 0.0 {
+                load.join().unwrap();
+                return;
+            }
+        }
+        panic!("under load no look showed rates");
+    });
+}
+
+#[test]
+fn a_wrong_address_or_password_is_one_clear_line() {
+    let shop = Shop::open();
+    let refused = shop.ask(&["status", "--user", "nobody"]).failure();
+    assert!(refused.contains("--user and --password"), "{refused}");
+    for command in [&["status"][..], &["top"], &["queue", "list"]] {
+        let amqp = shop.url.strip_prefix("amqp://").unwrap();
+        let wrong = run(&[command, &["--admin", amqp]].concat()).failure();
+        assert!(wrong.contains(amqp) && wrong.contains("no HTTP"), "{wrong}");
+    }
+}
