@@ -6,11 +6,11 @@ use clap::Args;
 use forebay_client::{Delivery, FieldValue, Incoming};
 use serde_json::{Map, Value, json};
 use std::io::Write;
-use std::pin::pin;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 
 const EXAMPLES: &str = "Examples:
   forebay consume orders                                 # look, and leave all where it is
@@ -75,15 +75,16 @@ impl Consume {
             None => (self.prefetch, Some(self.prefetch.into())),
         };
         let mut consumer = connection.consume(&self.queue).prefetch(prefetch).start().await?;
-        // One for all turns: an interrupt that comes while a message is handled counts too.
-        let mut interrupted = pin!(tokio::signal::ctrl_c());
+        // Before the first message: from now on an interrupt ends it in good order, and one that
+        // comes while a message is handled is not lost.
+        let mut interrupt = signal(SignalKind::interrupt())?;
         let mut held = Vec::new();
         let mut seen = 0;
         while count.is_none_or(|count| seen < count) {
             let delivery = tokio::select! {
                 delivery = consumer.next() => delivery,
                 () = idle(self.idle) => None,
-                _ = &mut interrupted => None,
+                _ = interrupt.recv() => None,
             };
             let Some(delivery) = delivery else { break };
             seen += 1;

@@ -13,9 +13,9 @@ use console::Term;
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
-use std::pin::pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 
 const EXAMPLES: &str = "Examples:
   forebay top
@@ -84,13 +84,13 @@ impl Top {
         let mut looks = VecDeque::new();
         // Rates need two looks.
         self.look(&mut looks).await?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
         let _screen = is_live.then(Screen::enter).transpose()?;
-        let mut interrupted = pin!(tokio::signal::ctrl_c());
         let mut shown = 0;
         while self.count.is_none_or(|count| shown < count) {
             tokio::select! {
                 () = tokio::time::sleep(self.interval) => {}
-                _ = &mut interrupted => break,
+                _ = interrupt.recv() => break,
             }
             let rows = self.look(&mut looks).await?;
             shown += 1;

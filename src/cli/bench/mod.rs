@@ -20,6 +20,7 @@ use std::process::{self, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Time between two looks at the counters.
@@ -100,16 +101,22 @@ impl Run {
             let stop = stop_sending.clone();
             producers.spawn(producer::run(connection, number, Arc::clone(self), stop));
         }
-        let interrupted = stop_when_interrupted(stop_sending.clone(), stop_receiving.clone());
+        let interrupt = signal(SignalKind::interrupt())?;
+        let interrupted =
+            stop_when_interrupted(interrupt, stop_sending.clone(), stop_receiving.clone());
         let mut report = Report::new(self.bench.producers);
         let mut progress = Progress::new(self);
         let limit = self.bench.limit().map(|limit| self.clock.begin() + limit);
+        let timer = limit.map(|limit| {
+            let stop = stop_sending.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep_until(limit.into()).await;
+                stop.cancel();
+            })
+        });
         while let Some(joined) = self.step(&mut producers, &mut progress).await {
             if let Some(produced) = joined? {
                 report.add_produced(produced?);
-            }
-            if limit.is_some_and(|limit| Instant::now() >= limit) {
-                stop_sending.cancel();
             }
         }
         report.publish_time = self.clock.begin().elapsed();
@@ -124,6 +131,7 @@ impl Run {
         }
         progress.bar.finish_and_clear();
         interrupted.abort();
+        timer.inspect(JoinHandle::abort);
         Ok(report)
     }
 
@@ -171,14 +179,13 @@ impl Run {
 
 /// The first interrupt ends the sending, and what was sent is still received; the second ends all.
 fn stop_when_interrupted(
+    mut interrupt: Signal,
     sending: CancellationToken,
     receiving: CancellationToken,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         for stop in [sending, receiving] {
-            if tokio::signal::ctrl_c().await.is_err() {
-                return;
-            }
+            interrupt.recv().await;
             stop.cancel();
         }
     })

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 
 const EXAMPLES: &str = "Examples:
   forebay demo spike
@@ -65,11 +66,12 @@ impl Spike {
     }
 
     async fn show(self) -> Result<ExitCode, Fault> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
         let broker = Broker::start().await?;
         // Whatever happens, also an interrupt: processes and directory go.
         let proof = tokio::select! {
             proof = self.prove(&broker) => proof,
-            _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+            _ = interrupt.recv() => Err("interrupted".into()),
         };
         broker.stop().await?;
         let proof = proof?;
