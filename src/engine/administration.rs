@@ -2,7 +2,7 @@
 //! and whole files of definitions. Asked through [`crate::command::Command::Administer`] and
 //! answered when durable, like every other change. Who may ask is the caller's to check.
 
-use crate::access::{Permission, User};
+use crate::access::{Limit, Permission, User};
 use crate::definition::Definition;
 use crate::topology::{Policy, PolicyOwner};
 use forebay_wire::ShortStr;
@@ -47,6 +47,16 @@ pub enum Administration {
         user: ShortStr,
         /// The virtual host.
         vhost: ShortStr,
+    },
+    /// Limits something of a virtual host or user, or no longer. 404 when the virtual host is not
+    /// there.
+    SetLimit {
+        /// What.
+        limit: Limit,
+        /// The virtual host, or the user, which need not be there.
+        owner: ShortStr,
+        /// How many there may be.
+        most: Option<u64>,
     },
     /// Adds a policy, or replaces one. 404 when the virtual host is not there.
     SetPolicy {

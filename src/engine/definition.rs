@@ -1,7 +1,7 @@
 //! Objects as a file of definitions describes them, each with the path at which it stands there:
 //! made together or not at all.
 
-use crate::access::{AccessControl, Permission, User};
+use crate::access::{AccessControl, Limit, Permission, User};
 use crate::command::TopologyRequest;
 use crate::fault::Fault;
 use crate::ids::{ConnectionId, QueueId};
@@ -36,6 +36,15 @@ pub enum DefinedObject {
         vhost: ShortStr,
         /// What it may do.
         permission: Permission,
+    },
+    /// A limit of a virtual host or user; replaces another.
+    Limit {
+        /// What is limited.
+        limit: Limit,
+        /// The virtual host or user.
+        owner: ShortStr,
+        /// How many there may be; nothing: any number.
+        most: Option<u64>,
     },
     /// A policy of a virtual host; replaces one of the same name.
     Policy(ShortStr, Box<Policy>),
@@ -101,6 +110,12 @@ fn make(
         DefinedObject::Permission { user, vhost, permission } => {
             topology.require_vhost(vhost)?;
             access.grant(user, vhost, permission.clone());
+        }
+        DefinedObject::Limit { limit, owner, most } => {
+            if Limit::OF_VHOST.contains(limit) {
+                topology.require_vhost(owner)?;
+            }
+            access.set_limit(*limit, owner, *most);
         }
         DefinedObject::Policy(vhost, policy) => {
             return topology.set_policy(vhost, Policy::clone(policy));

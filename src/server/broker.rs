@@ -26,6 +26,7 @@ use crate::reader_pool::ReaderPool;
 use crate::settings::Settings;
 use crate::shard_task::ShardTask;
 use crate::start_error::StartError;
+use crate::tally::Tally;
 use crate::tls::TlsAcceptor;
 use arc_swap::ArcSwap;
 use forebay_engine::access::ConfiguredUser;
@@ -114,17 +115,27 @@ impl Broker {
         let authenticator =
             Authenticator::new(&settings.users, Arc::clone(&routes)).map_err(io::Error::other)?;
         let context = Arc::new(ConnectionContext {
-            settings: Arc::new(ConnectionSettings::new(&identity(&settings))),
+            settings: Arc::new(ConnectionSettings {
+                message_size_max: settings.message_size_max,
+                ..ConnectionSettings::new(&identity(&settings))
+            }),
             clock,
             mailbox: mailbox.clone(),
             routes: Arc::clone(&routes),
             budget,
+            tally: Tally::default(),
             authenticator: authenticator.clone(),
             totals: Arc::clone(&metrics.connections),
         });
         let alarm_task = watch_alarms(&alarms, &settings.data_dir, &connections).await;
         let accepting = CancellationToken::new();
-        let amqp_addresses = listen_all(ports, &context, &connections, &accepting)?;
+        let amqp_addresses = listen_all(
+            ports,
+            &context,
+            &connections,
+            settings.connections_per_address_max,
+            &accepting,
+        )?;
         let ports = amqp_addresses.iter().map(SocketAddr::port).collect();
         let admin = Admin::new(link, routes, authenticator, clock, settings.product, ports, alarms);
         let admin_task = tokio::spawn(admin.serve(admin_listener));
@@ -387,6 +398,7 @@ fn listen_all(
     ports: Vec<Port>,
     context: &Arc<ConnectionContext>,
     connections: &Connections,
+    per_address_max: Option<usize>,
     accepting: &CancellationToken,
 ) -> Result<Vec<SocketAddr>, StartError> {
     let connections_max = open_files::connections_max();
@@ -398,7 +410,7 @@ fn listen_all(
         tracing::info!("listening for AMQP 0-9-1{manner} on {address}");
         addresses.push(address);
         let (context, connections) = (Arc::clone(context), connections.clone());
-        let reception = Reception { context, connections, connections_max, tls };
+        let reception = Reception { context, connections, connections_max, per_address_max, tls };
         tokio::spawn(accept_all(listener, reception, accepting.clone()));
     }
     Ok(addresses)

@@ -30,6 +30,10 @@ pub struct ConfigFile {
     pub memory_high_watermark: Option<String>,
     /// The name shown to clients as `product`.
     pub product: Option<String>,
+    /// Octets of a message's body at most.
+    pub max_message_size: Option<u64>,
+    /// Connections of one address at once.
+    pub connections_per_address_max: Option<usize>,
     /// Certificates, and where AMQP with TLS listens.
     #[serde(default)]
     pub tls: ConfigTls,

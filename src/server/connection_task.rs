@@ -13,11 +13,13 @@ use crate::metrics::{ConnectionTotals, OpenShare};
 use crate::publish_budget::{PublishBudget, Published};
 use crate::read_buffer;
 use crate::socket::{Read, Socket, Written};
+use crate::tally::{Place, Tally};
 use crate::timer::Timer;
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
+use forebay_engine::access::Limit;
 use forebay_engine::command::Command;
-use forebay_engine::connection::{Action, Connection, ConnectionSettings, Peer};
+use forebay_engine::connection::{Action, Connection, ConnectionSettings, Credentials, Peer};
 use forebay_engine::event::Event;
 use forebay_engine::ids::ConnectionId;
 use forebay_engine::topology::Routes;
@@ -41,6 +43,8 @@ pub struct ConnectionContext {
     pub routes: Arc<ArcSwap<Routes>>,
     /// Room for published messages.
     pub budget: PublishBudget,
+    /// Counts what operators limit.
+    pub tally: Tally,
     /// Who may log in.
     pub authenticator: Authenticator,
     /// Counts what clients do.
@@ -63,6 +67,8 @@ struct ConnectionTask {
     input: BytesMut,
     /// The shard knows of this connection.
     opened: bool,
+    /// Counted in a virtual host.
+    place: Option<Place>,
     /// Shared with the register, once the handshake is over.
     about: Option<Arc<ConnectionAbout>>,
     open: OpenShare,
@@ -123,6 +129,7 @@ impl ConnectionTask {
             events,
             input: BytesMut::new(),
             opened: false,
+            place: None,
             about: None,
             open,
             sending: None,
@@ -148,8 +155,16 @@ impl ConnectionTask {
 
     fn count(&mut self) {
         self.open.update(&mut self.connection);
+        let channels = self.connection.count_channels();
+        if let (Some(place), Some(about)) = (&mut self.place, &self.about) {
+            let routes = &self.context.routes;
+            let most = || routes.load().limits().get(Limit::UserChannels, &about.user);
+            if let Err(fault) = place.set_channels(channels, most) {
+                self.connection.handle_shutdown(self.context.clock.now(), fault);
+            }
+        }
         if let Some(about) = &self.about {
-            about.channels.store(self.connection.count_channels(), Ordering::Relaxed);
+            about.channels.store(channels, Ordering::Relaxed);
             about.blocked.store(self.connection.is_blocked(), Ordering::Relaxed);
         }
     }
@@ -270,13 +285,10 @@ impl ConnectionTask {
     /// Hands on what the engine wants done: at most one batch is on its way.
     fn send_commands(&mut self) {
         while let Some(action) = self.connection.poll_action() {
-            let Action::Authenticate(credentials) = action;
-            let authenticator = self.context.authenticator.clone();
-            let peer = self.peer.clone();
-            self.authenticating = Some(Box::pin(async move {
-                let user = credentials.user.clone();
-                (user, authenticator.verify(credentials, &peer).await)
-            }));
+            match action {
+                Action::Authenticate(credentials) => self.authenticate(credentials),
+                Action::Enter { vhost, user } => self.enter(&vhost, &user),
+            }
         }
         if self.sending.is_some() {
             return;
@@ -311,6 +323,21 @@ impl ConnectionTask {
             // The mailbox is closed only when the broker ends.
             let _ = mailbox.send(Mail::Batch(batch)).await;
         }));
+    }
+
+    fn authenticate(&mut self, credentials: Credentials) {
+        let (authenticator, peer) = (self.context.authenticator.clone(), self.peer.clone());
+        self.authenticating = Some(Box::pin(async move {
+            let user = credentials.user.clone();
+            (user, authenticator.verify(credentials, &peer).await)
+        }));
+    }
+
+    fn enter(&mut self, vhost: &ShortStr, user: &ShortStr) {
+        let entered = self.context.tally.enter(vhost, user, self.context.routes.load().limits());
+        let verdict = entered.map(|place| self.place = Some(place));
+        self.connection.handle_entered(self.context.clock.now(), verdict);
+        self.parse();
     }
 
     fn describe(&mut self, user: ShortStr, vhost: ShortStr) {

@@ -38,6 +38,7 @@ pub mod settings;
 pub mod shard_task;
 pub mod socket;
 pub mod start_error;
+pub mod tally;
 pub mod timer;
 pub mod tls;
 pub mod user;

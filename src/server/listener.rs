@@ -54,6 +54,8 @@ pub struct Reception {
     pub connections: Connections,
     /// How many there may be, over all listeners.
     pub connections_max: usize,
+    /// How many of them one address may have.
+    pub per_address_max: Option<usize>,
     /// Certificates, where clients are to speak TLS.
     pub tls: Option<TlsAcceptor>,
 }
@@ -80,6 +82,11 @@ pub async fn accept_all(listener: TcpListener, reception: Reception, stopped: Ca
 
 impl Reception {
     fn start(&self, stream: TcpStream, address: SocketAddr) {
+        let tally = &self.context.tally;
+        let Some(place) = tally.connect(address.ip(), self.per_address_max) else {
+            tracing::warn!("connection from {address} dropped: its address has too many already");
+            return;
+        };
         let max = self.connections_max;
         let Some((entry, events)) = self.connections.enter(max) else {
             tracing::warn!("connection from {address} dropped: {max} are open already");
@@ -90,15 +97,17 @@ impl Reception {
             return;
         }
         let context = Arc::clone(&self.context);
-        match self.tls.clone() {
-            None => {
-                let (socket, peer) = (Socket::new(stream), Peer::at(address));
-                tokio::spawn(serve(context, socket, peer, entry, events));
+        let tls = self.tls.clone();
+        tokio::spawn(async move {
+            match tls {
+                None => {
+                    let (socket, peer) = (Socket::new(stream), Peer::at(address));
+                    serve(context, socket, peer, entry, events).await;
+                }
+                Some(tls) => serve_tls(context, tls, stream, address, entry, events).await,
             }
-            Some(tls) => {
-                tokio::spawn(serve_tls(context, tls, stream, address, entry, events));
-            }
-        }
+            drop(place);
+        });
     }
 }
 

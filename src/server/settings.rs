@@ -10,7 +10,7 @@ use crate::user::{Credential, PasswordHashError, RabbitmqDefaults, User};
 use forebay_engine::access::Permission;
 use forebay_engine::shard::QueueDefaults;
 use forebay_wire::ShortStr;
-use forebay_wire::limits::SHORT_STR_LENGTH_MAX;
+use forebay_wire::limits::{MESSAGE_SIZE_MAX, SHORT_STR_LENGTH_MAX};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
@@ -73,6 +73,10 @@ pub struct Settings {
     pub memory_high_watermark: Amount,
     /// What holds for queues that don't say themselves.
     pub queue_defaults: QueueDefaults,
+    /// Octets of a message's body at most.
+    pub message_size_max: u64,
+    /// Connections of one address at once; nothing: any number.
+    pub connections_per_address_max: Option<usize>,
     /// Who may log in.
     pub users: Vec<User>,
     /// The virtual host that exists from the start.
@@ -110,6 +114,12 @@ pub enum SettingsError {
         text: String,
         /// What works.
         expected: &'static str,
+    },
+    /// Messages can't be that large.
+    #[error("max_message_size: {octets} octets; expected from 1 to {MESSAGE_SIZE_MAX}")]
+    MessageSize {
+        /// What was given.
+        octets: u64,
     },
     /// The list of addresses is empty.
     #[error("{place}: the list is empty; expected at least one address, as [\"{example}\"]")]
@@ -207,6 +217,11 @@ impl Settings {
                 .or(file.metrics_queues_max)
                 .unwrap_or(METRICS_QUEUES_DEFAULT),
             load_definitions: file.load_definitions,
+            message_size_max: match file.max_message_size.unwrap_or(MESSAGE_SIZE_MAX) {
+                octets @ 1..=MESSAGE_SIZE_MAX => octets,
+                octets => return Err(SettingsError::MessageSize { octets }),
+            },
+            connections_per_address_max: file.connections_per_address_max,
             disk_free_limit: disk_free_limit(overrides.disk_free_limit.or(file.disk_free_limit))?,
             memory_high_watermark: memory_high_watermark(
                 overrides.memory_high_watermark.or(file.memory_high_watermark),

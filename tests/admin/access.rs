@@ -11,12 +11,16 @@ use serde_json::{Value, json};
 use std::io::Write;
 use tempfile::TempDir;
 
-async fn connect(broker: &Broker, login: &str, vhost: &str) -> lapin::Result<Connection> {
+pub(crate) async fn connect(
+    broker: &Broker,
+    login: &str,
+    vhost: &str,
+) -> lapin::Result<Connection> {
     let uri = format!("amqp://{login}@{}/{vhost}", broker.address);
     must("connect", Connection::connect(&uri, ConnectionProperties::default())).await
 }
 
-async fn declare(channel: &Channel, queue: &str) -> Result<(), String> {
+pub(crate) async fn declare(channel: &Channel, queue: &str) -> Result<(), String> {
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     let declared = channel.queue_declare(queue.into(), options, FieldTable::default());
     must("declare", declared).await.map(drop).map_err(|error| error.to_string())

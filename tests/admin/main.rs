@@ -18,5 +18,6 @@ mod dead_letter_storm;
 mod dead_letters;
 mod definitions;
 mod http;
+mod limits;
 mod objects;
 mod policies;

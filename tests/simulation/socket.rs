@@ -73,8 +73,11 @@ impl Socket {
         if self.unsent.is_empty() && !self.connection.is_paused() && !self.input.is_empty() {
             self.connection.handle_input(now, routes, &mut self.input);
         }
-        while let Some(Action::Authenticate(_)) = self.connection.poll_action() {
-            self.connection.handle_authenticated(now, true);
+        while let Some(action) = self.connection.poll_action() {
+            match action {
+                Action::Authenticate(_) => self.connection.handle_authenticated(now, true),
+                Action::Enter { .. } => self.connection.handle_entered(now, Ok(())),
+            }
             self.connection.handle_input(now, routes, &mut self.input);
         }
     }

@@ -10,6 +10,7 @@
 //! checked against. Users of the configuration are laid over both and are never stored.
 
 mod configured;
+mod limit;
 mod permission;
 mod record;
 mod required;
@@ -17,6 +18,7 @@ mod user;
 mod user_record;
 
 pub use configured::ConfiguredUser;
+pub use limit::{Limit, Limits};
 pub use permission::{Access, Object, Permission};
 pub use record::AccessRecordError;
 pub use user::{PasswordHash, User, Users};
@@ -29,9 +31,9 @@ use forebay_wire::{ReplyCode, ShortStr};
 use rpds::RedBlackTreeMapSync;
 use std::sync::Arc;
 
-/// Whether a record of the store tells of a permission or a user.
+/// Whether a record of the store tells of a permission, a user or a limit.
 pub(crate) fn is_ours(key: &[u8]) -> bool {
-    record::is_ours(key) || user_record::is_ours(key)
+    record::is_ours(key) || user_record::is_ours(key) || limit::is_ours(key)
 }
 
 /// All users and permissions, and what the store must still learn of them.
@@ -39,6 +41,7 @@ pub(crate) fn is_ours(key: &[u8]) -> bool {
 pub struct AccessControl {
     permissions: Permissions,
     users: Users,
+    limits: Limits,
     operations: Vec<Operation>,
 }
 
@@ -71,6 +74,9 @@ impl AccessControl {
             } else if user_record::is_ours(key) {
                 let (name, user) = user_record::read(key, value)?;
                 access.put_user(&name, user);
+            } else if limit::is_ours(key) {
+                let (limit, owner, most) = limit::read(key, value)?;
+                access.set_limit(limit, &owner, Some(most));
             }
         }
         access.operations.clear();
@@ -87,6 +93,19 @@ impl AccessControl {
     #[must_use]
     pub fn users(&self) -> &Users {
         &self.users
+    }
+
+    /// The limits.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Limits something of a virtual host or user; `None`: no longer.
+    pub fn set_limit(&mut self, limit: Limit, owner: &ShortStr, most: Option<u64>) {
+        if self.limits.get(limit, owner) != most {
+            self.operations.push(self.limits.set(limit, owner.detached(), most));
+        }
     }
 
     /// Says what users of the configuration may do where no stored permission says it.
@@ -128,6 +147,7 @@ impl AccessControl {
     /// Removes a user and all its permissions; returns whether it was there.
     pub fn remove_user(&mut self, user: &ShortStr) -> bool {
         self.revoke_all(|there, _| there == user);
+        Limit::OF_USER.into_iter().for_each(|limit| self.set_limit(limit, user, None));
         if !self.users.remove(user) {
             return false;
         }
@@ -136,8 +156,9 @@ impl AccessControl {
         true
     }
 
-    /// Takes all permissions in a virtual host away: it was deleted.
+    /// Takes all permissions in a virtual host and its limits away: it was deleted.
     pub fn remove_vhost(&mut self, vhost: &ShortStr) {
+        Limit::OF_VHOST.into_iter().for_each(|limit| self.set_limit(limit, vhost, None));
         self.revoke_all(|_, there| there == vhost);
     }
 

@@ -4,7 +4,7 @@ use crate::fault::Fault;
 use bytes::{Bytes, BytesMut};
 use forebay_wire::frame::ContentHeader;
 use forebay_wire::method::BasicPublish;
-use forebay_wire::{RawProperties, ReplyCode, limits};
+use forebay_wire::{RawProperties, ReplyCode};
 
 /// A publish that is all there.
 #[derive(Debug)]
@@ -65,15 +65,19 @@ impl ContentAssembler {
     /// The content header. Gives the content when it has no body.
     ///
     /// # Errors
-    /// 505 when none was due; 406 when it announces too large a body.
-    pub(crate) fn header(&mut self, header: ContentHeader) -> Result<Option<Content>, Fault> {
+    /// 505 when none was due; 406 when it announces a body of more than `size_max` octets.
+    pub(crate) fn header(
+        &mut self,
+        header: ContentHeader,
+        size_max: u64,
+    ) -> Result<Option<Content>, Fault> {
         let publish = match std::mem::take(self) {
             Self::Header(publish) => publish,
             Self::Idle => return Err(method_expected("a content header")),
             Self::Body(_) => return Err(body_expected("a content header")),
         };
         let properties = header.properties;
-        match body_size(header.body_size)? {
+        match body_size(header.body_size, size_max)? {
             0 => Ok(Some(Content { publish, properties, body: Bytes::new() })),
             size => {
                 let body = PartialBody::Piece(Bytes::new());
@@ -160,19 +164,11 @@ fn room(length: usize, announced: usize) -> usize {
     length.saturating_mul(2).min(announced)
 }
 
-fn body_size(announced: u64) -> Result<usize, Fault> {
-    usize::try_from(announced)
-        .ok()
-        .filter(|size| *size as u64 <= limits::MESSAGE_SIZE_MAX)
-        .ok_or_else(|| {
-            Fault::channel(
-                ReplyCode::PreconditionFailed,
-                format!(
-                    "message size {announced} is larger than configured max size {}",
-                    limits::MESSAGE_SIZE_MAX
-                ),
-            )
-        })
+fn body_size(announced: u64, most: u64) -> Result<usize, Fault> {
+    usize::try_from(announced).ok().filter(|_| announced <= most).ok_or_else(|| {
+        let text = format!("message size {announced} is larger than configured max size {most}");
+        Fault::channel(ReplyCode::PreconditionFailed, text)
+    })
 }
 
 fn method_expected(found: &str) -> Fault {

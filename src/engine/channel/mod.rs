@@ -153,7 +153,7 @@ impl Channel {
         turn: &mut Turn<'_>,
         header: ContentHeader,
     ) -> Result<(), Fault> {
-        match self.content.header(header)? {
+        match self.content.header(header, turn.about.tuned.message_size_max)? {
             Some(content) => self.publish(turn, content),
             None => Ok(()),
         }

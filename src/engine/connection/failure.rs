@@ -16,6 +16,9 @@ impl MethodId {
     /// `basic.publish`, which content belongs to.
     pub(crate) const BASIC_PUBLISH: Self = Self { class_id: 60, method_id: 40 };
 
+    /// `connection.open`.
+    pub(crate) const CONNECTION_OPEN: Self = Self { class_id: 10, method_id: 40 };
+
     pub(crate) const fn of(method: &Method) -> Self {
         Self { class_id: method.class_id(), method_id: method.method_id() }
     }

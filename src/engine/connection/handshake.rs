@@ -78,7 +78,11 @@ impl Connection {
                 if channel == 0 =>
             {
                 match find_vhost(routes, &user, &open) {
-                    Ok(vhost) => self.open(Session::new(vhost, user, client, tuned)),
+                    Ok(vhost) => {
+                        self.action =
+                            Some(Action::Enter { vhost: vhost.clone(), user: user.clone() });
+                        self.state = State::Entering { client, user, tuned, vhost };
+                    }
                     Err(fault) => self.fail(now, Failure { fault, method: id }),
                 }
             }
@@ -174,10 +178,11 @@ impl Connection {
             count if count <= channels_most => count,
             count => return refuse("channel_max", count.into(), 1, channels_most.into()),
         };
-        Ok(Tuned { frame_size_max, channels_max })
+        let message_size_max = self.settings.message_size_max;
+        Ok(Tuned { frame_size_max, channels_max, message_size_max })
     }
 
-    fn open(&mut self, session: Session) {
+    pub(super) fn open(&mut self, session: Session) {
         self.link.commands.push(Command::OpenConnection {
             vhost: session.about.vhost.clone(),
             user: session.about.user.clone(),

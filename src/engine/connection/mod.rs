@@ -6,7 +6,7 @@
 //! the shard only what [`crate::command`] and [`crate::event`] say.
 //!
 //! ```text
-//! AwaitingHeader → AwaitingStartOk → Authenticating → AwaitingTuneOk → AwaitingOpen → Open
+//! AwaitingHeader → AwaitingStartOk → Authenticating → AwaitingTuneOk → AwaitingOpen → Entering → Open
 //!        any of them → Closing (close-ok and the shard's answer outstanding) → Closed
 //! ```
 
@@ -46,10 +46,10 @@ use crate::topology::Routes;
 use bytes::BytesMut;
 use failure::Failure;
 use forebay_wire::method::ConnectionUpdateSecretOk;
-use forebay_wire::{FrameDecoder, SendBuffer};
+use forebay_wire::{FrameDecoder, SendBuffer, ShortStr};
 use heartbeat::Heartbeat;
 use limits::{ANSWERS_UNWRITTEN_SIZE_MAX, HANDSHAKE_FRAME_SIZE_MAX, HANDSHAKE_TIME_MS_MAX};
-use session::Wish;
+use session::{Session, Wish};
 use state::{Departure, Farewell, State};
 use std::sync::Arc;
 
@@ -60,6 +60,14 @@ pub enum Action {
     /// [`Connection::handle_authenticated`]. Whether the user may come from where it comes from
     /// ([`Peer::is_loopback`]) is part of the check.
     Authenticate(Credentials),
+    /// See whether limits let one more connection of this user into the virtual host, then call
+    /// [`Connection::handle_entered`].
+    Enter {
+        /// The virtual host.
+        vhost: ShortStr,
+        /// The user, who may enter it otherwise.
+        user: ShortStr,
+    },
 }
 
 /// One client's connection, from the accepted socket to the end.
@@ -162,6 +170,19 @@ impl Connection {
         }
     }
 
+    /// The answer to [`Action::Enter`]: let in, or why not.
+    pub fn handle_entered(&mut self, now: Now, verdict: Result<(), Fault>) {
+        match (std::mem::replace(&mut self.state, State::Closed), verdict) {
+            (State::Entering { client, user, tuned, vhost }, Ok(())) => {
+                self.open(Session::new(vhost, user, client, tuned));
+            }
+            (State::Entering { .. }, Err(fault)) => {
+                self.fail(now, Failure { fault, method: MethodId::CONNECTION_OPEN });
+            }
+            (state, _) => self.state = state,
+        }
+    }
+
     /// The time of [`Self::poll_timeout`] has come. Input that has arrived is to be handled first:
     /// a client is not silent because nobody read.
     pub fn handle_timeout(&mut self, now: Now) {
@@ -237,7 +258,7 @@ impl Connection {
     #[must_use]
     pub fn is_paused(&self) -> bool {
         match &self.state {
-            State::Authenticating { .. } => true,
+            State::Authenticating { .. } | State::Entering { .. } => true,
             State::Open(session) => {
                 session.is_paused() || self.answers_size > ANSWERS_UNWRITTEN_SIZE_MAX
             }

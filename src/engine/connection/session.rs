@@ -135,16 +135,16 @@ impl Session {
         frame: Frame,
     ) -> Result<(), Failure> {
         let Some(channel) = self.channels.open(id) else { return Ok(()) };
+        // A body that was begun before an alarm is no reason to take more of it during one.
+        let is_publish = matches!(
+            &frame,
+            Frame::Method { method: Method::BasicPublish(_), .. } | Frame::Body { .. }
+        );
         let mut turn = Turn { now, routes, about: &self.about, link, question: &mut self.question };
         let (method, outcome) = match frame {
             Frame::Method { method, .. } => {
                 let id = channel.blamed().unwrap_or(MethodId::of(&method));
-                let is_publish = matches!(method, Method::BasicPublish(_));
-                let outcome = channel.handle_method(&mut turn, method);
-                if is_publish {
-                    self.alarm.note_publish(&self.about, link);
-                }
-                (id, outcome)
+                (id, channel.handle_method(&mut turn, method))
             }
             Frame::Header { header, .. } => {
                 (channel.blamed().unwrap_or_default(), channel.handle_header(&mut turn, header))
@@ -154,6 +154,9 @@ impl Session {
             }
             Frame::Heartbeat => return Ok(()),
         };
+        if is_publish {
+            self.alarm.note_publish(&self.about, link);
+        }
         match outcome {
             Ok(()) => {
                 if channel.has_confirms() {

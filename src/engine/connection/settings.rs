@@ -43,6 +43,8 @@ pub struct ConnectionSettings {
     pub frame_size_max: u32,
     /// The highest channel number.
     pub channels_max: u16,
+    /// Octets of a message's body at most; at most `MESSAGE_SIZE_MAX`.
+    pub message_size_max: u64,
 }
 
 impl ConnectionSettings {
@@ -54,6 +56,7 @@ impl ConnectionSettings {
             heartbeat_s: 60,
             frame_size_max: limits::FRAME_SIZE_DEFAULT_MAX,
             channels_max: limits::CHANNELS_MAX,
+            message_size_max: limits::MESSAGE_SIZE_MAX,
         }
     }
 }

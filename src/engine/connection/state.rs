@@ -18,6 +18,8 @@ pub(crate) enum State {
     AwaitingTuneOk { client: ClientProfile, user: ShortStr },
     /// Tuned; `connection.open` is due.
     AwaitingOpen { client: ClientProfile, user: ShortStr, tuned: Tuned },
+    /// The server sees whether limits let it into the virtual host.
+    Entering { client: ClientProfile, user: ShortStr, tuned: Tuned, vhost: ShortStr },
     /// In a virtual host.
     Open(Box<Session>),
     /// On the way out.
@@ -31,6 +33,8 @@ pub(crate) enum State {
 pub(crate) struct Tuned {
     pub(crate) frame_size_max: u32,
     pub(crate) channels_max: u16,
+    /// Not agreed, decided by the server: octets of a body.
+    pub(crate) message_size_max: u64,
 }
 
 /// What the client is still owed, or owes.

@@ -1,7 +1,7 @@
 //! What operators change, and what they are told of the topology.
 
 use super::Shard;
-use crate::access::{AccessControl, ConfiguredUser};
+use crate::access::{AccessControl, ConfiguredUser, Limit};
 use crate::administration::Administration;
 use crate::definition::{self, Definition};
 use crate::event::Reply;
@@ -114,6 +114,12 @@ impl Shard {
                     let text = format!("no permission of user '{user}' in vhost '{vhost}'");
                     return Err(not_found(text));
                 }
+            }
+            Administration::SetLimit { limit, owner, most } => {
+                if Limit::OF_VHOST.contains(&limit) {
+                    self.check_vhost_there(&owner)?;
+                }
+                self.access.set_limit(limit, &owner, most);
             }
             Administration::SetPolicy { vhost, policy } => {
                 self.check_vhost_there(&vhost)?;

@@ -2,6 +2,7 @@
 //! decides, the queues follow.
 
 use super::Shard;
+use crate::access::Limit;
 use crate::command::TopologyRequest;
 use crate::event::{Event, Reply};
 use crate::fault::Fault;
@@ -146,6 +147,7 @@ impl Shard {
         vhost: &ShortStr,
         request: QueueRequest<'_>,
     ) -> Result<Reply, Fault> {
+        self.check_room(vhost, &request)?;
         let random = &mut self.random;
         let generated = || {
             let name = format!("{GENERATED_NAME_PREFIX}{}", random.name_suffix());
@@ -166,6 +168,20 @@ impl Shard {
             messages: count(queue.map_or(0, Queue::ready)),
             consumers: count(queue.map_or(0, |queue| queue.consumers.count() as u64)),
         })
+    }
+
+    /// Whether an operator lets the virtual host have one more queue, if this makes one.
+    fn check_room(&self, vhost: &ShortStr, request: &QueueRequest<'_>) -> Result<(), Fault> {
+        let Some(most) = self.access.limits().get(Limit::VhostQueues, vhost) else { return Ok(()) };
+        let makes_one = !request.passive && self.topology.find_queue(vhost, request.name).is_none();
+        if !makes_one || (self.topology.count_queues(vhost) as u64) < most {
+            return Ok(());
+        }
+        let name = request.name;
+        let text = format!(
+            "cannot declare queue '{name}': queue limit in vhost '{vhost}' ({most}) is reached"
+        );
+        Err(Fault::channel(ReplyCode::PreconditionFailed, text))
     }
 
     /// Makes the queue for a record that the topology has.

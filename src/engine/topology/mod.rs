@@ -138,6 +138,12 @@ impl Topology {
         Some(queues)
     }
 
+    /// How many queues a virtual host has.
+    #[must_use]
+    pub fn count_queues(&self, vhost: &ShortStr) -> usize {
+        self.vhosts.get(vhost).map_or(0, |host| host.queues.len())
+    }
+
     /// The virtual hosts by name.
     pub fn vhosts(&self) -> impl Iterator<Item = &ShortStr> {
         self.vhosts.keys()

@@ -10,7 +10,7 @@ use super::limits::TARGETS_INLINE;
 use super::matcher::{Granularity, Matcher};
 use super::names::{Resource, vhost_not_found};
 use super::persistent::Map;
-use crate::access::{AccessControl, Permissions, Users};
+use crate::access::{AccessControl, Limits, Permissions, Users};
 use crate::command::Targets;
 use crate::fault::Fault;
 use crate::ids::QueueId;
@@ -28,6 +28,7 @@ pub struct Routes {
     nowhere: Targets,
     permissions: Permissions,
     users: Users,
+    limits: Limits,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -64,6 +65,12 @@ impl Routes {
     #[must_use]
     pub fn users(&self) -> &Users {
         &self.users
+    }
+
+    /// What operators limit.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Whether the virtual host is there.
@@ -144,6 +151,7 @@ impl Routes {
         self.version += 1;
         self.permissions = access.permissions().clone();
         self.users = access.users().clone();
+        self.limits = access.limits().clone();
     }
 
     pub(super) fn create_vhost(&mut self, vhost: &ShortStr) {

@@ -27,7 +27,9 @@ pub(super) async fn export_vhost(
     let vhost = short("vhost", &vhost)?;
     caller.check_administrator()?;
     caller.check_vhost(&admin, &vhost)?;
-    let file = admin.link().look(move |shard| definitions::export_vhost(shard.topology(), &vhost));
+    let file = admin
+        .link()
+        .look(move |shard| definitions::export_vhost(shard.topology(), shard.access(), &vhost));
     Ok(json_reply(&file.await?))
 }
 

@@ -12,6 +12,7 @@ mod dead_letters;
 mod definitions;
 mod exchanges;
 mod health;
+mod limits;
 mod listing;
 mod logins;
 mod messages;
@@ -37,12 +38,13 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use caller::Caller;
 use forebay_engine::administration::Administration;
 use forebay_engine::command::Command;
 use forebay_engine::topology::Routes;
 use forebay_wire::ShortStr;
+pub(crate) use limits::of_owner as limits_of;
 pub(crate) use policies::describe as describe_policy;
 use rates::Rates;
 use serde_json::Value;
@@ -180,6 +182,18 @@ fn operators() -> Router<Admin> {
         .route("/api/vhosts", get(vhosts::list))
         .route("/api/vhosts/{vhost}", get(vhosts::show).put(vhosts::put).delete(vhosts::delete))
         .route("/api/vhosts/{vhost}/permissions", get(permissions::of_vhost))
+        .route("/api/vhost-limits", get(limits::of_vhosts))
+        .route("/api/vhost-limits/{vhost}", get(limits::of_vhost))
+        .route(
+            "/api/vhost-limits/{vhost}/{name}",
+            put(limits::set_of_vhost).delete(limits::clear_of_vhost),
+        )
+        .route("/api/user-limits", get(limits::of_users))
+        .route("/api/user-limits/{user}", get(limits::of_user))
+        .route(
+            "/api/user-limits/{user}/{name}",
+            put(limits::set_of_user).delete(limits::clear_of_user),
+        )
         .route("/api/users", get(users::list))
         .route("/api/users/{name}", user)
         .route("/api/users/{name}/permissions", get(permissions::of_user))

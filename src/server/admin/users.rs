@@ -4,18 +4,18 @@ use super::api_error::ApiError;
 use super::caller::Caller;
 use super::listing::Listing;
 use super::request_body::RequestBody;
-use super::{Admin, json_reply, no_content, put_reply, short};
+use super::{Admin, json_reply, limits_of, no_content, put_reply, short};
 use crate::limits::ADMIN_TEXT_OCTETS_MAX;
 use crate::password;
 use crate::user::hash_password;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use forebay_engine::access::{PasswordHash, User};
+use forebay_engine::access::{Limit, PasswordHash, User};
 use forebay_engine::administration::Administration;
 use forebay_engine::fault::Fault;
 use forebay_wire::{ReplyCode, ShortStr};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 pub(super) async fn list(
     State(admin): State<Admin>,
@@ -84,21 +84,29 @@ fn users(admin: &Admin) -> Vec<(ShortStr, Value)> {
     let mut users: Vec<_> = stored
         .map(|(name, user)| {
             let (algorithm, hash) = password::exported(&user.password);
-            (name.clone(), describe(name, &user.tags, algorithm, hash))
+            let limits = limits_of(routes.limits(), Limit::OF_USER, name);
+            (name.clone(), describe(name, &user.tags, algorithm, hash, limits))
         })
         .collect();
     users.extend(configured.iter().map(|(name, tags)| {
         // What the configuration keeps secret stays there.
-        (name.clone(), describe(name, tags, password::ARGON2ID, ""))
+        let limits = limits_of(routes.limits(), Limit::OF_USER, name);
+        (name.clone(), describe(name, tags, password::ARGON2ID, "", limits))
     }));
     users.sort_by(|left, right| left.0.cmp(&right.0));
     users
 }
 
-fn describe(name: &ShortStr, tags: &[String], algorithm: &str, hash: &str) -> Value {
+fn describe(
+    name: &ShortStr,
+    tags: &[String],
+    algorithm: &str,
+    hash: &str,
+    limits: Map<String, Value>,
+) -> Value {
     json!({
         "hashing_algorithm": algorithm,
-        "limits": {},
+        "limits": limits,
         "name": name.to_string(),
         "password_hash": hash,
         "tags": tags,

@@ -1,8 +1,8 @@
 //! From what is there to JSON, as RabbitMQ writes it. Users of the configuration stay there.
 
-use crate::admin::{describe_policy, table_json};
+use crate::admin::{describe_policy, limits_of, table_json};
 use crate::password;
-use forebay_engine::access::{Access, AccessControl};
+use forebay_engine::access::{Access, AccessControl, Limit, Limits};
 use forebay_engine::command::Destination;
 use forebay_engine::topology::{ExchangeRecord, PolicyOwner, QueueKind, QueueRecord, Topology};
 use forebay_wire::ShortStr;
@@ -15,13 +15,13 @@ const RESERVED_PREFIX: &[u8] = b"amq.";
 #[must_use]
 pub fn export(topology: &Topology, access: &AccessControl) -> Value {
     let vhosts: Vec<&ShortStr> = topology.vhosts().collect();
-    let mut file = objects(topology, &vhosts, true);
+    let mut file = objects(topology, access.limits(), &vhosts, true);
     let names = vhosts.iter().map(|vhost| json!({ "name": vhost.to_string() }));
     let users = access.users().iter().map(|(name, user)| {
         let (algorithm, hash) = password::exported(&user.password);
         json!({
             "hashing_algorithm": algorithm,
-            "limits": {},
+            "limits": limits_of(access.limits(), Limit::OF_USER, name),
             "name": name.to_string(),
             "password_hash": hash,
             "tags": user.tags,
@@ -46,11 +46,16 @@ pub fn export(topology: &Topology, access: &AccessControl) -> Value {
 
 /// The objects of one virtual host, which they don't name.
 #[must_use]
-pub fn export_vhost(topology: &Topology, vhost: &ShortStr) -> Value {
-    Value::Object(objects(topology, &[vhost], false))
+pub fn export_vhost(topology: &Topology, access: &AccessControl, vhost: &ShortStr) -> Value {
+    Value::Object(objects(topology, access.limits(), &[vhost], false))
 }
 
-fn objects(topology: &Topology, vhosts: &[&ShortStr], names_vhost: bool) -> Map<String, Value> {
+fn objects(
+    topology: &Topology,
+    limits: &Limits,
+    vhosts: &[&ShortStr],
+    names_vhost: bool,
+) -> Map<String, Value> {
     let each = |of_vhost: &dyn Fn(&ShortStr) -> Vec<Value>| -> Value {
         let of_vhost = |vhost: &&ShortStr| {
             let mut values = of_vhost(vhost);
@@ -70,7 +75,14 @@ fn objects(topology: &Topology, vhosts: &[&ShortStr], names_vhost: bool) -> Map<
     put("product_name", json!("Forebay"));
     put("product_version", json!(env!("CARGO_PKG_VERSION")));
     put("policies", each(&|vhost| policies(topology, vhost)));
-    put("parameters", each(&|vhost| operator_policies(topology, vhost)));
+    put(
+        "parameters",
+        each(&|vhost| {
+            let mut parameters = operator_policies(topology, vhost);
+            parameters.extend(vhost_limits(limits, vhost));
+            parameters
+        }),
+    );
     put(
         "exchanges",
         each(&|vhost| topology.exchanges(vhost).filter(|x| is_exported(x)).map(exchange).collect()),
@@ -106,6 +118,12 @@ fn operator_policies(topology: &Topology, vhost: &ShortStr) -> Vec<Value> {
         json!({ "component": "operator_policy", "name": name, "value": value })
     };
     operators.map(parameter).collect()
+}
+
+fn vhost_limits(limits: &Limits, vhost: &ShortStr) -> Option<Value> {
+    let value = limits_of(limits, Limit::OF_VHOST, vhost);
+    let parameter = || json!({ "component": "vhost-limits", "name": "limits", "value": value });
+    (!value.is_empty()).then(parameter)
 }
 
 fn exchange(exchange: &ExchangeRecord) -> Value {

@@ -4,7 +4,7 @@ use super::node::{Node, Read, wrong};
 use crate::admin::user_tags;
 use crate::password;
 use crate::user::hash_password;
-use forebay_engine::access::{PasswordHash, Permission, User};
+use forebay_engine::access::{Limit, PasswordHash, Permission, User};
 use forebay_engine::command::{Binding, Destination, TopologyRequest};
 use forebay_engine::definition::{DefinedObject, Definition};
 use forebay_engine::name_pattern::NamePattern;
@@ -130,8 +130,11 @@ impl Reader<'_> {
             },
             (None, None) => PasswordHash::Disabled,
         };
-        self.add(node, DefinedObject::User(name, User { password, tags }));
-        Ok(())
+        self.add(node, DefinedObject::User(name.clone(), User { password, tags }));
+        match node.object("limits")? {
+            Some(limits) => self.limits(&limits, Limit::OF_USER, &name),
+            None => Ok(()),
+        }
     }
 
     fn permission(&mut self, node: &Node<'_>) -> Read<()> {
@@ -157,18 +160,38 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Operators' policies stand among the parameters; the others are plugins'.
+    /// Operators' policies and limits of virtual hosts stand among the parameters; the others are
+    /// plugins'.
     fn parameter(&mut self, node: &Node<'_>) -> Read<()> {
-        if node.text("component")? != "operator_policy" {
+        let component = node.text("component")?;
+        if component != "operator_policy" && component != "vhost-limits" {
             self.read.ignored.push(node.path().to_owned());
             return Ok(());
         }
         let Some(value) = node.object("value")? else {
             return wrong(&node.at("value"), "missing, expected an object");
         };
+        if component == "vhost-limits" {
+            let vhost = self.vhost_of(node)?;
+            return self.limits(&value, Limit::OF_VHOST, &vhost);
+        }
         let policy = read_policy(PolicyOwner::Operator, &value, &node.name("name")?)?;
         let vhost = self.vhost_of(node)?;
         self.add(node, DefinedObject::Policy(vhost, Box::new(policy)));
+        Ok(())
+    }
+
+    /// Limits by name; a negative one is none.
+    fn limits(&mut self, node: &Node<'_>, among: [Limit; 2], owner: &ShortStr) -> Read<()> {
+        for name in node.keys() {
+            let Some(limit) = Limit::named(name, among) else {
+                let [first, second] = among.map(Limit::name);
+                let reason = format!("is no limit, expected {first} or {second}");
+                return wrong(&node.at(name), reason);
+            };
+            let most = u64::try_from(node.integer(name, -1)?).ok();
+            self.add(node, DefinedObject::Limit { limit, owner: owner.clone(), most });
+        }
         Ok(())
     }
 

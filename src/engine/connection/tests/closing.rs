@@ -107,3 +107,24 @@ fn publishers_are_told_and_held_while_the_broker_is_short_of_resources() {
     assert!(matches!(client.take_commands()[..], [Command::Publish(_)]));
     assert_eq!(client.methods(), [(0, ConnectionUnblocked {}.into())]);
 }
+
+/// Bodies that were announced before an alarm are no way around it.
+#[test]
+fn a_body_that_was_begun_before_an_alarm_waits_for_its_end() {
+    let mut client = Client::open();
+    client.declare("q");
+    // Two frames of body.
+    let whole = publish_octets(1, &to("q"), &Properties::default(), &[7; 5_000]);
+    let (first, second) = (4_096, 5_000 - (4_096 - 8) + 8);
+    let (head, body) = whole.split_at(whole.len() - first - second);
+    client.feed(head);
+    client.event(Event::Blocked { reason: name("low on memory") });
+    assert!(!client.connection.is_paused());
+    client.feed(&body[..first]);
+    assert!(client.connection.is_paused());
+    client.feed(&body[first..]);
+    assert!(client.take_commands().is_empty());
+    client.event(Event::Unblocked);
+    client.feed(&[]);
+    assert!(matches!(client.take_commands()[..], [Command::Publish(_)]));
+}

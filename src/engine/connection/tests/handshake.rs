@@ -1,5 +1,6 @@
 use super::*;
 use crate::connection::{Credentials, Proof};
+use forebay_wire::ReplyCode;
 
 #[test]
 fn a_foreign_protocol_is_answered_with_ours() {
@@ -112,12 +113,31 @@ fn malformed_responses_and_unknown_mechanisms_are_refused_without_a_check() {
     }
 }
 
+#[test]
+fn a_connection_that_limits_keep_out_is_told_why() {
+    let mut client = login("PLAIN", b"\0guest\0guest", &client_properties("test"));
+    client.authenticate(true);
+    client.send(0, ConnectionTuneOk::default());
+    client.frames();
+    client.send(0, ConnectionOpen { virtual_host: name("/") });
+    assert!(client.frames().is_empty(), "nothing is said before it is in");
+    let fault = Fault::connection(ReplyCode::NotAllowed, "connection limit (1) is reached");
+    client.enter(Err(fault));
+    let methods = client.methods();
+    let [(0, Method::ConnectionClose(close))] = &methods[..] else { panic!("{methods:?}") };
+    assert_eq!((close.reply_code, close.class_id, close.method_id), (530, 10, 40));
+    assert!(client.take_commands().is_empty(), "the shard never hears of it");
+}
+
 fn tuned(channel_max: u16, frame_max: u32, vhost: &str) -> (String, String) {
     let mut client = login("PLAIN", b"\0guest\0guest", &client_properties("test"));
     client.authenticate(true);
     client.frames();
     client.send(0, ConnectionTuneOk { channel_max, frame_max, heartbeat: 65535 });
     client.send(0, ConnectionOpen { virtual_host: name(vhost) });
+    if client.connection.is_paused() {
+        client.enter(Ok(()));
+    }
     client.outcome()
 }
 
@@ -162,6 +182,7 @@ fn nothing_is_read_while_the_password_is_checked() {
     client.send(0, ConnectionOpen { virtual_host: name("/") });
     assert!(client.frames().is_empty());
     client.authenticate(true);
+    client.enter(Ok(()));
     let methods = client.methods();
     assert!(
         matches!(methods[..], [(0, Method::ConnectionTune(_)), (0, Method::ConnectionOpenOk(_))]),

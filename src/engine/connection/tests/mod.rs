@@ -100,6 +100,7 @@ impl Client {
         client.authenticate(true);
         client.send(0, ConnectionTuneOk { channel_max, frame_max, heartbeat });
         client.send(0, ConnectionOpen { virtual_host: name("/") });
+        client.enter(Ok(()));
         client.frames();
         assert!(matches!(client.take_commands()[..], [Command::OpenConnection { .. }]));
         client
@@ -108,6 +109,14 @@ impl Client {
     pub(super) fn open_channel(&mut self, channel: u16) {
         self.send(channel, ChannelOpen {});
         assert_eq!(self.methods(), [(channel, ChannelOpenOk {}.into())]);
+    }
+
+    /// Answers whether limits let it into the virtual host.
+    pub(super) fn enter(&mut self, verdict: Result<(), Fault>) {
+        assert!(self.connection.is_paused());
+        assert!(matches!(self.connection.poll_action(), Some(Action::Enter { .. })));
+        self.connection.handle_entered(self.now, verdict);
+        self.feed(&[]);
     }
 
     pub(super) fn authenticate(&mut self, granted: bool) {

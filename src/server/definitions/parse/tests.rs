@@ -149,7 +149,7 @@ fn what_is_exported_is_taken_back_and_the_same() {
     assert_eq!(file["parameters"][0]["component"], "operator_policy");
     // One virtual host's file fits another one.
     let orders = ShortStr::from_static("orders");
-    let file = export_vhost(&topology, &orders);
+    let file = export_vhost(&topology, &access, &orders);
     assert!(file["queues"][0].get("vhost").is_none());
     let other = ShortStr::from_static("/");
     let read = parse(file.to_string().as_bytes(), Some(&other)).unwrap();

@@ -1,0 +1,150 @@
+//! `/api/vhost-limits` and `/api/user-limits`.
+
+use super::api_error::ApiError;
+use super::caller::Caller;
+use super::listing::Listing;
+use super::request_body::RequestBody;
+use super::{Admin, json_reply, no_content, short};
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use forebay_engine::access::{Limit, Limits};
+use forebay_engine::administration::Administration;
+use forebay_wire::ShortStr;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+type Named = (String, String);
+
+pub(super) async fn of_vhosts(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Query(listing): Query<Listing>,
+) -> Result<Response, ApiError> {
+    let routes = admin.routes();
+    let seen = by_owner(routes.limits(), Limit::OF_VHOST).into_iter();
+    let seen = seen.filter(|(vhost, _)| caller.sees(&admin, vhost));
+    listing.reply(seen.map(|(vhost, value)| describe("vhost", &vhost, &value)).collect())
+}
+
+pub(super) async fn of_vhost(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(vhost): Path<String>,
+) -> Result<Response, ApiError> {
+    let vhost = short("vhost", &vhost)?;
+    caller.check_sees(&admin, &vhost)?;
+    let value = of_owner(admin.routes().limits(), Limit::OF_VHOST, &vhost);
+    Ok(json_reply(&json!([describe("vhost", &vhost, &value)])))
+}
+
+pub(super) async fn set_of_vhost(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((vhost, name)): Path<Named>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let limit = checked(&caller, &name, Limit::OF_VHOST)?;
+    let most = most(&body)?;
+    set(&admin, &caller, limit, short("vhost", &vhost)?, most).await
+}
+
+pub(super) async fn clear_of_vhost(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((vhost, name)): Path<Named>,
+) -> Result<Response, ApiError> {
+    let limit = checked(&caller, &name, Limit::OF_VHOST)?;
+    set(&admin, &caller, limit, short("vhost", &vhost)?, None).await
+}
+
+pub(super) async fn of_users(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Query(listing): Query<Listing>,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    let routes = admin.routes();
+    let users = by_owner(routes.limits(), Limit::OF_USER).into_iter();
+    listing.reply(users.map(|(user, value)| describe("user", &user, &value)).collect())
+}
+
+pub(super) async fn of_user(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(user): Path<String>,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    let user = known_user(&admin, &user)?;
+    let value = of_owner(admin.routes().limits(), Limit::OF_USER, &user);
+    Ok(json_reply(&json!([describe("user", &user, &value)])))
+}
+
+pub(super) async fn set_of_user(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((user, name)): Path<Named>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let limit = checked(&caller, &name, Limit::OF_USER)?;
+    let most = most(&body)?;
+    set(&admin, &caller, limit, known_user(&admin, &user)?, most).await
+}
+
+pub(super) async fn clear_of_user(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((user, name)): Path<Named>,
+) -> Result<Response, ApiError> {
+    let limit = checked(&caller, &name, Limit::OF_USER)?;
+    set(&admin, &caller, limit, known_user(&admin, &user)?, None).await
+}
+
+/// The limits of one virtual host or user by name, as files of definitions have them, too.
+pub(crate) fn of_owner(limits: &Limits, among: [Limit; 2], owner: &ShortStr) -> Map<String, Value> {
+    let set = among.into_iter().filter_map(|limit| Some((limit, limits.get(limit, owner)?)));
+    set.map(|(limit, most)| (limit.name().to_owned(), json!(most))).collect()
+}
+
+fn by_owner(limits: &Limits, among: [Limit; 2]) -> BTreeMap<ShortStr, Map<String, Value>> {
+    let meant = limits.iter().filter(|(limit, ..)| among.contains(limit));
+    meant.map(|(_, owner, _)| (owner.clone(), of_owner(limits, among, owner))).collect()
+}
+
+fn describe(kind: &str, owner: &ShortStr, value: &Map<String, Value>) -> Value {
+    json!({ kind: owner.to_string(), "value": value })
+}
+
+fn checked(caller: &Caller, name: &str, among: [Limit; 2]) -> Result<Limit, ApiError> {
+    caller.check_administrator()?;
+    Limit::named(name, among).ok_or_else(|| {
+        let [first, second] = among.map(Limit::name);
+        ApiError::bad(format!("unrecognised limit '{name}', expected {first} or {second}"))
+    })
+}
+
+fn known_user(admin: &Admin, user: &str) -> Result<ShortStr, ApiError> {
+    let user = short("user", user)?;
+    match admin.authenticator().tags(&user) {
+        Some(_) => Ok(user),
+        None => Err(ApiError::not_found(format!("no user '{user}'"))),
+    }
+}
+
+/// A negative number lifts a limit, as in RabbitMQ.
+fn most(body: &[u8]) -> Result<Option<u64>, ApiError> {
+    let value = RequestBody::parse(body)?.integer("value")?;
+    let value = value.ok_or_else(|| ApiError::bad("value: missing, expected an integer"))?;
+    Ok(u64::try_from(value).ok())
+}
+
+async fn set(
+    admin: &Admin,
+    caller: &Caller,
+    limit: Limit,
+    owner: ShortStr,
+    most: Option<u64>,
+) -> Result<Response, ApiError> {
+    admin.administer(caller, Administration::SetLimit { limit, owner, most }).await?;
+    Ok(no_content())
+}
