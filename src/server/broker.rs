@@ -115,10 +115,7 @@ impl Broker {
         let authenticator =
             Authenticator::new(&settings.users, Arc::clone(&routes)).map_err(io::Error::other)?;
         let context = Arc::new(ConnectionContext {
-            settings: Arc::new(ConnectionSettings {
-                message_size_max: settings.message_size_max,
-                ..ConnectionSettings::new(&identity(&settings))
-            }),
+            settings: Arc::new(connection_settings(&settings)),
             clock,
             mailbox: mailbox.clone(),
             routes: Arc::clone(&routes),
@@ -129,13 +126,9 @@ impl Broker {
         });
         let alarm_task = watch_alarms(&alarms, &settings.data_dir, &connections).await;
         let accepting = CancellationToken::new();
-        let amqp_addresses = listen_all(
-            ports,
-            &context,
-            &connections,
-            settings.connections_per_address_max,
-            &accepting,
-        )?;
+        let per_address_max = settings.connections_per_address_max;
+        let amqp_addresses =
+            listen_all(ports, &context, &connections, per_address_max, &accepting)?;
         let ports = amqp_addresses.iter().map(SocketAddr::port).collect();
         let admin = Admin::new(link, routes, authenticator, clock, settings.product, ports, alarms);
         let admin_task = tokio::spawn(admin.serve(admin_listener));
@@ -219,6 +212,13 @@ impl Broker {
             failure = failures.first() => Err(failure),
             () = stopping => Ok(()),
         }
+    }
+}
+
+fn connection_settings(settings: &Settings) -> ConnectionSettings {
+    ConnectionSettings {
+        message_size_max: settings.message_size_max,
+        ..ConnectionSettings::new(&identity(settings))
     }
 }
 
