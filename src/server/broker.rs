@@ -120,15 +120,13 @@ impl Broker {
             mailbox: mailbox.clone(),
             routes: Arc::clone(&routes),
             budget,
-            tally: Tally::default(),
+            tally: Tally::new(settings.connections_per_address_max),
             authenticator: authenticator.clone(),
             totals: Arc::clone(&metrics.connections),
         });
         let alarm_task = watch_alarms(&alarms, &settings.data_dir, &connections).await;
         let accepting = CancellationToken::new();
-        let per_address_max = settings.connections_per_address_max;
-        let amqp_addresses =
-            listen_all(ports, &context, &connections, per_address_max, &accepting)?;
+        let amqp_addresses = listen_all(ports, &context, &connections, &accepting)?;
         let ports = amqp_addresses.iter().map(SocketAddr::port).collect();
         let admin = Admin::new(link, routes, authenticator, clock, settings.product, ports, alarms);
         let admin_task = tokio::spawn(admin.serve(admin_listener));
@@ -398,7 +396,6 @@ fn listen_all(
     ports: Vec<Port>,
     context: &Arc<ConnectionContext>,
     connections: &Connections,
-    per_address_max: Option<usize>,
     accepting: &CancellationToken,
 ) -> Result<Vec<SocketAddr>, StartError> {
     let connections_max = open_files::connections_max();
@@ -410,7 +407,7 @@ fn listen_all(
         tracing::info!("listening for AMQP 0-9-1{manner} on {address}");
         addresses.push(address);
         let (context, connections) = (Arc::clone(context), connections.clone());
-        let reception = Reception { context, connections, connections_max, per_address_max, tls };
+        let reception = Reception { context, connections, connections_max, tls };
         tokio::spawn(accept_all(listener, reception, accepting.clone()));
     }
     Ok(addresses)

@@ -54,8 +54,6 @@ pub struct Reception {
     pub connections: Connections,
     /// How many there may be, over all listeners.
     pub connections_max: usize,
-    /// How many of them one address may have.
-    pub per_address_max: Option<usize>,
     /// Certificates, where clients are to speak TLS.
     pub tls: Option<TlsAcceptor>,
 }
@@ -82,8 +80,7 @@ pub async fn accept_all(listener: TcpListener, reception: Reception, stopped: Ca
 
 impl Reception {
     fn start(&self, stream: TcpStream, address: SocketAddr) {
-        let tally = &self.context.tally;
-        let Some(place) = tally.connect(address.ip(), self.per_address_max) else {
+        let Some(place) = self.context.tally.connect(address.ip()) else {
             tracing::warn!("connection from {address} dropped: its address has too many already");
             return;
         };

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The counts. Clones are the same.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
+    /// Connections of one address at once; nothing: any number.
+    per_address_max: Option<usize>,
     counts: Arc<Mutex<Counts>>,
 }
 
@@ -41,13 +43,19 @@ pub struct Place {
 }
 
 impl Tally {
-    /// A connection from this address; nothing when it has `most` already.
+    /// Nobody is there yet, and no address may have more connections than this.
     #[must_use]
-    pub fn connect(&self, address: IpAddr, most: Option<usize>) -> Option<AddressPlace> {
+    pub fn new(per_address_max: Option<usize>) -> Self {
+        Self { per_address_max, ..Self::default() }
+    }
+
+    /// A connection from this address; nothing when it has as many as it may.
+    #[must_use]
+    pub fn connect(&self, address: IpAddr) -> Option<AddressPlace> {
         let address = address.to_canonical();
         let mut counts = self.counts();
         let there = counts.addresses.get(&address).copied().unwrap_or(0);
-        if most.is_some_and(|most| there >= most) {
+        if self.per_address_max.is_some_and(|most| there >= most) {
             return None;
         }
         counts.addresses.insert(address, there + 1);
@@ -198,13 +206,13 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_connections() {
-        let tally = Tally::default();
+        let tally = Tally::new(Some(1));
         let (here, there) = ("127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap());
-        let place = tally.connect(here, Some(1)).unwrap();
-        assert!(tally.connect("::ffff:127.0.0.1".parse().unwrap(), Some(1)).is_none());
-        assert!(tally.connect(there, Some(1)).is_some());
+        let place = tally.connect(here).unwrap();
+        assert!(tally.connect("::ffff:127.0.0.1".parse().unwrap()).is_none());
+        assert!(tally.connect(there).is_some());
         drop(place);
-        assert!(tally.connect(here, Some(1)).is_some());
+        assert!(tally.connect(here).is_some());
         assert!(tally.counts().addresses.is_empty());
     }
 }
