@@ -112,8 +112,7 @@ impl Broker {
             budget: budget.clone(),
         };
         load_definitions(&link, settings.load_definitions.as_deref()).await?;
-        let authenticator =
-            Authenticator::new(&settings.users, Arc::clone(&routes)).map_err(io::Error::other)?;
+        let authenticator = authenticator(&settings, &routes)?;
         let context = Arc::new(ConnectionContext {
             settings: Arc::new(connection_settings(&settings)),
             clock,
@@ -251,6 +250,14 @@ fn alarm_limits(settings: &Settings) -> AlarmLimits {
 fn load_certificates(settings: &Settings) -> Result<Option<TlsAcceptor>, StartError> {
     let acceptor = settings.tls.as_ref().map(|tls| TlsAcceptor::load(tls.files.clone()));
     Ok(acceptor.transpose()?)
+}
+
+fn authenticator(
+    settings: &Settings,
+    routes: &Arc<ArcSwap<Routes>>,
+) -> Result<Authenticator, StartError> {
+    let authenticator = Authenticator::new(&settings.users, Arc::clone(routes));
+    Ok(authenticator.map_err(io::Error::other)?)
 }
 
 /// A socket for AMQP, and how it is spoken there.
