@@ -10,6 +10,7 @@ use crate::harness::session::{
 };
 use futures_util::StreamExt;
 use lapin::options::BasicAckOptions;
+use lapin::{Channel, Consumer};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -82,11 +83,19 @@ async fn prepare(address: SocketAddr) {
 async fn storm(broker: Broker, ledgers: &[Ledger; 2], random: &mut Random) {
     let (confirms, mut confirms_seen) = watch::channel(0);
     let enough = 300 + random.below(2_500);
-    let mut tasks = Vec::new();
+    let (mut parties, mut tasks) = (Vec::new(), Vec::new());
     for (queue, ledger) in QUEUES.into_iter().zip(ledgers) {
-        let publisher = publish_on(broker.address, queue, Arc::clone(ledger), confirms.clone());
+        // All are connected before the first of them can bring on the end.
+        let party = Party::join(broker.address).await;
+        let publisher = publish_on(party, queue, Arc::clone(ledger), confirms.clone());
+        let party = Party::join(broker.address).await;
+        prefetch(&party.channel, PREFETCH).await;
+        let consumer = consume(&party.channel, queue).await;
+        let worker = work_on(party, consumer, Arc::clone(ledger), Random::new(random.next()));
+        parties.push((publisher, worker));
+    }
+    for (publisher, worker) in parties {
         tasks.push(tokio::spawn(publisher));
-        let worker = work_on(broker.address, queue, Arc::clone(ledger), Random::new(random.next()));
         tasks.push(tokio::spawn(worker));
     }
     drop(confirms);
@@ -98,22 +107,30 @@ async fn storm(broker: Broker, ledgers: &[Ledger; 2], random: &mut Random) {
     }
 }
 
+/// A connection of its own, and a channel with confirms.
+struct Party {
+    _session: Session,
+    channel: Channel,
+}
+
+impl Party {
+    async fn join(address: SocketAddr) -> Self {
+        let session = Session::open_at(address).await;
+        let channel = session.confirm_channel().await;
+        Self { _session: session, channel }
+    }
+}
+
 /// Publishes numbered messages until the connection breaks.
-async fn publish_on(
-    address: SocketAddr,
-    queue: &str,
-    ledger: Ledger,
-    confirms: watch::Sender<u64>,
-) {
-    let session = Session::open_at(address).await;
-    let channel = session.confirm_channel().await;
+async fn publish_on(party: Party, queue: &str, ledger: Ledger, confirms: watch::Sender<u64>) {
+    let channel = &party.channel;
     let mut number = ledger.lock().unwrap().last_key_value().map_or(0, |(last, _)| last + 1);
     let mut waiting = VecDeque::new();
     loop {
         while waiting.len() < UNCONFIRMED_MAX {
             ledger.lock().unwrap().insert(number, Promise::default());
             let body = format!("{number} {}", "x".repeat((number % 700) as usize));
-            let Ok(confirm) = try_publish(&channel, queue, &body).await else { return };
+            let Ok(confirm) = try_publish(channel, queue, &body).await else { return };
             waiting.push_back((number, confirm));
             number += 1;
         }
@@ -130,7 +147,7 @@ async fn publish_on(
 }
 
 async fn try_publish(
-    channel: &lapin::Channel,
+    channel: &Channel,
     queue: &str,
     body: &str,
 ) -> lapin::Result<lapin::PublisherConfirm> {
@@ -142,11 +159,8 @@ async fn try_publish(
 
 /// Acknowledges some of what it gets, now and then several at once, until the connection breaks.
 /// A marker published and confirmed on the same channel shows which acknowledgements are durable.
-async fn work_on(address: SocketAddr, queue: &str, ledger: Ledger, mut random: Random) {
-    let session = Session::open_at(address).await;
-    let channel = session.confirm_channel().await;
-    prefetch(&channel, PREFETCH).await;
-    let mut consumer = consume(&channel, queue).await;
+async fn work_on(party: Party, mut consumer: Consumer, ledger: Ledger, mut random: Random) {
+    let channel = &party.channel;
     let mut held: VecDeque<(u64, u64)> = VecDeque::new();
     let mut acked: Vec<u64> = Vec::new();
     while let Some(Ok(delivery)) = consumer.next().await {
@@ -166,7 +180,7 @@ async fn work_on(address: SocketAddr, queue: &str, ledger: Ledger, mut random: R
             return;
         }
         if acked.len() >= 50 {
-            let Ok(marker) = try_publish(&channel, MARKERS, "marker").await else { return };
+            let Ok(marker) = try_publish(channel, MARKERS, "marker").await else { return };
             if marker.await.is_err() {
                 return;
             }
