@@ -4,7 +4,8 @@ use crate::harness::must;
 use crate::harness::session::{
     Session, await_ready, code, declare, drain, fill, get, publish, ready_count,
 };
-use lapin::options::BasicAckOptions;
+use lapin::BasicProperties;
+use lapin::options::{BasicAckOptions, BasicPublishOptions, QueueDeleteOptions};
 
 #[tokio::test]
 async fn a_publish_appears_with_its_commit() {
@@ -56,4 +57,27 @@ async fn commit_needs_a_transactional_channel() {
     assert_eq!(code(must("tx.commit", session.channel.tx_commit()).await), 406);
     let other = session.channel().await;
     assert_eq!(code(must("tx.rollback", other.tx_rollback()).await), 406);
+}
+
+#[tokio::test]
+async fn a_mandatory_message_comes_back_when_its_queue_has_gone_before_the_commit() {
+    let session = Session::open().await;
+    let queue = declare(&session.channel, "tx-gone").await;
+    let channel = session.channel().await;
+    must("tx.select", channel.tx_select()).await.unwrap();
+    let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let sent = channel.basic_publish(
+        "".into(),
+        queue.as_str().into(),
+        mandatory,
+        b"x",
+        BasicProperties::default(),
+    );
+    must("basic.publish", sent).await.unwrap();
+    let deleted = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default());
+    must("queue.delete", deleted).await.unwrap();
+    must("tx.commit", channel.tx_commit()).await.unwrap();
+    let returned = must("returns", channel.wait_for_confirms()).await.unwrap();
+    assert_eq!(returned.len(), 1);
+    assert_eq!(returned[0].reply_code, 312);
 }

@@ -7,7 +7,7 @@ use super::envelope::{Copies, check_user, copies, expiration, with_reply_address
 use super::publishing::{publish, publish_in_transaction};
 use super::returns::Return;
 use super::{Channel, Mode, Turn};
-use crate::command::{Command, Targets};
+use crate::command::{Command, Publish, Targets};
 use crate::fault::Fault;
 use crate::ids::{ChannelKey, PublishSeq};
 use crate::message::{Envelope, Message};
@@ -22,6 +22,19 @@ enum Destination {
     Nowhere,
 }
 
+/// A publish that may be carried out.
+struct Routed {
+    destination: Destination,
+    envelope: OwnEnvelope,
+}
+
+/// What its message says that the publish itself does not.
+struct OwnEnvelope {
+    /// Instead of those it came with.
+    properties: Option<RawProperties>,
+    expiration: Option<u64>,
+}
+
 impl Channel {
     pub(super) fn begin_publish(&mut self, publish: BasicPublish) -> Result<(), Fault> {
         if publish.immediate {
@@ -33,56 +46,75 @@ impl Channel {
 
     /// A publish that is all there.
     pub(super) fn publish(&mut self, turn: &mut Turn<'_>, content: Content) -> Result<(), Fault> {
-        let copies = copies(&content.properties)?;
-        let destination = self.destination(turn, &content, copies.as_ref())?;
-        check_user(&content.properties, &turn.about.user)?;
-        let expiration = expiration(&content.properties)?;
-        let stripped = copies.and_then(|copies| copies.stripped);
-        let properties = stripped.as_ref().unwrap_or(&content.properties);
-        let addressed = with_reply_address(properties, self.reply_consumer.as_ref())?;
-        let properties = addressed.as_ref().unwrap_or(properties);
-
+        let routed = self.routed(turn, &content)?;
         let seq = match &mut self.mode {
             Mode::Confirm(tracker) => Some(tracker.issue()),
             Mode::Plain | Mode::Transaction(_) => None,
         };
         self.count(turn, content.body.len(), seq.is_some());
-        match destination {
+        if let Mode::Transaction(transaction) = &mut self.mode {
+            transaction.publishes.push(content);
+            return Ok(());
+        }
+        match routed.destination {
             Destination::Queues(targets) => {
-                let message = make_message(turn, &content, properties, expiration);
-                match &mut self.mode {
-                    Mode::Transaction(transaction) => publish_in_transaction(
-                        &mut transaction.publishes,
-                        self.id,
-                        targets,
-                        message,
-                    ),
-                    Mode::Plain | Mode::Confirm(_) => {
-                        publish(&mut turn.link.commands, self.id, seq, targets, message);
-                    }
-                }
+                let message = routed.envelope.message(turn, &content);
+                publish(&mut turn.link.commands, self.id, seq, targets, message);
             }
             Destination::Requester(to) => {
-                let message = make_message(turn, &content, properties, expiration);
-                match &mut self.mode {
-                    Mode::Transaction(transaction) => transaction.replies.push((to, message)),
-                    Mode::Plain | Mode::Confirm(_) => {
-                        turn.link.commands.push(Command::DirectReply { to, message });
-                    }
-                }
+                let message = routed.envelope.message(turn, &content);
+                turn.link.commands.push(Command::DirectReply { to, message });
                 self.resolve_at_once(turn, seq);
             }
             Destination::Nowhere => {
-                if content.publish.mandatory {
-                    turn.link.traffic.returned += 1;
-                    self.return_to_publisher(turn, content);
-                } else {
-                    turn.link.traffic.dropped += 1;
+                if count_unroutable(turn, &content) {
+                    let frame_size_max = turn.about.tuned.frame_size_max;
+                    Return(content).write(&mut turn.link.output, self.id, frame_size_max);
                 }
                 self.resolve_at_once(turn, seq);
             }
         }
         Ok(())
+    }
+
+    /// What a transaction published, routed as the topology is now. An exchange that has gone in
+    /// the meantime has no queues.
+    pub(super) fn route_transaction(
+        &mut self,
+        turn: &mut Turn<'_>,
+        contents: Vec<Content>,
+    ) -> (Vec<Publish>, Vec<Return>) {
+        let (mut publishes, mut returns) = (Vec::new(), Vec::new());
+        for content in contents {
+            match self.routed(turn, &content) {
+                Ok(Routed { destination: Destination::Queues(targets), envelope }) => {
+                    let message = envelope.message(turn, &content);
+                    publish_in_transaction(&mut publishes, self.id, targets, message);
+                }
+                Ok(Routed { destination: Destination::Requester(to), envelope }) => {
+                    let message = envelope.message(turn, &content);
+                    turn.link.commands.push(Command::DirectReply { to, message });
+                }
+                Ok(Routed { destination: Destination::Nowhere, .. }) | Err(_) => {
+                    if count_unroutable(turn, &content) {
+                        returns.push(Return(content));
+                    }
+                }
+            }
+        }
+        (publishes, returns)
+    }
+
+    fn routed(&mut self, turn: &Turn<'_>, content: &Content) -> Result<Routed, Fault> {
+        let copies = copies(&content.properties)?;
+        let destination = self.destination(turn, content, copies.as_ref())?;
+        check_user(&content.properties, &turn.about.user)?;
+        let expiration = expiration(&content.properties)?;
+        let stripped = copies.and_then(|copies| copies.stripped);
+        let properties = stripped.as_ref().unwrap_or(&content.properties);
+        let addressed = with_reply_address(properties, self.reply_consumer.as_ref())?;
+        let envelope = OwnEnvelope { properties: addressed.or(stripped), expiration };
+        Ok(Routed { destination, envelope })
     }
 
     fn count(&mut self, turn: &mut Turn<'_>, body_size: usize, wants_confirm: bool) {
@@ -138,30 +170,25 @@ impl Channel {
             self.resolve(seq, seq, Verdict::Stored);
         }
     }
-
-    fn return_to_publisher(&mut self, turn: &mut Turn<'_>, content: Content) {
-        match &mut self.mode {
-            Mode::Transaction(transaction) => transaction.returns.push(Return(content)),
-            Mode::Plain | Mode::Confirm(_) => {
-                let frame_size_max = turn.about.tuned.frame_size_max;
-                Return(content).write(&mut turn.link.output, self.id, frame_size_max);
-            }
-        }
-    }
 }
 
-fn make_message(
-    turn: &mut Turn<'_>,
-    content: &Content,
-    properties: &RawProperties,
-    expiration: Option<u64>,
-) -> Message {
-    let envelope = Envelope {
-        exchange: &content.publish.exchange,
-        routing_key: &content.publish.routing_key,
-        properties,
-        published_at: turn.now.wall,
-        expiration,
-    };
-    Message::new(envelope, content.body.clone(), turn.link.arena())
+/// Nobody takes the message. Whether it goes back.
+fn count_unroutable(turn: &mut Turn<'_>, content: &Content) -> bool {
+    let is_mandatory = content.publish.mandatory;
+    turn.link.traffic.returned += u64::from(is_mandatory);
+    turn.link.traffic.dropped += u64::from(!is_mandatory);
+    is_mandatory
+}
+
+impl OwnEnvelope {
+    fn message(&self, turn: &mut Turn<'_>, content: &Content) -> Message {
+        let envelope = Envelope {
+            exchange: &content.publish.exchange,
+            routing_key: &content.publish.routing_key,
+            properties: self.properties.as_ref().unwrap_or(&content.properties),
+            published_at: turn.now.wall,
+            expiration: self.expiration,
+        };
+        Message::new(envelope, content.body.clone(), turn.link.arena())
+    }
 }

@@ -1,29 +1,23 @@
 //! What a channel in transaction mode holds back until `tx.commit` (AMQP 0-9-1, 1.9).
 
+use super::content::Content;
 use super::returns::Return;
 use super::settling::settle;
 use super::unacked::Unacked;
-use crate::command::{Command, Publish, Settle, Settlement};
-use crate::ids::{ChannelId, ChannelKey};
-use crate::message::Message;
+use crate::command::{Command, Settle, Settlement};
+use crate::ids::ChannelId;
 
 /// Publishes and settlements since the last commit or rollback.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
-    pub(crate) publishes: Vec<Publish>,
+    /// Routed when they are committed.
+    pub(crate) publishes: Vec<Content>,
     /// Unroutable ones that go back when the rest is committed.
     pub(crate) returns: Vec<Return>,
-    /// Answers over direct reply-to.
-    pub(crate) replies: Vec<(ChannelKey, Message)>,
     pub(crate) settled: Vec<(Settlement, Unacked)>,
 }
 
 impl Transaction {
-    /// Whether a commit has nothing for the shard.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.publishes.is_empty() && self.settled.is_empty()
-    }
-
     /// What is to be committed, grouped as outside of a transaction.
     pub(crate) fn take_settles(&mut self, channel: ChannelId) -> Vec<Settle> {
         let mut commands = Vec::new();

@@ -48,20 +48,18 @@ impl Channel {
         let Mode::Transaction(transaction) = &mut self.mode else {
             return Err(precondition("channel is not transactional"));
         };
-        let replies = transaction.replies.drain(..);
-        turn.link
-            .commands
-            .extend(replies.map(|(to, message)| Command::DirectReply { to, message }));
-        if transaction.is_empty() {
+        let contents = std::mem::take(&mut transaction.publishes);
+        let settles = transaction.take_settles(self.id);
+        let (publishes, returns) = self.route_transaction(turn, contents);
+        if let Mode::Transaction(transaction) = &mut self.mode {
+            transaction.returns = returns;
+        }
+        if publishes.is_empty() && settles.is_empty() {
             self.return_unroutable(&mut turn.link.output, turn.about.tuned.frame_size_max);
             turn.send(self.id, &TxCommitOk {});
             return Ok(());
         }
-        let command = Command::CommitTransaction {
-            channel: self.id,
-            publishes: std::mem::take(&mut transaction.publishes),
-            settles: transaction.take_settles(self.id),
-        };
+        let command = Command::CommitTransaction { channel: self.id, publishes, settles };
         turn.ask(self.id, method, Expects::Committed, command);
         Ok(())
     }

@@ -70,3 +70,18 @@ fn a_delivery_is_acknowledged_once_within_a_transaction() {
     ack(&mut client, 1, false);
     assert_eq!(client.outcome().0, "chclose:406");
 }
+
+#[test]
+fn what_a_transaction_published_is_routed_as_the_topology_is_when_it_commits() {
+    let mut client = transactional();
+    client.publish(BasicPublish { mandatory: true, ..to("q") }, &Properties::default(), b"x");
+    let queue = client.topology.find_queue(&name("/"), &name("q")).unwrap().id;
+    client.topology.remove_queue(queue);
+    client.send(1, TxCommit {});
+    assert!(client.take_commands().is_empty());
+    let methods = client.methods();
+    assert!(
+        matches!(methods[..], [(1, Method::BasicReturn(_)), (1, Method::TxCommitOk(_))]),
+        "{methods:?}"
+    );
+}
