@@ -75,6 +75,10 @@ pub fn repair_accepting_loss(path: impl AsRef<Path>) -> Result<Repair, StoreErro
     }
     let mark = directory.high_water();
     let synced = HighWater::open(&mark, true).map_or(0, |mark| mark.synced());
+    // Before fjall sees them: there are manifests at which it panics, in a destructor too.
+    opening::check_manifests(&old).map_err(|error| {
+        Damage::elsewhere(format!("its tables can't be opened, only a backup helps: {error}"))
+    })?;
     let (found, progress) = {
         let source = Database::open(&old).map_err(|error| {
             Damage::elsewhere(format!("its tables can't be opened, only a backup helps: {error}"))

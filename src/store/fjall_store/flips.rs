@@ -275,3 +275,23 @@ fn harm_in_a_journal_is_never_silent() {
 fn harm_in_any_file_is_never_silent() {
     rounds(true, |_| true);
 }
+
+/// fjall panics when the number of levels in a manifest is not what it knows.
+#[test]
+fn a_repair_refuses_a_damaged_manifest() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(&FjallStore::open(directory.path()).unwrap(), true);
+    let mut manifests = files(directory.path());
+    manifests.retain(|file| {
+        let name = file.file_name().unwrap().to_string_lossy();
+        name.strip_prefix('v').is_some_and(|number| number.parse::<u64>().is_ok())
+    });
+    assert!(!manifests.is_empty());
+    for manifest in manifests {
+        let mut octets = fs::read(&manifest).unwrap();
+        octets.iter_mut().for_each(|octet| *octet ^= 1);
+        fs::write(manifest, octets).unwrap();
+    }
+    let refused = repair_accepting_loss(directory.path());
+    assert!(matches!(refused, Err(StoreError::Damaged(damage)) if damage.what.contains("backup")));
+}
