@@ -36,6 +36,11 @@ impl Late {
         self.deliveries.insert((offset, held.channel), LateDelivery { held, is_last, owed });
     }
 
+    /// All of them, and how many settlements of each are owed.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Held, u64)> {
+        self.deliveries.values().map(|delivery| (&delivery.held, u64::from(delivery.owed)))
+    }
+
     /// The message was given to somebody else, or is gone.
     pub(crate) fn overtake(&mut self, offset: Offset) {
         if self.deliveries.is_empty() {

@@ -43,7 +43,7 @@ use crate::shard::{Memory, MemoryUse};
 use crate::time::Monotonic;
 use in_flight::Held;
 use lane::Lane;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A queue.
 #[derive(Debug)]
@@ -156,12 +156,12 @@ impl Queue {
         std::mem::take(&mut self.pending_gets)
     }
 
-    /// How many messages the consumers of each channel hold, channel by channel as it comes.
-    pub(crate) fn held_by_consumers(&self) -> Vec<(ChannelSlot, u64)> {
-        let mut held: Vec<(ChannelSlot, u64)> = Vec::new();
-        for consumer in self.consumers.iter().filter(|consumer| consumer.unacked > 0) {
-            held.push((consumer.channel, consumer.unacked));
-        }
+    /// How many messages each channel holds that consumers of it were given, also those that are
+    /// cancelled by now, and settlements that it owes.
+    pub(crate) fn held_by_consumers(&self) -> BTreeMap<ChannelSlot, u64> {
+        let mut held = BTreeMap::new();
+        let of_lanes = self.lanes.iter().flat_map(Lane::held_by_consumers);
+        of_lanes.for_each(|(channel, count)| *held.entry(channel).or_default() += count);
         held
     }
 

@@ -26,6 +26,12 @@ impl Lane {
         self.in_flight.iter()
     }
 
+    /// What consumers were given and the channels have not settled, one by one.
+    pub(crate) fn held_by_consumers(&self) -> impl Iterator<Item = (ChannelSlot, u64)> {
+        let held = self.in_flight.iter().map(|(_, held)| (held, 1)).chain(self.late.iter());
+        held.filter(|(held, _)| held.consumer.is_some()).map(|(held, count)| (held.channel, count))
+    }
+
     /// Takes a message out of flight that was held too long.
     pub(crate) fn take_back(&mut self, offset: Offset) -> Option<Held> {
         self.in_flight.remove(offset)

@@ -181,6 +181,26 @@ fn deleting_a_queue_cancels_its_consumers_and_settles_what_it_owes() {
 }
 
 #[test]
+fn a_channel_is_free_of_what_a_cancelled_consumer_held_of_a_deleted_queue() {
+    let mut broker = broker();
+    let (queue, other) = (
+        broker.declare("q", true, FieldTable::new()),
+        broker.declare("r", true, FieldTable::new()),
+    );
+    let limit = Command::SetPrefetch { channel: CHANNEL, scope: PrefetchScope::Channel, count: 1 };
+    broker.send(OTHER, [limit]);
+    broker.subscribe(OTHER, consume("q", "c", 0));
+    broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
+    assert_eq!(broker.deliveries(OTHER).len(), 1);
+    broker
+        .send(OTHER, [Command::Cancel { channel: CHANNEL, consumer_tag: "c".try_into().unwrap() }]);
+    broker.ask(delete("q", false, false)).unwrap();
+    broker.subscribe(OTHER, consume("r", "d", 0));
+    broker.send(CONNECTION, [publish(other, vec![message("y", true)], None)]);
+    assert_eq!(broker.deliveries(OTHER).len(), 1, "the limit counts what is gone");
+}
+
+#[test]
 fn who_deletes_a_queue_hears_that_before_its_own_consumer_is_cancelled() {
     for durable in [true, false] {
         let mut broker = broker();
