@@ -78,6 +78,8 @@ def connections(subject, _, scale):
 def idle_connections(subject, _, __):
     if not subject.is_ours():
         return {}
+    # Memory that other rows left would hide what the connections take.
+    subject.restart()
     # What the first ones make it grow by stays for the next ones.
     first = [Wire(subject.address, channel=False) for _ in range(100)]
     before = subject.memory_kib()
