@@ -10,39 +10,34 @@ use crate::admin::session::{SESSION_CHANNEL, ShardLink};
 use crate::alarms::{AlarmLimits, Alarms};
 use crate::authenticator::Authenticator;
 use crate::clock::Clock;
-use crate::committer::{Committer, CommitterThread};
+use crate::committer::CommitterThread;
 use crate::connection_task::ConnectionContext;
 use crate::connections::Connections;
 use crate::definitions;
-use crate::failure::{Failure, FailureReceiver, FailureSender, failures};
+use crate::failure::{Failure, FailureReceiver, failures};
 use crate::limits::SHUTDOWN_CONNECTIONS_DURATION_MAX;
-use crate::listener::{BoundSocket, Reception, accept_all};
-use crate::mailbox::{Mail, MailReceiver, MailSender, mailbox};
+use crate::mailbox::{Mail, MailSender, mailbox};
 use crate::metrics::endpoint::{Endpoint, Sources};
 use crate::metrics::{Metrics, process};
 use crate::open_files;
+use crate::port::{bind_all, listen_all};
 use crate::publish_budget::PublishBudget;
-use crate::reader_pool::ReaderPool;
+use crate::recovered::{recover, start_shard};
 use crate::settings::Settings;
-use crate::shard_task::ShardTask;
 use crate::start_error::StartError;
 use crate::tally::Tally;
 use crate::tls::TlsAcceptor;
 use arc_swap::ArcSwap;
-use forebay_engine::access::ConfiguredUser;
 use forebay_engine::administration::Administration;
 use forebay_engine::command::Command;
 use forebay_engine::connection::{ConnectionSettings, Identity};
 use forebay_engine::fault::Fault;
-use forebay_engine::shard::{Shard, ShardSettings};
 use forebay_engine::topology::Routes;
-use forebay_store::{FjallStore, Store};
 use forebay_wire::{ReplyCode, ShortStr};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -63,12 +58,6 @@ pub struct Broker {
     shard: JoinHandle<()>,
     committer: CommitterThread,
     failures: FailureReceiver,
-}
-
-/// What is needed before recovery, and what recovery gives.
-struct Recovered {
-    store: Arc<dyn Store>,
-    shard: Shard,
 }
 
 impl Broker {
@@ -260,28 +249,6 @@ fn authenticator(
     Ok(authenticator.map_err(io::Error::other)?)
 }
 
-/// A socket for AMQP, and how it is spoken there.
-struct Port {
-    socket: BoundSocket,
-    tls: Option<TlsAcceptor>,
-}
-
-fn bind_all(settings: &Settings, tls: Option<&TlsAcceptor>) -> Result<Vec<Port>, StartError> {
-    let plain = settings.listen.iter().map(|address| (*address, None, "AMQP", "--listen"));
-    let tls_listen = settings.tls.iter().flat_map(|tls| &tls.listen);
-    let with_tls = tls_listen.map(|address| (*address, tls, "AMQP with TLS", "--tls-listen"));
-    let bind = |(address, tls, purpose, flag): (_, Option<&TlsAcceptor>, _, _)| {
-        let socket = BoundSocket::bind(address).map_err(|error| StartError::Listen {
-            purpose,
-            flag,
-            address,
-            error,
-        })?;
-        Ok(Port { socket, tls: tls.cloned() })
-    };
-    plain.chain(with_tls).map(bind).collect()
-}
-
 async fn serve_endpoint(
     sources: Sources,
     address: SocketAddr,
@@ -326,96 +293,4 @@ async fn load_definitions(link: &ShardLink, path: Option<&Path>) -> Result<(), S
         }
         Err(error) => Err(StartError::Definitions { path: file, error }),
     }
-}
-
-async fn recover(settings: &Settings) -> Result<Recovered, StartError> {
-    let path = settings.data_dir.clone();
-    let seed = getrandom::u64().map_err(io::Error::other)?;
-    let users = configured_users(settings);
-    let shard_settings = ShardSettings {
-        vhosts: vec![settings.default_vhost.clone()],
-        queue_defaults: settings.queue_defaults,
-    };
-    tokio::task::spawn_blocking(move || open(&path, seed, &shard_settings, &users))
-        .await
-        .map_err(io::Error::other)?
-}
-
-/// What they may do; of two with the same name the last one counts.
-fn configured_users(settings: &Settings) -> Vec<ConfiguredUser> {
-    let mut users: Vec<ConfiguredUser> = Vec::new();
-    for user in &settings.users {
-        let Ok(name) = ShortStr::try_from(user.name.as_str()) else { continue };
-        users.retain(|there| there.name != name);
-        users.push(ConfiguredUser { name, permissions: user.permissions.clone() });
-    }
-    users
-}
-
-fn open(
-    path: &Path,
-    seed: u64,
-    settings: &ShardSettings,
-    users: &[ConfiguredUser],
-) -> Result<Recovered, StartError> {
-    let store: Arc<dyn Store> = Arc::new(FjallStore::open(path)?);
-    let recovered = store.recover()?;
-    let mut shard = Shard::recover(settings, seed, recovered)
-        .map_err(|error| StartError::Recover { path: path.to_owned(), error })?;
-    shard.configure_users(users);
-    Ok(Recovered { store, shard })
-}
-
-fn start_shard(
-    recovered: Recovered,
-    clock: Clock,
-    mailbox: MailReceiver,
-    routes: &Arc<ArcSwap<Routes>>,
-    metrics: &Metrics,
-    failures: FailureSender,
-) -> Result<(CommitterThread, JoinHandle<()>), StartError> {
-    let Recovered { store, shard } = recovered;
-    let (completion_sender, completions) = unbounded_channel();
-    let readers = ReaderPool::start(&store, &completion_sender, &failures)?;
-    let (committer, thread) =
-        Committer::start(store, completion_sender, failures.clone(), metrics.commit.clone())?;
-    let task = ShardTask {
-        shard,
-        clock,
-        mailbox,
-        completions,
-        committer,
-        readers,
-        routes: Arc::clone(routes),
-    };
-    let shard = tokio::spawn(async move {
-        // A panic in the shard ends the broker: its state can't be trusted any more.
-        match tokio::spawn(task.run()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_committer_ended)) => failures.report(Failure::Ended("committer")),
-            Err(_panic) => failures.report(Failure::Ended("shard")),
-        }
-    });
-    Ok((thread, shard))
-}
-
-fn listen_all(
-    ports: Vec<Port>,
-    context: &Arc<ConnectionContext>,
-    connections: &Connections,
-    accepting: &CancellationToken,
-) -> Result<Vec<SocketAddr>, StartError> {
-    let connections_max = open_files::connections_max();
-    let mut addresses = Vec::with_capacity(ports.len());
-    for Port { socket, tls } in ports {
-        let listener = socket.listen()?;
-        let address = listener.local_addr()?;
-        let manner = if tls.is_some() { " with TLS" } else { "" };
-        tracing::info!("listening for AMQP 0-9-1{manner} on {address}");
-        addresses.push(address);
-        let (context, connections) = (Arc::clone(context), connections.clone());
-        let reception = Reception { context, connections, connections_max, tls };
-        tokio::spawn(accept_all(listener, reception, accepting.clone()));
-    }
-    Ok(addresses)
 }

@@ -1,16 +1,17 @@
 //! What a broker runs with: flags over environment over configuration file over defaults.
 
 use crate::amount::Amount;
-use crate::config_file::{ConfigFile, ConfigFileError, ConfigPermission, ConfigUser};
-use crate::limits::METRICS_QUEUES_DEFAULT;
-use crate::limits::{DISK_FREE_LIMIT_OCTETS_DEFAULT, MEMORY_HIGH_WATERMARK_DEFAULT};
-use crate::queue_defaults::QueueDefaultsError;
-use crate::tls::{TLS_LISTEN_DEFAULT, TlsOverrides, TlsSettings, TlsSettingsError};
-use crate::user::{Credential, PasswordHashError, RabbitmqDefaults, User};
+use crate::config_file::{ConfigFile, ConfigPermission, ConfigUser};
+use crate::limits::{
+    DISK_FREE_LIMIT_OCTETS_DEFAULT, MEMORY_HIGH_WATERMARK_DEFAULT, METRICS_QUEUES_DEFAULT,
+};
+use crate::settings_error::SettingsError;
+use crate::tls::{TLS_LISTEN_DEFAULT, TlsOverrides, TlsSettings};
+use crate::user::{Credential, RabbitmqDefaults, User};
 use forebay_engine::access::Permission;
 use forebay_engine::shard::QueueDefaults;
 use forebay_wire::ShortStr;
-use forebay_wire::limits::{MESSAGE_SIZE_MAX, SHORT_STR_LENGTH_MAX};
+use forebay_wire::limits::MESSAGE_SIZE_MAX;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
@@ -83,84 +84,6 @@ pub struct Settings {
     pub default_vhost: ShortStr,
     /// What clients see as `product`.
     pub product: String,
-}
-
-/// Why the settings can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// The file can't be used.
-    #[error(transparent)]
-    ConfigFile(#[from] ConfigFileError),
-    /// An address is none.
-    #[error(
-        "{place}: '{address}' is no address to listen on ({reason}); expected HOST:PORT, as {example}"
-    )]
-    Address {
-        /// The flag, variable or key.
-        place: &'static str,
-        /// What was given.
-        address: String,
-        /// Why it is none.
-        reason: String,
-        /// One that works.
-        example: &'static str,
-    },
-    /// A limit is none.
-    #[error("{place}: '{text}' is no amount; expected {expected}")]
-    Amount {
-        /// The key.
-        place: &'static str,
-        /// What was given.
-        text: String,
-        /// What works.
-        expected: &'static str,
-    },
-    /// Messages can't be that large.
-    #[error("max_message_size: {octets} octets; expected from 1 to {MESSAGE_SIZE_MAX}")]
-    MessageSize {
-        /// What was given.
-        octets: u64,
-    },
-    /// The list of addresses is empty.
-    #[error("{place}: the list is empty; expected at least one address, as [\"{example}\"]")]
-    NoAddress {
-        /// The key.
-        place: &'static str,
-        /// One that works.
-        example: &'static str,
-    },
-    /// TLS can't be set up like this.
-    #[error(transparent)]
-    Tls(#[from] TlsSettingsError),
-    /// The name of the default virtual host is too long.
-    #[error(
-        "RABBITMQ_DEFAULT_VHOST is {octets} octets long; at most {SHORT_STR_LENGTH_MAX} are allowed"
-    )]
-    VhostTooLong {
-        /// Its length.
-        octets: usize,
-    },
-    /// A default of queues is not allowed.
-    #[error(transparent)]
-    QueueDefaults(#[from] QueueDefaultsError),
-    /// A user's hash is none that we take.
-    #[error("users: password_hash of user '{user}': {error}")]
-    PasswordHash {
-        /// The user.
-        user: String,
-        /// What is wrong.
-        error: PasswordHashError,
-    },
-    /// A user's permission is none that we take.
-    #[error("users: permission of user '{user}' in vhost '{vhost}': {reason}")]
-    Permission {
-        /// The user.
-        user: String,
-        /// The virtual host.
-        vhost: String,
-        /// What is wrong.
-        reason: String,
-    },
 }
 
 impl Settings {

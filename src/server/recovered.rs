@@ -1,0 +1,101 @@
+//! From the data directory to a shard at work. Called once, by [`crate::broker::Broker::start`].
+
+use crate::clock::Clock;
+use crate::committer::{Committer, CommitterThread};
+use crate::failure::{Failure, FailureSender};
+use crate::mailbox::MailReceiver;
+use crate::metrics::Metrics;
+use crate::reader_pool::ReaderPool;
+use crate::settings::Settings;
+use crate::shard_task::ShardTask;
+use crate::start_error::StartError;
+use arc_swap::ArcSwap;
+use forebay_engine::access::ConfiguredUser;
+use forebay_engine::shard::{Shard, ShardSettings};
+use forebay_engine::topology::Routes;
+use forebay_store::{FjallStore, Store};
+use forebay_wire::ShortStr;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::JoinHandle;
+
+/// What recovery gives.
+pub(crate) struct Recovered {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) shard: Shard,
+}
+
+/// Opens the store and makes the shard of it, on a thread that may wait for the disk.
+pub(crate) async fn recover(settings: &Settings) -> Result<Recovered, StartError> {
+    let path = settings.data_dir.clone();
+    let seed = getrandom::u64().map_err(io::Error::other)?;
+    let users = configured_users(settings);
+    let shard_settings = ShardSettings {
+        vhosts: vec![settings.default_vhost.clone()],
+        queue_defaults: settings.queue_defaults,
+    };
+    tokio::task::spawn_blocking(move || open(&path, seed, &shard_settings, &users))
+        .await
+        .map_err(io::Error::other)?
+}
+
+/// What they may do; of two with the same name the last one counts.
+fn configured_users(settings: &Settings) -> Vec<ConfiguredUser> {
+    let mut users: Vec<ConfiguredUser> = Vec::new();
+    for user in &settings.users {
+        let Ok(name) = ShortStr::try_from(user.name.as_str()) else { continue };
+        users.retain(|there| there.name != name);
+        users.push(ConfiguredUser { name, permissions: user.permissions.clone() });
+    }
+    users
+}
+
+fn open(
+    path: &Path,
+    seed: u64,
+    settings: &ShardSettings,
+    users: &[ConfiguredUser],
+) -> Result<Recovered, StartError> {
+    let store: Arc<dyn Store> = Arc::new(FjallStore::open(path)?);
+    let recovered = store.recover()?;
+    let mut shard = Shard::recover(settings, seed, recovered)
+        .map_err(|error| StartError::Recover { path: path.to_owned(), error })?;
+    shard.configure_users(users);
+    Ok(Recovered { store, shard })
+}
+
+/// Sets the shard to work, with its committer and readers.
+pub(crate) fn start_shard(
+    recovered: Recovered,
+    clock: Clock,
+    mailbox: MailReceiver,
+    routes: &Arc<ArcSwap<Routes>>,
+    metrics: &Metrics,
+    failures: FailureSender,
+) -> Result<(CommitterThread, JoinHandle<()>), StartError> {
+    let Recovered { store, shard } = recovered;
+    let (completion_sender, completions) = unbounded_channel();
+    let readers = ReaderPool::start(&store, &completion_sender, &failures)?;
+    let (committer, thread) =
+        Committer::start(store, completion_sender, failures.clone(), metrics.commit.clone())?;
+    let task = ShardTask {
+        shard,
+        clock,
+        mailbox,
+        completions,
+        committer,
+        readers,
+        routes: Arc::clone(routes),
+    };
+    let shard = tokio::spawn(async move {
+        // A panic in the shard ends the broker: its state can't be trusted any more.
+        match tokio::spawn(task.run()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_committer_ended)) => failures.report(Failure::Ended("committer")),
+            Err(_panic) => failures.report(Failure::Ended("shard")),
+        }
+    });
+    Ok((thread, shard))
+}
