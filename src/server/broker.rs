@@ -3,14 +3,13 @@
 //! Start: addresses are bound first, so that a taken port is told before anything is touched; the
 //! metrics endpoint answers "not ready"; the store is opened and recovered; only then the broker
 //! listens. Stop: no new sockets, every connection closed with 320, the shard drained, the
-//! committer joined after a last sync.
+//! committer joined after a last sync, and the readers, so that the data directory is free.
 
 use crate::admin::Admin;
 use crate::admin::session::{SESSION_CHANNEL, ShardLink};
 use crate::alarms::{AlarmLimits, Alarms};
 use crate::authenticator::Authenticator;
 use crate::clock::Clock;
-use crate::committer::CommitterThread;
 use crate::connection_task::ConnectionContext;
 use crate::connections::Connections;
 use crate::definitions;
@@ -22,7 +21,7 @@ use crate::metrics::{Metrics, process};
 use crate::open_files;
 use crate::port::{bind_all, listen_all};
 use crate::publish_budget::PublishBudget;
-use crate::recovered::{recover, start_shard};
+use crate::recovered::{StoreThreads, recover, start_shard};
 use crate::settings::Settings;
 use crate::start_error::StartError;
 use crate::tally::Tally;
@@ -56,7 +55,7 @@ pub struct Broker {
     mailbox: MailSender,
     accepting: CancellationToken,
     shard: JoinHandle<()>,
-    committer: CommitterThread,
+    store_threads: StoreThreads,
     failures: FailureReceiver,
 }
 
@@ -92,7 +91,7 @@ impl Broker {
         endpoint.set_store(&recovered.store);
         let routes = Arc::new(ArcSwap::from_pointee(recovered.shard.routes().clone()));
         let (failure_sender, failures) = failures();
-        let (committer, shard) =
+        let (store_threads, shard) =
             start_shard(recovered, clock, mail, &routes, &metrics, failure_sender)?;
 
         let link = ShardLink {
@@ -133,7 +132,7 @@ impl Broker {
             mailbox,
             accepting,
             shard,
-            committer,
+            store_threads,
             failures,
         })
     }
@@ -188,8 +187,8 @@ impl Broker {
             // Both ends only fail when a failure was reported.
             let _ = self.mailbox.send(Mail::Stop).await;
             let _ = self.shard.await;
-            let committer = self.committer;
-            let _ = tokio::task::spawn_blocking(move || committer.join()).await;
+            let threads = self.store_threads;
+            let _ = tokio::task::spawn_blocking(move || threads.join()).await;
             self.endpoint_task.abort();
             self.alarm_task.abort();
         };

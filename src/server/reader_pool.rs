@@ -8,13 +8,29 @@ use forebay_engine::shard::{Fetch, Fetched};
 use forebay_store::Store;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::thread::Builder;
+use std::thread::{Builder, JoinHandle};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// The pool's handle, held by the shard task. Dropping it lets the threads end.
 #[derive(Debug)]
 pub struct ReaderPool {
     fetches: mpsc::Sender<Fetch>,
+}
+
+/// The threads of the pool: until they have ended, they hold the store.
+#[derive(Debug)]
+pub struct ReaderThreads {
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl ReaderThreads {
+    /// Waits until they have ended, after the pool was dropped. Blocks.
+    pub fn join(self) {
+        for thread in self.threads {
+            // Had it panicked, the panic hook has told.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl ReaderPool {
@@ -26,13 +42,15 @@ impl ReaderPool {
         store: &Arc<dyn Store>,
         completions: &UnboundedSender<Completion>,
         failures: &FailureSender,
-    ) -> io::Result<Self> {
+    ) -> io::Result<(Self, ReaderThreads)> {
         let (sender, receiver) = mpsc::channel();
+        let mut threads = Vec::with_capacity(READER_THREADS);
         let receiver = Arc::new(Mutex::new(receiver));
         for number in 1..=READER_THREADS {
             let (receiver, store) = (Arc::clone(&receiver), Arc::clone(store));
             let (completions, failures) = (completions.clone(), failures.clone());
-            Builder::new().name(format!("forebay-reader-{number}")).spawn(move || {
+            let thread = Builder::new().name(format!("forebay-reader-{number}"));
+            threads.push(thread.spawn(move || {
                 while let Some(fetch) = next(&receiver) {
                     match read(&*store, fetch) {
                         // The shard is gone only when the broker ends.
@@ -40,9 +58,9 @@ impl ReaderPool {
                         Err(failure) => return failures.report(failure),
                     }
                 }
-            })?;
+            })?);
         }
-        Ok(Self { fetches: sender })
+        Ok((Self { fetches: sender }, ReaderThreads { threads }))
     }
 
     /// Asks for pages; they come back as a completion.
@@ -61,4 +79,23 @@ fn read(store: &dyn Store, fetch: Fetch) -> Result<Fetched, Failure> {
         .read(fetch.queue, fetch.lane, fetch.from, fetch.octets_max)
         .map_err(Failure::Store)?;
     Ok(Fetched { queue: fetch.queue, lane: fetch.lane, from: fetch.from, pages })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::failures;
+    use forebay_store::MemoryStore;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    #[test]
+    fn nobody_holds_the_store_when_the_threads_have_ended() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let (completions, _completed) = unbounded_channel();
+        let (failures, _failed) = failures();
+        let (pool, threads) = ReaderPool::start(&store, &completions, &failures).unwrap();
+        drop(pool);
+        threads.join();
+        assert_eq!(Arc::strong_count(&store), 1);
+    }
 }

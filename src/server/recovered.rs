@@ -5,7 +5,7 @@ use crate::committer::{Committer, CommitterThread};
 use crate::failure::{Failure, FailureSender};
 use crate::mailbox::MailReceiver;
 use crate::metrics::Metrics;
-use crate::reader_pool::ReaderPool;
+use crate::reader_pool::{ReaderPool, ReaderThreads};
 use crate::settings::Settings;
 use crate::shard_task::ShardTask;
 use crate::start_error::StartError;
@@ -25,6 +25,20 @@ use tokio::task::JoinHandle;
 pub(crate) struct Recovered {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) shard: Shard,
+}
+
+/// The threads that hold the store: when they have ended, its directory is free.
+pub(crate) struct StoreThreads {
+    committer: CommitterThread,
+    readers: ReaderThreads,
+}
+
+impl StoreThreads {
+    /// Waits until everything is written and synced, after the shard has ended. Blocks.
+    pub(crate) fn join(self) {
+        self.committer.join();
+        self.readers.join();
+    }
 }
 
 /// Opens the store and makes the shard of it, on a thread that may wait for the disk.
@@ -74,10 +88,10 @@ pub(crate) fn start_shard(
     routes: &Arc<ArcSwap<Routes>>,
     metrics: &Metrics,
     failures: FailureSender,
-) -> Result<(CommitterThread, JoinHandle<()>), StartError> {
+) -> Result<(StoreThreads, JoinHandle<()>), StartError> {
     let Recovered { store, shard } = recovered;
     let (completion_sender, completions) = unbounded_channel();
-    let readers = ReaderPool::start(&store, &completion_sender, &failures)?;
+    let (readers, reader_threads) = ReaderPool::start(&store, &completion_sender, &failures)?;
     let (committer, thread) =
         Committer::start(store, completion_sender, failures.clone(), metrics.commit.clone())?;
     let task = ShardTask {
@@ -97,5 +111,5 @@ pub(crate) fn start_shard(
             Err(_panic) => failures.report(Failure::Ended("shard")),
         }
     });
-    Ok((thread, shard))
+    Ok((StoreThreads { committer: thread, readers: reader_threads }, shard))
 }
