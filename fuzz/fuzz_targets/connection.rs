@@ -20,7 +20,7 @@ use forebay_engine::connection::{Action, Connection, ConnectionSettings, Identit
 use forebay_engine::event::Event;
 use forebay_engine::ids::ConnectionId;
 use forebay_wire::method::{ConnectionOpen, ConnectionStartOk, ConnectionTuneOk};
-use forebay_wire::{FrameDecoder, SendBuffer, ShortStr};
+use forebay_wire::{Frame, FrameDecoder, Method, SendBuffer, ShortStr};
 use std::sync::Arc;
 
 #[cfg(fuzzing)]
@@ -88,6 +88,14 @@ impl Client {
         let mut client = Self { broker, connection, input, output, decoder };
         client.feed(&handshake.copy_to_bytes(handshake.remaining()));
         client.work();
+        let answers = client.answers();
+        assert!(
+            matches!(
+                answers.last(),
+                Some(Frame::Method { method: Method::ConnectionOpenOk(_), .. })
+            ),
+            "a connection that is not open: {answers:?}"
+        );
         client
     }
 
@@ -99,8 +107,11 @@ impl Client {
     fn parse(&mut self) {
         let (now, routes) = (self.broker.now, self.broker.shard.routes());
         self.connection.handle_input(now, routes, &mut self.input);
-        if let Some(Action::Authenticate(_)) = self.connection.poll_action() {
-            self.connection.handle_authenticated(now, true);
+        while let Some(action) = self.connection.poll_action() {
+            match action {
+                Action::Authenticate(_) => self.connection.handle_authenticated(now, true),
+                Action::Enter { .. } => self.connection.handle_entered(now, Ok(())),
+            }
             self.connection.handle_input(now, routes, &mut self.input);
         }
     }
@@ -128,14 +139,19 @@ impl Client {
         }
     }
 
-    /// Everything written arrives: it must be frames.
     fn read(&mut self) {
+        self.answers();
+        self.parse();
+    }
+
+    /// Everything written arrives: it must be frames.
+    fn answers(&mut self) -> Vec<Frame> {
         let output = self.connection.output();
         let written = output.copy_to_bytes(output.remaining());
         self.connection.handle_written();
         self.output.extend_from_slice(&written);
-        while self.decoder.decode(&mut self.output).expect("frames from the broker").is_some() {}
-        self.parse();
+        let decode = || self.decoder.decode(&mut self.output).expect("frames from the broker");
+        std::iter::from_fn(decode).collect()
     }
 
     /// The client goes; nothing of it may stay.
