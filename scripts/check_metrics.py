@@ -1,6 +1,7 @@
 """See scripts/check-metrics, which starts it."""
 
 import json
+import os
 import pathlib
 import re
 import signal
@@ -13,15 +14,21 @@ import urllib.parse
 import urllib.request
 
 import pika
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+import rabbitmq_overview
 import rule_file
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
 DEADLINE_SECONDS = 90
 PUBLISHED, ACKED, REJECTED, REQUEUED, ABANDONED, HELD = 200, 120, 7, 2, 4, 3
 # Queries that return nothing here, and why.
+NAMESPACE = "default"
+RULES = [PROJECT / "deploy/prometheus" / f"forebay-{part}.yaml" for part in ("recording", "alerts", "autoscaling")]
 EMPTY = {
-    "lag_messages:": "needs days of history",
+    ":max15m[1d]": "needs days of history",
+    "_peak": "needs days of history",
+    "alert_line": "needs days of history",
     "forebay_queue_messages_expired_total": "nothing expires here",
     "forebay_queue_messages_dropped_total": "no queue has a limit here",
 }
@@ -102,6 +109,31 @@ def load(port, until_scraped):
     return connection
 
 
+def documented():
+    """Labels by metric, as the table in docs/metrics.md has them."""
+    text = (PROJECT / "docs/metrics.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| [^|]* \| ([^|]*) \|", text, re.M)
+    return {name: (kind, set(labels.replace("–", "").replace(",", " ").split())) for name, kind, labels in rows}
+
+
+def check_table(text, faults, of_queues):
+    """Every metric of the table is on the page, with its labels: from the first scrape on, but those
+    of queues, which need a queue."""
+    found = {}
+    for sample in samples(text):
+        name, _, labels = sample.partition("{")
+        found.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
+    for name, (kind, labels) in documented().items():
+        is_of_queue = "queue" in labels
+        if is_of_queue and not of_queues:
+            continue
+        sample, more = (f"{name}_bucket", {"le"}) if kind == "histogram" else (name, set())
+        if sample not in found:
+            faults.append(f"{name}: documented, and not on the page")
+        elif found[sample] - more != labels:
+            faults.append(f"{name}: labels {sorted(found[sample] - more)}, documented {sorted(labels)}")
+
+
 def check_figures(page, faults):
     """Against what `load` did."""
     lag = PUBLISHED - ACKED - REJECTED
@@ -133,10 +165,24 @@ def check_figures(page, faults):
 
 def expressions():
     """Every query of rules and dashboards with the place it stands in."""
-    for name in ("forebay-recording.yaml", "forebay-alerts.yaml"):
-        for group in rule_file.groups(PROJECT / "deploy/prometheus" / name):
+    for path in RULES:
+        for group in rule_file.groups(path):
             for rule in group.rules:
-                yield f"rule {rule.name}", rule.expression, name == "forebay-alerts.yaml"
+                yield f"rule {rule.name}", rule.expression, path.stem == "forebay-alerts"
+    keda = (PROJECT / "deploy/kubernetes/keda.yaml").read_text(encoding="utf-8")
+    for query in re.findall(r"^ +query: (.+)$", keda, re.M):
+        yield "keda.yaml", query.replace('queue="orders"', 'queue="work"'), False
+    hpa = (PROJECT / "deploy/kubernetes/hpa.yaml").read_text(encoding="utf-8")
+    series = re.search(r"seriesQuery: '([^'{]+)", hpa)[1]
+    for query in re.findall(r"metricsQuery: '(.+)'", hpa):
+        # As prometheus-adapter fills it in for this namespace and the selector of the autoscaler.
+        for blank, value in (("Series", series), ("LabelMatchers", f'namespace="{NAMESPACE}",queue="work"'),
+                             ("GroupBy", "namespace")):
+            query = query.replace(f"<<.{blank}>>", value)
+        yield "hpa.yaml", query, False
+    cluster = "forebay@" + os.uname().nodename
+    for query in rabbitmq_overview.queries(NAMESPACE, cluster):
+        yield "RabbitMQ's overview", query, False
     for path in sorted((PROJECT / "grafana/dashboards").glob("*.json")):
         for panel in json.loads(path.read_text())["panels"]:
             for target in panel.get("targets", ()):
@@ -153,10 +199,22 @@ def check_queries(prometheus, faults):
         count += 1
         reason = next((why for part, why in EMPTY.items() if part in expression), None)
         # An alert that is silent while all is well is right; that it parses was seen here, that it
-        # fires in deploy/prometheus/forebay-tests.yaml.
-        if not answer["data"]["result"] and not is_alert and not reason:
+        # fires in deploy/prometheus/*-tests.yaml.
+        result = answer["data"]["result"]
+        if not result and not is_alert and not reason:
             faults.append(f"{where}: no data for {expression}")
+        elif where == "RabbitMQ's overview" and "NaN" in (series["value"][1] for series in result):
+            faults.append(f"{where}: nothing to draw for {expression}")
     return count
+
+
+def check_rules_in_use(prometheus, faults):
+    """Prometheus itself evaluates all of them without an error, and the rule that autoscalers follow
+    says a number."""
+    for group in json.loads(fetch(f"{prometheus}/api/v1/rules"))["data"]["groups"]:
+        for rule in group["rules"]:
+            if rule["health"] != "ok":
+                faults.append(f"rule {rule['name']}: {rule['health']}: {rule.get('lastError')}")
 
 
 def check_formats(metrics, faults):
@@ -170,15 +228,28 @@ def check_formats(metrics, faults):
     name = 'rabbitmq_detailed_queue_messages{vhost="/",queue="work"}'
     if detailed.get(name) != PUBLISHED - ACKED - REJECTED:
         faults.append(f"{name} is {detailed.get(name)}")
-    if not fetch(metrics, "application/openmetrics-text").endswith("# EOF\n"):
-        faults.append("no OpenMetrics when asked for it")
+    for path in ("", "/per-object"):
+        text = fetch(metrics + path, "application/openmetrics-text; version=1.0.0")
+        try:
+            families = {family.name for family in text_string_to_metric_families(text)}
+        except ValueError as error:
+            faults.append(f"/metrics{path} is no OpenMetrics: {error}")
+        else:
+            if not text.endswith("# EOF\n") or len(families) < 20:
+                faults.append(f"/metrics{path}: no OpenMetrics when asked for it")
 
 
 def start(directory, broker, ports):
     amqp, metrics, prometheus = ports
+    for path in RULES:
+        # As they are, but there is no time to wait for their intervals.
+        rules = re.sub(r"interval: \w+", "interval: 2s", path.read_text(encoding="utf-8"))
+        (directory / path.name).write_text(rules)
+    labels = f"instance: test, namespace: {NAMESPACE}"
     (directory / "prometheus.yaml").write_text(
-        "global: {scrape_interval: 1s}\nscrape_configs:\n  - job_name: forebay\n"
-        f"    static_configs: [{{targets: ['127.0.0.1:{metrics}'], labels: {{instance: test}}}}]\n")
+        "global: {scrape_interval: 1s}\nrule_files: ['forebay-*.yaml']\n"
+        "scrape_configs:\n  - job_name: forebay\n"
+        f"    static_configs: [{{targets: ['127.0.0.1:{metrics}'], labels: {{{labels}}}}}]\n")
     log = (directory / "log").open("w")
     yield subprocess.Popen([broker, "serve", "--data-dir", directory / "data", "--listen", f"127.0.0.1:{amqp}",
                             "--metrics-listen", f"127.0.0.1:{metrics}", "--admin-listen", "127.0.0.1:0"], stderr=log, stdout=log)
@@ -206,13 +277,16 @@ def main():
                 wait_for(f"scrapes of {queue}", lambda: json.loads(
                     fetch(f"{prometheus}/api/v1/query?{query}"))["data"]["result"])
 
+            check_table(fetch(metrics), faults, of_queues=False)
             connection = load(ports[0], until_scraped)
             wait_for("all acknowledgements", lambda: samples(fetch(metrics)).get(
                 'forebay_queue_messages_acked_total{vhost="/",queue="work"}') == ACKED + REJECTED)
             check_figures(samples(fetch(metrics)), faults)
+            check_table(fetch(metrics), faults, of_queues=True)
             check_formats(metrics, faults)
             until_scraped("work.dlq")
             count = check_queries(prometheus, faults)
+            check_rules_in_use(prometheus, faults)
             connection.close()
         finally:
             for process in reversed(processes):

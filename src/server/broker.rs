@@ -5,8 +5,8 @@
 //! listens. Stop: no new sockets, every connection closed with 320, the shard drained, the
 //! committer joined after a last sync, and the readers, so that the data directory is free.
 
-use crate::admin::Admin;
 use crate::admin::session::{SESSION_CHANNEL, ShardLink};
+use crate::admin::{self, Admin};
 use crate::alarms::{AlarmLimits, Alarms};
 use crate::authenticator::Authenticator;
 use crate::clock::Clock;
@@ -15,9 +15,9 @@ use crate::connections::Connections;
 use crate::definitions;
 use crate::failure::{Failure, FailureReceiver, failures};
 use crate::limits::SHUTDOWN_CONNECTIONS_DURATION_MAX;
-use crate::mailbox::{Mail, MailSender, mailbox};
+use crate::mailbox::{Mail, MailReceiver, MailSender, mailbox};
 use crate::metrics::endpoint::{Endpoint, Sources};
-use crate::metrics::{Metrics, process};
+use crate::metrics::{Metrics, QueueRates, process};
 use crate::open_files;
 use crate::port::{bind_all, listen_all};
 use crate::publish_budget::PublishBudget;
@@ -70,19 +70,19 @@ impl Broker {
         let tls = load_certificates(&settings)?;
         let ports = bind_all(&settings, tls.as_ref())?;
         let (admin_address, admin_listener) = listen_admin(settings.admin_listen).await?;
-        let (mailbox, mail) = mailbox();
-        let connections = Connections::default();
-        let budget = PublishBudget::new();
+        let (link, mail) = shard_link();
         let metrics = Metrics::new().map_err(io::Error::other)?;
         let alarms = Alarms::new(alarm_limits(&settings));
+        let rates = Arc::new(ArcSwap::from_pointee(QueueRates::default()));
         let sources = Sources {
             metrics: metrics.clone(),
-            mailbox: mailbox.clone(),
-            connections: connections.clone(),
-            budget: budget.clone(),
+            mailbox: link.mailbox.clone(),
+            connections: link.connections.clone(),
+            budget: link.budget.clone(),
             data_dir: settings.data_dir.clone(),
             queues_max: settings.metrics_queues_max,
             alarms: alarms.clone(),
+            rates: Arc::clone(&rates),
         };
         let (endpoint, metrics_address, endpoint_task) =
             serve_endpoint(sources, settings.metrics_listen).await?;
@@ -93,29 +93,23 @@ impl Broker {
         let (failure_sender, failures) = failures();
         let (store_threads, shard) =
             start_shard(recovered, clock, mail, &routes, &metrics, failure_sender)?;
-
-        let link = ShardLink {
-            mailbox: mailbox.clone(),
-            connections: connections.clone(),
-            budget: budget.clone(),
-        };
         load_definitions(&link, settings.load_definitions.as_deref()).await?;
         let authenticator = authenticator(&settings, &routes)?;
-        let context = Arc::new(ConnectionContext {
-            settings: Arc::new(connection_settings(&settings)),
-            clock,
-            mailbox: mailbox.clone(),
-            routes: Arc::clone(&routes),
-            budget,
-            tally: Tally::new(settings.connections_per_address_max),
-            authenticator: authenticator.clone(),
-            totals: Arc::clone(&metrics.connections),
-        });
-        let alarm_task = watch_alarms(&alarms, &settings.data_dir, &connections).await;
+        let context =
+            connection_context(&settings, clock, &link, &routes, &authenticator, &metrics);
+        let alarm_task = watch_alarms(&alarms, &settings.data_dir, &link.connections).await;
         let accepting = CancellationToken::new();
-        let amqp_addresses = listen_all(ports, &context, &connections, &accepting)?;
-        let ports = amqp_addresses.iter().map(SocketAddr::port).collect();
-        let admin = Admin::new(link, routes, authenticator, clock, settings.product, ports, alarms);
+        let amqp_addresses = listen_all(ports, &context, &link.connections, &accepting)?;
+        let admin = Admin::new(admin::Sources {
+            link: link.clone(),
+            routes,
+            authenticator,
+            clock,
+            product: settings.product,
+            amqp_ports: amqp_addresses.iter().map(SocketAddr::port).collect(),
+            alarms,
+            rates,
+        });
         let admin_task = tokio::spawn(admin.serve(admin_listener));
         endpoint.set_ready(true);
         tracing::info!("ready");
@@ -125,11 +119,11 @@ impl Broker {
             metrics_address,
             admin_address,
             admin_task,
-            connections,
+            connections: link.connections,
             endpoint,
             endpoint_task,
             alarm_task,
-            mailbox,
+            mailbox: link.mailbox,
             accepting,
             shard,
             store_threads,
@@ -198,6 +192,32 @@ impl Broker {
             () = stopping => Ok(()),
         }
     }
+}
+
+fn shard_link() -> (ShardLink, MailReceiver) {
+    let (mailbox, mail) = mailbox();
+    let (connections, budget) = (Connections::default(), PublishBudget::new());
+    (ShardLink { mailbox, connections, budget }, mail)
+}
+
+fn connection_context(
+    settings: &Settings,
+    clock: Clock,
+    link: &ShardLink,
+    routes: &Arc<ArcSwap<Routes>>,
+    authenticator: &Authenticator,
+    metrics: &Metrics,
+) -> Arc<ConnectionContext> {
+    Arc::new(ConnectionContext {
+        settings: Arc::new(connection_settings(settings)),
+        clock,
+        mailbox: link.mailbox.clone(),
+        routes: Arc::clone(routes),
+        budget: link.budget.clone(),
+        tally: Tally::new(settings.connections_per_address_max),
+        authenticator: authenticator.clone(),
+        totals: Arc::clone(&metrics.connections),
+    })
 }
 
 fn connection_settings(settings: &Settings) -> ConnectionSettings {

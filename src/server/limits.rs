@@ -92,9 +92,6 @@ pub const ADMIN_PAGE_ITEMS_MAX: usize = 500;
 /// Items on one page when nothing is said.
 pub const ADMIN_PAGE_ITEMS_DEFAULT: usize = 100;
 
-/// How far apart two looks lie between which rates are computed, at least.
-pub const ADMIN_RATES_INTERVAL_MIN: Duration = Duration::from_secs(5);
-
 /// Messages that one admin request gets.
 pub const ADMIN_GET_MESSAGES_MAX: usize = 1_000;
 

@@ -13,6 +13,7 @@
 mod harness;
 
 mod access;
+mod autoscaling;
 mod command;
 mod dead_letter_storm;
 mod dead_letters;

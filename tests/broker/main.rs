@@ -29,6 +29,7 @@ mod exchanges;
 mod health;
 mod interop;
 mod kill_storm;
+mod lag;
 mod logins;
 mod negotiation;
 mod poison;

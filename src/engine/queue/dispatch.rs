@@ -115,7 +115,7 @@ impl Queue {
         let Some(lane) = self.lanes.get_mut(level) else { return };
         lane.take(offset);
         turn.is_stored |= lane.settle([(offset, message.body().len() as u32)]);
-        self.count_death(reason);
+        self.count_end(reason, 1);
         if self.rules.has_destination(reason) {
             self.counters.count_dead_letter(reason);
             turn.dead.push(DeadLetter { message, reason });
@@ -127,11 +127,14 @@ impl Queue {
         self.lanes.get_mut(level).is_some_and(|lane| lane.want(offset))
     }
 
-    fn count_death(&mut self, reason: DeathReason) {
+    /// Messages left undone, whether they become dead letters or not.
+    pub(super) fn count_end(&mut self, reason: DeathReason, messages: u64) {
         match reason {
-            DeathReason::Expired => self.counters.expired += 1,
-            DeathReason::MaxLength => self.counters.overflowed += 1,
-            DeathReason::Rejected | DeathReason::DeliveryLimit => {}
+            DeathReason::Expired => self.counters.expired += messages,
+            DeathReason::MaxLength => self.counters.overflowed += messages,
+            DeathReason::DeliveryLimit => self.counters.failed += messages,
+            // A consumer has decided: that is done.
+            DeathReason::Rejected => {}
         }
     }
 
@@ -144,6 +147,7 @@ impl Queue {
                     break;
                 };
                 turn.is_stored |= lane.execute(offset);
+                self.counters.failed += u64::from(reason == DeathReason::DeliveryLimit);
                 self.counters.count_dead_letter(reason);
                 turn.dead.push(DeadLetter { message, reason });
             }

@@ -147,6 +147,7 @@ impl Queue {
     /// Messages end as dead letters, or are dropped when there is no place for such.
     fn end_for(&mut self, level: usize, taken: &[(Offset, Held)], reason: DeathReason) -> bool {
         if !self.rules.has_destination(reason) {
+            self.count_end(reason, taken.len() as u64);
             return self.settle_taken(level, taken);
         }
         if let Some(lane) = self.lanes.get_mut(level) {

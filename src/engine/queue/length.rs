@@ -22,7 +22,7 @@ impl Queue {
 
     /// A newcomer was refused; whether it is to become a dead letter.
     pub(crate) fn refuse(&mut self) -> bool {
-        self.counters.overflowed += 1;
+        self.counters.refused += 1;
         let is_dead_letter = self.rules.overflow == Overflow::RejectPublishDlx
             && self.rules.has_destination(DeathReason::MaxLength);
         self.counters.dead_overflowed += u64::from(is_dead_letter);

@@ -197,7 +197,9 @@ impl Queue {
 
     /// Settles all that is ready; how many there were.
     pub(crate) fn purge(&mut self) -> u64 {
-        self.lanes.iter_mut().map(Lane::purge).sum()
+        let purged = self.lanes.iter_mut().map(Lane::purge).sum();
+        self.counters.purged += purged;
+        purged
     }
 
     /// Adds what the store has to learn; returns the pages among it.

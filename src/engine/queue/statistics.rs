@@ -45,8 +45,14 @@ pub struct QueueStatistics {
     pub dead_failed: u64,
     /// Messages whose time to live passed.
     pub expired: u64,
-    /// Messages that the queue had no room for, old ones or new ones.
+    /// Messages that left because the queue had no room for them any more, dead letters or not.
     pub overflowed: u64,
+    /// Messages that never came in because the queue had no room for them.
+    pub refused: u64,
+    /// Messages that left because too many deliveries failed, dead letters or not.
+    pub failed: u64,
+    /// Messages that somebody purged.
+    pub purged: u64,
     /// Deliveries that their consumer held for too long.
     pub timed_out: u64,
     /// Messages that the store should have had and did not.
@@ -91,6 +97,9 @@ impl QueueStatistics {
         self.dead_failed += gone.dead_failed;
         self.expired += gone.expired;
         self.overflowed += gone.overflowed;
+        self.refused += gone.refused;
+        self.failed += gone.failed;
+        self.purged += gone.purged;
         self.timed_out += gone.timed_out;
         self.missing += gone.missing;
     }

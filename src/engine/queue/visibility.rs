@@ -81,7 +81,10 @@ impl Queue {
         let is_last = limit.is_some_and(|limit| lane.failures(offset) + 1 >= limit);
         match (is_last, has_destination) {
             (true, true) => lane.condemn(offset, DeathReason::DeliveryLimit, held.size),
-            (true, false) => drop(lane.settle([(offset, held.size)])),
+            (true, false) => {
+                lane.settle([(offset, held.size)]);
+                self.counters.failed += 1;
+            }
             (false, _) => lane.give_back(&[(offset, held)], true),
         }
         lane.owe(offset, held, !is_last);

@@ -20,7 +20,6 @@ mod overview;
 mod permissions;
 mod policies;
 mod queues;
-mod rates;
 mod request_body;
 pub mod session;
 pub mod table_json;
@@ -31,6 +30,7 @@ use crate::alarms::Alarms;
 use crate::authenticator::Authenticator;
 use crate::clock::Clock;
 use crate::limits::{ADMIN_BODY_OCTETS_MAX, ADMIN_REQUEST_DURATION_MAX};
+use crate::metrics::QueueRates;
 use api_error::ApiError;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -46,7 +46,6 @@ use forebay_engine::topology::Routes;
 use forebay_wire::ShortStr;
 pub(crate) use limits::of_owner as limits_of;
 pub(crate) use policies::describe as describe_policy;
-use rates::Rates;
 use serde_json::Value;
 use session::{SESSION_CHANNEL, ShardLink};
 use std::net::SocketAddr;
@@ -60,36 +59,34 @@ const NODE: &str = "forebay@localhost";
 /// What the admin listener works with. Clones are the same.
 #[derive(Clone)]
 pub struct Admin {
-    inner: Arc<Inner>,
+    inner: Arc<Sources>,
 }
 
-struct Inner {
-    link: ShardLink,
-    routes: Arc<ArcSwap<Routes>>,
-    authenticator: Authenticator,
-    clock: Clock,
-    product: String,
-    amqp_ports: Vec<u16>,
-    alarms: Alarms,
-    rates: Rates,
+/// What it tells of, and how it reaches the shard.
+pub struct Sources {
+    /// The way to the shard.
+    pub link: ShardLink,
+    /// Users, permissions, policies.
+    pub routes: Arc<ArcSwap<Routes>>,
+    /// Who may come in.
+    pub authenticator: Authenticator,
+    /// For what has a date.
+    pub clock: Clock,
+    /// The broker's name.
+    pub product: String,
+    /// Where AMQP listens.
+    pub amqp_ports: Vec<u16>,
+    /// What is short.
+    pub alarms: Alarms,
+    /// How fast messages come and go, renewed by the metrics endpoint.
+    pub rates: Arc<ArcSwap<QueueRates>>,
 }
 
 impl Admin {
     /// Works with these.
     #[must_use]
-    pub fn new(
-        link: ShardLink,
-        routes: Arc<ArcSwap<Routes>>,
-        authenticator: Authenticator,
-        clock: Clock,
-        product: String,
-        amqp_ports: Vec<u16>,
-        alarms: Alarms,
-    ) -> Self {
-        let rates = Rates::default();
-        let inner =
-            Inner { link, routes, authenticator, clock, product, amqp_ports, alarms, rates };
-        Self { inner: Arc::new(inner) }
+    pub fn new(sources: Sources) -> Self {
+        Self { inner: Arc::new(sources) }
     }
 
     /// Serves until the task is dropped.

@@ -3,7 +3,6 @@
 use super::api_error::ApiError;
 use super::caller::Caller;
 use super::queues::message_stats;
-use super::rates::QueueRates;
 use super::{Admin, NODE, json_reply};
 use crate::alarms::Alarm;
 use crate::metrics::process;
@@ -26,15 +25,6 @@ pub(super) async fn overview(
         (shard.statistics(), exchanges)
     });
     let (statistics, exchanges) = look.await?;
-    let rates = admin.inner.rates.renew(&statistics).into_values().fold(
-        QueueRates::default(),
-        |sum, rate| QueueRates {
-            published: sum.published + rate.published,
-            delivered: sum.delivered + rate.delivered,
-            acked: sum.acked + rate.acked,
-            redelivered: sum.redelivered + rate.redelivered,
-        },
-    );
     let mut sum = statistics.gone;
     for queue in &statistics.queues {
         add(&mut sum, &queue.statistics);
@@ -46,7 +36,7 @@ pub(super) async fn overview(
         "cluster_name": "forebay",
         "exchange_types": [],
         "management_version": MANAGEMENT_VERSION,
-        "message_stats": message_stats(&sum, &rates),
+        "message_stats": message_stats(&sum, &admin.inner.rates.load().total_flow()),
         "node": NODE,
         "object_totals": {
             "channels": channels,

@@ -3,10 +3,10 @@
 use super::api_error::ApiError;
 use super::caller::Caller;
 use super::listing::Listing;
-use super::rates::QueueRates;
 use super::request_body::RequestBody;
 use super::session::SESSION_CHANNEL;
 use super::{Admin, NODE, json_reply, no_content, put_reply, short, table_json};
+use crate::metrics::Flow;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
@@ -155,14 +155,13 @@ async fn queues(
     });
     let records = look.await?;
     let statistics = admin.link().report().await?;
-    let rates = admin.inner.rates.renew(&statistics);
+    let rates = admin.inner.rates.load();
     let by_id = by_id(&statistics);
     let seen = records.iter().filter(|queue| caller.sees(admin, &queue.vhost));
     let mut queues: Vec<_> = seen
         .map(|queue| {
             let statistics = by_id.get(&queue.id).copied().copied().unwrap_or_default();
-            let rates = rates.get(&queue.id).copied().unwrap_or_default();
-            (&queue.vhost, &queue.name, describe(queue, &statistics, &rates))
+            (&queue.vhost, &queue.name, describe(queue, &statistics, &rates.flow(queue.id)))
         })
         .collect();
     queues.sort_by_key(|(vhost, name, _)| (*vhost, *name));
@@ -173,7 +172,7 @@ fn by_id(statistics: &ShardStatistics) -> HashMap<QueueId, &QueueStatistics> {
     statistics.queues.iter().map(|queue| (queue.id, &queue.statistics)).collect()
 }
 
-fn describe(queue: &QueueRecord, statistics: &QueueStatistics, rates: &QueueRates) -> Value {
+fn describe(queue: &QueueRecord, statistics: &QueueStatistics, flow: &Flow) -> Value {
     let kind = match queue.settings.kind {
         QueueKind::Classic => "classic",
         QueueKind::Quorum => "quorum",
@@ -188,7 +187,7 @@ fn describe(queue: &QueueRecord, statistics: &QueueStatistics, rates: &QueueRate
         "durable": queue.durable,
         "exclusive": queue.exclusive_owner.is_some(),
         "message_bytes": statistics.octets,
-        "message_stats": message_stats(statistics, rates),
+        "message_stats": message_stats(statistics, flow),
         "messages": messages,
         "messages_ready": statistics.ready,
         "messages_unacknowledged": statistics.unacked,
@@ -204,19 +203,19 @@ fn describe(queue: &QueueRecord, statistics: &QueueStatistics, rates: &QueueRate
     })
 }
 
-pub(super) fn message_stats(statistics: &QueueStatistics, rates: &QueueRates) -> Value {
+pub(super) fn message_stats(statistics: &QueueStatistics, flow: &Flow) -> Value {
     let got = statistics.got;
     json!({
         "ack": statistics.acked,
-        "ack_details": { "rate": rates.acked },
+        "ack_details": { "rate": flow.acked },
         "deliver_get": statistics.delivered,
-        "deliver_get_details": { "rate": rates.delivered },
+        "deliver_get_details": { "rate": flow.delivered },
         "deliver": statistics.delivered.saturating_sub(statistics.delivered_no_ack),
         "deliver_no_ack": statistics.delivered_no_ack,
         "get": got,
         "publish": statistics.published,
-        "publish_details": { "rate": rates.published },
+        "publish_details": { "rate": flow.published },
         "redeliver": statistics.redelivered,
-        "redeliver_details": { "rate": rates.redelivered },
+        "redeliver_details": { "rate": flow.redelivered },
     })
 }

@@ -16,6 +16,7 @@ use crate::limits::{
 };
 use crate::mailbox::{Mail, MailSender};
 use crate::publish_budget::PublishBudget;
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -25,7 +26,7 @@ use forebay_engine::shard::ShardStatistics;
 use forebay_store::Store;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -56,13 +57,14 @@ pub struct Sources {
     pub queues_max: usize,
     /// What is short.
     pub alarms: Alarms,
+    /// Where it leaves what takes two looks at the queues.
+    pub rates: Arc<ArcSwap<QueueRates>>,
 }
 
 struct Inner {
     sources: Sources,
     /// Not kept alive: who stops the broker gives the data directory free.
     store: OnceLock<Weak<dyn Store>>,
-    rates: Mutex<QueueRates>,
     started: Instant,
     /// Seconds since 1970.
     started_at: f64,
@@ -78,7 +80,6 @@ impl Endpoint {
             inner: Arc::new(Inner {
                 sources,
                 store: OnceLock::new(),
-                rates: Mutex::default(),
                 started: Instant::now(),
                 started_at: now.as_secs_f64(),
                 ready: AtomicBool::new(false),
@@ -124,10 +125,13 @@ impl Endpoint {
         let mut last = Instant::now();
         loop {
             tokio::time::sleep(QUEUE_RATES_INTERVAL).await;
-            if let Some(statistics) = self.statistics().await {
+            if !self.is_ready() {
+                // Nothing is counted before.
+                last = Instant::now();
+            } else if let Some(statistics) = self.statistics().await {
                 let now = Instant::now();
-                let mut rates = self.inner.rates.lock().unwrap_or_else(PoisonError::into_inner);
-                rates.look(now - last, &statistics.queues);
+                let rates = &self.inner.sources.rates;
+                rates.store(Arc::new(rates.load().next(now - last, &statistics.queues)));
                 last = now;
             }
         }
@@ -155,7 +159,7 @@ impl Endpoint {
         let sources = &self.inner.sources;
         let totals = sources.metrics.connections.load();
         let (connections, connections_opened) = sources.connections.counts();
-        let rates = self.inner.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let rates = sources.rates.load();
         let mut page = Page::default();
         if *selection == Selection::Aggregated {
             page = sources.metrics.commit.page();

@@ -17,6 +17,8 @@ mod shard_families;
 
 pub use commit::CommitMetrics;
 pub use connection_totals::{ConnectionTotals, OpenShare};
+pub(crate) use queue_rates::Flow;
+pub use queue_rates::QueueRates;
 
 use metrics_exporter_prometheus::BuildError;
 use std::sync::Arc;

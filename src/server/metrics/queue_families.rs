@@ -21,15 +21,14 @@ const SIZES: [(&Metric, Value); 5] = [
     (&catalogue::QUEUE_CONSUMERS, |queue| queue.consumers),
 ];
 
-const COUNTERS: [(&Metric, Value); 5] = [
+const COUNTERS: [(&Metric, Value); 4] = [
     (&catalogue::QUEUE_PUBLISHED, |queue| queue.published),
     (&catalogue::QUEUE_DELIVERED, |queue| queue.delivered),
     (&catalogue::QUEUE_ACKED, settled),
     (&catalogue::QUEUE_EXPIRED, |queue| queue.expired),
-    (&catalogue::QUEUE_DROPPED, |queue| queue.overflowed),
 ];
 
-const COUNTERS_BY_REASON: [(&Metric, ByReason); 2] = [
+const COUNTERS_BY_REASON: [(&Metric, ByReason); 3] = [
     (
         &catalogue::QUEUE_REDELIVERED,
         [
@@ -46,6 +45,15 @@ const COUNTERS_BY_REASON: [(&Metric, ByReason); 2] = [
             ("expired", |queue| queue.dead_expired),
             ("maxlen", |queue| queue.dead_overflowed),
             ("delivery_limit", |queue| queue.dead_failed),
+        ],
+    ),
+    (
+        &catalogue::QUEUE_DROPPED,
+        [
+            ("maxlen", |queue| queue.overflowed),
+            ("refused", |queue| queue.refused),
+            ("delivery_limit", |queue| queue.failed),
+            ("purged", |queue| queue.purged),
         ],
     ),
 ];

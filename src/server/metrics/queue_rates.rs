@@ -1,5 +1,6 @@
-//! What takes two looks at a queue: how fast it is worked off, and how often its consumers had
-//! room. Looked at in a fixed interval, so that it does not matter who scrapes, and how often.
+//! What takes two looks at a queue: how fast messages come and go, how fast it is worked off, and
+//! how often its consumers had room. Looked at in a fixed interval by the metrics endpoint, so that
+//! it does not matter who asks, there or at the admin listener, and how often.
 
 use forebay_engine::ids::QueueId;
 use forebay_engine::shard::{QueueReport, QueueStatistics};
@@ -9,17 +10,71 @@ use std::time::Duration;
 /// Seconds over which rates are averaged, older looks weighing exponentially less.
 const AVERAGE_SECONDS: f64 = 60.0;
 
-/// The rates of all queues.
+/// The rates of all queues at the last look.
 #[derive(Debug, Default)]
-pub(super) struct QueueRates {
+pub struct QueueRates {
     queues: HashMap<QueueId, Rate>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Rate {
-    settled: u64,
+    counted: Counted,
+    flow: Flow,
     settling: SettlingRate,
     utilisation: f64,
+}
+
+/// What a queue had counted by a look; 0 before its first one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    published: u64,
+    delivered: u64,
+    acked: u64,
+    redelivered: u64,
+    settled: u64,
+}
+
+impl Counted {
+    fn by(queue: &QueueStatistics) -> Self {
+        Self {
+            published: queue.published,
+            delivered: queue.delivered,
+            acked: queue.acked,
+            redelivered: queue.redelivered,
+            settled: settled(queue),
+        }
+    }
+}
+
+/// Messages a second between the last two looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Flow {
+    pub(crate) published: f64,
+    pub(crate) delivered: f64,
+    pub(crate) acked: f64,
+    pub(crate) redelivered: f64,
+}
+
+impl Flow {
+    fn between(before: &Counted, after: &Counted, elapsed: Duration) -> Self {
+        let seconds = elapsed.as_secs_f64().max(0.001);
+        let rate = |before: u64, after: u64| after.saturating_sub(before) as f64 / seconds;
+        Self {
+            published: rate(before.published, after.published),
+            delivered: rate(before.delivered, after.delivered),
+            acked: rate(before.acked, after.acked),
+            redelivered: rate(before.redelivered, after.redelivered),
+        }
+    }
+
+    fn plus(self, other: &Self) -> Self {
+        Self {
+            published: self.published + other.published,
+            delivered: self.delivered + other.delivered,
+            acked: self.acked + other.acked,
+            redelivered: self.redelivered + other.redelivered,
+        }
+    }
 }
 
 /// How fast a queue is worked off while there is something to do.
@@ -68,26 +123,34 @@ pub(super) fn lag(queue: &QueueStatistics) -> u64 {
 }
 
 impl QueueRates {
-    /// A look, `elapsed` after the last one. Queues that are gone are forgotten.
-    pub(super) fn look(&mut self, elapsed: Duration, queues: &[QueueReport]) {
-        let before = std::mem::take(&mut self.queues);
-        self.queues.reserve(queues.len());
-        for queue in queues {
-            let settled = settled(&queue.statistics);
+    /// What the next look finds, `elapsed` after this one. Queues that are gone are forgotten.
+    pub(super) fn next(&self, elapsed: Duration, queues: &[QueueReport]) -> Self {
+        let look = |queue: &QueueReport| {
+            let counted = Counted::by(&queue.statistics);
             let has_room = f64::from(u8::from(queue.statistics.has_credit));
-            let rate = match before.get(&queue.id) {
-                None => Rate { settled, settling: SettlingRate::default(), utilisation: has_room },
-                Some(last) => {
-                    let mut settling = last.settling;
-                    let new = settled.saturating_sub(last.settled) as f64;
-                    settling.look(elapsed, new, lag(&queue.statistics) as f64);
-                    let weight = weight(elapsed.as_secs_f64());
-                    let utilisation = last.utilisation + weight * (has_room - last.utilisation);
-                    Rate { settled, settling, utilisation }
-                }
+            let Some(last) = self.queues.get(&queue.id) else {
+                let flow = Flow::between(&Counted::default(), &counted, elapsed);
+                return Rate { counted, flow, utilisation: has_room, ..Rate::default() };
             };
-            self.queues.insert(queue.id, rate);
-        }
+            let mut settling = last.settling;
+            let new = counted.settled.saturating_sub(last.counted.settled) as f64;
+            settling.look(elapsed, new, lag(&queue.statistics) as f64);
+            let weight = weight(elapsed.as_secs_f64());
+            let utilisation = last.utilisation + weight * (has_room - last.utilisation);
+            let flow = Flow::between(&last.counted, &counted, elapsed);
+            Rate { counted, flow, settling, utilisation }
+        };
+        Self { queues: queues.iter().map(|queue| (queue.id, look(queue))).collect() }
+    }
+
+    /// How fast messages came and went; not at all in a queue that nobody has looked at yet.
+    pub(crate) fn flow(&self, queue: QueueId) -> Flow {
+        self.queues.get(&queue).map(|rate| rate.flow).unwrap_or_default()
+    }
+
+    /// The same, of all queues together.
+    pub(crate) fn total_flow(&self) -> Flow {
+        self.queues.values().fold(Flow::default(), |sum, rate| sum.plus(&rate.flow))
     }
 
     /// How long the queue's lag takes at the rate at which it is worked off; infinite when it is
@@ -110,7 +173,9 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn report(ready: u64, acked: u64, has_credit: bool) -> QueueReport {
-        let statistics = QueueStatistics { ready, acked, has_credit, ..Default::default() };
+        let published = ready + acked;
+        let statistics =
+            QueueStatistics { ready, acked, published, has_credit, ..Default::default() };
         QueueReport {
             id: QueueId(1),
             vhost: "/".try_into().unwrap(),
@@ -120,15 +185,33 @@ mod tests {
     }
 
     #[test]
+    fn messages_flow_from_the_first_look_on() {
+        let queue = report(40, 60, true);
+        let flow = |rates: &QueueRates| {
+            let flow = rates.flow(queue.id);
+            assert_eq!(rates.total_flow(), flow);
+            (flow.published, flow.acked)
+        };
+        let rates = QueueRates::default();
+        assert_eq!(flow(&rates), (0.0, 0.0));
+        let rates = rates.next(5 * SECOND, std::slice::from_ref(&queue));
+        assert_eq!(flow(&rates), (20.0, 12.0));
+        let rates = rates.next(5 * SECOND, &[report(30, 80, true)]);
+        assert_eq!(flow(&rates), (2.0, 4.0));
+        let rates = rates.next(5 * SECOND, &[report(30, 80, true)]);
+        assert_eq!(flow(&rates), (0.0, 0.0));
+    }
+
+    #[test]
     fn drain_time_is_lag_by_rate() {
-        let mut rates = QueueRates::default();
+        let rates = QueueRates::default();
         assert_eq!(rates.drain_seconds(&report(0, 0, true)), 0.0);
         assert_eq!(rates.drain_seconds(&report(10, 0, true)), f64::INFINITY);
-        rates.look(SECOND, &[report(1000, 0, true)]);
-        rates.look(SECOND, &[report(900, 100, true)]);
+        let rates = rates.next(SECOND, &[report(1000, 0, true)]);
+        let mut rates = rates.next(SECOND, &[report(900, 100, true)]);
         assert_eq!(rates.drain_seconds(&report(900, 100, true)), 9.0);
         for second in 2..600 {
-            rates.look(SECOND, &[report(900, 100 + second * 10, false)]);
+            rates = rates.next(SECOND, &[report(900, 100 + second * 10, false)]);
         }
         let now = report(900, 0, false);
         assert!((rates.drain_seconds(&now) - 90.0).abs() < 1.0);
@@ -136,10 +219,10 @@ mod tests {
         // Nothing to do: what the consumers can is not forgotten.
         let idle = report(0, 7000, true);
         for _ in 0..600 {
-            rates.look(SECOND, std::slice::from_ref(&idle));
+            rates = rates.next(SECOND, std::slice::from_ref(&idle));
         }
         assert!(rates.drain_seconds(&now) < 91.0);
-        rates.look(SECOND, &[]);
+        rates = rates.next(SECOND, &[]);
         assert_eq!(rates.drain_seconds(&now), f64::INFINITY);
     }
 }

@@ -87,11 +87,11 @@ pub const QUEUE_EXPIRED: Metric = counter(
     Unit::Count,
     "Messages whose time to live passed, dead letters or not.",
 );
-/// No room in a queue.
+/// Undone in a queue.
 pub const QUEUE_DROPPED: Metric = counter(
     "forebay_queue_messages_dropped_total",
     Unit::Count,
-    "Messages that the queue had no room for, old ones or new ones, dead letters or not.",
+    "Messages that left undone or were kept out, dead letters or not, by reason: maxlen (pushed out, no room), refused (kept out, no room), delivery_limit (failed too often), purged.",
 );
 
 /// All of them, in the order of the documentation.
