@@ -20,8 +20,8 @@ pub fn read(stream: &TcpStream, input: &mut BytesMut) -> io::Result<usize> {
     read_with(input, |received| stream.try_read_buf(received))
 }
 
-/// The same with whatever puts octets into the receive buffer; it is empty and has room for
-/// [`READ_OCTETS_MAX`].
+/// The same with whatever puts octets into a buffer, which has room for at least half of
+/// [`READ_OCTETS_MAX`] behind what it holds.
 ///
 /// # Errors
 /// What `read` says.
@@ -29,11 +29,22 @@ pub fn read_with(
     input: &mut BytesMut,
     read: impl FnOnce(&mut BytesMut) -> io::Result<usize>,
 ) -> io::Result<usize> {
+    if input.len() > READ_OCTETS_MAX / 2 {
+        // The rest of a large frame: it is nearly as large as all that can come.
+        input.reserve(READ_OCTETS_MAX);
+        return read(input);
+    }
     RECEIVED.with_borrow_mut(|received| {
         received.clear();
         received.reserve(READ_OCTETS_MAX);
+        // In front of what comes, so that only this little is copied.
+        received.extend_from_slice(input);
         let count = read(received)?;
-        add(received, input);
+        if received.len() > READ_COPY_OCTETS_MAX {
+            *input = std::mem::take(received);
+        } else {
+            *input = BytesMut::from(received.as_ref());
+        }
         Ok(count)
     })
 }
@@ -45,41 +56,53 @@ pub fn release(input: &mut BytesMut) {
     }
 }
 
-fn add(received: &mut BytesMut, input: &mut BytesMut) {
-    if !input.is_empty() {
-        input.extend_from_slice(received);
-    } else if received.len() > READ_COPY_OCTETS_MAX {
-        *input = std::mem::take(received);
-    } else {
-        *input = BytesMut::from(received.as_ref());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Reads `octets` as if a socket had them.
+    fn receive(input: &mut BytesMut, octets: &[u8]) {
+        let count = read_with(input, |buffer| {
+            assert!(buffer.capacity() - buffer.len() >= READ_OCTETS_MAX / 2);
+            buffer.extend_from_slice(octets);
+            Ok(octets.len())
+        });
+        assert_eq!(count.unwrap(), octets.len());
+    }
+
     #[test]
     fn a_small_read_costs_its_own_size_and_a_large_one_no_copy() {
-        let mut received = BytesMut::with_capacity(READ_OCTETS_MAX);
-        received.extend_from_slice(b"abc");
         let mut input = BytesMut::new();
-        add(&mut received, &mut input);
+        receive(&mut input, b"abc");
         assert_eq!((input.as_ref(), input.capacity()), (b"abc".as_ref(), 3));
 
-        received.clear();
-        received.resize(READ_COPY_OCTETS_MAX + 1, b'x');
-        let address = received.as_ptr();
         input.clear();
-        add(&mut received, &mut input);
+        let mut address = std::ptr::null();
+        read_with(&mut input, |buffer| {
+            buffer.resize(READ_COPY_OCTETS_MAX + 1, b'x');
+            address = buffer.as_ptr();
+            Ok(buffer.len())
+        })
+        .unwrap();
         assert_eq!(input.as_ptr(), address);
-        assert_eq!(received.capacity(), 0);
     }
 
     #[test]
     fn what_was_not_understood_stays_in_front() {
+        for (rest, more) in [(2, 2), (100, READ_OCTETS_MAX / 2), (READ_OCTETS_MAX, 100)] {
+            let mut input = BytesMut::from(vec![b'r'; rest].as_slice());
+            receive(&mut input, &vec![b'm'; more]);
+            assert_eq!(input.len(), rest + more);
+            assert!(input[..rest].iter().all(|octet| *octet == b'r'));
+            assert!(input[rest..].iter().all(|octet| *octet == b'm'));
+        }
+    }
+
+    #[test]
+    fn a_read_that_brings_nothing_changes_nothing() {
         let mut input = BytesMut::from(&b"ab"[..]);
-        add(&mut BytesMut::from(&b"cd"[..]), &mut input);
-        assert_eq!(input.as_ref(), b"abcd");
+        let error = read_with(&mut input, |_| Err(io::ErrorKind::WouldBlock.into()));
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(input.as_ref(), b"ab");
     }
 }
