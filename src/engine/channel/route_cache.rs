@@ -59,7 +59,8 @@ fn is_key(key: &[u8], exchange: &[u8], routing_key: &[u8]) -> bool {
     key.split_first().is_some_and(|(length, rest)| {
         usize::from(*length) == exchange.len()
             && rest.len() == exchange.len() + routing_key.len()
-            && rest.starts_with(exchange)
+            // Never with nothing: see `ShortStr`'s comparison.
+            && (exchange.is_empty() || rest.starts_with(exchange))
             && rest.ends_with(routing_key)
     })
 }
