@@ -26,8 +26,9 @@ pub const FETCH_OCTETS_MAX: usize = 1024 * 1024;
 /// writes further ones to the store all the same.
 pub const VOLATILE_OCTETS_MAX: u64 = 64 * 1024 * 1024;
 
-/// Octets of new messages nobody waits for that begin a commit without waiting for its interval.
-pub const UNAWAITED_OCTETS_MAX: u64 = PAGE_OCTETS_MAX as u64;
+/// Octets of new messages nobody waits for that begin a commit without waiting for its interval,
+/// unless consumers are about to take them.
+pub const UNAWAITED_OCTETS_MAX: u64 = PAGE_OCTETS_MAX as u64 / 4;
 
 /// How long settled messages, and new ones that nobody waits for, may wait for the next commit.
 pub const COMMIT_INTERVAL_MS: u64 = 10;

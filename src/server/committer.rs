@@ -183,7 +183,7 @@ mod tests {
     use super::*;
     use crate::failure::{FailureReceiver, failures};
     use crate::metrics::Metrics;
-    use crate::publish_budget::PublishBudget;
+    use crate::publish_budget::{PublishBudget, Published};
     use bytes::Bytes;
     use forebay_engine::operation::{Durability, Operation};
     use forebay_store::{Fault, FaultyStore, MemoryStore};
@@ -223,7 +223,8 @@ mod tests {
         let mut rig = rig(Fault::Read(1), COMMIT_DURATION_MAX);
         let budget = PublishBudget::new();
         let free = budget.available();
-        rig.committer.write(commit(1), budget.try_take(100).unwrap()).unwrap();
+        let published = Published { octets: 100, ..Published::default() };
+        rig.committer.write(commit(1), budget.try_take(published).unwrap()).unwrap();
         let completion = rig.completions.recv().await;
         assert!(matches!(completion, Some(Completion::Committed(CommitId(1)))));
         drop(rig.committer);

@@ -304,10 +304,10 @@ impl ConnectionTask {
             self.describe(user.clone(), vhost.clone());
         }
         self.opened = true;
-        let Published { messages, octets } = Published::by(&commands);
-        self.context.totals.count_published(messages);
+        let published = Published::by(&commands);
+        self.context.totals.count_published(published.messages);
         let batch = |share| Mail::Batch(Batch { connection: self.id, opens, commands, share });
-        let unsent = match self.context.budget.try_take(octets) {
+        let unsent = match self.context.budget.try_take(published) {
             Some(share) => match self.context.mailbox.try_send(batch(share)) {
                 Ok(()) => return,
                 Err(error) => error.into_inner(),
@@ -318,7 +318,7 @@ impl ConnectionTask {
         self.sending = Some(Box::pin(async move {
             let Mail::Batch(mut batch) = unsent else { return };
             if batch.share.is_empty() {
-                batch.share = budget.take(octets).await;
+                batch.share = budget.take(published).await;
             }
             // The mailbox is closed only when the broker ends.
             let _ = mailbox.send(Mail::Batch(batch)).await;

@@ -1,6 +1,7 @@
 //! The server's limits by name, units last. What the protocol limits stands in
 //! `forebay_wire::limits`, what queues and connections limit in the engine.
 
+use forebay_engine::limits::UNAWAITED_OCTETS_MAX;
 use std::time::Duration;
 
 /// Octets of published messages that may be on their way from the sockets to stable storage at
@@ -8,6 +9,11 @@ use std::time::Duration;
 /// some five times on its way (message, page, journal, memtable): with 32 MiB here a flood of 64 KiB
 /// messages was measured to take 320 MiB, with 8 MiB 150 MiB, equally fast.
 pub const PUBLISH_BUDGET_OCTETS_MAX: usize = 8 * 1024 * 1024;
+
+/// The part of it for messages whose publishers do not wait for confirms: so far they may run ahead
+/// of consumers that keep step and of the disk. More, and what consumers are about to take is
+/// written first; less, and publishers wait for commits.
+pub const UNAWAITED_BUDGET_OCTETS_MAX: usize = 512 * 1024;
 
 /// Octets that one read may take: the size of each worker thread's receive buffer.
 pub const READ_OCTETS_MAX: usize = 128 * 1024;
@@ -149,7 +155,10 @@ pub const DISK_ALARM_MARGIN_PERCENT: u64 = 10;
 pub const MEMORY_ALARM_MARGIN_PERCENT: u64 = 5;
 
 const _: () = {
-    assert!(READ_OCTETS_MAX <= PUBLISH_BUDGET_OCTETS_MAX);
+    assert!(READ_OCTETS_MAX <= UNAWAITED_BUDGET_OCTETS_MAX);
+    assert!(UNAWAITED_BUDGET_OCTETS_MAX <= PUBLISH_BUDGET_OCTETS_MAX);
+    // Publishers that have to wait have given enough for a commit, unless consumers are at it.
+    assert!(UNAWAITED_OCTETS_MAX as usize + READ_OCTETS_MAX <= UNAWAITED_BUDGET_OCTETS_MAX);
     assert!(ADMIN_PAGE_ITEMS_DEFAULT <= ADMIN_PAGE_ITEMS_MAX);
     assert!(READ_COPY_OCTETS_MAX * 2 <= READ_OCTETS_MAX);
     assert!(SHARD_TURN_BATCHES_MAX <= MAILBOX_BATCHES_MAX);

@@ -3,8 +3,11 @@
 //! A connection takes a share before it hands a batch to the shard; the share travels with the
 //! batch and with the commit that makes it durable, and is given back when it is dropped. While
 //! none is left no publisher is read, whatever its socket holds.
+//!
+//! Messages whose publishers do not wait for confirms take a share of a second, smaller budget as
+//! well: nothing else would keep such publishers in step with consumers and with the disk.
 
-use crate::limits::PUBLISH_BUDGET_OCTETS_MAX;
+use crate::limits::{PUBLISH_BUDGET_OCTETS_MAX, UNAWAITED_BUDGET_OCTETS_MAX};
 use forebay_engine::command::{Command, Publish};
 use forebay_engine::message::Message;
 use std::sync::Arc;
@@ -13,43 +16,53 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The budget of one broker. Clones share it.
 #[derive(Clone, Debug)]
 pub struct PublishBudget {
-    semaphore: Arc<Semaphore>,
+    all: Arc<Semaphore>,
+    unawaited: Arc<Semaphore>,
 }
 
 /// A part of the budget, held by whoever holds the messages. Dropping it gives it back.
 #[derive(Debug, Default)]
 pub struct PublishShare {
-    permit: Option<OwnedSemaphorePermit>,
+    all: Part,
+    unawaited: Part,
 }
+
+#[derive(Debug, Default)]
+struct Part(Option<OwnedSemaphorePermit>);
 
 impl PublishBudget {
     /// A budget of [`PUBLISH_BUDGET_OCTETS_MAX`].
     #[must_use]
     pub fn new() -> Self {
-        Self { semaphore: Arc::new(Semaphore::new(PUBLISH_BUDGET_OCTETS_MAX)) }
+        Self {
+            all: Arc::new(Semaphore::new(PUBLISH_BUDGET_OCTETS_MAX)),
+            unawaited: Arc::new(Semaphore::new(UNAWAITED_BUDGET_OCTETS_MAX)),
+        }
     }
 
-    /// A share for `octets`, if there is room now. A batch larger than the whole budget takes the
-    /// whole budget: it passes alone.
+    /// A share for what is published, if there is room now. A batch larger than the whole budget
+    /// takes the whole budget: it passes alone.
     #[must_use]
-    pub fn try_take(&self, octets: usize) -> Option<PublishShare> {
-        if octets == 0 {
-            return Some(PublishShare::default());
-        }
-        let permit = Arc::clone(&self.semaphore).try_acquire_many_owned(size(octets)).ok()?;
-        Some(PublishShare { permit: Some(permit) })
+    pub fn try_take(&self, published: Published) -> Option<PublishShare> {
+        let (all, unawaited) = sizes(published);
+        Some(PublishShare {
+            unawaited: Part::try_take(&self.unawaited, unawaited)?,
+            all: Part::try_take(&self.all, all)?,
+        })
     }
 
     /// The same, waiting its turn.
-    pub async fn take(&self, octets: usize) -> PublishShare {
-        let permit = Arc::clone(&self.semaphore).acquire_many_owned(size(octets)).await;
-        PublishShare { permit: permit.ok() }
+    pub async fn take(&self, published: Published) -> PublishShare {
+        let (all, unawaited) = sizes(published);
+        // The small one first: whoever waits for it must not hold what others could use.
+        let unawaited = Part::take(&self.unawaited, unawaited).await;
+        PublishShare { unawaited, all: Part::take(&self.all, all).await }
     }
 
     /// Octets that are free now.
     #[must_use]
     pub fn available(&self) -> usize {
-        self.semaphore.available_permits()
+        self.all.available_permits()
     }
 }
 
@@ -63,15 +76,52 @@ impl PublishShare {
     /// Whether it holds nothing of the budget.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.permit.is_none()
+        self.all.0.is_none()
     }
 
     /// Adds another share of the same budget to this one.
     pub fn absorb(&mut self, other: Self) {
-        match (&mut self.permit, other.permit) {
+        self.all.absorb(other.all);
+        self.unawaited.absorb(other.unawaited);
+    }
+
+    /// Gives back what is above so many octets.
+    pub fn shrink(&mut self, octets: u64) {
+        let octets = usize::try_from(octets).unwrap_or(usize::MAX);
+        self.all.shrink(octets);
+        self.unawaited.shrink(octets);
+    }
+}
+
+impl Part {
+    fn try_take(semaphore: &Arc<Semaphore>, octets: u32) -> Option<Self> {
+        if octets == 0 {
+            return Some(Self(None));
+        }
+        Some(Self(Some(Arc::clone(semaphore).try_acquire_many_owned(octets).ok()?)))
+    }
+
+    async fn take(semaphore: &Arc<Semaphore>, octets: u32) -> Self {
+        if octets == 0 {
+            return Self(None);
+        }
+        // It is never closed.
+        Self(Arc::clone(semaphore).acquire_many_owned(octets).await.ok())
+    }
+
+    fn absorb(&mut self, other: Self) {
+        match (&mut self.0, other.0) {
             (Some(permit), Some(other)) => permit.merge(other),
             (permit @ None, other) => *permit = other,
             (Some(_), None) => {}
+        }
+    }
+
+    fn shrink(&mut self, octets: usize) {
+        let Some(permit) = &mut self.0 else { return };
+        drop(permit.split(permit.num_permits().saturating_sub(octets)));
+        if octets == 0 {
+            self.0 = None;
         }
     }
 }
@@ -84,6 +134,8 @@ pub struct Published {
     /// Their octets, as [`forebay_engine::message::Message::size`] counts them, once for each
     /// queue: until it is durable, each queue has its own copy to write.
     pub octets: usize,
+    /// Octets of those that nobody waits for.
+    pub unawaited_octets: usize,
 }
 
 impl Published {
@@ -93,9 +145,17 @@ impl Published {
         let mut published = Self::default();
         for command in commands {
             match command {
-                Command::Publish(publish) => published.add(publish),
+                Command::Publish(publish) => {
+                    let octets = published.add(publish);
+                    if publish.confirm.is_none() {
+                        published.unawaited_octets =
+                            published.unawaited_octets.saturating_add(octets);
+                    }
+                }
                 Command::CommitTransaction { publishes, .. } => {
-                    publishes.iter().for_each(|publish| published.add(publish));
+                    for publish in publishes {
+                        published.add(publish);
+                    }
                 }
                 _ => {}
             }
@@ -103,28 +163,35 @@ impl Published {
         published
     }
 
-    fn add(&mut self, publish: &Publish) {
+    fn add(&mut self, publish: &Publish) -> usize {
         self.messages += publish.messages.len();
         let octets = publish.messages.iter().map(Message::size).sum::<usize>();
-        self.octets = self.octets.saturating_add(octets.saturating_mul(publish.targets.len()));
+        let octets = octets.saturating_mul(publish.targets.len());
+        self.octets = self.octets.saturating_add(octets);
+        octets
     }
 }
 
-fn size(octets: usize) -> u32 {
-    u32::try_from(octets.min(PUBLISH_BUDGET_OCTETS_MAX)).unwrap_or(u32::MAX)
+/// Of the whole budget, and of the one for what nobody waits for.
+fn sizes(published: Published) -> (u32, u32) {
+    let size = |octets: usize, most| u32::try_from(octets.min(most)).unwrap_or(u32::MAX);
+    (
+        size(published.octets, PUBLISH_BUDGET_OCTETS_MAX),
+        size(published.unawaited_octets, UNAWAITED_BUDGET_OCTETS_MAX),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use bytes::{Bytes, BytesMut};
-    use forebay_engine::ids::{ChannelId, QueueId};
+    use forebay_engine::ids::{ChannelId, PublishSeq, QueueId};
     use forebay_engine::message::Envelope;
     use forebay_engine::time::WallClock;
     use forebay_wire::ShortStr;
     use forebay_wire::properties::Properties;
 
-    fn publish(queues: u64) -> Command {
+    fn publish(queues: u64, confirm: Option<PublishSeq>) -> Command {
         let envelope = Envelope {
             exchange: &ShortStr::EMPTY,
             routing_key: &ShortStr::EMPTY,
@@ -135,39 +202,77 @@ mod tests {
         let message = Message::new(envelope, Bytes::from_static(b"x"), &mut BytesMut::new());
         Command::Publish(Publish {
             channel: ChannelId(1),
-            confirm: None,
+            confirm,
             targets: (1..=queues).map(QueueId).collect(),
             messages: vec![message],
         })
     }
 
+    fn awaited(octets: usize) -> Published {
+        Published { messages: 1, octets, unawaited_octets: 0 }
+    }
+
+    fn unawaited(octets: usize) -> Published {
+        Published { messages: 1, octets, unawaited_octets: octets }
+    }
+
     #[test]
     fn a_message_is_counted_once_for_each_of_its_queues() {
-        let one = Published::by(&[publish(1)]);
-        let many = Published::by(&[publish(1500), publish(1500)]);
+        let one = Published::by(&[publish(1, None)]);
+        let many = Published::by(&[publish(1500, None), publish(1500, Some(PublishSeq(1)))]);
         assert!(one.octets > 0);
         assert_eq!((many.messages, many.octets), (2, one.octets * 3000));
+        assert_eq!(many.unawaited_octets, one.octets * 1500);
     }
 
     #[test]
     fn shares_are_counted_together_and_given_back_together() {
         let budget = PublishBudget::new();
-        let mut share = budget.try_take(10).unwrap();
-        share.absorb(budget.try_take(20).unwrap());
-        share.absorb(budget.try_take(0).unwrap());
+        let mut share = budget.try_take(awaited(10)).unwrap();
+        share.absorb(budget.try_take(awaited(20)).unwrap());
+        share.absorb(budget.try_take(awaited(0)).unwrap());
         assert_eq!(budget.available(), PUBLISH_BUDGET_OCTETS_MAX - 30);
         drop(share);
+        assert_eq!(budget.available(), PUBLISH_BUDGET_OCTETS_MAX);
+    }
+
+    #[test]
+    fn what_was_taken_by_consumers_is_given_back_before_the_commit() {
+        let budget = PublishBudget::new();
+        let mut share = budget.try_take(unawaited(UNAWAITED_BUDGET_OCTETS_MAX)).unwrap();
+        share.absorb(budget.try_take(awaited(50)).unwrap());
+        share.shrink(100);
+        assert_eq!(budget.available(), PUBLISH_BUDGET_OCTETS_MAX - 100);
+        assert_eq!(budget.unawaited.available_permits(), UNAWAITED_BUDGET_OCTETS_MAX - 100);
+        share.shrink(0);
+        assert_eq!(budget.available(), PUBLISH_BUDGET_OCTETS_MAX);
+        assert!(share.is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_no_confirm_waits_sooner_and_does_not_hold_up_the_others() {
+        let budget = PublishBudget::new();
+        let share = budget.try_take(unawaited(UNAWAITED_BUDGET_OCTETS_MAX)).unwrap();
+        assert!(budget.try_take(unawaited(1)).is_none());
+        let waiting = tokio::spawn({
+            let budget = budget.clone();
+            async move { budget.take(unawaited(1)).await }
+        });
+        let rest = PUBLISH_BUDGET_OCTETS_MAX - UNAWAITED_BUDGET_OCTETS_MAX;
+        drop(budget.try_take(awaited(rest)).unwrap());
+        drop(share);
+        drop(waiting.await.unwrap());
         assert_eq!(budget.available(), PUBLISH_BUDGET_OCTETS_MAX);
     }
 
     #[tokio::test]
     async fn a_batch_above_the_whole_budget_passes_alone() {
         let budget = PublishBudget::new();
-        let small = budget.try_take(1).unwrap();
-        assert!(budget.try_take(PUBLISH_BUDGET_OCTETS_MAX * 4).is_none());
+        let small = budget.try_take(awaited(1)).unwrap();
+        assert!(budget.try_take(awaited(PUBLISH_BUDGET_OCTETS_MAX * 4)).is_none());
         let waiting = tokio::spawn({
             let budget = budget.clone();
-            async move { budget.take(PUBLISH_BUDGET_OCTETS_MAX * 4).await }
+            async move { budget.take(unawaited(PUBLISH_BUDGET_OCTETS_MAX * 4)).await }
         });
         drop(small);
         let huge = waiting.await.unwrap();

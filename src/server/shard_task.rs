@@ -45,7 +45,8 @@ struct Turns {
     connections: HashMap<ConnectionId, EventSender>,
     /// The commit that is being written.
     writing: Option<CommitId>,
-    /// The budget of what was published since the last commit was handed over.
+    /// The budget of what was published since the last commit was handed over, as far as it is
+    /// neither settled nor in no need of a commit.
     share: PublishShare,
     stopping: bool,
 }
@@ -130,6 +131,7 @@ impl Turns {
 
     fn send_on(&mut self) -> Result<(), CommitterEnded> {
         self.commit_when_idle()?;
+        self.share.shrink(self.task.shard.unwritten_octets());
         let routes = self.task.shard.routes();
         if routes.version() != self.task.routes.load().version() {
             self.task.routes.store(Arc::new(routes.clone()));
@@ -150,11 +152,9 @@ impl Turns {
         if self.writing.is_some() {
             return Ok(());
         }
-        // What was published and needs no commit is settled, or is transient: its budget is free.
-        let share = std::mem::take(&mut self.share);
         if let Some(commit) = self.task.shard.poll_commit() {
             self.writing = Some(commit.id);
-            self.task.committer.write(commit, share)?;
+            self.task.committer.write(commit, std::mem::take(&mut self.share))?;
         }
         Ok(())
     }

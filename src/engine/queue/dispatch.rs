@@ -31,6 +31,8 @@ pub(crate) struct Turn {
     pub(crate) wants_fetch: bool,
     /// The store has to learn of settled messages.
     pub(crate) is_stored: bool,
+    /// Messages that consumers took for good, without an acknowledgement.
+    pub(crate) consumed: u64,
     /// What is to be put elsewhere before the next commit.
     pub(crate) dead: Vec<DeadLetter>,
     /// Nobody has used the queue for as long as it may be unused.
@@ -255,6 +257,7 @@ impl Queue {
         }
         consumer.outgoing.push(delivery);
         self.note_wait(at, level, offset, published_at);
+        turn.consumed += u64::from(no_ack);
         turn.is_stored |= self.hand_over(level, offset, held, no_ack);
         true
     }

@@ -132,16 +132,12 @@ impl Queue {
         self.lanes.iter().map(Lane::ready).sum()
     }
 
-    /// Octets that wait for the next commit.
-    pub(crate) fn fresh_octets(&self) -> u64 {
-        self.lanes.iter().map(Lane::fresh_octets).sum()
-    }
-
     /// Tells the shard how much memory it uses now.
     pub(crate) fn account(&mut self, memory: &mut Memory) {
         let now = MemoryUse {
             volatile: self.lanes.iter().map(Lane::volatile_octets).sum(),
             cached: self.lanes.iter().map(Lane::cached_octets).sum(),
+            unwritten: self.lanes.iter().map(Lane::fresh_octets).sum(),
         };
         memory.account(std::mem::replace(&mut self.accounted, now), now);
     }

@@ -3,7 +3,8 @@
 //!
 //! What a client waits for begins a commit as soon as the one before is written. Acknowledgements,
 //! and messages that nobody waits for, wait for company or for a short interval: a message settled
-//! in that time is never written.
+//! in that time is never written. While consumers keep step with such messages, these wait for the
+//! whole interval, and their publishers, whose budget they take, wait with them.
 
 use super::outbox::Outbox;
 use super::promises::Promises;
@@ -48,7 +49,10 @@ struct UnderWay {
 pub(crate) struct Commits {
     last: CommitId,
     due: Due,
-    unawaited_octets: u64,
+    /// New messages since the last commit that nobody waits for.
+    deferred: u64,
+    /// Messages that consumers have taken for good since the last commit.
+    consumed: u64,
     dirty: Vec<QueueId>,
     operations: Vec<Operation>,
     /// A client waits for something other than new messages.
@@ -74,11 +78,21 @@ impl Commits {
     }
 
     /// New messages that nobody waits for.
-    pub(crate) fn defer_octets(&mut self, octets: u64, now: Monotonic) {
-        self.unawaited_octets += octets;
+    pub(crate) fn defer_messages(&mut self, count: u64, now: Monotonic) {
+        self.deferred += count;
         self.defer(now);
-        if self.unawaited_octets >= UNAWAITED_OCTETS_MAX {
-            self.due = Due::Now;
+    }
+
+    /// Consumers have taken so many messages for good.
+    pub(crate) fn note_consumed(&mut self, count: u64) {
+        self.consumed += count;
+    }
+
+    /// New messages of so many octets wait.
+    pub(crate) fn note_unwritten(&mut self, octets: u64) {
+        let is_kept_up_with = self.consumed >= self.deferred / 2;
+        if octets >= UNAWAITED_OCTETS_MAX && !is_kept_up_with {
+            self.hurry();
         }
     }
 
@@ -137,7 +151,8 @@ impl Commits {
     /// Begins a commit: the operations so far and the dirty queues, whose changes the caller adds.
     pub(crate) fn begin(&mut self) -> (Vec<Operation>, Vec<QueueId>) {
         self.due = Due::Never;
-        self.unawaited_octets = 0;
+        self.deferred = 0;
+        self.consumed = 0;
         (std::mem::take(&mut self.operations), std::mem::take(&mut self.dirty))
     }
 

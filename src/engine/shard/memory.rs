@@ -2,13 +2,15 @@
 
 use crate::limits::{CACHED_OCTETS_MAX, VOLATILE_OCTETS_MAX};
 
-/// Octets of message content that a queue has in memory, without what waits for its commit.
+/// Octets of message content that a queue has in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MemoryUse {
     /// Of messages that are nowhere else.
     pub(crate) volatile: u64,
     /// Of messages that are in the store too.
     pub(crate) cached: u64,
+    /// Of messages that wait for the next commit.
+    pub(crate) unwritten: u64,
 }
 
 /// The sum over all queues.
@@ -22,6 +24,7 @@ impl Memory {
     pub(crate) fn account(&mut self, before: MemoryUse, now: MemoryUse) {
         self.total.volatile = self.total.volatile + now.volatile - before.volatile;
         self.total.cached = self.total.cached + now.cached - before.cached;
+        self.total.unwritten = self.total.unwritten + now.unwritten - before.unwritten;
     }
 
     /// Octets of messages that are nowhere else.
@@ -32,6 +35,11 @@ impl Memory {
     /// Octets of messages that are in the store too.
     pub(crate) fn cached_octets(&self) -> u64 {
         self.total.cached
+    }
+
+    /// Octets of messages that wait for the next commit.
+    pub(crate) fn unwritten_octets(&self) -> u64 {
+        self.total.unwritten
     }
 
     /// Whether messages may stay in memory alone.

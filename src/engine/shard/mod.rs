@@ -190,6 +190,12 @@ impl Shard {
         self.commits.finish(operations, pages, &mut self.outbox)
     }
 
+    /// Octets of messages that wait for the next commit.
+    #[must_use]
+    pub fn unwritten_octets(&self) -> u64 {
+        self.memory.unwritten_octets()
+    }
+
     /// What to read from the store.
     pub fn poll_fetch(&mut self) -> Option<Fetch> {
         while let Some(id) = self.fetches.front().copied() {

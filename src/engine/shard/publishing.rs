@@ -46,6 +46,7 @@ impl Shard {
         let Some(slot) = self.clients.find_channel(key) else { return };
         let Some(queue) = self.queues.get_mut(&settle.queue) else { return };
         let released = queue.settle(slot, settle, at.monotonic);
+        self.commits.note_consumed(released.consumed);
         if released.is_stored {
             self.touch_stored(settle.queue, at.monotonic);
         }
@@ -66,17 +67,16 @@ impl Shard {
     ) -> bool {
         let has_room = self.memory.has_volatile_room();
         let Some(queue) = self.queues.get_mut(&id) else { return false };
-        let mut octets = 0;
+        let mut kept = 0;
         for message in messages {
-            let size = message.size() as u64;
-            octets += if queue.enqueue(message, has_room, at) { size } else { 0 };
+            kept += u64::from(queue.enqueue(message, has_room, at));
         }
-        let is_kept = octets > 0;
+        let is_kept = kept > 0;
         if is_kept {
             self.touch(id);
         }
         if is_kept && !is_awaited {
-            self.commits.defer_octets(octets, at.monotonic);
+            self.commits.defer_messages(kept, at.monotonic);
         }
         self.schedule(id);
         is_kept

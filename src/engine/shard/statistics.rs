@@ -87,7 +87,7 @@ impl Shard {
             timings,
             cached_octets: self.memory.cached_octets(),
             volatile_octets: self.memory.volatile_octets(),
-            uncommitted_octets: self.queues.values().map(Queue::fresh_octets).sum(),
+            uncommitted_octets: self.memory.unwritten_octets(),
         }
     }
 }

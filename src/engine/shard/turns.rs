@@ -35,6 +35,7 @@ impl Shard {
     /// Gives turns until there is nothing more to do.
     pub(super) fn run_turns(&mut self, at: Moment) {
         self.give_turns(at);
+        self.commits.note_unwritten(self.memory.unwritten_octets());
         self.evict();
     }
 
@@ -64,6 +65,7 @@ impl Shard {
         let Some(queue) = self.queues.get_mut(&id) else { return };
         let turn = queue.turn(at, &mut self.clients, &mut self.outbox);
         queue.account(&mut self.memory);
+        self.commits.note_consumed(turn.consumed);
         let timer = queue.poll_timeout();
         if timer != queue.timer {
             if let Some(old) = std::mem::replace(&mut queue.timer, timer) {

@@ -3,7 +3,7 @@
 
 use crate::connections::{Connections, Entry, EventReceiver};
 use crate::mailbox::{Batch, Look, Mail, MailSender};
-use crate::publish_budget::{PublishBudget, PublishShare};
+use crate::publish_budget::{PublishBudget, PublishShare, Published};
 use forebay_engine::command::{Command, Publish, Settle};
 use forebay_engine::event::{Event, Reply};
 use forebay_engine::fault::Fault;
@@ -139,10 +139,10 @@ impl Session {
     /// # Errors
     /// When the broker stops.
     pub async fn publish(&mut self, publish: Publish) -> Result<bool, SessionError> {
-        let octets = publish.messages.iter().map(forebay_engine::message::Message::size).sum();
-        let share = self.link.budget.take(octets).await;
         let publish = Publish { confirm: Some(PublishSeq(1)), ..publish };
-        self.send_batch(None, vec![Command::Publish(publish)], share).await?;
+        let commands = vec![Command::Publish(publish)];
+        let share = self.link.budget.take(Published::by(&commands)).await;
+        self.send_batch(None, commands, share).await?;
         loop {
             match self.next_event().await? {
                 Event::Confirm { .. } => return Ok(true),

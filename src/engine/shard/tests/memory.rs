@@ -1,10 +1,13 @@
 //! Memory does not grow with a backlog, and the store is left clean behind a drained queue.
 
 use super::broker::{Broker, CHANNEL, CONNECTION, consume, message, publish, settle};
-use crate::command::{Command, Settlement};
+use crate::command::{Command, Settlement, Subscribe};
 use crate::event::Delivery;
 use crate::ids::QueueId;
-use crate::limits::{CACHED_OCTETS_MAX, OUTPUT_BUDGET_OCTETS, VOLATILE_OCTETS_MAX};
+use crate::limits::{
+    CACHED_OCTETS_MAX, COMMIT_INTERVAL_MS, OUTPUT_BUDGET_OCTETS, UNAWAITED_OCTETS_MAX,
+    VOLATILE_OCTETS_MAX,
+};
 use bytes::Bytes;
 use forebay_wire::FieldTable;
 
@@ -100,7 +103,7 @@ fn a_consumer_that_does_not_read_is_sent_no_more_than_its_budget() {
     let (mut broker, queue) = durable_queue();
     let messages = (0..40).map(|_| message(big(), true)).collect();
     broker.send(CONNECTION, [publish(queue, messages, None)]);
-    let no_ack = crate::command::Subscribe { no_ack: true, ..consume("q", "c", 0) };
+    let no_ack = Subscribe { no_ack: true, ..consume("q", "c", 0) };
     broker.subscribe(CONNECTION, no_ack);
     let first = broker.deliveries(CONNECTION);
     let octets: usize = first.iter().map(Delivery::budget_size).sum();
@@ -125,4 +128,43 @@ fn a_message_settled_before_its_commit_is_never_written() {
     );
     broker.commit();
     assert_eq!(broker.store.pages(), 0);
+}
+
+#[test]
+fn what_nobody_waits_for_begins_a_commit_when_it_is_much() {
+    let (mut broker, queue) = durable_queue();
+    broker.send(CONNECTION, [publish(queue, vec![message("little", true)], None)]);
+    assert!(!broker.begin_commit());
+    let much = UNAWAITED_OCTETS_MAX as usize / BODY + 1;
+    broker.send(CONNECTION, [publish(queue, vec![message(big(), true); much], None)]);
+    assert!(broker.shard.unwritten_octets() >= UNAWAITED_OCTETS_MAX);
+    assert!(broker.begin_commit());
+    assert_eq!(broker.shard.unwritten_octets(), 0);
+}
+
+#[test]
+fn what_consumers_are_about_to_take_waits_for_the_interval_and_no_longer() {
+    let (mut broker, queue) = durable_queue();
+    broker.subscribe(CONNECTION, consume("q", "c", 1));
+    for body in ["1", "2", "3"] {
+        broker.send(CONNECTION, [publish(queue, vec![message(body, true)], None)]);
+        let deliveries = broker.deliveries(CONNECTION);
+        broker.send(CONNECTION, [settle(queue, Settlement::Ack, &[&deliveries[0]])]);
+    }
+    broker.send(CONNECTION, [publish(queue, vec![message(big(), true); 3], None)]);
+    assert!(broker.shard.unwritten_octets() >= UNAWAITED_OCTETS_MAX);
+    assert!(!broker.begin_commit());
+    broker.pass(COMMIT_INTERVAL_MS);
+    assert!(broker.begin_commit());
+    assert_eq!(broker.shard.unwritten_octets(), 0);
+}
+
+#[test]
+fn consumers_without_acknowledgements_keep_step_by_what_they_are_sent() {
+    let (mut broker, queue) = durable_queue();
+    broker.subscribe(CONNECTION, Subscribe { no_ack: true, ..consume("q", "c", 0) });
+    let taken = OUTPUT_BUDGET_OCTETS / BODY + 1;
+    broker.send(CONNECTION, [publish(queue, vec![message(big(), true); taken + 3], None)]);
+    assert!(broker.shard.unwritten_octets() >= UNAWAITED_OCTETS_MAX);
+    assert!(!broker.begin_commit());
 }
