@@ -179,6 +179,11 @@ impl Database {
         SPACES.into_iter().all(|space| self.keyspace(space).sealed_memtable_count() == 0)
     }
 
+    /// Octets of the tables of messages.
+    pub(crate) fn table_octets(&self) -> u64 {
+        self.pages.disk_space() + self.bodies.disk_space()
+    }
+
     pub(crate) fn journal_count(&self) -> usize {
         self.inner.journal_count()
     }

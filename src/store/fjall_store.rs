@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::high_water::HighWater;
 use crate::key;
 use crate::lanes::Lanes;
-use crate::limits::HEARTBEAT_OCTETS;
+use crate::limits::{HEARTBEAT_OCTETS, RECLAIM_TABLES_SIZE_MIN};
 use crate::opening::{self, Opened};
 use crate::progress::Progress;
 use crate::reading::LaneReader;
@@ -175,7 +175,9 @@ impl Shared {
             known.remove_queue(*queue);
         }
         for ((queue, lane), change) in lanes {
-            if known.change(queue, lane, change).is_reclaim_due() {
+            if known.change(queue, lane, change).is_reclaim_due()
+                && self.database.table_octets() >= RECLAIM_TABLES_SIZE_MIN
+            {
                 wanted.lanes.insert((queue, lane));
             }
         }

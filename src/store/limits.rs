@@ -17,8 +17,9 @@ pub const CACHE_SIZE: u64 = 8 * 1024 * 1024;
 /// Octets of all journals together, above which memory is moved to tables.
 pub const JOURNALS_SIZE_MAX: u64 = 128 * 1024 * 1024;
 
-/// Octets of pages (and of large bodies) in memory, above which they are moved to a table.
-pub const PAGES_MEMTABLE_SIZE_MAX: u64 = 16 * 1024 * 1024;
+/// Octets of pages (and of large bodies) in memory, above which they are moved to a table. Half as
+/// many, and consumers a little behind read from tables what they would have found here.
+pub const PAGES_MEMTABLE_SIZE_MAX: u64 = 8 * 1024 * 1024;
 
 /// The same for what is small.
 pub const MEMTABLE_SIZE_MAX: u64 = 1024 * 1024;
@@ -49,6 +50,11 @@ pub const WORKER_THREADS: usize = 1;
 /// Octets settled at the front of a lane, after which its tables are looked through for ones to
 /// unlink. Less often, and many tables go at once, which stalls commits.
 pub const RECLAIM_OCTETS: u64 = 64 * 1024 * 1024;
+
+/// Octets of tables below which commits don't ask for any to be unlinked. Where consumers keep up,
+/// tables hold little but what has cancelled out, and to look through them would mean to write
+/// out all memory and to sync the journal once more for each, all for nothing.
+pub const RECLAIM_TABLES_SIZE_MIN: u64 = TABLE_SIZE;
 
 /// Octets written, after which every keyspace gets a heartbeat, so that none pins old journals.
 pub const HEARTBEAT_OCTETS: u64 = 64 * 1024 * 1024;
