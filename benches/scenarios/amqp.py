@@ -3,6 +3,7 @@ idle, declaring, many queues, fan-out. Messages leave in prepared octets, many t
 
 import socket
 import struct
+import time
 
 METHOD, HEADER, BODY = 1, 2, 3
 FRAME_END = b"\xce"
@@ -37,6 +38,8 @@ class Wire:
         self.socket = socket.create_connection(address, timeout=120)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.input = bytearray()
+        # Seconds that one read of frames had to wait.
+        self.longest_pause = 0.0
         self.socket.sendall(b"AMQP\0\0\x09\x01")
         self.expect(10, 10)
         login = b"\0guest\0guest"
@@ -62,7 +65,9 @@ class Wire:
             finally:
                 # Also when whoever asks has got what he waits for.
                 del self.input[:at]
+            begin = time.monotonic()
             octets = self.socket.recv(1 << 20)
+            self.longest_pause = max(self.longest_pause, time.monotonic() - begin)
             if not octets:
                 raise EOFError("the broker closed the connection")
             self.input += octets

@@ -15,7 +15,6 @@ from amqp import Wire
 
 PATIENCE_SECONDS = 180
 RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def free_port():
@@ -36,10 +35,6 @@ class Subject:
 
     def is_ours(self):
         return self.pid is not None
-
-    def cpu_seconds(self):
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
     def memory_kib(self, field="VmRSS"):
         status = Path(f"/proc/{self.pid}/status").read_text()
