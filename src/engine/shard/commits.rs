@@ -90,7 +90,7 @@ impl Commits {
 
     /// New messages of so many octets wait.
     pub(crate) fn note_unwritten(&mut self, octets: u64) {
-        let is_kept_up_with = self.consumed >= self.deferred / 2;
+        let is_kept_up_with = 2 * self.consumed >= self.deferred;
         if octets >= UNAWAITED_OCTETS_MAX && !is_kept_up_with {
             self.hurry();
         }

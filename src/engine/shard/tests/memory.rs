@@ -135,11 +135,13 @@ fn what_nobody_waits_for_begins_a_commit_when_it_is_much() {
     let (mut broker, queue) = durable_queue();
     broker.send(CONNECTION, [publish(queue, vec![message("little", true)], None)]);
     assert!(!broker.begin_commit());
-    let much = UNAWAITED_OCTETS_MAX as usize / BODY + 1;
-    broker.send(CONNECTION, [publish(queue, vec![message(big(), true); much], None)]);
-    assert!(broker.shard.unwritten_octets() >= UNAWAITED_OCTETS_MAX);
-    assert!(broker.begin_commit());
-    assert_eq!(broker.shard.unwritten_octets(), 0);
+    for _ in 0..2 {
+        // The second time it is one message alone.
+        broker.send(CONNECTION, [publish(queue, vec![message(big(), true)], None)]);
+        assert!(broker.shard.unwritten_octets() >= UNAWAITED_OCTETS_MAX);
+        assert!(broker.begin_commit());
+        assert_eq!(broker.shard.unwritten_octets(), 0);
+    }
 }
 
 #[test]
