@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use forebay_wire::ShortStr;
+use bytes::Bytes;
+use forebay_wire::{ShortStr, method::ConnectionUpdateSecret};
 use tokio::sync::watch;
 
 use crate::{
@@ -70,7 +71,7 @@ impl Connection {
     /// A publisher with confirms.
     ///
     /// # Errors
-    /// [`Error::NoChannelLeft`], [`Error::Lost`], [`Error::Refused`] or [`Error::Closed`].
+    /// [`Error::NoChannelLeft`], [`Error::Refused`], [`Error::GivenUp`] or [`Error::Closed`].
     pub async fn publisher_with(&self, options: PublisherOptions) -> Result<Publisher, Error> {
         Publisher::open(&self.handle, options).await
     }
@@ -106,6 +107,34 @@ impl Connection {
     /// The state of the connection, now and as it changes.
     pub fn state(&self) -> watch::Receiver<ConnectionState> {
         self.handle.0.state.subscribe()
+    }
+
+    /// Why the broker takes no messages at present (`connection.blocked`, an alarm for its disk or
+    /// its memory), now and as it changes; `None` while it takes them.
+    ///
+    /// Publishers wait meanwhile, and deliveries still come. But the broker reads nothing more from
+    /// this connection, no ack and no request either: a program whose consumers shall go on gives
+    /// them a connection of their own.
+    pub fn blocked(&self) -> watch::Receiver<Option<String>> {
+        self.handle.0.blocked.subscribe()
+    }
+
+    /// Renews the password, for tokens that run out: tells the broker
+    /// (`connection.update-secret`), and logs in with it after every loss from now on. While the
+    /// connection is down it is taken for the next attempt, and this waits for its success.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when the connection goes before the answer comes, as it does when the
+    /// broker refuses the password; [`Error::Closed`], [`Error::GivenUp`].
+    pub async fn update_secret(&self, secret: &str) -> Result<(), Error> {
+        let shared = &self.handle.0;
+        shared.set_password(secret);
+        shared.up().await?;
+        let update = ConnectionUpdateSecret {
+            new_secret: Bytes::copy_from_slice(secret.as_bytes()),
+            reason: ShortStr::from_static("renewed by the program"),
+        };
+        shared.request(0, update).await.map(drop)
     }
 
     /// Closes the connection: writes the acks that wait, waits for outstanding confirms (5 s at

@@ -105,7 +105,7 @@ impl Consume {
     ///
     /// # Errors
     /// [`Error::Refused`] with 404 when there is no such queue, 403 when another consumer has it
-    /// exclusively; [`Error::Lost`], [`Error::Closed`], [`Error::NoChannelLeft`],
+    /// exclusively; [`Error::Closed`], [`Error::GivenUp`], [`Error::NoChannelLeft`],
     /// [`Error::NameTooLong`].
     pub async fn start(self) -> Result<Consumer, Error> {
         if let Some(fault) = self.fault {

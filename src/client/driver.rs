@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use forebay_wire::{Frame, FrameDecoder, SendBuffer};
+use forebay_wire::{Frame, FrameDecoder, SendBuffer, ShortStr};
 use tokio::{
     io::AsyncWrite,
     time::{Instant, Sleep, sleep_until},
@@ -44,6 +44,8 @@ pub(crate) struct Driver<'a> {
     input: BytesMut,
     frames: Vec<Frame>,
     outgoing: SendBuffer,
+    /// As it was told to whoever watches.
+    blocked: Option<ShortStr>,
     is_unflushed: bool,
     heartbeat: Option<Heartbeat>,
     close_limit: Option<Pin<Box<Sleep>>>,
@@ -78,6 +80,7 @@ impl<'a> Driver<'a> {
             input: opened.input,
             frames: Vec::new(),
             outgoing: SendBuffer::new(),
+            blocked: None,
             is_unflushed: false,
             heartbeat,
             close_limit: None,
@@ -138,12 +141,18 @@ impl<'a> Driver<'a> {
                 Err(error) => break Err(Loss::Protocol(error.to_string().into())),
             }
         };
-        let loss = self.shared.with(|session| {
+        let (loss, blocked) = self.shared.with(|session| {
             // The write that follows this read takes whatever comes of it: no need to wake anybody.
             session.disarm();
             session.handle_frames(&mut self.frames);
-            session.loss.clone()
+            (session.loss.clone(), session.blocked.clone())
         });
+        if blocked != self.blocked {
+            let reason = blocked.as_ref().map(ToString::to_string);
+            tracing::warn!(?reason, "whether the broker takes no messages, and why, has changed");
+            self.shared.blocked.send_replace(reason);
+            self.blocked = blocked;
+        }
         loss.map_or(decoded, Err)
     }
 

@@ -36,6 +36,11 @@ impl Fault {
         self.code == 403
     }
 
+    /// It belongs to another connection alone (405).
+    pub fn is_locked(&self) -> bool {
+        self.code == 405
+    }
+
     /// It exists with other properties, or is not in the needed state (406).
     pub fn is_precondition_failed(&self) -> bool {
         self.code == 406
@@ -84,7 +89,9 @@ pub enum ConnectError {
         limit: Duration,
     },
     /// TLS could not be established.
-    #[error("no TLS with {address}: {text}")]
+    #[error(
+        "no TLS with {address}: {text}; does it speak TLS there (the port is usually 5671), and is its certificate trusted (cacertfile)?"
+    )]
     Tls {
         /// The address tried.
         address: Address,
@@ -156,7 +163,8 @@ pub enum Error {
     /// The TLS settings can't be used.
     #[error("TLS settings: {0}")]
     TlsSettings(String),
-    /// The broker refused. Asking again helps only after what it names was changed.
+    /// The broker refused, by closing the channel or, for some faults, the whole connection, which
+    /// is then restored. Asking again helps only after what it names was changed.
     #[error("the broker refused {request}: {fault}")]
     Refused {
         /// What was asked, for example `queue.declare`.

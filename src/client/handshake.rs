@@ -119,7 +119,10 @@ impl Handshake<'_> {
         let channels_max = lower(self.options.channels_max.into(), tune.channel_max.into());
         let channels_max = u16::try_from(channels_max).unwrap_or(u16::MAX);
         let frame_size_max = lower(self.options.frame_size_max, tune.frame_max);
-        let ours = u32::try_from(self.options.heartbeat.as_secs()).unwrap_or(u32::MAX);
+        let ours = match self.options.heartbeat {
+            Duration::ZERO => 0,
+            interval => u32::try_from(interval.as_secs().max(1)).unwrap_or(u32::MAX),
+        };
         let heartbeat = if ours == 0 { 0 } else { lower(ours, tune.heartbeat.into()) };
         let heartbeat = u16::try_from(heartbeat).unwrap_or(u16::MAX);
         self.opened.tuning = Tuning { channels_max, frame_size_max };

@@ -64,7 +64,11 @@ impl Session {
                 self.blocked = None;
                 self.senders.move_to(wakes);
             }
-            Method::ConnectionUpdateSecretOk(_) => {}
+            Method::ConnectionUpdateSecretOk(_) => {
+                if let Some(asker) = self.askers.pop_front() {
+                    asker.answer(Ok(Answer::Method(method)));
+                }
+            }
             _ => return Err("a method that has no place on channel 0"),
         }
         Ok(())

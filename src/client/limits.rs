@@ -31,6 +31,9 @@ pub const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 pub const BACKOFF_MAX: Duration = Duration::from_secs(15);
 /// A connection that lived this long starts again with the shortest wait.
 pub const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(30);
+/// How long a restored connection waits for an exclusive queue that the lost one still holds: two
+/// heartbeat intervals, after which a broker misses a client, and a little.
+pub const EXCLUSIVE_WAIT_MAX: Duration = Duration::from_secs(70);
 /// The largest body that is assembled from frames, in octets; a larger one closes the connection.
 pub const BODY_SIZE_MAX: u64 = 512 * 1_024 * 1_024;
 /// Octets reserved at once for a body of several frames; the rest grows as it arrives.

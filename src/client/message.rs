@@ -187,7 +187,8 @@ impl Message {
         self.header(ShortStr::from_static("traceparent"), context.to_string())
     }
 
-    /// Every property at once, for what has no method of its own.
+    /// Every property at once, for what has no method of its own. Replaces what was set before, also
+    /// that the message is persistent (`delivery_mode`).
     #[must_use]
     pub fn properties(mut self, properties: Properties) -> Self {
         self.properties = Some(Box::new(properties));

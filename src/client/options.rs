@@ -152,7 +152,7 @@ impl ConnectOptions {
     }
 
     /// The heartbeat interval to propose; the shorter one of client and broker counts, zero turns
-    /// heartbeats off. Default: 30 s.
+    /// heartbeats off. Whole seconds count, one at least. Default: 30 s.
     #[must_use]
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval;

@@ -3,7 +3,10 @@
 //! Made from a [`crate::Message`] outside the session's lock. A clone copies no octets.
 
 use bytes::Bytes;
-use forebay_wire::{RawProperties, SendBuffer, ShortStr};
+use forebay_wire::{
+    RawProperties, SendBuffer, ShortStr,
+    limits::{CONTENT_HEADER_FIXED_SIZE, FRAME_ENVELOPE_SIZE},
+};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Outbound {
@@ -16,6 +19,13 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
+    /// Whether its content header, which can't be divided, fits into a frame.
+    pub(crate) fn fits(&self, frame_size_max: u32) -> bool {
+        let size =
+            FRAME_ENVELOPE_SIZE + CONTENT_HEADER_FIXED_SIZE + self.properties.as_bytes().len();
+        u32::try_from(size).is_ok_and(|size| size <= frame_size_max)
+    }
+
     pub(crate) fn write(&self, output: &mut SendBuffer, channel: u16, frame_size_max: u32) {
         output.put_publish(
             channel,

@@ -11,10 +11,14 @@ use forebay_wire::{
     method::{BasicConsume, BasicQos, ChannelOpen, ConfirmSelect},
 };
 
+use tokio::time::{Instant, sleep};
+
 use crate::{
     Address, ConnectionState, ConsumeError, Error, Loss,
+    backoff::Backoff,
     channel::{Answer, Channel, Role, Stage, Turn},
     inbox::ConsumeSpec,
+    limits::EXCLUSIVE_WAIT_MAX,
     record::Step,
     shared::Shared,
 };
@@ -133,7 +137,7 @@ async fn restore(shared: &Shared, address: Address) -> Result<(), Error> {
 
 async fn declare(shared: &Shared, turn: &Turn, steps: Vec<Step>) -> Result<(), Error> {
     for step in steps {
-        match shared.control_in_turn(step.method.clone(), turn).await {
+        match declare_one(shared, turn, &step.method).await {
             Ok(Answer::Method(answer)) => shared.record().handle_restored(&step, &answer),
             Ok(Answer::Content(_)) => {}
             Err(Error::Refused { request, fault }) => {
@@ -143,6 +147,26 @@ async fn declare(shared: &Shared, turn: &Turn, steps: Vec<Step>) -> Result<(), E
         }
     }
     Ok(())
+}
+
+/// An exclusive queue belongs to the connection before this one until the broker misses that: then
+/// it is asked again.
+async fn declare_one(shared: &Shared, turn: &Turn, method: &Method) -> Result<Answer, Error> {
+    let begin = Instant::now();
+    let (first, longest) = shared.options.backoff;
+    let mut backoff = Backoff::new(first, longest);
+    loop {
+        let answer = shared.control_in_turn(method.clone(), turn).await;
+        match &answer {
+            Err(Error::Refused { request, fault })
+                if fault.is_locked() && begin.elapsed() < EXCLUSIVE_WAIT_MAX =>
+            {
+                tracing::debug!(request, %fault, "waiting for the end of the connection before");
+                sleep(backoff.next_wait()).await;
+            }
+            _ => return answer,
+        }
+    }
 }
 
 fn channels_to_restore(shared: &Shared) -> Vec<u16> {

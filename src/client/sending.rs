@@ -6,7 +6,7 @@
 use std::task::{Poll, Waker};
 
 use crate::{
-    PublishError,
+    Loss, PublishError,
     channel::{Channel, Role, Stage},
     limits::OUTPUT_SIZE_MAX,
     outbound::Outbound,
@@ -26,6 +26,12 @@ impl Session {
     ) -> Poll<Result<(), PublishError>> {
         if let Link::Closed(error) = &self.link {
             return Poll::Ready(Err(error.clone().into()));
+        }
+        let frame_size_max = self.tuning.frame_size_max;
+        if ticket.is_none() && !messages.iter().all(|message| message.fits(frame_size_max)) {
+            return Poll::Ready(Err(PublishError::Invalid(
+                "the properties of the message do not fit into a frame; put less into headers",
+            )));
         }
         while let Some((message, rest)) = messages.split_first() {
             if !self.can_send(number, waker) {
@@ -112,7 +118,9 @@ impl Session {
         waker: &Waker,
     ) -> Poll<crate::window::Failures> {
         let Some(window) = self.channel(number).and_then(Channel::window) else {
-            return Poll::Ready(Vec::new());
+            // A confirm holds its channel, so this does not happen; if it did, nothing was confirmed.
+            let error = PublishError::Unknown(Loss::EndOfStream);
+            return Poll::Ready(vec![(0, error)]);
         };
         window.poll(ticket, waker).map_or(Poll::Pending, Poll::Ready)
     }

@@ -5,7 +5,7 @@
 //! tasks to wake are collected in `wakes` and woken after it is released ([`crate::shared`]). It
 //! outlives single sockets: channels stay, and are set up again by `restore.rs`.
 
-use std::{mem, task::Waker};
+use std::{collections::VecDeque, mem, task::Waker};
 
 use forebay_wire::{
     Method, ReplyCode, SendBuffer, ShortStr,
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     ConsumeError, Error, Fault, Loss, PublishError,
-    channel::{AnswerReceiver, Asker, Channel, Role, Stage, Turn},
+    channel::{AnswerReceiver, Asker, Channel, NoAnswer, Role, Stage, Turn},
     limits::FRAME_SIZE_MAX,
     waiters::Waiters,
 };
@@ -43,7 +43,10 @@ pub(crate) struct Session {
     pub(crate) tuning: Tuning,
     pub(crate) output: SendBuffer,
     pub(crate) channels: Vec<Option<Channel>>,
+    /// Why the broker takes no messages (`connection.blocked`).
     pub(crate) blocked: Option<ShortStr>,
+    /// Requests about the connection itself, on channel 0.
+    pub(crate) askers: VecDeque<Asker>,
     /// What was declared is there again; until then nobody but the restoration declares.
     pub(crate) is_restored: bool,
     /// Why the broker or its octets ended this socket.
@@ -67,6 +70,7 @@ impl Session {
             output: SendBuffer::new(),
             channels: Vec::new(),
             blocked: None,
+            askers: VecDeque::new(),
             is_restored: false,
             loss: None,
             wakes: Vec::new(),
@@ -163,6 +167,11 @@ impl Session {
             }
         }
         let (sender, receiver) = oneshot::channel();
+        if number == 0 {
+            self.askers.push_back(Asker { sender, turn });
+            self.put(0, method);
+            return Ok(receiver);
+        }
         let channel = self.channel(number).ok_or(Error::Closed)?;
         match &channel.stage {
             Stage::Closed(fault) if !matches!(method, Method::ChannelOpen(_)) => {
@@ -257,6 +266,9 @@ impl Session {
         self.output = SendBuffer::new();
         self.acks_due.clear();
         self.repairs.clear();
+        for asker in self.askers.drain(..) {
+            asker.answer(Err(NoAnswer::Lost(loss.clone())));
+        }
         let mut wakes = mem::take(&mut self.wakes);
         self.senders.move_to(&mut wakes);
         for number in 1..=u16::try_from(self.channels.len()).unwrap_or(u16::MAX) {

@@ -13,7 +13,7 @@ use forebay_wire::{Method, method::ChannelOpen};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
-    ConnectOptions, ConnectionState, Error, Loss,
+    ConnectOptions, ConnectionState, Error, Fault, Loss,
     channel::{Answer, NoAnswer, Role, Stage, Turn},
     record::Record,
     restore,
@@ -25,7 +25,10 @@ pub(crate) struct Shared {
     session: Mutex<Session>,
     pub(crate) record: Mutex<Record>,
     pub(crate) options: ConnectOptions,
+    /// The password of the next login.
+    password: Mutex<String>,
     pub(crate) state: watch::Sender<ConnectionState>,
+    pub(crate) blocked: watch::Sender<Option<String>>,
     /// Gives out the turns on the control channel.
     control: Arc<Semaphore>,
     /// Tells the supervisor that the program closes the connection.
@@ -40,8 +43,10 @@ impl Shared {
         Self {
             session: Mutex::new(session),
             record: Mutex::default(),
+            password: Mutex::new(options.password.clone()),
             options,
             state: watch::Sender::new(state),
+            blocked: watch::Sender::new(None),
             control: Arc::new(Semaphore::new(1)),
             closing: Notify::new(),
         }
@@ -75,6 +80,16 @@ impl Shared {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn set_password(&self, password: &str) {
+        password.clone_into(&mut self.password.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The options of the next attempt to connect.
+    pub(crate) fn present_options(&self) -> ConnectOptions {
+        let password = self.password.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        ConnectOptions { password, ..self.options.clone() }
+    }
+
     /// Asks, and waits for the answer. When the future is dropped, the answer is still taken off
     /// the channel when it comes.
     pub(crate) async fn request(
@@ -92,10 +107,17 @@ impl Shared {
         turn: Option<Turn>,
     ) -> Result<Answer, Error> {
         let request = method.name();
+        let is_about = |fault: &Fault| {
+            (fault.class_id, fault.method_id) == (method.class_id(), method.method_id())
+        };
         let answer = self.with(|session| session.request(number, &method, turn))?;
         match answer.await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(NoAnswer::Refused(fault))) => Err(Error::Refused { request, fault }),
+            // Some refusals end the whole connection. To ask again would end the next one.
+            Ok(Err(NoAnswer::Lost(Loss::Server(fault)))) if is_about(&fault) => {
+                Err(Error::Refused { request, fault })
+            }
             Ok(Err(NoAnswer::Lost(loss))) => Err(Error::Lost { request, loss }),
             Err(_) => Err(Error::Lost { request, loss: Loss::EndOfStream }),
         }
@@ -183,14 +205,20 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Reserves a channel and sets it up; waits while the connection is down.
+    /// Reserves a channel and sets it up, as often as the connection is lost meanwhile; waits while
+    /// it is down.
     pub(crate) async fn open(handle: &Arc<Handle>, role: Role) -> Result<Arc<Self>, Error> {
         let shared = &handle.0;
         shared.up().await?;
         let number = shared.with(|session| session.reserve(role))?;
         let lease = Arc::new(Self { handle: Arc::clone(handle), number });
-        restore::set_up(shared, number).await?;
-        Ok(lease)
+        loop {
+            match restore::set_up(shared, number).await {
+                Ok(()) => return Ok(lease),
+                Err(Error::Lost { .. }) => shared.up().await?,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     pub(crate) fn shared(&self) -> &Shared {

@@ -117,6 +117,7 @@ pub(crate) async fn supervise(shared: Arc<Shared>, dialer: Dialer, first: Opened
         };
         tracing::warn!(%address, %loss, "connection lost");
         shared.with(|session| session.handle_loss(&loss));
+        shared.blocked.send_replace(None);
         shared.state.send_replace(ConnectionState::Down(loss));
         if since.elapsed() >= BACKOFF_RESET_AFTER {
             backoff.reset();
@@ -149,7 +150,7 @@ async fn reconnect(
     loop {
         let attempt = async {
             sleep(backoff.next_wait()).await;
-            dialer.dial(&shared.options).await
+            dialer.dial(&shared.present_options()).await
         };
         let outcome = tokio::select! {
             outcome = attempt => outcome,

@@ -38,8 +38,11 @@ impl QueueOptions {
         Self { is_auto_delete: true, ..Self::default() }
     }
 
-    /// An argument, for example `x-max-length`. Names longer than 255 octets are cut off by no
-    /// broker and refused by [`Connection::declare_queue`].
+    /// An argument, for example `x-max-length`.
+    ///
+    /// # Panics
+    /// When the name passes 255 octets. Names that the program does not write itself go through
+    /// [`QueueOptions::arguments`].
     #[must_use]
     pub fn argument(mut self, name: &'static str, value: impl Into<FieldValue>) -> Self {
         self.arguments.insert(ShortStr::from_static(name), value);
@@ -121,6 +124,10 @@ impl ExchangeOptions {
     }
 
     /// An argument, for example `alternate-exchange`.
+    ///
+    /// # Panics
+    /// When the name passes 255 octets. Names that the program does not write itself go through
+    /// [`ExchangeOptions::arguments`].
     #[must_use]
     pub fn argument(mut self, name: &'static str, value: impl Into<FieldValue>) -> Self {
         self.arguments.insert(ShortStr::from_static(name), value);

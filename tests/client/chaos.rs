@@ -45,12 +45,7 @@ async fn publish(
 ) -> BTreeMap<u64, Result<(), PublishError>> {
     let options = PublisherOptions::default().window(100);
     let options = if is_resending { options.resend() } else { options };
-    let publisher = loop {
-        match connection.publisher_with(options.clone()).await {
-            Ok(publisher) => break publisher,
-            Err(error) => assert!(matches!(error, forebay_client::Error::Lost { .. }), "{error}"),
-        }
-    };
+    let publisher = must("a publisher", connection.publisher_with(options)).await.unwrap();
     let mut random = Random(seed | 1);
     let mut confirms = Vec::new();
     for number in 0..MESSAGES {
@@ -74,23 +69,16 @@ async fn work(
     stop: CancellationToken,
     handled: Handled,
 ) -> Result<(), WorkerError> {
-    loop {
+    let worker = Worker::new(consume).concurrency(4);
+    let run = worker.run(stop, move |message| {
         let handled = Arc::clone(&handled);
-        let worker = Worker::new(consume.clone()).concurrency(4);
-        let ended = worker.run(stop.clone(), move |message| {
-            let handled = Arc::clone(&handled);
-            async move {
-                let number = text(&message).split(' ').next().unwrap().parse::<u64>()?;
-                handled.lock().unwrap().insert(number);
-                Ok(())
-            }
-        });
-        match ended.await {
-            // The connection went while the consumer was being started.
-            Err(WorkerError::Start(_)) => {}
-            ended => break ended,
+        async move {
+            let number = text(&message).split(' ').next().unwrap().parse::<u64>()?;
+            handled.lock().unwrap().insert(number);
+            Ok(())
         }
-    }
+    });
+    run.await
 }
 
 async fn await_all(handled: &Handled, confirmed: &BTreeSet<u64>) {

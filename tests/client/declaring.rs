@@ -80,3 +80,15 @@ async fn a_request_that_is_dropped_does_not_confuse_the_next() {
         assert_eq!(state(&connection, &queue).await.name, queue.as_str());
     }
 }
+
+/// A fault that ends the whole connection, in RabbitMQ too.
+#[tokio::test]
+async fn a_refusal_that_ends_the_connection_is_one_all_the_same() {
+    let connection = connect().await;
+    let kind = ExchangeOptions::of_kind("nosuchkind").unwrap();
+    match must("a refusal", connection.declare_exchange(name("kind"), kind)).await {
+        Err(Error::Refused { request: "exchange.declare", fault }) => assert_eq!(fault.code, 503),
+        other => panic!("{other:?}"),
+    }
+    queue(&connection, "after-refusal").await;
+}

@@ -17,6 +17,7 @@ mod harness;
 mod ground;
 mod proxy;
 
+mod alarm;
 mod chaos;
 mod connecting;
 mod consuming;

@@ -19,6 +19,8 @@ pub(crate) struct Weather {
     is_mute: bool,
     /// Nobody gets through.
     is_shut: bool,
+    /// The broker does not learn that a connection was cut.
+    is_clinging: bool,
     /// A connection is cut after a random number of octets, and delayed now and then.
     is_stormy: bool,
 }
@@ -69,6 +71,12 @@ impl Proxy {
 
     pub(crate) fn unmute(&self) {
         self.weather.send_modify(|weather| weather.is_mute = false);
+    }
+
+    /// From now on the broker does not learn of the end of connections; or it does again, also of
+    /// those that ended meanwhile.
+    pub(crate) fn cling(&self, is_clinging: bool) {
+        self.weather.send_modify(|weather| weather.is_clinging = is_clinging);
     }
 
     pub(crate) fn shut(&self) {
@@ -128,15 +136,20 @@ async fn relay(
     if random.below(2) == 0 {
         let _ = client.set_zero_linger();
     }
-    let (client_read, client_write) = client.into_split();
-    let (broker_read, broker_write) = broker.into_split();
+    let (mut client_read, mut client_write) = client.into_split();
+    let (mut broker_read, mut broker_write) = broker.into_split();
     let era = weather.borrow().era;
     let mut end = weather.clone();
+    let upward = copy(&mut client_read, &mut broker_write, weather.clone(), to_broker, false);
+    let downward = copy(&mut broker_read, &mut client_write, weather, to_client, true);
     tokio::select! {
-        () = copy(client_read, broker_write, weather.clone(), to_broker, false) => {}
-        () = copy(broker_read, client_write, weather, to_client, true) => {}
+        () = upward => {}
+        () = downward => {}
         _ = end.wait_for(|weather| weather.era != era) => {}
     }
+    drop((client_read, client_write));
+    // The broker's halves live until then.
+    let _ = end.wait_for(|weather| !weather.is_clinging).await;
 }
 
 struct Fate {
@@ -145,8 +158,8 @@ struct Fate {
 }
 
 async fn copy(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    from: &mut OwnedReadHalf,
+    to: &mut OwnedWriteHalf,
     weather: watch::Receiver<Weather>,
     mut fate: Fate,
     is_from_broker: bool,

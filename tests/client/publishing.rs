@@ -262,3 +262,26 @@ async fn without_confirms_messages_arrive_too() {
         assert_eq!(text(&delivery), number.to_string());
     }
 }
+
+/// A broker would close the connection for it, and with it end all that is in flight.
+#[tokio::test]
+async fn headers_that_fit_into_no_frame_are_refused_before_they_are_sent() {
+    let connection = must("a connection", async {
+        forebay_client::Connection::connect(&format!("{}?frame_max=4096", crate::ground::uri()))
+            .await
+    });
+    let connection = connection.await.unwrap();
+    let queue = queue(&connection, "headers").await;
+    let publisher = connection.publisher().await.unwrap();
+    let message = |size: usize| Message::to_queue(&queue, "x").header("h", "x".repeat(size));
+    let fits = must("room", publisher.publish(message(4_000))).await.unwrap();
+    let batch = [message(1), message(5_000)];
+    for refused in [
+        must("a refusal", publisher.publish(message(5_000))).await.map(drop),
+        must("a refusal", publisher.publish_all(batch)).await.map(drop),
+    ] {
+        assert!(matches!(refused, Err(PublishError::Invalid(_))), "{refused:?}");
+    }
+    must("a confirm", fits).await.unwrap();
+    assert_eq!(state(&connection, &queue).await.messages, 1, "nothing of the batch");
+}

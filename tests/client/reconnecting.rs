@@ -223,3 +223,43 @@ async fn publishing_waits_while_the_connection_is_down() {
     must("a confirm", confirm).await.unwrap();
     assert_eq!(state(&own, &queue).await.messages, 1);
 }
+
+/// The broker takes the lost connection for alive, and with it its exclusive queue.
+#[tokio::test]
+async fn an_exclusive_queue_is_waited_for() {
+    let (proxy, connection) = proxied(|options| options).await;
+    let own = connect().await;
+    let queue = queue(&connection, "locked").await;
+    let mut consumer = connection.consume(&queue).start().await.unwrap();
+    let mut watch = connection.state();
+    proxy.cling(true);
+    proxy.cut();
+    down(&mut watch).await;
+    // Longer than several attempts to declare it.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(matches!(&*watch.borrow(), ConnectionState::Down(_)), "not without the queue");
+    let fault = own.inspect_queue(&queue).await.unwrap_err();
+    assert!(fault.fault().is_some_and(forebay_client::Fault::is_locked), "{fault}");
+    proxy.cling(false);
+    up(&mut watch).await;
+    fill(&connection, &queue, ["x".to_owned()]).await;
+    next(&mut consumer).await.ack().unwrap();
+}
+
+#[tokio::test]
+async fn a_renewed_password_is_told_and_serves_the_next_login() {
+    let (proxy, connection) = proxied(|options| options).await;
+    must("an answer", connection.update_secret("guest")).await.unwrap();
+    let mut watch = connection.state();
+    // A wrong one: the broker keeps what is open, and refuses the next login.
+    must("an answer", connection.update_secret("wrong")).await.unwrap();
+    proxy.cut();
+    down(&mut watch).await;
+    let renewed = must("a login", async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(matches!(&*watch.borrow(), ConnectionState::Down(_)));
+        connection.update_secret("guest").await
+    });
+    renewed.await.unwrap();
+    queue(&connection, "renewed").await;
+}
