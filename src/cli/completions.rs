@@ -1,9 +1,9 @@
 //! `forebay completions`: what a shell needs to complete our commands.
 
-use super::Cli;
+use super::{Cli, target};
 use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};
-use std::io::stdout;
+use std::io::{Write, stdout};
 use std::process::ExitCode;
 
 /// Print completions for a shell
@@ -16,7 +16,10 @@ pub(crate) struct Completions {
 
 impl Completions {
     pub(crate) fn run(self) -> ExitCode {
-        generate(self.shell, &mut Cli::command(), "forebay", &mut stdout());
-        ExitCode::SUCCESS
+        // Not straight to the output: clap panics when that is closed.
+        let mut script = Vec::new();
+        generate(self.shell, &mut Cli::command(), "forebay", &mut script);
+        let written = stdout().lock().write_all(&script);
+        target::end(written.map(|()| ExitCode::SUCCESS).map_err(Into::into))
     }
 }

@@ -1,16 +1,20 @@
 //! `forebay consume`: prints messages, or runs a command for each.
 
 use super::duration::duration;
+use super::interrupt::Interrupt;
 use super::target::{self, Fault, Target};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use forebay_client::{Delivery, FieldValue, Incoming};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Map, Value, json};
 use std::io::Write;
+use std::pin::pin;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
-use tokio::signal::unix::{SignalKind, signal};
 
 const EXAMPLES: &str = "Examples:
   forebay consume orders                                 # look, and leave all where it is
@@ -77,19 +81,21 @@ impl Consume {
         let mut consumer = connection.consume(&self.queue).prefetch(prefetch).start().await?;
         // Before the first message: from now on an interrupt ends it in good order, and one that
         // comes while a message is handled is not lost.
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut interrupt = Interrupt::listen()?;
         let mut held = Vec::new();
         let mut seen = 0;
         while count.is_none_or(|count| seen < count) {
             let delivery = tokio::select! {
                 delivery = consumer.next() => delivery,
                 () = idle(self.idle) => None,
-                _ = interrupt.recv() => None,
+                () = interrupt.next() => None,
             };
             let Some(delivery) = delivery else { break };
             seen += 1;
-            if let Some(delivery) = self.handle(delivery?).await? {
-                held.push(delivery);
+            match self.handle(delivery?, &mut interrupt).await? {
+                Next::Hold(delivery) => held.push(delivery),
+                Next::GoOn => {}
+                Next::End => break,
             }
         }
         consumer.close_releasing(held).await?;
@@ -97,25 +103,39 @@ impl Consume {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Returns the delivery when it is to be held to the end.
-    async fn handle(&self, delivery: Delivery) -> Result<Option<Delivery>, Fault> {
+    async fn handle(&self, delivery: Delivery, interrupt: &mut Interrupt) -> Result<Next, Fault> {
         let Some(command) = &self.exec else {
             print(&delivery, self.json)?;
             if self.ack {
                 delivery.ack()?;
-                return Ok(None);
+                return Ok(Next::GoOn);
             }
-            return Ok(Some(delivery));
+            return Ok(Next::Hold(delivery));
         };
-        if execute(command, &delivery).await? {
-            delivery.ack()?;
-        } else if self.reject {
-            delivery.reject()?;
-        } else {
-            delivery.nack()?;
+        let (end, next) = execute(command, &delivery, interrupt).await?;
+        match end {
+            End::Success => delivery.ack()?,
+            End::Failure if self.reject => delivery.reject()?,
+            End::Failure | End::Killed => delivery.nack()?,
         }
-        Ok(None)
+        Ok(next)
     }
+}
+
+/// How to go on after a message.
+enum Next {
+    /// The delivery is to be held to the end.
+    Hold(Delivery),
+    GoOn,
+    End,
+}
+
+/// How a command ended.
+enum End {
+    Success,
+    Failure,
+    /// We ended it.
+    Killed,
 }
 
 async fn idle(limit: Option<Duration>) {
@@ -135,7 +155,13 @@ fn print(message: &Incoming, is_json: bool) -> std::io::Result<()> {
     }
 }
 
-async fn execute(command: &str, message: &Incoming) -> Result<bool, Fault> {
+/// An interrupt lets the command finish, a second one kills it. The command's process group is its
+/// own, so that the terminal's Ctrl-C leaves it alone.
+async fn execute(
+    command: &str,
+    message: &Incoming,
+    interrupt: &mut Interrupt,
+) -> Result<(End, Next), Fault> {
     let id = message.message_id().map(|id| id.to_string()).unwrap_or_default();
     let mut child = Command::new("sh")
         .args(["-c", command])
@@ -145,13 +171,37 @@ async fn execute(command: &str, message: &Incoming) -> Result<bool, Fault> {
         .env("AMQP_REDELIVERED", message.is_redelivered().to_string())
         .env("AMQP_DELIVERY_COUNT", message.delivery_count().to_string())
         .stdin(Stdio::piped())
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
-    if let Some(mut input) = child.stdin.take() {
-        // A command need not read its input.
-        let _ = input.write_all(message.body()).await;
+    let input = child.stdin.take();
+    let feed = async {
+        if let Some(mut input) = input {
+            // A command need not read its input.
+            let _ = input.write_all(message.body()).await;
+        }
+    };
+    let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let run = async { tokio::join!(feed, child.wait()).1 };
+    let mut run = pin!(run);
+    let mut next = Next::GoOn;
+    loop {
+        tokio::select! {
+            status = &mut run => {
+                let end = if status?.success() { End::Success } else { End::Failure };
+                return Ok((end, next));
+            }
+            () = interrupt.next() => match (&next, group) {
+                (Next::End, Some(group)) => {
+                    // It may have ended just now.
+                    let _ = kill_process_group(group, Signal::KILL);
+                    run.await?;
+                    return Ok((End::Killed, Next::End));
+                }
+                _ => next = Next::End,
+            },
+        }
     }
-    Ok(child.wait().await?.success())
 }
 
 fn json_of(message: &Incoming) -> Value {
@@ -159,12 +209,20 @@ fn json_of(message: &Incoming) -> Value {
     let short = |value: Option<forebay_client::ShortStr>| value.map(|value| value.to_string());
     let headers: Map<String, Value> =
         message.headers().iter().map(|(name, value)| (name.to_string(), value_of(value))).collect();
+    let (body, encoding) = match message.text() {
+        Some(text) => (text.to_owned(), "string"),
+        None => (STANDARD.encode(message.body()), "base64"),
+    };
     json!({
-        "body": String::from_utf8_lossy(message.body()),
+        "body": body,
+        "body_encoding": encoding,
         "exchange": message.exchange().to_string(),
         "routing_key": message.routing_key().to_string(),
         "redelivered": message.is_redelivered(),
         "content_type": short(properties.content_type),
+        "content_encoding": short(properties.content_encoding),
+        "app_id": short(properties.app_id),
+        "user_id": short(properties.user_id),
         "message_id": short(properties.message_id),
         "correlation_id": short(properties.correlation_id),
         "reply_to": short(properties.reply_to),

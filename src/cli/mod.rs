@@ -11,6 +11,7 @@ mod demo;
 mod dlq;
 mod duration;
 mod exchange;
+mod interrupt;
 mod publish;
 mod queue;
 mod queue_report;

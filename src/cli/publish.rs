@@ -1,16 +1,18 @@
 //! `forebay publish`: messages from arguments, a file, or the lines of standard input.
 
 use super::argument::{self, Argument};
-use super::duration::duration;
+use super::duration::{duration, rate};
+use super::interrupt::Interrupt;
 use super::target::{self, Answer, FAILED, Fault, Target};
 use clap::Args;
+use forebay_client::limits::BODY_SIZE_MAX;
 use forebay_client::{Bytes, Confirm, Message, Properties, Publisher, ShortStr};
 use serde_json::json;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader, stdin};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader, stdin};
 use tokio::time::Instant;
 
 const EXAMPLES: &str = "Examples:
@@ -48,6 +50,9 @@ pub(crate) struct Publish {
     /// MIME type of the body
     #[arg(long)]
     content_type: Option<ShortStrArgument>,
+    /// How the body is packed, for example gzip
+    #[arg(long)]
+    content_encoding: Option<ShortStrArgument>,
     /// Name of the message
     #[arg(long)]
     message_id: Option<ShortStrArgument>,
@@ -60,6 +65,12 @@ pub(crate) struct Publish {
     /// The application's type of the message
     #[arg(long = "type")]
     kind: Option<ShortStrArgument>,
+    /// Name of the publishing application
+    #[arg(long)]
+    app_id: Option<ShortStrArgument>,
+    /// Name of the user; the broker checks that it is the one who is logged in
+    #[arg(long)]
+    user_id: Option<ShortStrArgument>,
     /// Priority
     #[arg(long)]
     priority: Option<u8>,
@@ -73,7 +84,7 @@ pub(crate) struct Publish {
     #[arg(long, short = 'n', default_value_t = 1)]
     count: u64,
     /// Messages per second; without it as many as possible
-    #[arg(long, short)]
+    #[arg(long, short, value_parser = rate)]
     rate: Option<f64>,
     /// Do not call it a failure when no queue takes a message
     #[arg(long)]
@@ -115,6 +126,7 @@ impl Publish {
     async fn publish(self) -> Result<ExitCode, Fault> {
         let connection = self.target.connect().await?;
         let publisher = connection.publisher().await?;
+        let mut interrupt = Interrupt::listen()?;
         let awaited = VecDeque::new();
         let mut progress = Progress {
             publisher,
@@ -124,33 +136,49 @@ impl Publish {
             confirmed: 0,
             failed: 0,
         };
+        let sent = tokio::select! {
+            sent = self.send_all(&mut progress) => sent,
+            () = interrupt.next() => Err("interrupted; not everything was published".into()),
+        };
+        // What was sent has a fate all the same; only a second interrupt does not wait for it.
+        let settled = tokio::select! {
+            () = progress.await_confirms(0) => Ok(()),
+            () = interrupt.next() => Err("interrupted; what became of the others is not known".into()),
+        };
+        if settled.is_ok() {
+            connection.close().await;
+        }
+        let Progress { sent: count, confirmed, failed, .. } = progress;
+        let text = format!("{confirmed} of {count} messages confirmed");
+        let json = json!({ "sent": count, "confirmed": confirmed, "failed": failed });
+        Answer { text, json }.print(self.json)?;
+        sent.and(settled)?;
+        Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    }
+
+    async fn send_all(&self, progress: &mut Progress) -> Result<(), Fault> {
         if let Some(path) = &self.file {
             let body = tokio::fs::read(path)
                 .await
                 .map_err(|error| format!("{}: {error}", path.display()))?;
-            self.send(body.into(), &mut progress).await?;
-        } else if !self.body.is_empty() {
-            for body in &self.body {
-                self.send(body.clone().into(), &mut progress).await?;
-            }
-        } else {
-            let mut lines = BufReader::new(stdin()).lines();
-            while let Some(line) = lines.next_line().await? {
-                self.send(line.into(), &mut progress).await?;
-            }
+            return self.send(body.into(), progress).await;
         }
-        progress.await_confirms(0).await;
-        connection.close().await;
-        let Progress { sent, confirmed, failed, .. } = progress;
-        let text = format!("{confirmed} of {sent} messages confirmed");
-        let json = json!({ "sent": sent, "confirmed": confirmed, "failed": failed });
-        Answer { text, json }.print(self.json)?;
-        Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+        if !self.body.is_empty() {
+            for body in &self.body {
+                self.send(body.clone().into(), progress).await?;
+            }
+            return Ok(());
+        }
+        let mut input = BufReader::new(stdin());
+        while let Some(line) = next_line(&mut input).await? {
+            self.send(line.into(), progress).await?;
+        }
+        Ok(())
     }
 
     async fn send(&self, body: Bytes, progress: &mut Progress) -> Result<(), Fault> {
         for _ in 0..self.count {
-            if let Some(rate) = self.rate.filter(|rate| *rate > 0.0) {
+            if let Some(rate) = self.rate {
                 let due = Duration::from_secs_f64(progress.sent as f64 / rate);
                 tokio::time::sleep_until(progress.begin + due).await;
             }
@@ -169,6 +197,9 @@ impl Publish {
         let properties = Properties {
             headers: (!self.header.is_empty()).then(|| argument::table(&self.header)),
             content_type: value(&self.content_type),
+            content_encoding: value(&self.content_encoding),
+            app_id: value(&self.app_id),
+            user_id: value(&self.user_id),
             message_id: value(&self.message_id),
             correlation_id: value(&self.correlation_id),
             reply_to: value(&self.reply_to),
@@ -193,12 +224,29 @@ impl Publish {
     }
 }
 
+/// The octets up to the next line feed, or to the end. They need not be text.
+async fn next_line(input: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Vec<u8>>, Fault> {
+    let mut line = Vec::new();
+    if input.take(BODY_SIZE_MAX + 1).read_until(b'\n', &mut line).await? == 0 {
+        return Ok(None);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else if line.len() as u64 > BODY_SIZE_MAX {
+        return Err(format!("a line of standard input has more than {BODY_SIZE_MAX} octets").into());
+    }
+    Ok(Some(line))
+}
+
 impl Progress {
     /// Waits for the oldest confirms until so many are left.
     async fn await_confirms(&mut self, left: usize) {
         while self.awaited.len() > left {
-            let Some(confirm) = self.awaited.pop_front() else { return };
-            match confirm.await {
+            // It stays there until its outcome is counted, should this future be dropped.
+            let Some(confirm) = self.awaited.front_mut() else { return };
+            let outcome = confirm.await;
+            self.awaited.pop_front();
+            match outcome {
                 Ok(()) => self.confirmed += 1,
                 Err(error) => {
                     self.failed += 1;

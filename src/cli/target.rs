@@ -1,18 +1,26 @@
 //! Which broker a subcommand talks to, and how it reports that it can't.
 
 use clap::Args;
-use forebay_client::{ConnectOptions, Connection, Error};
+use forebay_client::{ConnectOptions, Connection, ConnectionState, Error};
 use serde_json::{Value, json};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::sync::watch;
 
 /// Why a command failed, in one line.
 pub(crate) type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// Exit code when the command failed.
 pub(crate) const FAILED: u8 = 1;
+
+/// How long a command tries to restore a lost connection before it fails.
+const RECONNECT_FOR: Duration = Duration::from_secs(60);
+
+/// Nobody notices a shorter loss, and a command that ends meanwhile says itself why.
+const LOSS_TOLD_AFTER: Duration = Duration::from_millis(500);
 
 /// The broker.
 #[derive(Clone, Debug, Args)]
@@ -33,8 +41,17 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// A connection that tells on standard error when it is lost, and when it is there again.
     pub(crate) async fn connect(&self) -> Result<Connection, Error> {
-        Connection::connect(self.options()?.name("forebay command line")).await
+        let connection = self.connect_quietly().await?;
+        tokio::spawn(tell_of_losses(connection.state()));
+        Ok(connection)
+    }
+
+    /// One more of several.
+    pub(crate) async fn connect_quietly(&self) -> Result<Connection, Error> {
+        let options = self.options()?.name("forebay command line").reconnect_for(RECONNECT_FOR);
+        Connection::connect(options).await
     }
 
     fn options(&self) -> Result<ConnectOptions, Error> {
@@ -50,10 +67,36 @@ impl Target {
     }
 }
 
+/// Nothing moves meanwhile: somebody may wonder why. Ends with the connection.
+async fn tell_of_losses(mut state: watch::Receiver<ConnectionState>) {
+    let mut is_told = false;
+    while state.changed().await.is_ok() {
+        if matches!(&*state.borrow_and_update(), ConnectionState::Down(_)) {
+            tokio::time::sleep(LOSS_TOLD_AFTER).await;
+        }
+        match &*state.borrow_and_update() {
+            ConnectionState::Down(loss) => {
+                is_told = true;
+                eprintln!("forebay: the connection was lost ({loss}); connecting again");
+            }
+            ConnectionState::Up(address) if is_told => {
+                is_told = false;
+                eprintln!("forebay: connected again, to {address}");
+            }
+            ConnectionState::Up(_) | ConnectionState::Closed => {}
+        }
+    }
+}
+
 /// Runs a subcommand on a runtime of its own.
 pub(crate) fn run(command: impl Future<Output = Result<ExitCode, Fault>>) -> ExitCode {
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => end(runtime.block_on(command)),
+        Ok(runtime) => {
+            let result = runtime.block_on(command);
+            // A read of standard input that is under way would hold us up until its next line.
+            runtime.shutdown_background();
+            end(result)
+        }
         Err(error) => end(Err(format!("the runtime can't be started: {error}").into())),
     }
 }

@@ -5,6 +5,7 @@
 
 use super::admin::AdminTarget;
 use super::duration::duration;
+use super::interrupt::Interrupt;
 use super::queue_report::{QueueReport, age_text};
 use super::table;
 use super::target::{self, Fault};
@@ -15,7 +16,6 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
 
 const EXAMPLES: &str = "Examples:
   forebay top
@@ -84,13 +84,13 @@ impl Top {
         let mut looks = VecDeque::new();
         // Rates need two looks.
         self.look(&mut looks).await?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut interrupt = Interrupt::listen()?;
         let _screen = is_live.then(Screen::enter).transpose()?;
         let mut shown = 0;
         while self.count.is_none_or(|count| shown < count) {
             tokio::select! {
                 () = tokio::time::sleep(self.interval) => {}
-                _ = interrupt.recv() => break,
+                () = interrupt.next() => break,
             }
             let rows = self.look(&mut looks).await?;
             shown += 1;

@@ -17,6 +17,8 @@ mod terminal;
 
 mod bad_input;
 mod bench;
+mod bench_faults;
+mod demo;
 mod help;
 mod messages;
 mod operators;

@@ -3,7 +3,7 @@
 use crate::harness::broker;
 use crate::terminal::{Queue, command, name, run, run_with_input};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -26,6 +26,12 @@ fn a_file_is_one_body_with_its_properties() {
     let properties = [
         "--content-type",
         "text/plain",
+        "--content-encoding",
+        "utf-8",
+        "--app-id",
+        "till",
+        "--user-id",
+        "guest",
         "--message-id",
         "m1",
         "--correlation-id",
@@ -49,6 +55,7 @@ fn a_file_is_one_body_with_its_properties() {
     let message = run(&["consume", &queue.0, "--ack", "--count", "1", "--json"]).json();
     let expected = json!({
         "body": "two\nlines", "content_type": "text/plain", "message_id": "m1",
+        "content_encoding": "utf-8", "app_id": "till", "user_id": "guest",
         "correlation_id": "c1", "type": "note", "priority": 3, "reply_to": "answers",
         "expiration": "60000", "delivery_mode": 2, "redelivered": false, "exchange": "",
     });
@@ -154,4 +161,81 @@ fn an_interrupt_ends_consume_in_good_order() {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(queue.ready(), 0);
+}
+
+/// Octets that are no text, and none that ends a line.
+const OCTETS: &[u8] = b"\xff\xfe\r\0end";
+
+#[test]
+fn octets_stay_as_they_are() {
+    let queue = Queue::declare("octets");
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("in"), OCTETS).unwrap();
+    run(&["publish", "--queue", &queue.0, "--file", &path("in")]).success();
+    let lines = [OCTETS, b"\n", OCTETS].concat();
+    let script = format!("cat > {}", path("out"));
+    for _ in 0..2 {
+        run(&["consume", &queue.0, "--exec", &script, "--count", "1"]).success();
+        assert_eq!(std::fs::read(path("out")).unwrap(), OCTETS);
+        assert_eq!(run_with_input(&["publish", "--queue", &queue.0], &lines).code, Some(0));
+    }
+    let message = run(&["consume", &queue.0, "--count", "1", "--json"]).json();
+    assert_eq!(
+        (&message["body_encoding"], &message["body"]),
+        (&json!("base64"), &json!("//4NAGVuZA=="))
+    );
+}
+
+#[test]
+fn an_interrupt_ends_publish_when_what_was_sent_is_confirmed() {
+    let queue = Queue::declare("publish.interrupt");
+    let mut command = command(&["publish", "--queue", &queue.0, "--json"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Its standard input stays open.
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"one\ntwo\n").unwrap();
+    while queue.ready() < 2 {}
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let done = child.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(report, json!({ "sent": 2, "confirmed": 2, "failed": 0 }));
+    let errors = String::from_utf8(done.stderr).unwrap();
+    assert_eq!((done.status.code(), errors.lines().count()), (Some(1), 1), "{errors}");
+    assert!(errors.contains("interrupted"), "{errors}");
+}
+
+/// A command that says that it runs, and then waits to be told to end.
+#[test]
+fn an_interrupt_lets_the_command_finish_and_a_second_kills_it() {
+    let queue = Queue::declare("exec.interrupt");
+    run(&["publish", "--queue", &queue.0, "--count", "2", "x"]).success();
+    let directory = tempfile::TempDir::new().unwrap();
+    let go = directory.path().join("go");
+    let script = format!("echo runs; until [ -e {} ]; do sleep 0.05; done", go.display());
+    for interrupts in [2, 1] {
+        let mut command = command(&["consume", &queue.0, "--exec", &script, "--prefetch", "1"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "runs\n");
+        let pid = rustix::process::Pid::from_child(&child);
+        let interrupt =
+            || rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        interrupt();
+        if interrupts == 1 {
+            std::fs::write(&go, "").unwrap();
+        } else {
+            // Signals that come together are one.
+            while child.try_wait().unwrap().is_none() {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                interrupt();
+            }
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert_eq!(queue.ready(), interrupts, "killed: both are there; finished: one is");
+    }
 }

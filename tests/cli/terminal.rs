@@ -62,11 +62,11 @@ pub(crate) fn run(arguments: &[&str]) -> Done {
 }
 
 /// Runs a command with something to read.
-pub(crate) fn run_with_input(arguments: &[&str], input: &str) -> Done {
+pub(crate) fn run_with_input(arguments: &[&str], input: impl AsRef<[u8]>) -> Done {
     let mut command = command(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.stdin.take().unwrap().write_all(input.as_ref()).unwrap();
     Done::new(child.wait_with_output().unwrap())
 }
 

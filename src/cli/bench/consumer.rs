@@ -14,28 +14,25 @@ pub(super) async fn start(
     connection: Connection,
     run: Arc<Run>,
     stop: CancellationToken,
-) -> Result<impl Future<Output = Result<Consumed, Fault>> + Send, Fault> {
+) -> Result<impl Future<Output = Consumed> + Send, Fault> {
     let consume = connection.consume(&run.queue).prefetch(run.bench.prefetch);
     let consume = if run.bench.no_ack { consume.no_ack() } else { consume };
     let consumer = consume.start().await?;
     Ok(async move {
-        let consumed = receive(consumer, &run, stop).await;
+        let consumed = receive(consumer, &run, &stop).await;
         connection.close().await;
         consumed
     })
 }
 
-async fn receive(
-    mut consumer: Consumer,
-    run: &Run,
-    stop: CancellationToken,
-) -> Result<Consumed, Fault> {
+async fn receive(mut consumer: Consumer, run: &Run, stop: &CancellationToken) -> Consumed {
     let mut consumed = Consumed {
         received: 0,
         redelivered: 0,
         twice: 0,
         seen: HashMap::new(),
         latencies: latencies(),
+        fault: None,
     };
     let mut held: Vec<Delivery> = Vec::with_capacity(run.bench.ack_batch.into());
     loop {
@@ -45,16 +42,24 @@ async fn receive(
             () = stop.cancelled() => break,
         };
         let Some(delivery) = delivery else { break };
-        let delivery = delivery?;
-        consumed.count(&delivery, run);
-        held.push(delivery);
+        match delivery {
+            Ok(delivery) => {
+                consumed.count(&delivery, run);
+                held.push(delivery);
+            }
+            Err(error) => {
+                consumed.fault = Some(error.into());
+                break;
+            }
+        }
         if held.len() >= run.bench.ack_batch.into() {
             settle(&mut held);
         }
     }
     settle(&mut held);
-    consumer.close().await?;
-    Ok(consumed)
+    // Without its connection it has ended already.
+    let _ = consumer.close().await;
+    consumed
 }
 
 fn settle(held: &mut Vec<Delivery>) {

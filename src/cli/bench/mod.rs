@@ -10,8 +10,9 @@ mod report;
 mod seen;
 mod stamp;
 
+use super::interrupt::Interrupt;
 use super::target::{self, FAILED, Fault};
-use forebay_client::{CancellationToken, Connection};
+use forebay_client::{CancellationToken, Connection, ConnectionState};
 use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) use plan::Bench;
 use report::Report;
@@ -20,8 +21,10 @@ use std::process::{self, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinHandle, JoinSet};
+
+/// How long the broker may take to delete the queue.
+const DELETE_DURATION_MAX: Duration = Duration::from_secs(10);
 
 /// Time between two looks at the counters.
 const LOOK: Duration = Duration::from_millis(200);
@@ -61,12 +64,14 @@ impl Bench {
         let is_kept = self.keep || self.is_using_existing_queue();
         let is_json = self.json;
         let report = self.measure(queue.clone()).await;
-        if !is_kept {
-            admin.delete_queue(&queue).await?;
-        }
+        let deleted = if is_kept { Ok(()) } else { delete(&admin, &queue).await };
         admin.close().await;
         let report = report?;
         target::print(if is_json { report.json() } else { report.text() })?;
+        for fault in &report.faults {
+            eprintln!("forebay: {fault}");
+        }
+        deleted?;
         Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 
@@ -74,7 +79,7 @@ impl Bench {
     async fn measure(self, queue: String) -> Result<Report, Fault> {
         let mut connections = Vec::new();
         for _ in 0..u32::from(self.consumers) + u32::from(self.producers) {
-            connections.push(self.target.connect().await?);
+            connections.push(self.target.connect_quietly().await?);
         }
         let producing = connections.split_off(self.consumers.into());
         let clock = Clock::start();
@@ -90,25 +95,22 @@ impl Run {
         consuming: Vec<Connection>,
         producing: Vec<Connection>,
     ) -> Result<Report, Fault> {
-        let (stop_sending, stop_receiving) = (CancellationToken::new(), CancellationToken::new());
+        let stop = Stop::default();
         let mut consumers = JoinSet::new();
         for connection in consuming {
-            let stop = stop_receiving.clone();
+            let stop = stop.receiving.clone();
             consumers.spawn(consumer::start(connection, Arc::clone(self), stop).await?);
         }
         let mut producers = JoinSet::new();
         for (number, connection) in (0..).zip(producing) {
-            let stop = stop_sending.clone();
-            producers.spawn(producer::run(connection, number, Arc::clone(self), stop));
+            producers.spawn(producer::run(connection, number, Arc::clone(self), stop.clone()));
         }
-        let interrupt = signal(SignalKind::interrupt())?;
-        let interrupted =
-            stop_when_interrupted(interrupt, stop_sending.clone(), stop_receiving.clone());
+        let interrupted = stop.clone().when_interrupted(Interrupt::listen()?);
         let mut report = Report::new(self.bench.producers);
         let mut progress = Progress::new(self);
         let limit = self.bench.limit().map(|limit| self.clock.begin() + limit);
         let timer = limit.map(|limit| {
-            let stop = stop_sending.clone();
+            let stop = stop.sending.clone();
             tokio::spawn(async move {
                 tokio::time::sleep_until(limit.into()).await;
                 stop.cancel();
@@ -120,14 +122,14 @@ impl Run {
             }
         }
         report.publish_time = self.clock.begin().elapsed();
-        self.drain(limit, &stop_receiving, &mut progress).await;
+        self.drain(limit, &stop.receiving, &mut progress).await;
         report.total_time = progress
             .last_change
             .saturating_duration_since(self.clock.begin())
             .max(report.publish_time);
-        stop_receiving.cancel();
+        stop.receiving.cancel();
         while let Some(joined) = consumers.join_next().await {
-            report.add_consumed(joined??);
+            report.add_consumed(joined?);
         }
         progress.bar.finish_and_clear();
         interrupted.abort();
@@ -177,18 +179,34 @@ impl Run {
     }
 }
 
-/// The first interrupt ends the sending, and what was sent is still received; the second ends all.
-fn stop_when_interrupted(
-    mut interrupt: Signal,
+/// How the run is ended before its time.
+#[derive(Clone, Debug, Default)]
+struct Stop {
     sending: CancellationToken,
     receiving: CancellationToken,
-) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        for stop in [sending, receiving] {
-            interrupt.recv().await;
-            stop.cancel();
-        }
-    })
+}
+
+impl Stop {
+    /// The first interrupt ends the sending, and what was sent is still received; the second ends
+    /// all.
+    fn when_interrupted(self, mut interrupt: Interrupt) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            for stop in [self.sending, self.receiving] {
+                interrupt.next().await;
+                stop.cancel();
+            }
+        })
+    }
+}
+
+/// A broker that is away is not waited for.
+async fn delete(admin: &Connection, queue: &str) -> Result<(), Fault> {
+    let is_up = matches!(*admin.state().borrow(), ConnectionState::Up(_));
+    let limit = if is_up { DELETE_DURATION_MAX } else { Duration::ZERO };
+    match tokio::time::timeout(limit, admin.delete_queue(queue)).await {
+        Ok(deleted) => Ok(deleted.map(drop)?),
+        Err(_) => Err(format!("the queue {queue} is left: the broker does not answer").into()),
+    }
 }
 
 /// The line that moves while the run lasts; invisible when standard error is no terminal.

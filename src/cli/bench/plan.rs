@@ -2,10 +2,11 @@
 
 use super::stamp::STAMP_SIZE;
 use crate::cli::argument::{self, Argument};
-use crate::cli::duration::duration;
+use crate::cli::duration::{duration, rate};
 use crate::cli::target::Target;
 use clap::Args;
 use forebay_client::QueueOptions;
+use forebay_client::limits::BODY_SIZE_MAX;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const EXAMPLES: &str = "Examples:
@@ -26,7 +27,7 @@ pub(crate) struct Bench {
     /// Connections that consume
     #[arg(long, short, default_value_t = 1)]
     pub(super) consumers: u16,
-    /// Octets of a body, at least 24
+    /// Octets of a body, 24 at least
     #[arg(long, short, default_value_t = 256)]
     pub(super) size: usize,
     /// Messages to publish, by all producers together
@@ -36,8 +37,8 @@ pub(crate) struct Bench {
     #[arg(long, short, value_parser = duration)]
     pub(super) duration: Option<Duration>,
     /// Messages per second, by all producers together; without it as many as possible
-    #[arg(long, short)]
-    pub(super) rate: Option<u64>,
+    #[arg(long, short, value_parser = rate)]
+    pub(super) rate: Option<f64>,
     /// Messages that a producer may have unconfirmed
     #[arg(long, short, default_value_t = 2_048)]
     pub(super) window: usize,
@@ -51,7 +52,7 @@ pub(crate) struct Bench {
     #[arg(long, default_value_t = 512)]
     pub(super) prefetch: u16,
     /// Acknowledge after so many deliveries at once
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) ack_batch: u16,
     /// Consume without acknowledgements
     #[arg(long, conflicts_with = "ack_batch")]
@@ -80,6 +81,9 @@ impl Bench {
                 "a body needs {STAMP_SIZE} octets for its number and its time; --size is {}",
                 self.size
             ));
+        }
+        if self.size as u64 > BODY_SIZE_MAX {
+            return Err(format!("a body has {BODY_SIZE_MAX} octets at most"));
         }
         if self.producers == 0 && self.consumers == 0 {
             return Err("without --producers and --consumers there is nothing to do".into());
@@ -124,7 +128,7 @@ impl Bench {
 
     /// Time between two messages of one producer, when there is a rate.
     pub(super) fn gap(&self) -> Option<Duration> {
-        let rate = self.rate.filter(|rate| *rate > 0)?;
-        Some(Duration::from_secs(1).mul_f64(f64::from(self.producers) / rate as f64))
+        let rate = self.rate?;
+        Some(Duration::from_secs(1).mul_f64(f64::from(self.producers) / rate))
     }
 }

@@ -1,11 +1,11 @@
 //! One producer: publishes at its pace, and learns the fate of every message.
 
-use super::report::{Outcomes, Produced, latencies};
-use super::seen::Seen;
+use super::report::Produced;
 use super::stamp::{STAMP_SIZE, Source, Stamp};
-use super::{Fault, Run};
+use super::{Fault, Run, Stop};
 use forebay_client::{
-    CancellationToken, Confirm, Connection, Message, PublishError, PublisherOptions, ShortStr,
+    CancellationToken, Confirm, Connection, Message, PublishError, Publisher, PublisherOptions,
+    ShortStr,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -75,7 +75,7 @@ pub(super) async fn run(
     connection: Connection,
     producer: u16,
     run: Arc<Run>,
-    stop: CancellationToken,
+    stop: Stop,
 ) -> Result<Produced, Fault> {
     let bench = &run.bench;
     let begin = run.clock.begin();
@@ -90,89 +90,119 @@ pub(super) async fn run(
             let first = begin + gap.mul_f64(f64::from(producer) / f64::from(bench.producers));
             Pace { first, gap, woken: begin }
         }),
-        stop,
+        stop: stop.sending,
         run: Arc::clone(&run),
     };
     let produced = if bench.no_confirms {
         unconfirmed(&connection, &mut messages).await?
     } else {
-        confirmed(&connection, messages).await?
+        confirmed(&connection, messages, stop.receiving).await?
     };
     connection.close().await;
     Ok(produced)
 }
 
+/// What was published when there is nothing more to publish; an error when the connection ended.
+type Published<T> = Option<Result<T, PublishError>>;
+
 async fn unconfirmed(connection: &Connection, messages: &mut Messages) -> Result<Produced, Fault> {
     let publisher = connection.unconfirmed_publisher().await?;
-    let mut expected = Seen::default();
-    let mut sent = 0;
+    let mut produced = Produced::new(messages.source);
     while let Some((number, _, message)) = messages.next().await {
-        publisher.publish(message).await?;
-        expected.insert(number);
-        sent += 1;
+        match messages.unless_stopped(publisher.publish(message)).await {
+            None => break,
+            Some(Err(error)) => {
+                produced.fault = Some(error.into());
+                break;
+            }
+            Some(Ok(())) => {}
+        }
+        produced.expected.insert(number);
+        produced.sent += 1;
         messages.run.counters.sent.fetch_add(1, Ordering::Relaxed);
     }
-    let source = messages.source;
-    Ok(Produced { source, sent, outcomes: Outcomes::default(), expected, latencies: latencies() })
+    Ok(produced)
 }
 
-async fn confirmed(connection: &Connection, mut messages: Messages) -> Result<Produced, Fault> {
+/// `give_up` ends the waiting for confirms too.
+async fn confirmed(
+    connection: &Connection,
+    mut messages: Messages,
+    give_up: CancellationToken,
+) -> Result<Produced, Fault> {
     let options = PublisherOptions::default().window(messages.run.bench.window);
     let publisher = connection.publisher_with(options).await?;
     let (sender, receiver) = mpsc::unbounded_channel();
-    let collecting = tokio::spawn(collect(Arc::clone(&messages.run), messages.source, receiver));
-    let mut fault = None;
-    loop {
-        // In a closed loop the time waited for room is not the message's.
-        if let (None, Err(error)) = (&messages.pace, publisher.ready().await) {
-            fault = Some(error);
-            break;
-        }
-        let Some((number, due, message)) = messages.next().await else { break };
-        match publisher.publish(message).await {
-            Ok(confirm) => {
+    let produced = Produced::new(messages.source);
+    let collecting = tokio::spawn(collect(Arc::clone(&messages.run), produced, receiver, give_up));
+    let fault = loop {
+        match messages.publish(&publisher).await {
+            None => break None,
+            Some(Err(error)) => break Some(error.into()),
+            Some(Ok(published)) => {
                 messages.run.counters.sent.fetch_add(1, Ordering::Relaxed);
-                if sender.send((number, due, confirm)).is_err() {
-                    break;
+                if sender.send(published).is_err() {
+                    break None;
                 }
             }
-            Err(error) => {
-                fault = Some(error);
-                break;
-            }
+        }
+    };
+    drop(sender);
+    Ok(Produced { fault, ..collecting.await? })
+}
+
+impl Messages {
+    /// A broker that is away holds a publish up for as long as that lasts.
+    async fn unless_stopped<T>(
+        &self,
+        publish: impl Future<Output = Result<T, PublishError>>,
+    ) -> Published<T> {
+        tokio::select! {
+            biased;
+            published = publish => Some(published),
+            () = self.stop.cancelled() => None,
         }
     }
-    drop(sender);
-    let produced = collecting.await?;
-    fault.map_or(Ok(produced), |fault| Err(fault.into()))
+
+    /// Publishes the next message: its number, the time from which its latency counts, its confirm.
+    async fn publish(&mut self, publisher: &Publisher) -> Published<(u64, Instant, Confirm)> {
+        // In a closed loop the time waited for room is not the message's.
+        if self.pace.is_none()
+            && let Err(error) = self.unless_stopped(publisher.ready()).await?
+        {
+            return Some(Err(error));
+        }
+        let (number, due, message) = self.next().await?;
+        let published = self.unless_stopped(publisher.publish(message)).await?;
+        Some(published.map(|confirm| (number, due, confirm)))
+    }
 }
 
 /// Awaits confirms in their order, beside the publishing, so that the times are those of arrival.
 async fn collect(
     run: Arc<Run>,
-    source: Source,
+    mut produced: Produced,
     mut receiver: mpsc::UnboundedReceiver<(u64, Instant, Confirm)>,
+    give_up: CancellationToken,
 ) -> Produced {
-    let mut produced = Produced {
-        source,
-        sent: 0,
-        outcomes: Outcomes::default(),
-        expected: Seen::default(),
-        latencies: latencies(),
-    };
     while let Some((number, due, confirm)) = receiver.recv().await {
         produced.sent += 1;
-        match confirm.await {
-            Ok(()) => {
+        let outcome = tokio::select! {
+            biased;
+            outcome = confirm => Some(outcome),
+            () = give_up.cancelled() => None,
+        };
+        match outcome {
+            Some(Ok(())) => {
                 produced.outcomes.confirmed += 1;
                 produced.expected.insert(number);
                 let micros = u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX);
                 produced.latencies.saturating_record(micros.max(1));
                 run.counters.confirmed.fetch_add(1, Ordering::Relaxed);
             }
-            Err(PublishError::Returned(_)) => produced.outcomes.returned += 1,
-            Err(PublishError::Nacked) => produced.outcomes.nacked += 1,
-            Err(_) => produced.outcomes.unknown += 1,
+            Some(Err(PublishError::Returned(_))) => produced.outcomes.returned += 1,
+            Some(Err(PublishError::Nacked)) => produced.outcomes.nacked += 1,
+            Some(Err(_)) | None => produced.outcomes.unknown += 1,
         }
     }
     produced

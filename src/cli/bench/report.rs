@@ -1,5 +1,6 @@
 //! What a run came to.
 
+use super::Fault;
 use super::seen::Seen;
 use super::stamp::Source;
 use hdrhistogram::Histogram;
@@ -33,6 +34,21 @@ pub(super) struct Produced {
     /// What must arrive.
     pub(super) expected: Seen,
     pub(super) latencies: Histogram<u64>,
+    /// Why it ended early.
+    pub(super) fault: Option<Fault>,
+}
+
+impl Produced {
+    pub(super) fn new(source: Source) -> Self {
+        Self {
+            source,
+            sent: 0,
+            outcomes: Outcomes::default(),
+            expected: Seen::default(),
+            latencies: latencies(),
+            fault: None,
+        }
+    }
 }
 
 pub(super) struct Consumed {
@@ -42,6 +58,8 @@ pub(super) struct Consumed {
     pub(super) twice: u64,
     pub(super) seen: HashMap<Source, Seen>,
     pub(super) latencies: Histogram<u64>,
+    /// Why it ended early.
+    pub(super) fault: Option<Fault>,
 }
 
 pub(super) struct Report {
@@ -60,6 +78,8 @@ pub(super) struct Report {
     pub(super) publish_time: Duration,
     /// Until the last delivery.
     pub(super) total_time: Duration,
+    /// Why producers and consumers ended early.
+    pub(super) faults: Vec<Fault>,
 }
 
 impl Report {
@@ -78,6 +98,7 @@ impl Report {
             delivery: latencies(),
             publish_time: Duration::ZERO,
             total_time: Duration::ZERO,
+            faults: Vec::new(),
         }
     }
 
@@ -88,6 +109,7 @@ impl Report {
         self.outcomes.nacked += produced.outcomes.nacked;
         self.outcomes.unknown += produced.outcomes.unknown;
         self.expected.insert(produced.source, produced.expected);
+        self.faults.extend(produced.fault);
         // Histograms with equal bounds always add up.
         let _ = self.confirm.add(&produced.latencies);
     }
@@ -100,6 +122,7 @@ impl Report {
         for (source, seen) in consumed.seen {
             self.twice += self.seen.entry(source).or_default().merge(&seen);
         }
+        self.faults.extend(consumed.fault);
         let _ = self.delivery.add(&consumed.latencies);
     }
 
@@ -115,7 +138,7 @@ impl Report {
     /// Nothing lost, nothing refused, nothing unknown.
     pub(super) fn is_clean(&self) -> bool {
         let Outcomes { returned, nacked, unknown, .. } = self.outcomes;
-        self.never().unwrap_or(0) == 0 && returned + nacked + unknown == 0
+        self.never().unwrap_or(0) == 0 && returned + nacked + unknown == 0 && self.faults.is_empty()
     }
 
     fn publish_rate(&self) -> f64 {

@@ -31,31 +31,24 @@ impl Broker {
         }
         // It shall be like everybody's, whatever the settings of the caller's own broker are.
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("FOREBAY_") {
-                command.env_remove(name);
+            let name = name.to_string_lossy();
+            if name.starts_with("FOREBAY_") || name.starts_with("RABBITMQ_") {
+                command.env_remove(&*name);
             }
         }
-        let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let piped = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = piped.kill_on_drop(true).spawn()?;
-        let (output, errors) = (child.stdout.take(), child.stderr.take());
-        let (Some(output), Some(errors)) = (output, errors) else {
-            return Err("the demo's broker has no output".into());
-        };
-        let errors = tokio::spawn(last_line(BufReader::new(errors).lines()));
-        let mut output = BufReader::new(output).lines();
-        match addresses(&mut output).await? {
-            Some((clients, operators)) => {
-                // Read on, so that the broker never waits for a reader.
-                tokio::spawn(async move { while let Ok(Some(_)) = output.next_line().await {} });
-                Ok(Self {
-                    child,
-                    _directory: directory,
-                    url: format!("amqp://{clients}"),
-                    admin: AdminTarget::of_fresh_broker(operators),
-                })
-            }
-            None => Err(format!("the demo's broker did not start: {}", errors.await?).into()),
-        }
+        let log = child.stderr.take().ok_or("the demo's broker has no log")?;
+        let mut log = BufReader::new(log).lines();
+        let (clients, operators) = addresses(&mut log).await?;
+        // Read on, so that the broker never waits for a reader.
+        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+        Ok(Self {
+            child,
+            _directory: directory,
+            url: format!("amqp://{clients}"),
+            admin: AdminTarget::of_fresh_broker(operators),
+        })
     }
 
     /// Ends it before its directory goes.
@@ -65,31 +58,24 @@ impl Broker {
     }
 }
 
-/// Both addresses in the broker's log; `None` when it ends without them.
+/// Both addresses, when the broker listens. One that ends without them has said why last.
 async fn addresses(
     log: &mut Lines<BufReader<impl AsyncRead + Unpin>>,
-) -> Result<Option<(String, String)>, Fault> {
+) -> Result<(String, String), Fault> {
     let (mut clients, mut operators) = (None, None);
+    let mut last = "see `forebay serve`".to_owned();
     while let Some(line) = log.next_line().await? {
         clients = clients.or_else(|| address(&line, CLIENTS));
         operators = operators.or_else(|| address(&line, OPERATORS));
         if let (Some(clients), Some(operators)) = (&clients, &operators) {
-            return Ok(Some((clients.clone(), operators.clone())));
+            return Ok((clients.clone(), operators.clone()));
         }
+        last = line;
     }
-    Ok(None)
+    Err(format!("the demo's broker did not start: {last}").into())
 }
 
 fn address(line: &str, before: &str) -> Option<String> {
     let (_, address) = line.split_once(before)?;
     address.split(['/', ' ']).next().map(str::to_owned)
-}
-
-/// Reads to the end.
-async fn last_line(mut lines: Lines<BufReader<impl AsyncRead + Unpin>>) -> String {
-    let mut last = "see `forebay serve`".to_owned();
-    while let Ok(Some(line)) = lines.next_line().await {
-        last = line;
-    }
-    last
 }

@@ -3,15 +3,15 @@
 use super::broker::Broker;
 use super::consumer::{Consumer, POISON};
 use super::crew::Crew;
+use crate::cli::interrupt::Interrupt;
 use crate::cli::queue_report::{QueueReport, age_text};
 use crate::cli::target::{self, Answer, FAILED, Fault};
 use clap::Args;
-use forebay_client::{Connection, Message, QueueOptions};
+use forebay_client::{Connection, Delivery, FieldValue, Message, QueueOptions};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
 
 const EXAMPLES: &str = "Examples:
   forebay demo spike
@@ -22,13 +22,17 @@ const QUEUE: &str = "orders";
 const DEAD_LETTER_QUEUE: &str = "orders.dlq";
 /// Consumers at the start.
 const CONSUMERS: u64 = 4;
+/// Why a message dies whose handling fails again and again.
+const POISONED: &str = "delivery_limit";
 /// Messages handed to the client at once.
 const BATCH: u64 = 1_000;
 /// Time between two redraws in a terminal, and between two lines in a pipe.
 const REDRAW: Duration = Duration::from_millis(250);
 const LINE: Duration = Duration::from_secs(2);
-/// The demo gives up when nothing moves for so long.
+/// The demo gives up when nothing moves for so long: while there is something to do, and when the
+/// queue is empty though not everything was handled.
 const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE_WHEN_EMPTY: Duration = Duration::from_secs(3);
 
 /// Publish a burst of orders, drain it at a steady rate, kill a consumer half-way, send one poison
 /// order, and prove that nothing is lost and the poison lies in the dead-letter queue
@@ -56,8 +60,8 @@ struct Proof {
     drain: Duration,
     lost: u64,
     twice: u64,
-    /// Bodies of dead letters, how often each had failed.
-    dead: Vec<(String, u64)>,
+    /// Bodies of dead letters, and why each died.
+    dead: Vec<(String, String)>,
 }
 
 impl Spike {
@@ -66,12 +70,12 @@ impl Spike {
     }
 
     async fn show(self) -> Result<ExitCode, Fault> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut interrupt = Interrupt::listen()?;
         let broker = Broker::start().await?;
         // Whatever happens, also an interrupt: processes and directory go.
         let proof = tokio::select! {
             proof = self.prove(&broker) => proof,
-            _ = interrupt.recv() => Err("interrupted".into()),
+            () = interrupt.next() => Err("interrupted".into()),
         };
         broker.stop().await?;
         let proof = proof?;
@@ -139,7 +143,7 @@ impl Spike {
         }
         let interval = if bar.is_hidden() { LINE } else { REDRAW };
         let mut is_killed = false;
-        let (mut last, mut changed) = ((Instant::now(), 0), Instant::now());
+        let (mut last, mut moved) = ((Instant::now(), 0), (Instant::now(), 0));
         loop {
             tokio::time::sleep(REDRAW).await;
             let admin = broker.admin.clone();
@@ -148,15 +152,17 @@ impl Spike {
             let queue = queues.into_iter().find(|queue| queue.name == QUEUE);
             let queue = queue.ok_or("the queue of the demo is gone")?;
             let (now, handled) = (Instant::now(), crew.handled());
-            if handled + 1 >= self.events && queue.lag() == 0 {
+            if handled != moved.1 {
+                moved = (now, handled);
+            }
+            let is_drained = handled + 1 >= self.events && queue.lag() == 0;
+            let patience = if queue.lag() == 0 { PATIENCE_WHEN_EMPTY } else { PATIENCE };
+            if is_drained || moved.0.elapsed() > patience {
                 bar.finish_and_clear();
-                return Ok(true);
+                return Ok(is_drained);
             }
             if now - last.0 >= interval {
                 let rate = (handled - last.1) as f64 / (now - last.0).as_secs_f64();
-                if handled != last.1 {
-                    changed = now;
-                }
                 last = (now, handled);
                 bar.set_position(handled);
                 let line = progress(&queue, rate);
@@ -164,10 +170,6 @@ impl Spike {
                     self.say(&format!("draining   {line}"))?;
                 }
                 bar.set_message(line);
-            }
-            if changed.elapsed() > PATIENCE {
-                bar.finish_and_clear();
-                return Ok(false);
             }
             if handled >= self.events / 2 && !is_killed {
                 is_killed = true;
@@ -183,7 +185,8 @@ impl Spike {
     fn is_proven(&self, proof: &Proof) -> bool {
         let is_only_the_poison_dead = matches!(
             proof.dead.as_slice(),
-            [(body, _)] if *body == format!("{POISON} {}", self.poison())
+            [(body, reason)]
+                if *body == format!("{POISON} {}", self.poison()) && reason == POISONED
         );
         proof.is_drained && proof.lost == 0 && is_only_the_poison_dead
     }
@@ -191,13 +194,12 @@ impl Spike {
     fn answer(&self, proof: &Proof) -> Answer {
         let Proof { lost, twice, dead, .. } = proof;
         let is_proven = self.is_proven(proof);
-        let listed: Vec<_> = dead
-            .iter()
-            .map(|(body, failures)| format!("`{body}` after {failures} failed deliveries"))
-            .collect();
+        let listed: Vec<_> =
+            dead.iter().map(|(body, reason)| format!("`{body}` because of {reason}")).collect();
         let listed = if listed.is_empty() { "nothing".to_owned() } else { listed.join(", ") };
+        let drained = if proof.is_drained { "drained    " } else { "NOT drained" };
         let text = format!(
-            "drained    {} orders in {:.1} s\n\
+            "{drained}{} orders in {:.1} s\n\
              lost       {lost}\n\
              twice      {twice}, in the hands of the consumer that was killed\n\
              dead       {DEAD_LETTER_QUEUE} holds {listed}\n\
@@ -231,14 +233,70 @@ fn progress(queue: &QueueReport, rate: f64) -> String {
 }
 
 /// The dead letters, left where they are.
-async fn dead_letters(connection: &Connection) -> Result<Vec<(String, u64)>, Fault> {
+async fn dead_letters(connection: &Connection) -> Result<Vec<(String, String)>, Fault> {
     let puller = connection.puller(DEAD_LETTER_QUEUE).await?;
     let mut held = Vec::new();
     while let Some(letter) = puller.get().await? {
         held.push(letter);
     }
-    let letter = |letter: &forebay_client::Delivery| {
-        (letter.text().unwrap_or("octets").to_owned(), letter.delivery_count())
+    let letter = |letter: &Delivery| {
+        let body = letter.text().unwrap_or("octets").to_owned();
+        (body, reason(letter).unwrap_or_else(|| "no reason".to_owned()))
     };
     Ok(held.iter().map(letter).collect())
+}
+
+/// Why a message died last.
+fn reason(letter: &Delivery) -> Option<String> {
+    let FieldValue::Array(deaths) = letter.header("x-death")? else { return None };
+    let FieldValue::Table(death) = deaths.first()? else { return None };
+    let FieldValue::LongStr(reason) = death.get("reason")? else { return None };
+    Some(String::from_utf8_lossy(reason).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of 30 orders number 10 is poison.
+    const SPIKE: Spike = Spike { events: 30, rate: 10, json: false };
+
+    fn proof() -> Proof {
+        Proof {
+            is_drained: true,
+            burst: Duration::from_secs(1),
+            drain: Duration::from_secs(2),
+            lost: 0,
+            twice: 3,
+            dead: vec![("poison 10".to_owned(), POISONED.to_owned())],
+        }
+    }
+
+    #[test]
+    fn nothing_lost_and_the_poison_alone_dead_is_proven() {
+        let answer = SPIKE.answer(&proof());
+        assert!(SPIKE.is_proven(&proof()));
+        assert!(answer.text.ends_with("proven     nothing lost, and the poison alone put aside"));
+        assert_eq!(answer.json["proven"], true);
+    }
+
+    #[test]
+    fn anything_else_is_not() {
+        let dead = |bodies: &[&str]| {
+            bodies.iter().map(|body| ((*body).to_owned(), POISONED.to_owned())).collect()
+        };
+        for failed in [
+            Proof { lost: 1, ..proof() },
+            Proof { is_drained: false, ..proof() },
+            Proof { dead: dead(&[]), ..proof() },
+            Proof { dead: dead(&["order 11"]), ..proof() },
+            Proof { dead: vec![("poison 10".to_owned(), "rejected".to_owned())], ..proof() },
+            Proof { dead: dead(&["poison 10", "order 11"]), ..proof() },
+        ] {
+            let answer = SPIKE.answer(&failed);
+            assert!(!SPIKE.is_proven(&failed), "{}", answer.text);
+            assert!(answer.text.ends_with("proven     NO"), "{}", answer.text);
+            assert_eq!(answer.json["proven"], false);
+        }
+    }
 }
