@@ -1,6 +1,6 @@
 //! Our client under measurement.
 
-use super::{BODY_SIZE, PREFETCH, Subject, UNCONFIRMED_MAX};
+use super::{PREFETCH, Subject, UNCONFIRMED_MAX};
 use bytes::Bytes;
 use forebay_client::{Connection, Message, PublisherOptions, QueueOptions, ShortStr};
 use std::collections::VecDeque;
@@ -17,11 +17,11 @@ impl Subject for Ours {
         Self { connection, queue: queue.to_owned() }
     }
 
-    async fn publish(&mut self, messages: usize) {
+    async fn publish(&mut self, messages: usize, size: usize) {
         let options = PublisherOptions::default().window(UNCONFIRMED_MAX);
         let publisher = self.connection.publisher_with(options).await.unwrap();
         let queue = ShortStr::try_from(self.queue.as_str()).unwrap();
-        let body = Bytes::from(vec![b'x'; BODY_SIZE]);
+        let body = Bytes::from(vec![b'x'; size]);
         let mut confirms = VecDeque::with_capacity(UNCONFIRMED_MAX);
         for _ in 0..messages {
             if confirms.len() == UNCONFIRMED_MAX {

@@ -1,6 +1,6 @@
 //! lapin under measurement.
 
-use super::{BODY_SIZE, PREFETCH, Subject, UNCONFIRMED_MAX};
+use super::{PREFETCH, Subject, UNCONFIRMED_MAX};
 use futures_util::StreamExt;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
@@ -25,10 +25,10 @@ impl Subject for Theirs {
         Self { connection, channel, queue: queue.to_owned() }
     }
 
-    async fn publish(&mut self, messages: usize) {
+    async fn publish(&mut self, messages: usize, size: usize) {
         let channel = self.connection.create_channel().await.unwrap();
         channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-        let body = vec![b'x'; BODY_SIZE];
+        let body = vec![b'x'; size];
         let mut confirms = VecDeque::with_capacity(UNCONFIRMED_MAX);
         for _ in 0..messages {
             if confirms.len() == UNCONFIRMED_MAX {
