@@ -149,6 +149,10 @@ impl Publish {
             connection.close().await;
         }
         let Progress { sent: count, confirmed, failed, .. } = progress;
+        let sent = match sent {
+            Err(error) if count == 0 => return Err(error),
+            sent => sent,
+        };
         let text = format!("{confirmed} of {count} messages confirmed");
         let json = json!({ "sent": count, "confirmed": confirmed, "failed": failed });
         Answer { text, json }.print(self.json)?;
