@@ -345,6 +345,7 @@ impl ConnectionTask {
             user,
             vhost,
             peer: self.peer.address,
+            name: self.connection.name().cloned(),
             connected_at: self.context.clock.now().wall,
             channels: AtomicUsize::new(0),
             blocked: AtomicBool::new(false),

@@ -55,6 +55,8 @@ pub struct ConnectionAbout {
     pub vhost: ShortStr,
     /// The other end.
     pub peer: SocketAddr,
+    /// What the client calls it.
+    pub name: Option<ShortStr>,
     /// When it was opened, by the wall clock.
     pub connected_at: WallClock,
     /// Channels that are open.
@@ -252,6 +254,7 @@ mod tests {
             user: ShortStr::from_static("guest"),
             vhost: ShortStr::from_static("/"),
             peer: "127.0.0.1:1".parse().unwrap(),
+            name: None,
             connected_at: WallClock(0),
             channels: AtomicUsize::new(0),
             blocked: AtomicBool::new(false),

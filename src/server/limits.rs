@@ -117,6 +117,9 @@ pub const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the last octets of a connection that has ended may take to leave.
 pub const LAST_WRITE_DURATION_MAX: Duration = Duration::from_secs(5);
 
+/// How long after its last word the broker ends its side of a socket, unless the client was faster.
+/// Clients wait half a second for it and more.
+pub const END_OF_OUTPUT_AFTER: Duration = Duration::from_millis(200);
 /// How long a client may take to close its socket after the last word of a connection; then the
 /// broker does. What it still sends is read: unread input would make the kernel throw away that
 /// last word on its way.

@@ -1,13 +1,15 @@
 //! A client's socket, with TLS or without: read and written without waiting, with what is known of
 //! its two ends.
 
-use crate::limits::{LAST_WRITE_DURATION_MAX, LINGER_DURATION_MAX, WRITE_SEGMENTS_MAX};
+use crate::limits::{
+    END_OF_OUTPUT_AFTER, LAST_WRITE_DURATION_MAX, LINGER_DURATION_MAX, WRITE_SEGMENTS_MAX,
+};
 use crate::read_buffer;
 use crate::tls::TlsSession;
 use bytes::{Buf, BytesMut};
 use std::future::pending;
 use std::io::{self, ErrorKind, IoSlice};
-use tokio::io::Interest;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -135,7 +137,8 @@ impl Socket {
 
     /// Writes the last octets, and leaves it to the client to close, for a while: what it still
     /// sends is read, since unread input would make the kernel throw away our last words on their
-    /// way, and a client that is about to close finds no end of file before it has.
+    /// way. A client that closes at once finds no end of file before it has; one that waits for it
+    /// gets it soon.
     pub async fn finish(mut self, output: &mut impl Buf) {
         // A client that does not take them in time does without.
         let _ = timeout(LAST_WRITE_DURATION_MAX, self.write_last(output)).await;
@@ -143,7 +146,10 @@ impl Socket {
             tls.close();
             let _ = tls.write_once(&self.stream, output);
         }
-        let _ = timeout(LINGER_DURATION_MAX, self.read_to_end()).await;
+        if timeout(END_OF_OUTPUT_AFTER, self.read_to_end()).await.is_err() {
+            let _ = self.stream.shutdown().await;
+            let _ = timeout(LINGER_DURATION_MAX, self.read_to_end()).await;
+        }
     }
 
     async fn write_last(&mut self, output: &mut impl Buf) {
@@ -178,7 +184,7 @@ fn is_passing(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
     async fn pair() -> (Socket, TcpStream) {
@@ -215,6 +221,19 @@ mod tests {
         socket.finish(&mut output).await;
         assert!(size > 0 && output.is_empty());
         assert_eq!(reader.await.unwrap(), 64 * 1024 * 1024);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_waits_for_the_end_finds_it_before_it_closes() {
+        let (socket, mut client) = pair().await;
+        let finished = tokio::spawn(async move { socket.finish(&mut &b"close"[..]).await });
+        let mut received = Vec::new();
+        client.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, b"close");
+        // Not yet gone: what comes late is read.
+        client.write_all(b"close-ok").await.unwrap();
+        drop(client);
+        finished.await.unwrap();
     }
 
     #[tokio::test]

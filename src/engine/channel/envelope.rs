@@ -26,6 +26,19 @@ pub(crate) fn expiration(properties: &RawProperties) -> Result<Option<u64>, Faul
     }
 }
 
+/// Checks that it is said whether the message is to be kept: 1 for no, 2 for yes, or nothing.
+///
+/// # Errors
+/// 406 for another number.
+pub(crate) fn check_delivery_mode(properties: &RawProperties) -> Result<(), Fault> {
+    match properties.delivery_mode() {
+        None | Some(1 | 2) => Ok(()),
+        Some(mode) => Err(refused(format!(
+            "invalid delivery_mode {mode}: expected 1 (transient) or 2 (persistent)"
+        ))),
+    }
+}
+
 /// Checks that nobody publishes in another's name.
 ///
 /// # Errors

@@ -3,7 +3,9 @@
 use super::confirms::Verdict;
 use super::content::Content;
 use super::direct_reply::{addressee, is_reply_address};
-use super::envelope::{Copies, check_user, copies, expiration, with_reply_address};
+use super::envelope::{
+    Copies, check_delivery_mode, check_user, copies, expiration, with_reply_address,
+};
 use super::publishing::{publish, publish_in_transaction};
 use super::returns::Return;
 use super::{Channel, Mode, Turn};
@@ -109,6 +111,7 @@ impl Channel {
         let copies = copies(&content.properties)?;
         let destination = self.destination(turn, content, copies.as_ref())?;
         check_user(&content.properties, &turn.about.user)?;
+        check_delivery_mode(&content.properties)?;
         let expiration = expiration(&content.properties)?;
         let stripped = copies.and_then(|copies| copies.stripped);
         let properties = stripped.as_ref().unwrap_or(&content.properties);

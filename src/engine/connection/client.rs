@@ -1,6 +1,7 @@
 //! What a client says of itself in `connection.start-ok`, as far as we act on it.
 
-use forebay_wire::{FieldTable, FieldValue};
+use forebay_wire::limits::SHORT_STR_LENGTH_MAX;
+use forebay_wire::{FieldTable, FieldValue, ShortStr};
 
 /// A client's capabilities and habits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,4 +41,11 @@ impl ClientProfile {
             qos_acts_on_existing_consumers: product == b"py-amqp",
         }
     }
+}
+
+/// What the client calls this connection (`connection_name`), for people who look at it: its
+/// beginning when it is long.
+pub(crate) fn connection_name(properties: &FieldTable) -> Option<ShortStr> {
+    let Some(FieldValue::LongStr(name)) = properties.get("connection_name") else { return None };
+    ShortStr::try_from(name.slice(..name.len().min(SHORT_STR_LENGTH_MAX))).ok()
 }

@@ -3,7 +3,7 @@
 
 use super::Connection;
 use super::failure::Failure;
-use super::limits::CLOSE_TIME_MS_MAX;
+use super::limits::{CLOSE_TIME_MS_MAX, CLOSE_TIME_UNREADABLE_MS_MAX};
 use super::state::{Departure, Farewell, State};
 use crate::command::Command;
 use crate::fault::Fault;
@@ -23,7 +23,7 @@ impl Connection {
     pub(super) fn fail_unreadable(&mut self, now: Now, error: WireError) {
         let failure = Failure::from(error);
         if !matches!(self.state, State::Closing { .. } | State::Closed) {
-            let until = now.monotonic.plus(CLOSE_TIME_MS_MAX);
+            let until = now.monotonic.plus(CLOSE_TIME_UNREADABLE_MS_MAX);
             self.close(&failure, Farewell::AwaitEnd { until });
             self.cause = Some(failure.fault);
         } else {

@@ -1,6 +1,6 @@
 //! From the protocol header to `connection.open` (AMQP 0-9-1, 2.2.4).
 
-use super::client::ClientProfile;
+use super::client::{self, ClientProfile};
 use super::failure::{Failure, MethodId};
 use super::heartbeat::Heartbeat;
 use super::sasl::{Mechanism, mechanisms};
@@ -110,6 +110,7 @@ impl Connection {
 
     fn handle_start_ok(&mut self, start: ConnectionStartOk) {
         let client = ClientProfile::new(&start.client_properties);
+        self.name = client::connection_name(&start.client_properties);
         let claim = Mechanism::parse(&start.mechanism, &self.peer).and_then(|mechanism| {
             Ok((mechanism, mechanism.credentials(&start.response, &self.peer)?))
         });

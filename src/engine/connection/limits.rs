@@ -10,6 +10,9 @@ pub(crate) const HANDSHAKE_TIME_MS_MAX: u64 = 10_000;
 /// From our `connection.close` to the client's close-ok, in ms; then the socket is dropped.
 pub(crate) const CLOSE_TIME_MS_MAX: u64 = 10_000;
 
+/// The same after octets that are no frames, among which the close-ok can't be found.
+pub(crate) const CLOSE_TIME_UNREADABLE_MS_MAX: u64 = 1_000;
+
 /// Answers (not deliveries, which have a budget of their own) that may wait for a client which
 /// does not read; above it the connection takes no input.
 pub(crate) const ANSWERS_UNWRITTEN_SIZE_MAX: usize = 1 << 20;

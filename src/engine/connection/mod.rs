@@ -86,6 +86,8 @@ pub struct Connection {
     answers_size: usize,
     /// Why the connection closes, when it is a fault.
     cause: Option<Fault>,
+    /// What the client calls this connection.
+    name: Option<ShortStr>,
 }
 
 impl Connection {
@@ -109,6 +111,7 @@ impl Connection {
             handshake_until: Some(now.monotonic.plus(HANDSHAKE_TIME_MS_MAX)),
             answers_size: 0,
             cause: None,
+            name: None,
         }
     }
 
@@ -289,6 +292,12 @@ impl Connection {
     #[must_use]
     pub fn cause(&self) -> Option<&Fault> {
         self.cause.as_ref()
+    }
+
+    /// What the client calls this connection, once it has said so.
+    #[must_use]
+    pub fn name(&self) -> Option<&ShortStr> {
+        self.name.as_ref()
     }
 
     /// Who is at the other end.

@@ -89,8 +89,14 @@ impl Consumers {
         self.by_id.len()
     }
 
+    /// Whether one more would be one too many: nobody shares with an exclusive one, and where one
+    /// is active at a time none is exclusive.
+    pub(crate) fn refuse(&self, exclusive: bool) -> bool {
+        self.has_exclusive() || (exclusive && (self.single_active || self.count() > 0))
+    }
+
     /// Whether one asked to be the only one.
-    pub(crate) fn has_exclusive(&self) -> bool {
+    fn has_exclusive(&self) -> bool {
         self.by_id.values().next().is_some_and(|consumer| consumer.exclusive)
     }
 

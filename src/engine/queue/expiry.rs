@@ -13,12 +13,16 @@ use crate::ids::Offset;
 use crate::message::Message;
 use crate::time::Monotonic;
 
-/// When a message is too old, on the steady clock in ms.
+/// When a message is too old, on the steady clock in ms. One that may not wait at all is too old at
+/// once, however the two clocks' milliseconds lie to one another.
 fn deadline(rules: &Rules, lane: &Lane, offset: Offset, message: &Message) -> Option<i128> {
     let ttl = match (rules.message_ttl, message.expiration()) {
         (Some(queue), Some(own)) => queue.min(own),
         (queue, own) => queue.or(own)?,
     };
+    if ttl == 0 {
+        return Some(i128::MIN);
+    }
     Some(lane.stamped(offset, message.published_at()) + i128::from(ttl))
 }
 

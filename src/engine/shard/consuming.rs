@@ -108,8 +108,7 @@ impl Shard {
         };
         let slot = self.clients.channel(key).ok_or_else(in_use)?;
         let queue = self.queues.get_mut(&id).ok_or_else(in_use)?;
-        let is_alone = queue.consumers.count() == 0;
-        if queue.consumers.has_exclusive() || (subscribe.exclusive && !is_alone) {
+        if queue.consumers.refuse(subscribe.exclusive) {
             return Err(in_use());
         }
         let priority = priority(&subscribe)?;

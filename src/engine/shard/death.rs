@@ -8,6 +8,7 @@ use crate::time::WallClock;
 use bytes::{Bytes, BytesMut};
 use forebay_wire::properties::Properties;
 use forebay_wire::{FieldTable, FieldValue, RawProperties, ShortStr};
+use std::collections::BTreeMap;
 
 pub(super) const X_DEATH: &str = "x-death";
 const CARBON_COPIES: &str = "CC";
@@ -99,7 +100,7 @@ impl Death<'_> {
         let earlier = headers.remove(X_DEATH);
         let is_first = earlier.is_none();
         let mut deaths = match earlier {
-            Some(FieldValue::Array(deaths)) => deaths,
+            Some(FieldValue::Array(deaths)) => merged(deaths),
             _ => Vec::new(),
         };
         if is_first {
@@ -154,6 +155,31 @@ impl Death<'_> {
         text_of(death, "queue") == Some(self.queue.as_bytes())
             && text_of(death, "reason") == Some(self.reason.name().as_bytes())
     }
+}
+
+/// Brokers before RabbitMQ 3.6 wrote one entry for each death, without a count: those of a queue and
+/// a reason become one.
+fn merged(deaths: Vec<FieldValue>) -> Vec<FieldValue> {
+    let mut numbers: BTreeMap<(Vec<u8>, Vec<u8>), i64> = BTreeMap::new();
+    for death in &deaths {
+        let number = numbers.entry(queue_and_reason(death)).or_default();
+        *number = number.saturating_add(1);
+    }
+    let first_of_its_kind = |death: FieldValue| {
+        let number = numbers.remove(&queue_and_reason(&death))?;
+        let FieldValue::Table(mut entry) = death else { return Some(death) };
+        if entry.get("count").is_none() {
+            set(&mut entry, "count", FieldValue::I64(number));
+        }
+        Some(FieldValue::Table(entry))
+    };
+    deaths.into_iter().filter_map(first_of_its_kind).collect()
+}
+
+fn queue_and_reason(death: &FieldValue) -> (Vec<u8>, Vec<u8>) {
+    let FieldValue::Table(death) = death else { return Default::default() };
+    let part = |name| text_of(death, name).unwrap_or_default().to_vec();
+    (part("queue"), part("reason"))
 }
 
 fn rewritten(

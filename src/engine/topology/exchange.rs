@@ -287,9 +287,17 @@ pub(super) fn declared_alternate(arguments: &FieldTable) -> Result<Option<ShortS
     Arguments::new(arguments).name(ALTERNATE_EXCHANGE)
 }
 
+/// A plugin's type that people will try, with the way to do without.
+const DELAYED: &[u8] = b"x-delayed-message";
+
 fn unknown_kind(name: &ShortStr) -> Fault {
     let known = ExchangeKind::ALL.map(ExchangeKind::name).join(", ");
-    let text = format!("unknown exchange type '{name}', expected one of {known}");
+    let mut text = format!("unknown exchange type '{name}', expected one of {known}");
+    if name.as_bytes() == DELAYED {
+        text.push_str(
+            "; to delay, let messages expire (x-message-ttl) in a queue that dead-letters",
+        );
+    }
     Fault::connection(ReplyCode::CommandInvalid, text)
 }
 

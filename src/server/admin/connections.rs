@@ -159,6 +159,7 @@ fn describe(id: ConnectionId, about: &ConnectionAbout) -> Value {
         "state": if about.blocked.load(Ordering::Relaxed) { "blocked" } else { "running" },
         "type": "network",
         "user": about.user.to_string(),
+        "user_provided_name": about.name.as_ref().map(ToString::to_string),
         "vhost": about.vhost.to_string(),
     })
 }

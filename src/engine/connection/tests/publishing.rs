@@ -124,6 +124,24 @@ fn refusal(properties: &Properties) -> String {
 }
 
 #[test]
+fn a_delivery_mode_is_1_or_2() {
+    let kept = |mode| Properties { delivery_mode: Some(mode), ..Properties::default() };
+    for mode in [0, 3, 255] {
+        let text = format!(
+            "chclose:406 PRECONDITION_FAILED - invalid delivery_mode {mode}: expected 1 (transient) \
+             or 2 (persistent)"
+        );
+        assert_eq!(refusal(&kept(mode)), text);
+    }
+    for mode in [1, 2] {
+        let mut client = Client::open();
+        client.declare("q");
+        client.publish(to("q"), &kept(mode), b"x");
+        assert_eq!(publishes(client.take_commands())[0].messages[0].is_persistent(), mode == 2);
+    }
+}
+
+#[test]
 fn expirations_are_whole_milliseconds_up_to_ten_years() {
     let expiring = |text| Properties { expiration: Some(name(text)), ..Properties::default() };
     for text in ["", "abc", "-1", "1 ", "1.5", "++1", "315360000001", "99999999999999999999999"] {

@@ -69,6 +69,32 @@ fn the_third_failure_moves_a_message_to_the_default_dead_letter_queue() {
 }
 
 #[test]
+fn deaths_without_counts_of_old_brokers_become_one_for_each_queue_and_reason() {
+    let (mut broker, queue) = broker(FieldTable::new());
+    let old = |queue: &str| {
+        let entry = arguments(&[("queue", text(queue)), ("reason", text("expired"))]);
+        FieldValue::Table(entry)
+    };
+    let deaths = FieldValue::Array(["a", "b", "a", "a"].map(old).to_vec());
+    let properties = Properties {
+        delivery_mode: Some(2),
+        headers: Some(arguments(&[("x-death", deaths)])),
+        ..Properties::default()
+    };
+    broker.send(CONNECTION, [publish(queue, vec![message_with("x", &properties, None)], None)]);
+    let delivery = fetch_one(&mut broker, "q").unwrap();
+    broker.send(CONNECTION, [settle(queue, Settlement::Reject, &[&delivery])]);
+    let dead = fetch_one(&mut broker, "q.dlq").unwrap();
+    let Some(FieldValue::Array(deaths)) = headers(&dead).get("x-death").cloned() else { panic!() };
+    assert_eq!(deaths.len(), 3);
+    let of =
+        |nth| (death(&dead, nth).get("queue").cloned(), death(&dead, nth).get("count").cloned());
+    assert_eq!(of(0), (Some(text("q")), Some(FieldValue::I64(1))));
+    assert_eq!(of(1), (Some(text("a")), Some(FieldValue::I64(3))));
+    assert_eq!(of(2), (Some(text("b")), Some(FieldValue::I64(1))));
+}
+
+#[test]
 fn a_rejected_message_goes_at_once_and_a_dead_letter_queue_has_none_of_its_own() {
     let (mut broker, queue) = broker(FieldTable::new());
     broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);

@@ -1,6 +1,6 @@
 //! Declaring, consuming, deleting: what clients see of queues beside their messages.
 
-use super::broker::{Broker, CHANNEL, CONNECTION, consume, message, publish, settle};
+use super::broker::{Broker, CHANNEL, CONNECTION, arguments, consume, message, publish, settle};
 use crate::command::{Command, PrefetchScope, Settlement, Subscribe, TopologyRequest};
 use crate::event::{Event, Reply};
 use crate::ids::{ChannelId, ConnectionId, PublishSeq};
@@ -244,6 +244,17 @@ fn what_is_in_use_or_not_empty_is_not_deleted_when_that_was_asked() {
     let fault = broker.ask(delete("q", true, false)).unwrap_err();
     assert_eq!(fault.text, "queue 'q' in vhost '/' in use");
     assert!(matches!(broker.ask(delete("nosuch", false, false)), Ok(Reply::MessageCount(0))));
+}
+
+#[test]
+fn where_one_consumer_is_active_none_is_exclusive() {
+    let mut broker = broker();
+    let arguments = arguments(&[("x-single-active-consumer", FieldValue::Bool(true))]);
+    broker.declare("q", true, arguments);
+    broker.subscribe(CONNECTION, Subscribe { exclusive: true, ..consume("q", "c", 0) });
+    let fault = broker.reply(CONNECTION).unwrap_err();
+    assert_eq!(fault.code, ReplyCode::AccessRefused);
+    assert_eq!(fault.text, "queue 'q' in vhost '/' in exclusive use");
 }
 
 #[test]

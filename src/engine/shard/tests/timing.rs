@@ -82,6 +82,15 @@ fn a_consumer_that_waits_gets_even_what_lives_no_time_at_all() {
 }
 
 #[test]
+fn what_lives_no_time_at_all_is_gone_when_its_stamp_is_a_millisecond_ahead() {
+    let (mut broker, queue) = broker(&[("x-message-ttl", FieldValue::I32(0))]);
+    broker.now.wall.0 -= 1;
+    broker.now.monotonic.0 -= 1;
+    broker.send(CONNECTION, [publish(queue, vec![message("x", true), expiring(0)], None)]);
+    assert_eq!(broker.statistics("q").ready, 0);
+}
+
+#[test]
 fn a_jump_of_the_wall_clock_neither_expires_nor_keeps_anything() {
     let (mut broker, queue) = broker(&[("x-message-ttl", FieldValue::I32(1000))]);
     let stamped = |broker: &Broker| {

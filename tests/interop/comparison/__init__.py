@@ -1,0 +1,1 @@
+"""What two brokers answer to the same frames: see ../compare_brokers.py."""
