@@ -11,6 +11,14 @@ check:
 check-dependencies:
     scripts/check-dependencies
 
+# Alerts and recording rules against their tests; `just check-rules --mutants` spoils them first.
+check-rules *ARGUMENTS:
+    scripts/check-rules {{ARGUMENTS}}
+
+# A real Prometheus beside a real broker: every query of dashboards, rules and autoscalers.
+check-metrics:
+    cargo build && scripts/check-metrics
+
 # A broker on 127.0.0.1:5672 with its data in ./forebay-data.
 serve *ARGUMENTS:
     cargo run --release -- serve {{ARGUMENTS}}
