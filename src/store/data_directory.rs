@@ -8,6 +8,7 @@
 //! fjall/      pages, bodies, acks, meta and their journals
 //! ```
 
+use crate::creation;
 use crate::error::StoreError;
 use crate::limits::FORMAT_VERSION;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -68,7 +69,14 @@ fn create(path: &Path) -> io::Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    let new: Vec<_> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
+    builder.create(path)?;
+    for directory in new.into_iter().filter(|directory| !directory.as_os_str().is_empty()) {
+        creation::sync_name(directory)?;
+    }
+    // Had an earlier start ended before this; of no use where the parent is none of ours to read.
+    let _ = creation::sync_name(path);
+    Ok(())
 }
 
 fn lock(path: &Path) -> Result<File, StoreError> {

@@ -4,6 +4,7 @@
 //!
 //! Two slots are written in turn, so that a torn write leaves the other one.
 
+use crate::creation;
 use crate::cursor::Cursor;
 use crate::error::{Damage, StoreError};
 use crate::seal;
@@ -40,10 +41,11 @@ impl HighWater {
         };
         let mut content = Vec::new();
         file.read_to_end(&mut content).map_err(failed)?;
-        if content.is_empty() && may_be_new {
+        if may_be_new && is_unfinished(&content) {
             let mut new = Self { file, synced: 0, is_second_next: false };
             new.write(0).and_then(|()| new.write(0)).map_err(failed)?;
             new.file.sync_all().map_err(failed)?;
+            creation::sync_name(path).map_err(failed)?;
             return Ok(new);
         }
         let slots = [slot(&content, 0), slot(&content, SLOT_DISTANCE as usize)];
@@ -76,6 +78,16 @@ impl HighWater {
     }
 }
 
+/// Whether it was being made when the power went: some of the first two slots, and zeros.
+fn is_unfinished(content: &[u8]) -> bool {
+    let first = seal::seal(KEY, &0_u64.to_be_bytes());
+    let mut finished = vec![0; SLOT_DISTANCE as usize];
+    finished.splice(..SLOT_SIZE, first.iter().copied());
+    finished.extend_from_slice(&first);
+    content.len() <= finished.len()
+        && content.iter().zip(&finished).all(|(octet, finished)| *octet == 0 || octet == finished)
+}
+
 fn slot(content: &[u8], at: usize) -> Option<u64> {
     let value = bytes::Bytes::copy_from_slice(content.get(at..at + SLOT_SIZE)?);
     Cursor::new(seal::unseal(KEY, &value).ok()?).integer()
@@ -84,6 +96,30 @@ fn slot(content: &[u8], at: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_was_being_made_when_the_power_went_is_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("HIGH-WATER");
+        drop(HighWater::open(&path, true).unwrap());
+        let whole = std::fs::read(&path).unwrap();
+        for size in [0, 5, SLOT_SIZE, 600, whole.len() - 4, whole.len()] {
+            for is_first_missing in [false, true] {
+                let mut torn = whole.clone();
+                torn.truncate(size);
+                if is_first_missing {
+                    torn.iter_mut().take(512).for_each(|octet| *octet = 0);
+                }
+                std::fs::write(&path, torn).unwrap();
+                assert_eq!(HighWater::open(&path, true).unwrap().synced(), 0);
+                assert_eq!(HighWater::open(&path, false).unwrap().synced(), 0);
+            }
+        }
+        let mut damaged = whole;
+        damaged.iter_mut().for_each(|octet| *octet ^= 1);
+        std::fs::write(&path, damaged).unwrap();
+        assert!(HighWater::open(&path, true).is_err());
+    }
 
     #[test]
     fn it_is_kept_and_survives_the_damage_of_one_slot() {

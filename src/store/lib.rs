@@ -16,6 +16,7 @@
 mod ack_value;
 mod changes;
 mod contiguity;
+mod creation;
 mod cursor;
 mod data_directory;
 mod database;

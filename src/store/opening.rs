@@ -1,6 +1,7 @@
 //! Opening a data directory: everything is checked before fjall may change anything, and fjall is
 //! asked afterwards whether it has what the high-water mark says.
 
+use crate::creation;
 use crate::data_directory::DataDirectory;
 use crate::database::{self, Database, Space};
 use crate::error::{Damage, StoreError};
@@ -41,6 +42,8 @@ pub(crate) fn open(directory: &DataDirectory) -> Result<Opened, StoreError> {
     if path.try_exists().map_err(failed)? {
         check_manifests(&path)?;
         journal_check::check(&path, high_water.synced())?;
+    } else {
+        creation::create_database(&path).map_err(|error| open_error(directory, error))?;
     }
     let database = Database::open(&path).map_err(|error| open_error(directory, error))?;
     let mut progress = progress(&database)?;
