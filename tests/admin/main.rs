@@ -12,13 +12,14 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+use harness::http;
+
 mod access;
 mod autoscaling;
 mod command;
 mod dead_letter_storm;
 mod dead_letters;
 mod definitions;
-mod http;
 mod limits;
 mod objects;
 mod policies;

@@ -57,6 +57,13 @@ pub(crate) struct Broker {
     pub(crate) admin: SocketAddr,
 }
 
+/// How a broker ended that did not get ready.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: ExitStatus,
+    pub(crate) log: String,
+}
+
 impl Broker {
     /// Starts one on this directory and waits until it is ready.
     pub(crate) fn start(data: &Path) -> Self {
@@ -65,17 +72,31 @@ impl Broker {
 
     /// Starts one and waits until it is ready.
     pub(crate) fn launch(launch: &Launch) -> Self {
+        match Self::try_launch(launch) {
+            Ok(broker) => broker,
+            Err(refusal) => panic!("the broker did not get ready: {refusal:?}"),
+        }
+    }
+
+    /// Starts one that may refuse.
+    pub(crate) fn try_launch(launch: &Launch) -> Result<Self, Refusal> {
         let mut child = launch.command().spawn().unwrap();
         let guard = guard_of(child.id());
         let log = Arc::new(Log::default());
         log.follow(child.stdout.take().unwrap());
         log.follow(child.stderr.take().unwrap());
-        let ready = log.wait_for("ready", |line| line.ends_with("ready").then_some(()));
-        assert!(ready.is_some(), "the broker did not get ready:\n{}", log.text());
-        let address = log.wait_for("AMQP listener", |line| address_in(line, "amqp")).unwrap();
-        let metrics = log.wait_for("metrics listener", |line| address_in(line, "metrics")).unwrap();
-        let admin = log.wait_for("admin listener", |line| address_in(line, "admin on")).unwrap();
-        Self { child, guard, log, address, metrics, admin }
+        let nowhere = SocketAddr::from(([0; 4], 0));
+        let mut broker =
+            Self { child, guard, log, address: nowhere, metrics: nowhere, admin: nowhere };
+        let log = Arc::clone(&broker.log);
+        if log.wait_for("ready", |line| line.ends_with("ready").then_some(())).is_none() {
+            return Err(Refusal { status: broker.wait(), log: log.text() });
+        }
+        broker.address = log.wait_for("AMQP listener", |line| address_in(line, "amqp")).unwrap();
+        broker.metrics =
+            log.wait_for("metrics listener", |line| address_in(line, "metrics")).unwrap();
+        broker.admin = log.wait_for("admin listener", |line| address_in(line, "admin on")).unwrap();
+        Ok(broker)
     }
 
     /// `kill -9`, and waits for the end.
@@ -111,6 +132,11 @@ impl Broker {
         self.log.wait_for(listener, |line| address_in(line, listener)).unwrap()
     }
 
+    /// Whether it has not ended yet.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Waits for a line of its log.
     pub(crate) fn log_line(&self, is_meant: impl Fn(&str) -> bool) {
         let found = self.log.wait_for("this", |line| is_meant(line).then_some(()));
@@ -142,6 +168,11 @@ impl Broker {
     /// The most memory it ever had resident, in octets.
     pub(crate) fn resident_peak_size(&self) -> u64 {
         self.memory("VmHWM:")
+    }
+
+    /// The addresses that it has reserved, in octets.
+    pub(crate) fn virtual_size(&self) -> u64 {
+        self.memory("VmSize:")
     }
 
     fn memory(&self, field: &str) -> u64 {

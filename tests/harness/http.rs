@@ -1,11 +1,11 @@
 //! One HTTP request at a time, by hand.
 
-use crate::harness::PATIENCE;
-use crate::harness::broker::Broker;
+use super::PATIENCE;
+use super::broker::Broker;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 /// A user at a broker's admin listener.
@@ -57,19 +57,24 @@ impl Admin {
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, body: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.try_send(method, path, body).unwrap()
+    }
+
+    /// The same of a broker that may be gone before it answers.
+    pub(crate) fn try_send(&self, method: &str, path: &str, body: &[u8]) -> io::Result<Answer> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {}\r\nContent-Length: {}\r\n\
              Connection: close\r\n\r\n",
             self.credentials,
             body.len()
         );
-        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+        stream.write_all(&[head.as_bytes(), body].concat())?;
         let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        stream.read_to_string(&mut text)?;
+        let (head, body) = text.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, json: serde_json::from_str(body).unwrap_or(Value::Null) }
+        Ok(Answer { status, json: serde_json::from_str(body).unwrap_or(Value::Null) })
     }
 }
