@@ -39,6 +39,10 @@ interop HOST="127.0.0.1" PORT="5672":
 storm ROUNDS="50":
     FOREBAY_TEST_ROUNDS={{ROUNDS}} cargo test --test broker kill_storm -- --nocapture
 
+# The fault suite for longer than in `cargo test`, before a release.
+faults ROUNDS="20":
+    FOREBAY_TEST_ROUNDS={{ROUNDS}} cargo test --release --test faults -- --nocapture --test-threads=1
+
 # 100,000 orders through a broker that is killed half-way.
 orders:
     examples/orders/run

@@ -1,0 +1,113 @@
+//! The disk runs full: slowly, so that the alarm comes first, or at once, in the middle of whatever
+//! the store is about.
+
+use crate::disk::{Disk, Mount};
+use crate::harness::broker::Broker;
+use crate::harness::launch::Launch;
+use crate::harness::must;
+use crate::harness::raw::{Raw, short};
+use crate::harness::session::{Session, consume, declare_named, next, ready_count};
+use crate::load::Clock;
+use crate::rounds::Rounds;
+use crate::world::World;
+use bytes::Bytes;
+use forebay_wire::Method;
+use forebay_wire::method::ConfirmSelect;
+use std::sync::Arc;
+use std::time::Duration;
+
+const MIB: u64 = 1024 * 1024;
+const ALARM: &str = "forebay_alarm_active{alarm=\"disk\"}";
+
+fn launch(mount: &Mount) -> Launch {
+    Launch::on(&mount.data()).argument("--disk-free-limit").argument("64MiB")
+}
+
+/// Fills the disk by publishing alone, drains it by consuming alone; nobody helps.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_filled_with_messages_blocks_publishers_and_recovers_unaided() {
+    let disk = Disk::of_size(160 * MIB);
+    let Some(mount) = Mount::of(&disk) else { return };
+    let broker = Broker::launch(&launch(&mount));
+    let session = Session::open_at(broker.address).await;
+    declare_named(&session.channel, "q", <_>::default()).await;
+    let mut publisher = Raw::open_channel(broker.address).await;
+    publisher.send(1, &ConfirmSelect { no_wait: false }).await;
+    assert!(matches!(publisher.method().await, Method::ConfirmSelectOk(_)));
+    let body = Bytes::from(vec![7; 60_000]);
+    let mut confirmed = 0;
+    loop {
+        publisher.publish(1, &short("q"), 2, &body).await;
+        match publisher.method().await {
+            Method::BasicAck(_) => confirmed += 1,
+            Method::ConnectionBlocked(blocked) => {
+                assert_eq!(blocked.reason, *"low on disk");
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(broker.metric(ALARM), 1.0);
+    let mut consumer = consume(&session.channel, "q").await;
+    for _ in 0..confirmed {
+        let delivery = next(&mut consumer).await;
+        assert!(*delivery.data == *body, "a wrong body");
+        delivery.ack(<_>::default()).await.unwrap();
+    }
+    assert_eq!(ready_count(&session.channel, "q").await, 0);
+    eprintln!("full with {confirmed} messages");
+    assert!(matches!(publisher.method().await, Method::ConnectionUnblocked(_)));
+    assert!(matches!(publisher.method().await, Method::BasicAck(_)));
+    next(&mut consumer).await.ack(<_>::default()).await.unwrap();
+}
+
+/// Somebody else takes the room: the alarm may come first, or a write may fail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_is_full_at_once_breaks_no_promise() {
+    let mut rounds = Rounds::of("full disk", 2, 1);
+    for round in 0..rounds.count {
+        let when = format!("seed {}, round {round}", rounds.seed);
+        let disk = Disk::of_size(1024 * MIB);
+        let Some(mount) = Mount::of(&disk) else { return };
+        let mut broker = Broker::launch(&launch(&mount));
+        let mut world = World::new();
+        let clock: Clock = {
+            let disk = disk.clone();
+            Arc::new(move || disk.moment())
+        };
+        let mut storm = world.storm(&broker, &clock, &mut rounds.random).await;
+        storm.load.confirms(100 + rounds.random.below(4_000)).await;
+        let room = disk.content().room();
+        disk.resize(room + rounds.random.below(8 * MIB));
+        let outcome = async {
+            while broker.is_running() && !broker.log().contains("disk alarm: ") {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        must("an alarm, or the end", outcome).await;
+        if broker.is_running() {
+            // In an alarm acknowledgements are still written, and may hit the end of the disk.
+            tokio::time::sleep(Duration::from_millis(rounds.random.below(300))).await;
+        }
+        disk.resize(1024 * MIB);
+        if broker.is_running() {
+            let more = storm.load.confirmed() + 300;
+            eprintln!("{when}: blocked, then freed");
+            let recovered = storm.load.try_confirms(more).await;
+            assert!(recovered || !broker.is_running(), "{when}");
+        }
+        if broker.is_running() {
+            broker.kill();
+        } else {
+            let status = broker.wait();
+            eprintln!("{when}: a write failed");
+            assert_eq!(status.code(), Some(1), "{when}:\n{}", broker.log());
+            assert!(!broker.log().contains("panicked"), "{when}:\n{}", broker.log());
+            drop(broker);
+        }
+        storm.end().await;
+        let broker = Broker::launch(&launch(&mount));
+        world.check(&broker, disk.moment(), &when).await;
+        broker.kill();
+    }
+}
