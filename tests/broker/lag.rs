@@ -13,7 +13,7 @@ use crate::harness::session::{
 use lapin::Confirmation;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions, BasicRecoverOptions,
-    QueueDeleteOptions, QueuePurgeOptions,
+    QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::FieldTable;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -395,15 +395,26 @@ async fn a_purge_a_deletion_and_a_failure_without_dead_letters_are_counted() {
     let account = ways.account("fragile");
     (account.delivered, account.nack, account.delivery_limit) = (1, 1, 1);
     account.dead.insert("delivery_limit", 1);
+
+    // One that has no place for dead letters.
+    let options = QueueDeclareOptions { exclusive: true, ..<_>::default() };
+    let arguments = table("x-delivery-limit", number(1));
+    let declared = channel.queue_declare("own".into(), options, arguments);
+    must("declare", declared).await.unwrap();
+    ways.publish("own", 2).await;
+    let got = get(&channel, "own").await.unwrap();
+    must("nack", got.nack(requeue)).await.unwrap();
+    let account = ways.account("own");
+    (account.delivered, account.nack, account.delivery_limit) = (1, 1, 1);
     ways.check().await;
 
     let deleted = channel.queue_delete("deleted".into(), QueueDeleteOptions::default());
     assert_eq!(must("delete", deleted).await.unwrap(), 5);
     let page = http_get(ways.broker.metrics, "/metrics");
     assert!(!page.contains("queue=\"deleted\""), "{page}");
-    assert_eq!(ways.broker.metric("forebay_queues"), 2.0);
+    assert_eq!(ways.broker.metric("forebay_queues"), 3.0);
     // A counter over all queues does not fall with one of them.
-    assert_eq!(ways.broker.metric("forebay_messages_enqueued_total"), 15.0);
+    assert_eq!(ways.broker.metric("forebay_messages_enqueued_total"), 17.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
