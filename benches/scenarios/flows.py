@@ -8,7 +8,7 @@ from cost import Cost
 
 
 def start(subject, binary, *options):
-    command = [binary, "bench", "--json", "--url", subject.url(), *map(str, options)]
+    command = [binary, "bench", "--json", "--url", subject.url(), *subject.bench_options, *map(str, options)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -18,6 +18,14 @@ class Row:
     # Rounds of the peer at most: it takes minutes for what it has to do in full, or has no part in it.
     peer_rounds: int | None = None
     peer_in_full: bool = False
+    # `forebay bench` makes the queues, of whatever kind.
+    has_bench_queues: bool = False
+
+
+
+
+def bench_row(name, *options, count, lavinmq=None):
+    return Row(name, flow(*options, count=count), lavinmq or {}, has_bench_queues=True)
 
 
 KIB = ("--size", 1024)
@@ -25,25 +33,25 @@ BATCHED = ("--prefetch", 1000, "--ack-batch", 50)
 
 ROWS = [
     Row("raw: 4 KiB appended and synced", raw_sync, {"p50 ms": 0.2}, peer_rounds=0),
-    Row("24 B, no confirms, ack each, prefetch 500",
-        flow("--size", 24, "--no-confirms", "--prefetch", 500, count=1_000_000),
-        {"publish msgs/s": 634e3, "consume msgs/s": 123e3}),
-    Row("24 B, 200 unconfirmed, ack each", flow("--size", 24, "--window", 200, count=500_000),
-        {"publish msgs/s": 117e3}),
-    Row("1 KiB, no confirms, ack each", flow(*KIB, "--no-confirms", count=500_000),
-        {"publish msgs/s": 195e3, "consume msgs/s": 125e3}),
-    Row("1 KiB, 200 unconfirmed, ack each", flow(*KIB, "--window", 200, count=300_000),
-        {"publish msgs/s": 74e3}),
-    Row("1 KiB, 1,000 unconfirmed, ack every 50", flow(*KIB, "--window", 1000, *BATCHED, count=500_000),
-        {"publish msgs/s": 138e3, "broker CPU µs/msg": 5.6}),
-    Row("1 KiB, no confirms, ack every 50", flow(*KIB, "--no-confirms", *BATCHED, count=500_000),
-        {"publish msgs/s": 239e3, "broker CPU µs/msg": 3.9}),
-    Row("16 KiB, 200 unconfirmed", flow("--size", 16384, "--window", 200, count=50_000),
-        {"publish msgs/s": 9.8e3}),
-    Row("1 KiB, 1 in flight", flow(*KIB, "--window", 1, count=10_000),
-        {"confirm p50 ms": 0.23, "confirm p99 ms": 1.0}),
-    Row("1 KiB, 100 in flight", flow(*KIB, "--window", 100, count=200_000),
-        {"publish msgs/s": 61e3, "confirm p50 ms": 1.2, "confirm p99 ms": 4.6}),
+    bench_row("24 B, no confirms, ack each, prefetch 500",
+              "--size", 24, "--no-confirms", "--prefetch", 500, count=1_000_000,
+              lavinmq={"publish msgs/s": 634e3, "consume msgs/s": 123e3}),
+    bench_row("24 B, 200 unconfirmed, ack each", "--size", 24, "--window", 200, count=500_000,
+              lavinmq={"publish msgs/s": 117e3}),
+    bench_row("1 KiB, no confirms, ack each", *KIB, "--no-confirms", count=500_000,
+              lavinmq={"publish msgs/s": 195e3, "consume msgs/s": 125e3}),
+    bench_row("1 KiB, 200 unconfirmed, ack each", *KIB, "--window", 200, count=300_000,
+              lavinmq={"publish msgs/s": 74e3}),
+    bench_row("1 KiB, 1,000 unconfirmed, ack every 50", *KIB, "--window", 1000, *BATCHED, count=500_000,
+              lavinmq={"publish msgs/s": 138e3, "broker CPU µs/msg": 5.6}),
+    bench_row("1 KiB, no confirms, ack every 50", *KIB, "--no-confirms", *BATCHED, count=500_000,
+              lavinmq={"publish msgs/s": 239e3, "broker CPU µs/msg": 3.9}),
+    bench_row("16 KiB, 200 unconfirmed", "--size", 16384, "--window", 200, count=50_000,
+              lavinmq={"publish msgs/s": 9.8e3}),
+    bench_row("1 KiB, 1 in flight", *KIB, "--window", 1, count=10_000,
+              lavinmq={"confirm p50 ms": 0.23, "confirm p99 ms": 1.0}),
+    bench_row("1 KiB, 100 in flight", *KIB, "--window", 100, count=200_000,
+              lavinmq={"publish msgs/s": 61e3, "confirm p50 ms": 1.2, "confirm p99 ms": 4.6}),
     Row("backlog of 1M × 100 B", backlog(1_000_000),
         {"memory at the peak MiB": 34, "disk MiB": 117, "restart s": 0.3}, peer_rounds=1, peer_in_full=True),
     Row("backlog of 5M × 100 B", backlog(5_000_000), {"fill msgs/s": 263e3, "drain msgs/s": 333e3},
@@ -51,16 +59,17 @@ ROWS = [
     Row("connections opened and closed", connections, {"opened and closed /s": 2800}),
     Row("1,000 idle connections", idle_connections, {"each KiB": 17}, peer_rounds=1),
     Row("durable queues declared one by one", declare, {"10,000 s": 71}),
-    Row("spike: 50 producers, 1 consumer, 1 KiB",
-        flow(*KIB, "--producers", 50, "--ack-batch", 50, "--window", 100, count=300_000)),
-    Row("hot queue: 1 producer, 50 consumers, 1 KiB",
-        flow(*KIB, "--consumers", 50, "--prefetch", 50, count=300_000)),
-    Row("200 connections: 100 producers, 100 consumers, 1 KiB",
-        flow(*KIB, "--producers", 100, "--consumers", 100, "--window", 50, "--prefetch", 50, count=300_000)),
+    bench_row("spike: 50 producers, 1 consumer, 1 KiB",
+              *KIB, "--producers", 50, "--ack-batch", 50, "--window", 100, count=300_000),
+    bench_row("hot queue: 1 producer, 50 consumers, 1 KiB",
+              *KIB, "--consumers", 50, "--prefetch", 50, count=300_000),
+    bench_row("200 connections: 100 producers, 100 consumers, 1 KiB",
+              *KIB, "--producers", 100, "--consumers", 100, "--window", 50, "--prefetch", 50, count=300_000),
     Row("1,000 queues, 100 B", spread(1000, False, 200_000)),
     *(Row(f"fan-out 1 to {queues}, 100 B", spread(queues, True, 300_000 // queues))
       for queues in (1, 2, 5, 10)),
-    Row("fair: 20 pairs with a queue each, 1 KiB, 100 in flight", neighbours(20, 5)),
-    Row("fair: 1 in flight beside a flood without confirms, 1 KiB", beside_a_flood(5)),
+    Row("fair: 20 pairs with a queue each, 1 KiB, 100 in flight", neighbours(20, 5), has_bench_queues=True),
+    Row("fair: 1 in flight beside a flood without confirms, 1 KiB", beside_a_flood(5),
+        has_bench_queues=True),
     Row("drain of 1M × 1 KiB while its space comes back", drain(1_000_000), peer_rounds=1),
 ]

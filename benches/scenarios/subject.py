@@ -26,6 +26,9 @@ def free_port():
 class Subject:
     """A broker at an address; without a process of ours, what it costs can't be told."""
 
+    # Of `forebay bench`, for all its runs against this broker.
+    bench_options = ()
+
     def __init__(self, name, address):
         self.name, self.address = name, address
         self.process = self.directory = self.pid = None
@@ -130,3 +133,20 @@ class RabbitMq(Subject):
         # The name server stays behind by itself.
         subprocess.run(["epmd", "-kill"], env={**os.environ, "ERL_EPMD_PORT": str(self.ports[1])},
                        stdout=subprocess.DEVNULL, check=False)
+
+
+class QuorumQueues(Subject):
+    """The same RabbitMQ with quorum queues, for rows whose queues `forebay bench` makes."""
+
+    bench_options = ("--queue-argument", "x-queue-type=quorum")
+
+    def __init__(self, rabbitmq):
+        self.rabbitmq = rabbitmq
+        self.name, self.address, self.directory = "rabbitmq quorum", rabbitmq.address, rabbitmq.directory
+
+    @property
+    def pid(self):
+        return self.rabbitmq.pid
+
+    def end(self):
+        """Its process is another's."""
