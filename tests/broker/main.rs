@@ -19,7 +19,9 @@ mod harness;
 
 mod acknowledgements;
 mod alarms;
+mod arguments;
 mod bounded;
+mod clock;
 mod confirms;
 mod consumers;
 mod crowd;

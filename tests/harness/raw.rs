@@ -3,8 +3,8 @@
 use super::must;
 use bytes::{Bytes, BytesMut};
 use forebay_wire::method::{
-    ChannelOpen, ConnectionClose, ConnectionCloseOk, ConnectionOpen, ConnectionStartOk,
-    ConnectionTune, ConnectionTuneOk, QueueDeclare,
+    BasicQos, ChannelClose, ChannelCloseOk, ChannelOpen, ConnectionClose, ConnectionCloseOk,
+    ConnectionOpen, ConnectionStartOk, ConnectionTune, ConnectionTuneOk, QueueDeclare,
 };
 use forebay_wire::{EncodeMethod, Frame, FrameDecoder, Method, PROTOCOL_HEADER};
 use forebay_wire::{RawProperties, SendBuffer, ShortStr};
@@ -73,6 +73,52 @@ impl Raw {
         raw.send(0, &ConnectionOpen { virtual_host: short("/") }).await;
         assert!(matches!(raw.method().await, Method::ConnectionOpenOk(_)));
         raw
+    }
+
+    /// Open as this user on this virtual host, with channel 1.
+    pub(crate) async fn open_as(
+        address: SocketAddr,
+        user: &str,
+        password: &str,
+        vhost: &str,
+    ) -> Self {
+        let mut raw = Self::greet(address).await;
+        raw.send(0, &plain(user, password)).await;
+        let Method::ConnectionTune(tune) = raw.method().await else { panic!("no tune") };
+        let ConnectionTune { channel_max, .. } = tune;
+        let frame_max = FRAME_SIZE_MAX;
+        raw.send(0, &ConnectionTuneOk { channel_max, frame_max, heartbeat: 0 }).await;
+        raw.send(0, &ConnectionOpen { virtual_host: short(vhost) }).await;
+        assert!(matches!(raw.method().await, Method::ConnectionOpenOk(_)));
+        raw.send(1, &ChannelOpen {}).await;
+        assert!(matches!(raw.method().await, Method::ChannelOpenOk(_)));
+        raw
+    }
+
+    /// Sends octets on channel 1 and returns how the broker closes the channel; nothing when it
+    /// does not: then it answers what is asked next.
+    pub(crate) async fn channel_close(&mut self, octets: &[u8]) -> Option<ChannelClose> {
+        self.send_octets(octets).await;
+        self.send(1, &BasicQos::default()).await;
+        loop {
+            match self.frame().await.expect("the broker closed the socket") {
+                Frame::Method { method: Method::BasicQosOk(_), .. } => return None,
+                Frame::Method { method: Method::ChannelClose(close), .. } => {
+                    self.send(1, &ChannelCloseOk {}).await;
+                    return Some(close);
+                }
+                Frame::Method { method: Method::ConnectionClose(close), .. } => {
+                    panic!("the connection was closed: {close:?}")
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Channel 1 again, after it was closed.
+    pub(crate) async fn open_again(&mut self) {
+        self.send(1, &ChannelOpen {}).await;
+        assert!(matches!(self.method().await, Method::ChannelOpenOk(_)));
     }
 
     /// Open, with channel 1.
@@ -199,6 +245,11 @@ pub(crate) fn frame_octets(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
     octets.extend(payload);
     octets.push(0xce);
     octets
+}
+
+/// A method on channel 1 as octets.
+pub(crate) fn method_octets(method: &impl EncodeMethod) -> Vec<u8> {
+    frame_octets(1, 1, &payload(method))
 }
 
 /// The payload of a method frame.

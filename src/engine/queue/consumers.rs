@@ -76,6 +76,8 @@ pub(crate) struct Consumers {
     rings: BTreeMap<Reverse<i64>, VecDeque<ConsumerId>>,
     /// Only the first of them gets messages (`x-single-active-consumer`).
     single_active: bool,
+    /// The channel that was last set aside for a suspect.
+    set_aside: Option<ChannelSlot>,
 }
 
 impl Consumers {
@@ -225,6 +227,32 @@ impl Consumers {
                 })
         });
         self.by_id.get_mut(&idle?)
+    }
+
+    /// Whether all of them get messages, not only one at a time.
+    pub(crate) fn are_parallel(&self) -> bool {
+        !self.single_active
+    }
+
+    /// A message waits for a channel that holds nothing, and there is none: the one that holds least
+    /// is sent no more until it is empty. One channel at a time, so that the others go on.
+    pub(crate) fn set_one_aside(&mut self, clients: &mut Clients) {
+        if self.set_aside.is_some_and(|channel| clients.is_isolated(channel)) {
+            return;
+        }
+        let channels = self.by_id.values().map(|consumer| consumer.channel);
+        let channels = channels.filter(|channel| !clients.is_isolated(*channel));
+        let least = channels.min_by_key(|channel| clients.unacked(*channel));
+        // One that is empty only waits for room in its output.
+        self.set_aside = least.filter(|channel| !clients.is_idle(*channel));
+        if let Some(channel) = self.set_aside {
+            clients.isolate(channel);
+        }
+    }
+
+    /// The channel lets too much time pass: suspects wait for another one.
+    pub(crate) fn give_up(&mut self, channel: ChannelSlot) {
+        self.set_aside = self.set_aside.filter(|set_aside| *set_aside != channel);
     }
 
     /// Takes what was delivered in this turn, with what is to be known of its consumer.

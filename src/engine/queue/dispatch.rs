@@ -4,6 +4,7 @@
 use super::age::Moment;
 use super::dead::{DeadLetter, DeathReason};
 use super::in_flight::Held;
+use super::lane::Lane;
 use super::{ConsumerId, Queue};
 use crate::event::{Delivery, Event, Reply};
 use crate::ids::{ChannelId, ConnectionId, Lane as LaneId, Offset, Position};
@@ -39,6 +40,15 @@ pub(crate) struct Turn {
     pub(crate) is_expired: bool,
 }
 
+/// What the deliveries of a turn have come to.
+#[derive(Debug, Default)]
+struct Round {
+    /// Consumers with something to be handed on.
+    served: Vec<ConsumerId>,
+    /// Suspects need a channel that holds nothing, and there is none: others go first.
+    suspects_wait: bool,
+}
+
 /// A message at the front of the order.
 pub(crate) enum Next {
     /// There is none.
@@ -66,8 +76,7 @@ impl Queue {
             self.deliver(at, clients, out, &mut turn);
         }
         if !turn.is_unfinished {
-            self.drop_excess(&mut turn);
-            self.expire_heads(at, &mut turn);
+            self.keep_limits(at, &mut turn);
         }
         turn.is_expired = self.is_unused_for_too_long(at.monotonic);
         let is_read = self.consumers.are_waiting();
@@ -79,10 +88,25 @@ impl Queue {
         turn
     }
 
+    /// What is too old and what is too much leaves; the former makes room for the latter.
+    fn keep_limits(&mut self, at: Moment, turn: &mut Turn) {
+        let had_suspects = self.lanes.iter().any(Lane::has_suspects);
+        let before = self.ready();
+        if self.expire_heads(at, turn) && self.drop_excess(turn) {
+            self.expire_heads(at, turn);
+        }
+        // A suspect that left may have held others up.
+        turn.is_unfinished = had_suspects && self.ready() < before;
+    }
+
     /// The message at the front.
     pub(super) fn front(&self) -> Next {
+        self.front_by(Lane::next_ready)
+    }
+
+    fn front_by(&self, next: impl Fn(&Lane) -> Option<Offset>) -> Next {
         for (level, lane) in self.lanes.iter().enumerate().rev() {
-            let Some(offset) = lane.next_ready() else { continue };
+            let Some(offset) = next(lane) else { continue };
             return match lane.content(offset) {
                 Some(message) => Next::Present { level, offset, message: message.clone() },
                 None => Next::Absent { level, offset },
@@ -92,9 +116,14 @@ impl Queue {
     }
 
     /// The message at the front that is not too old; those that are leave.
-    fn front_alive(&mut self, at: Moment, turn: &mut Turn) -> Next {
+    fn front_alive(
+        &mut self,
+        next: impl Fn(&Lane) -> Option<Offset>,
+        at: Moment,
+        turn: &mut Turn,
+    ) -> Next {
         loop {
-            match self.front() {
+            match self.front_by(&next) {
                 Next::Present { level, offset, message }
                     if self.is_seen_and_expired(at, level, offset, &message) =>
                 {
@@ -164,7 +193,7 @@ impl Queue {
         turn: &mut Turn,
     ) {
         while let Some(get) = self.pending_gets.front().copied() {
-            let reply = match self.front_alive(at, turn) {
+            let reply = match self.front_alive(Lane::next_ready, at, turn) {
                 Next::Absent { level, offset } => {
                     turn.wants_fetch |= self.want(level, offset);
                     return;
@@ -197,31 +226,32 @@ impl Queue {
     }
 
     fn deliver(&mut self, at: Moment, clients: &mut Clients, out: &mut Outbox, turn: &mut Turn) {
-        let mut served: Vec<ConsumerId> = Vec::new();
+        let mut round = Round::default();
         turn.is_unfinished = true;
         for _ in 0..TURN_DELIVERIES_MAX {
-            if !self.deliver_one(at, clients, turn, &mut served) {
+            if !self.deliver_one(at, clients, turn, &mut round) {
                 turn.is_unfinished = false;
                 break;
             }
         }
-        for id in served {
+        for id in round.served {
             self.hand_on(id, clients, out);
         }
     }
 
-    /// Gives the front message to whose turn it is; whether there were both.
+    /// Gives the front message to whose turn it is; whether there is more to do.
     fn deliver_one(
         &mut self,
         at: Moment,
         clients: &mut Clients,
         turn: &mut Turn,
-        served: &mut Vec<ConsumerId>,
+        round: &mut Round,
     ) -> bool {
         if !self.consumers.are_waiting() {
             return false;
         }
-        let (level, offset, message) = match self.front_alive(at, turn) {
+        let order = if round.suspects_wait { Lane::next_trusted } else { Lane::next_ready };
+        let (level, offset, message) = match self.front_alive(order, at, turn) {
             Next::Present { level, offset, message } => (level, offset, message),
             Next::Empty => return false,
             Next::Absent { level, offset } => {
@@ -239,7 +269,14 @@ impl Queue {
         } else {
             self.consumers.next(clients)
         };
-        let Some(consumer) = consumer else { return false };
+        let Some(consumer) = consumer else {
+            // A single active consumer gets its messages in their order.
+            round.suspects_wait = is_suspect && self.consumers.are_parallel();
+            if round.suspects_wait {
+                self.consumers.set_one_aside(clients);
+            }
+            return round.suspects_wait;
+        };
         let no_ack = consumer.no_ack;
         let held = Held {
             channel: consumer.channel,
@@ -253,7 +290,7 @@ impl Queue {
             clients.isolate(consumer.channel);
         }
         if consumer.outgoing.is_empty() {
-            served.push(consumer.id);
+            round.served.push(consumer.id);
         }
         consumer.outgoing.push(delivery);
         self.note_wait(at, level, offset, published_at);

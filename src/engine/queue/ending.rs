@@ -4,7 +4,8 @@
 //! it and the others are bystanders. Each counts a failed delivery, but the failure that would make
 //! a dead letter of a message is not held against it in company: it becomes a suspect, which is
 //! delivered only to a channel that holds nothing else and is sent nothing else until it is
-//! settled. A channel that dies then has named the culprit.
+//! settled. A channel that dies then has named the culprit. While no channel is empty, what is
+//! behind the suspects goes first, and one channel is set aside until it is.
 
 use super::Queue;
 use super::dead::DeathReason;

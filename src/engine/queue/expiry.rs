@@ -15,7 +15,13 @@ use crate::time::Monotonic;
 
 /// When a message is too old, on the steady clock in ms. One that may not wait at all is too old at
 /// once, however the two clocks' milliseconds lie to one another.
-fn deadline(rules: &Rules, lane: &Lane, offset: Offset, message: &Message) -> Option<i128> {
+fn deadline(
+    at: Moment,
+    rules: &Rules,
+    lane: &Lane,
+    offset: Offset,
+    message: &Message,
+) -> Option<i128> {
     let ttl = match (rules.message_ttl, message.expiration()) {
         (Some(queue), Some(own)) => queue.min(own),
         (queue, own) => queue.or(own)?,
@@ -23,7 +29,7 @@ fn deadline(rules: &Rules, lane: &Lane, offset: Offset, message: &Message) -> Op
     if ttl == 0 {
         return Some(i128::MIN);
     }
-    Some(lane.stamped(offset, message.published_at()) + i128::from(ttl))
+    Some(lane.lives_since(offset, message.published_at(), at) + i128::from(ttl))
 }
 
 impl Queue {
@@ -38,30 +44,47 @@ impl Queue {
     ) -> bool {
         let Some(lane) = self.lanes.get(level) else { return false };
         lane.is_seen(offset)
-            && deadline(&self.rules, lane, offset, message).is_some_and(|due| due <= at.steady)
+            && deadline(at, &self.rules, lane, offset, message).is_some_and(|due| due <= at.steady)
     }
 
-    /// The heads of all lanes that are too old leave.
-    pub(super) fn expire_heads(&mut self, at: Moment, turn: &mut Turn) {
+    /// The heads of all lanes that are too old leave, and so does what is behind suspects and may go
+    /// before them. Whether that is all: some may have to be fetched first.
+    pub(super) fn expire_heads(&mut self, at: Moment, turn: &mut Turn) -> bool {
         self.head_deadline = None;
+        let mut is_all = true;
         for level in 0..self.lanes.len() {
-            while let Some(lane) = self.lanes.get_mut(level)
-                && let Some(offset) = lane.next_ready()
-                && (self.rules.message_ttl.is_some() || lane.has_expirations())
-            {
-                let Some(message) = lane.content(offset).cloned() else {
-                    turn.wants_fetch |= lane.want(offset);
-                    break;
-                };
-                let Some(due) = deadline(&self.rules, lane, offset, &message) else { break };
-                if due > at.steady {
-                    let wait = u64::try_from(due - at.steady).unwrap_or(u64::MAX);
-                    self.wake_for_head(at.monotonic.plus(wait));
-                    break;
-                }
-                self.leave(level, offset, message, DeathReason::Expired, turn);
+            is_all &= self.expire_head(level, Lane::next_ready, at, turn);
+            if self.lanes.get(level).is_some_and(Lane::has_suspects) {
+                is_all &= self.expire_head(level, Lane::next_trusted, at, turn);
             }
         }
+        is_all
+    }
+
+    fn expire_head(
+        &mut self,
+        level: usize,
+        next: impl Fn(&Lane) -> Option<Offset>,
+        at: Moment,
+        turn: &mut Turn,
+    ) -> bool {
+        while let Some(lane) = self.lanes.get_mut(level)
+            && let Some(offset) = next(lane)
+            && (self.rules.message_ttl.is_some() || lane.has_expirations())
+        {
+            let Some(message) = lane.content(offset).cloned() else {
+                turn.wants_fetch |= lane.want(offset);
+                return false;
+            };
+            let Some(due) = deadline(at, &self.rules, lane, offset, &message) else { break };
+            if due > at.steady {
+                let wait = u64::try_from(due - at.steady).unwrap_or(u64::MAX);
+                self.wake_for_head(at.monotonic.plus(wait));
+                break;
+            }
+            self.leave(level, offset, message, DeathReason::Expired, turn);
+        }
+        true
     }
 
     /// Somebody uses the queue.

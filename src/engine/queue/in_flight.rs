@@ -2,6 +2,7 @@
 //! to a [`super::lane::Lane`].
 
 use super::consumers::ConsumerId;
+use super::offset_set::OffsetSet;
 use crate::ids::Offset;
 use crate::shard::clients::ChannelSlot;
 use crate::time::Monotonic;
@@ -53,6 +54,14 @@ impl InFlight {
     /// Whether `channel` holds this message.
     pub(crate) fn is_held(&self, offset: Offset, channel: ChannelSlot) -> bool {
         self.held.get(&offset).is_some_and(|held| held.channel == channel)
+    }
+
+    /// Those of `suspects` that are in flight.
+    pub(crate) fn suspects(&self, suspects: &OffsetSet) -> OffsetSet {
+        let mut held = OffsetSet::default();
+        let offsets = self.held.keys().filter(|offset| suspects.contains(**offset));
+        offsets.for_each(|offset| held.insert(*offset, *offset));
+        held
     }
 
     /// All of them, ascending.

@@ -29,23 +29,26 @@ impl Queue {
         is_dead_letter
     }
 
-    /// The oldest messages leave until there are no more than there may be.
-    pub(super) fn drop_excess(&mut self, turn: &mut Turn) {
+    /// The oldest messages leave until there are no more than there may be; whether any did.
+    pub(super) fn drop_excess(&mut self, turn: &mut Turn) -> bool {
+        let mut has_dropped = false;
         if self.rules.overflow != Overflow::DropHead {
-            return;
+            return has_dropped;
         }
         while self.rules.is_over(self.ready(), self.ready_octets()) {
             match self.front() {
                 Next::Present { level, offset, message } => {
                     self.leave(level, offset, message, DeathReason::MaxLength, turn);
+                    has_dropped = true;
                 }
                 Next::Absent { level, offset } => {
                     turn.wants_fetch |= self.want(level, offset);
-                    return;
+                    break;
                 }
-                Next::Empty => return,
+                Next::Empty => break,
             }
         }
+        has_dropped
     }
 
     fn ready_octets(&self) -> u64 {

@@ -123,7 +123,7 @@ impl Queue {
         let keep = (self.rules.durable && message.is_persistent()) || !has_room;
         let level = message.priority().min(self.rules.priority_max);
         self.counters.published += 1;
-        self.lane_mut(LaneId(level)).enqueue(message, keep, at.ahead);
+        self.lane_mut(LaneId(level)).enqueue(message, keep, at);
         keep
     }
 

@@ -75,6 +75,7 @@ impl Queue {
         let Some(lane) = self.lanes.get_mut(level) else { return };
         let Some(held) = lane.take_back(offset) else { return };
         self.counters.timed_out += 1;
+        self.consumers.give_up(held.channel);
         if let Some(consumer) = held.consumer {
             self.consumers.set_active_since(consumer, now);
         }

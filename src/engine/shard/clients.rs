@@ -166,9 +166,19 @@ impl Clients {
         }
     }
 
+    /// How many messages the channel's consumers hold.
+    pub(crate) fn unacked(&self, slot: ChannelSlot) -> u64 {
+        self.channels.get(slot.0).map_or(0, |channel| channel.unacked)
+    }
+
     /// The channel's consumers hold nothing.
     pub(crate) fn is_idle(&self, slot: ChannelSlot) -> bool {
         self.channels.get(slot.0).is_some_and(|channel| channel.unacked == 0)
+    }
+
+    /// Whether the channel is sent nothing until it has settled what it holds.
+    pub(crate) fn is_isolated(&self, slot: ChannelSlot) -> bool {
+        self.channels.get(slot.0).is_some_and(|channel| channel.is_isolated)
     }
 
     /// The channel is sent nothing until it has settled what it holds.

@@ -7,6 +7,9 @@ use crate::event::Reply;
 use crate::fault::Fault;
 use crate::ids::{ChannelKey, ConnectionId, QueueId};
 use crate::queue::{Consumer, ConsumerId, Moment, PendingGet};
+use crate::topology::arguments::Arguments;
+use crate::topology::inert;
+use crate::topology::names::Resource;
 use forebay_wire::{ReplyCode, ShortStr};
 
 impl Shard {
@@ -111,7 +114,7 @@ impl Shard {
         if queue.consumers.refuse(subscribe.exclusive) {
             return Err(in_use());
         }
-        let priority = priority(&subscribe)?;
+        let priority = priority(&subscribe, &vhost)?;
         self.last_consumer += 1;
         let consumer = ConsumerId(self.last_consumer);
         let tag = subscribe.consumer_tag.detached();
@@ -142,11 +145,9 @@ impl Shard {
 }
 
 /// `x-priority`; 0 when it is not given.
-fn priority(subscribe: &Subscribe) -> Result<i64, Fault> {
-    let Some(value) = subscribe.arguments.get("x-priority") else { return Ok(0) };
-    value.as_integer().and_then(|value| i64::try_from(value).ok()).ok_or_else(|| {
-        let tag = &subscribe.consumer_tag;
-        let text = format!("invalid arg 'x-priority' for consumer '{tag}': expected an integer");
-        Fault::channel(ReplyCode::PreconditionFailed, text)
-    })
+fn priority(subscribe: &Subscribe, vhost: &ShortStr) -> Result<i64, Fault> {
+    let arguments = Arguments::new(&subscribe.arguments);
+    let priority = inert::check_consumer(arguments).and_then(|()| arguments.signed("x-priority"));
+    let priority = priority.map_err(|bad| bad.fault(Resource::queue(&subscribe.queue, vhost)))?;
+    Ok(priority.unwrap_or(0))
 }

@@ -8,6 +8,9 @@ use crate::fault::Fault;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 use std::ops::RangeInclusive;
 
+const I64_MIN: i128 = i64::MIN as i128;
+const I64_MAX: i128 = i64::MAX as i128;
+
 /// Begins the names of arguments; the same settings stand in policies without it.
 const ARGUMENT_PREFIX: &str = "x-";
 
@@ -60,16 +63,23 @@ impl<'a> Arguments<'a> {
         self.read(
             name,
             |value| value.as_integer().filter(|value| bounds.contains(value)),
-            || match i128::from(i64::MAX) == *bounds.end() {
-                true => format!("an integer of {} or more", bounds.start()),
-                false => format!("an integer from {} to {}", bounds.start(), bounds.end()),
+            || match (*bounds.start(), *bounds.end()) {
+                (I64_MIN, I64_MAX) => "an integer of at most 64 bits".to_owned(),
+                (least, I64_MAX) => format!("an integer of {least} or more"),
+                (least, most) => format!("an integer from {least} to {most}"),
             },
         )
     }
 
+    /// An integer of any sign that fits 64 bits.
+    pub(crate) fn signed(self, name: &str) -> Result<Option<i64>, BadArgument> {
+        let value = self.integer(name, I64_MIN..=I64_MAX)?;
+        Ok(value.and_then(|value| i64::try_from(value).ok()))
+    }
+
     /// An integer from `least` up to what fits 63 bits, as most arguments are.
     pub(crate) fn unsigned(self, name: &str, least: u32) -> Result<Option<u64>, BadArgument> {
-        let value = self.integer(name, i128::from(least)..=i128::from(i64::MAX))?;
+        let value = self.integer(name, i128::from(least)..=I64_MAX)?;
         Ok(value.and_then(|value| u64::try_from(value).ok()))
     }
 
@@ -131,6 +141,17 @@ impl<'a> Arguments<'a> {
                 words.join(" or ")
             },
         )
+    }
+
+    /// Whatever `is_allowed` accepts.
+    pub(crate) fn accept(
+        self,
+        name: &str,
+        allowed: &str,
+        is_allowed: impl FnOnce(&FieldValue) -> bool,
+    ) -> Result<(), BadArgument> {
+        let accept = |value| is_allowed(value).then_some(());
+        self.read(name, accept, || allowed.to_owned()).map(drop)
     }
 
     /// Says that the argument has a value that is not allowed.

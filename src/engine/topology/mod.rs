@@ -7,7 +7,7 @@
 //! nothing of messages and consumers: `if-unused` and `if-empty` of queues, and when an
 //! auto-delete or exclusive queue goes, are the shard's to decide.
 
-mod arguments;
+pub(crate) mod arguments;
 mod binding;
 mod consistent_hash;
 mod dead_letter_queues;
@@ -15,6 +15,7 @@ mod destinations;
 mod equivalence;
 mod exchange;
 mod headers;
+pub(crate) mod inert;
 mod layer;
 mod limits;
 mod matcher;

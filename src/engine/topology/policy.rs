@@ -3,6 +3,7 @@
 
 use super::arguments::Arguments;
 use super::exchange::ALTERNATE_EXCHANGE;
+use super::inert::{self, INERT_SETTINGS};
 use super::layer::Layer;
 use super::settings::QueueKind;
 use crate::name_pattern::NamePattern;
@@ -89,24 +90,6 @@ const USER_SETTINGS: [&str; 9] = [
     "retry-multiplier",
 ];
 
-/// What policies set in RabbitMQ, and what changes nothing here.
-const SETTINGS_WITHOUT_EFFECT: [&str; 14] = [
-    "dead-letter-strategy",
-    "ha-mode",
-    "ha-params",
-    "ha-promote-on-failure",
-    "ha-promote-on-shutdown",
-    "ha-sync-batch-size",
-    "ha-sync-mode",
-    "initial-cluster-size",
-    "max-in-memory-bytes",
-    "max-in-memory-length",
-    "queue-leader-locator",
-    "queue-master-locator",
-    "queue-mode",
-    "queue-version",
-];
-
 impl AppliesTo {
     const ALL: [Self; 6] = [
         Self::All,
@@ -173,6 +156,7 @@ impl Policy {
         let wrong_setting = |bad: super::arguments::BadArgument| {
             wrong(&format!("definition.{}", bad.name), bad.reason)
         };
+        inert::check_policy(settings).map_err(wrong_setting)?;
         Ok(Self {
             owner,
             name: request.name.detached(),
@@ -250,7 +234,7 @@ fn check_names(owner: PolicyOwner, definition: &FieldTable) -> Result<(), Policy
     allowed.sort_unstable();
     for (name, _) in definition {
         let is_known = |known: &[&str]| known.iter().any(|known| name == known);
-        if !is_known(&allowed) && !is_known(&SETTINGS_WITHOUT_EFFECT) {
+        if !is_known(&allowed) && !is_known(&INERT_SETTINGS) {
             let field = format!("definition.{name}");
             return Err(PolicyError {
                 field,

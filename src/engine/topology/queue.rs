@@ -3,6 +3,7 @@
 
 use super::arguments::Arguments;
 use super::equivalence::{check_arguments, check_field};
+use super::inert::INERT_ARGUMENTS;
 use super::names::{Resource, without_line_breaks};
 use super::policies::Holding;
 use super::settings::{QUEUE_ARGUMENTS, QueueKind, QueueSettings};
@@ -228,7 +229,8 @@ impl QueueRecord {
         check_field(resource, "durable", &self.durable, &durable)?;
         check_field(resource, "auto_delete", &self.auto_delete, &request.auto_delete)?;
         let (current, received) = (with_kind(&self.arguments), with_kind(request.arguments));
-        check_arguments(resource, &QUEUE_ARGUMENTS, &current, &received)
+        check_arguments(resource, &QUEUE_ARGUMENTS, &current, &received)?;
+        check_arguments(resource, &INERT_ARGUMENTS, &current, &received)
     }
 }
 

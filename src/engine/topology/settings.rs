@@ -1,12 +1,14 @@
 //! What is in force for a queue: its arguments, typed and checked, and what policies add.
 
 use super::arguments::{Arguments, BadArgument};
+use super::inert;
 use super::layer::Layer;
 use forebay_wire::{FieldTable, ShortStr};
 
-/// Every argument of `queue.declare` that we know: these, and only these, are compared when a
-/// queue is declared again.
-pub(crate) const QUEUE_ARGUMENTS: [&str; 21] = [
+/// Every argument of `queue.declare` that means something to us: these and the
+/// [`INERT_ARGUMENTS`](super::inert::INERT_ARGUMENTS), and only these, are compared when a queue is
+/// declared again.
+pub(crate) const QUEUE_ARGUMENTS: [&str; 17] = [
     "x-consumer-timeout",
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
@@ -19,11 +21,7 @@ pub(crate) const QUEUE_ARGUMENTS: [&str; 21] = [
     "x-message-group",
     "x-message-ttl",
     "x-overflow",
-    "x-queue-leader-locator",
-    "x-queue-mode",
     "x-queue-type",
-    "x-queue-version",
-    "x-quorum-initial-group-size",
     "x-retry-delay",
     "x-retry-delay-max",
     "x-retry-multiplier",
@@ -151,7 +149,7 @@ impl QueueSettings {
         let arguments = Arguments::new(table);
         let kinds = [("classic", QueueKind::Classic), ("quorum", QueueKind::Quorum)];
         let kind = arguments.choice("x-queue-type", &kinds)?.unwrap_or_default();
-        check_without_effect(arguments)?;
+        inert::check_arguments(arguments)?;
         let declared = Layer::read(arguments)?;
         if declared.dead_letter_routing_key.is_some() && declared.dead_letter_exchange.is_none() {
             let allowed = "it only together with 'x-dead-letter-exchange'";
@@ -181,16 +179,6 @@ impl QueueSettings {
             dedup_window: layer.dedup_window,
         })
     }
-}
-
-/// Arguments that are accepted for the sake of clients and change nothing.
-fn check_without_effect(arguments: Arguments<'_>) -> Result<(), BadArgument> {
-    arguments.choice("x-queue-mode", &[("default", ()), ("lazy", ())])?;
-    arguments.integer("x-queue-version", 1..=2)?;
-    let locators = ["client-local", "balanced", "random", "least-leaders"];
-    arguments.choice("x-queue-leader-locator", &locators.map(|locator| (locator, ())))?;
-    arguments.unsigned("x-quorum-initial-group-size", 1)?;
-    Ok(())
 }
 
 fn read_message_group(arguments: Arguments<'_>) -> Result<Option<MessageGroup>, BadArgument> {

@@ -18,7 +18,25 @@ impl Lane {
 
     /// Whether it must be delivered to a consumer that holds nothing else.
     pub(crate) fn is_suspect(&self, offset: Offset) -> bool {
-        !self.suspects.is_empty() && self.suspects.contains(offset)
+        self.has_suspects() && self.suspects.contains(offset)
+    }
+
+    /// Whether any message is one, ready or held.
+    pub(crate) fn has_suspects(&self) -> bool {
+        !self.suspects.is_empty()
+    }
+
+    /// The message that is to be delivered next when suspects have to wait.
+    pub(crate) fn next_trusted(&self) -> Option<Offset> {
+        if !self.has_suspects() {
+            return self.next_ready();
+        }
+        // What was never delivered is no suspect.
+        let mut returned = self.returned.first();
+        while let Some(offset) = returned.filter(|offset| self.suspects.contains(*offset)) {
+            returned = self.returned.next_present(self.suspects.next_absent(offset));
+        }
+        returned.into_iter().chain(self.next_live(self.cursor)).min()
     }
 
     /// What is in flight, ascending.
@@ -134,6 +152,7 @@ impl Lane {
         self.late.overtake_all();
         self.stored.changed_all(self.log.low(), tail);
         self.returned = OffsetSet::default();
+        self.suspects = self.in_flight.suspects(&self.suspects);
         self.wanted = self.condemned.offsets();
         self.cursor = tail;
         self.pages.set_gap(None);

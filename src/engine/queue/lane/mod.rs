@@ -12,7 +12,7 @@ use crate::command::Run;
 use crate::ids::Offset;
 use crate::message::Message;
 use crate::operation::RecoveredLane;
-use crate::queue::age::Ages;
+use crate::queue::age::{Ages, Moment};
 use crate::queue::dead::Condemned;
 use crate::queue::fresh::Fresh;
 use crate::queue::in_flight::{Held, InFlight};
@@ -77,11 +77,11 @@ impl Lane {
         }
     }
 
-    /// Adds a message at the tail; `keep`: in the store. `clock_ahead`: by how much the clock that
-    /// stamped it is ahead of the steady one, in ms.
-    pub(crate) fn enqueue(&mut self, message: Message, keep: bool, clock_ahead: i128) {
-        self.ages.note(self.log.tail(), clock_ahead);
-        self.marks.note(self.log.tail(), message.published_at(), self.log.low());
+    /// Adds a message at the tail; `keep`: in the store.
+    pub(crate) fn enqueue(&mut self, message: Message, keep: bool, at: Moment) {
+        let (tail, low, stamp) = (self.log.tail(), self.log.low(), message.published_at());
+        self.ages.note(tail, stamp, at, low);
+        self.marks.note(tail, stamp, low);
         self.has_expirations |= message.expiration().is_some();
         if keep {
             self.log.append();
@@ -248,6 +248,12 @@ impl Lane {
     /// When, on the steady clock, a message was stamped.
     pub(crate) fn stamped(&self, offset: Offset, stamp: WallClock) -> i128 {
         self.ages.stamped(offset, stamp)
+    }
+
+    /// When its time to live began: one from before the start can't have been published after it.
+    pub(crate) fn lives_since(&self, offset: Offset, stamp: WallClock, at: Moment) -> i128 {
+        let stamped = self.stamped(offset, stamp);
+        if offset < self.recovered_to { stamped.min(at.started) } else { stamped }
     }
 
     /// Whether some message may have a time to live of its own.

@@ -110,6 +110,42 @@ fn a_rejected_message_goes_at_once_and_a_dead_letter_queue_has_none_of_its_own()
 }
 
 #[test]
+fn queues_that_are_not_shared_or_hold_dead_letters_have_no_limit_and_no_dead_letter_queue() {
+    for (name, durable, exclusive, auto_delete) in [
+        ("transient", false, false, false),
+        ("exclusive", true, true, false),
+        ("deleted-with-its-last-consumer", true, false, true),
+        // The broker names it.
+        ("", true, false, false),
+        ("done.dlq", true, false, false),
+    ] {
+        let mut broker = Broker::new();
+        broker.open(CONNECTION);
+        let request = TopologyRequest::DeclareQueue {
+            name: name.try_into().unwrap(),
+            passive: false,
+            durable,
+            exclusive,
+            auto_delete,
+            arguments: FieldTable::new(),
+        };
+        broker.ask(request).unwrap();
+        let reports = broker.shard.statistics().queues;
+        let (id, queue) = (reports[0].id, reports[0].name.to_string());
+        broker.send(CONNECTION, [publish(id, vec![message("x", true)], None)]);
+        for failures in 0..10 {
+            let delivery = fetch_one(&mut broker, &queue).unwrap();
+            assert_eq!(delivery.failures, failures, "{queue}");
+            broker.send(CONNECTION, [settle(id, Settlement::Requeue, &[&delivery])]);
+        }
+        let delivery = fetch_one(&mut broker, &queue).unwrap();
+        broker.send(CONNECTION, [settle(id, Settlement::Reject, &[&delivery])]);
+        assert_eq!(broker.statistics(&queue).ready, 0);
+        assert_eq!(broker.shard.statistics().queues.len(), 1, "{queue}");
+    }
+}
+
+#[test]
 fn an_internal_exchange_takes_dead_letters() {
     let settings = arguments(&[("x-dead-letter-exchange", text("hidden"))]);
     let (mut broker, queue) = broker(settings);

@@ -5,12 +5,12 @@ use super::broker::{
 };
 use crate::command::{Command, Settlement};
 use crate::ids::{ConnectionId, QueueId};
-use crate::message::Message;
-use forebay_wire::FieldValue;
+use crate::message::{Envelope, Message};
 use forebay_wire::properties::Properties;
+use forebay_wire::{FieldValue, ShortStr};
 
 const OTHER: ConnectionId = ConnectionId(2);
-const JUMP: u64 = 600_000;
+const HOUR: u64 = 3_600_000;
 
 fn broker(entries: &[(&str, FieldValue)]) -> (Broker, QueueId) {
     let mut broker = Broker::new();
@@ -90,30 +90,75 @@ fn what_lives_no_time_at_all_is_gone_when_its_stamp_is_a_millisecond_ahead() {
     assert_eq!(broker.statistics("q").ready, 0);
 }
 
-#[test]
-fn a_jump_of_the_wall_clock_neither_expires_nor_keeps_anything() {
-    let (mut broker, queue) = broker(&[("x-message-ttl", FieldValue::I32(1000))]);
-    let stamped = |broker: &Broker| {
-        let envelope = crate::message::Envelope {
-            exchange: &forebay_wire::ShortStr::EMPTY,
-            routing_key: &forebay_wire::ShortStr::EMPTY,
-            properties: &Properties::default().encode(),
-            published_at: broker.now.wall,
-            expiration: None,
-        };
-        Message::new(envelope, "x".into(), &mut bytes::BytesMut::new())
+/// As a connection would stamp it now.
+fn stamped(broker: &Broker) -> Message {
+    let envelope = Envelope {
+        exchange: &ShortStr::EMPTY,
+        routing_key: &ShortStr::EMPTY,
+        properties: &Properties { delivery_mode: Some(2), ..Properties::default() }.encode(),
+        published_at: broker.now.wall,
+        expiration: None,
     };
-    let first = stamped(&broker);
-    broker.send(CONNECTION, [publish(queue, vec![first], None)]);
-    broker.now.wall.0 += JUMP;
-    broker.pass(500);
+    Message::new(envelope, "x".into(), &mut bytes::BytesMut::new())
+}
+
+/// A thousand messages, a second apart, that live for half an hour; the clock jumps between them.
+/// Each leaves when it is half an hour old: none with the jump, none late.
+#[test]
+fn a_jump_of_an_hour_either_way_neither_expires_nor_keeps_a_storm_of_messages() {
+    const TTL: u64 = HOUR / 2;
+    let (mut broker, queue) = broker(&[("x-message-ttl", FieldValue::I64(TTL as i64))]);
+    broker.now.wall.0 += 100 * HOUR;
+    for number in 0..1000u64 {
+        if number % 100 == 50 {
+            // Stamped before the jump, and handled behind it.
+            let late = stamped(&broker);
+            let is_ahead = number % 200 == 50;
+            let wall = broker.now.wall.0;
+            broker.now.wall.0 = if is_ahead { wall + HOUR } else { wall - 2 * HOUR };
+            broker.send(CONNECTION, [publish(queue, vec![late], None)]);
+        } else {
+            broker.send(CONNECTION, [publish(queue, vec![stamped(&broker)], None)]);
+        }
+        broker.pass(1000);
+        assert_eq!(broker.statistics("q").ready, number + 1);
+    }
+    broker.pass(TTL - 1000 * 1000 - 1);
+    for left in (0..1000).rev() {
+        assert_eq!(broker.statistics("q").ready, left + 1);
+        broker.pass(1);
+        assert_eq!(broker.statistics("q").ready, left);
+        broker.now.wall.0 += if left % 2 == 0 { HOUR } else { 0 };
+        broker.pass(999);
+    }
+    assert_eq!(broker.statistics("q").expired, 1000);
+}
+
+#[test]
+fn a_message_from_the_future_lives_no_longer_than_one_that_was_published_at_the_start() {
+    let (mut broker, queue) = broker(&[("x-message-ttl", FieldValue::I32(1000))]);
+    broker.now.wall.0 += HOUR;
+    broker.send(CONNECTION, [publish(queue, vec![stamped(&broker)], None)]);
+    broker.commit();
+    // The clock of the machine was wrong before, or is now.
+    broker.now.wall.0 -= HOUR;
+    broker.crash();
+    broker.open(CONNECTION);
+    broker.pass(999);
     assert_eq!(broker.statistics("q").ready, 1);
-    let second = stamped(&broker);
-    broker.send(CONNECTION, [publish(queue, vec![second], None)]);
-    broker.now.wall.0 -= 2 * JUMP;
-    broker.pass(500);
-    assert_eq!(broker.statistics("q").ready, 1);
-    broker.pass(499);
+    broker.pass(1);
+    assert_eq!(broker.statistics("q").ready, 0);
+}
+
+#[test]
+fn time_without_a_process_counts() {
+    let (mut broker, queue) = broker(&[("x-message-ttl", FieldValue::I64(2 * HOUR as i64))]);
+    broker.send(CONNECTION, [publish(queue, vec![stamped(&broker)], None)]);
+    broker.commit();
+    broker.now.wall.0 += HOUR;
+    broker.crash();
+    broker.open(CONNECTION);
+    broker.pass(HOUR - 1);
     assert_eq!(broker.statistics("q").ready, 1);
     broker.pass(1);
     assert_eq!(broker.statistics("q").ready, 0);

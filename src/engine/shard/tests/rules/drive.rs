@@ -1,0 +1,386 @@
+//! Does each step to a shard with a store and to the list, and compares.
+
+use super::list::{Entry, Handover, Handovers, List, Place};
+use super::setting::Setting;
+use super::step::{CLIENTS, Draft, Step};
+use crate::command::{Command, Settlement, Subscribe, TopologyRequest};
+use crate::event::{Delivery, Event, Reply};
+use crate::ids::{ConnectionId, QueueId};
+use crate::message::{Envelope, Message};
+use crate::shard::tests::broker::{Broker, CHANNEL, consume, publish, settle};
+use bytes::BytesMut;
+use forebay_wire::properties::Properties;
+use forebay_wire::{FieldTable, FieldValue, RawProperties, ShortStr};
+use std::collections::{BTreeMap, BTreeSet};
+
+const ADMIN: ConnectionId = ConnectionId(1);
+
+struct Subscription {
+    /// Ascending in the order of subscribing.
+    number: u64,
+    prefetch: u16,
+    no_ack: bool,
+}
+
+pub(super) struct Drive {
+    setting: Setting,
+    broker: Broker,
+    queue: QueueId,
+    list: List,
+    subscriptions: BTreeMap<u64, Subscription>,
+    subscribed: u64,
+    deliveries: BTreeMap<usize, Delivery>,
+    /// Clients that may have been set aside for a suspect, until they hold nothing.
+    aside: BTreeSet<u64>,
+    /// Confirms owed, by number: of which message, and whether it was refused.
+    owed: BTreeMap<u64, (usize, bool)>,
+    next_confirm: u64,
+    /// The messages as the commits under way will leave them, and as the store has them.
+    writing: Vec<Vec<Entry>>,
+    written: Vec<Entry>,
+}
+
+fn connection(client: u64) -> ConnectionId {
+    ConnectionId(10 + client)
+}
+
+impl Drive {
+    pub(super) fn new(setting: Setting) -> Self {
+        let mut broker = Broker::new();
+        broker.open(ADMIN);
+        broker.declare("dead", true, FieldTable::new());
+        let queue = broker.declare("q", setting.is_durable(), setting.arguments());
+        (0..CLIENTS).for_each(|client| broker.open(connection(client)));
+        Self {
+            list: List::new(setting.clone()),
+            setting,
+            broker,
+            queue,
+            subscriptions: BTreeMap::new(),
+            subscribed: 0,
+            deliveries: BTreeMap::new(),
+            aside: BTreeSet::new(),
+            owed: BTreeMap::new(),
+            next_confirm: 1,
+            writing: Vec::new(),
+            written: Vec::new(),
+        }
+    }
+
+    pub(super) fn apply(&mut self, step: &Step) {
+        let mut handovers = match step {
+            Step::Publish { drafts, confirm } => self.publish(drafts, *confirm),
+            other => {
+                self.apply_to_what_is_there(other);
+                self.take_handovers()
+            }
+        };
+        self.list.turn(self.now(), &mut handovers);
+        assert!(handovers.is_empty(), "out of their order: {handovers:?}");
+        self.check_confirms();
+        self.check_progress();
+        self.check_counts();
+    }
+
+    fn apply_to_what_is_there(&mut self, step: &Step) {
+        match *step {
+            Step::Publish { .. } => {}
+            Step::Subscribe { client, prefetch, no_ack } => {
+                self.subscribe(client, prefetch, no_ack);
+            }
+            Step::Cancel { client } => self.cancel(client),
+            Step::Settle { client, settlement, from, count } => {
+                self.settle(client, settlement, from, count);
+            }
+            Step::Get { client, no_ack } => self.get(client, no_ack),
+            Step::Close { client } => self.close(client),
+            Step::Purge => self.purge(),
+            Step::BeginCommit => {
+                if self.broker.begin_commit() {
+                    self.writing.push(self.list.entries.clone());
+                }
+            }
+            Step::FinishCommit => {
+                if !self.writing.is_empty() {
+                    self.written = self.writing.remove(0);
+                    self.broker.finish_commit();
+                }
+            }
+            Step::Pass { milliseconds } => self.broker.pass(milliseconds),
+            Step::Crash => self.crash(),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.broker.now.monotonic.0
+    }
+
+    fn publish(&mut self, drafts: &[Draft], confirm: bool) -> Handovers {
+        let first = self.list.entries.len();
+        let drafted = drafts.iter().zip(first..);
+        let messages = drafted.map(|(draft, index)| self.message(*draft, index)).collect();
+        let confirm = confirm.then_some(self.next_confirm);
+        self.broker.send(ADMIN, [publish(self.queue, messages, confirm)]);
+        let mut handovers = self.take_handovers();
+        let refused = self.list.publish(drafts, self.now(), &mut handovers);
+        if let Some(confirm) = confirm {
+            self.next_confirm += drafts.len() as u64;
+            let numbered = (first..first + drafts.len()).zip(confirm..);
+            let owed = numbered.map(|(index, number)| (number, (index, refused.contains(&index))));
+            self.owed.extend(owed);
+        }
+        handovers
+    }
+
+    fn message(&self, draft: Draft, index: usize) -> Message {
+        let expiration = draft.expiration.map(|expiration| expiration.to_string());
+        let properties = Properties {
+            delivery_mode: Some(if draft.persistent { 2 } else { 1 }),
+            priority: Some(draft.priority),
+            expiration: expiration.map(|text| text.as_str().try_into().unwrap()),
+            ..Properties::default()
+        };
+        let envelope = Envelope {
+            exchange: &ShortStr::EMPTY,
+            routing_key: &ShortStr::from_static("q"),
+            properties: &properties.encode(),
+            published_at: self.broker.now.wall,
+            expiration: draft.expiration,
+        };
+        let mut body = (index as u32).to_be_bytes().to_vec();
+        body.resize(draft.size, 0);
+        Message::new(envelope, body.into(), &mut BytesMut::new())
+    }
+
+    fn subscribe(&mut self, client: u64, prefetch: u16, no_ack: bool) {
+        if self.subscriptions.contains_key(&client) {
+            return;
+        }
+        self.subscribed += 1;
+        let number = self.subscribed;
+        self.subscriptions.insert(client, Subscription { number, prefetch, no_ack });
+        let consume = Subscribe { no_ack, ..consume("q", "c", prefetch) };
+        self.broker.subscribe(connection(client), consume);
+        assert!(matches!(self.broker.reply(connection(client)), Ok(Reply::Done)));
+    }
+
+    fn cancel(&mut self, client: u64) {
+        self.subscriptions.remove(&client);
+        let consumer_tag = "c".try_into().unwrap();
+        self.broker.send(connection(client), [Command::Cancel { channel: CHANNEL, consumer_tag }]);
+        assert!(matches!(self.broker.reply(connection(client)), Ok(Reply::Done)));
+    }
+
+    fn settle(&mut self, client: u64, settlement: Settlement, from: usize, count: usize) {
+        let held = self.list.held(client);
+        let settled: Vec<usize> = held.into_iter().skip(from).take(count).collect();
+        let deliveries = settled.iter().map(|index| self.deliveries.remove(index).unwrap());
+        let deliveries: Vec<Delivery> = deliveries.collect();
+        let deliveries: Vec<&Delivery> = deliveries.iter().collect();
+        self.broker.send(connection(client), [settle(self.queue, settlement, &deliveries)]);
+        self.list.settle(&settled, settlement);
+    }
+
+    fn get(&mut self, client: u64, no_ack: bool) {
+        let get = Command::Get { channel: CHANNEL, queue: "q".try_into().unwrap(), no_ack };
+        self.broker.send(connection(client), [get]);
+        match self.broker.reply(connection(client)).unwrap() {
+            Reply::Empty => self.list.get(None, self.now()),
+            Reply::Got { delivery, remaining, .. } => {
+                let got = self.note(delivery, client, None, no_ack);
+                self.list.get(Some(got), self.now());
+                assert_eq!(remaining as usize, self.list.order().len());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn close(&mut self, client: u64) {
+        self.subscriptions.remove(&client);
+        self.aside.remove(&client);
+        self.list.close(client);
+        self.broker.send(connection(client), [Command::CloseConnection]);
+        assert!(matches!(self.broker.reply(connection(client)), Ok(Reply::Done)));
+        self.broker.open(connection(client));
+    }
+
+    fn purge(&mut self) {
+        let request = TopologyRequest::PurgeQueue { name: "q".try_into().unwrap() };
+        let command = Command::Topology { channel: CHANNEL, request, nowait: true };
+        self.broker.send(ADMIN, [command]);
+        let Reply::MessageCount(count) = self.broker.reply(ADMIN).unwrap() else { panic!() };
+        assert_eq!(count as usize, self.list.purge());
+    }
+
+    fn crash(&mut self) {
+        self.broker.crash();
+        self.subscriptions.clear();
+        self.deliveries.clear();
+        self.aside.clear();
+        self.owed.clear();
+        self.writing.clear();
+        self.list.crash(&self.written);
+        self.broker.open(ADMIN);
+        if !self.setting.is_durable() {
+            self.queue = self.broker.declare("q", false, self.setting.arguments());
+        }
+        (0..CLIENTS).for_each(|client| self.broker.open(connection(client)));
+        self.written = self.list.entries.clone();
+    }
+
+    fn active(&self) -> Option<u64> {
+        let first = self.subscriptions.iter().min_by_key(|(_, subscription)| subscription.number);
+        first.map(|(client, _)| *client)
+    }
+
+    /// What the queue gave to consumers in this step; each got its own in their order.
+    fn take_handovers(&mut self) -> Handovers {
+        let mut handovers = Handovers::new();
+        for client in 0..CLIENTS {
+            for event in self.broker.take_events(connection(client)) {
+                let Event::Deliver { deliveries, no_ack, .. } = event else { panic!("{event:?}") };
+                let subscription = self.subscriptions.get(&client).expect("a consumer");
+                assert_eq!(no_ack, subscription.no_ack);
+                assert!(!self.setting.single_active || self.active() == Some(client));
+                let number = Some(subscription.number);
+                let noted = deliveries
+                    .into_iter()
+                    .map(|delivery| self.note(delivery, client, number, no_ack))
+                    .collect::<Vec<_>>();
+                handovers.extend(noted);
+            }
+        }
+        handovers
+    }
+
+    fn note(
+        &mut self,
+        delivery: Delivery,
+        client: u64,
+        subscription: Option<u64>,
+        no_ack: bool,
+    ) -> (usize, Handover) {
+        let (redelivered, failures) = (delivery.redelivered, delivery.failures);
+        let index = number(&delivery);
+        if !no_ack {
+            self.deliveries.insert(index, delivery);
+        }
+        (index, Handover { client, subscription, no_ack, redelivered, failures })
+    }
+
+    fn check_confirms(&mut self) {
+        for event in self.broker.take_events(ADMIN) {
+            let (first, last, is_refusal) = match event {
+                Event::Confirm { first, last, .. } => (first, last, false),
+                Event::Refuse { first, last, .. } => (first, last, true),
+                other => panic!("{other:?}"),
+            };
+            for number in first.0..=last.0 {
+                let (index, is_refused) = self.owed.remove(&number).expect("owed, once");
+                assert_eq!(is_refusal, is_refused, "the confirm of {index}");
+                let entry = &self.list.entries[index];
+                let is_written = self.written.get(index).is_some_and(|entry| entry.persistent);
+                assert!(
+                    is_refused || is_written || !entry.persistent || entry.place == Place::Gone,
+                    "{index} was confirmed and would not survive"
+                );
+            }
+        }
+    }
+
+    /// How many messages its subscription has.
+    fn unacked(&self, client: u64) -> usize {
+        let number = self.subscriptions.get(&client).map(|subscription| subscription.number);
+        let place = Place::Held { client, subscription: number };
+        self.list.entries.iter().filter(|entry| entry.place == place).count()
+    }
+
+    /// Nobody waits with credit while there is something to be had; nobody has more than he may.
+    fn check_progress(&mut self) {
+        let (trusted, suspects) = (self.list.trusted(), self.list.suspects());
+        self.aside.retain(|client| !self.list.consumed(*client).is_empty());
+        if !suspects.is_empty() {
+            let busy = (0..CLIENTS).filter(|client| !self.list.consumed(*client).is_empty());
+            self.aside.extend(busy);
+        }
+        let mut passed_over = 0;
+        for (client, subscription) in &self.subscriptions {
+            let (prefetch, unacked) = (usize::from(subscription.prefetch), self.unacked(*client));
+            let has_limit = prefetch > 0 && !subscription.no_ack;
+            assert!(!has_limit || unacked <= prefetch, "{client} has {unacked} of {prefetch}");
+            let is_active = !self.setting.single_active || self.active() == Some(*client);
+            let consumed = self.list.consumed(*client);
+            let has_suspect = consumed.iter().any(|index| self.list.is_suspect(*index));
+            if !is_active || has_suspect || (has_limit && unacked == prefetch) {
+                continue;
+            }
+            assert!(suspects.is_empty() || !consumed.is_empty(), "a suspect waits for nobody");
+            // A single active consumer gets nothing from behind a suspect.
+            let front = self.list.order().first().copied();
+            let waits_in_order = self.setting.single_active
+                && front.is_some_and(|front| self.list.is_suspect(front));
+            if !trusted.is_empty() && !waits_in_order {
+                assert!(self.aside.contains(client), "{client} waits, and {trusted:?} are there");
+                passed_over += 1;
+            }
+        }
+        assert!(passed_over <= 1, "{passed_over} are set aside for {suspects:?}");
+    }
+
+    fn check_counts(&mut self) {
+        let statistics = self.broker.statistics("q");
+        let count = |is: fn(Place) -> bool| {
+            self.list.entries.iter().filter(|entry| is(entry.place)).count() as u64
+        };
+        assert_eq!(statistics.ready, count(|place| place == Place::Ready));
+        assert_eq!(statistics.unacked, count(|place| matches!(place, Place::Held { .. })));
+        assert_eq!(statistics.expired, self.list.expired);
+        assert_eq!(statistics.overflowed, self.list.overflowed);
+        assert_eq!(statistics.refused, self.list.refused);
+        assert_eq!(statistics.missing, 0);
+        let dead = count(|place| matches!(place, Place::Dead(_)));
+        let letters = self.setting.letter_queue().filter(|_| dead > 0);
+        assert_eq!(letters.map_or(0, |queue| self.broker.statistics(queue).ready), dead);
+    }
+
+    /// In the end the dead letters are those that ought to be, each with its reason, and everything
+    /// that was owed is kept.
+    pub(super) fn finish(mut self) {
+        self.broker.commit();
+        self.written = self.list.entries.clone();
+        self.check_confirms();
+        assert!(self.owed.is_empty(), "confirms still owed: {:?}", self.owed);
+        let entries = self.list.entries.iter().enumerate();
+        let expected: BTreeMap<usize, &str> = entries
+            .filter_map(|(index, entry)| match entry.place {
+                Place::Dead(reason) => Some((index, reason)),
+                _ => None,
+            })
+            .collect();
+        let mut found = BTreeMap::new();
+        let queue = self.setting.letter_queue().filter(|_| !expected.is_empty());
+        while let Some(delivery) = queue.and_then(|queue| self.take_letter(queue)) {
+            found.insert(number(&delivery), reason(&delivery));
+        }
+        assert!(found.iter().map(|(index, reason)| (*index, reason.as_str())).eq(expected));
+    }
+
+    fn take_letter(&mut self, queue: &str) -> Option<Delivery> {
+        let get = Command::Get { channel: CHANNEL, queue: queue.try_into().unwrap(), no_ack: true };
+        self.broker.send(ADMIN, [get]);
+        self.broker.deliveries(ADMIN).pop()
+    }
+}
+
+fn number(delivery: &Delivery) -> usize {
+    u32::from_be_bytes(delivery.message.body()[..4].try_into().unwrap()) as usize
+}
+
+/// Why a dead letter died.
+fn reason(delivery: &Delivery) -> String {
+    let properties = RawProperties::parse(delivery.message.properties_bytes()).unwrap();
+    match properties.headers().unwrap_or_default().get("x-first-death-reason") {
+        Some(FieldValue::LongStr(reason)) => String::from_utf8(reason.to_vec()).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
