@@ -8,6 +8,9 @@ import time
 METHOD, HEADER, BODY = 1, 2, 3
 FRAME_END = b"\xce"
 BASIC = 60
+#: How a delivery is settled: `basic.ack`, and `basic.nack` without requeue.
+ACK, REJECT = 80, 120
+MULTIPLE = b"\x01"
 ACK_EVERY = 50
 
 
@@ -29,6 +32,18 @@ def message(exchange, routing_key, size):
     publish = method(1, BASIC, 40, b"\0\0" + short(exchange) + short(routing_key) + b"\0")
     header = frame(HEADER, 1, struct.pack(">HHQHB", BASIC, 0, size, 0x1000, 2))
     return publish + header + frame(BODY, 1, b"x" * size)
+
+
+def table(entries):
+    """Arguments: texts and integers."""
+    fields = b""
+    for name, value in entries.items():
+        if isinstance(value, str):
+            octets = b"S" + struct.pack(">I", len(value.encode())) + value.encode()
+        else:
+            octets = b"l" + struct.pack(">q", value)
+        fields += short(name) + octets
+    return struct.pack(">I", len(fields)) + fields
 
 
 class Wire:
@@ -96,8 +111,15 @@ class Wire:
         self.socket.sendall(method(channel, class_id, method_id, arguments))
         self.expect(class_id, reply)
 
-    def declare(self, queue):
-        self.call(50, 10, b"\0\0" + short(queue) + b"\x02" + bytes(4), 11)
+    def declare(self, queue, arguments=None):
+        self.call(50, 10, b"\0\0" + short(queue) + b"\x02" + table(arguments or {}), 11)
+
+    def ready(self, queue):
+        """Messages ready in a queue."""
+        self.socket.sendall(method(1, 50, 10, b"\0\0" + short(queue) + b"\x01" + bytes(4)))
+        header = self.read(7)
+        payload = self.read(struct.unpack(">BHI", header)[2] + 1)
+        return struct.unpack_from(">I", payload, 4 + 1 + payload[4])[0]
 
     def delete(self, queue):
         self.call(50, 40, b"\0\0" + short(queue) + b"\0", 41)
@@ -119,15 +141,15 @@ class Wire:
             # Deliveries may come before the answer, so none is asked for.
             self.socket.sendall(method(1, BASIC, 20, b"\0\0" + short(queue) + short(queue) + b"\x08" + bytes(4)))
 
-    def take(self, count):
-        """Receives and acknowledges so many deliveries."""
+    def take(self, count, answer=ACK):
+        """Receives and settles so many deliveries."""
         taken = 0
         for kind, payload in self.frames():
             if kind == METHOD and struct.unpack_from(">HH", payload) == (BASIC, 60):
                 taken += 1
                 if taken % ACK_EVERY == 0 or taken == count:
                     tag_at = 4 + 1 + payload[4]
-                    self.socket.sendall(method(1, BASIC, 80, payload[tag_at:tag_at + 8] + b"\x01"))
+                    self.socket.sendall(method(1, BASIC, answer, payload[tag_at:tag_at + 8] + MULTIPLE))
             elif kind == BODY and taken == count:
                 return
 

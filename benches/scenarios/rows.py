@@ -4,6 +4,7 @@ its unit; `/s` is better when high, everything else when low."""
 from dataclasses import dataclass, field
 from typing import Callable
 
+from dead_letters import HOUR_MS, rejected, time_to_live
 from flows import backlog, beside_a_flood, flow, neighbours
 from wires import connections, declare, drain, idle_connections, raw_sync, spread
 
@@ -72,4 +73,7 @@ ROWS = [
     Row("fair: 1 in flight beside a flood without confirms, 1 KiB", beside_a_flood(5),
         has_bench_queues=True),
     Row("drain of 1M × 1 KiB while its space comes back", drain(1_000_000), peer_rounds=1),
+    Row("dead letters: 100k × 100 B rejected, redriven", rejected(100_000), peer_rounds=1),
+    Row("no time to live: 1M × 100 B", time_to_live(1_000_000, None), peer_rounds=1),
+    Row("time to live of an hour: 1M × 100 B", time_to_live(1_000_000, HOUR_MS), peer_rounds=1),
 ]

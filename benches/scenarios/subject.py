@@ -81,10 +81,11 @@ class Forebay(Subject):
     def __init__(self, binary):
         super().__init__("forebay", ("127.0.0.1", free_port()))
         self.binary, self.directory = binary, tempfile.mkdtemp(prefix="forebay-bench-")
+        self.admin = f"127.0.0.1:{free_port()}"
         self.start()
 
     def launch(self):
-        other = [option for name in ("metrics", "admin") for option in (f"--{name}-listen", "127.0.0.1:0")]
+        other = ["--metrics-listen", "127.0.0.1:0", "--admin-listen", self.admin]
         self.process = subprocess.Popen(
             [self.binary, "serve", "--listen", f"127.0.0.1:{self.address[1]}",
              "--data-dir", f"{self.directory}/data", *other],

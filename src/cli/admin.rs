@@ -23,7 +23,8 @@ pub(crate) struct AdminTarget {
         long,
         value_name = "HOST:PORT",
         env = "FOREBAY_ADMIN",
-        default_value = "127.0.0.1:15672"
+        default_value = "127.0.0.1:15672",
+        value_parser = listener
     )]
     admin: String,
 
@@ -38,6 +39,11 @@ pub(crate) struct AdminTarget {
     /// A file whose first line is the password
     #[arg(long, value_name = "FILE", env = "FOREBAY_ADMIN_PASSWORD_FILE")]
     password_file: Option<PathBuf>,
+}
+
+/// Host and port; a URL as browsers show it says the same.
+fn listener(text: &str) -> Result<String, std::convert::Infallible> {
+    Ok(text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/').to_owned())
 }
 
 /// Why a request failed.

@@ -47,6 +47,9 @@ async fn an_operator_sees_what_died_and_sends_it_back() {
     let list = printed(&broker, &["dlq", "list"]);
     assert!(list.starts_with("orders.dlq: 5 messages, the oldest "), "{list}");
     assert!(list.contains("\n    5 rejected in orders\n"), "{list}");
+    let url = format!("http://{}/", broker.admin);
+    let list = printed(&broker, &["dlq", "list", "--admin", &url]);
+    assert!(list.starts_with("orders.dlq: 5 messages"), "{list}");
 
     let peeked = printed(&broker, &["dlq", "peek", "orders.dlq", "-n", "2"]);
     assert!(peeked.starts_with("0:0  rejected in orders\n"), "{peeked}");

@@ -28,6 +28,12 @@ async fn a_virtual_host_has_so_many_connections_and_queues_also_after_a_restart(
     let listed = json!([{ "vhost": "shop", "value": value }]);
     assert_eq!(admin.get("/api/vhost-limits"), listed);
     assert_eq!(admin.get("/api/vhost-limits/shop"), listed);
+    let parameter = json!(
+        { "component": "vhost-limits", "name": "limits", "vhost": "shop", "value": value }
+    );
+    assert_eq!(admin.get("/api/parameters"), json!([parameter]));
+    assert_eq!(admin.get("/api/parameters/vhost-limits/shop/limits"), parameter);
+    assert_eq!(admin.get("/api/parameters/operator_policy"), json!([]));
     let connection = connect(&broker, "guest:guest", "shop").await.unwrap();
     let refused = connect(&broker, "guest:guest", "shop").await.unwrap_err().to_string();
     let text = "access to vhost 'shop' refused for user 'guest': connection limit (1) is reached";

@@ -22,4 +22,5 @@ mod dead_letters;
 mod definitions;
 mod limits;
 mod objects;
+mod permissions;
 mod policies;

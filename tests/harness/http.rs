@@ -27,8 +27,12 @@ impl Admin {
     }
 
     pub(crate) fn user(broker: &Broker, name: &str, password: &str) -> Self {
+        Self::at(broker.admin, name, password)
+    }
+
+    pub(crate) fn at(address: SocketAddr, name: &str, password: &str) -> Self {
         let credentials = STANDARD.encode(format!("{name}:{password}"));
-        Self { address: broker.admin, credentials }
+        Self { address, credentials }
     }
 
     pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> Answer {

@@ -155,8 +155,12 @@ impl Admin {
         is_wanted: impl Fn(&Binding) -> bool + Send + 'static,
     ) -> Result<Vec<Value>, ApiError> {
         let bindings = self.link().look(move |shard| {
-            let bindings = shard.topology().bindings(&vhost).filter(|binding| is_wanted(binding));
-            bindings.map(|binding| describe(&vhost, &binding)).collect()
+            let topology = shard.topology();
+            let queues = topology.queues().filter(|queue| queue.vhost == vhost);
+            let implied = queues.map(|queue| bound_by_name(&queue.name));
+            let bindings = implied.chain(topology.bindings(&vhost));
+            let wanted = bindings.filter(|binding| is_wanted(binding));
+            wanted.map(|binding| describe(&vhost, &binding)).collect()
         });
         Ok(bindings.await?)
     }
@@ -194,7 +198,7 @@ async fn bind(
     let request = TopologyRequest::Bind(binding);
     caller.check_request(admin, &vhost, &request)?;
     admin.request(caller, vhost, request).await?;
-    let location = HeaderValue::from_str(&key.replace(' ', "%20"));
+    let location = HeaderValue::from_str(&key.replace('%', "%25"));
     let location = location.unwrap_or_else(|_| HeaderValue::from_static(EMPTY_KEY));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
 }
@@ -235,6 +239,16 @@ async fn find(
     Ok((vhost, binding))
 }
 
+/// As every queue is to the default exchange.
+fn bound_by_name(queue: &ShortStr) -> Binding {
+    Binding {
+        source: ShortStr::EMPTY,
+        destination: Destination::Queue(queue.clone()),
+        routing_key: queue.clone(),
+        arguments: FieldTable::new(),
+    }
+}
+
 fn describe(vhost: &ShortStr, binding: &Binding) -> Value {
     let (kind, name) = match &binding.destination {
         Destination::Queue(name) => ("queue", name),
@@ -251,15 +265,30 @@ fn describe(vhost: &ShortStr, binding: &Binding) -> Value {
     })
 }
 
-/// What tells bindings with the same ends apart in paths: routing key, and a digest of the
-/// arguments when there are any.
+/// What tells bindings with the same ends apart in paths: the routing key, escaped as RabbitMQ
+/// does it, and a digest of the arguments when there are any.
 fn properties_key(binding: &Binding) -> String {
-    let key = binding.routing_key.to_string();
+    let key = escaped(binding.routing_key.as_bytes());
     match arguments_digest(&binding.arguments) {
         None if key.is_empty() => EMPTY_KEY.to_owned(),
         None => key,
         Some(digest) => format!("{key}{EMPTY_KEY}{digest:016x}"),
     }
+}
+
+/// As in the query of an address.
+fn escaped(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(octets.len());
+    for octet in octets {
+        match *octet {
+            b' ' => text.push('+'),
+            plain if plain.is_ascii_alphanumeric() || b"-._".contains(&plain) => {
+                text.push(char::from(plain));
+            }
+            other => text.push_str(&format!("%{other:02X}")),
+        }
+    }
+    text
 }
 
 /// FNV-1a of the arguments as they are encoded.

@@ -17,6 +17,7 @@ mod listing;
 mod logins;
 mod messages;
 mod overview;
+mod parameters;
 mod permissions;
 mod policies;
 mod queues;
@@ -202,6 +203,10 @@ fn operators() -> Router<Admin> {
         .route("/api/operator-policies", get(policies::list_operators))
         .route("/api/operator-policies/{vhost}", get(policies::list_operators_of_vhost))
         .route("/api/operator-policies/{vhost}/{name}", operator_policy)
+        .route("/api/parameters", get(parameters::list))
+        .route("/api/parameters/{component}", get(parameters::of_component))
+        .route("/api/parameters/{component}/{vhost}", get(parameters::of_vhost))
+        .route("/api/parameters/{component}/{vhost}/{name}", get(parameters::show))
         .route("/api/definitions", get(definitions::export).post(definitions::import))
         .route(
             "/api/definitions/{vhost}",

@@ -75,14 +75,7 @@ fn objects(
     put("product_name", json!("Forebay"));
     put("product_version", json!(env!("CARGO_PKG_VERSION")));
     put("policies", each(&|vhost| policies(topology, vhost)));
-    put(
-        "parameters",
-        each(&|vhost| {
-            let mut parameters = operator_policies(topology, vhost);
-            parameters.extend(vhost_limits(limits, vhost));
-            parameters
-        }),
-    );
+    put("parameters", each(&|vhost| parameters(topology, limits, vhost)));
     put(
         "exchanges",
         each(&|vhost| topology.exchanges(vhost).filter(|x| is_exported(x)).map(exchange).collect()),
@@ -104,6 +97,13 @@ fn is_exported(exchange: &ExchangeRecord) -> bool {
 fn policies(topology: &Topology, vhost: &ShortStr) -> Vec<Value> {
     let users = topology.policies(vhost).filter(|policy| policy.owner() == PolicyOwner::User);
     users.map(|policy| describe_policy(vhost, policy)).collect()
+}
+
+/// What RabbitMQ keeps as parameters of a virtual host.
+pub(crate) fn parameters(topology: &Topology, limits: &Limits, vhost: &ShortStr) -> Vec<Value> {
+    let mut parameters = operator_policies(topology, vhost);
+    parameters.extend(vhost_limits(limits, vhost));
+    parameters
 }
 
 fn operator_policies(topology: &Topology, vhost: &ShortStr) -> Vec<Value> {

@@ -6,6 +6,7 @@ mod export;
 mod node;
 mod parse;
 
+pub(crate) use export::parameters;
 pub use export::{export, export_vhost};
 pub use parse::{Definitions, parse};
 
