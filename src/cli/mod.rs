@@ -6,6 +6,7 @@ mod autoscale;
 mod bench;
 mod completions;
 mod consume;
+mod data_directory;
 mod definitions;
 mod demo;
 mod dlq;
@@ -15,11 +16,13 @@ mod interrupt;
 mod publish;
 mod queue;
 mod queue_report;
+mod repair;
 mod serve;
 mod status;
 mod table;
 mod target;
 mod top;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -50,9 +53,11 @@ enum Command {
     Publish(Box<publish::Publish>),
     #[command(subcommand)]
     Queue(queue::Queue),
+    Repair(repair::Repair),
     Serve(serve::Serve),
     Status(status::Status),
     Top(top::Top),
+    Verify(verify::Verify),
 }
 
 impl Cli {
@@ -69,9 +74,11 @@ impl Cli {
             Command::Exchange(exchange) => exchange.run(),
             Command::Publish(publish) => publish.run(),
             Command::Queue(queue) => queue.run(),
+            Command::Repair(repair) => repair.run(),
             Command::Serve(serve) => serve.run(),
             Command::Status(status) => status.run(),
             Command::Top(top) => top.run(),
+            Command::Verify(verify) => verify.run(),
         }
     }
 }

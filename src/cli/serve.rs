@@ -62,6 +62,12 @@ pub(crate) struct Serve {
     /// Authorities of client certificates (PEM); clients are then asked for one.
     #[arg(long, value_name = "FILE", env = "FOREBAY_TLS_CACERTFILE")]
     tls_cacertfile: Option<PathBuf>,
+
+    /// Octets a second of what is stored that are read again to find damage, as 2MiB; 0 for none
+    /// [default: 2MiB].
+    #[arg(long, value_name = "OCTETS", env = "FOREBAY_SCRUB_RATE")]
+    scrub_rate: Option<String>,
+
     /// Free space on the disk of the data directory below which publishers wait, as 50MB; 0 for
     /// no limit [default: 256MiB].
     #[arg(long, value_name = "OCTETS", env = "FOREBAY_DISK_FREE_LIMIT")]
@@ -105,6 +111,7 @@ impl Serve {
                 keyfile: self.tls_keyfile,
                 cacertfile: self.tls_cacertfile,
             },
+            scrub_rate: self.scrub_rate,
             disk_free_limit: self.disk_free_limit,
             memory_high_watermark: self.memory_high_watermark,
         };

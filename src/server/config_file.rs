@@ -22,6 +22,9 @@ pub struct ConfigFile {
     pub admin_listen: Option<String>,
     /// A file of definitions that is imported at every start.
     pub load_definitions: Option<PathBuf>,
+    /// Octets a second that are read again to find damage, as `"2MiB"`.
+    #[serde(default, deserialize_with = "amount::text")]
+    pub scrub_rate: Option<String>,
     /// Free space below which publishers wait, as `"50MB"`.
     #[serde(default, deserialize_with = "amount::text")]
     pub disk_free_limit: Option<String>,

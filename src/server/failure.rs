@@ -8,9 +8,7 @@ use tokio::sync::mpsc;
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Writing failed. Nothing of the failed commit was confirmed.
-    #[error(
-        "{0}; nothing that was not durable has been confirmed. Mend the cause (disk full? disk faulty? see the system log) and start the broker again"
-    )]
+    #[error("{0}; nothing that was not durable has been confirmed. {}", advice(.0))]
     Store(StoreError),
     /// Writing hangs.
     #[error("a commit has taken longer than {} s: the disk or the store hangs; nothing that was not durable has been confirmed. See the system log for disk errors and start the broker again", COMMIT_DURATION_MAX.as_secs())]
@@ -20,6 +18,18 @@ pub enum Failure {
         "the {0} ended unexpectedly; this is a defect of the broker, please report it with the log"
     )]
     Ended(&'static str),
+}
+
+fn advice(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Damaged(_) => {
+            "`forebay verify` names everything that is damaged; restore a backup, or go on without \
+             what is missing with `forebay repair --accept-loss`, both on the broker's data directory"
+        }
+        _ => {
+            "Mend the cause (disk full? disk faulty? see the system log) and start the broker again"
+        }
+    }
 }
 
 /// Where failures are reported; the first one counts.

@@ -36,6 +36,7 @@ pub mod queue_defaults;
 pub mod read_buffer;
 pub mod reader_pool;
 mod recovered;
+pub mod refusal;
 pub mod settings;
 pub mod settings_error;
 pub mod shard_task;

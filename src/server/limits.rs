@@ -157,6 +157,16 @@ pub const DISK_ALARM_MARGIN_PERCENT: u64 = 10;
 /// Percent of the limit by which memory must fall below it before the memory alarm is over.
 pub const MEMORY_ALARM_MARGIN_PERCENT: u64 = 5;
 
+/// Octets that are read again a second to find damage, when nothing is said: 100 GiB in 15 hours.
+pub const SCRUB_RATE_OCTETS_DEFAULT: u64 = 2 * 1024 * 1024;
+
+/// Octets of a damaged data directory up to which a broker that does not start reads all of it, to
+/// name everything that is missing; a supervisor may start it again and again.
+pub const REFUSAL_READ_OCTETS_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Damages that such a broker names.
+pub const REFUSAL_DAMAGES_MAX: usize = 10;
+
 const _: () = {
     assert!(READ_OCTETS_MAX <= UNAWAITED_BUDGET_OCTETS_MAX);
     assert!(UNAWAITED_BUDGET_OCTETS_MAX <= PUBLISH_BUDGET_OCTETS_MAX);

@@ -6,6 +6,7 @@ use crate::failure::{Failure, FailureSender};
 use crate::mailbox::MailReceiver;
 use crate::metrics::Metrics;
 use crate::reader_pool::{ReaderPool, ReaderThreads};
+use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::shard_task::ShardTask;
 use crate::start_error::StartError;
@@ -50,7 +51,8 @@ pub(crate) async fn recover(settings: &Settings) -> Result<Recovered, StartError
         vhosts: vec![settings.default_vhost.clone()],
         queue_defaults: settings.queue_defaults,
     };
-    tokio::task::spawn_blocking(move || open(&path, seed, &shard_settings, &users))
+    let scrub_rate = settings.scrub_rate;
+    tokio::task::spawn_blocking(move || open(&path, seed, &shard_settings, &users, scrub_rate))
         .await
         .map_err(io::Error::other)?
 }
@@ -71,9 +73,18 @@ fn open(
     seed: u64,
     settings: &ShardSettings,
     users: &[ConfiguredUser],
+    scrub_rate: u64,
 ) -> Result<Recovered, StartError> {
-    let store: Arc<dyn Store> = Arc::new(FjallStore::open(path)?);
-    let recovered = store.recover()?;
+    let opened = FjallStore::open(path).and_then(|store| {
+        let recovered = store.recover()?;
+        Ok((store, recovered))
+    });
+    // A store that was opened has let go of its directory by now, so that it can be looked through.
+    let (store, recovered) = opened.map_err(|error| Refusal::of(path, error))?;
+    if scrub_rate > 0 {
+        store.scrub(scrub_rate)?;
+    }
+    let store: Arc<dyn Store> = Arc::new(store);
     let mut shard = Shard::recover(settings, seed, recovered)
         .map_err(|error| StartError::Recover { path: path.to_owned(), error })?;
     shard.configure_users(users);

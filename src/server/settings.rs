@@ -4,6 +4,7 @@ use crate::amount::Amount;
 use crate::config_file::{ConfigFile, ConfigPermission, ConfigUser};
 use crate::limits::{
     DISK_FREE_LIMIT_OCTETS_DEFAULT, MEMORY_HIGH_WATERMARK_DEFAULT, METRICS_QUEUES_DEFAULT,
+    SCRUB_RATE_OCTETS_DEFAULT,
 };
 use crate::settings_error::SettingsError;
 use crate::tls::{TLS_LISTEN_DEFAULT, TlsOverrides, TlsSettings};
@@ -45,6 +46,8 @@ pub struct Overrides {
     pub admin_listen: Option<String>,
     /// TLS.
     pub tls: TlsOverrides,
+    /// `--scrub-rate`, `FOREBAY_SCRUB_RATE`.
+    pub scrub_rate: Option<String>,
     /// `--disk-free-limit`, `FOREBAY_DISK_FREE_LIMIT`.
     pub disk_free_limit: Option<String>,
     /// `--memory-high-watermark`, `FOREBAY_MEMORY_HIGH_WATERMARK`.
@@ -70,6 +73,8 @@ pub struct Settings {
     pub load_definitions: Option<PathBuf>,
     /// Free octets on the disk of the data directory below which publishers wait; 0: never.
     pub disk_free_limit: u64,
+    /// Octets that are read again a second, to find damage; 0: none.
+    pub scrub_rate: u64,
     /// Memory above which publishers wait.
     pub memory_high_watermark: Amount,
     /// What holds for queues that don't say themselves.
@@ -145,6 +150,7 @@ impl Settings {
                 octets => return Err(SettingsError::MessageSize { octets }),
             },
             connections_per_address_max: file.connections_per_address_max,
+            scrub_rate: scrub_rate(overrides.scrub_rate.or(file.scrub_rate))?,
             disk_free_limit: disk_free_limit(overrides.disk_free_limit.or(file.disk_free_limit))?,
             memory_high_watermark: memory_high_watermark(
                 overrides.memory_high_watermark.or(file.memory_high_watermark),
@@ -165,6 +171,13 @@ fn disk_free_limit(text: Option<String>) -> Result<u64, SettingsError> {
         text,
         expected,
     })
+}
+
+fn scrub_rate(text: Option<String>) -> Result<u64, SettingsError> {
+    let Some(text) = text else { return Ok(SCRUB_RATE_OCTETS_DEFAULT) };
+    let expected = "octets a second, with or without a unit, as 500kB or 2MiB; 0 for none";
+    let place = "scrub_rate";
+    Amount::parse_octets(&text).ok_or(SettingsError::Amount { place, text, expected })
 }
 
 fn memory_high_watermark(text: Option<String>) -> Result<Amount, SettingsError> {

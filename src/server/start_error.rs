@@ -2,6 +2,7 @@
 
 use crate::admin::session::SessionError;
 use crate::definitions::DefinitionsFileError;
+use crate::refusal::Refusal;
 use crate::tls::TlsError;
 use forebay_engine::shard::RecoverError;
 use forebay_store::StoreError;
@@ -27,6 +28,9 @@ pub enum StartError {
     /// Certificates can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// What is stored is damaged.
+    #[error("{0}")]
+    Damaged(Refusal),
     /// The store can't be opened or read.
     #[error(transparent)]
     Store(#[from] StoreError),

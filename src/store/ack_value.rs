@@ -1,7 +1,8 @@
 //! The values of `acks`: what is settled in a lane.
 //!
 //! ```text
-//! lane:      span:u8                          no page of the lane covers more than 2^span offsets
+//! lane:      span:u8 [end:u64]                no page of the lane covers more than 2^span offsets;
+//!                                             the last one that was put ended at `end`
 //! watermark: low:u64 octets_settled:u64
 //! block:     runs:varint (skipped:varint length-1:varint)*
 //!            failures:varint (skipped:varint count:varint)*
@@ -14,12 +15,28 @@ use bytes::{BufMut, Bytes};
 use forebay_engine::ids::Offset;
 use forebay_engine::operation::{Block, Watermark};
 
-pub(crate) fn encode_span(key: &[u8], span: u8) -> Bytes {
-    seal::seal(key, &[span])
+/// What is known of a lane's pages without reading one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LaneRecord {
+    pub(crate) span: u8,
+    /// 0 when it was written before there was such a field.
+    pub(crate) end: Offset,
 }
 
-pub(crate) fn decode_span(key: &[u8], value: &Bytes) -> Result<u8, Flaw> {
-    Cursor::new(seal::unseal(key, value)?).octet().ok_or(Flaw::Layout("lane"))
+pub(crate) fn encode_lane(key: &[u8], lane: LaneRecord) -> Bytes {
+    let mut content = [0; 9];
+    let mut rest = content.as_mut_slice();
+    rest.put_u8(lane.span);
+    rest.put_u64(lane.end.0);
+    seal::seal(key, &content)
+}
+
+pub(crate) fn decode_lane(key: &[u8], value: &Bytes) -> Result<LaneRecord, Flaw> {
+    let mut cursor = Cursor::new(seal::unseal(key, value)?);
+    let span = cursor.octet().ok_or(Flaw::Layout("lane"))?;
+    let end = if cursor.is_empty() { Some(0) } else { cursor.integer() };
+    let end = end.filter(|_| cursor.is_empty()).ok_or(Flaw::Layout("lane"))?;
+    Ok(LaneRecord { span, end: Offset(end) })
 }
 
 pub(crate) fn encode_watermark(key: &[u8], watermark: Watermark) -> Bytes {
@@ -115,7 +132,7 @@ mod tests {
         fn no_content_makes_decoding_panic(octets: Vec<u8>) {
             let value = seal::seal(b"k", &octets);
             let _ = (decode_block(b"k", &value), decode_watermark(b"k", &value));
-            let _ = decode_span(b"k", &value);
+            let _ = decode_lane(b"k", &value);
         }
     }
 
@@ -126,9 +143,12 @@ mod tests {
     }
 
     #[test]
-    fn a_watermark_and_a_span_come_back() {
+    fn a_watermark_and_a_lane_come_back_and_a_lane_without_an_end() {
         let watermark = Watermark { low: Offset(7), octets_settled: u64::MAX };
         assert_eq!(decode_watermark(b"k", &encode_watermark(b"k", watermark)), Ok(watermark));
-        assert_eq!(decode_span(b"k", &encode_span(b"k", 63)), Ok(63));
+        let lane = LaneRecord { span: 63, end: Offset(u64::MAX) };
+        assert_eq!(decode_lane(b"k", &encode_lane(b"k", lane)), Ok(lane));
+        let old = seal::seal(b"k", &[7]);
+        assert_eq!(decode_lane(b"k", &old), Ok(LaneRecord { span: 7, end: Offset(0) }));
     }
 }

@@ -1,7 +1,7 @@
 //! The net effect of the commits of one batch. No key may be written twice in a batch, so the last
 //! word on each counts; and a page that is put and removed by the same batch is never written.
 
-use crate::ack_value;
+use crate::ack_value::{self, LaneRecord};
 use crate::database::{Error, Space, View, WriteBatch};
 use crate::key::{self, AckKind};
 use crate::lanes::{LaneChange, Lanes, Span};
@@ -40,7 +40,7 @@ impl Changes {
         match operation {
             Operation::PutPage { queue, lane, page } => {
                 self.pages.insert((*queue, *lane, page.first), Some(Arc::clone(page)));
-                self.widen(*queue, *lane, Span::of(page.first, page.end), lanes);
+                self.grow(*queue, *lane, page, lanes);
             }
             Operation::RemovePage { queue, lane, first } => {
                 let key = (*queue, *lane, *first);
@@ -82,15 +82,16 @@ impl Changes {
         self.lanes.entry((queue, lane)).or_default()
     }
 
-    fn widen(&mut self, queue: QueueId, lane: Lane, span: Span, lanes: &Lanes) {
+    /// Notes where the lane ends now: the last page is missed when it is gone.
+    fn grow(&mut self, queue: QueueId, lane: Lane, page: &Page, lanes: &Lanes) {
         let stored = lanes.get(queue, lane).and_then(|state| state.span);
         let change = self.lane(queue, lane);
-        if change.span.or(stored) < Some(span) {
-            change.span = Some(span);
-            let key = key::ack(queue, lane, AckKind::Lane);
-            let value = ack_value::encode_span(&key, span.0);
-            self.acks.insert((queue, key), Some(value));
-        }
+        let span = Span::of(page.first, page.end).max(change.span.or(stored).unwrap_or_default());
+        change.span = Some(span);
+        let key = key::ack(queue, lane, AckKind::Lane);
+        let record = LaneRecord { span: span.0, end: page.end };
+        let value = ack_value::encode_lane(&key, record);
+        self.acks.insert((queue, key), Some(value));
     }
 
     /// Whatever is on the disk is removed later: an identifier is never used again.

@@ -1,7 +1,8 @@
 //! Whether the pages read from a lane follow one another without a hole that nothing explains.
 //! Both stores ask it for every read.
 
-use crate::error::{Damage, StoreError};
+use crate::damage::Damage;
+use crate::error::StoreError;
 use forebay_engine::ids::{Lane, Offset, QueueId};
 use forebay_engine::operation::{BLOCK_OFFSETS, Block, Watermark};
 use forebay_engine::page::Page;
@@ -14,40 +15,46 @@ pub(crate) struct Settled {
     pub(crate) blocks: Vec<(u64, Block)>,
 }
 
-impl Settled {
-    /// The runs of offsets in `first..end` that are not settled.
-    pub(crate) fn unsettled(&self, first: Offset, end: Offset) -> Vec<(Offset, Offset)> {
-        let mut runs = Vec::new();
-        let mut at = first;
-        while let Some(from) = self.first_unsettled(at, end) {
-            let starts = self.blocks.iter().flat_map(|(number, block)| {
-                let start = number.saturating_mul(BLOCK_OFFSETS);
-                block
-                    .settled
-                    .iter()
-                    .map(move |(run_first, _)| Offset(start + u64::from(*run_first)))
-            });
-            let to = starts.filter(|start| *start > from).min().unwrap_or(end).min(end);
-            runs.push((from, to));
-            at = to;
-        }
-        runs
-    }
+/// The same, to look offsets up in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SettledRuns {
+    low: Offset,
+    /// First and end, ascending.
+    runs: Vec<(Offset, Offset)>,
+}
 
-    /// The first offset in `first..end` that is not settled.
-    fn first_unsettled(&self, first: Offset, end: Offset) -> Option<Offset> {
-        let mut at = first.max(self.watermark.low);
+impl Settled {
+    pub(crate) fn runs(&self) -> SettledRuns {
+        let mut runs: Vec<(Offset, Offset)> = Vec::new();
         for (number, block) in &self.blocks {
             let start = number.saturating_mul(BLOCK_OFFSETS);
-            for (run_first, run_last) in &block.settled {
-                let run_first = Offset(start + u64::from(*run_first));
-                let run_last = Offset(start + u64::from(*run_last));
-                if run_first <= at && at <= run_last {
-                    at = run_last.next();
-                }
-            }
+            let offset = |relative: u16| Offset(start.saturating_add(u64::from(relative)));
+            let settled = block.settled.iter();
+            runs.extend(settled.map(|(first, last)| (offset(*first), offset(*last).next())));
         }
-        (at < end).then_some(at)
+        SettledRuns { low: self.watermark.low, runs }
+    }
+}
+
+impl SettledRuns {
+    /// The runs of offsets in `first..end` that are not settled.
+    pub(crate) fn unsettled(&self, first: Offset, end: Offset) -> Vec<(Offset, Offset)> {
+        let mut unsettled = Vec::new();
+        let mut at = first.max(self.low);
+        let from = self.runs.partition_point(|(_, run_end)| *run_end <= at);
+        for (run_first, run_end) in self.runs.iter().skip(from) {
+            if at >= end || *run_first >= end {
+                break;
+            }
+            if at < *run_first {
+                unsettled.push((at, *run_first));
+            }
+            at = at.max(*run_end);
+        }
+        if at < end {
+            unsettled.push((at, end));
+        }
+        unsettled
     }
 }
 
@@ -72,17 +79,11 @@ pub(crate) fn explain(
     holes: &[(Offset, Offset)],
     settled: &Settled,
 ) -> Result<(), StoreError> {
-    for (first, end) in holes {
-        if let Some(missing) = settled.first_unsettled(*first, *end) {
-            return Err(Damage::of_lane(
-                queue,
-                lane,
-                Some((missing, Some(*end))),
-                "a page is missing: its messages are not settled, but no page holds them",
-            ));
-        }
+    let runs = settled.runs();
+    match holes.iter().flat_map(|(first, end)| runs.unsettled(*first, *end)).next() {
+        None => Ok(()),
+        Some((first, end)) => Err(Damage::missing(queue, lane, first, end).into()),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -125,7 +126,7 @@ mod tests {
         assert!(!explained(boundary - 6, boundary + 5));
         assert!(!explained(0, 11));
         assert_eq!(
-            settled.unsettled(Offset(5), Offset(boundary + 6)),
+            settled.runs().unsettled(Offset(5), Offset(boundary + 6)),
             vec![(Offset(10), Offset(boundary - 6)), (Offset(boundary + 4), Offset(boundary + 6))]
         );
     }

@@ -2,15 +2,18 @@
 //! store.
 //!
 //! ```text
-//! LOCK        locked while a process has the directory open
-//! FORMAT      "forebay data format 1"
-//! HIGH-WATER  the last commit that is on stable storage
-//! fjall/      pages, bodies, acks, meta and their journals
+//! LOCK            locked while a process has the directory open
+//! FORMAT          "forebay data format 1"
+//! HIGH-WATER      the last commit that is on stable storage
+//! fjall/          pages, bodies, acks, meta and their journals
+//! fjall.building/ what a repair has come to so far
+//! fjall.repaired/ what it made, complete; it takes the place of fjall/ at once
+//! damaged-N/      what a repair put aside: REPORT.txt, and what is damaged as it was
 //! ```
 
 use crate::creation;
 use crate::error::StoreError;
-use crate::limits::FORMAT_VERSION;
+use crate::limits::{FORMAT_VERSION, FORMAT_VERSION_OLDEST};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -21,6 +24,8 @@ const FORMAT_DRAFT: &str = "FORMAT.new";
 const FORMAT_PREFIX: &str = "forebay data format ";
 const HIGH_WATER_FILE: &str = "HIGH-WATER";
 const DATABASE_DIRECTORY: &str = "fjall";
+const BUILDING_DIRECTORY: &str = "fjall.building";
+const REPAIRED_DIRECTORY: &str = "fjall.repaired";
 /// What a new file system may hold already.
 const IGNORED: [&str; 3] = [LOCK_FILE, FORMAT_DRAFT, "lost+found"];
 
@@ -48,7 +53,34 @@ impl DataDirectory {
             }
             Err(error) => return Err(unwritable(error)),
         }
-        Ok(Self { path: path.into(), _lock: lock })
+        let directory = Self { path: path.into(), _lock: lock };
+        if directory.is_repair_interrupted() {
+            return Err(StoreError::RepairInterrupted { directory: path.into() });
+        }
+        Ok(directory)
+    }
+
+    /// Opens a directory that is there, and makes nothing in it.
+    pub(crate) fn existing(path: &Path) -> Result<Self, StoreError> {
+        match fs::read(path.join(FORMAT_FILE)) {
+            Ok(content) => check_format(path, &content)?,
+            Err(error) => {
+                let directory = path.into();
+                return Err(match error.kind() {
+                    _ if !path.exists() => StoreError::NoDirectory { directory },
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                        StoreError::ForeignDirectory { directory }
+                    }
+                    _ => StoreError::failed("read the data directory", error),
+                });
+            }
+        }
+        Ok(Self { path: path.into(), _lock: lock(path)? })
+    }
+
+    /// Whether only the last step of a repair is missing: putting what it made in place.
+    pub(crate) fn is_repair_interrupted(&self) -> bool {
+        self.repaired().is_dir() && !self.database().exists()
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -61,6 +93,19 @@ impl DataDirectory {
 
     pub(crate) fn database(&self) -> PathBuf {
         self.path.join(DATABASE_DIRECTORY)
+    }
+
+    pub(crate) fn building(&self) -> PathBuf {
+        self.path.join(BUILDING_DIRECTORY)
+    }
+
+    pub(crate) fn repaired(&self) -> PathBuf {
+        self.path.join(REPAIRED_DIRECTORY)
+    }
+
+    /// Makes renamed and new entries last.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
     }
 }
 
@@ -111,11 +156,18 @@ fn check_format(path: &Path, content: &[u8]) -> Result<(), StoreError> {
         .trim()
         .strip_prefix(FORMAT_PREFIX)
         .and_then(|number| number.parse::<u32>().ok())
-        .filter(|found| *found > 0)
         .ok_or_else(|| StoreError::BadFormat {
             directory: path.into(),
             found: text.trim().chars().take(80).collect(),
         })?;
+    if found < FORMAT_VERSION_OLDEST {
+        return Err(StoreError::OlderFormat {
+            directory: path.into(),
+            found,
+            oldest: FORMAT_VERSION_OLDEST,
+            supported: FORMAT_VERSION,
+        });
+    }
     if found > FORMAT_VERSION {
         return Err(StoreError::NewerFormat {
             directory: path.into(),
@@ -157,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_format_and_a_senseless_one_are_refused() {
+    fn a_newer_format_an_older_one_and_a_senseless_one_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         drop(DataDirectory::open(directory.path()).unwrap());
         let format = directory.path().join(FORMAT_FILE);
@@ -166,7 +218,12 @@ mod tests {
             DataDirectory::open(directory.path()),
             Err(StoreError::NewerFormat { found: 2, .. })
         ));
-        for senseless in ["", "forebay data format x", "\u{0}\u{0}", "forebay data format 0"] {
+        fs::write(&format, "forebay data format 0\n").unwrap();
+        assert!(matches!(
+            DataDirectory::open(directory.path()),
+            Err(StoreError::OlderFormat { found: 0, oldest: 1, .. })
+        ));
+        for senseless in ["", "forebay data format x", "\u{0}\u{0}", "forebay data format -1"] {
             fs::write(&format, senseless).unwrap();
             assert!(matches!(
                 DataDirectory::open(directory.path()),
@@ -186,6 +243,21 @@ mod tests {
             DataDirectory::open(other.path()),
             Err(StoreError::ForeignDirectory { .. })
         ));
+    }
+
+    #[test]
+    fn looking_at_what_is_there_makes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let nowhere = directory.path().join("nowhere");
+        let error = DataDirectory::existing(&nowhere).unwrap_err();
+        assert!(matches!(error, StoreError::NoDirectory { .. }));
+        assert!(!nowhere.exists());
+        let error = DataDirectory::existing(directory.path()).unwrap_err();
+        assert!(matches!(error, StoreError::ForeignDirectory { .. }));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        drop(DataDirectory::open(directory.path()).unwrap());
+        let opened = DataDirectory::existing(directory.path()).unwrap();
+        assert!(matches!(DataDirectory::existing(opened.path()), Err(StoreError::Locked { .. })));
     }
 
     #[test]

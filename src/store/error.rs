@@ -1,8 +1,7 @@
 //! What can go wrong in a store, said so that an operator knows what to do.
 
-use forebay_engine::ids::{Lane, Offset, QueueId};
+use crate::damage::Damage;
 use std::error::Error;
-use std::fmt;
 use std::path::PathBuf;
 
 /// A fault of the store. All of them end the process; none is a client's fault.
@@ -37,6 +36,21 @@ pub enum StoreError {
         /// The directory.
         directory: PathBuf,
     },
+    /// There is no such directory.
+    #[error("there is no data directory {}: name the one that the broker is started with", directory.display())]
+    NoDirectory {
+        /// Where none is.
+        directory: PathBuf,
+    },
+    /// A repair was killed half-way.
+    #[error(
+        "a repair of data directory {} was interrupted: run `forebay repair --accept-loss` again, which finishes it; nothing further is lost",
+        directory.display()
+    )]
+    RepairInterrupted {
+        /// The data directory.
+        directory: PathBuf,
+    },
     /// The FORMAT file makes no sense.
     #[error(
         "the FORMAT file in data directory {} can't be understood: expected 'forebay data format N', found '{found}'; restore it if it was edited, or choose another data directory",
@@ -48,10 +62,25 @@ pub enum StoreError {
         /// What stood there.
         found: String,
     },
+    /// A program wrote the directory that is older than this one can read.
+    #[error(
+        "data directory {} has format {found}, this program knows formats {oldest} to {supported}: start the version that wrote it",
+        directory.display()
+    )]
+    OlderFormat {
+        /// The data directory.
+        directory: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The oldest one known here.
+        oldest: u32,
+        /// The newest one known here.
+        supported: u32,
+    },
     /// A newer program wrote the directory.
     #[error(
-        "data directory {} has format {found}, this program knows formats up to {supported}: start the newer version that wrote it",
-        directory.display()
+        "data directory {} has format {found}, this program knows formats {} to {supported}: start the newer version that wrote it",
+        directory.display(), crate::limits::FORMAT_VERSION_OLDEST
     )]
     NewerFormat {
         /// The data directory.
@@ -62,7 +91,7 @@ pub enum StoreError {
         supported: u32,
     },
     /// Something that was stored is damaged or missing.
-    #[error("{0}")]
+    #[error("stored data is damaged: {0}")]
     Damaged(Box<Damage>),
     /// The system failed to read or write.
     #[error("the store can't {action}: {source}")]
@@ -77,58 +106,11 @@ pub enum StoreError {
     Stopped,
 }
 
-/// What is damaged or missing, as exactly as can be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// The lane it belongs to, when it belongs to one.
-    pub lane: Option<(QueueId, Lane)>,
-    /// The offsets concerned: the first, and the one after the last when that is known.
-    pub offsets: Option<(Offset, Option<Offset>)>,
-    /// What was found, and what was expected.
-    pub what: String,
-}
-
 impl StoreError {
     pub(crate) fn failed(
         action: &'static str,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
         Self::Failed { action, source: source.into() }
-    }
-}
-
-impl Damage {
-    pub(crate) fn of_lane(
-        queue: QueueId,
-        lane: Lane,
-        offsets: Option<(Offset, Option<Offset>)>,
-        what: impl Into<String>,
-    ) -> StoreError {
-        Self { lane: Some((queue, lane)), offsets, what: what.into() }.into()
-    }
-
-    pub(crate) fn elsewhere(what: impl Into<String>) -> StoreError {
-        Self { lane: None, offsets: None, what: what.into() }.into()
-    }
-}
-
-impl From<Damage> for StoreError {
-    fn from(damage: Damage) -> Self {
-        Self::Damaged(Box::new(damage))
-    }
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("stored data is damaged: ")?;
-        if let Some((queue, lane)) = self.lane {
-            write!(formatter, "queue id {queue}, lane {lane}, ")?;
-        }
-        match self.offsets {
-            Some((first, Some(end))) => write!(formatter, "offsets {first} to below {end}: ")?,
-            Some((first, None)) => write!(formatter, "offsets from {first}: ")?,
-            None => {}
-        }
-        formatter.write_str(&self.what)
     }
 }

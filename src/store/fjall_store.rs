@@ -14,13 +14,14 @@ use crate::progress::Progress;
 use crate::reading::LaneReader;
 use crate::reclaimer::{Reclaimer, Wanted};
 use crate::recovery;
+use crate::scrubber::{ScrubCounters, Scrubber};
 use crate::store::{Statistics, Store};
 use forebay_engine::ids::{Lane, Offset, QueueId};
 use forebay_engine::operation::{Commit, Durability, Recovered};
 use forebay_engine::page::Page;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 /// A store in a data directory, which it keeps locked.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct FjallStore {
     shared: Arc<Shared>,
     /// Joined when the store is dropped.
     reclaimer: Reclaimer,
+    /// The same.
+    scrubber: OnceLock<Scrubber>,
 }
 
 /// What the threads of a store share.
@@ -38,6 +41,7 @@ pub(crate) struct Shared {
     /// A write failed: what is on the disk is unknown until a restart.
     is_stopped: AtomicBool,
     counters: Counters,
+    pub(crate) scrubbed: ScrubCounters,
     directory: DataDirectory,
 }
 
@@ -69,7 +73,7 @@ impl FjallStore {
         let directory = DataDirectory::open(path.as_ref())?;
         let Opened { database, high_water, progress } = opening::open(&directory)?;
         let view = database.view();
-        let lanes = recovery::lanes(&view)?;
+        let lanes = recovery::lanes(&view).map_err(|error| recovery::named(error, &view))?;
         let dropped = recovery::dropped_queues(&view)?;
         let (first, _) = key::queue_range(QueueId(0));
         let (_, last) = key::queue_range(QueueId(u64::MAX));
@@ -81,18 +85,33 @@ impl FjallStore {
             writer: Mutex::new(Writer { progress, high_water, has_bodies, octets: 0 }),
             is_stopped: AtomicBool::new(false),
             counters: Counters::default(),
+            scrubbed: ScrubCounters::default(),
             directory,
         });
         let wanted = Wanted { queues: dropped, ..Wanted::default() };
         let reclaimer = Reclaimer::start(Arc::clone(&shared), wanted)
             .map_err(|error| StoreError::failed("start a thread", error))?;
-        Ok(Self { shared, reclaimer })
+        Ok(Self { shared, reclaimer, scrubber: OnceLock::new() })
+    }
+
+    /// Has everything that is stored read again, over and over, so many octets a second: damage is
+    /// named in the log and counted. Once is enough.
+    ///
+    /// # Errors
+    /// When the system has no threads left.
+    pub fn scrub(&self, octets_per_second: u64) -> Result<(), StoreError> {
+        let scrubber = Scrubber::start(Arc::clone(&self.shared), octets_per_second)
+            .map_err(|error| StoreError::failed("start a thread", error))?;
+        // A second one is dropped, which ends it.
+        drop(self.scrubber.set(scrubber));
+        Ok(())
     }
 }
 
 impl Store for FjallStore {
     fn recover(&self) -> Result<Recovered, StoreError> {
-        recovery::recover(&self.shared.database.view())
+        let view = self.shared.database.view();
+        recovery::recover(&view).map_err(|error| recovery::named(error, &view))
     }
 
     fn apply(&self, commits: &[Commit]) -> Result<(), StoreError> {
@@ -114,7 +133,9 @@ impl Store for FjallStore {
             self.shared.lanes.read().unwrap_or_else(PoisonError::into_inner).get(queue, lane);
         let Some(state) = state else { return Ok(Vec::new()) };
         let view = self.shared.database.view();
-        let pages = LaneReader { view: &view, queue, lane }.read(state, from, octets_max)?;
+        let pages = LaneReader { view: &view, queue, lane }
+            .read(state, from, octets_max)
+            .map_err(|error| recovery::named(error, &view))?;
         self.shared.counters.pages_read.fetch_add(pages.len() as u64, Ordering::Relaxed);
         Ok(pages)
     }
@@ -124,7 +145,7 @@ impl Store for FjallStore {
     }
 
     fn statistics(&self) -> Statistics {
-        let Shared { counters, database, .. } = &*self.shared;
+        let Shared { counters, database, scrubbed, .. } = &*self.shared;
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Statistics {
             applied: load(&counters.applied),
@@ -134,6 +155,9 @@ impl Store for FjallStore {
             disk_octets: database.disk_octets().unwrap_or(0),
             journal_octets: database.journal_octets().unwrap_or(0),
             queues_to_remove: self.reclaimer.queues_to_remove(),
+            scrub_rounds: load(&scrubbed.rounds),
+            scrub_octets: load(&scrubbed.octets),
+            files_damaged: load(&scrubbed.files_damaged),
         }
     }
 }
@@ -201,6 +225,10 @@ impl Shared {
             .map_err(|error| self.stop("write its high-water mark", error.into()))?;
         self.counters.synced.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    pub(crate) fn database_path(&self) -> PathBuf {
+        self.directory.database()
     }
 
     fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {

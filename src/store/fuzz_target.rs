@@ -45,7 +45,10 @@ pub fn records(octets: &[u8]) {
         }
         3 => {
             let key = key::ack(QUEUE, LANE, AckKind::Lane);
-            let _ = ack_value::decode_span(&key, &value(&key));
+            if let Ok(lane) = ack_value::decode_lane(&key, &value(&key)) {
+                let again = ack_value::encode_lane(&key, lane);
+                assert_eq!(ack_value::decode_lane(&key, &again).ok(), Some(lane));
+            }
         }
         4 => {
             let key = key::progress();

@@ -6,7 +6,8 @@
 
 use crate::creation;
 use crate::cursor::Cursor;
-use crate::error::{Damage, StoreError};
+use crate::damage::Damage;
+use crate::error::StoreError;
 use crate::seal;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -57,6 +58,22 @@ impl HighWater {
                 let synced = first.max(second).unwrap_or(0);
                 Ok(Self { file, synced, is_second_next: second != Some(synced) })
             }
+        }
+    }
+
+    /// What the mark says, without touching it; nothing when there is none.
+    pub(crate) fn read(path: &Path) -> Result<Option<u64>, StoreError> {
+        let content = match std::fs::read(path) {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::failed("read its high-water mark", error)),
+        };
+        match (slot(&content, 0), slot(&content, SLOT_DISTANCE as usize)) {
+            (None, None) if content.is_empty() => Ok(None),
+            (None, None) => {
+                Err(Damage::elsewhere("the high-water mark (file HIGH-WATER) can't be read"))
+            }
+            (first, second) => Ok(first.max(second)),
         }
     }
 

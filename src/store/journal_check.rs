@@ -3,7 +3,8 @@
 //! and loses synced commits when it is damage. The numbers that every batch carries, and the
 //! high-water mark, tell the two apart.
 
-use crate::error::{Damage, StoreError};
+use crate::damage::Damage;
+use crate::error::StoreError;
 use crate::journal::{Batch, JournalReader, Next, TRAILER};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -28,13 +29,36 @@ struct Later {
     synced: u64,
 }
 
-/// Checks all journals of a database directory. `synced` is the high-water mark.
+/// What nobody was told of, at the end of the last journal.
+#[derive(Debug)]
+pub(crate) struct TornTail {
+    pub(crate) journal: PathBuf,
+    /// Where the last whole batch ends.
+    pub(crate) at: u64,
+}
+
+impl TornTail {
+    /// Cuts it off.
+    pub(crate) fn cut(&self) -> Result<(), StoreError> {
+        let name = self.journal.file_name().unwrap_or_default().to_string_lossy();
+        tracing::warn!(
+            journal = %name,
+            octet = self.at,
+            "a torn tail is cut off: nothing in it was synced"
+        );
+        let file = OpenOptions::new().write(true).open(&self.journal).map_err(failed)?;
+        file.set_len(self.at).and_then(|()| file.sync_all()).map_err(failed)
+    }
+}
+
+/// Checks all journals of a database directory, and changes nothing. `synced` is the high-water mark.
 ///
 /// # Errors
 /// When a batch is missing or broken that was on stable storage.
-pub(crate) fn check(directory: &Path, synced: u64) -> Result<(), StoreError> {
+pub(crate) fn check(directory: &Path, synced: u64) -> Result<Option<TornTail>, StoreError> {
     let journals = journals(directory).map_err(failed)?;
     let mut last = None;
+    let mut torn = None;
     for (index, path) in journals.iter().enumerate() {
         let scan = scan(path).map_err(failed)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -52,18 +76,13 @@ pub(crate) fn check(directory: &Path, synced: u64) -> Result<(), StoreError> {
                 known_synced.max(later.last),
             )));
         }
-        tracing::warn!(
-            journal = name,
-            octet = broken_at,
-            "a torn tail is cut off: nothing in it was synced"
-        );
-        truncate(path, broken_at).map_err(failed)?;
+        torn = Some(TornTail { journal: path.clone(), at: broken_at });
     }
     match last {
         Some(last) if last < synced => Err(Damage::elsewhere(format!(
             "the journals end with commit {last} of the store, but commits up to {synced} were on stable storage"
         ))),
-        _ => Ok(()),
+        _ => Ok(torn),
     }
 }
 
@@ -167,38 +186,6 @@ fn find(octets: &[u8], pattern: &[u8]) -> Option<usize> {
     octets.windows(pattern.len()).position(|window| window == pattern)
 }
 
-fn truncate(path: &Path, size: u64) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(path)?;
-    file.set_len(size)?;
-    file.sync_all()
-}
-
 fn failed(error: io::Error) -> StoreError {
     StoreError::failed("check its journals", error)
-}
-
-/// The whole batches of a journal that has something else too, and what is wrong with it.
-pub(crate) fn salvage(path: &Path) -> io::Result<Option<(Vec<u8>, String)>> {
-    let octets = rest(path, 0)?;
-    let mut whole = Vec::new();
-    let mut broken = Vec::new();
-    let mut at = 0;
-    while let Some(here) = octets.get(at..) {
-        let mut reader = JournalReader::new(here);
-        match reader.next()? {
-            Next::Batch(_) => {
-                let size = reader.position() as usize;
-                whole.extend_from_slice(here.get(..size).unwrap_or_default());
-                at += size;
-            }
-            Next::End => break,
-            Next::Broken => {
-                let next = here.get(1..).and_then(|rest| find(rest, TRAILER));
-                let size = next.map_or(here.len(), |next| 1 + next + TRAILER.len());
-                broken.push(format!("octets {at} to {} can't be read", at + size));
-                at += size;
-            }
-        }
-    }
-    Ok((!broken.is_empty()).then(|| (whole, broken.join(", "))))
 }

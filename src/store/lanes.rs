@@ -25,7 +25,7 @@ pub(crate) struct LaneState {
 
 /// A bound for the offsets that one page of a lane covers: at most 2 to this power. It grows a few
 /// times in a lane's life, and bounds the search for the page that covers an offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span(pub(crate) u8);
 
 /// What a batch changes of a lane.

@@ -7,7 +7,7 @@
 //!
 //! Nothing that was synced goes missing silently: every value has a checksum of ours, the offsets of
 //! a lane are contiguous, each batch is numbered, the number of the last synced one is kept outside
-//! fjall's files, and those are checked before fjall opens them. [`verify`] reads everything;
+//! fjall's files, and those are checked before fjall opens them. [`verify()`] reads everything;
 //! [`repair_accepting_loss`] goes on with what can be read, and says what can't.
 //!
 //! A body that is routed to several queues is stored once for each of them.
@@ -18,15 +18,16 @@ mod changes;
 mod contiguity;
 mod creation;
 mod cursor;
+pub mod damage;
 mod data_directory;
 mod database;
+mod direct_file;
 pub mod error;
 pub mod faulty;
 pub mod fjall_store;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz_target;
 mod high_water;
-pub mod integrity;
 mod journal;
 mod journal_check;
 mod key;
@@ -40,17 +41,23 @@ mod progress;
 mod reading;
 mod reclaimer;
 mod recovery;
+pub mod repair;
+mod salvage;
+mod scrubber;
 mod seal;
+mod settled_blocks;
 pub mod store;
 mod survey;
-mod walk;
+pub mod verify;
 #[cfg(test)]
 #[path = "tests/store/workload.rs"]
 mod workload;
 
-pub use error::{Damage, StoreError};
+pub use damage::{Damage, QueueName};
+pub use error::StoreError;
 pub use faulty::{Fault, FaultyStore};
 pub use fjall_store::FjallStore;
-pub use integrity::{Repair, Verification, repair_accepting_loss, verify};
 pub use memory::MemoryStore;
+pub use repair::{Repair, repair_accepting_loss};
 pub use store::{Statistics, Store};
+pub use verify::{ReadProgress, Verification, verify};

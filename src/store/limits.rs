@@ -11,6 +11,9 @@ pub const PAGE_SIZE_MAX: usize = 1024 * 1024;
 /// The on-disk format that this program writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// The oldest one that it reads.
+pub const FORMAT_VERSION_OLDEST: u32 = 1;
+
 /// Octets of blocks kept in memory.
 pub const CACHE_SIZE: u64 = 8 * 1024 * 1024;
 
@@ -71,6 +74,13 @@ pub const RECLAIM_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the reclaimer waits between two looks at whether memory has become tables.
 pub const FLUSH_INTERVAL: Duration = Duration::from_millis(10);
 
+/// Octets that a scrub reads at a time.
+pub const SCRUB_WINDOW_SIZE: usize = 64 * 1024;
+
+/// How long a scrub rests between two rounds through all files.
+pub const SCRUB_PAUSE: Duration = Duration::from_secs(20);
+
+const _: () = assert!(FORMAT_VERSION_OLDEST <= FORMAT_VERSION);
 const _: () = assert!(BODY_INLINE_SIZE_MAX < PAGE_SIZE_MAX);
 const _: () = assert!(PAGE_SIZE_MAX as u64 * 8 <= PAGES_MEMTABLE_SIZE_MAX);
 const _: () = assert!(2 * PAGES_MEMTABLE_SIZE_MAX <= JOURNALS_SIZE_MAX);

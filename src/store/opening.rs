@@ -2,21 +2,23 @@
 //! asked afterwards whether it has what the high-water mark says.
 
 use crate::creation;
+use crate::damage::Damage;
 use crate::data_directory::DataDirectory;
 use crate::database::{self, Database, Space};
-use crate::error::{Damage, StoreError};
+use crate::error::StoreError;
 use crate::high_water::HighWater;
 use crate::journal_check;
 use crate::key;
-use crate::manifest_check::{self, CURRENT_FILE};
+use crate::manifest_check::CURRENT_FILE;
 use crate::progress::Progress;
 use crate::recovery;
+use crate::salvage::Manifest;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
 /// fjall's marker of a database that was made completely.
-const VERSION_FILE: &str = "version";
+pub(crate) const VERSION_FILE: &str = "version";
 const KEYSPACES_DIRECTORY: &str = "keyspaces";
 
 /// What was opened.
@@ -40,8 +42,13 @@ pub(crate) fn open(directory: &DataDirectory) -> Result<Opened, StoreError> {
         fs::remove_dir_all(&path).map_err(failed)?;
     }
     if path.try_exists().map_err(failed)? {
-        check_manifests(&path)?;
-        journal_check::check(&path, high_water.synced())?;
+        let keyspaces = path.join(KEYSPACES_DIRECTORY);
+        for id in 0..=database::META_ID {
+            Manifest::read(&keyspaces.join(id.to_string()))?;
+        }
+        if let Some(torn) = journal_check::check(&path, high_water.synced())? {
+            torn.cut()?;
+        }
     } else {
         creation::create_database(&path).map_err(|error| open_error(directory, error))?;
     }
@@ -56,13 +63,6 @@ pub(crate) fn open(directory: &DataDirectory) -> Result<Opened, StoreError> {
     }
     progress.synced = progress.synced.max(high_water.synced());
     Ok(Opened { database, high_water, progress })
-}
-
-/// Checks the manifest of each keyspace that has one.
-pub(crate) fn check_manifests(path: &Path) -> Result<(), StoreError> {
-    let keyspaces = path.join(KEYSPACES_DIRECTORY);
-    (0..=database::META_ID)
-        .try_for_each(|id| manifest_check::check(&keyspaces.join(id.to_string())))
 }
 
 fn check_files(path: &Path) -> Result<(), StoreError> {

@@ -1,8 +1,9 @@
 //! Reading pages of a lane: checked, in order, and with every hole explained.
 
 use crate::contiguity;
+use crate::damage::Damage;
 use crate::database::{self, Space, View};
-use crate::error::{Damage, StoreError};
+use crate::error::StoreError;
 use crate::key;
 use crate::lanes::LaneState;
 use crate::page_value::{self, PageFlaw};

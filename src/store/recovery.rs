@@ -2,9 +2,10 @@
 //! however large the backlog is. The lanes are those named in `acks`.
 
 use crate::ack_value;
-use crate::contiguity::Settled;
+use crate::contiguity::{self, Settled};
+use crate::damage::{Damage, QueueName};
 use crate::database::{self, Error, Space, View};
-use crate::error::{Damage, StoreError};
+use crate::error::StoreError;
 use crate::key::{self, AckKind, MetaKind};
 use crate::lanes::{LaneState, Lanes, Span};
 use crate::page_value;
@@ -12,6 +13,7 @@ use crate::seal::{self, Flaw};
 use bytes::Bytes;
 use forebay_engine::ids::{Lane, Offset, QueueId};
 use forebay_engine::operation::{Block, Recovered, RecoveredLane, Watermark};
+use forebay_engine::topology;
 use std::collections::{BTreeMap, BTreeSet};
 
 type LaneKey = (QueueId, Lane);
@@ -20,8 +22,28 @@ type LaneKey = (QueueId, Lane);
 #[derive(Debug, Default)]
 struct LaneAcks {
     span: Option<Span>,
+    /// Where the last page ended that was put.
+    end: Offset,
     watermark: Watermark,
     blocks: Vec<(u64, Block)>,
+}
+
+/// With the name of the queue, when its record can be read.
+pub(crate) fn named(error: StoreError, view: &View) -> StoreError {
+    let StoreError::Damaged(mut damage) = error else { return error };
+    if let Some((queue, _)) = damage.lane {
+        let key = key::record(&topology::queue_record_key(queue));
+        let value = view.get(Space::Meta, &key).ok().flatten();
+        damage.queue = value.and_then(|value| queue_name(&key, &value)).map(|(_, name)| name);
+    }
+    StoreError::Damaged(damage)
+}
+
+/// The queue that a record tells of.
+pub(crate) fn queue_name(key: &Bytes, value: &Bytes) -> Option<(QueueId, QueueName)> {
+    let value = seal::unseal(key, value).ok()?;
+    let (queue, vhost, name) = topology::recorded_queue(&key::parse_record(key)?, &value)?;
+    Some((queue, QueueName { vhost: vhost.to_string(), name: name.to_string() }))
 }
 
 pub(crate) fn failed(error: Error) -> StoreError {
@@ -37,7 +59,11 @@ pub(crate) fn recover(view: &View) -> Result<Recovered, StoreError> {
     let mut lanes = Vec::new();
     for ((queue, lane), acks) in all_acks(view)? {
         let last_page = last_page(view, queue, lane, &acks)?;
-        let LaneAcks { watermark, blocks, .. } = acks;
+        let LaneAcks { watermark, blocks, end, .. } = acks;
+        let settled = Settled { watermark, blocks };
+        let reached = last_page.map_or(watermark.low, |(end, _)| end);
+        contiguity::explain(queue, lane, &[(reached, end)], &settled)?;
+        let Settled { blocks, .. } = settled;
         lanes.push(RecoveredLane { queue, lane, watermark, blocks, last_page });
     }
     Ok(Recovered { records: records(view)?, lanes })
@@ -125,7 +151,10 @@ fn damaged_ack(queue: QueueId, lane: Lane, kind: AckKind, flaw: Flaw) -> StoreEr
 impl LaneAcks {
     fn add(&mut self, kind: AckKind, key: &[u8], value: &Bytes) -> Result<(), Flaw> {
         match kind {
-            AckKind::Lane => self.span = Some(Span(ack_value::decode_span(key, value)?)),
+            AckKind::Lane => {
+                let lane = ack_value::decode_lane(key, value)?;
+                (self.span, self.end) = (Some(Span(lane.span)), lane.end);
+            }
             AckKind::Watermark => self.watermark = ack_value::decode_watermark(key, value)?,
             AckKind::Block(block) => {
                 self.blocks.push((block, ack_value::decode_block(key, value)?))

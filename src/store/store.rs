@@ -71,4 +71,10 @@ pub struct Statistics {
     pub journal_octets: u64,
     /// Dropped queues whose pages are still being removed.
     pub queues_to_remove: u64,
+    /// Rounds in which everything that is stored was read again.
+    pub scrub_rounds: u64,
+    /// Octets that were read again.
+    pub scrub_octets: u64,
+    /// Files found damaged that are there still.
+    pub files_damaged: u64,
 }

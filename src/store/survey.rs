@@ -2,148 +2,209 @@
 //! copies.
 
 use crate::ack_value;
-use crate::contiguity::Settled;
-use crate::database::{Error, Space, View};
-use crate::error::Damage;
-use crate::key::{self, AckKind, MetaKind};
+use crate::contiguity::{Settled, SettledRuns};
+use crate::damage::{Damage, QueueName};
+use crate::database::Space;
+use crate::error::StoreError;
+use crate::key::{self, AckKind};
 use crate::lanes::Span;
 use crate::page_value;
+use crate::progress::Progress;
+use crate::recovery;
+use crate::salvage::{FileDamage, Items, Salvage};
 use crate::seal;
-use crate::walk::walk;
 use bytes::Bytes;
 use forebay_engine::ids::{Lane, Offset, QueueId};
 use forebay_engine::page::Page;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
     pub(crate) lanes: BTreeMap<(QueueId, Lane), LaneSurvey>,
     pub(crate) dropped: BTreeSet<QueueId>,
-    pub(crate) records: u64,
+    pub(crate) names: BTreeMap<QueueId, QueueName>,
+    /// Keys and values of the engine's records.
+    pub(crate) records: Vec<(Bytes, Bytes)>,
+    pub(crate) progress: Progress,
+    /// Some record may be lost.
+    pub(crate) is_topology_damaged: bool,
     pub(crate) damages: Vec<Damage>,
+    /// The data directory, which file names begin with.
+    root: PathBuf,
 }
 
 /// One lane.
 #[derive(Debug, Default)]
 pub(crate) struct LaneSurvey {
     pub(crate) settled: Settled,
+    runs: SettledRuns,
     pub(crate) span: Option<Span>,
+    /// Where its last page ended, by the lane's record.
+    end: Offset,
+    has_record: bool,
+    has_watermark: bool,
     /// First, end, `octets_before` and `octets_after` of the readable pages.
     pub(crate) extents: Vec<(Offset, Offset, u64, u64)>,
+    /// Not settled.
     pub(crate) messages: u64,
+    /// Of these.
     pub(crate) octets: u64,
 }
 
-/// Takes what is whole: its place, its key and its value, and the keys of its bodies.
+/// Takes what is whole, and is told how far the reading has come.
 pub(crate) trait Keeper {
-    fn keep(&mut self, space: Space, key: Bytes, value: Bytes) -> Result<(), Error>;
+    /// A key, its value and its place.
+    fn keep(&mut self, space: Space, key: Bytes, value: Bytes) -> Result<(), StoreError>;
+
+    /// So many octets more were read.
+    fn has_read(&mut self, octets: u64);
 }
 
-/// Keeps nothing.
-pub(crate) struct Count;
-
-impl Keeper for Count {
-    fn keep(&mut self, _: Space, _: Bytes, _: Bytes) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-pub(crate) fn survey(view: &View, keeper: &mut impl Keeper) -> Result<Survey, Error> {
-    let mut survey = Survey::default();
-    survey.meta(view, keeper)?;
-    survey.acks(view)?;
-    survey.pages(view, keeper)?;
+pub(crate) fn survey(
+    database: &Path,
+    salvage: &mut Salvage,
+    keeper: &mut impl Keeper,
+) -> Result<Survey, StoreError> {
+    let root = database.parent().map(Path::to_owned).unwrap_or_default();
+    let mut survey = Survey { root, ..Survey::default() };
+    let damages = salvage.damages();
+    survey.is_topology_damaged = damages.iter().any(|damage| may_hold_topology(&damage.file));
+    survey.files_damaged(damages);
+    survey.meta(salvage, keeper)?;
+    survey.acks(salvage, keeper)?;
+    survey.pages(salvage, keeper)?;
+    salvage.check_blob_files().map_err(failed)?;
+    survey.files_damaged(salvage.damages());
     survey.holes();
+    survey.name_queues();
     Ok(survey)
 }
 
-/// The first and the last key of all queues.
-fn all_queues() -> (Bytes, Bytes) {
-    (key::queue_range(QueueId(0)).0, key::queue_range(QueueId(u64::MAX)).1)
+/// Everything but the other keyspaces' own files.
+fn may_hold_topology(file: &Path) -> bool {
+    let parts: Vec<_> = file.iter().filter_map(|part| part.to_str()).collect();
+    !parts.windows(2).any(|pair| matches!(pair, ["keyspaces", "0" | "1" | "2" | "3"]))
+}
+
+fn failed(error: io::Error) -> StoreError {
+    StoreError::failed("read its data", error)
 }
 
 impl Survey {
     fn damaged(&mut self, lane: Option<(QueueId, Lane)>, first: Option<Offset>, what: String) {
         let offsets = first.map(|first| (first, None));
-        self.damages.push(Damage { lane, offsets, what });
+        self.damages.push(Damage { lane, offsets, what, ..Damage::default() });
     }
 
-    fn unreadable(&mut self, what: &str, ranges: Vec<(Bytes, Option<Bytes>)>) {
-        for (from, to) in ranges {
-            let to = to.map_or("the end".to_owned(), |to| to.escape_ascii().to_string());
-            let from = from.escape_ascii().to_string();
-            self.damaged(None, None, format!("{what} with keys from {from} to {to} can't be read"));
+    fn files_damaged(&mut self, damages: Vec<FileDamage>) {
+        for FileDamage { file, what } in damages {
+            let file = file.strip_prefix(&self.root).map(Path::to_owned).unwrap_or(file);
+            self.damages.push(Damage { file: Some(file), what, ..Damage::default() });
         }
     }
 
-    fn meta(&mut self, view: &View, keeper: &mut impl Keeper) -> Result<(), Error> {
-        let first = key::meta_prefix(MetaKind::DroppedQueue);
-        let last = key::record(&[u8::MAX; 64]);
-        let unreadable = walk(view, Space::Meta, &first, &last, |key, value| {
-            if let Err(flaw) = seal::unseal(&key, &value) {
-                self.damaged(None, None, format!("record {}: {flaw}", key.escape_ascii()));
-                return Ok(());
+    /// The next item; what was damaged before it is noted.
+    fn next(
+        &mut self,
+        items: &mut Items,
+        keeper: &mut impl Keeper,
+    ) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+        let item = items.next().map_err(failed)?;
+        keeper.has_read(items.octets_read());
+        let damages = items.damages();
+        self.is_topology_damaged |= damages.iter().any(|damage| may_hold_topology(&damage.file));
+        self.files_damaged(damages);
+        Ok(item)
+    }
+
+    fn meta(&mut self, salvage: &Salvage, keeper: &mut impl Keeper) -> Result<(), StoreError> {
+        let mut items = salvage.items(Space::Meta).map_err(failed)?;
+        while let Some((key, value)) = self.next(&mut items, keeper)? {
+            if key == key::HEARTBEAT_KEY {
+                continue;
             }
+            if key == key::progress() {
+                match Progress::decode(&key, &value) {
+                    Ok(progress) => self.progress = progress,
+                    Err(flaw) => {
+                        self.damaged(None, None, format!("the record of progress: {flaw}"))
+                    }
+                }
+                continue;
+            }
+            let content = match seal::unseal(&key, &value) {
+                Ok(content) => content,
+                Err(flaw) => {
+                    self.is_topology_damaged = true;
+                    self.damaged(None, None, format!("record {}: {flaw}", key.escape_ascii()));
+                    continue;
+                }
+            };
             self.dropped.extend(key::parse_dropped_queue(&key));
-            self.records += u64::from(key::parse_record(&key).is_some());
-            keeper.keep(Space::Meta, key, value)
-        })?;
-        self.unreadable("records", unreadable);
+            self.names.extend(recovery::queue_name(&key, &value));
+            self.records.extend(key::parse_record(&key).map(|key| (key, content)));
+            keeper.keep(Space::Meta, key, value)?;
+        }
         Ok(())
     }
 
-    fn acks(&mut self, view: &View) -> Result<(), Error> {
-        let (first, last) = all_queues();
-        let unreadable = walk(view, Space::Acks, &first, &last, |key, value| {
-            let Some((queue, lane, kind)) = key::parse_ack(&key) else {
-                self.damaged(None, None, format!("unknown key {}", key.escape_ascii()));
-                return Ok::<_, Error>(());
-            };
+    fn acks(&mut self, salvage: &Salvage, keeper: &mut impl Keeper) -> Result<(), StoreError> {
+        let mut items = salvage.items(Space::Acks).map_err(failed)?;
+        while let Some((key, value)) = self.next(&mut items, keeper)? {
+            let Some((queue, lane, kind)) = key::parse_ack(&key) else { continue };
             if self.dropped.contains(&queue) {
-                return Ok(());
+                continue;
             }
             let found = self.lanes.entry((queue, lane)).or_default();
             let taken = match kind {
-                AckKind::Lane => ack_value::decode_span(&key, &value)
-                    .map(|span| found.span = found.span.max(Some(Span(span)))),
-                AckKind::Watermark => ack_value::decode_watermark(&key, &value)
-                    .map(|watermark| found.settled.watermark = watermark),
+                AckKind::Lane => ack_value::decode_lane(&key, &value).map(|record| {
+                    found.span = found.span.max(Some(Span(record.span)));
+                    found.end = record.end;
+                    found.has_record = true;
+                }),
+                AckKind::Watermark => ack_value::decode_watermark(&key, &value).map(|watermark| {
+                    found.settled.watermark = watermark;
+                    found.has_watermark = true;
+                }),
                 AckKind::Block(block) => ack_value::decode_block(&key, &value)
                     .map(|content| found.settled.blocks.push((block, content))),
             };
             if let Err(flaw) = taken {
-                self.damaged(
-                    Some((queue, lane)),
-                    None,
-                    format!("settled state ({kind:?}): {flaw}"),
-                );
+                let what = format!("settled state ({kind:?}): {flaw}");
+                self.damaged(Some((queue, lane)), None, what);
             }
-            Ok(())
-        })?;
-        self.unreadable("settled states", unreadable);
+        }
+        for lane in self.lanes.values_mut() {
+            lane.runs = lane.settled.runs();
+        }
         Ok(())
     }
 
-    fn pages(&mut self, view: &View, keeper: &mut impl Keeper) -> Result<(), Error> {
-        let (first, last) = all_queues();
-        let unreadable = walk(view, Space::Pages, &first, &last, |key, value| {
+    fn pages(&mut self, salvage: &Salvage, keeper: &mut impl Keeper) -> Result<(), StoreError> {
+        let mut items = salvage.items(Space::Pages).map_err(failed)?;
+        let mut bodies =
+            Bodies { items: salvage.items(Space::Bodies).map_err(failed)?, next: None };
+        while let Some((key, value)) = self.next(&mut items, keeper)? {
             // A lane's keeper is none.
-            let Some((queue, lane, first)) = key::parse_page(&key) else { return Ok(()) };
+            let Some((queue, lane, first)) = key::parse_page(&key) else { continue };
             if self.dropped.contains(&queue) {
-                return Ok(());
+                continue;
             }
-            let fetch = |key: &[u8]| view.get(Space::Bodies, key);
+            let of_page = bodies.of_page(&key).map_err(failed)?;
+            let damages = bodies.items.damages();
+            self.files_damaged(damages);
+            let fetch = |key: &[u8]| Ok::<_, io::Error>(of_page.get(key).cloned());
             match page_value::decode(queue, lane, first, &value, fetch) {
-                Ok(page) => self.page(queue, lane, &page, key, value, keeper),
+                Ok(page) => self.page(queue, lane, &page, (key, value), keeper)?,
                 Err(flaw) => {
                     let what = format!("a page is damaged: {flaw}");
                     self.damaged(Some((queue, lane)), Some(first), what);
-                    Ok(())
                 }
             }
-        })?;
-        self.unreadable("pages", unreadable);
+        }
         Ok(())
     }
 
@@ -152,18 +213,23 @@ impl Survey {
         queue: QueueId,
         lane: Lane,
         page: &Page,
-        key: Bytes,
-        value: Bytes,
+        (key, value): (Bytes, Bytes),
         keeper: &mut impl Keeper,
-    ) -> Result<(), Error> {
+    ) -> Result<(), StoreError> {
         let found = self.lanes.entry((queue, lane)).or_default();
         if page.end <= found.settled.watermark.low {
             return Ok(());
         }
         found.span = found.span.max(Some(Span::of(page.first, page.end)));
         found.extents.push((page.first, page.end, page.octets_before, page.octets_after));
-        found.messages += page.records.len() as u64;
-        found.octets += page.records.iter().map(|record| record.message.size() as u64).sum::<u64>();
+        let mut unsettled = found.runs.unsettled(page.first, page.end).into_iter().peekable();
+        for record in &page.records {
+            while unsettled.next_if(|(_, end)| *end <= record.offset).is_some() {}
+            if unsettled.peek().is_some_and(|(first, _)| *first <= record.offset) {
+                found.messages += 1;
+                found.octets += record.message.size() as u64;
+            }
+        }
         for (key, body) in page_value::outside_bodies(queue, lane, page) {
             keeper.keep(Space::Bodies, key, body)?;
         }
@@ -173,32 +239,98 @@ impl Survey {
     /// Names what no page holds and nothing settles.
     fn holes(&mut self) {
         for ((queue, lane), found) in &self.lanes {
-            for (first, end, _) in found.holes() {
-                self.damages.push(Damage {
-                    lane: Some((*queue, *lane)),
-                    offsets: Some((first, Some(end))),
-                    what: "messages are missing: they are not settled, but no page holds them"
-                        .into(),
-                });
+            for Hole { first, end, .. } in found.holes() {
+                self.damages.push(Damage::missing(*queue, *lane, first, end));
             }
+            if found.extents.is_empty() {
+                continue;
+            }
+            let mut lost = |offsets, what: &str| {
+                let lane = Some((*queue, *lane));
+                self.damages.push(Damage { lane, offsets, what: what.into(), ..Damage::default() });
+            };
+            if !found.has_record {
+                lost(None, "the record of its pages is lost; the pages are there");
+            }
+            if let Some(first) = found.settled_unknown_below() {
+                let what = "what was acknowledged is not known any more: messages before the first \
+                            page count as acknowledged, those in pages come again";
+                lost(Some((Offset(0), Some(first))), what);
+            }
+        }
+    }
+
+    fn name_queues(&mut self) {
+        for damage in &mut self.damages {
+            let queue = damage.lane.and_then(|(queue, _)| self.names.get(&queue));
+            damage.queue = queue.cloned();
         }
     }
 }
 
+/// Unsettled offsets without a page.
+#[derive(Debug)]
+pub(crate) struct Hole {
+    pub(crate) first: Offset,
+    pub(crate) end: Offset,
+    /// Octets that its messages had, as far as the pages around tell.
+    pub(crate) octets: u64,
+}
+
 impl LaneSurvey {
-    /// Unsettled offsets without a page, each run with the octets that its pages had.
-    pub(crate) fn holes(&self) -> Vec<(Offset, Offset, u64)> {
+    /// Where its last page ended, or ends.
+    pub(crate) fn end(&self) -> Offset {
+        self.extents.iter().map(|(_, end, ..)| *end).max().unwrap_or_default().max(self.end)
+    }
+
+    /// The first page's first offset, when nothing tells what is settled below.
+    pub(crate) fn settled_unknown_below(&self) -> Option<Offset> {
+        let (first, ..) = self.extents.first()?;
+        (!self.has_watermark && *first > Offset(0)).then_some(*first)
+    }
+
+    pub(crate) fn holes(&self) -> Vec<Hole> {
         let mut holes = Vec::new();
         let mut expected = self.settled.watermark.low;
+        expected = expected.max(self.settled_unknown_below().unwrap_or_default());
         let mut octets = None;
-        for (first, end, octets_before, octets_after) in &self.extents {
+        let end = (self.end(), self.end(), 0, 0);
+        for (first, end, octets_before, octets_after) in self.extents.iter().chain([&end]) {
             let lost = octets.map_or(0, |octets| octets_before.saturating_sub(octets));
-            let runs = self.settled.unsettled(expected, *first);
-            let share = lost / (runs.len() as u64).max(1);
-            holes.extend(runs.into_iter().map(|(first, end)| (first, end, share)));
+            let runs = self.runs.unsettled(expected, *first);
+            let octets_each = lost / (runs.len() as u64).max(1);
+            let hole = |(first, end)| Hole { first, end, octets: octets_each };
+            holes.extend(runs.into_iter().map(hole));
             expected = expected.max(*end);
             octets = Some(*octets_after);
         }
         holes
+    }
+}
+
+/// The bodies beside the pages, in the same order.
+struct Bodies {
+    items: Items,
+    next: Option<(Bytes, Bytes)>,
+}
+
+impl Bodies {
+    fn of_page(&mut self, page: &Bytes) -> io::Result<BTreeMap<Bytes, Bytes>> {
+        let mut of_page = BTreeMap::new();
+        loop {
+            let next = match self.next.take() {
+                Some(next) => Some(next),
+                None => self.items.next()?,
+            };
+            match next {
+                None => return Ok(of_page),
+                Some((key, body)) if key.starts_with(page) => drop(of_page.insert(key, body)),
+                Some((key, _)) if key < *page => {}
+                later => {
+                    self.next = later;
+                    return Ok(of_page);
+                }
+            }
+        }
     }
 }

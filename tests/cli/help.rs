@@ -2,7 +2,7 @@
 
 use crate::terminal::run;
 
-const COMMANDS: [&[&str]; 10] = [
+const COMMANDS: [&[&str]; 12] = [
     &["bench"],
     &["completions"],
     &["consume"],
@@ -11,8 +11,10 @@ const COMMANDS: [&[&str]; 10] = [
     &["exchange"],
     &["publish"],
     &["queue"],
+    &["repair"],
     &["status"],
     &["top"],
+    &["verify"],
 ];
 
 #[test]
@@ -26,7 +28,7 @@ fn every_subcommand_has_help_with_an_example() {
 
 #[test]
 fn what_reports_can_do_so_in_json() {
-    let leaves: [&[&str]; 16] = [
+    let leaves: [&[&str]; 18] = [
         &["bench"],
         &["consume"],
         &["demo", "spike"],
@@ -43,6 +45,8 @@ fn what_reports_can_do_so_in_json() {
         &["exchange", "declare"],
         &["exchange", "delete"],
         &["exchange", "bind"],
+        &["repair"],
+        &["verify"],
     ];
     for leaf in leaves {
         let text = run(&[leaf, &["--help"]].concat()).success();
@@ -63,6 +67,8 @@ fn wrong_usage_is_told_apart_from_failure() {
 fn shells_get_their_completions() {
     for shell in ["bash", "zsh", "fish"] {
         let script = run(&["completions", shell]).success();
-        assert!(script.contains("forebay") && script.contains("publish"));
+        assert!(
+            script.contains("forebay") && script.contains("publish") && script.contains("verify")
+        );
     }
 }

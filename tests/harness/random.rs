@@ -9,6 +9,14 @@ impl Random {
         Self(seed)
     }
 
+    /// From the seed that FOREBAY_TEST_SEED names, or a new one; says which.
+    pub(crate) fn from_environment() -> Self {
+        let seed = std::env::var("FOREBAY_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(Self::seed);
+        println!("FOREBAY_TEST_SEED={seed}");
+        Self::new(seed)
+    }
+
     /// A seed for a run that was not asked to repeat one.
     pub(crate) fn seed() -> u64 {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64

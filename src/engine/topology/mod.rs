@@ -20,6 +20,7 @@ mod layer;
 mod limits;
 mod matcher;
 mod meaning;
+mod mending;
 pub(crate) mod names;
 mod persistent;
 mod policies;
@@ -33,9 +34,10 @@ mod settings;
 mod topic;
 
 pub use exchange::{ExchangeKind, ExchangeRecord, ExchangeRequest};
+pub use mending::{Mending, mend, recovered_queue_name};
 pub use policy::{AppliesTo, Policy, PolicyError, PolicyOwner, PolicyRequest};
 pub use queue::{DeclaredQueue, QueueRecord, QueueRequest};
-pub use recovery::{RecordFlaw, TopologyRecordError};
+pub use recovery::{RecordFlaw, TopologyRecordError, queue_record_key, recorded_queue};
 pub use routes::Routes;
 pub use settings::{
     ArgumentError, DeliveryLimit, MessageGroup, Overflow, QueueKind, QueueSettings, Retry,

@@ -153,7 +153,7 @@ fn policy_key(vhost: &ShortStr, policy: &Policy) -> Bytes {
     key.freeze()
 }
 
-fn numbered_key(kind: u8, number: u64) -> Bytes {
+pub(super) fn numbered_key(kind: u8, number: u64) -> Bytes {
     let mut key = BytesMut::from_iter([kind]);
     key.put_u64(number);
     key.freeze()

@@ -14,6 +14,7 @@ use crate::command::{Binding, Destination};
 use crate::ids::QueueId;
 use bytes::Bytes;
 use forebay_wire::{FieldTable, ShortStr};
+use std::convert::Infallible;
 
 /// A record of the store that can't be taken: damaged, or written by a newer version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +66,35 @@ impl Topology {
     /// # Errors
     /// Names the first record that is damaged, or newer than this program.
     pub fn recover(records: &[(Bytes, Bytes)]) -> Result<Self, TopologyRecordError> {
+        let mut topology = Self::new();
+        topology.take_all(records, |key, flaw| {
+            Err(TopologyRecordError { key: key.escape_ascii().to_string(), flaw })
+        })?;
+        topology.operations.clear();
+        Ok(topology)
+    }
+
+    /// The records among these, by key, that [`Topology::recover`] refuses because others are lost
+    /// that they need. It takes the rest.
+    #[must_use]
+    pub fn misfits(records: &[(Bytes, Bytes)]) -> Vec<(Bytes, RecordFlaw)> {
+        let mut misfits = Vec::new();
+        let taken = Self::new().take_all(records, |key, flaw| {
+            if matches!(flaw, RecordFlaw::Damaged { .. } | RecordFlaw::Refused { .. }) {
+                misfits.push((key.clone(), flaw));
+            }
+            Ok::<_, Infallible>(())
+        });
+        match taken {
+            Ok(()) => misfits,
+        }
+    }
+
+    fn take_all<E>(
+        &mut self,
+        records: &[(Bytes, Bytes)],
+        mut refuse: impl FnMut(&Bytes, RecordFlaw) -> Result<(), E>,
+    ) -> Result<(), E> {
         // Every kind needs those before it.
         const ORDER: [u8; 6] = [
             record::KIND_NEXT_QUEUE,
@@ -74,21 +104,19 @@ impl Topology {
             record::KIND_QUEUE,
             record::KIND_BINDING,
         ];
-        let fail =
-            |key: &Bytes, flaw| TopologyRecordError { key: key.escape_ascii().to_string(), flaw };
         let unknown = |key: &Bytes| key.first().is_none_or(|kind| !ORDER.contains(kind));
         let foreign = |key: &Bytes| unknown(key) && !access::is_ours(key);
-        if let Some((key, _)) = records.iter().find(|(key, _)| foreign(key)) {
-            return Err(fail(key, RecordFlaw::Kind));
+        for (key, _) in records.iter().filter(|(key, _)| foreign(key)) {
+            refuse(key, RecordFlaw::Kind)?;
         }
-        let mut topology = Self::new();
         for kind in ORDER {
             for (key, value) in records.iter().filter(|(key, _)| key.first() == Some(&kind)) {
-                topology.take_record(kind, key, value).map_err(|flaw| fail(key, flaw))?;
+                if let Err(flaw) = self.take_record(kind, key, value) {
+                    refuse(key, flaw)?;
+                }
             }
         }
-        topology.operations.clear();
-        Ok(topology)
+        Ok(())
     }
 
     fn take_record(&mut self, kind: u8, key: &Bytes, value: &Bytes) -> Read<()> {
@@ -236,6 +264,27 @@ impl Topology {
         }
         Err(RecordFlaw::Refused { reason: format!("no vhost '{vhost}'") })
     }
+}
+
+/// Where the record of a queue stands.
+#[must_use]
+pub fn queue_record_key(queue: QueueId) -> Bytes {
+    record::numbered_key(record::KIND_QUEUE, queue.0)
+}
+
+/// Which queue a record tells of, with its virtual host and name; nothing when it tells of none, or
+/// can't be read.
+#[must_use]
+pub fn recorded_queue(key: &Bytes, value: &Bytes) -> Option<(QueueId, ShortStr, ShortStr)> {
+    let (kind, value_rest) = (key.first()?, value.get(1..)?);
+    if *kind != record::KIND_QUEUE || value.first() != Some(&record::VERSION) {
+        return None;
+    }
+    let mut key = Fields { rest: key.slice(1..) };
+    let mut value = Fields { rest: value.slice_ref(value_rest) };
+    let id = QueueId(key.integer("id").ok()?);
+    value.octet("flags").ok()?;
+    Some((id, value.short("vhost").ok()?, value.short("name").ok()?))
 }
 
 impl Fields {

@@ -30,6 +30,9 @@ pub(super) fn write(page: &mut Page, shard: &ShardStatistics, store: &Statistics
         (&catalogue::STORE_BYTES, store.disk_octets),
         (&catalogue::STORE_WRITTEN, store.octets_written),
         (&catalogue::STORE_SYNCS, store.synced),
+        (&catalogue::SCRUB_ROUNDS, store.scrub_rounds),
+        (&catalogue::SCRUB_BYTES, store.scrub_octets),
+        (&catalogue::STORE_FILES_DAMAGED, store.files_damaged),
     ];
     for (metric, value) in families {
         page.single(metric, value);

@@ -181,6 +181,24 @@ pub const STORE_WRITTEN: Metric = counter(
 /// Syncs.
 pub const STORE_SYNCS: Metric =
     counter("forebay_store_syncs_total", Unit::Count, "Times the store waited for stable storage.");
+/// Rounds of the scrub.
+pub const SCRUB_ROUNDS: Metric = counter(
+    "forebay_scrub_rounds_total",
+    Unit::Count,
+    "Rounds in which everything in tables was read again to find damage.",
+);
+/// Its progress.
+pub const SCRUB_BYTES: Metric = counter(
+    "forebay_scrub_bytes_total",
+    Unit::Bytes,
+    "Octets that were read again to find damage.",
+);
+/// What it found.
+pub const STORE_FILES_DAMAGED: Metric = gauge(
+    "forebay_store_files_damaged",
+    Unit::Count,
+    "Files of the store that are damaged and still in use; the log names queues and offsets.",
+);
 /// Free disk.
 pub const DISK_AVAILABLE: Metric = gauge(
     "forebay_disk_available_bytes",
@@ -272,6 +290,9 @@ pub(super) const OF_BROKER: [Metric; 46] = [
     STORE_BYTES,
     STORE_WRITTEN,
     STORE_SYNCS,
+    SCRUB_ROUNDS,
+    SCRUB_BYTES,
+    STORE_FILES_DAMAGED,
     DISK_AVAILABLE,
     DISK_SIZE,
     MEMORY_LIMIT,

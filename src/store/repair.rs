@@ -1,0 +1,309 @@
+//! Going on after a loss: a new database is made of everything that can still be read, and takes the
+//! old one's place. What is damaged is put aside and never deleted.
+//!
+//! Killed at any moment it can be run again: until the new database is complete the old one is not
+//! touched, and from then on only names change.
+
+use crate::ack_value::{self, LaneRecord};
+use crate::damage::Damage;
+use crate::data_directory::DataDirectory;
+use crate::database::{Database, Space};
+use crate::error::StoreError;
+use crate::high_water::HighWater;
+use crate::key::{self, AckKind};
+use crate::lanes::Span;
+use crate::limits::PAGE_SIZE_MAX;
+use crate::progress::Progress;
+use crate::recovery;
+use crate::seal;
+use crate::settled_blocks::blocks;
+use crate::survey::{Hole, Keeper, LaneSurvey, Survey};
+use crate::verify::{Count, ReadProgress, Surveyed, Verification, survey_of};
+use bytes::Bytes;
+use forebay_engine::ids::{Lane, QueueId};
+use forebay_engine::operation::{BLOCK_OFFSETS, Durability};
+use forebay_engine::topology;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+const REPORT_FILE: &str = "REPORT.txt";
+
+/// What a repair did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repair {
+    /// What is kept now, and, as its damages, what was damaged and what is lost.
+    pub kept: Verification,
+    /// Where the files are as they were; nothing when nothing was damaged.
+    pub damaged_files: Option<PathBuf>,
+}
+
+/// Makes a damaged data directory usable again with everything that can still be read. Messages
+/// that are lost count as settled. The files as they were are kept aside, with a report. Takes as
+/// much room on the disk as the data. A directory without damage is left as it is.
+///
+/// # Errors
+/// When there is no data directory at this path, when it is in use or can't be written. What was
+/// there is kept in all cases.
+pub fn repair_accepting_loss(
+    path: impl AsRef<Path>,
+    mut watch: impl FnMut(ReadProgress),
+) -> Result<Repair, StoreError> {
+    let directory = DataDirectory::existing(path.as_ref())?;
+    if directory.is_repair_interrupted() {
+        return resume(&directory, watch);
+    }
+    for leftover in [directory.building(), directory.repaired()] {
+        if leftover.exists() {
+            fs::remove_dir_all(leftover).map_err(failed)?;
+        }
+    }
+    let watch = &mut watch;
+    let found = survey_of(&directory, |octets_total| {
+        Ok(Count { progress: ReadProgress { octets: 0, octets_total }, watch: &mut *watch })
+    })?;
+    let kept = Verification::of(&found.survey);
+    if kept.damages.is_empty() {
+        return Ok(Repair { kept, damaged_files: None });
+    }
+    let aside = aside(&directory).map_err(failed)?;
+    if kept.damages.iter().all(is_of_the_mark) {
+        report(&aside, &kept).map_err(failed)?;
+        renew_mark(&directory, &aside, found.survey.progress)?;
+        return Ok(Repair { kept, damaged_files: Some(aside) });
+    }
+    let found = survey_of(&directory, |octets_total| {
+        let target = Database::open(&directory.building()).map_err(recovery::failed)?;
+        let progress = ReadProgress { octets: 0, octets_total };
+        Ok(Copy { target, watch, progress, items: Vec::new(), octets: 0 })
+    })?;
+    let (survey, progress) = complete(found)?;
+    let kept = Verification::of(&survey);
+    report(&aside, &kept).map_err(failed)?;
+    fs::rename(directory.building(), directory.repaired()).map_err(failed)?;
+    directory.sync().map_err(failed)?;
+    put_in_place(&directory, &aside, progress)?;
+    Ok(Repair { kept, damaged_files: Some(aside) })
+}
+
+/// Whether nothing but the high-water mark is damaged.
+fn is_of_the_mark(damage: &Damage) -> bool {
+    damage.file.as_deref() == Some(Path::new("HIGH-WATER"))
+}
+
+/// Puts the old database aside and the new one in its place.
+fn put_in_place(
+    directory: &DataDirectory,
+    aside: &Path,
+    progress: Progress,
+) -> Result<(), StoreError> {
+    if directory.database().exists() {
+        fs::rename(directory.database(), aside.join("fjall")).map_err(failed)?;
+    }
+    fs::rename(directory.repaired(), directory.database()).map_err(failed)?;
+    renew_mark(directory, aside, progress)
+}
+
+/// Puts the high-water mark aside, and a new one in its place.
+fn renew_mark(
+    directory: &DataDirectory,
+    aside: &Path,
+    progress: Progress,
+) -> Result<(), StoreError> {
+    let mark = directory.high_water();
+    if mark.exists() && !aside.join("HIGH-WATER").exists() {
+        fs::copy(&mark, aside.join("HIGH-WATER")).map_err(failed)?;
+    }
+    let new_mark = mark.with_extension("new");
+    if new_mark.exists() {
+        fs::remove_file(&new_mark).map_err(failed)?;
+    }
+    HighWater::open(&new_mark, true)?.raise(progress.synced).map_err(failed)?;
+    File::open(&new_mark).and_then(|file| file.sync_all()).map_err(failed)?;
+    fs::rename(new_mark, mark).map_err(failed)?;
+    File::open(aside).and_then(|directory| directory.sync_all()).map_err(failed)?;
+    directory.sync().map_err(failed)
+}
+
+/// Finishes a repair that was killed when everything was made and not all of it in place.
+fn resume(
+    directory: &DataDirectory,
+    watch: impl FnMut(ReadProgress),
+) -> Result<Repair, StoreError> {
+    let aside = aside(directory).map_err(failed)?;
+    let progress = {
+        let database = Database::open(&directory.repaired()).map_err(recovery::failed)?;
+        let key = key::progress();
+        let value = database.view().get(Space::Meta, &key).map_err(recovery::failed)?;
+        value.and_then(|value| Progress::decode(&key, &value).ok()).unwrap_or_default()
+    };
+    put_in_place(directory, &aside, progress)?;
+    let found = survey_of(directory, |octets_total| {
+        Ok(Count { progress: ReadProgress { octets: 0, octets_total }, watch })
+    })?;
+    let mut kept = Verification::of(&found.survey);
+    let report = fs::read_to_string(aside.join(REPORT_FILE)).unwrap_or_default();
+    let lines = report.lines().map(|line| Damage { what: line.to_owned(), ..Damage::default() });
+    kept.damages.extend(lines);
+    Ok(Repair { kept, damaged_files: Some(aside) })
+}
+
+/// The last directory for what is damaged, when nothing was put into it yet, or a new one.
+fn aside(directory: &DataDirectory) -> io::Result<PathBuf> {
+    let path = |number: u32| directory.path().join(format!("damaged-{number}"));
+    let next = (1..).find(|number| !path(*number).exists()).unwrap_or(u32::MAX);
+    let last = path(next.saturating_sub(1));
+    let is_empty = !["fjall", "HIGH-WATER"].iter().any(|entry| last.join(entry).exists());
+    let is_unused = last.is_dir() && (is_empty || directory.is_repair_interrupted());
+    if is_unused {
+        return Ok(last);
+    }
+    fs::create_dir(path(next))?;
+    Ok(path(next))
+}
+
+fn report(aside: &Path, kept: &Verification) -> io::Result<()> {
+    let mut file = File::create(aside.join(REPORT_FILE))?;
+    for damage in &kept.damages {
+        writeln!(file, "{damage}")?;
+    }
+    file.sync_all()
+}
+
+fn failed(error: io::Error) -> StoreError {
+    StoreError::failed("repair its data directory", error)
+}
+
+/// Copies what is whole in batches.
+struct Copy<F> {
+    target: Database,
+    watch: F,
+    progress: ReadProgress,
+    items: Vec<(Space, Bytes, Bytes)>,
+    octets: usize,
+}
+
+impl<F: FnMut(ReadProgress)> Keeper for Copy<F> {
+    fn keep(&mut self, space: Space, key: Bytes, value: Bytes) -> Result<(), StoreError> {
+        self.octets += key.len() + value.len();
+        self.items.push((space, key, value));
+        if self.octets >= PAGE_SIZE_MAX { self.flush(Durability::Written) } else { Ok(()) }
+    }
+
+    fn has_read(&mut self, octets: u64) {
+        if octets > 0 {
+            self.progress.octets += octets;
+            (self.watch)(self.progress);
+        }
+    }
+}
+
+impl<F> Copy<F> {
+    fn flush(&mut self, durability: Durability) -> Result<(), StoreError> {
+        self.octets = 0;
+        let mut batch = self.target.batch();
+        for (space, key, value) in self.items.drain(..) {
+            batch.insert(space, key, value);
+        }
+        batch.commit(durability).map_err(recovery::failed)
+    }
+}
+
+/// Writes what the pages and records that were copied need beside them.
+fn complete<F: FnMut(ReadProgress)>(
+    found: Surveyed<Copy<F>>,
+) -> Result<(Survey, Progress), StoreError> {
+    let Surveyed { mut survey, synced, keeper: mut copy } = found;
+    for ((queue, lane), found) in &survey.lanes {
+        for (key, value) in settled_lane(*queue, *lane, found) {
+            copy.keep(Space::Acks, key, value)?;
+        }
+    }
+    // A key may stand in a batch once: the next ones replace some that were copied.
+    copy.flush(Durability::Written)?;
+    mend_topology(&mut survey, &mut copy)?;
+    let number = survey.progress.applied.max(synced) + 1;
+    let progress = Progress { applied: number, synced: number };
+    let key = key::progress();
+    copy.keep(Space::Meta, key.clone(), progress.encode(&key))?;
+    copy.flush(Durability::Synced)?;
+    Ok((survey, progress))
+}
+
+/// Adds records that are needed and lost, and takes those away that need others that are lost.
+fn mend_topology<F: FnMut(ReadProgress)>(
+    survey: &mut Survey,
+    copy: &mut Copy<F>,
+) -> Result<(), StoreError> {
+    if !survey.is_topology_damaged {
+        return Ok(());
+    }
+    let queues: BTreeSet<QueueId> = survey.lanes.keys().map(|(queue, _)| *queue).collect();
+    let known = survey.names.keys().chain(&survey.dropped).chain(&queues);
+    let highest = known.max().copied().unwrap_or_default();
+    let has_messages = |queue: &QueueId| {
+        let lanes = survey.lanes.range((*queue, Lane(0))..=(*queue, Lane(u8::MAX)));
+        lanes.map(|(_, lane)| lane.messages).sum::<u64>() > 0
+    };
+    let nameless = queues.iter().copied();
+    let nameless: BTreeSet<QueueId> =
+        nameless.filter(|queue| !survey.names.contains_key(queue) && has_messages(queue)).collect();
+    let mending = topology::mend(&survey.records, highest, &nameless);
+    let mut batch = copy.target.batch();
+    for (key, flaw) in mending.removed {
+        let what = format!("record {} is dropped, {flaw}", key.escape_ascii());
+        survey.damages.push(Damage { what, ..Damage::default() });
+        batch.remove(Space::Meta, key::record(&key));
+    }
+    for (key, value) in mending.put {
+        let key = key::record(&key);
+        let value = seal::seal(&key, &value);
+        batch.insert(Space::Meta, key, value);
+    }
+    batch.commit(Durability::Written).map_err(recovery::failed)?;
+    for queue in nameless {
+        let name = topology::recovered_queue_name(queue);
+        let what = format!("the record of queue id {queue} is lost; its messages are in {name}");
+        survey.damages.push(Damage { what, ..Damage::default() });
+    }
+    Ok(())
+}
+
+/// The settled state of a lane in which lost messages count as settled.
+fn settled_lane(queue: QueueId, lane: Lane, found: &LaneSurvey) -> Vec<(Bytes, Bytes)> {
+    let mut watermark = found.settled.watermark;
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    let mut failures: BTreeMap<u64, Vec<(u16, u32)>> = BTreeMap::new();
+    for (number, block) in &found.settled.blocks {
+        let start = number * BLOCK_OFFSETS;
+        let settled = block.settled.iter();
+        runs.extend(
+            settled.map(|(first, last)| (start + u64::from(*first), start + u64::from(*last) + 1)),
+        );
+        failures.insert(*number, block.failures.clone());
+    }
+    if let Some(first) = found.settled_unknown_below() {
+        runs.push((0, first.0));
+    }
+    for Hole { first, end, octets } in found.holes() {
+        runs.push((first.0, end.0));
+        watermark.octets_settled += octets;
+    }
+    runs.sort_unstable();
+    let (watermark, blocks) = blocks(watermark, &runs, failures);
+    let ack = |kind| key::ack(queue, lane, kind);
+    let mut items = Vec::new();
+    let key = ack(AckKind::Watermark);
+    items.push((key.clone(), ack_value::encode_watermark(&key, watermark)));
+    if let Some(Span(span)) = found.span {
+        let key = ack(AckKind::Lane);
+        let record = LaneRecord { span, end: found.end() };
+        items.push((key.clone(), ack_value::encode_lane(&key, record)));
+    }
+    for (number, block) in blocks {
+        let key = ack(AckKind::Block(number));
+        items.push((key.clone(), ack_value::encode_block(&key, &block)));
+    }
+    items
+}

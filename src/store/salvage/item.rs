@@ -1,0 +1,35 @@
+//! A key at one moment, as tables and journals hold it.
+
+use bytes::Bytes;
+
+/// What became of a key in one batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Item {
+    pub(crate) key: Bytes,
+    /// The number of the batch: of two items of a key the higher one counts.
+    pub(crate) seqno: u64,
+    pub(crate) kind: Kind,
+    pub(crate) value: Bytes,
+}
+
+/// Whether an item has a value, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Value,
+    /// The key is gone.
+    Removal,
+    /// Its value lies in a blob file, `value` says where.
+    Blob,
+}
+
+impl Kind {
+    /// fjall's number for it.
+    pub(crate) fn parse(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Value),
+            1 | 2 => Some(Self::Removal),
+            4 => Some(Self::Blob),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The items of a journal, whole batches and what can be saved of broken ones. Their layout stands in
+//! [`crate::journal`].
+
+use super::item::{Item, Kind};
+use crate::cursor::Cursor;
+use crate::journal::{JournalReader, Next, TRAILER};
+use bytes::{Buf, Bytes};
+use std::io;
+
+const BATCH_HEADER_SIZE: usize = 1 + 4 + 8;
+const TAG_ITEM: u8 = 2;
+
+/// A part of a journal.
+#[derive(Debug)]
+pub(super) struct Stretch {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    /// Whether it is a batch whose checksum is right.
+    pub(super) is_whole: bool,
+    /// The number that stands there; nothing checks it.
+    pub(super) seqno: u64,
+    /// fjall's number of the keyspace of each item, and the item, without its `seqno`.
+    pub(super) items: Vec<(u64, Item)>,
+}
+
+/// Everything up to the zeros at the end.
+pub(super) fn stretches(journal: &Bytes) -> io::Result<Vec<Stretch>> {
+    let mut stretches = Vec::new();
+    let mut from = 0;
+    while from < journal.len() {
+        let rest = journal.slice(from..);
+        let mut reader = JournalReader::new(&*rest);
+        let (size, is_whole) = match reader.next()? {
+            Next::Batch(_) => (reader.position() as usize, true),
+            Next::End => break,
+            Next::Broken => (broken_size(&rest), false),
+        };
+        let to = from + size;
+        let (seqno, items) = items(&journal.slice(from..to));
+        stretches.push(Stretch { from, to, is_whole, seqno, items });
+        from = to;
+    }
+    settle_order(&mut stretches);
+    Ok(stretches)
+}
+
+/// Up to the next place where a batch ends, zeros at the end of the journal left out.
+fn broken_size(rest: &[u8]) -> usize {
+    let behind = rest.get(1..).unwrap_or_default();
+    let next = behind.windows(TRAILER.len()).position(|octets| octets == TRAILER);
+    next.map_or(rest.len(), |next| 1 + next + TRAILER.len())
+}
+
+/// The numbers of batches rise, and no checksum covers them: one that is out of order is wrong, and
+/// any between its neighbours will do.
+fn settle_order(stretches: &mut [Stretch]) {
+    let mut above = u64::MAX;
+    for stretch in stretches.iter_mut().rev() {
+        if stretch.is_whole {
+            stretch.seqno = stretch.seqno.min(above.saturating_sub(1));
+            above = stretch.seqno;
+        } else if stretch.seqno >= above {
+            stretch.seqno = 0;
+        }
+    }
+    let mut below = 0_u64;
+    for stretch in stretches {
+        let lowest = if stretch.is_whole { below.saturating_add(1) } else { below };
+        stretch.seqno = stretch.seqno.max(lowest);
+        below = stretch.seqno;
+        for (_, item) in &mut stretch.items {
+            item.seqno = stretch.seqno;
+        }
+    }
+}
+
+/// As many items as make sense.
+fn items(batch: &Bytes) -> (u64, Vec<(u64, Item)>) {
+    let mut rest = batch.clone();
+    let header = rest.split_to(BATCH_HEADER_SIZE.min(rest.len()));
+    let seqno = header.get(5..).and_then(|octets| octets.first_chunk().copied());
+    let mut items = Vec::new();
+    while let Some(item) = item(&mut rest) {
+        items.push(item);
+    }
+    (seqno.map_or(0, u64::from_le_bytes), items)
+}
+
+fn item(rest: &mut Bytes) -> Option<(u64, Item)> {
+    if rest.try_get_u8().ok()? != TAG_ITEM {
+        return None;
+    }
+    let kind = Kind::parse(rest.try_get_u8().ok()?)?;
+    let _compression = rest.try_get_u8().ok()?;
+    let keyspace = rest.try_get_u64_le().ok()?;
+    let key_size = rest.try_get_u16_le().ok()?;
+    let value_size = rest.try_get_u32_le().ok()?;
+    let _stored_size = rest.try_get_u32_le().ok()?;
+    let mut cursor = Cursor::new(rest.clone());
+    let key = cursor.bytes(key_size.into())?;
+    let value = cursor.bytes(value_size.into())?;
+    rest.advance(key.len() + value.len());
+    Some((keyspace, Item { key, seqno: 0, kind, value }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn batch(seqno: u64) -> Stretch {
+        Stretch { from: 0, to: 0, is_whole: true, seqno, items: Vec::new() }
+    }
+
+    #[test]
+    fn a_number_out_of_order_is_put_between_its_neighbours() {
+        for wrong in [0, 3, 900] {
+            let mut stretches = [3, 5, wrong, 9, 10].map(batch);
+            settle_order(&mut stretches);
+            let order = stretches.map(|stretch| stretch.seqno);
+            assert!(order.is_sorted_by(|one, other| one < other), "{order:?}");
+            assert_eq!([order[0], order[1], order[3], order[4]], [3, 5, 9, 10]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_journal_makes_it_panic(journal: Vec<u8>) {
+            let _ = stretches(&journal.into());
+        }
+    }
+}

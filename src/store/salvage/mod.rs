@@ -1,0 +1,248 @@
+//! Reading a database directory without fjall, changing nothing, however damaged it is: `verify` and
+//! `repair` read through it. fjall refuses a directory of which one file is damaged, or panics, or cuts
+//! off what it does not understand.
+//!
+//! What is read is what fjall would give: of each key the newest item that is not a removal, from the
+//! tables that the manifests name and from the journals. When a manifest can't be read, all tables that
+//! are there count: some may be older than others that replaced them, which brings back only what was
+//! removed, and that is settled or below a watermark.
+
+mod blob_file;
+mod block;
+mod item;
+mod journal_items;
+mod keyspace;
+mod manifest;
+mod merge;
+mod table;
+
+use crate::database::{META_ID, SPACES, Space};
+use crate::error::StoreError;
+use crate::journal_check;
+use crate::opening::VERSION_FILE;
+use crate::seal;
+use bytes::Bytes;
+use item::{Item, Kind};
+use keyspace::KeyspaceFiles;
+pub(crate) use manifest::Manifest;
+pub(crate) use merge::FileDamage;
+use merge::{Merge, Trust};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use table::{Found, TableReader};
+
+/// fjall's own keyspace: the names and settings of the others.
+const NAMES_ID: u64 = 0;
+
+/// A database directory.
+#[derive(Debug)]
+pub(crate) struct Salvage {
+    keyspaces: Vec<KeyspaceFiles>,
+    /// What the journals hold, by keyspace: the newest of each key.
+    newest: Vec<BTreeMap<Bytes, Item>>,
+    damages: Vec<FileDamage>,
+}
+
+/// The items of one keyspace, in the order of their keys.
+pub(crate) struct Items {
+    merge: Merge,
+    blob_files: PathBuf,
+}
+
+impl Salvage {
+    /// Looks at every file. `synced`: the high-water mark, when it can be read.
+    ///
+    /// # Errors
+    /// When the system fails to read; damage is no error here.
+    pub(crate) fn open(database: &Path, synced: Option<u64>) -> Result<Self, StoreError> {
+        let mut salvage = Self {
+            keyspaces: Vec::new(),
+            newest: SPACES.iter().map(|_| BTreeMap::new()).collect(),
+            damages: Vec::new(),
+        };
+        if synced == Some(0) && !database.join(VERSION_FILE).is_file() {
+            // Nothing was ever stored.
+            salvage.keyspaces = SPACES.iter().map(|_| KeyspaceFiles::default()).collect();
+            return Ok(salvage);
+        }
+        if !database.join(VERSION_FILE).is_file() {
+            salvage.damaged(&database.join(VERSION_FILE), "is missing");
+        }
+        for id in NAMES_ID..=META_ID {
+            let directory = database.join("keyspaces").join(id.to_string());
+            let files = KeyspaceFiles::look(&directory, synced == Some(0), &mut salvage.damages)?;
+            if id == NAMES_ID {
+                files.check_tables(&mut salvage.damages).map_err(failed)?;
+            } else {
+                salvage.keyspaces.push(files);
+            }
+        }
+        if database.is_dir() {
+            salvage.read_journals(database, synced.unwrap_or(0))?;
+        }
+        Ok(salvage)
+    }
+
+    /// Octets of all tables.
+    pub(crate) fn octets(&self) -> u64 {
+        self.keyspaces.iter().map(KeyspaceFiles::octets).sum()
+    }
+
+    /// What is wrong with files, as far as they were read.
+    pub(crate) fn damages(&mut self) -> Vec<FileDamage> {
+        std::mem::take(&mut self.damages)
+    }
+
+    /// # Errors
+    /// When the system fails to read.
+    pub(crate) fn items(&self, space: Space) -> io::Result<Items> {
+        let index = space as usize;
+        let newest = self.newest.get(index).cloned().unwrap_or_default();
+        let keyspace = self.keyspaces.get(index).cloned().unwrap_or_default();
+        let trust: Trust = match space {
+            // A page holds the checksums of its bodies.
+            Space::Bodies => |_: &Item| true,
+            Space::Pages | Space::Acks | Space::Meta => is_sealed,
+        };
+        let merge = Merge::new(newest.into_values().collect(), keyspace.tables, trust)?;
+        Ok(Items { merge, blob_files: keyspace.blob_directory })
+    }
+
+    /// Checks the files beside the tables, which hold large bodies.
+    ///
+    /// # Errors
+    /// When the system fails to read.
+    pub(crate) fn check_blob_files(&mut self) -> io::Result<()> {
+        for keyspace in &self.keyspaces {
+            keyspace.check_blob_files(&mut self.damages)?;
+        }
+        Ok(())
+    }
+
+    fn damaged(&mut self, file: &Path, what: impl Into<String>) {
+        self.damages.push(FileDamage { file: file.into(), what: what.into() });
+    }
+
+    fn read_journals(&mut self, database: &Path, synced: u64) -> Result<(), StoreError> {
+        let torn = match journal_check::check(database, synced) {
+            Ok(torn) => torn,
+            Err(StoreError::Damaged(damage)) => {
+                self.damaged(database, damage.what);
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let journals = journal_check::journals(database).map_err(failed)?;
+        let mut lowest_seqno = 0;
+        for path in journals {
+            let cut = torn.as_ref().filter(|torn| torn.journal == path).map(|torn| torn.at);
+            lowest_seqno = self.read_journal(&path, cut, lowest_seqno).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Gives back the number of its last batch.
+    fn read_journal(&mut self, path: &Path, cut: Option<u64>, before: u64) -> io::Result<u64> {
+        let mut content = Bytes::from(fs::read(path)?);
+        if let Some(cut) = cut.and_then(|cut| usize::try_from(cut).ok()) {
+            content.truncate(cut);
+        }
+        let mut last = before;
+        for stretch in journal_items::stretches(&content)? {
+            last = last.max(stretch.seqno);
+            let mut items = stretch.items;
+            if !stretch.is_whole {
+                items.retain(|(id, item)| *id == Space::Bodies as u64 + 1 || is_sealed(item));
+                let (from, to, saved) = (stretch.from, stretch.to, items.len());
+                self.damaged(
+                    path,
+                    format!(
+                        "octets {from} to {to} are damaged; {saved} values in them could be saved"
+                    ),
+                );
+            }
+            for (id, mut item) in items {
+                item.seqno = item.seqno.max(before);
+                let newest = usize::try_from(id).ok().and_then(|id| id.checked_sub(1));
+                if let Some(newest) = newest.and_then(|index| self.newest.get_mut(index)) {
+                    newest.insert(item.key.clone(), item);
+                }
+            }
+        }
+        Ok(last)
+    }
+}
+
+impl Items {
+    /// The next key that has a value.
+    ///
+    /// # Errors
+    /// When the system fails to read.
+    pub(crate) fn next(&mut self) -> io::Result<Option<(Bytes, Bytes)>> {
+        while let Some(item) = self.merge.next()? {
+            let value = match item.kind {
+                Kind::Removal => None,
+                Kind::Value => Some(item.value),
+                Kind::Blob => blob_file::value(&self.blob_files, &item.key, item.value)?,
+            };
+            if let Some(value) = value {
+                return Ok(Some((item.key, value)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What was found damaged since this was asked last.
+    pub(crate) fn damages(&mut self) -> Vec<FileDamage> {
+        self.merge.damages()
+    }
+
+    /// Octets of tables that were read since this was asked last.
+    pub(crate) fn octets_read(&mut self) -> u64 {
+        self.merge.octets_read()
+    }
+}
+
+/// The damaged parts of a table, each with the keys before and after it.
+///
+/// # Errors
+/// When the system fails to read.
+pub(crate) fn damaged_stretches(
+    path: &Path,
+) -> io::Result<Vec<(Option<Bytes>, FileDamage, Option<Bytes>)>> {
+    let mut reader = TableReader::open(path)?;
+    let mut stretches: Vec<(Option<Bytes>, FileDamage, Option<Bytes>)> = Vec::new();
+    let mut before = None;
+    let mut is_open = false;
+    loop {
+        match reader.next()? {
+            Found::Block(items) => {
+                if is_open && let Some((_, _, after)) = stretches.last_mut() {
+                    *after = items.first().map(|item| item.key.clone());
+                }
+                is_open = false;
+                before = items.last().map(|item| item.key.clone());
+            }
+            Found::Damage { from, to, .. } => {
+                let what = format!("octets {from} to {to} are damaged");
+                stretches.push((before.clone(), FileDamage { file: path.into(), what }, None));
+                is_open = true;
+            }
+            Found::End { .. } => return Ok(stretches),
+        }
+    }
+}
+
+/// Whether a value of ours is as it was written under this key.
+fn is_sealed(item: &Item) -> bool {
+    item.kind == Kind::Value && seal::unseal(&item.key, &item.value).is_ok()
+}
+
+fn failed(error: io::Error) -> StoreError {
+    StoreError::failed("read its data", error)
+}
+
+#[cfg(test)]
+mod tests;

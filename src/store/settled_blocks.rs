@@ -1,0 +1,40 @@
+//! A settled state made of runs, for a repair.
+
+use forebay_engine::ids::Offset;
+use forebay_engine::operation::{BLOCK_OFFSETS, Block, Watermark};
+use std::collections::BTreeMap;
+
+/// Raises the watermark over the runs (first and end, ascending) that reach it, and cuts the others
+/// into blocks.
+pub(crate) fn blocks(
+    mut watermark: Watermark,
+    runs: &[(u64, u64)],
+    failures: BTreeMap<u64, Vec<(u16, u32)>>,
+) -> (Watermark, BTreeMap<u64, Block>) {
+    let mut blocks: BTreeMap<u64, Block> = failures
+        .into_iter()
+        .map(|(number, failures)| (number, Block { settled: Vec::new(), failures }))
+        .collect();
+    for (first, end) in runs {
+        if *first <= watermark.low.0 {
+            watermark.low = watermark.low.max(Offset(*end));
+            continue;
+        }
+        let mut at = *first;
+        while at < *end {
+            let number = at / BLOCK_OFFSETS;
+            let to = (*end).min((number + 1) * BLOCK_OFFSETS);
+            let start = number * BLOCK_OFFSETS;
+            let run = ((at - start) as u16, (to - 1 - start) as u16);
+            let settled = &mut blocks.entry(number).or_default().settled;
+            match settled.last_mut() {
+                Some((_, last)) if last.checked_add(1) == Some(run.0) => *last = run.1,
+                _ => settled.push(run),
+            }
+            at = to;
+        }
+    }
+    let low = watermark.low.0;
+    blocks.retain(|number, _| (number + 1) * BLOCK_OFFSETS > low);
+    (watermark, blocks)
+}

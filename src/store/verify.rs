@@ -1,0 +1,144 @@
+//! Checking a data directory that no broker has open.
+
+use crate::damage::Damage;
+use crate::data_directory::DataDirectory;
+use crate::database::Space;
+use crate::error::StoreError;
+use crate::high_water::HighWater;
+use crate::salvage::Salvage;
+use crate::survey::{Keeper, Survey, survey};
+use bytes::Bytes;
+use forebay_engine::ids::QueueId;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// What a data directory holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// Queues that have a record.
+    pub queues: u64,
+    /// Records of queues, exchanges, bindings, users and so on.
+    pub records: u64,
+    /// Pages that can be read.
+    pub pages: u64,
+    /// Messages in them that are not settled.
+    pub messages: u64,
+    /// Octets of these messages.
+    pub octets: u64,
+    /// What is damaged or missing, as exactly as can be told.
+    pub damages: Vec<Damage>,
+}
+
+/// How far the reading has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadProgress {
+    /// Octets of tables read.
+    pub octets: u64,
+    /// Of so many.
+    pub octets_total: u64,
+}
+
+impl Verification {
+    pub(crate) fn of(survey: &Survey) -> Self {
+        let lanes = survey.lanes.values();
+        Self {
+            queues: survey.names.len() as u64,
+            records: survey.records.len() as u64,
+            pages: lanes.clone().map(|lane| lane.extents.len() as u64).sum(),
+            messages: lanes.clone().map(|lane| lane.messages).sum(),
+            octets: lanes.map(|lane| lane.octets).sum(),
+            damages: survey.damages.clone(),
+        }
+    }
+
+    /// Messages that are missing, as far as they can be counted.
+    #[must_use]
+    pub fn messages_missing(&self) -> u64 {
+        self.damages.iter().filter_map(|damage| damage.messages).sum()
+    }
+
+    /// Queues of which something is missing or damaged.
+    #[must_use]
+    pub fn queues_damaged(&self) -> u64 {
+        let lanes = self.damages.iter().filter_map(|damage| damage.lane);
+        lanes.map(|(queue, _)| queue).collect::<BTreeSet<QueueId>>().len() as u64
+    }
+}
+
+/// Keeps nothing.
+pub(crate) struct Count<F> {
+    pub(crate) progress: ReadProgress,
+    pub(crate) watch: F,
+}
+
+impl<F: FnMut(ReadProgress)> Keeper for Count<F> {
+    fn keep(&mut self, _: Space, _: Bytes, _: Bytes) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn has_read(&mut self, octets: u64) {
+        if octets > 0 {
+            self.progress.octets += octets;
+            (self.watch)(self.progress);
+        }
+    }
+}
+
+/// Reads everything in a data directory and checks it; changes nothing. `watch` is told how far it
+/// has come.
+///
+/// # Errors
+/// When there is no data directory at this path, or somebody has it open, or the system fails to
+/// read. Damage is no error: it is in what is given back.
+pub fn verify(
+    path: impl AsRef<Path>,
+    watch: impl FnMut(ReadProgress),
+) -> Result<Verification, StoreError> {
+    let directory = DataDirectory::existing(path.as_ref())?;
+    if directory.is_repair_interrupted() {
+        return Err(StoreError::RepairInterrupted { directory: directory.path().into() });
+    }
+    let found = survey_of(&directory, |octets_total| {
+        let progress = ReadProgress { octets: 0, octets_total };
+        Ok(Count { progress, watch })
+    })?;
+    Ok(Verification::of(&found.survey))
+}
+
+/// What was found, and what the high-water mark says.
+pub(crate) struct Surveyed<K> {
+    pub(crate) survey: Survey,
+    pub(crate) synced: u64,
+    pub(crate) keeper: K,
+}
+
+/// Surveys the database of a directory. The keeper is told first how many octets it will be.
+pub(crate) fn survey_of<K: Keeper>(
+    directory: &DataDirectory,
+    keeper: impl FnOnce(u64) -> Result<K, StoreError>,
+) -> Result<Surveyed<K>, StoreError> {
+    let database = directory.database();
+    let mark = match HighWater::read(&directory.high_water()) {
+        // A directory in which nothing was stored yet.
+        Ok(None) if !database.exists() => Ok(0),
+        Ok(None) => Err("is missing".to_owned()),
+        Ok(Some(synced)) => Ok(synced),
+        Err(StoreError::Damaged(damage)) => Err(damage.what),
+        Err(error) => return Err(error),
+    };
+    let mut salvage = Salvage::open(&database, mark.as_ref().ok().copied())?;
+    let mut keeper = keeper(salvage.octets())?;
+    let mut survey = survey(&database, &mut salvage, &mut keeper)?;
+    let synced = *mark.as_ref().unwrap_or(&0);
+    let applied = survey.progress.applied;
+    if applied < synced {
+        let first = applied + 1;
+        let what = format!("commits {first} to {synced} of the store are missing");
+        survey.damages.push(Damage { what, ..Damage::default() });
+    }
+    if let Err(what) = mark {
+        let file = Some("HIGH-WATER".into());
+        survey.damages.push(Damage { file, what, ..Damage::default() });
+    }
+    Ok(Surveyed { survey, synced, keeper })
+}
