@@ -5,6 +5,7 @@
 //! touched, and from then on only names change.
 
 use crate::ack_value::{self, LaneRecord};
+use crate::creation;
 use crate::damage::Damage;
 use crate::data_directory::DataDirectory;
 use crate::database::{Database, Space};
@@ -74,7 +75,9 @@ pub fn repair_accepting_loss(
         return Ok(Repair { kept, damaged_files: Some(aside) });
     }
     let found = survey_of(&directory, |octets_total| {
-        let target = Database::open(&directory.building()).map_err(recovery::failed)?;
+        let building = directory.building();
+        creation::create_database(&building).map_err(recovery::failed)?;
+        let target = Database::open(&building).map_err(recovery::failed)?;
         let progress = ReadProgress { octets: 0, octets_total };
         Ok(Copy { target, watch, progress, items: Vec::new(), octets: 0 })
     })?;
