@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Writing failed. Nothing of the failed commit was confirmed.
-    #[error("{0}; nothing that was not durable has been confirmed. {}", advice(.0))]
+    #[error("{error}; nothing that was not durable has been confirmed. {}", advice(.0), error = .0)]
     Store(StoreError),
     /// Writing hangs.
     #[error("a commit has taken longer than {} s: the disk or the store hangs; nothing that was not durable has been confirmed. See the system log for disk errors and start the broker again", COMMIT_DURATION_MAX.as_secs())]

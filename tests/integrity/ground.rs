@@ -72,7 +72,7 @@ pub(crate) fn drain(directory: &Path) -> Queues {
     let mut queues = Queues::new();
     let list = forebay(&["queue", "list", "--json"], &broker).success();
     let list: Value = serde_json::from_str(&list).unwrap();
-    for queue in list["queues"].as_array().unwrap() {
+    for queue in list.as_array().unwrap() {
         let name = queue["name"].as_str().unwrap();
         let ready = queue["ready"].as_u64().unwrap();
         let bodies = queues.entry(name.to_owned()).or_default();

@@ -313,7 +313,7 @@ fn without_any_manifest_nothing_is_lost() {
     assert_eq!(repair.kept.messages_missing(), 0, "{:?}", repair.kept.damages);
     let after = content(&FjallStore::open(directory.path()).unwrap()).unwrap();
     assert_eq!(messages(&after), messages(&before));
-    assert_eq!(after.records, before.records);
+    assert!(before.records.iter().all(|record| after.records.contains(record)));
 }
 
 /// The last page of a lane has no page after it that would miss it.

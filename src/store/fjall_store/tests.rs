@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::MemoryStore;
-use crate::error::Damage;
+use crate::damage::Damage;
 use crate::workload::{Workload, put_record};
 use bytes::Bytes;
 use forebay_engine::operation::Operation;

@@ -51,25 +51,24 @@ fn broken_size(rest: &[u8]) -> usize {
     next.map_or(rest.len(), |next| 1 + next + TRAILER.len())
 }
 
-/// The numbers of batches rise, and no checksum covers them: one that is out of order is wrong, and
-/// any between its neighbours will do.
+/// The numbers of batches rise, and no checksum covers them: one that does not fit between those
+/// around it is wrong, and any that does will do.
 fn settle_order(stretches: &mut [Stretch]) {
-    let mut above = u64::MAX;
-    for stretch in stretches.iter_mut().rev() {
-        if stretch.is_whole {
-            stretch.seqno = stretch.seqno.min(above.saturating_sub(1));
-            above = stretch.seqno;
-        } else if stretch.seqno >= above {
-            stretch.seqno = 0;
+    let mut before = 0_u64;
+    for index in 0..stretches.len() {
+        let (stretch, behind) = match stretches.get_mut(index..).and_then(<[_]>::split_first_mut) {
+            Some((stretch, behind)) => (stretch, behind),
+            None => return,
+        };
+        let next = behind.iter().find(|stretch| stretch.is_whole).map(|stretch| stretch.seqno);
+        let is_above_next =
+            next.is_some_and(|next| next > before.saturating_add(1) && stretch.seqno >= next);
+        if stretch.seqno <= before || is_above_next {
+            stretch.seqno = before.saturating_add(u64::from(stretch.is_whole));
         }
-    }
-    let mut below = 0_u64;
-    for stretch in stretches {
-        let lowest = if stretch.is_whole { below.saturating_add(1) } else { below };
-        stretch.seqno = stretch.seqno.max(lowest);
-        below = stretch.seqno;
+        before = stretch.seqno;
         for (_, item) in &mut stretch.items {
-            item.seqno = stretch.seqno;
+            item.seqno = before;
         }
     }
 }

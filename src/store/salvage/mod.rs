@@ -33,6 +33,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use table::{Found, TableReader};
 
+/// What stands in fjall's marker.
+const VERSION: &[u8] = b"FJL\x03";
 /// fjall's own keyspace: the names and settings of the others.
 const NAMES_ID: u64 = 0;
 
@@ -67,8 +69,10 @@ impl Salvage {
             salvage.keyspaces = SPACES.iter().map(|_| KeyspaceFiles::default()).collect();
             return Ok(salvage);
         }
-        if !database.join(VERSION_FILE).is_file() {
-            salvage.damaged(&database.join(VERSION_FILE), "is missing");
+        match fs::read(database.join(VERSION_FILE)) {
+            Ok(content) if content == VERSION => {}
+            Ok(_) => salvage.damaged(&database.join(VERSION_FILE), "is not as it was written"),
+            Err(_) => salvage.damaged(&database.join(VERSION_FILE), "is missing"),
         }
         for id in NAMES_ID..=META_ID {
             let directory = database.join("keyspaces").join(id.to_string());

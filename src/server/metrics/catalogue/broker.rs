@@ -254,7 +254,7 @@ pub const PROCESS_START: Metric = gauge(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) const OF_BROKER: [Metric; 46] = [
+pub(super) const OF_BROKER: [Metric; 49] = [
     BUILD_INFO,
     CONNECTIONS,
     CONNECTIONS_OPENED,
