@@ -31,6 +31,8 @@ pub(crate) struct Survey {
     pub(crate) progress: Progress,
     /// Some record may be lost.
     pub(crate) is_topology_damaged: bool,
+    /// Some settled state may be lost.
+    are_acks_damaged: bool,
     pub(crate) damages: Vec<Damage>,
     /// The data directory, which file names begin with.
     root: PathBuf,
@@ -46,6 +48,8 @@ pub(crate) struct LaneSurvey {
     end: Offset,
     has_record: bool,
     has_watermark: bool,
+    /// Whether its watermark may have been lost.
+    is_doubtful: bool,
     /// First, end, `octets_before` and `octets_after` of the readable pages.
     pub(crate) extents: Vec<(Offset, Offset, u64, u64)>,
     /// Not settled.
@@ -70,9 +74,7 @@ pub(crate) fn survey(
 ) -> Result<Survey, StoreError> {
     let root = database.parent().map(Path::to_owned).unwrap_or_default();
     let mut survey = Survey { root, ..Survey::default() };
-    let damages = salvage.damages();
-    survey.is_topology_damaged = damages.iter().any(|damage| may_hold_topology(&damage.file));
-    survey.files_damaged(damages);
+    survey.files_damaged(salvage.damages());
     survey.meta(salvage, keeper)?;
     survey.acks(salvage, keeper)?;
     survey.pages(salvage, keeper)?;
@@ -83,10 +85,11 @@ pub(crate) fn survey(
     Ok(survey)
 }
 
-/// Everything but the other keyspaces' own files.
-fn may_hold_topology(file: &Path) -> bool {
-    let parts: Vec<_> = file.iter().filter_map(|part| part.to_str()).collect();
-    !parts.windows(2).any(|pair| matches!(pair, ["keyspaces", "0" | "1" | "2" | "3"]))
+/// Whether a file may hold values of a keyspace: all but the other keyspaces' own.
+fn may_hold(file: &Path, space: Space) -> bool {
+    let mut parts = file.iter().skip_while(|part| *part != "keyspaces").skip(1);
+    let id = parts.next().and_then(|part| part.to_str()?.parse::<u64>().ok());
+    id.is_none_or(|id| id == space as u64 + 1)
 }
 
 fn failed(error: io::Error) -> StoreError {
@@ -101,6 +104,8 @@ impl Survey {
 
     fn files_damaged(&mut self, damages: Vec<FileDamage>) {
         for FileDamage { file, what } in damages {
+            self.is_topology_damaged |= may_hold(&file, Space::Meta);
+            self.are_acks_damaged |= may_hold(&file, Space::Acks);
             let file = file.strip_prefix(&self.root).map(Path::to_owned).unwrap_or(file);
             self.damages.push(Damage { file: Some(file), what, ..Damage::default() });
         }
@@ -114,9 +119,7 @@ impl Survey {
     ) -> Result<Option<(Bytes, Bytes)>, StoreError> {
         let item = items.next().map_err(failed)?;
         keeper.has_read(items.octets_read());
-        let damages = items.damages();
-        self.is_topology_damaged |= damages.iter().any(|damage| may_hold_topology(&damage.file));
-        self.files_damaged(damages);
+        self.files_damaged(items.damages());
         Ok(item)
     }
 
@@ -238,6 +241,9 @@ impl Survey {
 
     /// Names what no page holds and nothing settles.
     fn holes(&mut self) {
+        for lane in self.lanes.values_mut() {
+            lane.is_doubtful = self.are_acks_damaged || !lane.has_record;
+        }
         for ((queue, lane), found) in &self.lanes {
             for Hole { first, end, .. } in found.holes() {
                 self.damages.push(Damage::missing(*queue, *lane, first, end));
@@ -245,17 +251,18 @@ impl Survey {
             if found.extents.is_empty() {
                 continue;
             }
-            let mut lost = |offsets, what: &str| {
-                let lane = Some((*queue, *lane));
-                self.damages.push(Damage { lane, offsets, what: what.into(), ..Damage::default() });
-            };
             if !found.has_record {
-                lost(None, "the record of its pages is lost; the pages are there");
+                let what = "the record of its pages is lost; the pages are there".to_owned();
+                let lane = Some((*queue, *lane));
+                self.damages.push(Damage { lane, what, ..Damage::default() });
             }
             if let Some(first) = found.settled_unknown_below() {
-                let what = "what was acknowledged is not known any more: messages before the first \
-                            page count as acknowledged, those in pages come again";
-                lost(Some((Offset(0), Some(first))), what);
+                let mut missing = Damage::missing(*queue, *lane, Offset(0), first);
+                missing.what =
+                    "missing, unless they were acknowledged, which is not known any more; \
+                                acknowledged ones whose page is there come again"
+                        .to_owned();
+                self.damages.push(missing);
             }
         }
     }
@@ -286,7 +293,8 @@ impl LaneSurvey {
     /// The first page's first offset, when nothing tells what is settled below.
     pub(crate) fn settled_unknown_below(&self) -> Option<Offset> {
         let (first, ..) = self.extents.first()?;
-        (!self.has_watermark && *first > Offset(0)).then_some(*first)
+        let is_unknown = self.is_doubtful && !self.has_watermark && *first > Offset(0);
+        is_unknown.then_some(*first)
     }
 
     pub(crate) fn holes(&self) -> Vec<Hole> {
