@@ -47,7 +47,7 @@ impl fmt::Display for Refusal {
         let directory = self.directory.display();
         write!(
             formatter,
-            "data directory {directory} is damaged, and the broker does not start: "
+            "stored data is damaged in data directory {directory}, and the broker does not start: "
         )?;
         let told = self.damages.iter().take(REFUSAL_DAMAGES_MAX).map(ToString::to_string);
         formatter.write_str(&told.collect::<Vec<_>>().join("; "))?;
