@@ -130,7 +130,7 @@ impl Borrow<[u8]> for ShortStr {
 }
 
 // As derived, but for nothing with nothing: the address of no octets is no address, and glibc's
-// `memcmp` (AVX-512, masked loads) takes some hundred cycles to find that it need not read there.
+// `memcmp` (AVX-512, masked loads) took 500 ns in place of 1 to find that it need not read there.
 // The default exchange's name is empty, and is compared with each publish.
 impl PartialEq for ShortStr {
     fn eq(&self, other: &Self) -> bool {

@@ -61,7 +61,7 @@ fn is_key(key: &[u8], exchange: &[u8], routing_key: &[u8]) -> bool {
             && rest.len() == exchange.len() + routing_key.len()
             // Never with nothing: see `ShortStr`'s comparison.
             && (exchange.is_empty() || rest.starts_with(exchange))
-            && rest.ends_with(routing_key)
+            && (routing_key.is_empty() || rest.ends_with(routing_key))
     })
 }
 
