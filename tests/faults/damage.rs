@@ -5,14 +5,18 @@
 use crate::disk::Volume;
 use crate::harness::broker::{Broker, Refusal};
 use crate::harness::launch::Launch;
+use crate::harness::must;
 use crate::harness::random::Random;
 use crate::harness::session::{
-    Session, confirmed, consume, declare_named, get, next, passive, persistent, publish_with,
+    Session, confirmed, consume, declare_named, get, next, persistent, publish_with,
 };
 use crate::load::body;
 use crate::rounds::Rounds;
 use futures_util::StreamExt;
+use lapin::Connection;
+use lapin::options::QueueDeclareOptions;
 use std::collections::{BTreeMap, VecDeque};
+use std::io::ErrorKind;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -65,17 +69,25 @@ impl Base {
 
 /// The bodies in the queue, in their order; nothing when the broker ends meanwhile.
 async fn read(broker: &Broker) -> Option<Vec<Vec<u8>>> {
-    let session = Session::open_at(broker.address).await;
-    let count = passive(&session.channel, QUEUE).await.message_count();
-    let mut consumer = consume(&session.channel, QUEUE).await;
+    must("the messages or the end", try_read(broker)).await.ok()
+}
+
+async fn try_read(broker: &Broker) -> lapin::Result<Vec<Vec<u8>>> {
+    let uri = format!("amqp://guest:guest@{}/%2f", broker.address);
+    let connection = Connection::connect(&uri, <_>::default()).await?;
+    let channel = connection.create_channel().await?;
+    let options = QueueDeclareOptions { passive: true, ..<_>::default() };
+    let queue = channel.queue_declare(QUEUE.into(), options, <_>::default()).await?;
+    let (none, nameless) = (<_>::default(), "".into());
+    let mut consumer = channel.basic_consume(QUEUE.into(), nameless, none, <_>::default()).await?;
     let mut bodies = Vec::new();
-    for _ in 0..count {
-        match crate::harness::must("a delivery or the end", consumer.next()).await {
-            Some(Ok(delivery)) => bodies.push(delivery.data),
-            _ => return None,
+    for _ in 0..queue.message_count() {
+        match consumer.next().await {
+            Some(delivery) => bodies.push(delivery?.data),
+            None => return Err(std::io::Error::from(ErrorKind::UnexpectedEof).into()),
         }
     }
-    Some(bodies)
+    Ok(bodies)
 }
 
 /// The kinds of files.
