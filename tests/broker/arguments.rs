@@ -224,8 +224,8 @@ async fn a_consumer_s_arguments_with_wrong_values_are_refused() {
     ];
     for (name, kind) in arguments {
         for value in values() {
-            let (queue, arguments) = (queue.clone(), with(name, &value));
-            let consume = BasicConsume { queue, arguments, ..<_>::default() };
+            let arguments = with(name, &value);
+            let consume = BasicConsume { queue: queue.clone(), arguments, ..<_>::default() };
             let refused = refusal(&mut raw, &consume).await;
             assert_eq!(refused.is_none(), kind.allows(&value), "{name}: {value:?} {refused:?}");
             let Some(text) = refused else { continue };

@@ -121,7 +121,7 @@ fn consumers_with_credit_take_turns_and_the_higher_priority_goes_first() {
     let mut broker = broker();
     let queue = broker.declare("q", true, FieldTable::new());
     for (tag, priority, prefetch) in [("low", 0, 0), ("a", 5, 2), ("b", 5, 2)] {
-        let arguments = super::broker::arguments(&[("x-priority", FieldValue::I32(priority))]);
+        let arguments = arguments(&[("x-priority", FieldValue::I32(priority))]);
         let subscribe = Subscribe { arguments, ..consume("q", tag, prefetch) };
         broker.subscribe(CONNECTION, subscribe);
     }
@@ -224,7 +224,7 @@ fn a_consumer_priority_that_is_no_number_is_refused() {
     broker.declare("q", true, FieldTable::new());
     broker.take_events(CONNECTION);
     let high = FieldValue::LongStr(bytes::Bytes::from_static(b"high"));
-    let arguments = super::broker::arguments(&[("x-priority", high)]);
+    let arguments = arguments(&[("x-priority", high)]);
     let subscribe = Subscribe { arguments, ..consume("q", "c", 0) };
     broker.send(CONNECTION, [Command::Subscribe(subscribe)]);
     let events = broker.take_events(CONNECTION);
