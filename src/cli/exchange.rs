@@ -16,12 +16,20 @@ const EXAMPLES: &str = "Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Exchange {
     /// Declare a durable exchange, or check that it exists like this
+    #[command(after_help = "Example:\n  forebay exchange declare events --kind topic")]
     Declare(Declare),
     /// Delete an exchange and its bindings
+    #[command(after_help = "Example:\n  forebay exchange delete events")]
     Delete(Named),
     /// Bind an exchange to another one, the source
+    #[command(
+        after_help = "Example:\n  forebay exchange bind audit --source events --routing-key '#'"
+    )]
     Bind(Bind),
     /// Take a binding between exchanges away
+    #[command(
+        after_help = "Example:\n  forebay exchange unbind audit --source events --routing-key '#'"
+    )]
     Unbind(Bind),
 }
 

@@ -27,9 +27,16 @@ mod verify;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+const EXAMPLES: &str = "Examples:
+  forebay serve
+  forebay queue declare orders
+  forebay publish --queue orders 'two books'
+  forebay consume orders --ack --count 1
+  forebay top";
+
 /// A durable message queue that any AMQP 0-9-1 client can use.
 #[derive(Debug, Parser)]
-#[command(name = "forebay", version, about, arg_required_else_help = true)]
+#[command(name = "forebay", version, about, arg_required_else_help = true, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -21,18 +21,31 @@ const EXAMPLES: &str = "Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Queue {
     /// Declare a durable queue, or check that it exists with these arguments
+    #[command(
+        after_help = "Example:\n  forebay queue declare orders --argument x-max-length=100000"
+    )]
     Declare(Declare),
     /// List queues with their messages, consumers and ages; asks the admin listener
+    #[command(after_help = "Example:\n  forebay queue list --vhost shop --json")]
     List(List),
     /// Show how many messages are ready and how many consumers there are
+    #[command(after_help = "Example:\n  forebay queue show orders --json")]
     Show(Named),
     /// Drop all messages that are ready
+    #[command(after_help = "Example:\n  forebay queue purge orders")]
     Purge(Named),
     /// Delete a queue with its messages
+    #[command(after_help = "Example:\n  forebay queue delete orders")]
     Delete(Named),
     /// Bind a queue to an exchange
+    #[command(
+        after_help = "Example:\n  forebay queue bind orders --exchange events --routing-key 'order.*'"
+    )]
     Bind(Bind),
     /// Take a binding away
+    #[command(
+        after_help = "Example:\n  forebay queue unbind orders --exchange events --routing-key 'order.*'"
+    )]
     Unbind(Bind),
 }
 

@@ -14,11 +14,17 @@ use tracing_subscriber::EnvFilter;
 /// What the shell sees when a second signal ends the broker at once.
 const EXIT_CODE_SECOND_SIGNAL: i32 = 130;
 
+const EXAMPLES: &str = "Examples:
+  forebay serve
+  forebay serve --data-dir /var/lib/forebay --listen 0.0.0.0:5672
+  forebay serve --config /etc/forebay.toml --log warn";
+
 /// Run a broker.
 ///
 /// A flag wins over its environment variable, that over the configuration file, that over the
 /// default.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Serve {
     /// Configuration file (TOML).
     #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]

@@ -2,16 +2,30 @@
 
 use crate::terminal::run;
 
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: &[&[&str]] = &[
+    &[],
     &["bench"],
     &["completions"],
     &["consume"],
     &["definitions"],
+    &["demo"],
     &["demo", "spike"],
     &["exchange"],
+    &["exchange", "declare"],
+    &["exchange", "delete"],
+    &["exchange", "bind"],
+    &["exchange", "unbind"],
     &["publish"],
     &["queue"],
+    &["queue", "declare"],
+    &["queue", "list"],
+    &["queue", "show"],
+    &["queue", "purge"],
+    &["queue", "delete"],
+    &["queue", "bind"],
+    &["queue", "unbind"],
     &["repair"],
+    &["serve"],
     &["status"],
     &["top"],
     &["verify"],
@@ -19,10 +33,11 @@ const COMMANDS: [&[&str]; 12] = [
 
 #[test]
 fn every_subcommand_has_help_with_an_example() {
-    for command in COMMANDS {
+    for &command in COMMANDS {
         let text = run(&[command, &["--help"]].concat()).success();
         assert!(text.contains("Example"), "{command:?}:\n{text}");
-        assert!(text.contains(&format!("  forebay {}", command[0])), "{command:?}:\n{text}");
+        let example = [&["  forebay"][..], command].concat().join(" ");
+        assert!(text.contains(&example), "{command:?}:\n{text}");
     }
 }
 

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 /// Show the broker at work, on a temporary directory
 #[derive(Clone, Debug, Subcommand)]
+#[command(after_help = "Example:\n  forebay demo spike")]
 pub(crate) enum Demo {
     /// A burst of orders, drained by consumers at their own pace; one consumer dies, one order is
     /// poison
