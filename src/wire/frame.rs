@@ -24,6 +24,9 @@ use nom::number::streaming::{be_u8, be_u16, be_u32};
 /// The first eight octets of a connection (AMQP 0-9-1, 4.2.2).
 pub const PROTOCOL_HEADER: [u8; 8] = *b"AMQP\x00\x00\x09\x01";
 
+/// How AMQP 0-9 wrote it. Some clients (AnyEvent::RabbitMQ) still begin so and speak 0-9-1.
+const PROTOCOL_HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
+
 pub(crate) const FRAME_METHOD: u8 = 1;
 pub(crate) const FRAME_HEADER: u8 = 2;
 pub(crate) const FRAME_BODY: u8 = 3;
@@ -36,7 +39,7 @@ pub(crate) const CLASS_BASIC: u16 = 60;
 pub enum ProtocolHeader {
     /// The beginning of ours: more must come.
     Incomplete,
-    /// All of [`PROTOCOL_HEADER`]; whatever follows is frames.
+    /// All of [`PROTOCOL_HEADER`], or that of AMQP 0-9; whatever follows is frames.
     Ours,
     /// Something else, to be answered with [`PROTOCOL_HEADER`] and the end of the connection.
     Foreign,
@@ -46,9 +49,10 @@ impl ProtocolHeader {
     /// Judges as soon as it can; takes nothing away.
     #[must_use]
     pub fn parse(input: &[u8]) -> Self {
+        const OURS: [[u8; 8]; 2] = [PROTOCOL_HEADER, PROTOCOL_HEADER_0_9];
         match input.first_chunk() {
-            Some(header) if *header == PROTOCOL_HEADER => Self::Ours,
-            None if PROTOCOL_HEADER.starts_with(input) => Self::Incomplete,
+            Some(header) if OURS.contains(header) => Self::Ours,
+            None if OURS.iter().any(|ours| ours.starts_with(input)) => Self::Incomplete,
             _ => Self::Foreign,
         }
     }

@@ -222,12 +222,9 @@ pub(super) fn text_of<'a>(table: &'a FieldTable, name: &str) -> Option<&'a [u8]>
     }
 }
 
+/// Clients that publish a dead letter again write the number in the smallest type that holds it.
 fn count(value: &FieldValue) -> Option<i64> {
-    match value {
-        FieldValue::I64(count) => Some(*count),
-        FieldValue::I32(count) => Some(i64::from(*count)),
-        _ => None,
-    }
+    value.as_integer().and_then(|count| i64::try_from(count).ok())
 }
 
 fn set(table: &mut FieldTable, name: &'static str, value: FieldValue) {

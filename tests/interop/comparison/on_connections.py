@@ -35,6 +35,14 @@ def header_of_amqp_1_0(peer):
 
 
 @scenario
+def header_of_amqp_0_9(peer):
+    connection = peer.socket()
+    connection.octets(b"AMQP\1\1\0\x09")
+    connection.wait(0)
+    connection.heard[0] = [connection.heard[0][0].split()[1]]
+
+
+@scenario
 def header_of_something_else(peer):
     connection = peer.socket()
     connection.octets(b"GET / HTTP/1.1\r\n\r\n")

@@ -15,6 +15,15 @@ fn a_foreign_protocol_is_answered_with_ours() {
 }
 
 #[test]
+fn the_header_of_0_9_is_taken_for_0_9_1() {
+    let mut client = Client::raw();
+    client.feed(b"AMQP\x01\x01\x00\x09");
+    let frames = client.methods();
+    let [(0, Method::ConnectionStart(start))] = &frames[..] else { panic!("{frames:?}") };
+    assert_eq!((start.version_major, start.version_minor), (0, 9));
+}
+
+#[test]
 fn half_a_header_is_waited_for() {
     let mut client = Client::raw();
     client.feed(b"AMQ");

@@ -95,6 +95,25 @@ fn deaths_without_counts_of_old_brokers_become_one_for_each_queue_and_reason() {
 }
 
 #[test]
+fn a_count_goes_on_in_whatever_type_a_client_wrote_it() {
+    for count in [FieldValue::I8(4), FieldValue::U64(4), FieldValue::I16(4), FieldValue::I32(4)] {
+        let (mut broker, queue) = broker(FieldTable::new());
+        let entry = [("queue", text("q")), ("reason", text("rejected")), ("count", count)];
+        let deaths = FieldValue::Array(vec![FieldValue::Table(arguments(&entry))]);
+        let properties = Properties {
+            delivery_mode: Some(2),
+            headers: Some(arguments(&[("x-death", deaths)])),
+            ..Properties::default()
+        };
+        broker.send(CONNECTION, [publish(queue, vec![message_with("x", &properties, None)], None)]);
+        let delivery = fetch_one(&mut broker, "q").unwrap();
+        broker.send(CONNECTION, [settle(queue, Settlement::Reject, &[&delivery])]);
+        let dead = fetch_one(&mut broker, "q.dlq").unwrap();
+        assert_eq!(death(&dead, 0).get("count"), Some(&FieldValue::I64(5)));
+    }
+}
+
+#[test]
 fn a_rejected_message_goes_at_once_and_a_dead_letter_queue_has_none_of_its_own() {
     let (mut broker, queue) = broker(FieldTable::new());
     broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);

@@ -130,13 +130,15 @@ proptest! {
 
     #[test]
     fn a_protocol_header_is_judged_as_soon_as_it_can_be(
+        header in prop::sample::select(vec![PROTOCOL_HEADER, *b"AMQP\x01\x01\x00\x09"]),
         start in 0..=8usize,
         rest in octets(10),
     ) {
-        let octets = [&PROTOCOL_HEADER[..start], &rest].concat();
-        let expected = if octets.starts_with(&PROTOCOL_HEADER) {
+        let octets = [&header[..start], &rest].concat();
+        let ours = [PROTOCOL_HEADER, *b"AMQP\x01\x01\x00\x09"];
+        let expected = if ours.iter().any(|ours| octets.starts_with(ours)) {
             ProtocolHeader::Ours
-        } else if PROTOCOL_HEADER.starts_with(&octets) {
+        } else if ours.iter().any(|ours| ours.starts_with(&octets)) {
             ProtocolHeader::Incomplete
         } else {
             ProtocolHeader::Foreign
