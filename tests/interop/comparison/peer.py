@@ -12,8 +12,6 @@ import time
 
 from pika import frame, spec
 
-SILENCE_SECONDS = 0.15
-"""So long nothing has to come before a scenario goes on."""
 PATIENCE_SECONDS = 10
 """So long an answer that must come may take."""
 
@@ -34,10 +32,12 @@ CAPABILITIES = {
 class Peer:
     """A broker during one scenario."""
 
-    def __init__(self, address, prefix):
+    def __init__(self, address, prefix, silence_seconds):
+        """`silence_seconds`: so long nothing has to come before a scenario goes on."""
         host, _, port = address.rpartition(":")
         self.address = (host, int(port))
         self.prefix = prefix
+        self.silence_seconds = silence_seconds
         self.connections = []
         self.queues = []
         self.exchanges = []
@@ -168,7 +168,7 @@ class Connection:
 
     def settle(self):
         """Writes down what comes until nothing does."""
-        while not self.is_closed and self.read(SILENCE_SECONDS):
+        while not self.is_closed and self.read(self.peer.silence_seconds):
             pass
         if self.ends:
             self.settle_to_the_end()
