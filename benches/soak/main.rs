@@ -17,6 +17,7 @@
 mod broker;
 mod connections;
 mod ledger;
+#[allow(dead_code, reason = "each program uses a part of it")]
 #[path = "../../tests/harness/random.rs"]
 mod random;
 mod storm;

@@ -14,7 +14,7 @@ use crate::fjall_store::Shared;
 use crate::key;
 use crate::limits::{SCRUB_PAUSE, SCRUB_WINDOW_SIZE};
 use crate::recovery;
-use crate::salvage::{FileDamage, Manifest, damaged_stretches};
+use crate::salvage::{DamagedStretch, Manifest, damaged_stretches};
 use forebay_engine::ids::Offset;
 use std::collections::BTreeSet;
 use std::io;
@@ -177,9 +177,8 @@ impl Worker {
             let what = "does not match its checksum".to_owned();
             self.tell(Damage { what, ..Damage::default() }, path);
         }
-        for (before, damage, after) in stretches {
-            let FileDamage { what, .. } = damage;
-            let mut damage = Damage { what, ..Damage::default() };
+        for DamagedStretch { before, damage, after } in stretches {
+            let mut damage = Damage { what: damage.what, ..Damage::default() };
             let before = before.as_ref().and_then(|key| key::parse_page(key));
             let after = after.as_ref().and_then(|key| key::parse_page(key));
             let place = |(queue, lane, first)| ((queue, lane), first);

@@ -31,6 +31,7 @@ mod intake;
 mod life;
 mod plan;
 mod queues;
+#[allow(dead_code, reason = "each program uses a part of it")]
 #[path = "../harness/random.rs"]
 mod random;
 mod replay;

@@ -54,8 +54,8 @@ fn a_weakly_removed_key_is_gone_in_memory_in_tables_and_after_a_merge() {
 #[test]
 fn what_is_put_and_weakly_removed_before_a_flush_takes_no_disk() {
     let (_directory, database) = open();
-    put(&database, Space::Pages, 0..1000, 10_000);
-    remove_weak(&database, 0..1000);
+    put(&database, Space::Pages, 0..500, 10_000);
+    remove_weak(&database, 0..500);
     flush(&database, Space::Pages);
     assert!(database.pages.disk_space() < 100_000, "{}", database.pages.disk_space());
 }

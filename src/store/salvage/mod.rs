@@ -209,29 +209,35 @@ impl Items {
     }
 }
 
-/// The damaged parts of a table, each with the keys before and after it.
+/// A damaged part of a table, between the keys before and after it.
+pub(crate) struct DamagedStretch {
+    pub(crate) before: Option<Bytes>,
+    pub(crate) damage: FileDamage,
+    pub(crate) after: Option<Bytes>,
+}
+
+/// The damaged parts of a table.
 ///
 /// # Errors
 /// When the system fails to read.
-pub(crate) fn damaged_stretches(
-    path: &Path,
-) -> io::Result<Vec<(Option<Bytes>, FileDamage, Option<Bytes>)>> {
+pub(crate) fn damaged_stretches(path: &Path) -> io::Result<Vec<DamagedStretch>> {
     let mut reader = TableReader::open(path)?;
-    let mut stretches: Vec<(Option<Bytes>, FileDamage, Option<Bytes>)> = Vec::new();
+    let mut stretches: Vec<DamagedStretch> = Vec::new();
     let mut before = None;
     let mut is_open = false;
     loop {
         match reader.next()? {
             Found::Block(items) => {
-                if is_open && let Some((_, _, after)) = stretches.last_mut() {
-                    *after = items.first().map(|item| item.key.clone());
+                if is_open && let Some(stretch) = stretches.last_mut() {
+                    stretch.after = items.first().map(|item| item.key.clone());
                 }
                 is_open = false;
                 before = items.last().map(|item| item.key.clone());
             }
             Found::Damage { from, to, .. } => {
                 let what = format!("octets {from} to {to} are damaged");
-                stretches.push((before.clone(), FileDamage { file: path.into(), what }, None));
+                let damage = FileDamage { file: path.into(), what };
+                stretches.push(DamagedStretch { before: before.clone(), damage, after: None });
                 is_open = true;
             }
             Found::End { .. } => return Ok(stretches),

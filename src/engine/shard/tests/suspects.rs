@@ -128,7 +128,7 @@ fn a_single_active_consumer_gets_suspects_in_their_order() {
     scene.join(FIRST);
     for expected in [[0], [1]] {
         let delivery = scene.take(FIRST).pop().unwrap();
-        assert_eq!(numbers(&[delivery.clone()]), expected);
+        assert_eq!(numbers(std::slice::from_ref(&delivery)), expected);
         scene.ack(FIRST, &delivery);
     }
     assert_eq!(numbers(&scene.take(FIRST)), [2, 3]);

@@ -197,12 +197,13 @@ fn policies_survive_a_restart_and_go_with_their_virtual_host() {
     assert_eq!(back.records.len(), 1, "only the ceiling of queue ids");
 }
 
+fn refused(owner: PolicyOwner, request: PolicyRequest<'_>) -> PolicyError {
+    Policy::new(owner, request).unwrap_err()
+}
+
 #[test]
 fn a_policy_that_is_wrong_is_refused_with_the_field_named() {
     let good = table(&[("max-length", INTEGER(1))]);
-    let refused = |owner, request: PolicyRequest<'_>| -> PolicyError {
-        Policy::new(owner, request).unwrap_err()
-    };
     let policy = name("p");
     let fine = request(&policy, &good);
     let user = PolicyOwner::User;
@@ -214,6 +215,12 @@ fn a_policy_that_is_wrong_is_refused_with_the_field_named() {
     assert!(error.reason.starts_with("'rivers'; expected one of all, queues, "));
     let nothing = FieldTable::new();
     assert_eq!(refused(user, PolicyRequest { definition: &nothing, ..fine }).field, "definition");
+}
+
+#[test]
+fn a_setting_of_a_policy_that_is_wrong_is_refused_with_value_and_what_is_allowed() {
+    let policy = name("p");
+    let user = PolicyOwner::User;
     for (owner, setting, value, reason) in [
         (user, "max-length", INTEGER(-1), "'-1' of type 'long'; expected an integer of 0 or more"),
         (user, "overflow", text("no"), "'no' of type 'longstr'; expected 'drop-head' or "),
@@ -267,7 +274,7 @@ fn a_policy_that_is_wrong_is_refused_with_the_field_named() {
         ),
     ] {
         let definition = table(&[(setting, value)]);
-        let error = refused(owner, PolicyRequest { definition: &definition, ..fine });
+        let error = refused(owner, request(&policy, &definition));
         assert_eq!(error.field, format!("definition.{setting}"));
         assert!(error.reason.starts_with(reason), "{error}");
     }
