@@ -1,7 +1,7 @@
 //! Every known argument with every kind of wrong value: 406 that names the argument, the value and
 //! what is allowed. Runs against RabbitMQ too, which refuses the same except for what is listed.
 
-use crate::harness::broker::{is_ours, shared};
+use crate::harness::broker::{attached, shared};
 use crate::harness::raw::{Raw, frame_octets, method_octets, short};
 use crate::harness::session::unique;
 use forebay_wire::method::{BasicConsume, BasicPublish, ExchangeDeclare, QueueDeclare};
@@ -116,6 +116,11 @@ impl Kind {
     }
 }
 
+/// Whether the broker is ours: RabbitMQ does not say what is allowed.
+fn ours() -> bool {
+    attached().is_none()
+}
+
 fn with(name: &str, value: &FieldValue) -> FieldTable {
     [(short(name), value.clone())].into_iter().collect()
 }
@@ -136,7 +141,7 @@ fn declare(arguments: FieldTable) -> QueueDeclare {
 async fn a_queue_s_arguments_with_wrong_values_are_refused() {
     let mut raw = Raw::open_channel(shared()).await;
     for (name, kind) in QUEUE_ARGUMENTS {
-        if OURS_ALONE.contains(&name) && !is_ours() {
+        if OURS_ALONE.contains(&name) && !ours() {
             continue;
         }
         for value in values().iter().filter(|value| !kind.allows(value)) {
@@ -147,18 +152,18 @@ async fn a_queue_s_arguments_with_wrong_values_are_refused() {
             let Some(refusal) = refusal(&mut raw, &declare(arguments)).await else {
                 panic!("{name}: {value:?} is accepted")
             };
+            assert!(refusal.contains(&format!("arg '{name}'")), "{refusal}");
             let start = format!("PRECONDITION_FAILED - invalid arg '{name}' for queue 'arguments'");
-            assert!(refusal.starts_with(&start), "{refusal}");
-            let says_what = refusal.contains(": '") && refusal.contains("; expected ");
-            assert!(!is_ours() || says_what, "{refusal}");
+            let says_what = refusal.starts_with(&start) && refusal.contains("; expected ");
+            assert!(!ours() || says_what, "{refusal}");
         }
     }
     for name in ["x-dead-letter-exchange", "x-dead-letter-routing-key", "x-message-group"] {
         let mut arguments = with(name, &text(&"x".repeat(256)));
         arguments.insert(short("x-dead-letter-exchange"), text(&"x".repeat(256)));
         let refused = refusal(&mut raw, &declare(arguments)).await;
-        assert!(!is_ours() || refused.unwrap().contains("at most 255 octets"));
-        if !is_ours() {
+        assert!(!ours() || refused.unwrap().contains("at most 255 octets"));
+        if !ours() {
             break;
         }
     }
@@ -201,7 +206,7 @@ async fn what_is_allowed_is_accepted() {
     }
     for (name, value) in quorum {
         let mut arguments = with(name, &value);
-        if !is_ours() {
+        if !ours() {
             arguments.insert(short("x-queue-type"), text("quorum"));
         }
         let queue = short(&unique("good"));
@@ -230,7 +235,7 @@ async fn a_consumer_s_arguments_with_wrong_values_are_refused() {
             assert_eq!(refused.is_none(), kind.allows(&value), "{name}: {value:?} {refused:?}");
             let Some(text) = refused else { continue };
             assert!(text.contains(&format!("invalid arg '{name}' for queue '{queue}'")), "{text}");
-            assert!(!is_ours() || text.contains("; expected "), "{text}");
+            assert!(!ours() || text.contains("; expected "), "{text}");
         }
     }
 }
@@ -246,9 +251,8 @@ async fn an_exchange_s_arguments_with_wrong_values_are_refused() {
             ..<_>::default()
         };
         let text = refusal(&mut raw, &declare).await.unwrap_or_else(|| panic!("{value:?}"));
-        let start = "invalid arg 'alternate-exchange' for exchange 'arguments'";
-        assert!(text.contains(start), "{text}");
-        assert!(!is_ours() || text.contains("; expected "), "{text}");
+        assert!(text.contains("arg 'alternate-exchange'"), "{text}");
+        assert!(!ours() || text.contains("; expected "), "{text}");
     }
 }
 
