@@ -144,8 +144,11 @@ fn move_memory_to_tables(broker: &Broker, directory: &Path) {
     let body = directory.with_extension("ballast");
     fs::write(&body, vec![b'x'; 60_000]).unwrap();
     let file = body.to_str().unwrap();
-    let has_tables =
-        || (1..=4).all(|id| directory.join(format!("fjall/keyspaces/{id}/tables/0")).exists());
+    let has_table = |id: u64| {
+        let tables = fs::read_dir(directory.join(format!("fjall/keyspaces/{id}/tables")));
+        tables.is_ok_and(|mut tables| tables.next().is_some())
+    };
+    let has_tables = || (1..=4).all(has_table);
     while !has_tables() {
         let publish = ["publish", "--queue", "ballast", "--file", file, "--count", "100"];
         forebay(&publish, broker).success();
