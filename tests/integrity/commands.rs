@@ -35,10 +35,15 @@ impl Done {
 
 /// A command to a broker.
 pub(crate) fn forebay(arguments: &[&str], broker: &Broker) -> Done {
+    Done::new(forebay_command(arguments, broker).output().unwrap())
+}
+
+/// The same, not run yet.
+pub(crate) fn forebay_command(arguments: &[&str], broker: &Broker) -> Command {
     let mut command = bare(arguments);
     command.env("AMQP_URL", format!("amqp://{}", broker.address));
     command.env("FOREBAY_ADMIN", broker.admin.to_string());
-    Done::new(command.output().unwrap())
+    command
 }
 
 /// A command to a data directory.
