@@ -92,9 +92,7 @@ impl Queue {
     fn keep_limits(&mut self, at: Moment, turn: &mut Turn) {
         let had_suspects = self.lanes.iter().any(Lane::has_suspects);
         let before = self.ready();
-        if self.expire_heads(at, turn) && self.drop_excess(turn) {
-            self.expire_heads(at, turn);
-        }
+        while self.expire_heads(at, turn) && self.drop_excess(turn) {}
         // A suspect that left may have held others up.
         turn.is_unfinished = had_suspects && self.ready() < before;
     }

@@ -69,8 +69,8 @@ impl Queue {
         turn: &mut Turn,
     ) -> bool {
         while let Some(lane) = self.lanes.get_mut(level)
-            && let Some(offset) = next(lane)
             && (self.rules.message_ttl.is_some() || lane.has_expirations())
+            && let Some(offset) = next(lane)
         {
             let Some(message) = lane.content(offset).cloned() else {
                 turn.wants_fetch |= lane.want(offset);

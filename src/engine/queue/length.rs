@@ -29,26 +29,21 @@ impl Queue {
         is_dead_letter
     }
 
-    /// The oldest messages leave until there are no more than there may be; whether any did.
+    /// The oldest message leaves when there is more than there may be; whether it did.
     pub(super) fn drop_excess(&mut self, turn: &mut Turn) -> bool {
-        let mut has_dropped = false;
-        if self.rules.overflow != Overflow::DropHead {
-            return has_dropped;
-        }
-        while self.rules.is_over(self.ready(), self.ready_octets()) {
-            match self.front() {
-                Next::Present { level, offset, message } => {
-                    self.leave(level, offset, message, DeathReason::MaxLength, turn);
-                    has_dropped = true;
-                }
-                Next::Absent { level, offset } => {
-                    turn.wants_fetch |= self.want(level, offset);
-                    break;
-                }
-                Next::Empty => break,
+        let is_over = self.rules.overflow == Overflow::DropHead
+            && self.rules.is_over(self.ready(), self.ready_octets());
+        match if is_over { self.front() } else { Next::Empty } {
+            Next::Present { level, offset, message } => {
+                self.leave(level, offset, message, DeathReason::MaxLength, turn);
+                true
             }
+            Next::Absent { level, offset } => {
+                turn.wants_fetch |= self.want(level, offset);
+                false
+            }
+            Next::Empty => false,
         }
-        has_dropped
     }
 
     fn ready_octets(&self) -> u64 {

@@ -299,7 +299,8 @@ impl Drive {
     fn check_progress(&mut self) {
         let (trusted, suspects) = (self.list.trusted(), self.list.suspects());
         self.aside.retain(|client| !self.list.consumed(*client).is_empty());
-        if !suspects.is_empty() {
+        // Who is set aside stays so until it holds nothing, whatever becomes of the suspects.
+        if std::mem::take(&mut self.list.suspects_waited) {
             let busy = (0..CLIENTS).filter(|client| !self.list.consumed(*client).is_empty());
             self.aside.extend(busy);
         }

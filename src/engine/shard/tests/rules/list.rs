@@ -59,11 +59,20 @@ pub(super) struct List {
     pub(super) expired: u64,
     pub(super) overflowed: u64,
     pub(super) refused: u64,
+    /// Some consumer may have been set aside since this was last asked.
+    pub(super) suspects_waited: bool,
 }
 
 impl List {
     pub(super) fn new(setting: Setting) -> Self {
-        Self { setting, entries: Vec::new(), expired: 0, overflowed: 0, refused: 0 }
+        Self {
+            setting,
+            entries: Vec::new(),
+            expired: 0,
+            overflowed: 0,
+            refused: 0,
+            suspects_waited: false,
+        }
     }
 
     /// Those that are ready in the order in which they ought to go.
@@ -151,6 +160,7 @@ impl List {
         loop {
             self.deliver(now, handovers);
             let suspects = self.suspects();
+            self.suspects_waited |= !suspects.is_empty();
             self.keep_limits(now);
             self.entries.iter_mut().for_each(|entry| entry.is_seen = true);
             if self.suspects() == suspects {
@@ -159,16 +169,18 @@ impl List {
         }
     }
 
+    /// What is too old leaves first, and then, one by one, what is too much.
     fn keep_limits(&mut self, now: u64) {
-        self.expire_heads(now);
-        while self.setting.overflow == Overflow::DropHead
-            && self.setting.is_over(self.order().len() as u64, self.octets())
-        {
+        loop {
+            self.expire_heads(now);
+            let is_over = self.setting.is_over(self.order().len() as u64, self.octets());
+            if self.setting.overflow != Overflow::DropHead || !is_over {
+                return;
+            }
             let first = self.order()[0];
             self.overflowed += 1;
             self.entries[first].place = self.grave("maxlen");
         }
-        self.expire_heads(now);
     }
 
     /// The front goes to a consumer as long as the queue gave it to one. Where the front is a
