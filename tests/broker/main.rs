@@ -17,6 +17,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod accounts;
 mod acknowledgements;
 mod alarms;
 mod arguments;
