@@ -300,7 +300,8 @@ impl Drive {
         let (trusted, suspects) = (self.list.trusted(), self.list.suspects());
         self.aside.retain(|client| !self.list.consumed(*client).is_empty());
         // Who is set aside stays so until it holds nothing, whatever becomes of the suspects.
-        if std::mem::take(&mut self.list.suspects_waited) {
+        // A single active consumer never is.
+        if std::mem::take(&mut self.list.suspects_waited) && !self.setting.single_active {
             let busy = (0..CLIENTS).filter(|client| !self.list.consumed(*client).is_empty());
             self.aside.extend(busy);
         }
