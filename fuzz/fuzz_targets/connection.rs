@@ -111,6 +111,7 @@ impl Client {
             match action {
                 Action::Authenticate(_) => self.connection.handle_authenticated(now, true),
                 Action::Enter { .. } => self.connection.handle_entered(now, Ok(())),
+                Action::AwaitTurn { .. } => self.connection.handle_turn(now, 1),
             }
             self.connection.handle_input(now, routes, &mut self.input);
         }

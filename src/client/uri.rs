@@ -50,6 +50,12 @@ pub enum UriError {
     /// A percent sign without two hexadecimal digits, or octets that are no UTF-8.
     #[error("`{0}` is not percent-encoded UTF-8; write a literal % as %25")]
     Encoding(String),
+    /// User name or password are not encoded. Says nothing of what they are.
+    #[error(
+        "user name and password of an AMQP URI are percent-encoded UTF-8; write / as %2F, ? as %3F, \
+         @ as %40 and a literal % as %25"
+    )]
+    Credentials,
     /// An unknown query parameter.
     #[error("`{0}` is no parameter of an AMQP URI; known are {KNOWN_PARAMETERS}")]
     UnknownParameter(String),
@@ -69,7 +75,8 @@ const KNOWN_PARAMETERS: &str = "heartbeat (seconds), connection_timeout (ms), ch
      connection_name, cacertfile, certfile, keyfile, verify";
 
 /// A parsed URI.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
 pub(crate) struct Uri {
     pub(crate) is_tls: bool,
     pub(crate) user: Option<String>,
@@ -102,9 +109,15 @@ impl Uri {
             Some((authority, path)) => (authority, Some(path)),
             None => (rest, None),
         };
-        uri.take_authority(authority)?;
+        // A password with one of the separators in it is cut there: none of its parts may be shown.
+        let may_be_cut = !authority.contains('@') && text.contains('@');
+        uri.take_authority(authority)
+            .map_err(|error| if may_be_cut { UriError::Credentials } else { error })?;
         if let Some(path) = path {
             if path.contains('/') {
+                if may_be_cut {
+                    return Err(UriError::Credentials);
+                }
                 return Err(UriError::Vhost(path.to_owned()));
             }
             uri.vhost = Some(decoded(path)?);
@@ -124,8 +137,9 @@ impl Uri {
                     Some((user, password)) => (user, Some(password)),
                     None => (credentials, None),
                 };
-                self.user = Some(decoded(user)?);
-                self.password = password.map(decoded).transpose()?;
+                let credential = |text| decoded(text).map_err(|_| UriError::Credentials);
+                self.user = Some(credential(user)?);
+                self.password = password.map(credential).transpose()?;
                 hosts
             }
         };
@@ -187,7 +201,7 @@ impl Uri {
 
 /// What stands where a scheme should, without anything that might be a password.
 fn scheme_of(text: &str) -> String {
-    text.split(['@', '?', '/']).next().unwrap_or_default().chars().take(16).collect()
+    text.split(['@', '?', '/', ':']).next().unwrap_or_default().chars().take(16).collect()
 }
 
 fn address(text: &str, default_port: u16) -> Result<Address, UriError> {
@@ -264,7 +278,7 @@ mod tests {
     fn each_fault_says_what_to_write() {
         let fault = |text| Uri::parse(text).unwrap_err().to_string();
         assert!(fault("localhost:5672").contains("amqp:// or amqps://"));
-        assert!(fault("http://host").contains("`http:`"));
+        assert!(fault("http://host").contains("`http`"));
         assert!(fault("amqp:///vhost").contains("names no host"));
         assert!(fault("amqp://host:99999").contains("`99999` is no TCP port"));
         assert!(fault("amqp://host/a/b").contains("%2F"));
@@ -281,5 +295,22 @@ mod tests {
                 .to_string()
                 .contains("is-long")
         );
+    }
+
+    /// Whatever is forgotten to be encoded, an error text shows nothing of a password.
+    #[test]
+    fn no_error_shows_a_part_of_a_password() {
+        for text in [
+            "amqp://app:s3cr/et@host/vhost",
+            "amqp://app:s3cr?et@host/vhost",
+            "amqp://app:s3cr%et@host/vhost",
+            "amqp://app:s3cr/e/t@host",
+            "amqp:/app:s3cret@host",
+            "app:s3cret@host",
+        ] {
+            let error = Uri::parse(text).unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("s3cr") && !shown.contains("et@"), "{text}: {shown}");
+        }
     }
 }

@@ -68,6 +68,8 @@ pub enum Event {
     Blocked {
         /// Why, for people.
         reason: ShortStr,
+        /// Memory is short, so that what connections keep of it counts.
+        is_memory_short: bool,
     },
     /// Publishers may go on (`connection.unblocked`).
     Unblocked,

@@ -27,4 +27,5 @@ pub(crate) mod queue;
 pub mod shard;
 pub mod sweep;
 pub mod time;
+pub mod token_bucket;
 pub mod topology;

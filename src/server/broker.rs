@@ -21,6 +21,7 @@ use crate::metrics::{Metrics, QueueRates, process};
 use crate::open_files;
 use crate::port::{bind_all, listen_all};
 use crate::publish_budget::PublishBudget;
+use crate::publish_pace::PublishPace;
 use crate::recovered::{StoreThreads, recover, start_shard};
 use crate::settings::Settings;
 use crate::start_error::StartError;
@@ -95,8 +96,9 @@ impl Broker {
             start_shard(recovered, clock, mail, &routes, &metrics, failure_sender)?;
         load_definitions(&link, settings.load_definitions.as_deref()).await?;
         let authenticator = authenticator(&settings, &routes)?;
+        let pace = PublishPace::new(clock, Arc::clone(&routes));
         let context =
-            connection_context(&settings, clock, &link, &routes, &authenticator, &metrics);
+            connection_context(&settings, clock, &link, &routes, &pace, &authenticator, &metrics);
         let alarm_task = watch_alarms(&alarms, &settings.data_dir, &link.connections).await;
         let accepting = CancellationToken::new();
         let amqp_addresses = listen_all(ports, &context, &link.connections, &accepting)?;
@@ -109,6 +111,8 @@ impl Broker {
             amqp_ports: amqp_addresses.iter().map(SocketAddr::port).collect(),
             alarms,
             rates,
+            pace,
+            message_size_max: settings.message_size_max,
         });
         let admin_task = tokio::spawn(admin.serve(admin_listener));
         endpoint.set_ready(true);
@@ -205,6 +209,7 @@ fn connection_context(
     clock: Clock,
     link: &ShardLink,
     routes: &Arc<ArcSwap<Routes>>,
+    pace: &PublishPace,
     authenticator: &Authenticator,
     metrics: &Metrics,
 ) -> Arc<ConnectionContext> {
@@ -215,6 +220,7 @@ fn connection_context(
         routes: Arc::clone(routes),
         budget: link.budget.clone(),
         tally: Tally::new(settings.connections_per_address_max),
+        pace: pace.clone(),
         authenticator: authenticator.clone(),
         totals: Arc::clone(&metrics.connections),
     })
@@ -223,6 +229,8 @@ fn connection_context(
 fn connection_settings(settings: &Settings) -> ConnectionSettings {
     ConnectionSettings {
         message_size_max: settings.message_size_max,
+        heartbeat_s: settings.heartbeat,
+        silence_s_max: settings.idle_timeout,
         ..ConnectionSettings::new(&identity(settings))
     }
 }

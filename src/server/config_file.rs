@@ -35,6 +35,10 @@ pub struct ConfigFile {
     pub product: Option<String>,
     /// Octets of a message's body at most.
     pub max_message_size: Option<u64>,
+    /// The heartbeat interval that is suggested to clients, in seconds; 0: none.
+    pub heartbeat: Option<u16>,
+    /// Seconds that a client without heartbeats may be silent; 0: any number.
+    pub idle_timeout: Option<u32>,
     /// Connections of one address at once.
     pub connections_per_address_max: Option<usize>,
     /// Certificates, and where AMQP with TLS listens.

@@ -8,9 +8,11 @@
 use crate::authenticator::{Authenticator, LoginRefused};
 use crate::clock::Clock;
 use crate::connections::{ConnectionAbout, Entry, EventReceiver};
+use crate::limits::PUBLISH_TURN_MESSAGES_MAX;
 use crate::mailbox::{Batch, Mail, MailSender};
 use crate::metrics::{ConnectionTotals, OpenShare};
 use crate::publish_budget::{PublishBudget, Published};
+use crate::publish_pace::PublishPace;
 use crate::read_buffer;
 use crate::socket::{Read, Socket, Written};
 use crate::tally::{Place, Tally};
@@ -45,6 +47,8 @@ pub struct ConnectionContext {
     pub budget: PublishBudget,
     /// Counts what operators limit.
     pub tally: Tally,
+    /// Whose turn it is where publish rates are limited.
+    pub pace: PublishPace,
     /// Who may log in.
     pub authenticator: Authenticator,
     /// Counts what clients do.
@@ -74,6 +78,8 @@ struct ConnectionTask {
     open: OpenShare,
     sending: Pending<()>,
     authenticating: Pending<Login>,
+    /// Messages that it may publish next.
+    pacing: Pending<u32>,
     timer: Timer,
 }
 
@@ -134,6 +140,7 @@ impl ConnectionTask {
             open,
             sending: None,
             authenticating: None,
+            pacing: None,
             timer: Timer::default(),
         })
     }
@@ -166,6 +173,7 @@ impl ConnectionTask {
         if let Some(about) = &self.about {
             about.channels.store(channels, Ordering::Relaxed);
             about.blocked.store(self.connection.is_blocked(), Ordering::Relaxed);
+            about.paced.store(self.pacing.is_some(), Ordering::Relaxed);
         }
     }
 
@@ -197,6 +205,11 @@ impl ConnectionTask {
             login = pending(&mut self.authenticating) => {
                 self.authenticating = None;
                 self.take_login(login);
+            }
+            messages = pending(&mut self.pacing) => {
+                self.pacing = None;
+                self.connection.handle_turn(self.context.clock.now(), messages);
+                self.parse();
             }
             // Whatever it is ready for is tried on every turn.
             () = self.socket.ready(reads, writes) => {}
@@ -288,6 +301,7 @@ impl ConnectionTask {
             match action {
                 Action::Authenticate(credentials) => self.authenticate(credentials),
                 Action::Enter { vhost, user } => self.enter(&vhost, &user),
+                Action::AwaitTurn { vhost, user } => self.await_turn(vhost, user),
             }
         }
         if self.sending.is_some() {
@@ -340,6 +354,12 @@ impl ConnectionTask {
         self.parse();
     }
 
+    fn await_turn(&mut self, vhost: ShortStr, user: ShortStr) {
+        let pace = self.context.pace.clone();
+        let turn = async move { pace.turn(&vhost, &user, PUBLISH_TURN_MESSAGES_MAX).await };
+        self.pacing = Some(Box::pin(turn));
+    }
+
     fn describe(&mut self, user: ShortStr, vhost: ShortStr) {
         let about = Arc::new(ConnectionAbout {
             user,
@@ -349,6 +369,7 @@ impl ConnectionTask {
             connected_at: self.context.clock.now().wall,
             channels: AtomicUsize::new(0),
             blocked: AtomicBool::new(false),
+            paced: AtomicBool::new(false),
         });
         self.entry.describe(&about);
         self.about = Some(about);

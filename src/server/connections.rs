@@ -36,8 +36,23 @@ struct Register {
     opened_total: u64,
     closing: Option<Fault>,
     /// Why publishers have to wait.
-    alarm: Option<ShortStr>,
+    alarm: Option<Shortage>,
     members: HashMap<ConnectionId, Member>,
+}
+
+/// Of what there is too little.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// As clients are told.
+    pub reason: ShortStr,
+    /// It is memory, alone or besides.
+    pub is_memory: bool,
+}
+
+impl From<Shortage> for Event {
+    fn from(Shortage { reason, is_memory }: Shortage) -> Self {
+        Self::Blocked { reason, is_memory_short: is_memory }
+    }
 }
 
 #[derive(Debug)]
@@ -63,6 +78,8 @@ pub struct ConnectionAbout {
     pub channels: AtomicUsize,
     /// It published during an alarm, and waits.
     pub blocked: AtomicBool,
+    /// It published faster than it may, and waits for its turn.
+    pub paced: AtomicBool,
 }
 
 /// A place in the register, given back when dropped.
@@ -113,27 +130,26 @@ impl Connections {
         meant.map(|(_, member)| member.close(fault)).count()
     }
 
-    /// Publishers have to wait, and why, or may go on: told to every connection, and to those that
+    /// Publishers have to wait, and for what, or may go on: told to every connection, and to those that
     /// come later.
-    pub fn set_alarm(&self, reason: Option<ShortStr>) {
+    pub fn set_alarm(&self, alarm: Option<Shortage>) {
         let mut register = self.register();
-        let event = match &reason {
-            Some(reason) => Event::Blocked { reason: reason.clone() },
-            None => Event::Unblocked,
-        };
-        register.alarm = reason;
+        let event = alarm.clone().map_or(Event::Unblocked, Event::from);
+        register.alarm = alarm;
         // Before the handshake is over a connection could not make anything of it.
         for member in register.members.values().filter(|member| member.about.is_some()) {
             member.tell(event.clone());
         }
     }
 
-    /// How many wait because they published during an alarm.
+    /// How many wait because they published during an alarm, and how many because they published
+    /// faster than they may.
     #[must_use]
-    pub fn count_blocked(&self) -> usize {
+    pub fn count_waiting(&self) -> (usize, usize) {
         let register = self.register();
-        let abouts = register.members.values().filter_map(|member| member.about.as_ref());
-        abouts.filter(|about| about.blocked.load(Ordering::Relaxed)).count()
+        let abouts = || register.members.values().filter_map(|member| member.about.as_ref());
+        let blocked = abouts().filter(|about| about.blocked.load(Ordering::Relaxed)).count();
+        (blocked, abouts().filter(|about| about.paced.load(Ordering::Relaxed)).count())
     }
 
     /// The connections that are open in a virtual host, by number.
@@ -196,8 +212,8 @@ impl Entry {
         let alarm = register.alarm.clone();
         if let Some(member) = register.members.get_mut(&self.id) {
             member.about = Some(Arc::clone(about));
-            if let Some(reason) = alarm {
-                member.tell(Event::Blocked { reason });
+            if let Some(shortage) = alarm {
+                member.tell(shortage.into());
             }
         }
     }
@@ -258,6 +274,7 @@ mod tests {
             connected_at: WallClock(0),
             channels: AtomicUsize::new(0),
             blocked: AtomicBool::new(false),
+            paced: AtomicBool::new(false),
         }));
     }
 
@@ -267,7 +284,8 @@ mod tests {
         let (early, mut early_events) = connections.enter(10).unwrap();
         describe(&early);
         let (late, mut late_events) = connections.enter(10).unwrap();
-        connections.set_alarm(Some(ShortStr::from_static("low on disk")));
+        let reason = ShortStr::from_static("low on disk");
+        connections.set_alarm(Some(Shortage { reason, is_memory: false }));
         assert!(late_events.try_recv().is_err(), "still in its handshake");
         describe(&late);
         for events in [&mut early_events, &mut late_events] {

@@ -12,6 +12,7 @@
 
 pub mod admin;
 pub mod alarms;
+mod allocator;
 pub mod amount;
 pub mod authenticator;
 pub mod broker;
@@ -22,6 +23,7 @@ pub mod connection_task;
 pub mod connections;
 pub mod definitions;
 pub mod failure;
+mod http_listener;
 pub mod limits;
 pub mod listener;
 pub mod login_memory;
@@ -31,7 +33,9 @@ pub mod metrics;
 pub mod open_files;
 pub mod password;
 mod port;
+mod privacy;
 pub mod publish_budget;
+pub mod publish_pace;
 pub mod queue_defaults;
 pub mod read_buffer;
 pub mod reader_pool;

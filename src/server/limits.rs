@@ -15,6 +15,13 @@ pub const PUBLISH_BUDGET_OCTETS_MAX: usize = 8 * 1024 * 1024;
 /// written first; less, and publishers wait for commits.
 pub const UNAWAITED_BUDGET_OCTETS_MAX: usize = 512 * 1024;
 
+/// How much of a limited publish rate a connection gets at a time, before it is the turn of others.
+pub const PUBLISH_TURN_DURATION: Duration = Duration::from_millis(10);
+/// Messages of one such turn.
+pub const PUBLISH_TURN_MESSAGES_MAX: u32 = 1_000;
+/// How often whoever waits for a turn looks whether the limit is another.
+pub const PUBLISH_TURN_RECHECK: Duration = Duration::from_secs(1);
+
 /// Octets that one read may take: the size of each worker thread's receive buffer.
 pub const READ_OCTETS_MAX: usize = 128 * 1024;
 
@@ -45,6 +52,9 @@ pub const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a TLS handshake may take; what AMQP's may take follows.
 pub const TLS_HANDSHAKE_DURATION_MAX: Duration = Duration::from_secs(10);
+
+/// The heartbeat interval that clients are offered when nothing is said, in s.
+pub const HEARTBEAT_S_DEFAULT: u16 = 60;
 
 /// How long a socket is silent before the system asks whether the other machine is there.
 pub const KEEPALIVE_SILENCE: Duration = Duration::from_secs(60);
@@ -86,6 +96,17 @@ pub const LOGIN_FAILURE_FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 pub const LOGIN_PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// The longest pause: well below the time that a handshake may take.
 pub const LOGIN_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Connections of the admin listener, and as many of the metrics listener, at once; further ones wait
+/// in the kernel.
+pub const HTTP_CONNECTIONS_MAX: usize = 64;
+/// How long the head of a request may take to come, from the beginning of the connection or the end
+/// of the last answer: an idle connection lives no longer.
+pub const HTTP_HEAD_DURATION_MAX: Duration = Duration::from_secs(10);
+/// Octets of a request's head.
+pub const HTTP_HEAD_OCTETS_MAX: usize = 64 * 1024;
+/// How long a connection is served; then it gets the answer that it waits for, and is closed.
+pub const HTTP_CONNECTION_DURATION_MAX: Duration = Duration::from_secs(300);
 
 /// Octets of an admin request's body: a large file of definitions has a few MiB.
 pub const ADMIN_BODY_OCTETS_MAX: usize = 32 * 1024 * 1024;
@@ -144,6 +165,9 @@ pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// that is written at 1 GB/s loses less than the default free-space limit in the meantime.
 pub const ALARM_INTERVAL: Duration = Duration::from_millis(200);
 
+/// How often memory that was freed is given back to the system while it is short, at most.
+pub const MEMORY_GIVE_BACK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Free space that raises the disk alarm when nothing is said: room for full journals, memtables and
 /// a compaction, all of which acknowledgements and drains may still need.
 pub const DISK_FREE_LIMIT_OCTETS_DEFAULT: u64 = 256 * 1024 * 1024;
@@ -177,6 +201,7 @@ const _: () = {
     assert!(SHARD_TURN_BATCHES_MAX <= MAILBOX_BATCHES_MAX);
     assert!(LOGIN_PAUSE_FIRST.as_millis() <= LOGIN_PAUSE_MAX.as_millis());
     assert!(OPEN_FILES_RESERVED < CONNECTIONS_MAX);
+    assert!(2 * HTTP_CONNECTIONS_MAX <= OPEN_FILES_RESERVED / 2);
     assert!(PUBLISH_BUDGET_OCTETS_MAX <= u32::MAX as usize);
     assert!(WATCHDOG_INTERVAL.as_millis() < COMMIT_DURATION_MAX.as_millis());
 };

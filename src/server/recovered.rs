@@ -5,6 +5,7 @@ use crate::committer::{Committer, CommitterThread};
 use crate::failure::{Failure, FailureSender};
 use crate::mailbox::MailReceiver;
 use crate::metrics::Metrics;
+use crate::privacy::close_to_others;
 use crate::reader_pool::{ReaderPool, ReaderThreads};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
@@ -75,6 +76,7 @@ fn open(
     users: &[ConfiguredUser],
     scrub_rate: u64,
 ) -> Result<Recovered, StartError> {
+    close_to_others(path);
     let opened = FjallStore::open(path).and_then(|store| {
         let recovered = store.recover()?;
         Ok((store, recovered))

@@ -3,8 +3,8 @@
 use crate::amount::Amount;
 use crate::config_file::{ConfigFile, ConfigPermission, ConfigUser};
 use crate::limits::{
-    DISK_FREE_LIMIT_OCTETS_DEFAULT, MEMORY_HIGH_WATERMARK_DEFAULT, METRICS_QUEUES_DEFAULT,
-    SCRUB_RATE_OCTETS_DEFAULT,
+    DISK_FREE_LIMIT_OCTETS_DEFAULT, HEARTBEAT_S_DEFAULT, MEMORY_HIGH_WATERMARK_DEFAULT,
+    METRICS_QUEUES_DEFAULT, SCRUB_RATE_OCTETS_DEFAULT,
 };
 use crate::settings_error::SettingsError;
 use crate::tls::{TLS_LISTEN_DEFAULT, TlsOverrides, TlsSettings};
@@ -81,6 +81,10 @@ pub struct Settings {
     pub queue_defaults: QueueDefaults,
     /// Octets of a message's body at most.
     pub message_size_max: u64,
+    /// The heartbeat interval that is suggested to clients, in s; 0: none.
+    pub heartbeat: u16,
+    /// Seconds that a client without heartbeats may be silent; nothing: any number.
+    pub idle_timeout: Option<u32>,
     /// Connections of one address at once; nothing: any number.
     pub connections_per_address_max: Option<usize>,
     /// Who may log in.
@@ -149,6 +153,8 @@ impl Settings {
                 octets @ 1..=MESSAGE_SIZE_MAX => octets,
                 octets => return Err(SettingsError::MessageSize { octets }),
             },
+            heartbeat: file.heartbeat.unwrap_or(HEARTBEAT_S_DEFAULT),
+            idle_timeout: file.idle_timeout.filter(|seconds| *seconds > 0),
             connections_per_address_max: file.connections_per_address_max,
             scrub_rate: scrub_rate(overrides.scrub_rate.or(file.scrub_rate))?,
             disk_free_limit: disk_free_limit(overrides.disk_free_limit.or(file.disk_free_limit))?,

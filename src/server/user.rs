@@ -63,7 +63,7 @@ pub enum PasswordHashError {
 }
 
 /// `RABBITMQ_DEFAULT_USER`, `…_PASS` and `…_VHOST`, as RabbitMQ's container image reads them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct RabbitmqDefaults {
     /// The user that takes guest's place.
     pub user: Option<String>,
@@ -122,6 +122,13 @@ impl Credential {
             return Err(PasswordHashError::Cost { memory_kib, passes, lanes });
         }
         Ok(Self::Hash(hash))
+    }
+}
+
+impl std::fmt::Debug for RabbitmqDefaults {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = formatter.debug_struct("RabbitmqDefaults");
+        shown.field("user", &self.user).field("vhost", &self.vhost).finish_non_exhaustive()
     }
 }
 

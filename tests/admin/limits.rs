@@ -8,6 +8,7 @@ use crate::http::Admin;
 use lapin::BasicProperties;
 use lapin::options::BasicPublishOptions;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const MAX_CONNECTIONS: &str = "/api/vhost-limits/shop/max-connections";
@@ -142,4 +143,73 @@ async fn addresses_and_messages_are_limited_by_the_configuration() {
     while connect(&broker, "guest:guest", "%2f").await.is_err() {
         tokio::task::yield_now().await;
     }
+}
+
+/// A connection that publishes so many messages to `q` as fast as it can, and how long that took.
+async fn publish_all(broker: &Broker, login: &str, messages: u64) -> Duration {
+    let connection = connect(broker, login, "%2f").await.unwrap();
+    let channel = must("channel", connection.create_channel()).await.unwrap();
+    must("confirms", channel.confirm_select(<_>::default())).await.unwrap();
+    let begin = Instant::now();
+    let mut confirms = Vec::new();
+    for _ in 0..messages {
+        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+        let published = channel.basic_publish("".into(), "q".into(), options, b"x", properties);
+        confirms.push(must("publish", published).await.unwrap());
+    }
+    for confirm in confirms {
+        must("confirm", confirm).await.unwrap();
+    }
+    begin.elapsed()
+}
+
+/// The limit is a least time for what is above it, which no machine is too slow for.
+#[tokio::test(flavor = "multi_thread")]
+async fn publishing_is_held_to_a_rate_of_the_user_and_of_the_virtual_host() {
+    let data = TempDir::new().unwrap();
+    let broker = Broker::start(data.path());
+    let admin = Admin::guest(&broker);
+    admin.done("PUT", "/api/queues/%2f/q", &json!({}));
+    admin.done("PUT", "/api/users/app", &json!({ "password": "pw", "tags": "" }));
+    let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+    admin.done("PUT", "/api/permissions/%2f/app", &all);
+    // A second's worth passes at once, the rest takes its time; whoever else is there has none.
+    admin.done("PUT", "/api/user-limits/app/max-publish-rate", &json!({ "value": 100 }));
+    let (limited, _) =
+        tokio::join!(publish_all(&broker, "app:pw", 250), publish_all(&broker, "guest:guest", 250));
+    assert!(limited >= Duration::from_millis(1_400), "{limited:?}");
+    admin.done("DELETE", "/api/user-limits/app/max-publish-rate", &Value::Null);
+
+    // All share what a virtual host has.
+    admin.done("PUT", "/api/vhost-limits/%2f/max-publish-rate", &json!({ "value": 200 }));
+    let (one, other) =
+        tokio::join!(publish_all(&broker, "app:pw", 300), publish_all(&broker, "guest:guest", 300));
+    assert!(one.max(other) >= Duration::from_millis(1_900), "{one:?}, {other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_of_nothing_holds_publishers_until_it_is_lifted_and_nobody_else() {
+    let data = TempDir::new().unwrap();
+    let broker = Broker::start(data.path());
+    let admin = Admin::guest(&broker);
+    admin.done("PUT", "/api/queues/%2f/q", &json!({}));
+    admin.done("PUT", "/api/vhost-limits/%2f/max-publish-rate", &json!({ "value": 0 }));
+    let held = publish_all(&broker, "guest:guest", 3);
+    let mut held = std::pin::pin!(held);
+    let seen = async {
+        broker.await_metric("forebay_connections_paced", 1.0).await;
+        let connections = admin.get("/api/connections");
+        assert_eq!(connections[0]["state"], "flow", "{connections}");
+        // Who does not publish is not held.
+        let connection = connect(&broker, "guest:guest", "%2f").await.unwrap();
+        let channel = must("channel", connection.create_channel()).await.unwrap();
+        declare(&channel, "another").await.unwrap();
+    };
+    tokio::select! {
+        () = seen => {}
+        _ = &mut held => panic!("it published"),
+    }
+    admin.done("DELETE", "/api/vhost-limits/%2f/max-publish-rate", &Value::Null);
+    held.await;
+    broker.await_metric("forebay_connections_paced", 0.0).await;
 }

@@ -20,6 +20,7 @@ mod command;
 mod dead_letter_storm;
 mod dead_letters;
 mod definitions;
+mod hostile;
 mod limits;
 mod objects;
 mod permissions;

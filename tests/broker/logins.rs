@@ -10,11 +10,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tempfile::TempDir;
 
 const HERE: &str = "127.0.0.1:0";
 const ELSEWHERE: &str = "127.0.0.2:0";
+
+/// Who guess at the same time.
+const GUESSERS: usize = 1_000;
 
 /// A broker with the users `app` and `new`, whose passwords are `right`.
 fn start(directory: &Path) -> Broker {
@@ -48,34 +51,62 @@ async fn a_thousand_bad_logins_hold_up_nobody_who_knows_the_password() {
     let directory = TempDir::new().unwrap();
     let broker = start(directory.path());
     let address = broker.address;
-    let is_in = |answer| matches!(answer, Some(Method::ConnectionTune(_)));
-    assert!(is_in(log_in(address, HERE, "app", "right").await));
+    get_in(address, HERE, "app").await;
 
-    let asked = Arc::new(AtomicUsize::new(0));
-    let guesses = (0..1_000).map(|number| {
-        let asked = Arc::clone(&asked);
-        tokio::spawn(async move {
-            let user = if number % 2 == 0 { "app" } else { "nobody" };
-            let mut raw = Raw::greet_from(HERE.parse().unwrap(), address).await;
-            raw.send(0, &plain(user, &format!("guess {number}"))).await;
-            asked.fetch_add(1, Ordering::SeqCst);
-            let answer = raw.frame().await;
-            assert!(!matches!(
-                answer,
-                Some(forebay_wire::Frame::Method { method: Method::ConnectionTune(_), .. })
-            ));
-        })
-    });
-    let guesses: Vec<_> = guesses.collect();
-    while asked.load(Ordering::SeqCst) < 1_000 {
+    let guesses = Arc::new(Guesses::default());
+    let guessers: Vec<_> = (0..GUESSERS)
+        .map(|number| tokio::spawn(Arc::clone(&guesses).go_on(address, number)))
+        .collect();
+    while guesses.asked.load(Ordering::SeqCst) < GUESSERS {
         tokio::task::yield_now().await;
     }
     // One that was right before, from where the guesses come, and a new one from elsewhere. Behind
-    // a thousand checks neither would get in before its handshake is given up.
-    assert!(is_in(log_in(address, HERE, "app", "right").await));
-    assert!(is_in(log_in(address, ELSEWHERE, "new", "right").await));
-    for guess in must("the end of the guesses", join_all(guesses)).await {
-        guess.unwrap();
+    // a thousand checks neither would ever get in before its handshake is given up.
+    get_in(address, HERE, "app").await;
+    get_in(address, ELSEWHERE, "new").await;
+    guesses.is_over.store(true, Ordering::SeqCst);
+    for guesser in must("the end of the guesses", join_all(guessers)).await {
+        guesser.unwrap();
+    }
+}
+
+/// Logs in with the right password. A machine that is busy with other things may not get a handshake
+/// done in time: then once more, since the guesses go on.
+async fn get_in(broker: SocketAddr, from: &str, user: &str) {
+    let gets_in = async {
+        loop {
+            match log_in(broker, from, user, "right").await {
+                Some(Method::ConnectionTune(_)) => return,
+                None => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    must("the login", gets_in).await;
+}
+
+/// What all who guess share.
+#[derive(Default)]
+struct Guesses {
+    asked: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+impl Guesses {
+    /// Guesses again and again.
+    async fn go_on(self: Arc<Self>, broker: SocketAddr, number: usize) {
+        let user = if number.is_multiple_of(2) { "app" } else { "nobody" };
+        while !self.is_over.load(Ordering::SeqCst) {
+            let mut raw = Raw::greet_from(HERE.parse().unwrap(), broker).await;
+            raw.send(0, &plain(user, &format!("guess {number}"))).await;
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            let answer = raw.frame().await;
+            let tune = matches!(
+                answer,
+                Some(forebay_wire::Frame::Method { method: Method::ConnectionTune(_), .. })
+            );
+            assert!(!tune, "a wrong password was taken");
+        }
     }
 }
 

@@ -182,6 +182,11 @@ impl Broker {
         kibibytes * 1024
     }
 
+    /// Its arguments, as everybody sees them.
+    pub(crate) fn arguments(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/cmdline", self.child.id())).unwrap()
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

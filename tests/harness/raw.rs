@@ -148,6 +148,17 @@ impl Raw {
             delivery_mode: Some(mode),
             ..forebay_wire::Properties::default()
         };
+        self.publish_with(channel, queue, &properties, body).await;
+    }
+
+    /// The same with properties.
+    pub(crate) async fn publish_with(
+        &mut self,
+        channel: u16,
+        queue: &ShortStr,
+        properties: &forebay_wire::Properties,
+        body: &Bytes,
+    ) {
         let properties: RawProperties = properties.encode();
         let mut buffer = SendBuffer::new();
         let octets = properties.as_bytes();

@@ -77,6 +77,7 @@ impl Socket {
             match action {
                 Action::Authenticate(_) => self.connection.handle_authenticated(now, true),
                 Action::Enter { .. } => self.connection.handle_entered(now, Ok(())),
+                Action::AwaitTurn { .. } => self.connection.handle_turn(now, 1),
             }
             self.connection.handle_input(now, routes, &mut self.input);
         }

@@ -18,7 +18,7 @@ const VERSION: u8 = 1;
 const KIND: u8 = b'l';
 
 /// What can be limited. The numbers stand in records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Limit {
     /// Connections that are open in a virtual host.
     VhostConnections = 0,
@@ -28,13 +28,20 @@ pub enum Limit {
     UserConnections = 2,
     /// Channels of a user, over all of its connections.
     UserChannels = 3,
+    /// Messages that a user publishes in a second, over all of its connections. Ours: RabbitMQ has
+    /// no such limit.
+    UserPublishRate = 4,
+    /// Messages that are published in a virtual host in a second.
+    VhostPublishRate = 5,
 }
 
 impl Limit {
     /// Those of virtual hosts.
-    pub const OF_VHOST: [Self; 2] = [Self::VhostConnections, Self::VhostQueues];
+    pub const OF_VHOST: [Self; 3] =
+        [Self::VhostConnections, Self::VhostQueues, Self::VhostPublishRate];
     /// Those of users.
-    pub const OF_USER: [Self; 2] = [Self::UserConnections, Self::UserChannels];
+    pub const OF_USER: [Self; 3] =
+        [Self::UserConnections, Self::UserChannels, Self::UserPublishRate];
 
     /// RabbitMQ's name among those of its kind.
     #[must_use]
@@ -43,12 +50,13 @@ impl Limit {
             Self::VhostConnections | Self::UserConnections => "max-connections",
             Self::VhostQueues => "max-queues",
             Self::UserChannels => "max-channels",
+            Self::UserPublishRate | Self::VhostPublishRate => "max-publish-rate",
         }
     }
 
     /// The one of this name among those of one kind.
     #[must_use]
-    pub fn named(name: &str, among: [Self; 2]) -> Option<Self> {
+    pub fn named(name: &str, among: [Self; 3]) -> Option<Self> {
         among.into_iter().find(|limit| limit.name() == name)
     }
 
@@ -61,6 +69,8 @@ impl Limit {
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
     most: RedBlackTreeMapSync<(Limit, ShortStr), u64>,
+    /// How many of them limit a rate.
+    rates: usize,
 }
 
 impl Limits {
@@ -75,8 +85,22 @@ impl Limits {
         self.most.iter().map(|((limit, owner), most)| (*limit, owner, *most))
     }
 
+    /// The publish rates that hold for this user in this virtual host: its own, and that of all
+    /// there. Cheap when nobody's rate is limited.
+    #[must_use]
+    pub fn publish_rates(&self, vhost: &ShortStr, user: &ShortStr) -> [Option<u64>; 2] {
+        if self.rates == 0 {
+            return [None; 2];
+        }
+        [self.get(Limit::UserPublishRate, user), self.get(Limit::VhostPublishRate, vhost)]
+    }
+
     pub(super) fn set(&mut self, limit: Limit, owner: ShortStr, most: Option<u64>) -> Operation {
         let key = key(limit, &owner);
+        if matches!(limit, Limit::UserPublishRate | Limit::VhostPublishRate) {
+            self.rates -= usize::from(self.get(limit, &owner).is_some());
+            self.rates += usize::from(most.is_some());
+        }
         match most {
             Some(most) => {
                 self.most.insert_mut((limit, owner), most);

@@ -1,5 +1,6 @@
 //! Puts a `basic.publish`, its header and its body frames together (AMQP 0-9-1, 4.2.6).
 
+use crate::connection::limits::UNFINISHED_PUBLISH_OVERHEAD;
 use crate::fault::Fault;
 use bytes::{Bytes, BytesMut};
 use forebay_wire::frame::ContentHeader;
@@ -42,6 +43,14 @@ enum PartialBody {
     Piece(Bytes),
     /// Pieces copied together; grows as they come.
     Pieces(BytesMut),
+}
+
+impl Content {
+    /// Octets that it takes in memory, about.
+    pub(crate) fn size(&self) -> usize {
+        let octets = self.body.len() + self.properties.as_bytes().len();
+        octets + UNFINISHED_PUBLISH_OVERHEAD
+    }
 }
 
 impl ContentAssembler {
@@ -114,6 +123,14 @@ impl ContentAssembler {
         }
         let PartialContent { publish, properties, body, .. } = partial;
         Ok(Some(Content { publish, properties, body: body.finish() }))
+    }
+
+    /// Octets of the body that have come.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Body(partial) => partial.body.len(),
+            Self::Idle | Self::Header(_) => 0,
+        }
     }
 
     /// Whether content is open, so that a fault belongs to `basic.publish`.

@@ -122,6 +122,15 @@ impl Channel {
         self.has_published
     }
 
+    /// Octets of a body that is not all there and of publishes that are not committed.
+    pub(crate) fn unfinished_size(&self) -> usize {
+        let uncommitted = match &self.mode {
+            Mode::Transaction(transaction) => transaction.publishes_size,
+            Mode::Plain | Mode::Confirm(_) => 0,
+        };
+        self.content.size() + uncommitted
+    }
+
     /// The method that a fault belongs to while content is open.
     pub(crate) fn blamed(&self) -> Option<MethodId> {
         self.content.is_open().then_some(MethodId::BASIC_PUBLISH)

@@ -55,6 +55,7 @@ impl Channel {
         };
         self.count(turn, content.body.len(), seq.is_some());
         if let Mode::Transaction(transaction) = &mut self.mode {
+            transaction.publishes_size += content.size();
             transaction.publishes.push(content);
             return Ok(());
         }

@@ -12,6 +12,8 @@ use crate::ids::ChannelId;
 pub(crate) struct Transaction {
     /// Routed when they are committed.
     pub(crate) publishes: Vec<Content>,
+    /// Octets of them.
+    pub(crate) publishes_size: usize,
     /// Unroutable ones that go back when the rest is committed.
     pub(crate) returns: Vec<Return>,
     pub(crate) settled: Vec<(Settlement, Unacked)>,

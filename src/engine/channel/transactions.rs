@@ -49,6 +49,7 @@ impl Channel {
             return Err(precondition("channel is not transactional"));
         };
         let contents = std::mem::take(&mut transaction.publishes);
+        transaction.publishes_size = 0;
         let settles = transaction.take_settles(self.id);
         let (publishes, returns) = self.route_transaction(turn, contents);
         if let Mode::Transaction(transaction) = &mut self.mode {

@@ -68,7 +68,11 @@ impl Connection {
                 match self.tune(&tune) {
                     Ok(tuned) => {
                         self.decoder.set_frame_size_max(tuned.frame_size_max);
-                        self.heartbeat = Heartbeat::new(tune.heartbeat, now.monotonic);
+                        self.heartbeat = Heartbeat::new(
+                            tune.heartbeat,
+                            self.settings.silence_s_max,
+                            now.monotonic,
+                        );
                         self.state = State::AwaitingOpen { client, user, tuned };
                     }
                     Err(fault) => self.fail(now, Failure { fault, method: id }),

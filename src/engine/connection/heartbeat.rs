@@ -10,6 +10,13 @@ const SILENT_INTERVALS_MAX: u64 = 2;
 pub(crate) enum Heartbeat {
     /// Not agreed, or not agreed yet.
     Off,
+    /// Not agreed, but a client that is silent for too long is not kept.
+    Silent {
+        /// How long it may be silent, in ms; above 0.
+        silence_ms_max: u64,
+        /// When octets last came.
+        heard_at: Monotonic,
+    },
     /// Agreed.
     On {
         /// What was agreed, in ms; above 0.
@@ -22,10 +29,16 @@ pub(crate) enum Heartbeat {
 }
 
 impl Heartbeat {
-    /// As agreed in `connection.tune-ok`, in s; 0: none.
-    pub(crate) fn new(interval_s: u16, now: Monotonic) -> Self {
+    /// As agreed in `connection.tune-ok`, in s; 0: none, and then a client may be silent for so many
+    /// s, if that is limited.
+    pub(crate) fn new(interval_s: u16, silence_s_max: Option<u32>, now: Monotonic) -> Self {
         if interval_s == 0 {
-            return Self::Off;
+            return match silence_s_max {
+                Some(seconds @ 1..) => {
+                    Self::Silent { silence_ms_max: u64::from(seconds) * 1000, heard_at: now }
+                }
+                _ => Self::Off,
+            };
         }
         let interval_ms = u64::from(interval_s) * 1000;
         Self::On { interval_ms, send_at: now.plus(interval_ms / 2), heard_at: now }
@@ -33,7 +46,7 @@ impl Heartbeat {
 
     /// Octets came.
     pub(crate) const fn hear(&mut self, now: Monotonic) {
-        if let Self::On { heard_at, .. } = self {
+        if let Self::On { heard_at, .. } | Self::Silent { heard_at, .. } = self {
             *heard_at = now;
         }
     }
@@ -50,11 +63,19 @@ impl Heartbeat {
         }
     }
 
+    /// What is said of a client that counts as dead.
+    pub(crate) const fn death(&self) -> &'static str {
+        match self {
+            Self::On { .. } => "missed heartbeats from client",
+            Self::Silent { .. } | Self::Off => "the client was silent for longer than idle_timeout",
+        }
+    }
+
     /// When to send the next one.
     pub(crate) const fn send_at(&self) -> Option<Monotonic> {
         match self {
             Self::On { send_at, .. } => Some(*send_at),
-            Self::Off => None,
+            Self::Silent { .. } | Self::Off => None,
         }
     }
 
@@ -64,6 +85,7 @@ impl Heartbeat {
             Self::On { interval_ms, heard_at, .. } => {
                 Some(heard_at.plus(*interval_ms * SILENT_INTERVALS_MAX))
             }
+            Self::Silent { silence_ms_max, heard_at } => Some(heard_at.plus(*silence_ms_max)),
             Self::Off => None,
         }
     }

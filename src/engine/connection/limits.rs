@@ -17,6 +17,23 @@ pub(crate) const CLOSE_TIME_UNREADABLE_MS_MAX: u64 = 1_000;
 /// does not read; above it the connection takes no input.
 pub(crate) const ANSWERS_UNWRITTEN_SIZE_MAX: usize = 1 << 20;
 
+/// Octets of replies to direct requests (`amq.rabbitmq.reply-to`) that may wait for a client which
+/// does not read; further ones are dropped, as they are when it has gone.
+pub(crate) const REPLIES_UNWRITTEN_SIZE_MAX: usize = 16 << 20;
+
+/// Octets of bodies that are not all there and of publishes in transactions that one connection may
+/// have: room for two messages of the largest size.
+pub(crate) const UNFINISHED_SIZE_MAX: usize = 2 * forebay_wire::limits::MESSAGE_SIZE_MAX as usize;
+
+/// The same while memory is short: whoever has more is closed, or it would never be given back.
+pub(crate) const UNFINISHED_SHORT_OF_MEMORY_SIZE_MAX: usize = 128 * 1024;
+
+/// What a publish in a transaction takes beside its octets, about.
+pub(crate) const UNFINISHED_PUBLISH_OVERHEAD: usize = 256;
+
+/// Publishes of a connection after which it looks again whether its rate is limited.
+pub(crate) const PUBLISHES_UNCHECKED_MAX: u32 = 1000;
+
 /// A chunk that message heads are cut from. It lives until the last of them is gone, so it is
 /// small; one allocation serves some dozens of messages.
 pub(crate) const HEAD_ARENA_SIZE: usize = 4096;

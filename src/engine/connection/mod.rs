@@ -20,6 +20,7 @@ mod heartbeat;
 pub(crate) mod limits;
 mod link;
 mod news;
+mod pace;
 mod question;
 pub(crate) mod random;
 mod sasl;
@@ -66,6 +67,14 @@ pub enum Action {
         /// The virtual host.
         vhost: ShortStr,
         /// The user, who may enter it otherwise.
+        user: ShortStr,
+    },
+    /// Wait until the publish rates let this user publish in the virtual host, then call
+    /// [`Connection::handle_turn`].
+    AwaitTurn {
+        /// The virtual host.
+        vhost: ShortStr,
+        /// The user.
         user: ShortStr,
     },
 }
@@ -186,6 +195,15 @@ impl Connection {
         }
     }
 
+    /// The answer to [`Action::AwaitTurn`]: it may publish so many messages, at least one.
+    pub fn handle_turn(&mut self, now: Now, messages: u32) {
+        if let State::Open(session) = &mut self.state {
+            session.pace.grant(messages);
+            // What came meanwhile was not read: the client was not silent.
+            self.heartbeat.hear(now.monotonic);
+        }
+    }
+
     /// The time of [`Self::poll_timeout`] has come. Input that has arrived is to be handled first:
     /// a client is not silent because nobody read.
     pub fn handle_timeout(&mut self, now: Now) {
@@ -194,7 +212,7 @@ impl Connection {
         } else if self.farewell_until().is_some_and(|until| until <= now.monotonic) {
             self.stop_waiting_for_client();
         } else if self.dead_at().is_some_and(|at| at <= now.monotonic) {
-            self.give_up("missed heartbeats from client");
+            self.give_up(self.heartbeat.death());
         } else if self.heartbeat.take_send(now.monotonic)
             && matches!(self.state, State::Open(_))
             // A client that reads nothing needs no further sign of life.
@@ -244,6 +262,12 @@ impl Connection {
 
     /// What is to be done outside of the engine.
     pub fn poll_action(&mut self) -> Option<Action> {
+        if let State::Open(session) = &mut self.state
+            && session.pace.take_due()
+        {
+            let About { vhost, user, .. } = &session.about;
+            return Some(Action::AwaitTurn { vhost: vhost.clone(), user: user.clone() });
+        }
         self.action.take()
     }
 

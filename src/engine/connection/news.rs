@@ -2,6 +2,7 @@
 
 use super::Connection;
 use super::failure::Failure;
+use super::limits::REPLIES_UNWRITTEN_SIZE_MAX;
 use super::link::Link;
 use super::question::Question;
 use super::session::Session;
@@ -78,12 +79,16 @@ impl Session {
                 }
             }
             Event::DirectReply { channel: id, message } => {
-                if let Some((about, channel)) = self.channel(id) {
+                if link.output.len() < REPLIES_UNWRITTEN_SIZE_MAX
+                    && let Some((about, channel)) = self.channel(id)
+                {
                     let frame_size_max = about.tuned.frame_size_max;
                     channel.deliver_reply(&mut link.output, &message, frame_size_max);
                 }
             }
-            Event::Blocked { reason } => self.raise_alarm(reason),
+            Event::Blocked { reason, is_memory_short } => {
+                self.raise_alarm(reason, is_memory_short)?;
+            }
             Event::Unblocked => self.clear_alarm(link),
             // The connection's own matter.
             Event::Close { .. } => {}

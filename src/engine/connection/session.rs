@@ -4,7 +4,9 @@
 use super::channel_table::{ChannelSlot, ChannelTable};
 use super::client::ClientProfile;
 use super::failure::{Failure, MethodId};
+use super::limits::{UNFINISHED_SHORT_OF_MEMORY_SIZE_MAX, UNFINISHED_SIZE_MAX};
 use super::link::Link;
+use super::pace::Pace;
 use super::question::{Expects, Question};
 use super::state::Tuned;
 use crate::channel::{Channel, Turn};
@@ -32,6 +34,9 @@ pub(crate) struct Session {
     channels: ChannelTable,
     pub(super) question: Option<Question>,
     alarm: Alarm,
+    pub(super) pace: Pace,
+    /// Octets of bodies that are not all there and of publishes in transactions.
+    unfinished_size: usize,
     /// Channels whose confirms are not written yet.
     unconfirmed: Vec<ChannelId>,
     /// Octets of deliveries in the output.
@@ -72,6 +77,8 @@ impl Session {
             channels: ChannelTable::default(),
             question: None,
             alarm: Alarm::Off,
+            pace: Pace::default(),
+            unfinished_size: 0,
             unconfirmed: Vec::new(),
             delivered_size: 0,
         }
@@ -79,7 +86,7 @@ impl Session {
 
     /// Whether input has to wait.
     pub(crate) const fn is_paused(&self) -> bool {
-        self.question.is_some() || self.is_blocked()
+        self.question.is_some() || self.is_blocked() || self.pace.is_waiting()
     }
 
     pub(super) const fn is_blocked(&self) -> bool {
@@ -140,6 +147,10 @@ impl Session {
             &frame,
             Frame::Method { method: Method::BasicPublish(_), .. } | Frame::Body { .. }
         );
+        if matches!(&frame, Frame::Method { method: Method::BasicPublish(_), .. }) {
+            self.pace.note_publish(routes.limits(), &self.about.vhost, &self.about.user);
+        }
+        let unfinished = channel.unfinished_size();
         let mut turn = Turn { now, routes, about: &self.about, link, question: &mut self.question };
         let (method, outcome) = match frame {
             Frame::Method { method, .. } => {
@@ -154,12 +165,16 @@ impl Session {
             }
             Frame::Heartbeat => return Ok(()),
         };
+        let has_confirms = channel.has_confirms();
+        self.unfinished_size = self.unfinished_size - unfinished + channel.unfinished_size();
         if is_publish {
+            self.check_unfinished(UNFINISHED_SIZE_MAX)
+                .map_err(|fault| Failure { fault, method })?;
             self.alarm.note_publish(&self.about, link);
         }
         match outcome {
             Ok(()) => {
-                if channel.has_confirms() {
+                if has_confirms {
                     self.note_confirms(id);
                 }
             }
@@ -253,8 +268,23 @@ impl Session {
 
     /// A channel is about to be closed.
     fn end_publisher(&mut self, link: &mut Link, id: ChannelId) {
-        let has_published = self.channels.open(id).is_some_and(|channel| channel.has_published());
-        link.publishers -= usize::from(has_published);
+        let Some(channel) = self.channels.open(id) else { return };
+        link.publishers -= usize::from(channel.has_published());
+        self.unfinished_size -= channel.unfinished_size();
+    }
+
+    /// # Errors
+    /// 506 when more than this is neither whole nor committed.
+    fn check_unfinished(&self, most: usize) -> Result<(), Fault> {
+        if self.unfinished_size <= most {
+            return Ok(());
+        }
+        let text = format!(
+            "{} octets of bodies that are not whole and of transactions that are not committed, at \
+             most {most} are kept for a connection",
+            self.unfinished_size
+        );
+        Err(Fault::connection(ReplyCode::ResourceError, text))
     }
 
     pub(super) fn channel(&mut self, id: ChannelId) -> Option<(&About, &mut Channel)> {
@@ -278,10 +308,22 @@ impl Session {
 
     /// `connection.blocked` waits for the first publish, as RabbitMQ's does: pure consumers are
     /// never told, since nothing of theirs is blocked.
-    pub(super) fn raise_alarm(&mut self, reason: ShortStr) {
+    ///
+    /// # Errors
+    /// 506 when memory is short and this connection keeps much of it: it will not be read, so what
+    /// it has begun would never be given back.
+    pub(super) fn raise_alarm(
+        &mut self,
+        reason: ShortStr,
+        is_memory_short: bool,
+    ) -> Result<(), Fault> {
+        if is_memory_short {
+            self.check_unfinished(UNFINISHED_SHORT_OF_MEMORY_SIZE_MAX)?;
+        }
         if !self.is_blocked() {
             self.alarm = Alarm::Raised { reason };
         }
+        Ok(())
     }
 
     pub(super) fn clear_alarm(&mut self, link: &mut Link) {

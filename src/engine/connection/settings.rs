@@ -39,6 +39,8 @@ pub struct ConnectionSettings {
     pub server_properties: FieldTable,
     /// The heartbeat interval that is suggested to clients, in s; 0: none.
     pub heartbeat_s: u16,
+    /// How long a client without heartbeats may be silent, in s; nothing: for ever.
+    pub silence_s_max: Option<u32>,
     /// The largest frame, in octets with its header and end; at least `FRAME_SIZE_MIN`.
     pub frame_size_max: u32,
     /// The highest channel number.
@@ -54,6 +56,7 @@ impl ConnectionSettings {
         Self {
             server_properties: server_properties(identity),
             heartbeat_s: 60,
+            silence_s_max: None,
             frame_size_max: limits::FRAME_SIZE_DEFAULT_MAX,
             channels_max: limits::CHANNELS_MAX,
             message_size_max: limits::MESSAGE_SIZE_MAX,

@@ -67,7 +67,7 @@ impl Shard {
             };
             queue.consumers.iter().filter_map(report).collect()
         };
-        self.queues.iter().flat_map(of_queue).collect()
+        self.queues.iter().flat_map(|(id, queue)| of_queue((id, queue))).collect()
     }
 
     /// The channels that consume, or hold or held messages.

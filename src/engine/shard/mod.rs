@@ -93,7 +93,8 @@ pub struct Fetched {
 pub struct Shard {
     topology: Topology,
     access: AccessControl,
-    queues: BTreeMap<QueueId, Queue>,
+    /// Boxed: the tree's nodes are half empty when queues come in the order of their ids.
+    queues: BTreeMap<QueueId, Box<Queue>>,
     clients: Clients,
     outbox: Outbox,
     commits: Commits,
@@ -200,7 +201,7 @@ impl Shard {
     pub fn poll_fetch(&mut self) -> Option<Fetch> {
         while let Some(id) = self.fetches.front().copied() {
             let queue = self.queues.get_mut(&id);
-            if let Some((lane, from)) = queue.and_then(Queue::poll_fetch) {
+            if let Some((lane, from)) = queue.and_then(|queue| queue.poll_fetch()) {
                 return Some(Fetch { queue: id, lane, from, octets_max: FETCH_OCTETS_MAX });
             }
             self.fetches.pop_front();

@@ -165,7 +165,7 @@ impl Shard {
         let queue = self.queues.get(&declared.id);
         Ok(Reply::QueueDeclared {
             name: declared.name,
-            messages: count(queue.map_or(0, Queue::ready)),
+            messages: count(queue.map_or(0, |queue| queue.ready())),
             consumers: count(queue.map_or(0, |queue| queue.consumers.count() as u64)),
         })
     }
@@ -188,7 +188,7 @@ impl Shard {
     pub(super) fn add_queue(&mut self, id: QueueId) {
         let Some(record) = self.topology.queue_by_id(id) else { return };
         let rules = Rules::new(record, self.queue_defaults);
-        self.queues.insert(id, Queue::new(id, rules));
+        self.queues.insert(id, Box::new(Queue::new(id, rules)));
         self.turnover.created += 1;
         self.schedule(id);
     }

@@ -16,6 +16,9 @@ pub(super) enum ApiError {
     /// 401: nobody we know, or somebody who may not.
     #[error("{0}")]
     NotAuthorised(String),
+    /// 403: a request that a browser was talked into.
+    #[error("{0}")]
+    Forbidden(String),
     /// 404: the object is not there.
     #[error("{0}")]
     NotFound(String),
@@ -60,6 +63,7 @@ impl IntoResponse for ApiError {
         let (status, error) = match self {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::NotAuthorised(_) => (StatusCode::UNAUTHORIZED, "not_authorised"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "Object Not Found"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         };
@@ -69,6 +73,9 @@ impl IntoResponse for ApiError {
         if status == StatusCode::UNAUTHORIZED {
             let realm = HeaderValue::from_static("Basic realm=\"Forebay\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+            // Who is not let in holds none of the few places.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
         }
         response
     }

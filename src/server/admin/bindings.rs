@@ -1,7 +1,7 @@
 //! `/api/bindings`.
 
 use super::api_error::ApiError;
-use super::caller::Caller;
+use super::caller::{Caller, Visit};
 use super::listing::Listing;
 use super::messages::exchange_name;
 use super::request_body::RequestBody;
@@ -35,22 +35,18 @@ pub(super) async fn list(
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
-    caller: Caller,
-    Path(vhost): Path<String>,
+    Visit { vhost, .. }: Visit,
     Query(listing): Query<Listing>,
 ) -> Result<Response, ApiError> {
-    let vhost = short("vhost", &vhost)?;
-    caller.check_sees(&admin, &vhost)?;
     listing.reply(admin.bindings(vhost, |_| true).await?)
 }
 
 pub(super) async fn of_queue(
     State(admin): State<Admin>,
-    caller: Caller,
-    Path((vhost, name)): Path<(String, String)>,
+    Visit { vhost, .. }: Visit,
+    Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let (vhost, name) = (short("vhost", &vhost)?, short("queue", &name)?);
-    caller.check_sees(&admin, &vhost)?;
+    let name = short("queue", &name)?;
     admin.check_queue(&vhost, &name).await?;
     let to = Destination::Queue(name);
     let bindings = admin.bindings(vhost, move |binding| binding.destination == to).await?;
@@ -59,22 +55,20 @@ pub(super) async fn of_queue(
 
 pub(super) async fn from_exchange(
     State(admin): State<Admin>,
-    caller: Caller,
-    Path((vhost, name)): Path<(String, String)>,
+    Visit { vhost, .. }: Visit,
+    Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let (vhost, name) = (short("vhost", &vhost)?, short("exchange", exchange_name(&name))?);
-    caller.check_sees(&admin, &vhost)?;
+    let name = short("exchange", exchange_name(&name))?;
     let bindings = admin.bindings(vhost, move |binding| binding.source == name).await?;
     Ok(json_reply(&bindings.into()))
 }
 
 pub(super) async fn to_exchange(
     State(admin): State<Admin>,
-    caller: Caller,
-    Path((vhost, name)): Path<(String, String)>,
+    Visit { vhost, .. }: Visit,
+    Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let (vhost, name) = (short("vhost", &vhost)?, short("exchange", &name)?);
-    caller.check_sees(&admin, &vhost)?;
+    let name = short("exchange", &name)?;
     let to = Destination::Exchange(name);
     let bindings = admin.bindings(vhost, move |binding| binding.destination == to).await?;
     Ok(json_reply(&bindings.into()))

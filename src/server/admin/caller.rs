@@ -2,9 +2,9 @@
 //! RabbitMQ has it: `management` sees the virtual hosts it may enter, `policymaker` sets policies
 //! in them besides, `monitoring` sees everything, `administrator` does everything.
 
-use super::Admin;
 use super::api_error::ApiError;
-use axum::extract::{ConnectInfo, FromRequestParts};
+use super::{Admin, short};
+use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams};
 use axum::http::header;
 use axum::http::request::Parts;
 use base64::Engine;
@@ -131,6 +131,40 @@ impl FromRequestParts<Admin> for Caller {
         let caller = Self { name, tags };
         caller.check(TAGS.iter().any(|tag| caller.has(tag)), "Not management user")?;
         Ok(caller)
+    }
+}
+
+/// The virtual host that a path names, whether it is there or not.
+#[derive(Clone, Debug)]
+pub(super) struct Vhost(pub(super) ShortStr);
+
+impl FromRequestParts<Admin> for Vhost {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, ApiError> {
+        let params = RawPathParams::from_request_parts(parts, admin).await;
+        let params = params.map_err(|error| ApiError::bad(error.to_string()))?;
+        let named = params.iter().find_map(|(name, value)| (name == "vhost").then_some(value));
+        let named = named.ok_or_else(|| ApiError::bad("vhost: the path names none"))?;
+        Ok(Self(short("vhost", named)?))
+    }
+}
+
+/// A caller at a virtual host that is there and that the caller sees.
+#[derive(Clone, Debug)]
+pub(super) struct Visit {
+    pub(super) caller: Caller,
+    pub(super) vhost: ShortStr,
+}
+
+impl FromRequestParts<Admin> for Visit {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, ApiError> {
+        let caller = Caller::from_request_parts(parts, admin).await?;
+        let Vhost(vhost) = Vhost::from_request_parts(parts, admin).await?;
+        caller.check_sees(admin, &vhost)?;
+        Ok(Self { caller, vhost })
     }
 }
 

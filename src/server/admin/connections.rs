@@ -1,9 +1,9 @@
 //! `/api/connections`, `/api/channels`, `/api/consumers`.
 
 use super::api_error::ApiError;
-use super::caller::Caller;
+use super::caller::{Caller, Visit};
 use super::listing::Listing;
-use super::{Admin, NODE, json_reply, no_content, short};
+use super::{Admin, NODE, json_reply, no_content};
 use crate::connections::ConnectionAbout;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
@@ -15,7 +15,7 @@ use forebay_wire::{ReplyCode, ShortStr};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) async fn list(
     State(admin): State<Admin>,
@@ -92,12 +92,9 @@ pub(super) async fn consumers(
 
 pub(super) async fn consumers_of_vhost(
     State(admin): State<Admin>,
-    caller: Caller,
-    Path(vhost): Path<String>,
+    Visit { caller, vhost }: Visit,
     Query(listing): Query<Listing>,
 ) -> Result<Response, ApiError> {
-    let vhost = short("vhost", &vhost)?;
-    caller.check_sees(&admin, &vhost)?;
     listing.reply(admin.consumers(&caller, |there| *there == vhost).await?)
 }
 
@@ -156,12 +153,22 @@ fn describe(id: ConnectionId, about: &ConnectionAbout) -> Value {
         "peer_host": about.peer.ip().to_string(),
         "peer_port": about.peer.port(),
         "protocol": "AMQP 0-9-1",
-        "state": if about.blocked.load(Ordering::Relaxed) { "blocked" } else { "running" },
+        "state": state(about),
         "type": "network",
         "user": about.user.to_string(),
         "user_provided_name": about.name.as_ref().map(ToString::to_string),
         "vhost": about.vhost.to_string(),
     })
+}
+
+/// RabbitMQ calls it flow when a publisher is slowed.
+fn state(about: &ConnectionAbout) -> &'static str {
+    let is_so = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+    match (is_so(&about.blocked), is_so(&about.paced)) {
+        (true, _) => "blocked",
+        (false, true) => "flow",
+        (false, false) => "running",
+    }
 }
 
 /// The peer's address alone would not be unique over time.

@@ -5,7 +5,7 @@
 //! sends that back as `runs`. Nothing is kept here between two requests.
 
 use super::api_error::ApiError;
-use super::caller::Caller;
+use super::caller::{Caller, Vhost, Visit};
 use super::listing::Listing;
 use super::messages::describe_message;
 use super::request_body::RequestBody;
@@ -47,22 +47,18 @@ pub(super) async fn list(
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
-    caller: Caller,
-    Path(vhost): Path<String>,
+    Visit { caller, vhost }: Visit,
     Query(listing): Query<Listing>,
 ) -> Result<Response, ApiError> {
-    let vhost = short("vhost", &vhost)?;
-    caller.check_sees(&admin, &vhost)?;
     listing.reply(dead_letter_queues(&admin, &caller, vhost).await?)
 }
 
 pub(super) async fn show(
     State(admin): State<Admin>,
-    caller: Caller,
-    Path((vhost, queue)): Path<Named>,
+    Visit { caller, vhost }: Visit,
+    Path((_, queue)): Path<Named>,
 ) -> Result<Response, ApiError> {
-    let (vhost, queue) = (short("vhost", &vhost)?, short("queue", &queue)?);
-    caller.check_sees(&admin, &vhost)?;
+    let queue = short("queue", &queue)?;
     let (there, name) = (vhost.clone(), queue.clone());
     let messages = admin.link().look(move |shard| ready(shard, &there).remove(&name)).await?;
     let missing = || ApiError::not_found(format!("no queue '{queue}' in vhost '{vhost}'"));
@@ -73,10 +69,11 @@ pub(super) async fn show(
 pub(super) async fn peek(
     State(admin): State<Admin>,
     caller: Caller,
-    Path((vhost, queue)): Path<Named>,
+    Vhost(vhost): Vhost,
+    Path((_, queue)): Path<Named>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let (vhost, queue) = (short("vhost", &vhost)?, short("queue", &queue)?);
+    let queue = short("queue", &queue)?;
     check(&admin, &caller, &vhost, Access::Read, Object::Queue(&queue))?;
     let body = RequestBody::parse(&body)?;
     let truncate = body.integer("truncate")?.and_then(|octets| usize::try_from(octets).ok());
@@ -96,15 +93,20 @@ pub(super) async fn peek(
 pub(super) async fn redrive(
     State(admin): State<Admin>,
     caller: Caller,
-    Path((vhost, queue)): Path<Named>,
+    Vhost(vhost): Vhost,
+    Path((_, queue)): Path<Named>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let (vhost, queue) = (short("vhost", &vhost)?, short("queue", &queue)?);
+    let queue = short("queue", &queue)?;
     check(&admin, &caller, &vhost, Access::Read, Object::Queue(&queue))?;
     // As a client would need that takes messages out and publishes them to their queues.
     check(&admin, &caller, &vhost, Access::Write, Object::Exchange(&ShortStr::EMPTY))?;
     let body = RequestBody::parse(&body)?;
     let is_dry = body.flag("dry_run", false)?;
+    if !is_dry {
+        // What is moved is written once more.
+        admin.check_may_publish()?;
+    }
     let action = if is_dry { SweepAction::Count } else { SweepAction::Redrive };
     let swept =
         admin.sweep(&caller, vhost, sweep(queue, &body, action, SWEEP_MESSAGES_MAX)?).await?;

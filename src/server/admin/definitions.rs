@@ -1,11 +1,11 @@
 //! `/api/definitions`.
 
 use super::api_error::ApiError;
-use super::caller::Caller;
-use super::{Admin, json_reply, no_content, short};
+use super::caller::{Caller, Vhost};
+use super::{Admin, json_reply, no_content};
 use crate::definitions::{self, Definitions};
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::administration::Administration;
 use forebay_wire::ShortStr;
@@ -22,9 +22,8 @@ pub(super) async fn export(
 pub(super) async fn export_vhost(
     State(admin): State<Admin>,
     caller: Caller,
-    Path(vhost): Path<String>,
+    Vhost(vhost): Vhost,
 ) -> Result<Response, ApiError> {
-    let vhost = short("vhost", &vhost)?;
     caller.check_administrator()?;
     caller.check_vhost(&admin, &vhost)?;
     let file = admin
@@ -45,10 +44,9 @@ pub(super) async fn import(
 pub(super) async fn import_vhost(
     State(admin): State<Admin>,
     caller: Caller,
-    Path(vhost): Path<String>,
+    Vhost(vhost): Vhost,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let vhost = short("vhost", &vhost)?;
     caller.check_administrator()?;
     caller.check_vhost(&admin, &vhost)?;
     take(&admin, &caller, body, Some(vhost)).await

@@ -1,7 +1,7 @@
 //! `/api/exchanges`.
 
 use super::api_error::ApiError;
-use super::caller::Caller;
+use super::caller::{Caller, Vhost, Visit};
 use super::listing::Listing;
 use super::messages::exchange_name;
 use super::request_body::RequestBody;
@@ -36,12 +36,9 @@ pub(super) async fn list(
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
-    caller: Caller,
-    Path(vhost): Path<String>,
+    Visit { vhost, .. }: Visit,
     Query(listing): Query<Listing>,
 ) -> Result<Response, ApiError> {
-    let vhost = short("vhost", &vhost)?;
-    caller.check_sees(&admin, &vhost)?;
     let exchanges = admin.link().look(move |shard| {
         let declared = shard.topology().exchanges(&vhost).map(describe);
         std::iter::once(default_exchange(&vhost)).chain(declared).collect()
@@ -51,21 +48,21 @@ pub(super) async fn list_of_vhost(
 
 pub(super) async fn show(
     State(admin): State<Admin>,
-    caller: Caller,
-    Path((vhost, name)): Path<(String, String)>,
+    Visit { vhost, .. }: Visit,
+    Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let (vhost, name) = (short("vhost", &vhost)?, short("exchange", exchange_name(&name))?);
-    caller.check_sees(&admin, &vhost)?;
+    let name = short("exchange", exchange_name(&name))?;
     Ok(json_reply(&admin.exchange(&vhost, &name).await?))
 }
 
 pub(super) async fn declare(
     State(admin): State<Admin>,
     caller: Caller,
-    Path((vhost, name)): Path<(String, String)>,
+    Vhost(vhost): Vhost,
+    Path((_, name)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let (vhost, name) = (short("vhost", &vhost)?, short("exchange", exchange_name(&name))?);
+    let name = short("exchange", exchange_name(&name))?;
     let body = RequestBody::parse(&body)?;
     let request = TopologyRequest::DeclareExchange {
         name: name.clone(),
@@ -85,10 +82,11 @@ pub(super) async fn declare(
 pub(super) async fn delete(
     State(admin): State<Admin>,
     caller: Caller,
-    Path((vhost, name)): Path<(String, String)>,
+    Vhost(vhost): Vhost,
+    Path((_, name)): Path<(String, String)>,
     Query(flags): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    let (vhost, name) = (short("vhost", &vhost)?, short("exchange", exchange_name(&name))?);
+    let name = short("exchange", exchange_name(&name))?;
     let if_unused = flags.get("if-unused").is_some_and(|flag| flag == "true");
     let request = TopologyRequest::DeleteExchange { name: name.clone(), if_unused };
     caller.check_request(&admin, &vhost, &request)?;

@@ -1,14 +1,15 @@
 //! `/api/health/checks` and `/api/aliveness-test`.
 
 use super::api_error::ApiError;
-use super::caller::Caller;
+use super::caller::{Caller, Vhost};
 use super::session::SESSION_CHANNEL;
-use super::{Admin, NODE, json_reply, short};
+use super::{Admin, NODE, json_reply};
 use crate::alarms::Alarm;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
+use forebay_engine::access::{Access, Object};
 use forebay_engine::command::{Command, Publish, TopologyRequest};
 use forebay_engine::event::Reply;
 use forebay_engine::message::{Envelope, Message};
@@ -70,9 +71,8 @@ pub(super) async fn protocol(
 pub(super) async fn aliveness(
     State(admin): State<Admin>,
     caller: Caller,
-    Path(vhost): Path<String>,
+    Vhost(vhost): Vhost,
 ) -> Result<Response, ApiError> {
-    let vhost = short("vhost", &vhost)?;
     let declare = TopologyRequest::DeclareQueue {
         name: QUEUE.clone(),
         passive: false,
@@ -82,6 +82,11 @@ pub(super) async fn aliveness(
         arguments: FieldTable::new(),
     };
     caller.check_request(&admin, &vhost, &declare)?;
+    let routes = admin.routes();
+    let (permissions, write) = (routes.permissions(), Object::Exchange(&ShortStr::EMPTY));
+    permissions.check(&caller.name, &vhost, Access::Write, write)?;
+    permissions.check(&caller.name, &vhost, Access::Read, Object::Queue(&QUEUE))?;
+    admin.check_may_publish()?;
     admin.request(&caller, vhost.clone(), declare).await?;
     let properties = RawProperties::empty();
     let envelope = Envelope {

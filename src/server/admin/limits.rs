@@ -1,7 +1,7 @@
 //! `/api/vhost-limits` and `/api/user-limits`.
 
 use super::api_error::ApiError;
-use super::caller::Caller;
+use super::caller::{Caller, Vhost, Visit};
 use super::listing::Listing;
 use super::request_body::RequestBody;
 use super::{Admin, json_reply, no_content, short};
@@ -29,11 +29,8 @@ pub(super) async fn of_vhosts(
 
 pub(super) async fn of_vhost(
     State(admin): State<Admin>,
-    caller: Caller,
-    Path(vhost): Path<String>,
+    Visit { vhost, .. }: Visit,
 ) -> Result<Response, ApiError> {
-    let vhost = short("vhost", &vhost)?;
-    caller.check_sees(&admin, &vhost)?;
     let value = of_owner(admin.routes().limits(), Limit::OF_VHOST, &vhost);
     Ok(json_reply(&json!([describe("vhost", &vhost, &value)])))
 }
@@ -41,21 +38,23 @@ pub(super) async fn of_vhost(
 pub(super) async fn set_of_vhost(
     State(admin): State<Admin>,
     caller: Caller,
-    Path((vhost, name)): Path<Named>,
+    Vhost(vhost): Vhost,
+    Path((_, name)): Path<Named>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let limit = checked(&caller, &name, Limit::OF_VHOST)?;
     let most = most(&body)?;
-    set(&admin, &caller, limit, short("vhost", &vhost)?, most).await
+    set(&admin, &caller, limit, vhost, most).await
 }
 
 pub(super) async fn clear_of_vhost(
     State(admin): State<Admin>,
     caller: Caller,
-    Path((vhost, name)): Path<Named>,
+    Vhost(vhost): Vhost,
+    Path((_, name)): Path<Named>,
 ) -> Result<Response, ApiError> {
     let limit = checked(&caller, &name, Limit::OF_VHOST)?;
-    set(&admin, &caller, limit, short("vhost", &vhost)?, None).await
+    set(&admin, &caller, limit, vhost, None).await
 }
 
 pub(super) async fn of_users(
@@ -101,12 +100,12 @@ pub(super) async fn clear_of_user(
 }
 
 /// The limits of one virtual host or user by name, as files of definitions have them, too.
-pub(crate) fn of_owner(limits: &Limits, among: [Limit; 2], owner: &ShortStr) -> Map<String, Value> {
+pub(crate) fn of_owner(limits: &Limits, among: [Limit; 3], owner: &ShortStr) -> Map<String, Value> {
     let set = among.into_iter().filter_map(|limit| Some((limit, limits.get(limit, owner)?)));
     set.map(|(limit, most)| (limit.name().to_owned(), json!(most))).collect()
 }
 
-fn by_owner(limits: &Limits, among: [Limit; 2]) -> BTreeMap<ShortStr, Map<String, Value>> {
+fn by_owner(limits: &Limits, among: [Limit; 3]) -> BTreeMap<ShortStr, Map<String, Value>> {
     let meant = limits.iter().filter(|(limit, ..)| among.contains(limit));
     meant.map(|(_, owner, _)| (owner.clone(), of_owner(limits, among, owner))).collect()
 }
@@ -115,11 +114,11 @@ fn describe(kind: &str, owner: &ShortStr, value: &Map<String, Value>) -> Value {
     json!({ kind: owner.to_string(), "value": value })
 }
 
-fn checked(caller: &Caller, name: &str, among: [Limit; 2]) -> Result<Limit, ApiError> {
+fn checked(caller: &Caller, name: &str, among: [Limit; 3]) -> Result<Limit, ApiError> {
     caller.check_administrator()?;
     Limit::named(name, among).ok_or_else(|| {
-        let [first, second] = among.map(Limit::name);
-        ApiError::bad(format!("unrecognised limit '{name}', expected {first} or {second}"))
+        let names = among.map(Limit::name).join(", ");
+        ApiError::bad(format!("unrecognised limit '{name}', expected one of {names}"))
     })
 }
 

@@ -1,7 +1,7 @@
 //! Messages over HTTP: publish, get, purge. For people and tools, not for traffic.
 
 use super::api_error::ApiError;
-use super::caller::Caller;
+use super::caller::{Caller, Vhost};
 use super::request_body::RequestBody;
 use super::session::{SESSION_CHANNEL, Session, SessionError};
 use super::{Admin, json_reply, no_content, short, table_json};
@@ -26,9 +26,10 @@ const DEFAULT_EXCHANGE: &str = "amq.default";
 pub(super) async fn purge(
     State(admin): State<Admin>,
     caller: Caller,
-    Path((vhost, name)): Path<(String, String)>,
+    Vhost(vhost): Vhost,
+    Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let (vhost, name) = (short("vhost", &vhost)?, short("queue", &name)?);
+    let name = short("queue", &name)?;
     let request = TopologyRequest::PurgeQueue { name };
     caller.check_request(&admin, &vhost, &request)?;
     admin.request(&caller, vhost, request).await?;
@@ -38,10 +39,11 @@ pub(super) async fn purge(
 pub(super) async fn publish(
     State(admin): State<Admin>,
     caller: Caller,
-    Path((vhost, exchange)): Path<(String, String)>,
+    Vhost(vhost): Vhost,
+    Path((_, exchange)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let (vhost, exchange) = (short("vhost", &vhost)?, short("exchange", exchange_name(&exchange))?);
+    let exchange = short("exchange", exchange_name(&exchange))?;
     caller.check_vhost(&admin, &vhost)?;
     let body = RequestBody::parse(&body)?;
     let routing_key = short("routing_key", body.required("routing_key")?)?;
@@ -56,7 +58,17 @@ pub(super) async fn publish(
             return Err(ApiError::bad(text));
         }
     };
+    let most = admin.inner.message_size_max;
+    if payload.len() as u64 > most {
+        let text = format!("payload: {} octets, at most {most} are taken", payload.len());
+        return Err(ApiError::bad(text));
+    }
     let properties = properties(&body)?;
+    if let Some(claimed) = properties.user_id.as_ref().filter(|user| **user != caller.name) {
+        let (text, user) = ("user_id property set to", &caller.name);
+        let text = format!("{text} '{claimed}' but authenticated user was '{user}'");
+        return Err(ApiError::bad(text));
+    }
     let routes = admin.routes();
     let write = Object::Exchange(&exchange);
     routes.permissions().check(&caller.name, &vhost, Access::Write, write)?;
@@ -66,6 +78,7 @@ pub(super) async fn publish(
     if targets.is_empty() {
         return Ok(json_reply(&json!({ "routed": false })));
     }
+    admin.check_may_publish()?;
     let envelope = Envelope {
         exchange: &exchange,
         routing_key: &routing_key,
@@ -73,6 +86,7 @@ pub(super) async fn publish(
         published_at: admin.inner.clock.now().wall,
         expiration: expiration(&properties)?,
     };
+    admin.inner.pace.turn(&vhost, &caller.name, 1).await;
     let messages = vec![Message::new(envelope, payload, &mut BytesMut::new())];
     let publish = Publish { channel: SESSION_CHANNEL, confirm: None, targets, messages };
     let taken = admin
@@ -85,10 +99,11 @@ pub(super) async fn publish(
 pub(super) async fn get(
     State(admin): State<Admin>,
     caller: Caller,
-    Path((vhost, name)): Path<(String, String)>,
+    Vhost(vhost): Vhost,
+    Path((_, name)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let (vhost, name) = (short("vhost", &vhost)?, short("queue", &name)?);
+    let name = short("queue", &name)?;
     caller.check_vhost(&admin, &vhost)?;
     let read = Object::Queue(&name);
     admin.routes().permissions().check(&caller.name, &vhost, Access::Read, read)?;

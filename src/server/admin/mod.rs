@@ -8,6 +8,7 @@ mod api_error;
 mod bindings;
 mod caller;
 mod connections;
+mod cross_origin;
 mod dead_letters;
 mod definitions;
 mod exchanges;
@@ -30,8 +31,10 @@ mod vhosts;
 use crate::alarms::Alarms;
 use crate::authenticator::Authenticator;
 use crate::clock::Clock;
+use crate::http_listener::serve_http;
 use crate::limits::{ADMIN_BODY_OCTETS_MAX, ADMIN_REQUEST_DURATION_MAX};
 use crate::metrics::QueueRates;
+use crate::publish_pace::PublishPace;
 use api_error::ApiError;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -49,7 +52,6 @@ pub(crate) use limits::of_owner as limits_of;
 pub(crate) use policies::describe as describe_policy;
 use serde_json::Value;
 use session::{SESSION_CHANNEL, ShardLink};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -81,6 +83,10 @@ pub struct Sources {
     pub alarms: Alarms,
     /// How fast messages come and go, renewed by the metrics endpoint.
     pub rates: Arc<ArcSwap<QueueRates>>,
+    /// Whose turn it is where publish rates are limited.
+    pub pace: PublishPace,
+    /// Octets of a message's body at most.
+    pub message_size_max: u64,
 }
 
 impl Admin {
@@ -92,11 +98,9 @@ impl Admin {
 
     /// Serves until the task is dropped.
     pub async fn serve(self, listener: TcpListener) {
-        let router = router().layer(from_fn(in_time)).with_state(self);
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        if let Err(error) = axum::serve(listener, service).await {
-            tracing::error!("the admin listener ended: {error}");
-        }
+        let router =
+            router().layer(from_fn(cross_origin::refuse)).layer(from_fn(in_time)).with_state(self);
+        serve_http(listener, router).await;
     }
 
     fn link(&self) -> &ShardLink {
@@ -105,6 +109,16 @@ impl Admin {
 
     fn routes(&self) -> Arc<Routes> {
         self.inner.routes.load_full()
+    }
+
+    /// What is published here waits for alarms as little as it can: nobody would know for how long.
+    ///
+    /// # Errors
+    /// 503 while publishers wait.
+    fn check_may_publish(&self) -> Result<(), ApiError> {
+        let Some(reason) = self.inner.alarms.reason() else { return Ok(()) };
+        let text = format!("{reason}: nothing is published until the alarm is over");
+        Err(ApiError::Unavailable(text))
     }
 
     fn authenticator(&self) -> &Authenticator {

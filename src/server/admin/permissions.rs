@@ -1,7 +1,7 @@
 //! `/api/permissions`.
 
 use super::api_error::ApiError;
-use super::caller::Caller;
+use super::caller::{Caller, Vhost, Visit};
 use super::listing::Listing;
 use super::request_body::RequestBody;
 use super::{Admin, json_reply, no_content, put_reply, short};
@@ -24,12 +24,9 @@ pub(super) async fn list(
 
 pub(super) async fn of_vhost(
     State(admin): State<Admin>,
-    caller: Caller,
-    Path(vhost): Path<String>,
+    Visit { caller, vhost: wanted }: Visit,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
-    let wanted = short("vhost", &vhost)?;
-    caller.check_sees(&admin, &wanted)?;
     let permissions = permissions(&admin, |_, vhost| *vhost == wanted).await?;
     Ok(json_reply(&permissions.into()))
 }
@@ -48,10 +45,11 @@ pub(super) async fn of_user(
 pub(super) async fn show(
     State(admin): State<Admin>,
     caller: Caller,
-    Path((vhost, user)): Path<(String, String)>,
+    Vhost(vhost): Vhost,
+    Path((_, user)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
-    let (vhost, user) = (short("vhost", &vhost)?, short("user", &user)?);
+    let user = short("user", &user)?;
     let routes = admin.routes();
     let permission = routes.permissions().get(&user, &vhost);
     let missing = || ApiError::not_found(format!("no permission of '{user}' in vhost '{vhost}'"));
@@ -61,11 +59,12 @@ pub(super) async fn show(
 pub(super) async fn put(
     State(admin): State<Admin>,
     caller: Caller,
-    Path((vhost, user)): Path<(String, String)>,
+    Vhost(vhost): Vhost,
+    Path((_, user)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
-    let (vhost, user) = (short("vhost", &vhost)?, short("user", &user)?);
+    let user = short("user", &user)?;
     let body = RequestBody::parse(&body)?;
     if admin.authenticator().tags(&user).is_none() {
         return Err(ApiError::bad(format!("user: no user '{user}'")));
@@ -81,10 +80,11 @@ pub(super) async fn put(
 pub(super) async fn delete(
     State(admin): State<Admin>,
     caller: Caller,
-    Path((vhost, user)): Path<(String, String)>,
+    Vhost(vhost): Vhost,
+    Path((_, user)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
-    let (vhost, user) = (short("vhost", &vhost)?, short("user", &user)?);
+    let user = short("user", &user)?;
     admin.administer(&caller, Administration::Revoke { user, vhost }).await?;
     Ok(no_content())
 }

@@ -1,7 +1,7 @@
 //! `/api/policies` and `/api/operator-policies`.
 
 use super::api_error::ApiError;
-use super::caller::Caller;
+use super::caller::{Caller, Visit};
 use super::listing::Listing;
 use super::request_body::RequestBody;
 use super::{Admin, json_reply, no_content, put_reply, short, table_json};
@@ -33,23 +33,17 @@ pub(super) async fn list_operators(
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
-    caller: Caller,
-    Path(vhost): Path<String>,
+    Visit { caller, vhost }: Visit,
     Query(listing): Query<Listing>,
 ) -> Result<Response, ApiError> {
-    let vhost = short("vhost", &vhost)?;
-    caller.check_sees(&admin, &vhost)?;
     listing.reply(policies(&admin, &caller, PolicyOwner::User, Some(vhost)).await?)
 }
 
 pub(super) async fn list_operators_of_vhost(
     State(admin): State<Admin>,
-    caller: Caller,
-    Path(vhost): Path<String>,
+    Visit { caller, vhost }: Visit,
     Query(listing): Query<Listing>,
 ) -> Result<Response, ApiError> {
-    let vhost = short("vhost", &vhost)?;
-    caller.check_sees(&admin, &vhost)?;
     listing.reply(policies(&admin, &caller, PolicyOwner::Operator, Some(vhost)).await?)
 }
 

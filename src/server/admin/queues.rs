@@ -1,7 +1,7 @@
 //! `/api/queues`.
 
 use super::api_error::ApiError;
-use super::caller::Caller;
+use super::caller::{Caller, Vhost, Visit};
 use super::listing::Listing;
 use super::request_body::RequestBody;
 use super::session::SESSION_CHANNEL;
@@ -29,22 +29,18 @@ pub(super) async fn list(
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
-    caller: Caller,
-    Path(vhost): Path<String>,
+    Visit { caller, vhost }: Visit,
     Query(listing): Query<Listing>,
 ) -> Result<Response, ApiError> {
-    let vhost = short("vhost", &vhost)?;
-    caller.check_sees(&admin, &vhost)?;
     listing.reply(queues(&admin, &caller, Some((vhost, None))).await?)
 }
 
 pub(super) async fn show(
     State(admin): State<Admin>,
-    caller: Caller,
-    Path((vhost, name)): Path<(String, String)>,
+    Visit { caller, vhost }: Visit,
+    Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let (vhost, name) = (short("vhost", &vhost)?, short("queue", &name)?);
-    caller.check_sees(&admin, &vhost)?;
+    let name = short("queue", &name)?;
     let found = queues(&admin, &caller, Some((vhost.clone(), Some(name.clone())))).await?;
     let queue = found.first();
     let missing = || ApiError::not_found(format!("no queue '{name}' in vhost '{vhost}'"));
@@ -54,10 +50,11 @@ pub(super) async fn show(
 pub(super) async fn declare(
     State(admin): State<Admin>,
     caller: Caller,
-    Path((vhost, name)): Path<(String, String)>,
+    Vhost(vhost): Vhost,
+    Path((_, name)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let (vhost, name) = (short("vhost", &vhost)?, short("queue", &name)?);
+    let name = short("queue", &name)?;
     let body = RequestBody::parse(&body)?;
     let mut arguments = body.table("arguments")?;
     if let Some(kind) = body.text("queue_type")?.filter(|_| arguments.get(KIND).is_none()) {
@@ -91,10 +88,11 @@ pub(super) struct DeleteFlags {
 pub(super) async fn delete(
     State(admin): State<Admin>,
     caller: Caller,
-    Path((vhost, name)): Path<(String, String)>,
+    Vhost(vhost): Vhost,
+    Path((_, name)): Path<(String, String)>,
     Query(flags): Query<DeleteFlags>,
 ) -> Result<Response, ApiError> {
-    let (vhost, name) = (short("vhost", &vhost)?, short("queue", &name)?);
+    let name = short("queue", &name)?;
     let request = TopologyRequest::DeleteQueue {
         name: name.clone(),
         if_unused: flags.if_unused.as_deref() == Some("true"),

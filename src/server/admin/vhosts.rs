@@ -1,10 +1,10 @@
 //! `/api/vhosts`.
 
 use super::api_error::ApiError;
-use super::caller::Caller;
+use super::caller::{Caller, Vhost, Visit};
 use super::listing::Listing;
-use super::{Admin, json_reply, no_content, put_reply, short};
-use axum::extract::{Path, Query, State};
+use super::{Admin, json_reply, no_content, put_reply};
+use axum::extract::{Query, State};
 use axum::response::Response;
 use forebay_engine::administration::Administration;
 use forebay_engine::fault::Fault;
@@ -24,11 +24,8 @@ pub(super) async fn list(
 
 pub(super) async fn show(
     State(admin): State<Admin>,
-    caller: Caller,
-    Path(vhost): Path<String>,
+    Visit { vhost, .. }: Visit,
 ) -> Result<Response, ApiError> {
-    let vhost = short("vhost", &vhost)?;
-    caller.check_sees(&admin, &vhost)?;
     let missing = || ApiError::not_found(format!("no vhost '{vhost}'"));
     Ok(json_reply(admin.vhosts().await?.get(&vhost).ok_or_else(missing)?))
 }
@@ -36,10 +33,9 @@ pub(super) async fn show(
 pub(super) async fn put(
     State(admin): State<Admin>,
     caller: Caller,
-    Path(vhost): Path<String>,
+    Vhost(name): Vhost,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
-    let name = short("vhost", &vhost)?;
     let is_new = !admin.routes().has_vhost(name.as_bytes());
     admin.administer(&caller, Administration::CreateVhost { name }).await?;
     Ok(put_reply(is_new))
@@ -48,10 +44,9 @@ pub(super) async fn put(
 pub(super) async fn delete(
     State(admin): State<Admin>,
     caller: Caller,
-    Path(vhost): Path<String>,
+    Vhost(name): Vhost,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
-    let name = short("vhost", &vhost)?;
     admin.administer(&caller, Administration::DeleteVhost { name: name.clone() }).await?;
     let text = format!("vhost '{name}' was deleted");
     let fault = Fault::connection(ReplyCode::ConnectionForced, text);

@@ -182,11 +182,11 @@ impl Reader<'_> {
     }
 
     /// Limits by name; a negative one is none.
-    fn limits(&mut self, node: &Node<'_>, among: [Limit; 2], owner: &ShortStr) -> Read<()> {
+    fn limits(&mut self, node: &Node<'_>, among: [Limit; 3], owner: &ShortStr) -> Read<()> {
         for name in node.keys() {
             let Some(limit) = Limit::named(name, among) else {
-                let [first, second] = among.map(Limit::name);
-                let reason = format!("is no limit, expected {first} or {second}");
+                let names = among.map(Limit::name).join(", ");
+                let reason = format!("is no limit, expected one of {names}");
                 return wrong(&node.at(name), reason);
             };
             let most = u64::try_from(node.integer(name, -1)?).ok();

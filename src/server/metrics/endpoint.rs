@@ -10,6 +10,7 @@ use super::{
 };
 use crate::alarms::Alarms;
 use crate::connections::Connections;
+use crate::http_listener::serve_http;
 use crate::limits::{
     METRICS_UPKEEP_INTERVAL, PUBLISH_BUDGET_OCTETS_MAX, QUEUE_RATES_INTERVAL,
     STATISTICS_DURATION_MAX,
@@ -113,9 +114,7 @@ impl Endpoint {
             }
         };
         tokio::select! {
-            served = axum::serve(listener, router) => if let Err(error) = served {
-                tracing::error!("the metrics endpoint ended: {error}");
-            },
+            () = serve_http(listener, router) => {}
             () = upkeep => {}
             () = self.look_at_queues() => {}
         }
@@ -174,7 +173,7 @@ impl Endpoint {
             let store = store.map(|store| store.statistics());
             shard_families::write(&mut page, statistics, &store.unwrap_or_default());
             queue_families::write(&mut page, &statistics.queues, &rates, sources.queues_max);
-            alarm_families::write(&mut page, &sources.alarms, sources.connections.count_blocked());
+            alarm_families::write(&mut page, &sources.alarms, sources.connections.count_waiting());
             process::write(&mut page, &sources.data_dir, self.inner.started_at);
         }
         let broker = rabbitmq::Broker {

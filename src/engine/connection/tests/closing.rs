@@ -95,7 +95,7 @@ fn an_operators_close_reaches_the_client() {
 fn publishers_are_told_and_held_while_the_broker_is_short_of_resources() {
     let mut client = Client::open();
     client.declare("q");
-    client.event(Event::Blocked { reason: name("low on disk") });
+    client.event(Event::Blocked { reason: name("low on disk"), is_memory_short: false });
     client.send(1, BasicQos::default());
     assert_eq!(client.methods(), [(1, BasicQosOk {}.into())]);
     client.publish(to("q"), &Properties::default(), b"x");
@@ -118,7 +118,7 @@ fn a_body_that_was_begun_before_an_alarm_waits_for_its_end() {
     let (first, second) = (4_096, 5_000 - (4_096 - 8) + 8);
     let (head, body) = whole.split_at(whole.len() - first - second);
     client.feed(head);
-    client.event(Event::Blocked { reason: name("low on memory") });
+    client.event(Event::Blocked { reason: name("low on memory"), is_memory_short: true });
     assert!(!client.connection.is_paused());
     client.feed(&body[..first]);
     assert!(client.connection.is_paused());

@@ -2,6 +2,7 @@
 //! socket or stays silent, a clear close.
 
 use super::*;
+use forebay_wire::limits;
 
 /// A frame by hand.
 fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
@@ -229,4 +230,73 @@ fn requests_that_break_a_rule() {
             "close:503",
         ),
     ]);
+}
+
+/// Two messages of the largest size, and a little more.
+fn too_much() -> impl Iterator<Item = Vec<u8>> {
+    const PIECE: usize = 8 << 20;
+    let pieces = 2 * limits::MESSAGE_SIZE_MAX as usize / PIECE;
+    (0..=pieces).map(|_| vec![7; PIECE])
+}
+
+#[test]
+fn a_transaction_without_end_is_ended() {
+    let mut client = Client::open();
+    client.declare("q");
+    client.send(1, TxSelect {});
+    client.frames();
+    for body in too_much() {
+        assert!(!client.connection.is_finished());
+        client.publish(to("q"), &Properties::default(), &body);
+    }
+    let (outcome, text) = client.outcome();
+    assert_eq!(outcome, "close:506");
+    assert!(text.contains("not committed"), "{text}");
+    // What is committed or undone counts no longer, on whichever channel it was.
+    let mut client = Client::open();
+    client.declare("q");
+    client.send(1, TxSelect {});
+    for body in too_much() {
+        client.publish(to("q"), &Properties::default(), &body);
+        client.send(1, TxRollback {});
+        client.answered();
+    }
+    assert!(
+        client.methods().iter().all(|(_, method)| !matches!(method, Method::ConnectionClose(_)))
+    );
+}
+
+#[test]
+fn bodies_that_never_end_are_ended() {
+    let mut client = Client::open();
+    let mut channels = 2..;
+    let mut outcome = String::new();
+    for _ in 0..3 {
+        let channel = channels.next().unwrap();
+        client.open_channel(channel);
+        client.send(channel, to("x"));
+        client.feed(&header(channel, 60, limits::MESSAGE_SIZE_MAX));
+        for _ in 0..limits::MESSAGE_SIZE_MAX / 131_000 {
+            client.feed(&frame(3, channel, &vec![7; 131_000]));
+        }
+        outcome = client.outcome().0;
+    }
+    assert_eq!(outcome, "close:506");
+}
+
+#[test]
+fn whoever_keeps_much_of_memory_that_is_short_is_closed() {
+    for (is_memory_short, body, expected) in [
+        (true, vec![7; 200_000], "close:506"),
+        (true, vec![7; 100], "open"),
+        (false, vec![7; 200_000], "open"),
+    ] {
+        let mut client = Client::open();
+        client.declare("q");
+        client.send(1, TxSelect {});
+        client.publish(to("q"), &Properties::default(), &body);
+        client.frames();
+        client.event(Event::Blocked { reason: name("low"), is_memory_short });
+        assert_eq!(client.outcome().0, expected, "{is_memory_short} {}", body.len());
+    }
 }

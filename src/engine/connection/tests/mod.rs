@@ -64,13 +64,19 @@ impl Client {
     }
 
     pub(super) fn of(peer: Peer) -> Self {
-        let settings = ConnectionSettings::new(&Identity {
+        Self::with(peer, None)
+    }
+
+    /// One that may be silent for so many seconds when it has no heartbeats.
+    pub(super) fn with(peer: Peer, silence_s_max: Option<u32>) -> Self {
+        let mut settings = ConnectionSettings::new(&Identity {
             product: "Forebay".to_owned(),
             version: "0.1.0".to_owned(),
             platform: "Rust".to_owned(),
             cluster_name: "test".to_owned(),
             information: "none".to_owned(),
         });
+        settings.silence_s_max = silence_s_max;
         let now = Now { monotonic: Monotonic(1_000_000), wall: WallClock(1_700_000_000_000) };
         let mut topology = Topology::new();
         topology.create_vhost(&name("/"));
@@ -95,15 +101,25 @@ impl Client {
         heartbeat: u16,
     ) -> Self {
         let mut client = Self::raw();
-        client.feed(&PROTOCOL_HEADER);
-        client.send(0, start_ok(properties, "PLAIN", b"\0guest\0guest"));
-        client.authenticate(true);
-        client.send(0, ConnectionTuneOk { channel_max, frame_max, heartbeat });
-        client.send(0, ConnectionOpen { virtual_host: name("/") });
-        client.enter(Ok(()));
-        client.frames();
-        assert!(matches!(client.take_commands()[..], [Command::OpenConnection { .. }]));
+        client.shake_hands(properties, channel_max, frame_max, heartbeat);
         client
+    }
+
+    pub(super) fn shake_hands(
+        &mut self,
+        properties: &FieldTable,
+        channel_max: u16,
+        frame_max: u32,
+        heartbeat: u16,
+    ) {
+        self.feed(&PROTOCOL_HEADER);
+        self.send(0, start_ok(properties, "PLAIN", b"\0guest\0guest"));
+        self.authenticate(true);
+        self.send(0, ConnectionTuneOk { channel_max, frame_max, heartbeat });
+        self.send(0, ConnectionOpen { virtual_host: name("/") });
+        self.enter(Ok(()));
+        self.frames();
+        assert!(matches!(self.take_commands()[..], [Command::OpenConnection { .. }]));
     }
 
     pub(super) fn open_channel(&mut self, channel: u16) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::access::Limit;
 use crate::command::Publish;
 use crate::ids::PublishSeq;
 
@@ -250,4 +251,72 @@ fn what_a_closed_channel_published_confirms_nothing_of_the_next_one_with_its_num
     client.event(confirm(own));
     let ack = BasicAck { delivery_tag: 1, multiple: false };
     assert_eq!(client.methods(), [(2, ack.into())]);
+}
+
+fn limit_rate(client: &mut Client, most: Option<u64>) {
+    let mut access = AccessControl::new();
+    access.configure(&[ConfiguredUser { name: name("guest"), permissions: None }]);
+    access.set_limit(Limit::UserPublishRate, &name("guest"), most);
+    client.topology.publish_access(&access);
+}
+
+#[test]
+fn publishes_beyond_what_was_granted_wait_for_their_turn() {
+    let mut client = Client::open();
+    client.declare("q");
+    limit_rate(&mut client, Some(10));
+    let publish = publish_octets(1, &to("q"), &Properties::default(), b"x");
+    client.feed(&publish.repeat(5));
+    // Whose turn it is is asked for once.
+    let (vhost, user) = (name("/"), name("guest"));
+    assert_eq!(client.connection.poll_action(), Some(Action::AwaitTurn { vhost, user }));
+    assert_eq!(client.connection.poll_action(), None);
+    assert!(client.connection.is_paused() && client.take_commands().is_empty());
+    let mut published = 0;
+    for granted in [1, 3, 1] {
+        client.connection.handle_turn(client.now, granted);
+        client.feed(&[]);
+        let commands = client.take_commands();
+        let [Command::Publish(publish)] = &commands[..] else { panic!("{commands:?}") };
+        assert_eq!(publish.messages.len(), granted as usize);
+        published += granted;
+        assert_eq!(client.connection.poll_action().is_some(), published < 5);
+    }
+    assert!(!client.connection.is_paused());
+}
+
+#[test]
+fn a_publisher_that_waits_for_its_turn_counts_as_alive_and_may_be_closed() {
+    let mut client = Client::connected(&client_properties("test"), 2047, 131_072, 10);
+    client.open_channel(1);
+    limit_rate(&mut client, Some(0));
+    client.publish(to("q"), &Properties::default(), b"x");
+    client.now.monotonic = client.now.monotonic.plus(60_000);
+    client.connection.handle_timeout(client.now);
+    client.connection.handle_turn(client.now, 1);
+    client.connection.handle_timeout(client.now);
+    assert_eq!(client.outcome().0, "open");
+    client.feed(&[]);
+    client.publish(to("q"), &Properties::default(), b"y");
+    assert!(client.connection.is_paused());
+    client.event(Event::Close {
+        fault: Fault::connection(forebay_wire::ReplyCode::ConnectionForced, "bye"),
+    });
+    assert_eq!(client.outcome().0, "close:320");
+}
+
+#[test]
+fn a_limit_that_comes_later_is_seen_before_long() {
+    let mut client = Client::open();
+    client.declare("q");
+    client.publish(to("q"), &Properties::default(), b"x");
+    limit_rate(&mut client, Some(10));
+    let publish = publish_octets(1, &to("q"), &Properties::default(), b"x");
+    client.feed(&publish.repeat(2_000));
+    assert!(client.connection.is_paused());
+    limit_rate(&mut client, None);
+    client.connection.poll_action();
+    client.connection.handle_turn(client.now, 1);
+    client.feed(&[]);
+    assert!(!client.connection.is_paused());
 }

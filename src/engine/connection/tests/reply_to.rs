@@ -120,3 +120,15 @@ fn the_pseudo_queue_refuses_what_it_can_not_do() {
     client.publish(to("q"), &asking(), b"?");
     refused(&mut client, "fast reply consumer does not exist");
 }
+
+#[test]
+fn answers_that_nobody_reads_are_dropped_beyond_a_bound() {
+    static BODY: [u8; 1 << 20] = [7; 1 << 20];
+    let (mut client, address) = asked();
+    for _ in 0..100 {
+        let message = message(&address.to_string(), &Properties::default(), &BODY);
+        client.event(Event::DirectReply { channel: ChannelId(1), message });
+    }
+    let kept = client.connection.output().len();
+    assert!((10 << 20..20 << 20).contains(&kept), "{kept}");
+}

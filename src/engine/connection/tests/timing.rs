@@ -74,3 +74,25 @@ fn a_client_that_is_not_read_is_not_taken_for_dead() {
     later(&mut client, 19_999);
     assert!(!client.connection.is_finished());
 }
+
+#[test]
+fn a_client_without_heartbeats_is_silent_for_as_long_as_it_may() {
+    let open = |silence_s_max| {
+        let peer = Peer::at("127.0.0.1:50000".parse().unwrap());
+        let mut client = Client::with(peer, silence_s_max);
+        client.shake_hands(&client_properties("test"), 0, 0, 0);
+        client
+    };
+    let mut patient = open(None);
+    later(&mut patient, 1_000_000_000);
+    assert!(!patient.connection.is_finished());
+    let mut client = open(Some(60));
+    later(&mut client, 59_000);
+    client.feed(&[8, 0, 0, 0, 0, 0, 0, 0xce]);
+    later(&mut client, 59_999);
+    assert!(!client.connection.is_finished());
+    later(&mut client, 1);
+    client.answered();
+    assert!(client.connection.is_finished());
+    assert!(client.connection.cause().unwrap().text.contains("idle_timeout"));
+}

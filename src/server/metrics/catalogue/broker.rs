@@ -226,6 +226,12 @@ pub const CONNECTIONS_BLOCKED: Metric = gauge(
     Unit::Count,
     "Connections that published during an alarm and are not read until it is over.",
 );
+/// Paced connections.
+pub const CONNECTIONS_PACED: Metric = gauge(
+    "forebay_connections_paced",
+    Unit::Count,
+    "Connections that published faster than a publish rate lets them and wait for their turn.",
+);
 /// Disk watermark.
 pub const DISK_FREE_LIMIT: Metric = gauge(
     "forebay_disk_free_limit_bytes",
@@ -254,7 +260,7 @@ pub const PROCESS_START: Metric = gauge(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) const OF_BROKER: [Metric; 49] = [
+pub(super) const OF_BROKER: [Metric; 50] = [
     BUILD_INFO,
     CONNECTIONS,
     CONNECTIONS_OPENED,
@@ -298,6 +304,7 @@ pub(super) const OF_BROKER: [Metric; 49] = [
     MEMORY_LIMIT,
     ALARM_ACTIVE,
     CONNECTIONS_BLOCKED,
+    CONNECTIONS_PACED,
     DISK_FREE_LIMIT,
     MEMORY_HIGH_WATERMARK,
     PROCESS_MEMORY,
