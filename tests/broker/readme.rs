@@ -26,10 +26,10 @@ fn the_python_example_runs() {
 
 #[test]
 fn the_rust_example_runs() {
-    let code = std::fs::read_to_string(project().join("examples/hello.rs")).unwrap();
-    assert_eq!(example("rust"), code, "README.md shows examples/hello.rs as it is");
+    let code = std::fs::read_to_string(project().join("examples/parcel.rs")).unwrap();
+    assert_eq!(example("rust"), code, "README.md shows examples/parcel.rs as it is");
     let uri = format!("amqp://guest:guest@{}", broker::shared());
-    let mut hello = Command::new(env!("CARGO"));
-    hello.args(["run", "--quiet", "--example", "hello"]).env("AMQP_URI", uri);
-    assert_eq!(run(hello.current_dir(project())), "got a parcel\n");
+    let mut parcel = Command::new(env!("CARGO"));
+    parcel.args(["run", "--quiet", "--example", "parcel"]).env("AMQP_URI", uri);
+    assert_eq!(run(parcel.current_dir(project())), "got a parcel\n");
 }
