@@ -225,8 +225,8 @@ impl ConnectionTask {
             *output = SendBuffer::new();
         }
         self.read();
-        if self.sending.is_some() {
-            // A client that we hold back counts as heard.
+        if self.sending.is_some() || self.socket.holds_input() {
+            // A client that we hold back, or have not read yet, counts as heard.
             let routes = self.context.routes.load();
             let nothing = &mut BytesMut::new();
             self.connection.handle_input(self.context.clock.now(), &routes, nothing);

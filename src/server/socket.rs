@@ -67,6 +67,14 @@ impl Socket {
         self.input_ended
     }
 
+    /// Whether octets of the client wait in the system, seen by the runtime or not: a process that
+    /// stood still learns of its timers before it learns of its sockets.
+    #[must_use]
+    pub fn holds_input(&self) -> bool {
+        // A socket that cannot be asked has failed, which the next read tells.
+        rustix::io::ioctl_fionread(&self.stream).is_ok_and(|octets| octets > 0)
+    }
+
     /// Reads once.
     pub fn read(&mut self, input: &mut BytesMut) -> Read {
         if self.input_ended {
@@ -205,6 +213,22 @@ mod tests {
         }
         assert_eq!(input.as_ref(), b"octets");
         assert!(matches!(socket.read(&mut input), Read::Nothing));
+    }
+
+    #[tokio::test]
+    async fn what_waits_in_the_system_is_known_before_the_runtime_has_seen_it() {
+        let (mut socket, client) = pair().await;
+        let mut client = client.into_std().unwrap();
+        let mut input = BytesMut::new();
+        // The runtime knows from here on that nothing is there.
+        assert!(matches!(socket.read(&mut input), Read::Nothing));
+        assert!(!socket.holds_input());
+        std::io::Write::write_all(&mut client, b"octets").unwrap();
+        assert!(matches!(socket.read(&mut input), Read::Nothing));
+        assert!(socket.holds_input());
+        socket.ready(true, false).await;
+        assert!(matches!(socket.read(&mut input), Read::Some));
+        assert!(!socket.holds_input());
     }
 
     #[tokio::test]
