@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
   forebay definitions check rabbitmq.json
-  forebay definitions import rabbitmq.json --user admin --password secret
+  forebay definitions import rabbitmq.json --user admin --password-file admin.password
   forebay definitions export backup.json";
 
 /// Import, export and check files of definitions (RabbitMQ 3.x and 4.x)
@@ -19,10 +19,13 @@ const EXAMPLES: &str = "Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Definitions {
     /// Take a file whole, or refuse it with the path of the field that is wrong
+    #[command(after_help = "Example:\n  forebay definitions import rabbitmq.json")]
     Import(Transfer),
     /// Write what a broker has to a file; `-` is standard output
+    #[command(after_help = "Example:\n  forebay definitions export - | jq .policies")]
     Export(Transfer),
     /// Check whether an empty broker could take a file; asks no broker
+    #[command(after_help = "Example:\n  forebay definitions check rabbitmq.json")]
     Check {
         /// The file
         file: PathBuf,

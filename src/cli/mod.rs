@@ -89,3 +89,38 @@ impl Cli {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::{Command, CommandFactory, Parser};
+
+    /// What a shell would make of a line, as far as the examples need it.
+    fn words(line: &str) -> Vec<String> {
+        let ends = [" | ", " > ", " # "].into_iter().filter_map(|end| line.find(end)).min();
+        let pieces = line[..ends.unwrap_or(line.len())].split('\'').enumerate();
+        let words = pieces.flat_map(|(index, piece)| match index % 2 {
+            0 => piece.split_whitespace().map(str::to_owned).collect(),
+            _ => vec![piece.to_owned()],
+        });
+        words.collect()
+    }
+
+    fn check(command: &Command) {
+        let name = command.get_name().to_owned();
+        let help = command.get_after_help().or_else(|| command.get_after_long_help());
+        let help = help.unwrap_or_else(|| panic!("{name} has no examples")).to_string();
+        let lines = help.lines().filter_map(|line| line.find("forebay ").map(|at| &line[at..]));
+        let examples: Vec<_> = lines.map(words).collect();
+        assert!(examples.iter().any(|words| words.contains(&name)), "{name} is not in {help}");
+        for words in examples {
+            Cli::try_parse_from(&words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
+        }
+        command.get_subcommands().filter(|command| !command.is_hide_set()).for_each(check);
+    }
+
+    #[test]
+    fn every_command_has_examples_that_it_takes() {
+        check(&Cli::command());
+    }
+}

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
   forebay status
-  forebay status --admin broker-1:15672 --user monitor --password secret --json
+  forebay status --admin broker-1:15672 --user monitor --password-file monitor.password --json
   forebay status > /dev/null || echo unwell";
 
 /// Show what a broker has to do, and whether an alarm is on

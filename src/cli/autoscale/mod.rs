@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 /// Try out how consumers are scaled, before a cluster does it
 #[derive(Clone, Debug, Subcommand)]
+#[command(after_help = "Example:\n  forebay autoscale simulate deploy/kubernetes/traces/spike.csv")]
 pub(crate) enum Autoscale {
     /// Replay a recorded lag against the policy of deploy/kubernetes/, and show the replicas over time
     Simulate(simulate::Simulate),

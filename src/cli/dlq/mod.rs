@@ -23,12 +23,18 @@ const EXAMPLES: &str = "Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Dlq {
     /// Show the dead-letter queues: how many messages, since when, from where and why
+    #[command(after_help = "Example:\n  forebay dlq list --json")]
     List(list::List),
     /// Show messages without consuming them
+    #[command(after_help = "Example:\n  forebay dlq peek orders.dlq --reason delivery_limit")]
     Peek(peek::Peek),
     /// Send messages back to the queues that they died in; may be stopped at any time and run again
+    #[command(
+        after_help = "Example:\n  forebay dlq redrive orders.dlq --reason delivery_limit --rate 50"
+    )]
     Redrive(redrive::Redrive),
     /// Drop all messages of a queue that are ready
+    #[command(after_help = "Example:\n  forebay dlq purge orders.dlq")]
     Purge(purge::Purge),
 }
 
