@@ -30,6 +30,7 @@ pub mod fuzz_target;
 mod high_water;
 mod journal;
 mod journal_check;
+mod journal_room;
 mod key;
 mod lanes;
 pub mod limits;

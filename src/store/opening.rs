@@ -8,6 +8,7 @@ use crate::database::{self, Database, Space};
 use crate::error::StoreError;
 use crate::high_water::HighWater;
 use crate::journal_check;
+use crate::journal_room;
 use crate::key;
 use crate::manifest_check::CURRENT_FILE;
 use crate::progress::Progress;
@@ -62,6 +63,7 @@ pub(crate) fn open(directory: &DataDirectory) -> Result<Opened, StoreError> {
         )));
     }
     progress.synced = progress.synced.max(high_water.synced());
+    journal_room::make(&path);
     Ok(Opened { database, high_water, progress })
 }
 
