@@ -30,8 +30,8 @@ use futures_util::FutureExt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// What all connections of a broker share.
 pub struct ConnectionContext {
@@ -171,7 +171,9 @@ impl ConnectionTask {
             }
         }
         if let Some(about) = &self.about {
-            about.channels.store(channels, Ordering::Relaxed);
+            if let Some(open) = self.connection.poll_channels() {
+                about.set_channels(open);
+            }
             about.blocked.store(self.connection.is_blocked(), Ordering::Relaxed);
             about.paced.store(self.pacing.is_some(), Ordering::Relaxed);
         }
@@ -367,7 +369,7 @@ impl ConnectionTask {
             peer: self.peer.address,
             name: self.connection.name().cloned(),
             connected_at: self.context.clock.now().wall,
-            channels: AtomicUsize::new(0),
+            channels: Mutex::default(),
             blocked: AtomicBool::new(false),
             paced: AtomicBool::new(false),
         });

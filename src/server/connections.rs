@@ -1,6 +1,7 @@
 //! All connections that are open, by number: how many there are, and the way to tell them
 //! something. Each connection task enters itself and leaves when it ends.
 
+use forebay_engine::connection::OpenChannel;
 use forebay_engine::event::Event;
 use forebay_engine::fault::Fault;
 use forebay_engine::ids::ConnectionId;
@@ -8,7 +9,7 @@ use forebay_engine::time::WallClock;
 use forebay_wire::ShortStr;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -74,12 +75,36 @@ pub struct ConnectionAbout {
     pub name: Option<ShortStr>,
     /// When it was opened, by the wall clock.
     pub connected_at: WallClock,
-    /// Channels that are open.
-    pub channels: AtomicUsize,
+    /// Channels that are open, by number.
+    pub channels: Mutex<Vec<OpenChannel>>,
     /// It published during an alarm, and waits.
     pub blocked: AtomicBool,
     /// It published faster than it may, and waits for its turn.
     pub paced: AtomicBool,
+}
+
+impl ConnectionAbout {
+    /// Channels that are open, by number.
+    #[must_use]
+    pub fn channels(&self) -> Vec<OpenChannel> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on these are.
+    pub fn set_channels(&self, open: Vec<OpenChannel>) {
+        *self.channels.lock().unwrap_or_else(PoisonError::into_inner) = open;
+    }
+
+    /// How it does; RabbitMQ calls it flow when a publisher is slowed.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        let is_so = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        match (is_so(&self.blocked), is_so(&self.paced)) {
+            (true, _) => "blocked",
+            (false, true) => "flow",
+            (false, false) => "running",
+        }
+    }
 }
 
 /// A place in the register, given back when dropped.
@@ -272,7 +297,7 @@ mod tests {
             peer: "127.0.0.1:1".parse().unwrap(),
             name: None,
             connected_at: WallClock(0),
-            channels: AtomicUsize::new(0),
+            channels: Mutex::default(),
             blocked: AtomicBool::new(false),
             paced: AtomicBool::new(false),
         }));

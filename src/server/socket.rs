@@ -217,13 +217,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_in_the_system_is_known_before_the_runtime_has_seen_it() {
+        use std::io::Write;
         let (mut socket, client) = pair().await;
         let mut client = client.into_std().unwrap();
         let mut input = BytesMut::new();
         // The runtime knows from here on that nothing is there.
         assert!(matches!(socket.read(&mut input), Read::Nothing));
         assert!(!socket.holds_input());
-        std::io::Write::write_all(&mut client, b"octets").unwrap();
+        client.write_all(b"octets").unwrap();
         assert!(matches!(socket.read(&mut input), Read::Nothing));
         assert!(socket.holds_input());
         socket.ready(true, false).await;

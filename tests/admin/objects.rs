@@ -3,7 +3,7 @@
 
 use crate::harness::broker::Broker;
 use crate::harness::must;
-use crate::harness::session::Session;
+use crate::harness::session::{Session, confirmed, consume, declare_named, next_bodies, publish};
 use crate::http::Admin;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -103,6 +103,44 @@ async fn connections_are_listed_and_closed() {
         }
     };
     must("the connection closes", closed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn channels_are_listed_whatever_they_do() {
+    let (broker, _data) = broker();
+    let session = Session::open_at(broker.address).await;
+    let admin = Admin::guest(&broker);
+    declare_named(&session.channel, "q", <_>::default()).await;
+    let publisher = session.confirm_channel().await;
+    for body in ["1", "2", "3"] {
+        confirmed(publish(&publisher, "", "q", body).await).await;
+    }
+    let consumer = session.connection.create_channel().await.unwrap();
+    consumer.basic_qos(2, <_>::default()).await.unwrap();
+    let mut deliveries = consume(&consumer, "q").await;
+    next_bodies(&mut deliveries, 2).await;
+    let figures = |channel: &Value| {
+        ["number", "consumer_count", "messages_unacknowledged", "prefetch_count", "confirm"]
+            .map(|field| channel[field].clone())
+    };
+    let channels = admin.get("/api/channels");
+    let all: Vec<_> = channels.as_array().unwrap().iter().map(figures).collect();
+    let expected = [
+        [json!(1), json!(0), json!(0), json!(0), json!(false)],
+        [json!(2), json!(0), json!(0), json!(0), json!(true)],
+        [json!(3), json!(1), json!(2), json!(2), json!(false)],
+    ];
+    assert_eq!(all, expected);
+    let escaped = |name: &Value| {
+        let name = name.as_str().unwrap().to_owned();
+        [(' ', "%20"), ('>', "%3E")].iter().fold(name, |name, (from, to)| name.replace(*from, to))
+    };
+    let name = &channels[2]["name"];
+    assert_eq!(&admin.get(&format!("/api/channels/{}", escaped(name)))["name"], name);
+    let connection = escaped(&channels[2]["connection_details"]["name"]);
+    assert_eq!(admin.get(&format!("/api/connections/{connection}/channels")), channels);
+    assert_eq!(admin.get("/api/vhosts/%2F/channels"), channels);
+    assert_eq!(admin.refused("GET", "/api/channels/none", &Value::Null).0, 404);
 }
 
 #[test]

@@ -22,6 +22,7 @@ impl Channel {
             Some(PrefetchScope::Channel)
         } else {
             self.prefetch = qos.prefetch_count;
+            turn.link.channels_changed = true;
             let each = turn.about.client.qos_acts_on_existing_consumers;
             each.then_some(PrefetchScope::EachConsumer)
         };

@@ -24,7 +24,7 @@ mod unacked;
 mod write_permission;
 
 use crate::command::Command;
-use crate::connection::{About, Expects, Link, MethodId, Question};
+use crate::connection::{About, ChannelMode, Expects, Link, MethodId, OpenChannel, Question};
 use crate::fault::Fault;
 use crate::ids::{ChannelId, PublishSeq};
 use crate::time::Now;
@@ -115,6 +115,16 @@ impl Channel {
             last_queue: None,
             settled: Vec::new(),
         }
+    }
+
+    /// For people.
+    pub(crate) const fn describe(&self) -> OpenChannel {
+        let mode = match &self.mode {
+            Mode::Plain => ChannelMode::Plain,
+            Mode::Confirm(_) => ChannelMode::Confirm,
+            Mode::Transaction(_) => ChannelMode::Transaction,
+        };
+        OpenChannel { id: self.id, mode, prefetch: self.prefetch }
     }
 
     /// Whether it is a publisher's.

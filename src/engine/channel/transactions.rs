@@ -16,7 +16,10 @@ impl Channel {
         select: ConfirmSelect,
     ) -> Result<(), Fault> {
         match &self.mode {
-            Mode::Plain => self.mode = Mode::Confirm(ConfirmTracker::after(self.published_to)),
+            Mode::Plain => {
+                self.mode = Mode::Confirm(ConfirmTracker::after(self.published_to));
+                turn.link.channels_changed = true;
+            }
             Mode::Confirm(_) => {}
             Mode::Transaction(_) => {
                 return Err(precondition("cannot switch from tx to confirm mode"));
@@ -30,7 +33,10 @@ impl Channel {
 
     pub(super) fn handle_tx_select(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         match &self.mode {
-            Mode::Plain => self.mode = Mode::Transaction(Transaction::default()),
+            Mode::Plain => {
+                self.mode = Mode::Transaction(Transaction::default());
+                turn.link.channels_changed = true;
+            }
             Mode::Transaction(_) => {}
             Mode::Confirm(_) => {
                 return Err(precondition("cannot switch from confirm to tx mode"));

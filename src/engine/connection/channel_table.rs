@@ -1,5 +1,6 @@
 //! The channels of one connection by number.
 
+use super::open_channel::OpenChannel;
 use crate::channel::Channel;
 use crate::ids::{ChannelId, PublishSeq};
 use std::collections::BTreeMap;
@@ -55,6 +56,15 @@ impl ChannelTable {
         if let Some(ChannelSlot::Open(channel)) = slot {
             self.published_to = self.published_to.max(channel.published_to());
         }
+    }
+
+    /// Those that are open.
+    pub(crate) fn list(&self) -> Vec<OpenChannel> {
+        let open = |slot: &ChannelSlot| match slot {
+            ChannelSlot::Open(channel) => Some(channel.describe()),
+            ChannelSlot::Closing => None,
+        };
+        self.slots.values().filter_map(open).collect()
     }
 
     /// Numbers in use.

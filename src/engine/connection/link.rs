@@ -20,6 +20,8 @@ pub(crate) struct Link {
     pub(crate) traffic: Traffic,
     /// Channels that have published.
     pub(crate) publishers: usize,
+    /// A channel was opened or closed, or has another mode.
+    pub(crate) channels_changed: bool,
     /// Message heads are cut from it.
     arena: BytesMut,
 }
@@ -33,6 +35,7 @@ impl Link {
             random: Random::new(seed),
             traffic: Traffic::default(),
             publishers: 0,
+            channels_changed: false,
             arena: BytesMut::new(),
         }
     }

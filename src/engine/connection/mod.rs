@@ -20,6 +20,7 @@ mod heartbeat;
 pub(crate) mod limits;
 mod link;
 mod news;
+mod open_channel;
 mod pace;
 mod question;
 pub(crate) mod random;
@@ -33,6 +34,7 @@ mod traffic;
 
 pub(crate) use failure::MethodId;
 pub(crate) use link::Link;
+pub use open_channel::{ChannelMode, OpenChannel};
 pub(crate) use question::{Expects, Question};
 pub use sasl::{Credentials, Proof};
 pub(crate) use session::About;
@@ -345,6 +347,16 @@ impl Connection {
         match &self.state {
             State::Open(_) => self.link.publishers,
             _ => 0,
+        }
+    }
+
+    /// The channels that are open, if that has changed since the last call.
+    pub fn poll_channels(&mut self) -> Option<Vec<OpenChannel>> {
+        match &self.state {
+            State::Open(session) if std::mem::take(&mut self.link.channels_changed) => {
+                Some(session.open_channels())
+            }
+            _ => None,
         }
     }
 

@@ -6,6 +6,7 @@ use super::client::ClientProfile;
 use super::failure::{Failure, MethodId};
 use super::limits::{UNFINISHED_SHORT_OF_MEMORY_SIZE_MAX, UNFINISHED_SIZE_MAX};
 use super::link::Link;
+use super::open_channel::OpenChannel;
 use super::pace::Pace;
 use super::question::{Expects, Question};
 use super::state::Tuned;
@@ -95,6 +96,10 @@ impl Session {
 
     pub(crate) fn count_channels(&self) -> usize {
         self.channels.count()
+    }
+
+    pub(crate) fn open_channels(&self) -> Vec<OpenChannel> {
+        self.channels.list()
     }
 
     /// One frame.
@@ -190,7 +195,7 @@ impl Session {
             self.question
         {
             self.flush_confirms(link);
-            self.end_publisher(link, id);
+            self.leave_channel(link, id);
             self.channels.remove(id);
         }
     }
@@ -239,6 +244,7 @@ impl Session {
         }
         link.traffic.channels_opened += 1;
         self.channels.insert(id);
+        link.channels_changed = true;
         link.output.put_method(id.0, &ChannelOpenOk {});
         Ok(Wish::Nothing)
     }
@@ -256,7 +262,7 @@ impl Session {
         self.flush_confirms(link);
         link.output.put_method(id.0, &failure.channel_close());
         link.commands.push(Command::CloseChannel { channel: id });
-        self.end_publisher(link, id);
+        self.leave_channel(link, id);
         self.channels.close(id);
         self.question = Some(Question {
             channel: id,
@@ -267,8 +273,9 @@ impl Session {
     }
 
     /// A channel is about to be closed.
-    fn end_publisher(&mut self, link: &mut Link, id: ChannelId) {
+    fn leave_channel(&mut self, link: &mut Link, id: ChannelId) {
         let Some(channel) = self.channels.open(id) else { return };
+        link.channels_changed = true;
         link.publishers -= usize::from(channel.has_published());
         self.unfinished_size -= channel.unfinished_size();
     }

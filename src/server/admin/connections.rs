@@ -1,4 +1,4 @@
-//! `/api/connections`, `/api/channels`, `/api/consumers`.
+//! `/api/connections` and `/api/consumers`.
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Visit};
@@ -15,7 +15,6 @@ use forebay_wire::{ReplyCode, ShortStr};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) async fn list(
     State(admin): State<Admin>,
@@ -55,33 +54,6 @@ pub(super) async fn close(
     if closed == 0 { Err(missing(&name)) } else { Ok(no_content()) }
 }
 
-/// Channels as the shard knows them: those that consumed or held messages.
-pub(super) async fn channels(
-    State(admin): State<Admin>,
-    caller: Caller,
-    Query(listing): Query<Listing>,
-) -> Result<Response, ApiError> {
-    let connections: HashMap<_, _> = admin.connections_of(&caller).into_iter().collect();
-    let channels = admin.link().look(forebay_engine::shard::Shard::channels).await?;
-    let known = channels.into_iter().filter_map(|channel| {
-        let id = channel.key.connection;
-        let about = connections.get(&id)?;
-        let name = connection_name(id, about);
-        Some(json!({
-            "connection_details": { "name": name },
-            "consumer_count": channel.consumers,
-            "messages_unacknowledged": channel.unacked,
-            "name": format!("{name} ({})", channel.key.channel),
-            "node": NODE,
-            "number": channel.key.channel.0,
-            "global_prefetch_count": channel.prefetch,
-            "user": about.user.to_string(),
-            "vhost": about.vhost.to_string(),
-        }))
-    });
-    listing.reply(known.collect())
-}
-
 pub(super) async fn consumers(
     State(admin): State<Admin>,
     caller: Caller,
@@ -100,7 +72,10 @@ pub(super) async fn consumers_of_vhost(
 
 impl Admin {
     /// All connections, or the caller's own.
-    fn connections_of(&self, caller: &Caller) -> Vec<(ConnectionId, Arc<ConnectionAbout>)> {
+    pub(super) fn connections_of(
+        &self,
+        caller: &Caller,
+    ) -> Vec<(ConnectionId, Arc<ConnectionAbout>)> {
         let mut connections = self.link().connections.list();
         if !caller.sees_everything() {
             connections.retain(|(_, about)| about.user == caller.name);
@@ -146,14 +121,14 @@ fn describe_consumer(
 
 fn describe(id: ConnectionId, about: &ConnectionAbout) -> Value {
     json!({
-        "channels": about.channels.load(Ordering::Relaxed),
+        "channels": about.channels().len(),
         "connected_at": about.connected_at.0,
         "name": connection_name(id, about),
         "node": NODE,
         "peer_host": about.peer.ip().to_string(),
         "peer_port": about.peer.port(),
         "protocol": "AMQP 0-9-1",
-        "state": state(about),
+        "state": about.state(),
         "type": "network",
         "user": about.user.to_string(),
         "user_provided_name": about.name.as_ref().map(ToString::to_string),
@@ -161,18 +136,8 @@ fn describe(id: ConnectionId, about: &ConnectionAbout) -> Value {
     })
 }
 
-/// RabbitMQ calls it flow when a publisher is slowed.
-fn state(about: &ConnectionAbout) -> &'static str {
-    let is_so = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-    match (is_so(&about.blocked), is_so(&about.paced)) {
-        (true, _) => "blocked",
-        (false, true) => "flow",
-        (false, false) => "running",
-    }
-}
-
 /// The peer's address alone would not be unique over time.
-fn connection_name(id: ConnectionId, about: &ConnectionAbout) -> String {
+pub(super) fn connection_name(id: ConnectionId, about: &ConnectionAbout) -> String {
     format!("{} -> {id}", about.peer)
 }
 

@@ -7,6 +7,7 @@
 mod api_error;
 mod bindings;
 mod caller;
+mod channels;
 mod connections;
 mod cross_origin;
 mod dead_letters;
@@ -174,7 +175,10 @@ fn objects() -> Router<Admin> {
         .route("/api/consumers/{vhost}", get(connections::consumers_of_vhost))
         .route("/api/connections", get(connections::list))
         .route("/api/connections/{name}", get(connections::show).delete(connections::close))
-        .route("/api/channels", get(connections::channels))
+        .route("/api/connections/{name}/channels", get(channels::list_of_connection))
+        .route("/api/channels", get(channels::list))
+        .route("/api/channels/{name}", get(channels::show))
+        .route("/api/vhosts/{vhost}/channels", get(channels::list_of_vhost))
 }
 
 /// What operators work with.

@@ -10,7 +10,6 @@ use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::shard::QueueStatistics;
 use serde_json::json;
-use std::sync::atomic::Ordering;
 
 /// What RabbitMQ's API it is: tools compare it.
 const MANAGEMENT_VERSION: &str = "3.13.0";
@@ -30,8 +29,7 @@ pub(super) async fn overview(
         add(&mut sum, &queue.statistics);
     }
     let connections = admin.link().connections.list();
-    let channels =
-        connections.iter().map(|(_, about)| about.channels.load(Ordering::Relaxed)).sum::<usize>();
+    let channels = connections.iter().map(|(_, about)| about.channels().len()).sum::<usize>();
     Ok(json_reply(&json!({
         "cluster_name": "forebay",
         "exchange_types": [],

@@ -1,5 +1,6 @@
 use super::*;
-use crate::connection::Traffic;
+use crate::connection::{ChannelMode, OpenChannel, Traffic};
+use crate::ids::ChannelId;
 
 #[test]
 fn what_is_published_is_counted_once_and_by_its_end() {
@@ -45,4 +46,25 @@ fn a_channel_is_a_publisher_from_its_first_message_to_its_end() {
     client.send(2, ChannelClose::default());
     client.answered();
     assert_eq!(client.connection.count_publishers(), 0);
+}
+
+#[test]
+fn channels_are_told_when_one_of_them_has_changed() {
+    let mut client = Client::open();
+    let open = |id, mode, prefetch| OpenChannel { id: ChannelId(id), mode, prefetch };
+    let first = open(1, ChannelMode::Plain, 0);
+    assert_eq!(client.connection.poll_channels(), Some(vec![first]));
+    client.publish(to("q"), &Properties::default(), b"x");
+    assert_eq!(client.connection.poll_channels(), None);
+    client.open_channel(7);
+    client.send(7, ConfirmSelect { no_wait: true });
+    client.send(7, BasicQos { prefetch_count: 5, ..BasicQos::default() });
+    let second = open(7, ChannelMode::Confirm, 5);
+    assert_eq!(client.connection.poll_channels(), Some(vec![first, second]));
+    client.send(1, TxSelect {});
+    let first = open(1, ChannelMode::Transaction, 0);
+    assert_eq!(client.connection.poll_channels(), Some(vec![first, second]));
+    client.send(7, ChannelClose::default());
+    client.answered();
+    assert_eq!(client.connection.poll_channels(), Some(vec![first]));
 }
