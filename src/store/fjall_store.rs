@@ -2,8 +2,9 @@
 //! [`Store::read`]; a thread of its own reclaims what is settled, so that no commit waits for it.
 
 use crate::changes::Changes;
+use crate::damaged_read::DamagedRead;
 use crate::data_directory::DataDirectory;
-use crate::database::{self, Database, Space};
+use crate::database::{self, Database, Space, View};
 use crate::error::StoreError;
 use crate::high_water::HighWater;
 use crate::key;
@@ -21,7 +22,7 @@ use forebay_engine::operation::{Commit, Durability, Recovered};
 use forebay_engine::page::Page;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, RwLock};
 
 /// A store in a data directory, which it keeps locked.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     writer: Mutex<Writer>,
     /// A write failed: what is on the disk is unknown until a restart.
     is_stopped: AtomicBool,
+    /// The first read that met damage: the broker ends with it.
+    damage: Once,
     counters: Counters,
     pub(crate) scrubbed: ScrubCounters,
     directory: DataDirectory,
@@ -75,6 +78,7 @@ impl FjallStore {
         let view = database.view();
         let lanes = recovery::lanes(&view).map_err(|error| recovery::named(error, &view))?;
         let dropped = recovery::dropped_queues(&view)?;
+        read_damaged_again(&directory, &view, &lanes)?;
         let (first, _) = key::queue_range(QueueId(0));
         let (_, last) = key::queue_range(QueueId(u64::MAX));
         let has_bodies = view.keys(Space::Bodies, &first, &last).next().is_some();
@@ -84,6 +88,7 @@ impl FjallStore {
             lanes: RwLock::new(lanes),
             writer: Mutex::new(Writer { progress, high_water, has_bodies, octets: 0 }),
             is_stopped: AtomicBool::new(false),
+            damage: Once::new(),
             counters: Counters::default(),
             scrubbed: ScrubCounters::default(),
             directory,
@@ -106,6 +111,28 @@ impl FjallStore {
         drop(self.scrubber.set(scrubber));
         Ok(())
     }
+}
+
+/// # Errors
+/// When what ended the last broker is still damaged.
+fn read_damaged_again(
+    directory: &DataDirectory,
+    view: &View,
+    lanes: &Lanes,
+) -> Result<(), StoreError> {
+    let path = directory.damaged_read();
+    let failed = |error| StoreError::failed("look into its data directory", error);
+    let Some(DamagedRead { queue, lane, from, octets_max }) =
+        DamagedRead::noted(&path).map_err(failed)?
+    else {
+        return Ok(());
+    };
+    if let Some(state) = lanes.get(queue, lane) {
+        let reader = LaneReader { view, queue, lane };
+        reader.read(state, from, octets_max).map_err(|error| recovery::named(error, view))?;
+    }
+    tracing::info!("what was damaged when it was read last can be read now, or is gone");
+    DamagedRead::forget(&path).map_err(failed)
 }
 
 impl Store for FjallStore {
@@ -135,7 +162,11 @@ impl Store for FjallStore {
         let view = self.shared.database.view();
         let pages = LaneReader { view: &view, queue, lane }
             .read(state, from, octets_max)
-            .map_err(|error| recovery::named(error, &view))?;
+            .map_err(|error| recovery::named(error, &view))
+            .inspect_err(|error| {
+                let read = DamagedRead { queue, lane, from, octets_max };
+                self.shared.note_damage(read, error);
+            })?;
         self.shared.counters.pages_read.fetch_add(pages.len() as u64, Ordering::Relaxed);
         Ok(pages)
     }
@@ -225,6 +256,18 @@ impl Shared {
             .map_err(|error| self.stop("write its high-water mark", error.into()))?;
         self.counters.synced.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// For the next start: see [`DamagedRead`].
+    fn note_damage(&self, read: DamagedRead, error: &StoreError) {
+        if matches!(error, StoreError::Damaged(_)) {
+            self.damage.call_once(|| {
+                if let Err(failure) = read.note(&self.directory.damaged_read(), error) {
+                    // The next broker meets the damage as this one did.
+                    tracing::warn!(%failure, "can't note what is damaged");
+                }
+            });
+        }
     }
 
     pub(crate) fn database_path(&self) -> PathBuf {

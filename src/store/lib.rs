@@ -19,6 +19,7 @@ mod contiguity;
 mod creation;
 mod cursor;
 pub mod damage;
+mod damaged_read;
 mod data_directory;
 mod database;
 mod direct_file;

@@ -4,12 +4,10 @@
 use crate::disk::{Deed, Disk, Fate, Mount, Trouble};
 use crate::harness::broker::{Broker, Refusal};
 use crate::harness::launch::Launch;
-use crate::load::Clock;
 use crate::rounds::Rounds;
 use crate::world::World;
 use fuser::Errno;
 use std::process::ExitStatus;
-use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A way to fail.
@@ -79,11 +77,7 @@ async fn a_disk_that_fails_ends_the_broker_and_breaks_no_promise() {
         let Some(mount) = Mount::of(&disk) else { return };
         let mut broker = Broker::launch(&Launch::on(&mount.data()));
         let mut world = World::new();
-        let clock: Clock = {
-            let disk = disk.clone();
-            Arc::new(move || disk.moment())
-        };
-        let mut storm = world.storm(&broker, &clock, &mut rounds.random).await;
+        let mut storm = world.storm(&broker, &disk.clock(), &mut rounds.random).await;
         storm.load.confirms(100).await;
         disk.trouble(Trouble::new(ill.deed, spared, ill.error, ill.is_meant));
         // A table comes only after many messages.
@@ -135,7 +129,8 @@ fn a_disk_that_fails_at_the_first_start_is_refused_and_can_be_used_later() {
     }
 }
 
-fn ended_well(status: ExitStatus, log: &str, when: &str) {
+/// It ended because of the disk, and says so.
+pub(crate) fn ended_well(status: ExitStatus, log: &str, when: &str) {
     assert_eq!(status.code(), Some(1), "{when}:\n{log}");
     assert!(!log.contains("panicked"), "{when}:\n{log}");
     assert!(log.contains("forebay: "), "it does not say why: {when}:\n{log}");

@@ -1,22 +1,25 @@
 //! The disk runs full: slowly, so that the alarm comes first, or at once, in the middle of whatever
 //! the store is about.
 
-use crate::disk::{Disk, Mount};
+use crate::ballast::{Ballast, Kind};
+use crate::disk::{Disk, Mount, Trouble};
+use crate::failing_disk::ended_well;
 use crate::harness::broker::Broker;
 use crate::harness::launch::Launch;
 use crate::harness::must;
 use crate::harness::raw::{Raw, short};
 use crate::harness::session::{Session, consume, declare_named, next, ready_count};
-use crate::load::Clock;
 use crate::rounds::Rounds;
 use crate::world::World;
 use bytes::Bytes;
 use forebay_wire::Method;
 use forebay_wire::method::ConfirmSelect;
-use std::sync::Arc;
+use fuser::Errno;
 use std::time::Duration;
 
 const MIB: u64 = 1024 * 1024;
+/// Messages of the ballast by which tables were merged for certain.
+const MERGED_LATEST: u64 = 40_000;
 const ALARM: &str = "forebay_alarm_active{alarm=\"disk\"}";
 
 fn launch(mount: &Mount) -> Launch {
@@ -71,11 +74,7 @@ async fn a_disk_that_is_full_at_once_breaks_no_promise() {
         let Some(mount) = Mount::of(&disk) else { return };
         let mut broker = Broker::launch(&launch(&mount));
         let mut world = World::new();
-        let clock: Clock = {
-            let disk = disk.clone();
-            Arc::new(move || disk.moment())
-        };
-        let mut storm = world.storm(&broker, &clock, &mut rounds.random).await;
+        let mut storm = world.storm(&broker, &disk.clock(), &mut rounds.random).await;
         storm.load.confirms(100 + rounds.random.below(4_000)).await;
         let room = disk.content().room();
         disk.resize(room + rounds.random.below(8 * MIB));
@@ -108,6 +107,41 @@ async fn a_disk_that_is_full_at_once_breaks_no_promise() {
         storm.end().await;
         let broker = Broker::launch(&launch(&mount));
         world.check(&broker, disk.moment(), &when).await;
+        broker.kill();
+    }
+}
+
+/// Tables are merged when there is no room for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_is_full_in_the_middle_of_a_merge_breaks_no_promise() {
+    let mut rounds = Rounds::of("full disk in a merge", 1, 1);
+    for round in 0..rounds.count {
+        // The tables of large bodies are small, and merged much sooner.
+        let kind = [Kind::Bodies, Kind::Pages][round as usize % 2];
+        let spared = rounds.random.below(3);
+        let when = format!("seed {}, round {round}: {kind:?}, after {spared}", rounds.seed);
+        eprintln!("{when}");
+        let disk = Disk::default();
+        let Some(mount) = Mount::of(&disk) else { return };
+        let mut broker = Broker::launch(&launch(&mount).argument("--scrub-rate").argument("0"));
+        let clock = disk.clock();
+        let mut world = World::new();
+        let mut ballast = Ballast::new(kind);
+        let storm = world.storm(&broker, &clock, &mut rounds.random).await;
+        disk.trouble(Trouble::in_merges(spared, Errno::ENOSPC));
+        let is_enough = |confirmed| confirmed > MERGED_LATEST || disk.strikes() > 0;
+        ballast.load(&broker, &clock, is_enough).await;
+        assert!(disk.strikes() > 0, "nothing was merged: {when}");
+        ended_well(broker.wait(), &broker.log(), &when);
+        storm.end().await;
+        let end = disk.moment();
+        disk.mend();
+        // There is room again: it starts, and merges.
+        let broker = Broker::launch(&launch(&mount));
+        world.check(&broker, end, &when).await;
+        ballast.check(&broker, end, &when).await;
+        assert!(ballast.load(&broker, &clock, |confirmed| confirmed >= 100).await, "{when}");
+        ballast.check(&broker, disk.moment(), &when).await;
         broker.kill();
     }
 }

@@ -18,9 +18,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub(crate) const QUEUES: [&str; 2] = ["load-a", "load-b"];
-const MARKERS: &str = "load-markers";
+/// Takes what shows by its confirm that what went before is durable.
+pub(crate) const MARKERS: &str = "load-markers";
 const UNCONFIRMED_MAX: usize = 200;
 const PREFETCH: u16 = 100;
+
+/// How large the body of a message is depends on its number modulo this: see [`body`].
+pub(crate) const KINDS_OF_BODIES: u64 = 101;
 
 /// Tells the moment.
 pub(crate) type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
@@ -194,7 +198,7 @@ pub(crate) async fn try_publish(
 /// The body of a message, which its number says wholly. Some are so large that they are stored on
 /// their own.
 pub(crate) fn body(number: u64) -> Vec<u8> {
-    let size = match number % 101 {
+    let size = match number % KINDS_OF_BODIES {
         0 => 70_000 + number as usize % 5_000,
         1..20 => 10_000 + (number * 37 % 9_000) as usize,
         _ => (number * 31 % 3_000) as usize,
@@ -239,7 +243,8 @@ async fn look(broker: &Broker, queue: &str) -> Found {
     Found { ready, dead: numbers(broker.address, &dead(queue)).await }
 }
 
-async fn numbers(address: SocketAddr, queue: &str) -> Vec<u64> {
+/// The numbers of the messages in a queue, in their order. Leaves them where they are.
+pub(crate) async fn numbers(address: SocketAddr, queue: &str) -> Vec<u64> {
     let session = Session::open_at(address).await;
     let count = passive(&session.channel, queue).await.message_count();
     let mut consumer = consume(&session.channel, queue).await;

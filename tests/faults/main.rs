@@ -16,6 +16,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod ballast;
 mod clock;
 mod damage;
 mod disk;
@@ -28,5 +29,6 @@ mod load;
 mod power_cut;
 mod rounds;
 mod stopped;
+mod stopped_client;
 mod topology;
 mod world;

@@ -3,14 +3,13 @@
 //! power loss could have left. On each of them a broker must start and keep every promise that was
 //! made by then.
 
+use crate::ballast::{Ballast, Kind};
 use crate::disk::{Disk, Fate, Moment, Mount, Volume};
 use crate::harness::broker::Broker;
 use crate::harness::launch::Launch;
 use crate::harness::random::Random;
-use crate::load::Clock;
 use crate::rounds::Rounds;
 use crate::world::World;
-use std::sync::Arc;
 use tempfile::TempDir;
 
 /// Power losses that are tried of each run.
@@ -58,13 +57,42 @@ async fn every_promise_outlives_a_power_loss() {
     }
 }
 
+/// Large bodies are files of their own, and tables are merged: names come and go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_messages_outlive_a_power_loss() {
+    let mut rounds = Rounds::of("power loss among tables", 2, 1);
+    for round in 0..rounds.count {
+        let kind = [Kind::Bodies, Kind::Pages][round as usize % 2];
+        let disk = Disk::default();
+        let Some(mount) = Mount::of(&disk) else { return };
+        let broker = Broker::launch(&Launch::on(&mount.data()));
+        let clock = disk.clock();
+        let mut ballast = Ballast::new(kind);
+        let enough = match kind {
+            Kind::Bodies => 400 + rounds.random.below(300),
+            Kind::Pages => 1_000 + rounds.random.below(7_000),
+        };
+        assert!(ballast.load(&broker, &clock, |confirmed| confirmed >= enough).await);
+        broker.kill();
+        drop(mount);
+        let end = disk.moment();
+        for loss in 0..LOSSES {
+            let moment = end - (rounds.random.below(end as u64 + 1) * loss / LOSSES) as Moment;
+            let when = format!(
+                "seed {}, round {round}, {kind:?}, power loss {loss} after {moment} of {end} changes",
+                rounds.seed
+            );
+            let place = lose_power(&disk, moment, &mut rounds.random, &when);
+            let broker = Broker::start(&place.path().join("data"));
+            ballast.check(&broker, moment, &when).await;
+            broker.kill();
+        }
+    }
+}
+
 /// Publishes, consumes and changes the topology, then kills the broker in the middle of it.
 async fn run(disk: &Disk, broker: Broker, world: &mut World, random: &mut Random) {
-    let clock: Clock = {
-        let disk = disk.clone();
-        Arc::new(move || disk.moment())
-    };
-    let mut storm = world.storm(&broker, &clock, random).await;
+    let mut storm = world.storm(&broker, &disk.clock(), random).await;
     storm.load.confirms(300 + random.below(6_000)).await;
     broker.kill();
     storm.end().await;

@@ -1,16 +1,17 @@
-//! Clients that declare, delete, purge, bind, publish and set policies, one thing after the other,
-//! until their connections break. Each owns a queue and a policy, so that after a fault only two
-//! states are possible when one thing was under way, and one when none was.
+//! Clients that declare, delete, purge, bind, publish, reject, redrive and set policies, one thing
+//! after the other, until their connections break. Each owns a queue, its dead-letter queue and its
+//! policy, so that after a fault only two states are possible when one thing was under way, and one
+//! when none was.
 
 use crate::disk::Moment;
 use crate::harness::broker::Broker;
 use crate::harness::http::Admin;
 use crate::harness::must;
 use crate::harness::random::Random;
-use crate::harness::session::{Session, get, text};
-use crate::load::{Clock, try_publish};
+use crate::harness::session::{Session, get, number, table, text};
+use crate::load::{Clock, MARKERS, try_publish};
 use lapin::Channel;
-use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{BasicRejectOptions, QueueDeclareOptions, QueueDeleteOptions};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use tokio::task::JoinHandle;
@@ -21,8 +22,10 @@ const EXCHANGE: &str = "amq.direct";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Estate {
     queue: Option<Queue>,
+    /// What was rejected; it outlives the queue.
+    dead: Vec<String>,
     /// The `max-length` of its policy.
-    policy: Option<u64>,
+    policy: Option<usize>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +42,11 @@ enum Deed {
     Bind,
     Unbind,
     Publish(u64),
-    SetPolicy(u64),
+    /// The oldest message is rejected.
+    Reject,
+    /// What is dead goes back.
+    Redrive,
+    SetPolicy(usize),
     DeletePolicy,
 }
 
@@ -136,19 +143,35 @@ fn first(estate: Estate) -> Vec<Step> {
 async fn look(broker: &Broker, name: &str) -> Estate {
     let admin = Admin::guest(broker);
     let policy = admin.ask("GET", &format!("/api/policies/%2F/{name}"), &Value::Null);
-    let policy = policy.json["definition"]["max-length"].as_u64();
-    if admin.ask("GET", &format!("/api/queues/%2F/{name}"), &Value::Null).status == 404 {
-        return Estate { queue: None, policy };
+    let policy = policy.json["definition"]["max-length"].as_u64().map(|length| length as usize);
+    let dead = messages(broker, &admin, &dead(name)).await.unwrap_or_default();
+    let queue = match messages(broker, &admin, name).await {
+        Some(messages) => {
+            let bindings = admin.get(&format!("/api/queues/%2F/{name}/bindings"));
+            let is_bound = bindings.as_array().unwrap().iter().any(|it| it["source"] == EXCHANGE);
+            Some(Queue { messages, is_bound })
+        }
+        None => None,
+    };
+    Estate { queue, dead, policy }
+}
+
+fn dead(name: &str) -> String {
+    format!("{name}.dlq")
+}
+
+/// The bodies in a queue, when it is there.
+async fn messages(broker: &Broker, admin: &Admin, queue: &str) -> Option<Vec<String>> {
+    if admin.ask("GET", &format!("/api/queues/%2F/{queue}"), &Value::Null).status == 404 {
+        return None;
     }
-    let bindings = admin.get(&format!("/api/queues/%2F/{name}/bindings"));
-    let is_bound = bindings.as_array().unwrap().iter().any(|it| it["source"] == EXCHANGE);
     let session = Session::open_at(broker.address).await;
     let mut messages = Vec::new();
-    while let Some(message) = get(&session.channel, name).await {
+    while let Some(message) = get(&session.channel, queue).await {
         messages.push(text(&message.delivery));
     }
     session.close().await;
-    Estate { queue: Some(Queue { messages, is_bound }), policy }
+    Some(messages)
 }
 
 /// The broker is gone, or the channel.
@@ -192,7 +215,9 @@ impl Owner {
         match deed {
             Deed::Declare => {
                 let options = QueueDeclareOptions { durable: true, ..<_>::default() };
-                channel.queue_declare(name.into(), options, <_>::default()).await?;
+                // To look at messages again and again must not be their death.
+                let arguments = table("x-delivery-limit", number(-1));
+                channel.queue_declare(name.into(), options, arguments).await?;
             }
             Deed::Delete => {
                 channel.queue_delete(name.into(), QueueDeleteOptions::default()).await?;
@@ -215,23 +240,39 @@ impl Owner {
                     return Err(Gone);
                 }
             }
+            Deed::Reject => {
+                let message = channel.basic_get(name.into(), <_>::default()).await?;
+                let acker = message.expect("a message that was confirmed").delivery.acker;
+                acker.reject(BasicRejectOptions { requeue: false }).await?;
+                // Once what follows is durable, so is that.
+                if !try_publish(channel, MARKERS, b"marker").await?.await?.is_ack() {
+                    return Err(Gone);
+                }
+            }
+            Deed::Redrive => {
+                let path = format!("/api/forebay/dead-letters/%2F/{}/redrive", dead(name));
+                self.ask("POST", &path, &json!({}))?;
+            }
             Deed::SetPolicy(length) => {
                 let definition = json!({ "max-length": length });
                 let pattern = format!("^{name}$");
                 let policy = json!({
                     "pattern": pattern, "apply-to": "queues", "definition": definition
                 });
-                self.ask("PUT", &policy)?;
+                self.ask("PUT", &self.policy(), &policy)?;
             }
-            Deed::DeletePolicy => self.ask("DELETE", &Value::Null)?,
+            Deed::DeletePolicy => self.ask("DELETE", &self.policy(), &Value::Null)?,
         }
         Ok(())
     }
 
-    fn ask(&self, method: &str, body: &Value) -> Result<(), Gone> {
-        let path = format!("/api/policies/%2F/{}", self.name);
+    fn policy(&self) -> String {
+        format!("/api/policies/%2F/{}", self.name)
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Result<(), Gone> {
         let answer = tokio::task::block_in_place(|| {
-            self.admin.try_send(method, &path, body.to_string().as_bytes())
+            self.admin.try_send(method, path, body.to_string().as_bytes())
         })?;
         if (200..300).contains(&answer.status) { Ok(()) } else { Err(Gone) }
     }
@@ -240,29 +281,45 @@ impl Owner {
 fn draw(estate: &Estate, random: &mut Random) -> Deed {
     let number = random.next() >> 20;
     match (&estate.queue, random.below(100)) {
-        (_, 0..6) => Deed::SetPolicy(1_000_000 + number % 1_000),
-        (_, 6..10) if estate.policy.is_some() => Deed::DeletePolicy,
+        // One that shortens the queue, or one that never will.
+        (_, 0..4) => Deed::SetPolicy(1 + random.below(5) as usize),
+        (_, 4..7) => Deed::SetPolicy(1_000_000 + random.below(1_000) as usize),
+        (_, 7..12) if estate.policy.is_some() => Deed::DeletePolicy,
         (None, _) => Deed::Declare,
-        (Some(_), 10..20) => Deed::Delete,
-        (Some(_), 20..35) => Deed::Purge,
-        (Some(queue), 35..50) if queue.is_bound => Deed::Unbind,
-        (Some(_), 35..50) => Deed::Bind,
+        (Some(_), 12..18) => Deed::Delete,
+        (Some(_), 18..26) => Deed::Purge,
+        (Some(queue), 26..40) if queue.is_bound => Deed::Unbind,
+        (Some(_), 26..40) => Deed::Bind,
+        (Some(queue), 40..55) if !queue.messages.is_empty() => Deed::Reject,
+        (Some(_), 55..62) if !estate.dead.is_empty() => Deed::Redrive,
         (Some(_), _) => Deed::Publish(number),
     }
 }
 
 impl Deed {
     fn apply(self, estate: &mut Estate) {
-        let queue = estate.queue.as_mut();
-        match self {
-            Self::Declare => estate.queue = Some(Queue::default()),
-            Self::Delete => estate.queue = None,
-            Self::Purge => queue.unwrap().messages.clear(),
-            Self::Bind => queue.unwrap().is_bound = true,
-            Self::Unbind => queue.unwrap().is_bound = false,
-            Self::Publish(number) => queue.unwrap().messages.push(number.to_string()),
-            Self::SetPolicy(length) => estate.policy = Some(length),
-            Self::DeletePolicy => estate.policy = None,
+        let Estate { queue, dead, policy } = estate;
+        match (self, queue.as_mut()) {
+            (Self::Declare, _) => *queue = Some(Queue::default()),
+            (Self::Delete, _) => *queue = None,
+            (Self::SetPolicy(length), _) => *policy = Some(length),
+            (Self::DeletePolicy, _) => *policy = None,
+            (Self::Purge, Some(queue)) => queue.messages.clear(),
+            (Self::Bind, Some(queue)) => queue.is_bound = true,
+            (Self::Unbind, Some(queue)) => queue.is_bound = false,
+            (Self::Publish(number), Some(queue)) => queue.messages.push(number.to_string()),
+            (Self::Reject, Some(queue)) => dead.push(queue.messages.remove(0)),
+            (Self::Redrive, Some(queue)) => {
+                // Those that find no room stay.
+                let room =
+                    policy.map_or(usize::MAX, |length| length.saturating_sub(queue.messages.len()));
+                queue.messages.extend(dead.drain(..room.min(dead.len())));
+            }
+            (_, None) => panic!("{self:?} of a queue that is not there"),
+        }
+        if let (Some(queue), Some(length)) = (queue, policy) {
+            let excess = queue.messages.len().saturating_sub(*length);
+            queue.messages.drain(..excess);
         }
     }
 }

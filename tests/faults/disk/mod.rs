@@ -3,6 +3,7 @@
 //! it fails when it is told to.
 
 mod content;
+mod merges;
 mod mount;
 mod operation;
 mod power_loss;
@@ -14,6 +15,7 @@ pub(crate) use power_loss::{Fate, power_loss};
 pub(crate) use trouble::{Deed, Trouble};
 pub(crate) use volume::Volume;
 
+use crate::load::Clock;
 use operation::Operation;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -53,6 +55,12 @@ impl Disk {
     /// The present moment of its history.
     pub(crate) fn moment(&self) -> Moment {
         self.lock().history.len()
+    }
+
+    /// Its moments, for those who note what was promised when.
+    pub(crate) fn clock(&self) -> Clock {
+        let disk = self.clone();
+        Arc::new(move || disk.moment())
     }
 
     /// What a power loss at that moment leaves, as fate has it.

@@ -3,7 +3,8 @@
 //! The disk is as unkind as POSIX allows, and no unkinder: what was synced is there, in files by
 //! `fsync` and `fdatasync`, in directories by `fsync` of the directory. Of what was not, anything may
 //! be there: nothing, all, the beginning with its last write torn, or some sectors here and there;
-//! new files may have no name yet, removed ones may be back. A rename happens or does not.
+//! new files may have no name yet, removed ones may be back. A rename happens or does not. Of one
+//! directory more is expected, see [`NAMES_SYNCED_WITH_FILES`].
 
 use super::operation::{Node, Operation};
 use super::volume::Volume;
@@ -12,6 +13,10 @@ use std::collections::BTreeMap;
 
 /// Octets that a disk writes at once or not at all.
 const SECTOR_SIZE: usize = 512;
+
+/// The one directory of which more is expected than of POSIX: the store does not sync it, so a new file
+/// in it must get its name with its own first sync, as on ext4, XFS, Btrfs and F2FS.
+const NAMES_SYNCED_WITH_FILES: &str = "blobs";
 
 /// Decides what becomes of what was not synced.
 pub(crate) struct Fate<'a> {
@@ -90,6 +95,13 @@ pub(crate) fn power_loss(first: &Volume, history: &[Operation], fate: &mut Fate)
                 for operation in in_files.remove(file).unwrap_or_default() {
                     volume.apply(operation);
                 }
+                in_directories.retain(|operation| {
+                    let is_synced = is_named_with(operation, *file, &volume);
+                    if is_synced {
+                        volume.apply(operation);
+                    }
+                    !is_synced
+                });
             }
             Operation::SyncDirectory { directory } => {
                 in_directories.retain(|operation| {
@@ -128,6 +140,12 @@ pub(crate) fn power_loss(first: &Volume, history: &[Operation], fate: &mut Fate)
     }
     volume.forget_nameless();
     volume
+}
+
+/// Whether the sync of a file makes this entry durable.
+fn is_named_with(operation: &Operation, file: Node, volume: &Volume) -> bool {
+    matches!(operation, Operation::Create { entry, node, .. }
+        if *node == file && volume.path(entry.directory).ends_with(NAMES_SYNCED_WITH_FILES))
 }
 
 /// The directory whose sync makes a change durable.

@@ -1,5 +1,6 @@
 //! How a disk fails.
 
+use super::merges::Merges;
 use fuser::Errno;
 
 /// What can be done to a file.
@@ -9,13 +10,17 @@ pub(crate) enum Deed {
     Sync,
     Create,
     Rename,
+    /// Of a file that is there.
+    Open,
 }
+
+/// Sees each deed, and tells whether it is one of those that fail.
+type Sight = dyn FnMut(Deed, &str) -> bool + Send;
 
 /// From a certain deed on, a kind of deeds fails.
 pub(crate) struct Trouble {
-    deed: Deed,
-    /// Whether it concerns the file with this path.
-    is_meant: Box<dyn Fn(&str) -> bool + Send>,
+    /// By the deed, and the path of the file.
+    is_meant: Box<Sight>,
     /// Deeds that still succeed.
     spared: u64,
     error: Errno,
@@ -31,12 +36,26 @@ impl Trouble {
         error: Errno,
         is_meant: impl Fn(&str) -> bool + Send + 'static,
     ) -> Self {
-        Self { deed, is_meant: Box::new(is_meant), spared, error, strikes: 0 }
+        Self::of(spared, error, move |found, path| found == deed && is_meant(path))
+    }
+
+    /// The same of the writes to tables into which others are merged.
+    pub(crate) fn in_merges(spared: u64, error: Errno) -> Self {
+        let mut merges = Merges::default();
+        Self::of(spared, error, move |deed, path| merges.observe(deed, path))
+    }
+
+    fn of(
+        spared: u64,
+        error: Errno,
+        is_meant: impl FnMut(Deed, &str) -> bool + Send + 'static,
+    ) -> Self {
+        Self { is_meant: Box::new(is_meant), spared, error, strikes: 0 }
     }
 
     /// The error with which a deed fails, if it does.
     pub(crate) fn strike(&mut self, deed: Deed, path: &str) -> Option<Errno> {
-        if deed != self.deed || !(self.is_meant)(path) {
+        if !(self.is_meant)(deed, path) {
             return None;
         }
         if self.spared > 0 {
@@ -50,6 +69,6 @@ impl Trouble {
 
 impl std::fmt::Debug for Trouble {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{:?} fails with {:?} after {} more", self.deed, self.error, self.spared)
+        write!(formatter, "fails with {:?} after {} more", self.error, self.spared)
     }
 }
