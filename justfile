@@ -43,6 +43,10 @@ storm ROUNDS="50":
 faults ROUNDS="20":
     FOREBAY_TEST_ROUNDS={{ROUNDS}} cargo test --release --test faults -- --nocapture --test-threads=1
 
+# The simulation for a night: seeds that nobody has tried yet.
+simulate SEEDS="1000000":
+    FOREBAY_SIMULATION_FIRST=random FOREBAY_SIMULATION_SEEDS={{SEEDS}} cargo test --release --test simulation
+
 # 100,000 orders through a broker that is killed half-way.
 orders:
     examples/orders/run

@@ -60,7 +60,7 @@ async fn every_promise_outlives_a_power_loss() {
 /// Large bodies are files of their own, and tables are merged: names come and go.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_messages_outlive_a_power_loss() {
-    let mut rounds = Rounds::of("power loss among tables", 2, 1);
+    let mut rounds = Rounds::of("power loss among tables", 1, 1);
     for round in 0..rounds.count {
         let kind = [Kind::Bodies, Kind::Pages][round as usize % 2];
         let disk = Disk::default();
