@@ -18,8 +18,12 @@ pub(crate) fn create_database(path: &Path) -> Result<(), Error> {
         _ => {}
     }
     drop(Database::open(&draft)?);
-    // fjall syncs what is in the directories of its keyspaces, not their names.
-    sync_directory(&draft.join(KEYSPACES_DIRECTORY))?;
+    // fjall syncs files, and not all of the directories with their names.
+    let keyspaces = draft.join(KEYSPACES_DIRECTORY);
+    for keyspace in fs::read_dir(&keyspaces)? {
+        sync_directory(&keyspace?.path())?;
+    }
+    sync_directory(&keyspaces)?;
     sync_directory(&draft)?;
     fs::rename(&draft, path)?;
     Ok(sync_name(path)?)
