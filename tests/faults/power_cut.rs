@@ -15,6 +15,9 @@ use tempfile::TempDir;
 /// Power losses that are tried of each run.
 const LOSSES: u64 = 6;
 
+/// The same of a run with many large messages, each of which is looked at.
+const LOSSES_OF_LARGE: u64 = 3;
+
 /// Runs on the same disk: then a new one, for the first start is a matter of its own.
 const RUNS_OF_A_DISK: u64 = 5;
 
@@ -76,8 +79,9 @@ async fn large_messages_outlive_a_power_loss() {
         broker.kill();
         drop(mount);
         let end = disk.moment();
-        for loss in 0..LOSSES {
-            let moment = end - (rounds.random.below(end as u64 + 1) * loss / LOSSES) as Moment;
+        for loss in 0..LOSSES_OF_LARGE {
+            let back = rounds.random.below(end as u64 + 1) * loss / LOSSES_OF_LARGE;
+            let moment = end - back as Moment;
             let when = format!(
                 "seed {}, round {round}, {kind:?}, power loss {loss} after {moment} of {end} changes",
                 rounds.seed
