@@ -12,7 +12,7 @@ use crate::broker;
 use broker::Broker;
 use bytes::{Bytes, BytesMut};
 use forebay_engine::command::{
-    Command, PrefetchScope, Publish, Run, Settle, Settlement, Subscribe, TopologyRequest,
+    Command, PrefetchScope, Publish, Refusal, Run, Settle, Settlement, Subscribe, TopologyRequest,
 };
 use forebay_engine::event::{Event, Reply};
 use forebay_engine::ids::{ChannelId, ConnectionId, Position, PublishSeq, QueueId};
@@ -78,7 +78,7 @@ impl Model {
             broker.send(ConnectionId(1), vec![command]);
         }
         broker.settle();
-        let queues = broker.shard.statistics().queues.iter().map(|queue| queue.id).collect();
+        let queues = broker.shard.statistics().queues.iter().map(|queue| queue.record.id).collect();
         Self { broker, queues, held: VecDeque::new(), sequence: 0, consumers: 0 }
     }
 
@@ -90,7 +90,8 @@ impl Model {
             3 => self.subscribe(place, amount),
             4 => Command::Get { channel: CHANNEL, queue: name(NAMES[place]), no_ack: amount > 200 },
             5..=7 => {
-                let kinds = [Settlement::Ack, Settlement::Reject, Settlement::Requeue];
+                let requeue = Settlement::Requeue(Refusal::Nack);
+                let kinds = [Settlement::Ack, Settlement::Reject, requeue];
                 return self.settle(kinds[usize::from(kind % 14) - 5], which, amount);
             }
             8 => {
@@ -203,7 +204,7 @@ impl Model {
         open_all(&mut self.broker);
         for queue in self.broker.shard.statistics().queues {
             assert_eq!((queue.statistics.unacked, queue.statistics.missing), (0, 0));
-            let request = TopologyRequest::PurgeQueue { name: queue.name };
+            let request = TopologyRequest::PurgeQueue { name: queue.record.name.clone() };
             let purge = Command::Topology { channel: CHANNEL, request, nowait: false };
             self.broker.send(ConnectionId(1), vec![purge]);
         }

@@ -150,9 +150,18 @@ pub enum Settlement {
     /// `basic.nack` or `basic.reject` without requeue: dead-letter or drop it.
     Reject,
     /// `basic.nack` or `basic.reject` with requeue: a failed delivery.
-    Requeue,
+    Requeue(Refusal),
     /// `basic.recover`: give it back, not a failure.
     Recover,
+}
+
+/// Which method gave a delivery back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `basic.nack`.
+    Nack,
+    /// `basic.reject`.
+    Reject,
 }
 
 /// Deliveries of one queue that the channel settles. Offsets that the channel does not hold

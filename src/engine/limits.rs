@@ -65,8 +65,12 @@ pub const MARK_INTERVAL_MS: u64 = 1000;
 /// Publishing times that a lane remembers; beyond it, every second one is forgotten.
 pub const MARKS_MAX: usize = 256;
 
-/// Lanes whose head is fetched for one report, because nobody knows how old it is.
+/// Queues whose oldest message is fetched for one report, because nobody knows how old it is.
 pub const REPORT_FETCHES_MAX: usize = 32;
+
+/// Queues that are looked at in one step of a report, while messages wait: the memory of each has
+/// to come into the processor's caches, up to 20 µs when other processes fill these.
+pub const REPORT_STEP_QUEUES_MAX: usize = 64;
 
 const _: () = assert!(FETCH_OCTETS_MAX >= PAGE_OCTETS_MAX);
 const _: () = assert!(READ_AHEAD_OCTETS < CACHED_AHEAD_OCTETS_MAX);

@@ -41,6 +41,7 @@ pub mod read_buffer;
 pub mod reader_pool;
 mod recovered;
 pub mod refusal;
+mod reports;
 pub mod settings;
 pub mod settings_error;
 pub mod shard_task;

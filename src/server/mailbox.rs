@@ -5,7 +5,7 @@ use crate::connections::EventSender;
 use crate::limits::MAILBOX_BATCHES_MAX;
 use crate::publish_budget::PublishShare;
 use forebay_engine::command::Command;
-use forebay_engine::ids::ConnectionId;
+use forebay_engine::ids::{ConnectionId, QueueId};
 use forebay_engine::shard::{Shard, ShardStatistics};
 use tokio::sync::{mpsc, oneshot};
 
@@ -18,11 +18,20 @@ pub enum Mail {
     /// it or comes from it.
     Left(ConnectionId),
     /// A question for the figures as they are now.
-    Statistics(oneshot::Sender<ShardStatistics>),
+    Report(ReportQuestion),
     /// A question that only looks.
     Look(Look),
     /// Every connection is closed: make durable what is there and end.
     Stop,
+}
+
+/// A question for figures, answered when the shard has come to all queues that it asks about.
+#[derive(Debug)]
+pub struct ReportQuestion {
+    /// The queue that it asks about; all when there is none.
+    pub queue: Option<QueueId>,
+    /// Who waits for them.
+    pub answer: oneshot::Sender<ShardStatistics>,
 }
 
 /// A question to the shard: runs in its task, so it must be short; its answer goes where it likes.

@@ -3,7 +3,7 @@
 //! A turn takes what is in the mailbox, or what committer and readers have finished, then sends
 //! on what came of it: first the next commit, when the committer is idle, so that the disk works
 //! while events are forwarded; then the routes, before any event that tells of a change in them;
-//! then events and fetches. It never waits for anybody but its inputs, so no circle of waiting can
+//! then events and fetches; last, a step of a report that somebody waits for. It never waits for anybody but its inputs, so no circle of waiting can
 //! close.
 
 use crate::clock::Clock;
@@ -13,6 +13,7 @@ use crate::limits::SHARD_TURN_BATCHES_MAX;
 use crate::mailbox::{Batch, Look, Mail, MailReceiver};
 use crate::publish_budget::PublishShare;
 use crate::reader_pool::ReaderPool;
+use crate::reports::Reports;
 use crate::timer::Timer;
 use arc_swap::ArcSwap;
 use forebay_engine::ids::{CommitId, ConnectionId};
@@ -21,6 +22,7 @@ use forebay_engine::topology::Routes;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::yield_now;
 
 /// The shard and everything it speaks with.
 pub struct ShardTask {
@@ -48,6 +50,8 @@ struct Turns {
     /// The budget of what was published since the last commit was handed over, as far as it is
     /// neither settled nor in no need of a commit.
     share: PublishShare,
+    /// Who wants to know how things stand.
+    reports: Reports,
     stopping: bool,
 }
 
@@ -62,6 +66,7 @@ impl ShardTask {
             connections: HashMap::new(),
             writing: None,
             share: PublishShare::default(),
+            reports: Reports::default(),
             stopping: false,
         }
         .run()
@@ -84,11 +89,16 @@ impl Turns {
                     mails.drain(..).for_each(|mail| self.take(mail));
                 }
                 () = timer.fired() => self.task.shard.handle_timeout(self.task.clock.now()),
+                // When there is nothing else to do, on this thread as a whole.
+                () = yield_now(), if self.reports.are_wanted() => {}
             }
             while let Ok(completion) = self.task.completions.try_recv() {
                 self.complete(completion);
             }
             self.send_on()?;
+            if self.reports.are_wanted() {
+                self.reports.advance(&mut self.task.shard, self.task.clock.now());
+            }
             if self.stopping && self.writing.is_none() {
                 return Ok(());
             }
@@ -106,11 +116,7 @@ impl Turns {
             }
             Mail::Look(Look(question)) => question(&self.task.shard),
             Mail::Left(connection) => drop(self.connections.remove(&connection)),
-            // Who asked may have gone.
-            Mail::Statistics(answer) => {
-                let now = self.task.clock.now();
-                drop(answer.send(self.task.shard.report(now)));
-            }
+            Mail::Report(question) => self.reports.ask(question),
             Mail::Stop => {
                 self.stopping = true;
                 self.task.shard.handle_stop();

@@ -18,6 +18,7 @@ pub(crate) struct Account {
     pub(crate) acked: u64,
     pub(crate) expired: u64,
     pub(crate) nack: u64,
+    pub(crate) reject: u64,
     pub(crate) recover: u64,
     pub(crate) disconnect: u64,
     pub(crate) timeout: u64,
@@ -61,6 +62,7 @@ impl Account {
         let dead = |reason: &str| self.dead.get(reason).copied().unwrap_or(0);
         let by_reason = [
             ("forebay_queue_messages_redelivered_total", "nack", self.nack),
+            ("forebay_queue_messages_redelivered_total", "reject", self.reject),
             ("forebay_queue_messages_redelivered_total", "recover", self.recover),
             ("forebay_queue_messages_redelivered_total", "disconnect", self.disconnect),
             ("forebay_queue_messages_redelivered_total", "timeout", self.timeout),

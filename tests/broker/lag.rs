@@ -13,7 +13,7 @@ use crate::harness::session::{
 use lapin::Confirmation;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions, BasicRecoverOptions,
-    QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
+    BasicRejectOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::FieldTable;
 use std::collections::{BTreeMap, VecDeque};
@@ -56,7 +56,7 @@ impl Walker {
     /// One step of somebody who publishes, gets, and does what consumers do with what they got.
     async fn step(&mut self, session: &Session, random: &mut Random) {
         let (queue, dead) = QUEUES[random.below(2) as usize];
-        let action = random.below(12);
+        let action = random.below(13);
         if action < 4 {
             let confirms = session.confirm_channel().await;
             publish(&confirms, "", queue, "x").await.await.unwrap();
@@ -90,6 +90,11 @@ impl Walker {
                 self.die(queue, dead, "rejected");
             }
             10 => {
+                must("reject", got.reject(BasicRejectOptions { requeue: true })).await.unwrap();
+                self.account(queue).reject += 1;
+                self.fail(queue, dead, failures);
+            }
+            11 => {
                 let options = BasicRecoverOptions { requeue: true };
                 must("recover", channel.basic_recover(options)).await.unwrap();
                 self.account(queue).recover += 1;

@@ -8,6 +8,7 @@ use crate::queues::dead_letter_queue;
 use crate::replay;
 use crate::world::World;
 use forebay_engine::ids::Lane;
+use forebay_engine::shard::QueueReport;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a queue must hold, and what it may.
@@ -60,14 +61,27 @@ impl World {
         }
     }
 
+    fn report(&mut self) -> Vec<QueueReport> {
+        let mut report = self.life.shard.begin_report();
+        loop {
+            if let Some(statistics) = self.life.shard.advance_report(self.now, &mut report) {
+                return statistics.queues;
+            }
+        }
+    }
+
     /// Nobody with credit waits beside a message that is ready.
     fn check_progress(&mut self) {
-        for report in self.life.shard.report(self.now).queues {
-            let profile = self.history.profile(report.name.as_str().unwrap());
+        for report in self.report() {
+            let profile = self.history.profile(report.record.name.as_str().unwrap());
             let is_stuck = report.statistics.has_credit && report.statistics.ready > 0;
             let is_exact = profile.is_some_and(|profile| profile.exact);
-            assert!(!(is_exact && is_stuck), "a consumer of {} waits: {report:?}", report.name);
-            assert_eq!(report.statistics.missing, 0, "{} misses messages", report.name);
+            assert!(
+                !(is_exact && is_stuck),
+                "a consumer of {} waits: {report:?}",
+                report.record.name
+            );
+            assert_eq!(report.statistics.missing, 0, "{} misses messages", report.record.name);
         }
         while let Some(fetch) = self.life.shard.poll_fetch() {
             self.life.fetches.push(fetch);
@@ -93,7 +107,8 @@ impl World {
             self.settle();
             let socket = self.sockets.get_mut(&id)?;
             let queues = self.life.shard.statistics().queues;
-            let new: Vec<String> = queues.iter().map(|report| report.name.to_string()).collect();
+            let new: Vec<String> =
+                queues.iter().map(|report| report.record.name.to_string()).collect();
             let new: Vec<String> = new.into_iter().filter(|name| !names.contains(name)).collect();
             if new.is_empty() {
                 break;
@@ -108,8 +123,8 @@ impl World {
         }
         for report in self.life.shard.statistics().queues {
             let left = (report.statistics.ready, report.statistics.unacked);
-            assert_eq!(left, (0, 0), "left in {}", report.name);
-            assert_eq!(report.statistics.missing, 0, "{} misses messages", report.name);
+            assert_eq!(left, (0, 0), "left in {}", report.record.name);
+            assert_eq!(report.statistics.missing, 0, "{} misses messages", report.record.name);
         }
         let mut found: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for (queue, message) in &self.sockets[&id].client.channels[&1].received {

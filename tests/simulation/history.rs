@@ -108,8 +108,9 @@ impl History {
     /// The shadow of a queue; nothing when the shard does not know it either.
     pub(crate) fn shadow(&mut self, shard: &Shard, id: QueueId) -> Option<&mut Shadow> {
         if !self.state.queues.contains_key(&id) {
-            let report = shard.statistics().queues.into_iter().find(|report| report.id == id)?;
-            let name = report.name.to_string();
+            let report =
+                shard.statistics().queues.into_iter().find(|report| report.record.id == id)?;
+            let name = report.record.name.to_string();
             let profile = self.profiles.get(&name).cloned();
             let profile = profile.unwrap_or_else(|| Rc::new(dead_letter_queue()));
             self.names.insert(id, name.clone());
@@ -224,7 +225,8 @@ impl History {
 
     /// The process began again.
     pub(crate) fn recovered(&self, shard: &Shard) {
-        let there = shard.statistics().queues.into_iter().map(|report| report.name.to_string());
+        let there =
+            shard.statistics().queues.into_iter().map(|report| report.record.name.to_string());
         let there: BTreeSet<String> = there.filter(|name| !name.ends_with(".dlq")).collect();
         assert_eq!(there, self.state.declared, "queues after a crash");
     }

@@ -161,7 +161,7 @@ impl Shadow {
         let mut ended = Vec::new();
         for position in mine {
             let Some(Held { since, copy, .. }) = self.held.remove(&position) else { continue };
-            if matches!(settlement, Settlement::Requeue | Settlement::Recover) {
+            if matches!(settlement, Settlement::Requeue(_) | Settlement::Recover) {
                 self.returned.insert(position, copy);
                 continue;
             }

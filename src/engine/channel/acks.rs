@@ -4,7 +4,7 @@
 use super::settling::{settle, settle_all};
 use super::unacked::Unacked;
 use super::{Channel, Mode, Turn};
-use crate::command::Settlement;
+use crate::command::{Refusal, Settlement};
 use crate::fault::Fault;
 use crate::ids::DeliveryTag;
 use forebay_wire::ReplyCode;
@@ -20,7 +20,7 @@ impl Channel {
         turn: &mut Turn<'_>,
         nack: BasicNack,
     ) -> Result<(), Fault> {
-        let settlement = failed(nack.requeue);
+        let settlement = failed(nack.requeue, Refusal::Nack);
         self.settle(turn, DeliveryTag(nack.delivery_tag), nack.multiple, settlement)
     }
 
@@ -29,7 +29,7 @@ impl Channel {
         turn: &mut Turn<'_>,
         reject: BasicReject,
     ) -> Result<(), Fault> {
-        let settlement = failed(reject.requeue);
+        let settlement = failed(reject.requeue, Refusal::Reject);
         self.settle(turn, DeliveryTag(reject.delivery_tag), false, settlement)
     }
 
@@ -84,8 +84,8 @@ impl Channel {
     }
 }
 
-const fn failed(requeue: bool) -> Settlement {
-    if requeue { Settlement::Requeue } else { Settlement::Reject }
+const fn failed(requeue: bool, refusal: Refusal) -> Settlement {
+    if requeue { Settlement::Requeue(refusal) } else { Settlement::Reject }
 }
 
 fn unknown_tag(tag: DeliveryTag) -> Fault {

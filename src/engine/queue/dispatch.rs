@@ -5,7 +5,7 @@ use super::age::Moment;
 use super::dead::{DeadLetter, DeathReason};
 use super::in_flight::Held;
 use super::lane::Lane;
-use super::{ConsumerId, Queue};
+use super::{ConsumerId, Queue, Timings};
 use crate::event::{Delivery, Event, Reply};
 use crate::ids::{ChannelId, ConnectionId, Lane as LaneId, Offset, Position};
 use crate::limits::TURN_DELIVERIES_MAX;
@@ -66,14 +66,20 @@ impl Queue {
     }
 
     /// Does what can be done.
-    pub(crate) fn turn(&mut self, at: Moment, clients: &mut Clients, out: &mut Outbox) -> Turn {
+    pub(crate) fn turn(
+        &mut self,
+        at: Moment,
+        clients: &mut Clients,
+        out: &mut Outbox,
+        timings: &mut Timings,
+    ) -> Turn {
         let mut turn = Turn::default();
         self.used_at.get_or_insert(at.monotonic);
         self.take_back_overdue(at.monotonic, &mut turn);
         self.execute_condemned(&mut turn);
-        self.answer_gets(at, clients, out, &mut turn);
+        self.answer_gets(at, clients, out, timings, &mut turn);
         if self.pending_gets.is_empty() {
-            self.deliver(at, clients, out, &mut turn);
+            self.deliver(at, clients, out, timings, &mut turn);
         }
         if !turn.is_unfinished {
             self.keep_limits(at, &mut turn);
@@ -188,6 +194,7 @@ impl Queue {
         at: Moment,
         clients: &mut Clients,
         out: &mut Outbox,
+        timings: &mut Timings,
         turn: &mut Turn,
     ) {
         while let Some(get) = self.pending_gets.front().copied() {
@@ -207,7 +214,7 @@ impl Queue {
                         size: message.body().len() as u32,
                         delivered_at: at.monotonic,
                     };
-                    self.note_wait(at, level, offset, message.published_at());
+                    self.note_wait(at, level, offset, message.published_at(), timings);
                     let delivery = self.delivery(level, offset, message);
                     self.counters.got += 1;
                     self.counters.got_no_ack += u64::from(get.no_ack);
@@ -223,11 +230,18 @@ impl Queue {
         }
     }
 
-    fn deliver(&mut self, at: Moment, clients: &mut Clients, out: &mut Outbox, turn: &mut Turn) {
+    fn deliver(
+        &mut self,
+        at: Moment,
+        clients: &mut Clients,
+        out: &mut Outbox,
+        timings: &mut Timings,
+        turn: &mut Turn,
+    ) {
         let mut round = Round::default();
         turn.is_unfinished = true;
         for _ in 0..TURN_DELIVERIES_MAX {
-            if !self.deliver_one(at, clients, turn, &mut round) {
+            if !self.deliver_one(at, clients, timings, turn, &mut round) {
                 turn.is_unfinished = false;
                 break;
             }
@@ -242,6 +256,7 @@ impl Queue {
         &mut self,
         at: Moment,
         clients: &mut Clients,
+        timings: &mut Timings,
         turn: &mut Turn,
         round: &mut Round,
     ) -> bool {
@@ -291,7 +306,7 @@ impl Queue {
             round.served.push(consumer.id);
         }
         consumer.outgoing.push(delivery);
-        self.note_wait(at, level, offset, published_at);
+        self.note_wait(at, level, offset, published_at, timings);
         turn.consumed += u64::from(no_ack);
         turn.is_stored |= self.hand_over(level, offset, held, no_ack);
         true
@@ -326,11 +341,18 @@ impl Queue {
     }
 
     /// A message is delivered: how long did it wait?
-    fn note_wait(&mut self, at: Moment, level: usize, offset: Offset, published_at: WallClock) {
+    fn note_wait(
+        &self,
+        at: Moment,
+        level: usize,
+        offset: Offset,
+        published_at: WallClock,
+        timings: &mut Timings,
+    ) {
         let Some(lane) = self.lanes.get(level) else { return };
         if !lane.is_redelivered(offset) {
             let waited = at.steady - lane.stamped(offset, published_at);
-            self.timings.waited.observe(u64::try_from(waited).unwrap_or(0));
+            timings.waited.observe(u64::try_from(waited).unwrap_or(0));
         }
     }
 

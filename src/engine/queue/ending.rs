@@ -7,10 +7,11 @@
 //! settled. A channel that dies then has named the culprit. While no channel is empty, what is
 //! behind the suspects goes first, and one channel is set aside until it is.
 
-use super::Queue;
 use super::dead::DeathReason;
 use super::in_flight::Held;
-use crate::command::{Run, Settle, Settlement};
+use super::lane::Lane;
+use super::{Queue, Timings};
+use crate::command::{Refusal, Run, Settle, Settlement};
 use crate::ids::Offset;
 use crate::shard::clients::ChannelSlot;
 use crate::time::Monotonic;
@@ -42,6 +43,7 @@ impl Queue {
         channel: ChannelSlot,
         settle: &Settle,
         now: Monotonic,
+        timings: &mut Timings,
     ) -> Released {
         let mut released = Released::default();
         let ending = Ending::Settled(settle.settlement);
@@ -51,6 +53,9 @@ impl Queue {
             let Some(lane) = self.lanes.get_mut(level) else { continue };
             let mut taken = std::mem::take(&mut self.taken);
             lane.release(channel, *run, &mut taken);
+            if settle.settlement == Settlement::Ack {
+                note_done(lane, &taken, now, timings);
+            }
             self.finish(level, ending, taken, now, &mut released);
         }
         released
@@ -95,7 +100,6 @@ impl Queue {
         match ending {
             Ending::Settled(Settlement::Ack) => {
                 self.counters.acked += count;
-                self.note_done(level, &taken, now);
                 released.is_stored |= self.settle_taken(level, &taken);
             }
             Ending::Settled(Settlement::Reject) => {
@@ -108,10 +112,8 @@ impl Queue {
                     lane.give_back(&taken, false);
                 }
             }
-            Ending::Settled(Settlement::Requeue) | Ending::DiedAlone | Ending::DiedInCompany => {
-                let is_requeue = matches!(ending, Ending::Settled(_));
-                self.counters.requeued += if is_requeue { count } else { 0 };
-                self.counters.abandoned += if is_requeue { 0 } else { count };
+            Ending::Settled(Settlement::Requeue(_)) | Ending::DiedAlone | Ending::DiedInCompany => {
+                *self.returned_by(ending) += count;
                 released.is_stored |= count > 0;
                 let is_certain = ending != Ending::DiedInCompany;
                 taken.iter().for_each(|delivery| self.fail(level, *delivery, is_certain));
@@ -125,6 +127,15 @@ impl Queue {
         }
         taken.clear();
         self.taken = taken;
+    }
+
+    /// What counts deliveries that came back this way.
+    fn returned_by(&mut self, ending: Ending) -> &mut u64 {
+        match ending {
+            Ending::Settled(Settlement::Requeue(Refusal::Nack)) => &mut self.counters.nacked,
+            Ending::Settled(_) => &mut self.counters.rejected,
+            Ending::DiedAlone | Ending::DiedInCompany => &mut self.counters.abandoned,
+        }
     }
 
     /// A delivery failed; `is_certain`: through this very message.
@@ -157,14 +168,6 @@ impl Queue {
             }
         }
         false
-    }
-
-    fn note_done(&mut self, level: usize, taken: &[(Offset, Held)], now: Monotonic) {
-        let Some(lane) = self.lanes.get(level) else { return };
-        for (offset, held) in taken {
-            self.timings.processed.observe(now.0.saturating_sub(held.delivered_at.0));
-            self.timings.failures.observe(u64::from(lane.failures(*offset)));
-        }
     }
 
     fn settle_taken(&mut self, level: usize, taken: &[(Offset, Held)]) -> bool {
@@ -203,5 +206,13 @@ impl Queue {
                 _ => self.settle_taken(level, &taken),
             };
         }
+    }
+}
+
+/// Messages are done: how long did it take, and how often did it fail?
+fn note_done(lane: &Lane, taken: &[(Offset, Held)], now: Monotonic, timings: &mut Timings) {
+    for (offset, held) in taken {
+        timings.processed.observe(now.0.saturating_sub(held.delivered_at.0));
+        timings.failures.observe(u64::from(lane.failures(*offset)));
     }
 }

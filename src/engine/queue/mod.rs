@@ -62,8 +62,6 @@ pub(crate) struct Queue {
     /// Has something in the store.
     pub(crate) is_stored: bool,
     counters: QueueStatistics,
-    /// How long its messages took.
-    pub(crate) timings: Timings,
     accounted: MemoryUse,
     /// When somebody last used it.
     used_at: Option<Monotonic>,
@@ -91,7 +89,6 @@ impl Queue {
             is_dirty: false,
             is_stored: false,
             counters: QueueStatistics::default(),
-            timings: Timings::default(),
             accounted: MemoryUse::default(),
             used_at: None,
             head_deadline: None,

@@ -29,8 +29,10 @@ pub struct QueueStatistics {
     pub gets_empty: u64,
     /// Messages settled by a client.
     pub acked: u64,
-    /// Deliveries that came back because a client gave them back (`basic.nack`, `basic.reject`).
-    pub requeued: u64,
+    /// Deliveries that a client gave back with `basic.nack`.
+    pub nacked: u64,
+    /// Deliveries that a client gave back with `basic.reject`.
+    pub rejected: u64,
     /// Deliveries that came back by `basic.recover`.
     pub recovered: u64,
     /// Deliveries that came back because their channel ended.
@@ -88,7 +90,8 @@ impl QueueStatistics {
         self.got_no_ack += gone.got_no_ack;
         self.gets_empty += gone.gets_empty;
         self.acked += gone.acked;
-        self.requeued += gone.requeued;
+        self.nacked += gone.nacked;
+        self.rejected += gone.rejected;
         self.recovered += gone.recovered;
         self.abandoned += gone.abandoned;
         self.dead_rejected += gone.dead_rejected;

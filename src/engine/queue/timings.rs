@@ -33,17 +33,9 @@ impl Distribution {
         }
         self.sum = self.sum.saturating_add(value);
     }
-
-    /// Adds another's values.
-    pub(crate) fn absorb(&mut self, other: &Self) {
-        for (count, more) in self.buckets.iter_mut().zip(other.buckets) {
-            *count += more;
-        }
-        self.sum = self.sum.saturating_add(other.sum);
-    }
 }
 
-/// What a queue measures of each message.
+/// What queues measure of each message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
     /// From publishing to the first delivery, in ms.
@@ -52,15 +44,6 @@ pub struct Timings {
     pub processed: Distribution,
     /// Failed deliveries of messages that were acknowledged in the end.
     pub failures: Distribution,
-}
-
-impl Timings {
-    /// Adds another queue's.
-    pub(crate) fn absorb(&mut self, other: &Self) {
-        self.waited.absorb(&other.waited);
-        self.processed.absorb(&other.processed);
-        self.failures.absorb(&other.failures);
-    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub use crate::queue::{
 };
 pub(crate) use memory::{Memory, MemoryUse};
 pub use recovery::RecoverError;
-pub use statistics::{QueueReport, QueueTurnover, ShardStatistics};
+pub use statistics::{QueueReport, QueueTurnover, Report, ShardStatistics};
 
 pub use administering::{ChannelReport, ConsumerReport};
 
@@ -115,7 +115,8 @@ pub struct Shard {
     last_consumer: u64,
     /// What queues counted that are gone.
     gone: QueueStatistics,
-    gone_timings: Timings,
+    /// How long messages took, in all queues.
+    timings: Timings,
     turnover: QueueTurnover,
 }
 

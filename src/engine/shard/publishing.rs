@@ -45,7 +45,7 @@ impl Shard {
         let key = ChannelKey { connection, channel: settle.channel };
         let Some(slot) = self.clients.find_channel(key) else { return };
         let Some(queue) = self.queues.get_mut(&settle.queue) else { return };
-        let released = queue.settle(slot, settle, at.monotonic);
+        let released = queue.settle(slot, settle, at.monotonic, &mut self.timings);
         self.commits.note_consumed(released.consumed);
         if released.is_stored {
             self.touch_stored(settle.queue, at.monotonic);

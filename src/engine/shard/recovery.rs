@@ -81,7 +81,7 @@ impl Shard {
             evict_from: QueueId::default(),
             last_consumer: 0,
             gone: Default::default(),
-            gone_timings: Default::default(),
+            timings: Default::default(),
             turnover: Default::default(),
         };
         shard.add_topology_operations();

@@ -2,20 +2,17 @@
 
 use super::Shard;
 use crate::ids::QueueId;
-use crate::limits::REPORT_FETCHES_MAX;
-use crate::queue::{Moment, Queue, QueueStatistics, Timings};
+use crate::limits::{REPORT_FETCHES_MAX, REPORT_STEP_QUEUES_MAX};
+use crate::queue::{Moment, QueueStatistics, Timings};
 use crate::time::Now;
-use forebay_wire::ShortStr;
+use crate::topology::QueueRecord;
+use std::sync::Arc;
 
 /// One queue, for people.
 #[derive(Clone, Debug)]
 pub struct QueueReport {
-    /// Its number.
-    pub id: QueueId,
-    /// Its virtual host.
-    pub vhost: ShortStr,
-    /// Its name.
-    pub name: ShortStr,
+    /// Who it is.
+    pub record: Arc<QueueRecord>,
     /// What it has and what it counted.
     pub statistics: QueueStatistics,
 }
@@ -50,41 +47,85 @@ pub struct ShardStatistics {
     pub uncommitted_octets: u64,
 }
 
+/// A report that is being made, some queues at a time, so that messages do not wait until all are
+/// looked at: most are out of the processor's caches by then. Each queue is told as it was when it
+/// was looked at.
+#[derive(Debug)]
+pub struct Report {
+    /// The lowest number that was not looked at.
+    next: QueueId,
+    last: QueueId,
+    queues: Vec<QueueReport>,
+    /// Queues that had been deleted when it began.
+    deleted: u64,
+    /// Queues whose oldest message was asked for.
+    fetches: usize,
+}
+
 impl Shard {
-    /// How things stand, but for the ages of messages.
+    /// How things stand, but for the ages of messages. Looks at all queues at once.
     #[must_use]
     pub fn statistics(&self) -> ShardStatistics {
-        self.figures(Queue::statistics)
+        let queues = self.queues.iter().filter_map(|(id, queue)| {
+            let record = self.topology.queue_record(*id)?;
+            Some(QueueReport { record, statistics: queue.statistics() })
+        });
+        self.sums(queues.collect())
     }
 
-    /// How things stand. Where nobody knows how old a queue's oldest message is, it is fetched, so
+    /// Begins a report of all queues.
+    #[must_use]
+    pub fn begin_report(&self) -> Report {
+        let queues = Vec::with_capacity(self.queues.len());
+        self.report_of(QueueId(0), QueueId(u64::MAX), queues)
+    }
+
+    /// Begins a report of one queue.
+    #[must_use]
+    pub fn begin_report_of(&self, queue: QueueId) -> Report {
+        self.report_of(queue, queue, Vec::new())
+    }
+
+    /// Goes on with a report, by at most [`REPORT_STEP_QUEUES_MAX`] queues; how things stand, once
+    /// it is complete. Where nobody knows how old a queue's oldest message is, it is fetched, so
     /// that the next report tells.
-    pub fn report(&mut self, now: Now) -> ShardStatistics {
+    pub fn advance_report(&mut self, now: Now, report: &mut Report) -> Option<ShardStatistics> {
         let at: Moment = self.clock.moment(now);
-        let wanting = self.queues.iter_mut().filter_map(|(id, queue)| {
-            let is_asked = queue.want_unknown_ages();
-            is_asked.then_some(*id)
-        });
-        self.fetches.extend(wanting.take(REPORT_FETCHES_MAX));
-        self.figures(|queue| queue.report(at, &self.clients))
+        let rest = self.queues.range_mut(report.next..=report.last);
+        let mut looked_at = 0;
+        for (id, queue) in rest.take(REPORT_STEP_QUEUES_MAX) {
+            if report.fetches < REPORT_FETCHES_MAX && queue.want_unknown_ages() {
+                report.fetches += 1;
+                self.fetches.push_back(*id);
+            }
+            if let Some(record) = self.topology.queue_record(*id) {
+                let statistics = queue.report(at, &self.clients);
+                report.queues.push(QueueReport { record, statistics });
+            }
+            report.next = QueueId(id.0 + 1);
+            looked_at += 1;
+        }
+        if looked_at == REPORT_STEP_QUEUES_MAX && report.next <= report.last {
+            return None;
+        }
+        let mut queues = std::mem::take(&mut report.queues);
+        if self.turnover.deleted > report.deleted {
+            // What these counted is among what is gone.
+            queues.retain(|queue| self.queues.contains_key(&queue.record.id));
+        }
+        Some(self.sums(queues))
     }
 
-    fn figures(&self, of: impl Fn(&Queue) -> QueueStatistics) -> ShardStatistics {
-        let queues = self.topology.queues().filter_map(|record| {
-            Some(QueueReport {
-                id: record.id,
-                vhost: record.vhost.clone(),
-                name: record.name.clone(),
-                statistics: of(self.queues.get(&record.id)?),
-            })
-        });
-        let mut timings = self.gone_timings;
-        self.queues.values().for_each(|queue| timings.absorb(&queue.timings));
+    fn report_of(&self, next: QueueId, last: QueueId, queues: Vec<QueueReport>) -> Report {
+        Report { next, last, queues, deleted: self.turnover.deleted, fetches: 0 }
+    }
+
+    fn sums(&self, queues: Vec<QueueReport>) -> ShardStatistics {
         ShardStatistics {
-            queues: queues.collect(),
+            queues,
             gone: self.gone,
             turnover: self.turnover,
-            timings,
+            timings: self.timings,
             cached_octets: self.memory.cached_octets(),
             volatile_octets: self.memory.volatile_octets(),
             uncommitted_octets: self.memory.unwritten_octets(),

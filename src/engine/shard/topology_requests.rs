@@ -68,7 +68,6 @@ impl Shard {
         let statistics = queue.statistics();
         self.turnover.deleted += 1;
         self.gone.absorb(&statistics);
-        self.gone_timings.absorb(&queue.timings);
         queue.forget_memory(&mut self.memory);
         if let Some(when) = queue.timer {
             self.timers.remove(&(when, id));

@@ -63,7 +63,7 @@ impl Shard {
     /// One turn of one queue, and what follows from it.
     pub(super) fn take_turn(&mut self, id: QueueId, at: Moment) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
-        let turn = queue.turn(at, &mut self.clients, &mut self.outbox);
+        let turn = queue.turn(at, &mut self.clients, &mut self.outbox, &mut self.timings);
         queue.account(&mut self.memory);
         self.commits.note_consumed(turn.consumed);
         let timer = queue.poll_timeout();

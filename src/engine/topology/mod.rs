@@ -51,12 +51,13 @@ use forebay_wire::ShortStr;
 use policies::Policies;
 use queue_ids::QueueIds;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Virtual hosts, exchanges, queues, bindings, and the routes that follow from them.
 #[derive(Clone, Debug)]
 pub struct Topology {
     vhosts: BTreeMap<ShortStr, Vhost>,
-    queues: BTreeMap<QueueId, QueueRecord>,
+    queues: BTreeMap<QueueId, Arc<QueueRecord>>,
     exclusive: BTreeSet<(ConnectionId, QueueId)>,
     queue_ids: QueueIds,
     next_binding: BindingNumber,
@@ -126,7 +127,7 @@ impl Topology {
 
     /// Removes a virtual host and all that is in it; returns its queues, or nothing when it is not
     /// there.
-    pub fn delete_vhost(&mut self, name: &ShortStr) -> Option<Vec<QueueRecord>> {
+    pub fn delete_vhost(&mut self, name: &ShortStr) -> Option<Vec<Arc<QueueRecord>>> {
         let host = self.vhosts.get(name)?;
         let queues: Vec<_> = host.queues.values().copied().collect();
         let exchanges: Vec<_> = host.exchanges.keys().cloned().collect();

@@ -9,6 +9,7 @@ use crate::ids::QueueId;
 use forebay_wire::ShortStr;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// All policies of a virtual host, by owner, the highest priority first, then by name.
 #[derive(Clone, Debug, Default)]
@@ -111,7 +112,7 @@ impl Topology {
         }
         let mut changed: Vec<QueueId> = Vec::new();
         for (name, id) in &host.queues {
-            let Some(queue) = self.queues.get_mut(id) else { continue };
+            let Some(queue) = self.queues.get_mut(id).map(Arc::make_mut) else { continue };
             if queue.apply_policies(host.policies.of_queue(name, queue.settings.kind)) {
                 changed.push(*id);
             }

@@ -11,6 +11,7 @@ use super::{Topology, record};
 use crate::fault::Fault;
 use crate::ids::{ConnectionId, QueueId};
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
+use std::sync::Arc;
 
 /// A queue as it was declared.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,18 +144,23 @@ impl Topology {
     #[must_use]
     pub fn find_queue(&self, vhost: &ShortStr, name: &ShortStr) -> Option<&QueueRecord> {
         let queue = self.vhosts.get(vhost)?.queues.get(name)?;
-        self.queues.get(queue)
+        self.queues.get(queue).map(Arc::as_ref)
     }
 
     /// The queue of this number, until it is removed.
     #[must_use]
     pub fn queue_by_id(&self, queue: QueueId) -> Option<&QueueRecord> {
-        self.queues.get(&queue)
+        self.queues.get(&queue).map(Arc::as_ref)
+    }
+
+    /// The same, to be kept: it stays as it is when a policy changes.
+    pub(crate) fn queue_record(&self, queue: QueueId) -> Option<Arc<QueueRecord>> {
+        self.queues.get(&queue).map(Arc::clone)
     }
 
     /// All queues, in the order in which they were made.
     pub fn queues(&self) -> impl Iterator<Item = &QueueRecord> {
-        self.queues.values()
+        self.queues.values().map(Arc::as_ref)
     }
 
     /// The exclusive queues of a connection, which go with it.
@@ -166,7 +172,7 @@ impl Topology {
 
     /// Removes a queue with its bindings, and the auto-delete exchanges that lose their last
     /// binding thereby. Not there: no change.
-    pub fn remove_queue(&mut self, queue: QueueId) -> Option<QueueRecord> {
+    pub fn remove_queue(&mut self, queue: QueueId) -> Option<Arc<QueueRecord>> {
         let (vhost, name) = {
             let queue = self.queues.get(&queue)?;
             (queue.vhost.clone(), queue.name.clone())
@@ -198,7 +204,7 @@ impl Topology {
         }
         host.queues.insert(queue.name.clone(), queue.id);
         self.routes.insert_queue(&queue.vhost, &queue.name, queue.id);
-        self.queues.insert(queue.id, queue);
+        self.queues.insert(queue.id, Arc::new(queue));
     }
 }
 

@@ -20,8 +20,8 @@ use forebay_engine::command::{Command, Run};
 use forebay_engine::event::Reply;
 use forebay_engine::ids::{Lane, Offset};
 use forebay_engine::limits::{SWEEP_MESSAGES_MAX, SWEEP_RUNS_MAX};
-use forebay_engine::shard::Shard;
 use forebay_engine::sweep::{Sweep, SweepAction, SweepFilter, SweepOutcome, Swept};
+use forebay_engine::topology::QueueRecord;
 use forebay_wire::ShortStr;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -60,9 +60,14 @@ pub(super) async fn show(
 ) -> Result<Response, ApiError> {
     let queue = short("queue", &queue)?;
     let (there, name) = (vhost.clone(), queue.clone());
-    let messages = admin.link().look(move |shard| ready(shard, &there).remove(&name)).await?;
+    let id = admin.link().look(move |shard| {
+        let record = shard.topology().find_queue(&there, &name)?;
+        record.exclusive_owner.is_none().then_some(record.id)
+    });
     let missing = || ApiError::not_found(format!("no queue '{queue}' in vhost '{vhost}'"));
-    let messages = messages.ok_or_else(missing)?;
+    let id = id.await?.ok_or_else(missing)?;
+    let statistics = admin.link().report(Some(id)).await?;
+    let messages = statistics.queues.first().ok_or_else(missing)?.statistics.ready;
     Ok(json_reply(&admin.describe_dead_letters(&caller, &vhost, &queue, messages).await?))
 }
 
@@ -167,14 +172,12 @@ async fn dead_letter_queues(
     vhost: ShortStr,
 ) -> Result<Vec<Value>, ApiError> {
     let there = vhost.clone();
-    let counts = admin.link().look(move |shard| {
-        let mut counts = ready(shard, &there);
-        let names = shard.topology().dead_letter_queues(&there);
-        counts.retain(|name, _| names.contains(name));
-        counts
-    });
+    let names = admin.link().look(move |shard| shard.topology().dead_letter_queues(&there));
+    let names = names.await?;
+    let mut counts = ready(admin, &vhost).await?;
+    counts.retain(|name, _| names.contains(name));
     let mut queues = Vec::new();
-    for (name, messages) in counts.await? {
+    for (name, messages) in counts {
         match admin.describe_dead_letters(caller, &vhost, &name, messages).await {
             // One that was deleted meanwhile.
             Err(ApiError::NotFound(_)) => {}
@@ -185,14 +188,12 @@ async fn dead_letter_queues(
 }
 
 /// Messages ready in each shared queue of a virtual host.
-fn ready(shard: &Shard, vhost: &ShortStr) -> Counts {
-    let shared = |name: &ShortStr| {
-        let record = shard.topology().find_queue(vhost, name);
-        record.is_some_and(|record| record.exclusive_owner.is_none())
-    };
-    let queues = shard.statistics().queues.into_iter();
-    let here = queues.filter(|queue| queue.vhost == *vhost && shared(&queue.name));
-    here.map(|queue| (queue.name, queue.statistics.ready)).collect()
+async fn ready(admin: &Admin, vhost: &ShortStr) -> Result<Counts, ApiError> {
+    let queues = admin.link().report(None).await?.queues.into_iter();
+    let is_wanted =
+        |record: &QueueRecord| record.vhost == *vhost && record.exclusive_owner.is_none();
+    let wanted = queues.filter(|queue| is_wanted(&queue.record));
+    Ok(wanted.map(|queue| (queue.record.name.clone(), queue.statistics.ready)).collect())
 }
 
 fn check(

@@ -18,12 +18,12 @@ pub(super) async fn overview(
     State(admin): State<Admin>,
     _caller: Caller,
 ) -> Result<Response, ApiError> {
-    let look = admin.link().look(|shard| {
+    let exchanges = admin.link().look(|shard| {
         let topology = shard.topology();
-        let exchanges: usize = topology.vhosts().map(|v| topology.exchanges(v).count() + 1).sum();
-        (shard.statistics(), exchanges)
+        topology.vhosts().map(|vhost| topology.exchanges(vhost).count() + 1).sum::<usize>()
     });
-    let (statistics, exchanges) = look.await?;
+    let exchanges = exchanges.await?;
+    let statistics = admin.link().report(None).await?;
     let mut sum = statistics.gone;
     for queue in &statistics.queues {
         add(&mut sum, &queue.statistics);

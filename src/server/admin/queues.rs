@@ -6,18 +6,16 @@ use super::listing::Listing;
 use super::request_body::RequestBody;
 use super::session::SESSION_CHANNEL;
 use super::{Admin, NODE, json_reply, no_content, put_reply, short, table_json};
-use crate::metrics::Flow;
+use crate::metrics::{Flow, QueueRates};
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use forebay_engine::command::{Command, TopologyRequest};
-use forebay_engine::ids::QueueId;
-use forebay_engine::shard::{QueueStatistics, ShardStatistics};
+use forebay_engine::shard::{QueueReport, QueueStatistics};
 use forebay_engine::topology::{QueueKind, QueueRecord};
 use forebay_wire::{FieldValue, ShortStr};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 
 pub(super) async fn list(
     State(admin): State<Admin>,
@@ -32,19 +30,24 @@ pub(super) async fn list_of_vhost(
     Visit { caller, vhost }: Visit,
     Query(listing): Query<Listing>,
 ) -> Result<Response, ApiError> {
-    listing.reply(queues(&admin, &caller, Some((vhost, None))).await?)
+    listing.reply(queues(&admin, &caller, Some(&vhost)).await?)
 }
 
 pub(super) async fn show(
     State(admin): State<Admin>,
-    Visit { caller, vhost }: Visit,
+    Visit { vhost, .. }: Visit,
     Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let name = short("queue", &name)?;
-    let found = queues(&admin, &caller, Some((vhost.clone(), Some(name.clone())))).await?;
-    let queue = found.first();
+    let (there, wanted) = (vhost.clone(), name.clone());
+    let id = admin
+        .link()
+        .look(move |shard| shard.topology().find_queue(&there, &wanted).map(|record| record.id));
     let missing = || ApiError::not_found(format!("no queue '{name}' in vhost '{vhost}'"));
-    Ok(json_reply(queue.ok_or_else(missing)?))
+    let id = id.await?.ok_or_else(missing)?;
+    let statistics = admin.link().report(Some(id)).await?;
+    let queue = statistics.queues.first().ok_or_else(missing)?;
+    Ok(json_reply(&describe(queue, &admin.inner.rates.load())))
 }
 
 pub(super) async fn declare(
@@ -136,41 +139,25 @@ impl Admin {
     }
 }
 
-/// The queues that the caller sees: all, those of a virtual host, or one.
+/// The queues that the caller sees: all, or those of a virtual host.
 async fn queues(
     admin: &Admin,
     caller: &Caller,
-    wanted: Option<(ShortStr, Option<ShortStr>)>,
+    vhost: Option<&ShortStr>,
 ) -> Result<Vec<Value>, ApiError> {
-    let look = admin.link().look(move |shard| {
-        let is_wanted = |queue: &&QueueRecord| match &wanted {
-            None => true,
-            Some((vhost, name)) => {
-                queue.vhost == *vhost && name.as_ref().is_none_or(|name| queue.name == *name)
-            }
-        };
-        shard.topology().queues().filter(is_wanted).cloned().collect::<Vec<_>>()
-    });
-    let records = look.await?;
-    let statistics = admin.link().report().await?;
+    let statistics = admin.link().report(None).await?;
     let rates = admin.inner.rates.load();
-    let by_id = by_id(&statistics);
-    let seen = records.iter().filter(|queue| caller.sees(admin, &queue.vhost));
-    let mut queues: Vec<_> = seen
-        .map(|queue| {
-            let statistics = by_id.get(&queue.id).copied().copied().unwrap_or_default();
-            (&queue.vhost, &queue.name, describe(queue, &statistics, &rates.flow(queue.id)))
-        })
-        .collect();
-    queues.sort_by_key(|(vhost, name, _)| (*vhost, *name));
-    Ok(queues.into_iter().map(|(_, _, queue)| queue).collect())
+    let is_seen = |record: &QueueRecord| {
+        vhost.is_none_or(|vhost| record.vhost == *vhost) && caller.sees(admin, &record.vhost)
+    };
+    let mut seen: Vec<_> =
+        statistics.queues.iter().filter(|queue| is_seen(&queue.record)).collect();
+    seen.sort_by_key(|queue| (&queue.record.vhost, &queue.record.name));
+    Ok(seen.into_iter().map(|queue| describe(queue, &rates)).collect())
 }
 
-fn by_id(statistics: &ShardStatistics) -> HashMap<QueueId, &QueueStatistics> {
-    statistics.queues.iter().map(|queue| (queue.id, &queue.statistics)).collect()
-}
-
-fn describe(queue: &QueueRecord, statistics: &QueueStatistics, flow: &Flow) -> Value {
+fn describe(report: &QueueReport, rates: &QueueRates) -> Value {
+    let QueueReport { record: queue, statistics } = report;
     let kind = match queue.settings.kind {
         QueueKind::Classic => "classic",
         QueueKind::Quorum => "quorum",
@@ -185,7 +172,7 @@ fn describe(queue: &QueueRecord, statistics: &QueueStatistics, flow: &Flow) -> V
         "durable": queue.durable,
         "exclusive": queue.exclusive_owner.is_some(),
         "message_bytes": statistics.octets,
-        "message_stats": message_stats(statistics, flow),
+        "message_stats": message_stats(statistics, &rates.flow(queue.id)),
         "messages": messages,
         "messages_ready": statistics.ready,
         "messages_unacknowledged": statistics.unacked,

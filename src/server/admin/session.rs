@@ -2,12 +2,12 @@
 //! request: the same commands, checks and promises as for any client.
 
 use crate::connections::{Connections, Entry, EventReceiver};
-use crate::mailbox::{Batch, Look, Mail, MailSender};
+use crate::mailbox::{Batch, Look, Mail, MailSender, ReportQuestion};
 use crate::publish_budget::{PublishBudget, PublishShare, Published};
 use forebay_engine::command::{Command, Publish, Settle};
 use forebay_engine::event::{Event, Reply};
 use forebay_engine::fault::Fault;
-use forebay_engine::ids::{ChannelId, PublishSeq};
+use forebay_engine::ids::{ChannelId, PublishSeq, QueueId};
 use forebay_engine::shard::{Shard, ShardStatistics};
 use forebay_wire::ShortStr;
 use std::collections::VecDeque;
@@ -66,13 +66,14 @@ impl ShardLink {
         answered.await.map_err(|_| SessionError::Stopping)
     }
 
-    /// How things stand, with the ages of messages.
+    /// How things stand, with the ages of messages: all queues, or one.
     ///
     /// # Errors
     /// When the broker stops.
-    pub async fn report(&self) -> Result<ShardStatistics, SessionError> {
+    pub async fn report(&self, queue: Option<QueueId>) -> Result<ShardStatistics, SessionError> {
         let (answer, answered) = oneshot::channel();
-        self.mailbox.send(Mail::Statistics(answer)).await.map_err(|_| SessionError::Stopping)?;
+        let question = Mail::Report(ReportQuestion { queue, answer });
+        self.mailbox.send(question).await.map_err(|_| SessionError::Stopping)?;
         answered.await.map_err(|_| SessionError::Stopping)
     }
 

@@ -56,16 +56,17 @@ pub(super) async fn delete(
 
 impl Admin {
     async fn vhosts(&self) -> Result<BTreeMap<ShortStr, Value>, ApiError> {
-        let sums = self.link().look(|shard| {
+        let names = self.link().look(|shard| {
             let names = shard.topology().vhosts().map(|vhost| (vhost.clone(), (0, 0)));
-            let mut sums: BTreeMap<ShortStr, (u64, u64)> = names.collect();
-            for queue in shard.statistics().queues {
-                let (ready, unacked) = sums.entry(queue.vhost).or_default();
+            names.collect::<BTreeMap<ShortStr, (u64, u64)>>()
+        });
+        let mut sums = names.await?;
+        for queue in self.link().report(None).await?.queues {
+            if let Some((ready, unacked)) = sums.get_mut(&queue.record.vhost) {
                 *ready += queue.statistics.ready;
                 *unacked += queue.statistics.unacked;
             }
-            sums
-        });
+        }
         let describe = |(name, (ready, unacked)): (ShortStr, (u64, u64))| {
             let vhost = json!({
                 "cluster_state": { super::NODE: "running" },
@@ -80,6 +81,6 @@ impl Admin {
             });
             (name, vhost)
         };
-        Ok(sums.await?.into_iter().map(describe).collect())
+        Ok(sums.into_iter().map(describe).collect())
     }
 }

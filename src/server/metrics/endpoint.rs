@@ -15,7 +15,7 @@ use crate::limits::{
     METRICS_UPKEEP_INTERVAL, PUBLISH_BUDGET_OCTETS_MAX, QUEUE_RATES_INTERVAL,
     STATISTICS_DURATION_MAX,
 };
-use crate::mailbox::{Mail, MailSender};
+use crate::mailbox::{Mail, MailSender, ReportQuestion};
 use crate::publish_budget::PublishBudget;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -128,10 +128,15 @@ impl Endpoint {
                 // Nothing is counted before.
                 last = Instant::now();
             } else if let Some(statistics) = self.statistics().await {
-                let now = Instant::now();
-                let rates = &self.inner.sources.rates;
-                rates.store(Arc::new(rates.load().next(now - last, &statistics.queues)));
-                last = now;
+                let elapsed = last.elapsed();
+                last = Instant::now();
+                let rates = Arc::clone(&self.inner.sources.rates);
+                let look = move || {
+                    rates.store(Arc::new(rates.load().next(elapsed, &statistics.queues)));
+                };
+                if let Err(error) = tokio::task::spawn_blocking(look).await {
+                    tracing::error!("rates of queues are not told: {error}");
+                }
             }
         }
     }
@@ -147,7 +152,8 @@ impl Endpoint {
         }
         let (answer, answered) = oneshot::channel();
         let asked = async {
-            self.inner.sources.mailbox.send(Mail::Statistics(answer)).await.ok()?;
+            let question = ReportQuestion { queue: None, answer };
+            self.inner.sources.mailbox.send(Mail::Report(question)).await.ok()?;
             answered.await.ok()
         };
         timeout(STATISTICS_DURATION_MAX, asked).await.ok().flatten()

@@ -73,6 +73,22 @@ impl Page {
         };
     }
 
+    /// A sample with one label more than `labels`, which are not empty.
+    pub(super) fn sample_with(
+        &mut self,
+        name: &str,
+        labels: &str,
+        (label, of): (&str, &str),
+        value: impl Into<Number>,
+    ) {
+        self.text.push_str(name);
+        self.text.push_str(labels.strip_suffix('}').unwrap_or(labels));
+        for text in [",", label, "=\"", of] {
+            self.text.push_str(text);
+        }
+        self.sample("", "\"}", value);
+    }
+
     /// A family with one sample.
     pub(super) fn single(&mut self, metric: &Metric, value: impl Into<Number>) {
         self.family(metric);

@@ -11,7 +11,7 @@ use forebay_engine::shard::{QueueReport, QueueStatistics};
 type Value = fn(&QueueStatistics) -> u64;
 /// A time in seconds, when it is known.
 type Time<'a> = &'a dyn Fn(&QueueReport) -> Option<f64>;
-type ByReason = [(&'static str, Value); 4];
+type ByReason = &'static [(&'static str, Value)];
 
 const SIZES: [(&Metric, Value); 5] = [
     (&catalogue::QUEUE_LAG, lag),
@@ -31,8 +31,9 @@ const COUNTERS: [(&Metric, Value); 4] = [
 const COUNTERS_BY_REASON: [(&Metric, ByReason); 3] = [
     (
         &catalogue::QUEUE_REDELIVERED,
-        [
-            ("nack", |queue| queue.requeued),
+        &[
+            ("nack", |queue| queue.nacked),
+            ("reject", |queue| queue.rejected),
             ("recover", |queue| queue.recovered),
             ("disconnect", |queue| queue.abandoned),
             ("timeout", |queue| queue.timed_out),
@@ -40,7 +41,7 @@ const COUNTERS_BY_REASON: [(&Metric, ByReason); 3] = [
     ),
     (
         &catalogue::QUEUE_DEAD_LETTERED,
-        [
+        &[
             ("rejected", |queue| queue.dead_rejected),
             ("expired", |queue| queue.dead_expired),
             ("maxlen", |queue| queue.dead_overflowed),
@@ -49,7 +50,7 @@ const COUNTERS_BY_REASON: [(&Metric, ByReason); 3] = [
     ),
     (
         &catalogue::QUEUE_DROPPED,
-        [
+        &[
             ("maxlen", |queue| queue.overflowed),
             ("refused", |queue| queue.refused),
             ("delivery_limit", |queue| queue.failed),
@@ -69,7 +70,7 @@ pub(super) fn write(
     queues_max: usize,
 ) {
     let (shown, hidden) = queues.split_at(queues.len().min(queues_max));
-    let labels: Vec<String> = shown.iter().map(|queue| labels(queue, "")).collect();
+    let labels: Vec<String> = shown.iter().map(labels).collect();
     for (metric, value) in SIZES {
         page.family(metric);
         for (queue, labels) in shown.iter().zip(&labels) {
@@ -88,10 +89,10 @@ pub(super) fn write(
     }
     for (metric, reasons) in COUNTERS_BY_REASON {
         page.family(metric);
-        for queue in shown {
+        for (queue, labels) in shown.iter().zip(&labels) {
             for (reason, value) in reasons {
-                let labels = self::labels(queue, &format!(",reason=\"{reason}\""));
-                page.sample(metric.name, &labels, value(&queue.statistics));
+                let value = value(&queue.statistics);
+                page.sample_with(metric.name, labels, ("reason", reason), value);
             }
         }
     }
@@ -128,30 +129,43 @@ fn age(messages: u64, milliseconds: Option<u64>) -> Option<f64> {
     milliseconds.map(|age| age as f64 / 1000.0)
 }
 
-/// Labels in braces; `more` begins with a comma.
-pub(super) fn labels(queue: &QueueReport, more: &str) -> String {
+/// Labels in braces.
+pub(super) fn labels(queue: &QueueReport) -> String {
     let mut labels = String::from("{vhost=\"");
-    escape(&mut labels, &queue.vhost.to_string());
+    escape(&mut labels, &queue.record.vhost.to_string());
     labels.push_str("\",queue=\"");
-    escape(&mut labels, &queue.name.to_string());
-    labels.push('"');
-    labels.push_str(more);
-    labels.push('}');
+    escape(&mut labels, &queue.record.name.to_string());
+    labels.push_str("\"}");
     labels
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use forebay_engine::ids::QueueId;
+    use forebay_engine::topology::QueueRecord;
+    use std::sync::Arc;
 
-    fn report(number: u64) -> QueueReport {
-        QueueReport {
+    /// A queue "q" and its number.
+    pub(in crate::metrics) fn report_of(number: u64, statistics: QueueStatistics) -> QueueReport {
+        let record = QueueRecord {
             id: QueueId(number),
             vhost: "/".try_into().unwrap(),
             name: format!("q{number}").as_str().try_into().unwrap(),
-            statistics: QueueStatistics { ready: 2, unacked: 1, acked: 5, ..Default::default() },
-        }
+            durable: true,
+            exclusive_owner: None,
+            auto_delete: false,
+            arguments: Default::default(),
+            settings: Default::default(),
+            policy: None,
+            operator_policy: None,
+        };
+        QueueReport { record: Arc::new(record), statistics }
+    }
+
+    fn report(number: u64) -> QueueReport {
+        let statistics = QueueStatistics { ready: 2, unacked: 1, acked: 5, ..Default::default() };
+        report_of(number, statistics)
     }
 
     #[test]
@@ -164,6 +178,19 @@ mod tests {
         assert!(text.contains(&format!("forebay_queue_lag_messages{OTHERS} 9\n")));
         assert!(text.contains("forebay_queues_without_metrics 3\n"));
         assert!(!text.contains(&format!("forebay_queue_messages_acked_total{OTHERS}")));
+    }
+
+    #[test]
+    fn what_came_back_is_told_by_the_way_that_it_came() {
+        let statistics = QueueStatistics { nacked: 2, rejected: 3, ..Default::default() };
+        let mut page = Page::default();
+        write(&mut page, &[report_of(1, statistics)], &QueueRates::default(), 10);
+        let text = page.into_text();
+        for (reason, count) in [("nack", 2), ("reject", 3), ("recover", 0)] {
+            let labels = format!("{{vhost=\"/\",queue=\"q1\",reason=\"{reason}\"}}");
+            let sample = format!("forebay_queue_messages_redelivered_total{labels} {count}\n");
+            assert!(text.contains(&sample), "{text}");
+        }
     }
 
     #[test]

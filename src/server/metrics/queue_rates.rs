@@ -128,7 +128,7 @@ impl QueueRates {
         let look = |queue: &QueueReport| {
             let counted = Counted::by(&queue.statistics);
             let has_room = f64::from(u8::from(queue.statistics.has_credit));
-            let Some(last) = self.queues.get(&queue.id) else {
+            let Some(last) = self.queues.get(&queue.record.id) else {
                 let flow = Flow::between(&Counted::default(), &counted, elapsed);
                 return Rate { counted, flow, utilisation: has_room, ..Rate::default() };
             };
@@ -140,7 +140,7 @@ impl QueueRates {
             let flow = Flow::between(&last.counted, &counted, elapsed);
             Rate { counted, flow, settling, utilisation }
         };
-        Self { queues: queues.iter().map(|queue| (queue.id, look(queue))).collect() }
+        Self { queues: queues.iter().map(|queue| (queue.record.id, look(queue))).collect() }
     }
 
     /// How fast messages came and went; not at all in a queue that nobody has looked at yet.
@@ -156,18 +156,19 @@ impl QueueRates {
     /// How long the queue's lag takes at the rate at which it is worked off; infinite when it is
     /// not.
     pub(super) fn drain_seconds(&self, queue: &QueueReport) -> f64 {
-        let rate = self.queues.get(&queue.id).map(|rate| rate.settling).unwrap_or_default();
+        let rate = self.queues.get(&queue.record.id).map(|rate| rate.settling).unwrap_or_default();
         rate.drain_seconds(lag(&queue.statistics) as f64)
     }
 
     /// The share of looks at which a consumer had room.
     pub(super) fn utilisation(&self, queue: &QueueReport) -> f64 {
-        self.queues.get(&queue.id).map_or(0.0, |rate| rate.utilisation)
+        self.queues.get(&queue.record.id).map_or(0.0, |rate| rate.utilisation)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::queue_families::tests::report_of;
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -176,19 +177,14 @@ mod tests {
         let published = ready + acked;
         let statistics =
             QueueStatistics { ready, acked, published, has_credit, ..Default::default() };
-        QueueReport {
-            id: QueueId(1),
-            vhost: "/".try_into().unwrap(),
-            name: "q".try_into().unwrap(),
-            statistics,
-        }
+        report_of(1, statistics)
     }
 
     #[test]
     fn messages_flow_from_the_first_look_on() {
         let queue = report(40, 60, true);
         let flow = |rates: &QueueRates| {
-            let flow = rates.flow(queue.id);
+            let flow = rates.flow(queue.record.id);
             assert_eq!(rates.total_flow(), flow);
             (flow.published, flow.acked)
         };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::command::{PrefetchScope, Run, Settle, Settlement};
+use crate::command::{PrefetchScope, Refusal, Run, Settle, Settlement};
 
 fn consume(client: &mut Client, queue: &str, tag: &str) -> Vec<Command> {
     client.send(
@@ -83,7 +83,12 @@ fn refusals_say_whether_the_message_goes_back() {
     let how: Vec<_> = settles(&mut client).iter().map(|settle| settle.settlement).collect();
     assert_eq!(
         how,
-        [Settlement::Requeue, Settlement::Reject, Settlement::Requeue, Settlement::Recover]
+        [
+            Settlement::Requeue(Refusal::Reject),
+            Settlement::Reject,
+            Settlement::Requeue(Refusal::Nack),
+            Settlement::Recover
+        ]
     );
     assert_eq!(client.methods(), [(1, BasicRecoverOk {}.into())]);
     client.send(1, ack(4, false));

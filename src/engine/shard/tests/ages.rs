@@ -5,7 +5,7 @@ use crate::command::Settlement;
 use crate::queue::{Distribution, QueueStatistics};
 
 fn report(broker: &mut Broker) -> QueueStatistics {
-    let report = broker.shard.report(broker.now);
+    let report = broker.report();
     broker.fetch();
     report.queues.first().expect("a queue").statistics
 }
@@ -47,7 +47,7 @@ fn a_delivered_message_ages_until_it_is_acknowledged_and_is_measured_once() {
     assert_eq!((held.head_age, held.unacked, held.has_credit), (None, 1, false));
     let delivery = broker.deliveries(CONNECTION).remove(0);
     broker.send(CONNECTION, [settle(queue, Settlement::Ack, &[&delivery])]);
-    let done = broker.shard.report(broker.now);
+    let done = broker.report();
     assert_eq!(done.queues[0].statistics.oldest_age, None);
     let timings = done.timings;
     assert_eq!([&timings.waited, &timings.processed, &timings.failures].map(count), [1; 3]);

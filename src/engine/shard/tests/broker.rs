@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::ids::{ChannelId, ConnectionId, PublishSeq, QueueId};
 use crate::message::{Envelope, Message};
 use crate::operation::Commit;
-use crate::shard::{QueueDefaults, Shard, ShardSettings};
+use crate::shard::{QueueDefaults, Shard, ShardSettings, ShardStatistics};
 use crate::time::{Monotonic, Now, WallClock};
 use bytes::{Bytes, BytesMut};
 use forebay_wire::properties::Properties;
@@ -156,12 +156,22 @@ impl Broker {
 
     pub(super) fn queue(&self, name: &str) -> QueueId {
         let reports = self.shard.statistics().queues;
-        reports.into_iter().find(|report| report.name == name).expect("the queue").id
+        reports.into_iter().find(|report| report.record.name == name).expect("the queue").record.id
     }
 
     pub(super) fn statistics(&self, name: &str) -> crate::shard::QueueStatistics {
         let reports = self.shard.statistics().queues;
-        reports.into_iter().find(|report| report.name == name).expect("the queue").statistics
+        reports.into_iter().find(|report| report.record.name == name).expect("the queue").statistics
+    }
+
+    /// A whole report, made without anything in between.
+    pub(super) fn report(&mut self) -> ShardStatistics {
+        let mut report = self.shard.begin_report();
+        loop {
+            if let Some(statistics) = self.shard.advance_report(self.now, &mut report) {
+                return statistics;
+            }
+        }
     }
 
     pub(super) fn subscribe(&mut self, connection: ConnectionId, subscribe: Subscribe) {

@@ -1,7 +1,7 @@
 //! What the operator is told is counted: deliveries by kind, queues that come and go.
 
-use super::broker::{Broker, CHANNEL, CONNECTION, arguments, message, publish};
-use crate::command::{Command, TopologyRequest};
+use super::broker::{Broker, CHANNEL, CONNECTION, arguments, message, publish, settle};
+use crate::command::{Command, Refusal, Settlement, TopologyRequest};
 use crate::shard::QueueTurnover;
 
 fn get(no_ack: bool) -> Command {
@@ -35,4 +35,24 @@ fn queues_that_come_and_go_are_counted_since_the_start() {
     broker.commit();
     broker.crash();
     assert_eq!(broker.shard.statistics().turnover, QueueTurnover::default());
+}
+
+#[test]
+fn deliveries_that_come_back_are_told_apart_by_the_method_that_brought_them() {
+    let mut broker = Broker::new();
+    broker.open(CONNECTION);
+    let queue = broker.declare("q", true, arguments(&[]));
+    broker.send(CONNECTION, [publish(queue, vec![message("a", true)], None)]);
+    for how in [
+        Settlement::Requeue(Refusal::Nack),
+        Settlement::Requeue(Refusal::Reject),
+        Settlement::Recover,
+        Settlement::Recover,
+    ] {
+        broker.send(CONNECTION, [get(false)]);
+        let delivery = broker.deliveries(CONNECTION).pop().unwrap();
+        broker.send(CONNECTION, [settle(queue, how, &[&delivery])]);
+    }
+    let counted = broker.shard.statistics().queues[0].statistics;
+    assert_eq!((counted.nacked, counted.rejected, counted.recovered), (1, 1, 2));
 }

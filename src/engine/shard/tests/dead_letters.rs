@@ -4,7 +4,7 @@
 use super::broker::{
     Broker, CHANNEL, CONNECTION, arguments, consume, message, message_with, publish, settle,
 };
-use crate::command::{Binding, Command, Destination, Settlement, TopologyRequest};
+use crate::command::{Binding, Command, Destination, Refusal, Settlement, TopologyRequest};
 use crate::event::Delivery;
 use crate::ids::{ConnectionId, QueueId};
 use forebay_wire::properties::Properties;
@@ -51,7 +51,7 @@ fn the_third_failure_moves_a_message_to_the_default_dead_letter_queue() {
     for failures in 0..3 {
         let delivery = fetch_one(&mut broker, "q").unwrap();
         assert_eq!(delivery.failures, failures);
-        broker.send(CONNECTION, [settle(queue, Settlement::Requeue, &[&delivery])]);
+        broker.send(CONNECTION, [settle(queue, Settlement::Requeue(Refusal::Nack), &[&delivery])]);
     }
     assert_eq!(broker.statistics("q").ready, 0);
     let dead = fetch_one(&mut broker, "q.dlq").unwrap();
@@ -150,12 +150,12 @@ fn queues_that_are_not_shared_or_hold_dead_letters_have_no_limit_and_no_dead_let
         };
         broker.ask(request).unwrap();
         let reports = broker.shard.statistics().queues;
-        let (id, queue) = (reports[0].id, reports[0].name.to_string());
+        let (id, queue) = (reports[0].record.id, reports[0].record.name.to_string());
         broker.send(CONNECTION, [publish(id, vec![message("x", true)], None)]);
         for failures in 0..10 {
             let delivery = fetch_one(&mut broker, &queue).unwrap();
             assert_eq!(delivery.failures, failures, "{queue}");
-            broker.send(CONNECTION, [settle(id, Settlement::Requeue, &[&delivery])]);
+            broker.send(CONNECTION, [settle(id, Settlement::Requeue(Refusal::Nack), &[&delivery])]);
         }
         let delivery = fetch_one(&mut broker, &queue).unwrap();
         broker.send(CONNECTION, [settle(id, Settlement::Reject, &[&delivery])]);
@@ -316,7 +316,7 @@ proptest! {
                 2 | 3 if which < held.len() => {
                     let delivery = held.remove(which);
                     let settlement =
-                        if what == 2 { Settlement::Reject } else { Settlement::Requeue };
+                        if what == 2 { Settlement::Reject } else { Settlement::Requeue(Refusal::Nack) };
                     broker.send(CONNECTION, [settle(queue, settlement, &[&delivery])]);
                 }
                 4 => {

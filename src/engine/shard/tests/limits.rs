@@ -3,7 +3,7 @@
 use super::broker::{
     Broker, CHANNEL, CONNECTION, arguments, consume, message, message_with, publish, settle,
 };
-use crate::command::{Command, Settlement, Subscribe};
+use crate::command::{Command, Refusal, Settlement, Subscribe};
 use crate::event::{Delivery, Event};
 use crate::ids::{ConnectionId, PublishSeq, QueueId};
 use forebay_wire::FieldValue;
@@ -172,7 +172,7 @@ proptest! {
                     let at = usize::from(which);
                     if at < held.len() {
                         let (entry, delivery) = held.remove(at);
-                        broker.send(CONNECTION, [settle(queue, Settlement::Requeue, &[&delivery])]);
+                        broker.send(CONNECTION, [settle(queue, Settlement::Requeue(Refusal::Nack), &[&delivery])]);
                         ready.push(entry);
                     }
                 }

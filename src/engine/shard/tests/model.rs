@@ -155,9 +155,9 @@ impl Model {
             let entry = &mut self.entries[*index];
             match settlement {
                 Settlement::Ack | Settlement::Reject => entry.place = Place::Gone,
-                Settlement::Requeue | Settlement::Recover => entry.place = Place::Ready,
+                Settlement::Requeue(_) | Settlement::Recover => entry.place = Place::Ready,
             }
-            entry.failures += u32::from(settlement == Settlement::Requeue);
+            entry.failures += u32::from(matches!(settlement, Settlement::Requeue(_)));
             if *consumed && let Some(subscription) = self.subscriptions.get_mut(&client) {
                 subscription.unacked -= 1;
             }

@@ -1,7 +1,7 @@
 //! Declaring, consuming, deleting: what clients see of queues beside their messages.
 
 use super::broker::{Broker, CHANNEL, CONNECTION, arguments, consume, message, publish, settle};
-use crate::command::{Command, PrefetchScope, Settlement, Subscribe, TopologyRequest};
+use crate::command::{Command, PrefetchScope, Refusal, Settlement, Subscribe, TopologyRequest};
 use crate::event::{Event, Reply};
 use crate::ids::{ChannelId, ConnectionId, PublishSeq};
 use crate::operation::Durability;
@@ -32,7 +32,7 @@ fn declare(name: &str, exclusive: bool, auto_delete: bool, durable: bool) -> Top
 }
 
 fn names(broker: &Broker) -> Vec<String> {
-    broker.shard.statistics().queues.iter().map(|queue| queue.name.to_string()).collect()
+    broker.shard.statistics().queues.iter().map(|queue| queue.record.name.to_string()).collect()
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn what_comes_back_soon_goes_out_again_without_a_read() {
     broker.commit();
     broker.subscribe(CONNECTION, consume("q", "a", 0));
     let held = broker.deliveries(CONNECTION);
-    let requeue = settle(queue, Settlement::Requeue, &[&held[0]]);
+    let requeue = settle(queue, Settlement::Requeue(Refusal::Nack), &[&held[0]]);
     broker.shard.handle_commands(broker.now, CONNECTION, [requeue]);
     assert!(broker.shard.poll_fetch().is_none());
     broker.collect();

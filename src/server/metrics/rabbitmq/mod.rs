@@ -93,7 +93,7 @@ fn write_family(page: &mut Page, family: Family, broker: &Broker<'_>, vhosts: &[
     match family {
         Family::Coarse | Family::Consumers | Family::Metrics | Family::Delivery => {
             write_queues(page, prefix, family, broker, |queue| {
-                vhosts.is_empty() || vhosts.contains(&queue.vhost.to_string())
+                vhosts.is_empty() || vhosts.contains(&queue.record.vhost.to_string())
             });
         }
         Family::Churn => write_singles(page, prefix, "", &broker.churn()),
@@ -123,7 +123,7 @@ fn write_queues(
         .queues
         .iter()
         .filter(|queue| is_wanted(queue))
-        .map(|queue| (queue, labels(queue, "")))
+        .map(|queue| (queue, labels(queue)))
         .collect();
     for column in family.columns() {
         let name = format!("{prefix}{}", column.name);

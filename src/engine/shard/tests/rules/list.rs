@@ -239,7 +239,7 @@ impl List {
             match settlement {
                 Settlement::Ack => self.entries[*index].place = Place::Gone,
                 Settlement::Reject => self.entries[*index].place = self.failure("rejected"),
-                Settlement::Requeue => self.fail(*index, true),
+                Settlement::Requeue(_) => self.fail(*index, true),
                 Settlement::Recover => self.entries[*index].place = Place::Ready,
             }
         }

@@ -1,6 +1,6 @@
 //! What happens to the queue under test.
 
-use crate::command::Settlement;
+use crate::command::{Refusal, Settlement};
 use proptest::prelude::*;
 
 /// Connections with consumers.
@@ -44,7 +44,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
     let settlement = prop_oneof![
         4 => Just(Settlement::Ack),
         2 => Just(Settlement::Reject),
-        5 => Just(Settlement::Requeue),
+        5 => Just(Settlement::Requeue(Refusal::Nack)),
         1 => Just(Settlement::Recover),
     ];
     prop_oneof![

@@ -1,0 +1,54 @@
+//! Reports that somebody waits for, made one after the other. Owned by the shard task, which gives
+//! them a step in each of its turns: what a scrape of many queues asks of it is never in the way of
+//! messages for longer than that.
+
+use crate::mailbox::ReportQuestion;
+use forebay_engine::shard::{Report, Shard, ShardStatistics};
+use forebay_engine::time::Now;
+use std::collections::VecDeque;
+use tokio::sync::oneshot;
+
+/// The questions, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Reports {
+    waiting: VecDeque<ReportQuestion>,
+    begun: Option<(Report, oneshot::Sender<ShardStatistics>)>,
+}
+
+impl Reports {
+    /// Somebody asks.
+    pub(crate) fn ask(&mut self, question: ReportQuestion) {
+        self.waiting.push_back(question);
+    }
+
+    /// Whether somebody waits.
+    pub(crate) fn are_wanted(&self) -> bool {
+        self.begun.is_some() || !self.waiting.is_empty()
+    }
+
+    /// Goes on by one step.
+    pub(crate) fn advance(&mut self, shard: &mut Shard, now: Now) {
+        let Some((mut report, answer)) = self.begun.take().or_else(|| self.begin(shard)) else {
+            return;
+        };
+        match shard.advance_report(now, &mut report) {
+            // Who asked may have gone.
+            Some(statistics) => drop(answer.send(statistics)),
+            None => self.begun = Some((report, answer)),
+        }
+    }
+
+    /// The next one that somebody still waits for.
+    fn begin(&mut self, shard: &Shard) -> Option<(Report, oneshot::Sender<ShardStatistics>)> {
+        while let Some(ReportQuestion { queue, answer }) = self.waiting.pop_front() {
+            if !answer.is_closed() {
+                let report = match queue {
+                    Some(queue) => shard.begin_report_of(queue),
+                    None => shard.begin_report(),
+                };
+                return Some((report, answer));
+            }
+        }
+        None
+    }
+}
