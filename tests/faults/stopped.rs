@@ -45,24 +45,20 @@ async fn a_broker_that_stood_still_goes_on_with_its_clients() {
         storm.load.confirms(100 + rounds.random.below(500)).await;
         let mut clients = Vec::new();
         for _ in 0..CLIENTS {
-            clients.push(Raw::open_with(broker.address, HEARTBEAT_S).await);
+            let opened = Raw::open_with(broker.address, HEARTBEAT_S);
+            let client = beating(&mut clients, opened).await;
+            clients.push(client);
         }
         for _ in 0..STANDSTILLS {
             broker.signal(Signal::STOP);
-            let started = tokio::time::Instant::now();
-            while started.elapsed() < STANDSTILL {
-                for client in &mut clients {
-                    client.send_octets(&HEARTBEAT).await;
-                }
-                tokio::time::sleep(Duration::from_millis(400)).await;
-            }
+            beating(&mut clients, tokio::time::sleep(STANDSTILL)).await;
             broker.signal(Signal::CONT);
             // Whoever is taken for dead is so before the storm gets on.
             let more = storm.load.confirmed() + 100;
-            storm.load.confirms(more).await;
+            beating(&mut clients, storm.load.confirms(more)).await;
         }
-        for mut client in clients {
-            open_channel(&mut client).await;
+        while let Some(mut client) = clients.pop() {
+            beating(&mut clients, open_channel(&mut client)).await;
             client.abort();
         }
         let more = storm.load.confirmed() + 200;
@@ -77,6 +73,22 @@ async fn a_broker_that_stood_still_goes_on_with_its_clients() {
 }
 
 const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xce];
+
+/// Waits for something while the clients beat, however long it takes.
+async fn beating<T>(clients: &mut [Raw], work: impl Future<Output = T>) -> T {
+    let beat = async {
+        loop {
+            for client in &mut *clients {
+                client.send_octets(&HEARTBEAT).await;
+            }
+            tokio::time::sleep(Duration::from_millis(400)).await;
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = beat => unreachable!("it beats for ever"),
+    }
+}
 
 /// A consumer that stands still is given up by its heartbeats, and what it held goes to others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
