@@ -174,6 +174,16 @@ impl Database {
         self.rotate()
     }
 
+    /// Moves what is in memory to tables, and waits for it.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn make_tables(&self) {
+        #[allow(clippy::expect_used, reason = "a test that fails")]
+        self.rotate().expect("a rotation");
+        while !self.is_flushed() {
+            std::thread::yield_now();
+        }
+    }
+
     /// Whether everything that was rotated is in tables.
     pub(crate) fn is_flushed(&self) -> bool {
         SPACES.into_iter().all(|space| self.keyspace(space).sealed_memtable_count() == 0)

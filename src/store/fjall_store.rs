@@ -67,6 +67,12 @@ struct Counters {
 }
 
 impl FjallStore {
+    /// Moves what is in memory to tables.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn make_tables(&self) {
+        self.shared.database.make_tables();
+    }
+
     /// Opens the store in a data directory, or makes a new one there.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! What the fuzzer does to the store's private formats: any octets where a value, a key or a journal
-//! is expected. Built for the fuzzer (`fuzz/fuzz_targets/store_records.rs`) and for the tests, which
-//! feed it the corpus.
+//! is expected, and files that are harmed. Built for the fuzzer (`fuzz/fuzz_targets/store_records.rs`,
+//! `salvage.rs`) and for the tests, which feed it the corpus.
+
+mod damage;
 
 use crate::ack_value;
 use crate::journal::{JournalReader, Next};
@@ -9,6 +11,7 @@ use crate::page_value;
 use crate::progress::Progress;
 use crate::seal;
 use bytes::Bytes;
+pub use damage::{Ground, damaged};
 use forebay_engine::ids::{Lane, Offset, QueueId};
 use std::convert::Infallible;
 
@@ -104,13 +107,39 @@ fn journal(octets: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use super::Ground;
+    use std::path::Path;
+
+    fn corpus(target: &str) -> Vec<Vec<u8>> {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+        let files = std::fs::read_dir(corpus).unwrap();
+        let inputs: Vec<_> =
+            files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+        assert!(!inputs.is_empty());
+        inputs
+    }
+
     #[test]
     fn the_corpus_of_the_fuzzer_is_taken() {
-        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/store_records");
-        let files: Vec<_> = std::fs::read_dir(corpus).unwrap().collect();
-        assert!(!files.is_empty());
-        for file in files {
-            super::records(&std::fs::read(file.unwrap().path()).unwrap());
+        corpus("store_records").iter().for_each(|octets| super::records(octets));
+    }
+
+    #[test]
+    fn damaged_files_of_the_corpus_are_read() {
+        let ground = Ground::make(tempfile::tempdir().unwrap().path());
+        for octets in corpus("salvage") {
+            super::damaged(&octets, &ground, tempfile::tempdir().unwrap().path());
         }
+    }
+
+    #[test]
+    fn without_harm_there_is_no_damage() {
+        let ground = Ground::make(tempfile::tempdir().unwrap().path());
+        let directory = tempfile::tempdir().unwrap();
+        super::damaged(&[1], &ground, directory.path());
+        assert_eq!(crate::verify(directory.path(), |_| {}).unwrap().damages, []);
+        // What the corpus says must mean the same tomorrow; but tables hold when they were made.
+        let again = Ground::make(tempfile::tempdir().unwrap().path());
+        assert_eq!(ground.sizes(), again.sizes());
     }
 }

@@ -51,7 +51,7 @@ mod settled_blocks;
 pub mod store;
 mod survey;
 pub mod verify;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 #[path = "tests/store/workload.rs"]
 mod workload;
 

@@ -43,10 +43,7 @@ fn fill(store: &FjallStore, has_tables: bool) {
         }
         store.apply(&[workload.commit(operations, Durability::Synced)]).unwrap();
         if has_tables && round % 10 == 9 {
-            store.shared.database.rotate().unwrap();
-            while !store.shared.database.is_flushed() {
-                std::thread::yield_now();
-            }
+            store.make_tables();
         }
     }
 }
