@@ -1,5 +1,7 @@
-//! Asks a broker's admin listener: one HTTP request per connection, answers of bounded size.
+//! Asks a broker's admin listener: one HTTP request per connection, over TLS when the address begins
+//! with `https://`, answers of bounded size.
 
+use super::admin_tls;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
@@ -18,15 +20,19 @@ const SILENCE_DURATION_MAX: Duration = Duration::from_secs(60);
 /// Which broker, and as whom.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AdminTarget {
-    /// Admin listener of the broker
+    /// Admin listener of the broker, as HOST:PORT or https://HOST:PORT
     #[arg(
         long,
-        value_name = "HOST:PORT",
+        value_name = "ADDR",
         env = "FOREBAY_ADMIN",
         default_value = "127.0.0.1:15672",
         value_parser = listener
     )]
-    admin: String,
+    admin: AdminAddress,
+
+    /// Authorities of the listener's certificate (PEM) [default: those of the system]
+    #[arg(long, value_name = "FILE", env = "FOREBAY_ADMIN_CACERTFILE")]
+    admin_cacertfile: Option<PathBuf>,
 
     /// User with the tag `administrator`
     #[arg(long, env = "FOREBAY_ADMIN_USER", default_value = "guest")]
@@ -41,9 +47,20 @@ pub(crate) struct AdminTarget {
     password_file: Option<PathBuf>,
 }
 
-/// Host and port; a URL as browsers show it says the same.
-fn listener(text: &str) -> Result<String, std::convert::Infallible> {
-    Ok(text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/').to_owned())
+/// Host and port, and whether over TLS.
+#[derive(Clone, Debug)]
+struct AdminAddress {
+    place: String,
+    is_tls: bool,
+}
+
+/// A URL as browsers show it, or what stands in it.
+fn listener(text: &str) -> Result<AdminAddress, std::convert::Infallible> {
+    let (is_tls, place) = match text.strip_prefix("https://") {
+        Some(place) => (true, place),
+        None => (false, text.strip_prefix("http://").unwrap_or(text)),
+    };
+    Ok(AdminAddress { place: place.trim_end_matches('/').to_owned(), is_tls })
 }
 
 /// Why a request failed.
@@ -85,7 +102,9 @@ impl AdminTarget {
     /// A fresh broker, with the user that it makes at its first start.
     pub(crate) fn of_fresh_broker(admin: String) -> Self {
         let guest = || "guest".to_owned();
-        Self { admin, user: guest(), password: guest(), password_file: None }
+        let admin = AdminAddress { place: admin, is_tls: false };
+        let (admin_cacertfile, password_file) = (None, None);
+        Self { admin, admin_cacertfile, user: guest(), password: guest(), password_file }
     }
 
     /// The body of the answer to a request that was not refused.
@@ -96,7 +115,7 @@ impl AdminTarget {
         body: &[u8],
     ) -> Result<Vec<u8>, AdminError> {
         let unreachable =
-            |reason: String| AdminError::Unreachable { admin: self.admin.clone(), reason };
+            |reason: String| AdminError::Unreachable { admin: self.address().to_owned(), reason };
         let password = self.password()?;
         let answer = self.exchange(&password, method, path, body);
         let answer = answer.map_err(|error| unreachable(error.to_string()))?;
@@ -108,7 +127,7 @@ impl AdminTarget {
         let reason = serde_json::from_slice::<Value>(body).ok();
         let reason = reason.as_ref().and_then(|value| value.get("reason")?.as_str());
         let reason = reason.map_or_else(
-            || format!("{} answers {method} {path} with HTTP status {status}", self.admin),
+            || format!("{} answers {method} {path} with HTTP status {status}", self.address()),
             str::to_owned,
         );
         Err(AdminError::Refused { status, reason })
@@ -123,12 +142,12 @@ impl AdminTarget {
     /// The answer is not what an admin listener says there.
     pub(crate) fn nonsense(&self, path: &str) -> AdminError {
         let reason = format!("what it answers to {path} is not what an admin listener answers");
-        AdminError::Unreachable { admin: self.admin.clone(), reason }
+        AdminError::Unreachable { admin: self.address().to_owned(), reason }
     }
 
     /// The address that was asked.
     pub(crate) fn address(&self) -> &str {
-        &self.admin
+        &self.admin.place
     }
 
     fn password(&self) -> Result<String, AdminError> {
@@ -147,8 +166,8 @@ impl AdminTarget {
         body: &[u8],
     ) -> io::Result<Vec<u8>> {
         let mut last = io::Error::other("the name has no address");
-        for address in self.admin.to_socket_addrs()? {
-            let mut stream = match TcpStream::connect_timeout(&address, SILENCE_DURATION_MAX) {
+        for address in self.address().to_socket_addrs()? {
+            let stream = match TcpStream::connect_timeout(&address, SILENCE_DURATION_MAX) {
                 Ok(stream) => stream,
                 Err(error) => {
                     last = error;
@@ -161,17 +180,25 @@ impl AdminTarget {
             let head = format!(
                 "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Basic {credentials}\r\n\
                  Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                self.admin,
+                self.address(),
                 body.len()
             );
-            stream.write_all(head.as_bytes())?;
-            stream.write_all(body)?;
-            let mut answer = Vec::new();
-            stream.take(ANSWER_OCTETS_MAX).read_to_end(&mut answer)?;
-            return Ok(answer);
+            if !self.admin.is_tls {
+                return converse(stream, &head, body);
+            }
+            let authorities = self.admin_cacertfile.as_deref();
+            return converse(admin_tls::wrap(stream, self.address(), authorities)?, &head, body);
         }
         Err(last)
     }
+}
+
+fn converse(mut stream: impl Read + Write, head: &str, body: &[u8]) -> io::Result<Vec<u8>> {
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_OCTETS_MAX).read_to_end(&mut answer)?;
+    Ok(answer)
 }
 
 /// A name as one segment of a path.

@@ -1,6 +1,7 @@
 //! The command line: one module per subcommand.
 
 mod admin;
+mod admin_tls;
 mod argument;
 mod autoscale;
 mod bench;

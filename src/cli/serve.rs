@@ -69,6 +69,14 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE", env = "FOREBAY_TLS_CACERTFILE")]
     tls_cacertfile: Option<PathBuf>,
 
+    /// The admin listener speaks HTTPS, with the broker's certificate.
+    #[arg(long, env = "FOREBAY_TLS_ADMIN")]
+    tls_admin: bool,
+
+    /// The metrics listener speaks HTTPS, with the broker's certificate.
+    #[arg(long, env = "FOREBAY_TLS_METRICS")]
+    tls_metrics: bool,
+
     /// Octets a second of what is stored that are read again to find damage, as 2MiB; 0 for none
     /// [default: 2MiB].
     #[arg(long, value_name = "OCTETS", env = "FOREBAY_SCRUB_RATE")]
@@ -116,6 +124,8 @@ impl Serve {
                 certfile: self.tls_certfile,
                 keyfile: self.tls_keyfile,
                 cacertfile: self.tls_cacertfile,
+                admin: self.tls_admin,
+                metrics: self.tls_metrics,
             },
             scrub_rate: self.scrub_rate,
             disk_free_limit: self.disk_free_limit,

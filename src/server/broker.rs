@@ -14,6 +14,7 @@ use crate::connection_task::ConnectionContext;
 use crate::connections::Connections;
 use crate::definitions;
 use crate::failure::{Failure, FailureReceiver, failures};
+use crate::http_listener::HttpListener;
 use crate::limits::SHUTDOWN_CONNECTIONS_DURATION_MAX;
 use crate::mailbox::{Mail, MailReceiver, MailSender, mailbox};
 use crate::metrics::endpoint::{Endpoint, Sources};
@@ -70,7 +71,7 @@ impl Broker {
         let clock = Clock::start();
         let tls = load_certificates(&settings)?;
         let ports = bind_all(&settings, tls.as_ref())?;
-        let (admin_address, admin_listener) = listen_admin(settings.admin_listen).await?;
+        let (admin_address, admin_listener) = listen_admin(&settings, tls.as_ref()).await?;
         let (link, mail) = shard_link();
         let metrics = Metrics::new().map_err(io::Error::other)?;
         let alarms = Alarms::new(alarm_limits(&settings));
@@ -86,7 +87,7 @@ impl Broker {
             rates: Arc::clone(&rates),
         };
         let (endpoint, metrics_address, endpoint_task) =
-            serve_endpoint(sources, settings.metrics_listen).await?;
+            serve_endpoint(sources, &settings, tls.as_ref()).await?;
 
         let recovered = recover(&settings).await?;
         endpoint.set_store(&recovered.store);
@@ -278,26 +279,36 @@ fn authenticator(
 
 async fn serve_endpoint(
     sources: Sources,
-    address: SocketAddr,
+    settings: &Settings,
+    tls: Option<&TlsAcceptor>,
 ) -> Result<(Endpoint, SocketAddr, JoinHandle<()>), StartError> {
-    let fault =
-        |error| StartError::Listen { purpose: "metrics", flag: "--metrics-listen", address, error };
-    let listener = tokio::net::TcpListener::bind(address).await.map_err(fault)?;
-    let address = listener.local_addr().map_err(fault)?;
-    tracing::info!("metrics and health on http://{address}/metrics");
+    let tls = tls.filter(|_| settings.tls.as_ref().is_some_and(|tls| tls.metrics));
+    let bound = HttpListener::bind(settings.metrics_listen, tls).await;
+    let (listener, address) = bound.map_err(|error| StartError::Listen {
+        purpose: "metrics",
+        flag: "--metrics-listen",
+        address: settings.metrics_listen,
+        error,
+    })?;
+    tracing::info!("metrics and health on {}://{address}/metrics", listener.scheme());
     let endpoint = Endpoint::new(sources);
     let task = tokio::spawn(endpoint.clone().serve(listener));
     Ok((endpoint, address, task))
 }
 
 async fn listen_admin(
-    address: SocketAddr,
-) -> Result<(SocketAddr, tokio::net::TcpListener), StartError> {
-    let fault =
-        |error| StartError::Listen { purpose: "admin", flag: "--admin-listen", address, error };
-    let listener = tokio::net::TcpListener::bind(address).await.map_err(fault)?;
-    let address = listener.local_addr().map_err(fault)?;
-    tracing::info!("admin on http://{address}/api");
+    settings: &Settings,
+    tls: Option<&TlsAcceptor>,
+) -> Result<(SocketAddr, HttpListener), StartError> {
+    let tls = tls.filter(|_| settings.tls.as_ref().is_some_and(|tls| tls.admin));
+    let bound = HttpListener::bind(settings.admin_listen, tls).await;
+    let (listener, address) = bound.map_err(|error| StartError::Listen {
+        purpose: "admin",
+        flag: "--admin-listen",
+        address: settings.admin_listen,
+        error,
+    })?;
+    tracing::info!("admin on {}://{address}/api", listener.scheme());
     Ok((address, listener))
 }
 

@@ -7,7 +7,7 @@ use crate::limits::{
     METRICS_QUEUES_DEFAULT, SCRUB_RATE_OCTETS_DEFAULT,
 };
 use crate::settings_error::SettingsError;
-use crate::tls::{TLS_LISTEN_DEFAULT, TlsOverrides, TlsSettings};
+use crate::tls::{TLS_LISTEN_DEFAULT, TlsOverrides, TlsSettings, UnresolvedTls};
 use crate::user::{Credential, RabbitmqDefaults, User};
 use forebay_engine::access::Permission;
 use forebay_engine::shard::QueueDefaults;
@@ -127,9 +127,9 @@ impl Settings {
             .unwrap_or_else(|| ADMIN_LISTEN_DEFAULT.to_owned());
         let tls = match crate::tls::resolve(overrides.tls, file.tls)? {
             None => None,
-            Some((listen, files)) => {
+            Some(UnresolvedTls { listen, files, admin, metrics }) => {
                 let listen = listen_addresses("tls.listen", &listen, TLS_LISTEN_DEFAULT)?;
-                Some(TlsSettings { listen, files })
+                Some(TlsSettings { listen, files, admin, metrics })
             }
         };
         Ok(Self {

@@ -53,14 +53,22 @@ impl<'a> Wallet<'a> {
         }
     }
 
-    /// Up to and with `connection.start`, and the mechanisms in it.
-    pub(crate) fn greet(&self, address: SocketAddr) -> io::Result<(TlsClient, String)> {
+    /// A session that has yet to shake hands.
+    pub(crate) fn connect(
+        &self,
+        address: SocketAddr,
+    ) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
         let name = ServerName::try_from("localhost").unwrap();
         let session = ClientConnection::new(Arc::new(self.config()), name).unwrap();
         let socket = TcpStream::connect(address)?;
         socket.set_read_timeout(Some(PATIENCE))?;
+        Ok(StreamOwned::new(session, socket))
+    }
+
+    /// Up to and with `connection.start`, and the mechanisms in it.
+    pub(crate) fn greet(&self, address: SocketAddr) -> io::Result<(TlsClient, String)> {
         let mut client = TlsClient {
-            stream: StreamOwned::new(session, socket),
+            stream: self.connect(address)?,
             decoder: FrameDecoder::new(131_072),
             input: BytesMut::new(),
         };

@@ -1,4 +1,4 @@
-//! AMQP over TLS: versions, certificates of both sides, logins by certificate, new certificates
+//! AMQP and HTTP over TLS: versions, certificates of both sides, logins by certificate, new certificates
 //! while the broker runs, and what peers get that do it wrong. Every certificate is made here.
 #![allow(
     clippy::unwrap_used,
@@ -16,6 +16,7 @@ mod authority;
 mod broker;
 mod client;
 mod files;
+mod http;
 mod logins;
 mod peers;
 mod reload;

@@ -32,7 +32,7 @@ mod vhosts;
 use crate::alarms::Alarms;
 use crate::authenticator::Authenticator;
 use crate::clock::Clock;
-use crate::http_listener::serve_http;
+use crate::http_listener::{HttpListener, serve_http};
 use crate::limits::{ADMIN_BODY_OCTETS_MAX, ADMIN_REQUEST_DURATION_MAX};
 use crate::metrics::QueueRates;
 use crate::publish_pace::PublishPace;
@@ -54,7 +54,6 @@ pub(crate) use policies::describe as describe_policy;
 use serde_json::Value;
 use session::{SESSION_CHANNEL, ShardLink};
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 /// The name of the one node, where RabbitMQ shows one.
@@ -98,7 +97,7 @@ impl Admin {
     }
 
     /// Serves until the task is dropped.
-    pub async fn serve(self, listener: TcpListener) {
+    pub async fn serve(self, listener: HttpListener) {
         let router =
             router().layer(from_fn(cross_origin::refuse)).layer(from_fn(in_time)).with_state(self);
         serve_http(listener, router).await;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::alarms::Alarms;
 use crate::connections::Connections;
-use crate::http_listener::serve_http;
+use crate::http_listener::{HttpListener, serve_http};
 use crate::limits::{
     METRICS_UPKEEP_INTERVAL, PUBLISH_BUDGET_OCTETS_MAX, QUEUE_RATES_INTERVAL,
     STATISTICS_DURATION_MAX,
@@ -29,7 +29,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -100,7 +99,7 @@ impl Endpoint {
     }
 
     /// Serves until the task is dropped.
-    pub async fn serve(self, listener: TcpListener) {
+    pub async fn serve(self, listener: HttpListener) {
         let router = Router::new()
             .route("/metrics", get(scrape))
             .route("/metrics/per-object", get(scrape_per_object))

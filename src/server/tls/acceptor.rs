@@ -74,6 +74,11 @@ impl TlsAcceptor {
         Ok(())
     }
 
+    /// What a session that begins now is served with.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        self.inner.config.load_full()
+    }
+
     /// Shakes hands with a client.
     ///
     /// # Errors
@@ -88,7 +93,7 @@ impl TlsAcceptor {
 
     async fn shake_hands(&self, stream: &TcpStream) -> Result<TlsSession, HandshakeError> {
         let failed = |error| HandshakeError::Failed(io::Error::other(error));
-        let connection = ServerConnection::new(self.inner.config.load_full()).map_err(failed)?;
+        let connection = ServerConnection::new(self.config()).map_err(failed)?;
         let mut session = TlsSession::new(connection);
         let mut first = [0; AMQP.len()];
         let count = stream.peek(&mut first).await.map_err(HandshakeError::Failed)?;

@@ -1,4 +1,5 @@
-//! TLS 1.2 and 1.3 for AMQP, by rustls: certificates, handshakes, and the octets of a session.
+//! TLS 1.2 and 1.3, by rustls: certificates, handshakes, and the octets of a session of AMQP. The HTTP
+//! listeners take the certificates from here and leave the octets to tokio-rustls.
 //!
 //! The listener shakes hands before anything of AMQP is read; from then on [`TlsSession`] stands
 //! between a [`crate::socket::Socket`] and its octets. Listeners without TLS pass through none of
@@ -16,5 +17,5 @@ pub use error::TlsError;
 pub use files::TlsFiles;
 pub use identity::{LoginFrom, SanType};
 pub use session::TlsSession;
-pub(crate) use settings::resolve;
 pub use settings::{ConfigTls, TLS_LISTEN_DEFAULT, TlsOverrides, TlsSettings, TlsSettingsError};
+pub(crate) use settings::{UnresolvedTls, resolve};

@@ -20,6 +20,10 @@ pub struct TlsOverrides {
     pub keyfile: Option<PathBuf>,
     /// `--tls-cacertfile`, `FOREBAY_TLS_CACERTFILE`.
     pub cacertfile: Option<PathBuf>,
+    /// `--tls-admin`, `FOREBAY_TLS_ADMIN`.
+    pub admin: bool,
+    /// `--tls-metrics`, `FOREBAY_TLS_METRICS`.
+    pub metrics: bool,
 }
 
 /// The `[tls]` table. The names are those of RabbitMQ's `ssl_options`.
@@ -34,6 +38,12 @@ pub struct ConfigTls {
     pub keyfile: Option<PathBuf>,
     /// Authorities of client certificates, in PEM.
     pub cacertfile: Option<PathBuf>,
+    /// The admin listener speaks HTTPS.
+    #[serde(default)]
+    pub admin: bool,
+    /// The metrics listener speaks HTTPS.
+    #[serde(default)]
+    pub metrics: bool,
     /// Refuse clients that show no certificate.
     #[serde(default)]
     pub fail_if_no_peer_cert: bool,
@@ -64,6 +74,19 @@ pub struct TlsSettings {
     pub listen: Vec<SocketAddr>,
     /// Where certificates and key are.
     pub files: TlsFiles,
+    /// Whether the admin listener speaks HTTPS.
+    pub admin: bool,
+    /// Whether the metrics listener speaks HTTPS.
+    pub metrics: bool,
+}
+
+/// The same with addresses as texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UnresolvedTls {
+    pub(crate) listen: Vec<String>,
+    pub(crate) files: TlsFiles,
+    pub(crate) admin: bool,
+    pub(crate) metrics: bool,
 }
 
 /// Why the settings can't be used.
@@ -93,16 +116,18 @@ pub enum TlsSettingsError {
     SanType,
 }
 
-/// Addresses as texts, and the files; nothing: no TLS.
+/// Nothing: no TLS.
 pub(crate) fn resolve(
     overrides: TlsOverrides,
     file: ConfigTls,
-) -> Result<Option<(Vec<String>, TlsFiles)>, TlsSettingsError> {
+) -> Result<Option<UnresolvedTls>, TlsSettingsError> {
     let login_from = login_from(&file)?;
     let certificate = overrides.certfile.or(file.certfile);
     let key = overrides.keyfile.or(file.keyfile);
     let authorities = overrides.cacertfile.or(file.cacertfile);
     let listen = Some(overrides.listen).filter(|flags| !flags.is_empty()).or(file.listen);
+    let admin = overrides.admin || file.admin;
+    let metrics = overrides.metrics || file.metrics;
     let missing = |present, missing| Err(TlsSettingsError::Missing { present, missing });
     let (certificate, key) = match (certificate, key) {
         (Some(certificate), Some(key)) => (certificate, key),
@@ -110,6 +135,8 @@ pub(crate) fn resolve(
         (None, Some(_)) => return missing("tls.keyfile", "tls.certfile"),
         (None, None) if listen.is_some() => return missing("tls.listen", "tls.certfile"),
         (None, None) if authorities.is_some() => return missing("tls.cacertfile", "tls.certfile"),
+        (None, None) if admin => return missing("tls.admin", "tls.certfile"),
+        (None, None) if metrics => return missing("tls.metrics", "tls.certfile"),
         (None, None) => return Ok(None),
     };
     for (is_set, key) in [
@@ -122,7 +149,8 @@ pub(crate) fn resolve(
     }
     let listen = listen.unwrap_or_else(|| vec![TLS_LISTEN_DEFAULT.to_owned()]);
     let requires_certificate = file.fail_if_no_peer_cert;
-    Ok(Some((listen, TlsFiles { certificate, key, authorities, requires_certificate, login_from })))
+    let files = TlsFiles { certificate, key, authorities, requires_certificate, login_from };
+    Ok(Some(UnresolvedTls { listen, files, admin, metrics }))
 }
 
 fn login_from(file: &ConfigTls) -> Result<LoginFrom, TlsSettingsError> {
@@ -158,11 +186,14 @@ mod tests {
             keyfile: Some("file-key".into()),
             cacertfile: Some("file-ca".into()),
             cert_login_from: Some(ConfigLoginFrom::CommonName),
+            metrics: true,
             ..ConfigTls::default()
         };
         let flags = TlsOverrides { certfile: Some("flag-cert".into()), ..TlsOverrides::default() };
-        let (listen, files) = resolve(flags, file).unwrap().unwrap();
+        let UnresolvedTls { listen, files, admin, metrics } =
+            resolve(flags, file).unwrap().unwrap();
         assert_eq!(listen, [TLS_LISTEN_DEFAULT]);
+        assert!(!admin && metrics);
         let expected = TlsFiles {
             certificate: "flag-cert".into(),
             key: "file-key".into(),
@@ -187,6 +218,10 @@ mod tests {
             file.fail_if_no_peer_cert = true;
         });
         assert!(text.contains("without tls.cacertfile"), "{text}");
+        let text = fault(|file| file.admin = true);
+        assert!(text.contains("tls.admin is set, but tls.certfile is not"), "{text}");
+        let text = fault(|file| file.metrics = true);
+        assert!(text.contains("tls.metrics is set, but tls.certfile is not"), "{text}");
         let text = fault(|file| file.cert_login_san_type = Some(SanType::Email));
         assert!(text.contains("cert_login_san_type"), "{text}");
     }
