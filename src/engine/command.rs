@@ -111,6 +111,11 @@ pub enum Command {
         /// As counted by [`crate::event::Delivery::budget_size`].
         octets: usize,
     },
+    /// The same of direct replies; those that were dropped at the connection, too.
+    RepliesWritten {
+        /// Of the messages, as [`Message::size`] counts them.
+        octets: usize,
+    },
 }
 
 impl Command {
@@ -124,6 +129,7 @@ impl Command {
                 | Self::CommitTransaction { .. }
                 | Self::DirectReply { .. }
                 | Self::DeliveriesWritten { .. }
+                | Self::RepliesWritten { .. }
                 | Self::OpenConnection { .. }
         )
     }

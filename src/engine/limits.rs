@@ -7,6 +7,15 @@ pub const PAGE_OCTETS_MAX: usize = 1024 * 1024;
 /// while any of it is left, so one message may exceed it.
 pub const OUTPUT_BUDGET_OCTETS: usize = 1024 * 1024;
 
+/// Octets of direct replies (`amq.rabbitmq.reply-to`) that may be on their way to one connection, from
+/// the shard to its socket; further ones are dropped, as they are when the requester has gone. One
+/// message may exceed it.
+pub const REPLIES_OCTETS_MAX: usize = 16 * 1024 * 1024;
+
+/// From so many on, they are copied out of the buffers they were received in, which they would keep
+/// alive.
+pub const REPLIES_LOOSE_OCTETS_MAX: usize = 256 * 1024;
+
 /// Octets of stored messages that the shard keeps in memory for consumers to come.
 pub const CACHED_OCTETS_MAX: u64 = 16 * 1024 * 1024;
 
@@ -22,9 +31,25 @@ pub const READ_AHEAD_OCTETS: u64 = 1024 * 1024;
 /// Octets asked of the store in one fetch.
 pub const FETCH_OCTETS_MAX: usize = 1024 * 1024;
 
-/// Octets of messages without a place in the store that the shard keeps in memory before it
-/// writes further ones to the store all the same.
+/// Octets that messages without a place in the store take in memory, each with what it takes to keep
+/// it, before the shard writes further ones to the store all the same.
 pub const VOLATILE_OCTETS_MAX: u64 = 64 * 1024 * 1024;
+
+/// Such messages that may stay in the buffers they were received in, over all queues: each may keep
+/// alive a buffer in which nothing else is wanted any more.
+pub const LOOSE_MESSAGES_MAX: u64 = 256;
+
+/// Octets of them: what is copied at once when they are too many, unless a single message is larger.
+pub const LOOSE_OCTETS_MAX: u64 = 1024 * 1024;
+
+/// Queues that have, or had, such messages; some may be empty again.
+pub const LOOSE_QUEUES_MAX: usize = 4096;
+
+/// Such messages of a lane that are kept together.
+pub const CHUNK_MESSAGES_MAX: usize = 512;
+
+/// Octets of messages that are kept together, unless a single message is larger.
+pub const CHUNK_OCTETS_MAX: usize = 1024 * 1024;
 
 /// Octets of new messages nobody waits for that begin a commit without waiting for its interval,
 /// unless consumers are about to take them.
@@ -72,6 +97,7 @@ pub const REPORT_FETCHES_MAX: usize = 32;
 /// to come into the processor's caches, up to 20 µs when other processes fill these.
 pub const REPORT_STEP_QUEUES_MAX: usize = 64;
 
+const _: () = assert!(REPLIES_LOOSE_OCTETS_MAX < REPLIES_OCTETS_MAX);
 const _: () = assert!(FETCH_OCTETS_MAX >= PAGE_OCTETS_MAX);
 const _: () = assert!(READ_AHEAD_OCTETS < CACHED_AHEAD_OCTETS_MAX);
 const _: () = assert!(CACHED_AHEAD_OCTETS_MAX < CACHED_OCTETS_MAX);

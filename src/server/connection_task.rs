@@ -69,6 +69,8 @@ struct ConnectionTask {
     entry: Entry,
     events: EventReceiver,
     input: BytesMut,
+    /// Octets that came since commands were last handed on.
+    received: usize,
     /// The shard knows of this connection.
     opened: bool,
     /// Counted in a virtual host.
@@ -134,6 +136,7 @@ impl ConnectionTask {
             entry,
             events,
             input: BytesMut::new(),
+            received: 0,
             opened: false,
             place: None,
             about: None,
@@ -245,9 +248,13 @@ impl ConnectionTask {
         if !self.wants_input() {
             return;
         }
+        let before = self.input.len();
         match self.socket.read(&mut self.input) {
             Read::Nothing => {}
-            Read::Some => self.parse(),
+            Read::Some => {
+                self.received += self.input.len() - before;
+                self.parse();
+            }
             Read::End(reason) => self.end_input(&reason),
         }
     }
@@ -309,6 +316,7 @@ impl ConnectionTask {
         if self.sending.is_some() {
             return;
         }
+        let received = std::mem::take(&mut self.received);
         let commands = self.connection.poll_commands();
         if commands.is_empty() {
             return;
@@ -320,7 +328,7 @@ impl ConnectionTask {
             self.describe(user.clone(), vhost.clone());
         }
         self.opened = true;
-        let published = Published::by(&commands);
+        let published = Published::by(&commands).among(received);
         self.context.totals.count_published(published.messages);
         let batch = |share| Mail::Batch(Batch { connection: self.id, opens, commands, share });
         let unsent = match self.context.budget.try_take(published) {

@@ -132,14 +132,15 @@ pub struct Published {
     /// Messages.
     pub messages: usize,
     /// Their octets, as [`forebay_engine::message::Message::size`] counts them, once for each
-    /// queue: until it is durable, each queue has its own copy to write.
+    /// queue: until it is durable, each queue has its own copy to write. At least half of what they
+    /// came in.
     pub octets: usize,
     /// Octets of those that nobody waits for.
     pub unawaited_octets: usize,
 }
 
 impl Published {
-    /// Adds up the messages of these commands.
+    /// Adds up the messages of these commands. Direct replies take octets only: no queue has them.
     #[must_use]
     pub fn by(commands: &[Command]) -> Self {
         let mut published = Self::default();
@@ -152,6 +153,9 @@ impl Published {
                             published.unawaited_octets.saturating_add(octets);
                     }
                 }
+                Command::DirectReply { message, .. } => {
+                    published.octets = published.octets.saturating_add(message.size());
+                }
                 Command::CommitTransaction { publishes, .. } => {
                     for publish in publishes {
                         published.add(publish);
@@ -161,6 +165,14 @@ impl Published {
             }
         }
         published
+    }
+
+    /// It came among so many octets. What is on its way keeps alive the buffers it was received in,
+    /// whatever else was in them; but frames of small messages are not held against them.
+    #[must_use]
+    pub fn among(self, received: usize) -> Self {
+        let least = if self.octets > 0 { received / 2 } else { 0 };
+        Self { octets: self.octets.max(least), ..self }
     }
 
     fn add(&mut self, publish: &Publish) -> usize {
@@ -223,6 +235,14 @@ mod tests {
         assert!(one.octets > 0);
         assert_eq!((many.messages, many.octets), (2, one.octets * 3000));
         assert_eq!(many.unawaited_octets, one.octets * 1500);
+    }
+
+    #[test]
+    fn a_message_counts_for_what_it_keeps_alive() {
+        let one = Published::by(&[publish(1, None)]);
+        assert_eq!(one.among(2 * one.octets), one);
+        assert_eq!(one.among(100_000), Published { octets: 50_000, ..one });
+        assert_eq!(Published::default().among(100_000), Published::default());
     }
 
     #[test]

@@ -43,6 +43,7 @@ mod queue_defaults;
 mod queues;
 mod readme;
 mod recovery;
+mod small_messages;
 mod transactions;
 mod vectors;
 mod violations;

@@ -17,9 +17,8 @@ pub(crate) const CLOSE_TIME_UNREADABLE_MS_MAX: u64 = 1_000;
 /// does not read; above it the connection takes no input.
 pub(crate) const ANSWERS_UNWRITTEN_SIZE_MAX: usize = 1 << 20;
 
-/// Octets of replies to direct requests (`amq.rabbitmq.reply-to`) that may wait for a client which
-/// does not read; further ones are dropped, as they are when it has gone.
-pub(crate) const REPLIES_UNWRITTEN_SIZE_MAX: usize = 16 << 20;
+/// Octets of direct replies that have left for the socket and that the shard is told of together.
+pub(crate) const REPLIES_UNREPORTED_SIZE_MAX: usize = crate::limits::REPLIES_OCTETS_MAX / 8;
 
 /// Octets of bodies that are not all there and of publishes in transactions that one connection may
 /// have: room for two messages of the largest size.

@@ -51,7 +51,10 @@ use failure::Failure;
 use forebay_wire::method::ConnectionUpdateSecretOk;
 use forebay_wire::{FrameDecoder, SendBuffer, ShortStr};
 use heartbeat::Heartbeat;
-use limits::{ANSWERS_UNWRITTEN_SIZE_MAX, HANDSHAKE_FRAME_SIZE_MAX, HANDSHAKE_TIME_MS_MAX};
+use limits::{
+    ANSWERS_UNWRITTEN_SIZE_MAX, HANDSHAKE_FRAME_SIZE_MAX, HANDSHAKE_TIME_MS_MAX,
+    REPLIES_UNREPORTED_SIZE_MAX,
+};
 use session::{Session, Wish};
 use state::{Departure, Farewell, State};
 use std::sync::Arc;
@@ -236,6 +239,10 @@ impl Connection {
             let octets = std::mem::take(&mut session.delivered_size);
             if octets > 0 {
                 self.link.commands.push(Command::DeliveriesWritten { octets });
+            }
+            if session.replied_size > REPLIES_UNREPORTED_SIZE_MAX {
+                let octets = std::mem::take(&mut session.replied_size);
+                self.link.commands.push(Command::RepliesWritten { octets });
             }
         }
     }

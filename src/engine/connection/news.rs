@@ -2,7 +2,6 @@
 
 use super::Connection;
 use super::failure::Failure;
-use super::limits::REPLIES_UNWRITTEN_SIZE_MAX;
 use super::link::Link;
 use super::question::Question;
 use super::session::Session;
@@ -79,9 +78,9 @@ impl Session {
                 }
             }
             Event::DirectReply { channel: id, message } => {
-                if link.output.len() < REPLIES_UNWRITTEN_SIZE_MAX
-                    && let Some((about, channel)) = self.channel(id)
-                {
+                // Also what is dropped here, because the channel is closing, is on its way no more.
+                self.replied_size += message.size();
+                if let Some((about, channel)) = self.channel(id) {
                     let frame_size_max = about.tuned.frame_size_max;
                     channel.deliver_reply(&mut link.output, &message, frame_size_max);
                 }

@@ -42,6 +42,8 @@ pub(crate) struct Session {
     unconfirmed: Vec<ChannelId>,
     /// Octets of deliveries in the output.
     pub(super) delivered_size: usize,
+    /// Octets of direct replies that the shard does not know to be written.
+    pub(super) replied_size: usize,
 }
 
 /// Whether publishers have to wait.
@@ -82,6 +84,7 @@ impl Session {
             unfinished_size: 0,
             unconfirmed: Vec::new(),
             delivered_size: 0,
+            replied_size: 0,
         }
     }
 

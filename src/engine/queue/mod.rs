@@ -3,6 +3,7 @@
 //! nothing of names and of other queues.
 
 mod age;
+mod chunk;
 mod consumers;
 mod dead;
 mod dispatch;
@@ -59,6 +60,8 @@ pub(crate) struct Queue {
     pub(crate) is_scheduled: bool,
     /// Has something for the next commit.
     pub(crate) is_dirty: bool,
+    /// Has messages in the buffers they were received in.
+    pub(crate) is_loose: bool,
     /// Has something in the store.
     pub(crate) is_stored: bool,
     counters: QueueStatistics,
@@ -87,6 +90,7 @@ impl Queue {
             had_consumers: false,
             is_scheduled: false,
             is_dirty: false,
+            is_loose: false,
             is_stored: false,
             counters: QueueStatistics::default(),
             accounted: MemoryUse::default(),
@@ -131,11 +135,10 @@ impl Queue {
 
     /// Tells the shard how much memory it uses now.
     pub(crate) fn account(&mut self, memory: &mut Memory) {
-        let now = MemoryUse {
-            volatile: self.lanes.iter().map(Lane::volatile_octets).sum(),
-            cached: self.lanes.iter().map(Lane::cached_octets).sum(),
-            unwritten: self.lanes.iter().map(Lane::fresh_octets).sum(),
-        };
+        let mut now = MemoryUse::default();
+        for lane in &self.lanes {
+            lane.add_memory(&mut now);
+        }
         memory.account(std::mem::replace(&mut self.accounted, now), now);
     }
 
@@ -226,6 +229,12 @@ impl Queue {
     pub(crate) fn handle_fetched(&mut self, lane: LaneId, from: Offset, pages: Vec<Page>) -> bool {
         let lane = self.lanes.get_mut(usize::from(lane.0));
         lane.is_some_and(|lane| lane.handle_fetched(from, pages))
+    }
+
+    /// Copies what is in memory alone out of the buffers it was received in.
+    pub(crate) fn settle_down(&mut self) {
+        self.is_loose = false;
+        self.lanes.iter_mut().for_each(Lane::settle_down);
     }
 
     /// Drops content that is in the store until `octets` are free; how many were freed.

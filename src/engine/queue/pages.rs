@@ -11,6 +11,9 @@ use bytes::{Bytes, BytesMut};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Octets of a record, apart from the message's own.
+const RECORD_SIZE: u64 = size_of::<Record>() as u64;
+
 /// A page that holds unsettled messages.
 #[derive(Debug)]
 struct Known {
@@ -39,6 +42,8 @@ pub(crate) struct Pages {
     known: BTreeMap<Offset, Known>,
     cached: BTreeMap<Offset, Arc<Page>>,
     cached_octets: u64,
+    /// Messages in memory.
+    cached_messages: u64,
     /// From here on what is stored is not in memory; nothing: all of it is, from the cursor on.
     gap: Option<Offset>,
     fetching: Fetching,
@@ -56,6 +61,11 @@ impl Pages {
     /// Octets of the pages in memory that the store has too or will have.
     pub(crate) fn cached_octets(&self) -> u64 {
         self.cached_octets
+    }
+
+    /// The same with what it takes to keep them.
+    pub(crate) fn cached_cost(&self) -> u64 {
+        self.cached_octets + self.cached_messages * RECORD_SIZE
     }
 
     /// Where it stands with the store.
@@ -102,6 +112,7 @@ impl Pages {
     /// this one is now the newest.
     pub(crate) fn put(&mut self, page: &Arc<Page>, live: u64) -> Option<Offset> {
         self.cached_octets += octets(page);
+        self.cached_messages += page.records.len() as u64;
         self.cached.insert(page.first, Arc::clone(page));
         self.known.insert(page.first, Known { end: page.end, live, committed: false });
         let before = self.newest.replace(page.first)?;
@@ -143,6 +154,7 @@ impl Pages {
         self.known.entry(page.first).or_insert(Known { end: page.end, live, committed: true });
         if !self.cached.contains_key(&page.first) {
             self.cached_octets += octets(&page);
+            self.cached_messages += page.records.len() as u64;
             self.cached.insert(page.first, Arc::new(page));
         }
     }
@@ -185,6 +197,7 @@ impl Pages {
         self.known.clear();
         self.cached.clear();
         self.cached_octets = 0;
+        self.cached_messages = 0;
         self.newest = None;
         self.gap = None;
     }
@@ -217,7 +230,7 @@ impl Pages {
         cursor: Offset,
         is_in_flight: impl Fn(Offset, Offset) -> bool,
     ) -> u64 {
-        let before = self.cached_octets;
+        let before = self.cached_cost();
         let stored: Vec<Offset> = self
             .cached
             .keys()
@@ -226,7 +239,7 @@ impl Pages {
             .copied()
             .collect();
         for first in stored {
-            if before - self.cached_octets >= octets {
+            if before - self.cached_cost() >= octets {
                 break;
             }
             self.drop_content(first);
@@ -241,7 +254,7 @@ impl Pages {
                 || newest == Some(*first)
                 || is_in_flight(*first, known.end)
         });
-        before - self.cached_octets
+        before - self.cached_cost()
     }
 
     fn take_if_dead(&mut self, first: Offset) -> Option<Offset> {
@@ -260,6 +273,7 @@ impl Pages {
     fn drop_content(&mut self, first: Offset) {
         if let Some(page) = self.cached.remove(&first) {
             self.cached_octets -= octets(&page);
+            self.cached_messages -= page.records.len() as u64;
         }
     }
 

@@ -5,8 +5,10 @@
 use super::administering::ChannelReport;
 use super::slab::Slab;
 use crate::ids::{ChannelId, ChannelKey, ConnectionId, QueueId};
-use crate::limits::OUTPUT_BUDGET_OCTETS;
+use crate::limits::{OUTPUT_BUDGET_OCTETS, REPLIES_LOOSE_OCTETS_MAX, REPLIES_OCTETS_MAX};
+use crate::message::Message;
 use crate::queue::ConsumerId;
+use bytes::Bytes;
 use forebay_wire::ShortStr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -33,6 +35,8 @@ struct Client {
     vhost: ShortStr,
     /// Octets that may still be sent; below 0 by one message at most.
     budget: i64,
+    /// Octets of direct replies that are on their way to it.
+    replies: usize,
     channels: BTreeMap<ChannelId, ChannelSlot>,
 }
 
@@ -74,14 +78,9 @@ impl Clients {
     /// A connection begins.
     pub(crate) fn open(&mut self, connection: ConnectionId, vhost: ShortStr) {
         let budget = OUTPUT_BUDGET_OCTETS as i64;
-        let client = Client { vhost, budget, channels: BTreeMap::new() };
+        let client = Client { vhost, budget, replies: 0, channels: BTreeMap::new() };
         let number = self.clients.insert(client);
         self.by_id.insert(connection, number);
-    }
-
-    /// Whether the connection is there.
-    pub(crate) fn contains(&self, connection: ConnectionId) -> bool {
-        self.by_id.contains_key(&connection)
     }
 
     /// The virtual host that a connection works in.
@@ -212,6 +211,30 @@ impl Clients {
     pub(crate) fn set_prefetch(&mut self, slot: ChannelSlot, prefetch: u16) {
         if let Some(channel) = self.channels.get_mut(slot.0) {
             channel.prefetch = prefetch;
+        }
+    }
+
+    /// A direct reply to a connection, as it is to be sent; nothing when the connection has gone, or
+    /// does not read what it was sent before.
+    pub(crate) fn reply(&mut self, connection: ConnectionId, message: Message) -> Option<Message> {
+        let client = self.clients.get_mut(*self.by_id.get(&connection)?)?;
+        if client.replies >= REPLIES_OCTETS_MAX {
+            return None;
+        }
+        let message = if client.replies >= REPLIES_LOOSE_OCTETS_MAX {
+            message.copied_by(&mut |octets| Bytes::copy_from_slice(octets))
+        } else {
+            message
+        };
+        client.replies += message.size();
+        Some(message)
+    }
+
+    /// Direct replies have left.
+    pub(crate) fn replies_written(&mut self, connection: ConnectionId, octets: usize) {
+        let number = self.by_id.get(&connection).copied();
+        if let Some(client) = number.and_then(|number| self.clients.get_mut(number)) {
+            client.replies = client.replies.saturating_sub(octets);
         }
     }
 

@@ -1,8 +1,8 @@
 //! How much memory the queues use together. Owned by the [`super::Shard`].
 
-use crate::limits::{CACHED_OCTETS_MAX, VOLATILE_OCTETS_MAX};
+use crate::limits::{CACHED_OCTETS_MAX, LOOSE_MESSAGES_MAX, LOOSE_OCTETS_MAX, VOLATILE_OCTETS_MAX};
 
-/// Octets of message content that a queue has in memory.
+/// Octets that the messages of a queue take in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MemoryUse {
     /// Of messages that are nowhere else.
@@ -11,6 +11,10 @@ pub(crate) struct MemoryUse {
     pub(crate) cached: u64,
     /// Of messages that wait for the next commit.
     pub(crate) unwritten: u64,
+    /// Messages that are nowhere else and still in the buffers they were received in.
+    pub(crate) loose_messages: u64,
+    /// Octets of those.
+    pub(crate) loose_octets: u64,
 }
 
 /// The sum over all queues.
@@ -25,6 +29,9 @@ impl Memory {
         self.total.volatile = self.total.volatile + now.volatile - before.volatile;
         self.total.cached = self.total.cached + now.cached - before.cached;
         self.total.unwritten = self.total.unwritten + now.unwritten - before.unwritten;
+        self.total.loose_messages =
+            self.total.loose_messages + now.loose_messages - before.loose_messages;
+        self.total.loose_octets = self.total.loose_octets + now.loose_octets - before.loose_octets;
     }
 
     /// Octets of messages that are nowhere else.
@@ -45,6 +52,11 @@ impl Memory {
     /// Whether messages may stay in memory alone.
     pub(crate) fn has_volatile_room(&self) -> bool {
         self.total.volatile < VOLATILE_OCTETS_MAX
+    }
+
+    /// Whether too much is still in the buffers it was received in.
+    pub(crate) fn is_loose(&self) -> bool {
+        self.total.loose_messages > LOOSE_MESSAGES_MAX || self.total.loose_octets > LOOSE_OCTETS_MAX
     }
 
     /// Whether content may stay in memory although the store has it.

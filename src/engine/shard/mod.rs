@@ -104,6 +104,8 @@ pub struct Shard {
     random: Random,
     /// Queues that are to be given a turn.
     scheduled: VecDeque<QueueId>,
+    /// Queues that may have messages in the buffers they were received in.
+    loose: Vec<QueueId>,
     /// Queues that want content.
     fetches: VecDeque<QueueId>,
     /// When queues want a turn.
@@ -262,11 +264,12 @@ impl Shard {
             }
             Command::Get { channel, queue, no_ack } => self.get(at, key(channel), &queue, no_ack),
             Command::DirectReply { to, message } => {
-                if self.clients.contains(to.connection) {
+                if let Some(message) = self.clients.reply(to.connection, message) {
                     let event = Event::DirectReply { channel: to.channel, message };
                     self.outbox.push(to.connection, event);
                 }
             }
+            Command::RepliesWritten { octets } => self.clients.replies_written(connection, octets),
             Command::Topology { channel, request, nowait } => {
                 self.handle_topology(at, key(channel), request, nowait);
             }

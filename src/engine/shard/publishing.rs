@@ -67,11 +67,17 @@ impl Shard {
     ) -> bool {
         let has_room = self.memory.has_volatile_room();
         let Some(queue) = self.queues.get_mut(&id) else { return false };
-        let mut kept = 0;
+        let (mut kept, mut volatile) = (0, 0);
         for message in messages {
-            kept += u64::from(queue.enqueue(message, has_room, at));
+            let is_kept = queue.enqueue(message, has_room, at);
+            kept += u64::from(is_kept);
+            volatile += u64::from(!is_kept);
         }
         let is_kept = kept > 0;
+        if volatile > 0 && !queue.is_loose {
+            queue.is_loose = true;
+            self.loose.push(id);
+        }
         if is_kept {
             self.touch(id);
         }

@@ -76,6 +76,7 @@ impl Shard {
             timers: Default::default(),
             random: Random::new(seed),
             scheduled: Default::default(),
+            loose: Vec::new(),
             fetches: Default::default(),
             sweeps: Default::default(),
             evict_from: QueueId::default(),

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use crate::ids::QueueId;
+use crate::limits::LOOSE_QUEUES_MAX;
 use crate::queue::Moment;
 use crate::time::Monotonic;
 
@@ -36,6 +37,7 @@ impl Shard {
     pub(super) fn run_turns(&mut self, at: Moment) {
         self.give_turns(at);
         self.commits.note_unwritten(self.memory.unwritten_octets());
+        self.settle_down();
         self.evict();
     }
 
@@ -89,6 +91,18 @@ impl Shard {
         if turn.is_expired {
             self.delete_queue(at, id);
             self.add_topology_operations();
+        }
+    }
+
+    /// Copies messages out of the buffers they were received in when there are too many of those.
+    fn settle_down(&mut self) {
+        if !self.memory.is_loose() && self.loose.len() <= LOOSE_QUEUES_MAX {
+            return;
+        }
+        for id in std::mem::take(&mut self.loose) {
+            let Some(queue) = self.queues.get_mut(&id) else { continue };
+            queue.settle_down();
+            queue.account(&mut self.memory);
         }
     }
 

@@ -23,6 +23,7 @@ use crate::queue::offset_set::OffsetSet;
 use crate::queue::pages::Pages;
 use crate::queue::stored::Stored;
 use crate::queue::volatile::Volatile;
+use crate::shard::MemoryUse;
 use crate::shard::clients::ChannelSlot;
 use crate::time::WallClock;
 
@@ -119,19 +120,19 @@ impl Lane {
         self.octets().saturating_sub(held)
     }
 
-    /// Octets of messages that nobody has written and that are in memory to be kept.
-    pub(crate) fn fresh_octets(&self) -> u64 {
-        self.fresh.octets()
+    /// Adds what its messages take in memory.
+    pub(crate) fn add_memory(&self, memory: &mut MemoryUse) {
+        let loose = self.volatile.loose();
+        memory.volatile += self.volatile.resident_octets();
+        memory.cached += self.pages.cached_cost();
+        memory.unwritten += self.fresh.octets();
+        memory.loose_messages += loose.messages;
+        memory.loose_octets += loose.octets;
     }
 
-    /// Octets in memory that no restart brings back.
-    pub(crate) fn volatile_octets(&self) -> u64 {
-        self.volatile.resident_octets()
-    }
-
-    /// Octets in memory that the store has too.
-    pub(crate) fn cached_octets(&self) -> u64 {
-        self.pages.cached_octets()
+    /// Copies what is in memory alone out of the buffers it was received in.
+    pub(crate) fn settle_down(&mut self) {
+        self.volatile.settle_down();
     }
 
     /// Messages that the store should have had and did not.

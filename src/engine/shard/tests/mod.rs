@@ -10,6 +10,7 @@ mod memory;
 mod model;
 mod order;
 mod queues;
+mod replies;
 mod reports;
 mod rules;
 mod steps;

@@ -158,7 +158,7 @@ pub const CACHED: Metric = gauge(
 pub const VOLATILE: Metric = gauge(
     "forebay_memory_volatile_bytes",
     Unit::Bytes,
-    "Octets of messages that are in memory alone.",
+    "Octets that messages which are in memory alone take, with what it takes to keep them.",
 );
 /// Before the commit.
 pub const UNCOMMITTED: Metric = gauge(
