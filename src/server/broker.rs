@@ -6,7 +6,7 @@
 //! committer joined after a last sync, and the readers, so that the data directory is free.
 
 use crate::admin::session::{SESSION_CHANNEL, ShardLink};
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Listener};
 use crate::alarms::{AlarmLimits, Alarms};
 use crate::authenticator::Authenticator;
 use crate::clock::Clock;
@@ -103,13 +103,15 @@ impl Broker {
         let alarm_task = watch_alarms(&alarms, &settings.data_dir, &link.connections).await;
         let accepting = CancellationToken::new();
         let amqp_addresses = listen_all(ports, &context, &link.connections, &accepting)?;
+        let listeners = listeners(&settings, &amqp_addresses, metrics_address, admin_address);
         let admin = Admin::new(admin::Sources {
             link: link.clone(),
             routes,
             authenticator,
             clock,
             product: settings.product,
-            amqp_ports: amqp_addresses.iter().map(SocketAddr::port).collect(),
+            listeners,
+            tls: tls.clone(),
             alarms,
             rates,
             pace,
@@ -275,6 +277,25 @@ fn authenticator(
 ) -> Result<Authenticator, StartError> {
     let authenticator = Authenticator::new(&settings.users, Arc::clone(routes));
     Ok(authenticator.map_err(io::Error::other)?)
+}
+
+/// What listens where, as RabbitMQ names it. Of the addresses for AMQP those with TLS come last.
+fn listeners(
+    settings: &Settings,
+    amqp: &[SocketAddr],
+    metrics: SocketAddr,
+    admin: SocketAddr,
+) -> Vec<Listener> {
+    let tls = settings.tls.as_ref();
+    let named = |protocol, address: &SocketAddr| Listener { protocol, port: address.port() };
+    let (plain, with_tls) = amqp.split_at(settings.listen.len().min(amqp.len()));
+    let metrics_protocol =
+        if tls.is_some_and(|tls| tls.metrics) { "https/prometheus" } else { "http/prometheus" };
+    let admin_protocol = if tls.is_some_and(|tls| tls.admin) { "https" } else { "http" };
+    let plain = plain.iter().map(|address| named("amqp", address));
+    let with_tls = with_tls.iter().map(|address| named("amqp/ssl", address));
+    let http = [named(metrics_protocol, &metrics), named(admin_protocol, &admin)];
+    plain.chain(with_tls).chain(http).collect()
 }
 
 async fn serve_endpoint(

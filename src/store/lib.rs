@@ -52,6 +52,7 @@ pub mod store;
 mod survey;
 pub mod verify;
 #[cfg(any(test, fuzzing))]
+#[allow(clippy::unwrap_used, reason = "for tests and the fuzzer")]
 #[path = "tests/store/workload.rs"]
 mod workload;
 

@@ -143,6 +143,50 @@ async fn channels_are_listed_whatever_they_do() {
     assert_eq!(admin.refused("GET", "/api/channels/none", &Value::Null).0, 404);
 }
 
+/// What RabbitMQ 3.10.8 answers.
+#[test]
+fn health_checks_answer_what_they_answer_elsewhere() {
+    let (broker, _data) = broker();
+    let admin = Admin::guest(&broker);
+    let check = |what: &str| admin.ask("GET", &format!("/api/health/checks/{what}"), &Value::Null);
+    let ok = json!({ "status": "ok" });
+    for what in ["alarms", "local-alarms", "virtual-hosts", "certificate-expiration/1/months"] {
+        assert_eq!(check(what).json, ok, "{what}");
+    }
+    let alone = json!({ "status": "ok", "reason": "single node cluster" });
+    for what in ["node-is-quorum-critical", "node-is-mirror-sync-critical"] {
+        assert_eq!(check(what).json, alone, "{what}");
+    }
+    for address in [broker.address, broker.admin, broker.metrics] {
+        let port = address.port();
+        let expected = json!({ "status": "ok", "port": port });
+        assert_eq!(check(&format!("port-listener/{port}")).json, expected);
+    }
+    let missing = check("port-listener/1");
+    assert_eq!((missing.status, &missing.json["missing"]), (503, &json!(1)));
+    assert_eq!(missing.json["reason"], "No active listener");
+    assert_eq!(missing.json["ports"].as_array().map(Vec::len), Some(3));
+    for (asked, answered) in [
+        ("amqp", "amqp"),
+        ("AMQP", "amqp"),
+        ("amqp091", "amqp"),
+        ("http", "http"),
+        ("http%2Fprometheus", "http/prometheus"),
+    ] {
+        let expected = json!({ "status": "ok", "protocol": answered });
+        assert_eq!(check(&format!("protocol-listener/{asked}")).json, expected, "{asked}");
+    }
+    for (asked, answered) in [("amqps", "amqp/ssl"), ("https", "https"), ("bogus", "bogus")] {
+        let missing = check(&format!("protocol-listener/{asked}"));
+        assert_eq!((missing.status, &missing.json["status"]), (503, &json!("failed")));
+        assert_eq!(missing.json["missing"], answered);
+        assert_eq!(missing.json["protocols"], json!(["amqp", "http", "http/prometheus"]));
+    }
+    assert_eq!(check("certificate-expiration/x/months").status, 400);
+    assert_eq!(check("certificate-expiration/1/foo").status, 400);
+    assert_eq!(admin.get("/api/healthchecks/node"), ok);
+}
+
 #[test]
 fn tools_find_a_broker_that_is_alive() {
     let (broker, _data) = broker();
@@ -150,9 +194,6 @@ fn tools_find_a_broker_that_is_alive() {
     assert_eq!(admin.get("/api/whoami"), json!({ "name": "guest", "tags": ["administrator"] }));
     assert_eq!(admin.get("/api/aliveness-test/%2F")["status"], "ok");
     assert_eq!(admin.get("/api/health/checks/alarms")["status"], "ok");
-    let port = broker.address.port();
-    assert_eq!(admin.get(&format!("/api/health/checks/port-listener/{port}"))["status"], "ok");
-    assert_eq!(admin.refused("GET", "/api/health/checks/port-listener/1", &Value::Null).0, 503);
     let overview = admin.get("/api/overview");
     assert_eq!(overview["object_totals"]["queues"], 1);
     assert_eq!(admin.refused("GET", "/api/nothing", &Value::Null).0, 404);

@@ -44,6 +44,22 @@ fn metrics_health_and_administration_are_had_over_https_alone() {
 }
 
 #[test]
+fn the_health_check_of_certificates_looks_at_what_is_served() {
+    let broker = TlsBroker::start_with(BOTH);
+    let wallet = Wallet::trusting(&broker.authority);
+    let check = |path: &str| {
+        let path = format!("/api/health/checks/{path}");
+        get(&wallet, broker.broker.admin, &path).unwrap()
+    };
+    assert!(check("certificate-expiration/1/days").starts_with("HTTP/1.1 200"));
+    // Those that are made here are good for two thousand years.
+    let answer = check("certificate-expiration/4000/years");
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("expires_on"), "{answer}");
+    assert!(check("protocol-listener/amqps").contains("amqp/ssl"));
+    assert!(check("protocol-listener/https").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
 fn without_being_asked_they_speak_plain_http() {
     let broker = TlsBroker::start();
     let stream = TcpStream::connect(broker.broker.metrics).unwrap();

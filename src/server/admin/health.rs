@@ -5,6 +5,7 @@ use super::caller::{Caller, Vhost};
 use super::session::SESSION_CHANNEL;
 use super::{Admin, NODE, json_reply};
 use crate::alarms::Alarm;
+use crate::tls::TlsAcceptor;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -15,6 +16,11 @@ use forebay_engine::event::Reply;
 use forebay_engine::message::{Envelope, Message};
 use forebay_wire::{FieldTable, RawProperties, ShortStr};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const NO_LISTENER: &str = "No active listener";
+const SECONDS_OF_DAY: u64 = 24 * 60 * 60;
 
 /// The queue that the test uses, as in RabbitMQ.
 static QUEUE: ShortStr = ShortStr::from_static("aliveness-test");
@@ -40,8 +46,16 @@ pub(super) async fn alarms(
         return Ok(json_reply(&ok()));
     }
     let reason = "There are alarms in effect in the cluster";
-    let failed = json!({ "status": "failed", "reason": reason, "alarms": alarms });
-    Ok((StatusCode::SERVICE_UNAVAILABLE, json_reply(&failed)).into_response())
+    Ok(failed(json!({ "reason": reason, "alarms": alarms })))
+}
+
+/// There are no replicas whose quorum could be at stake.
+pub(super) async fn replicas(
+    State(admin): State<Admin>,
+    _caller: Caller,
+) -> Result<Response, ApiError> {
+    admin.link().look(|_| ()).await?;
+    Ok(json_reply(&json!({ "status": "ok", "reason": "single node cluster" })))
 }
 
 pub(super) async fn port(
@@ -49,21 +63,59 @@ pub(super) async fn port(
     _caller: Caller,
     Path(port): Path<u16>,
 ) -> Result<Response, ApiError> {
-    if admin.inner.amqp_ports.contains(&port) {
+    let ports: Vec<u16> = admin.inner.listeners.iter().map(|listener| listener.port).collect();
+    if ports.contains(&port) {
         return Ok(json_reply(&json!({ "status": "ok", "port": port })));
     }
-    Err(ApiError::Unavailable(format!("no listener on port {port}")))
+    Ok(failed(json!({ "reason": NO_LISTENER, "missing": port, "ports": ports })))
 }
 
 pub(super) async fn protocol(
+    State(admin): State<Admin>,
     _caller: Caller,
     Path(protocol): Path<String>,
 ) -> Result<Response, ApiError> {
-    match protocol.as_str() {
-        "amqp" | "amqp091" | "amqp0-9-1" | "http" => {
-            Ok(json_reply(&json!({ "status": "ok", "protocol": protocol })))
+    let protocol = match protocol.to_ascii_lowercase().as_str() {
+        "amqp091" | "amqp0-9-1" | "amqp0.9.1" => "amqp".to_owned(),
+        "amqps" => "amqp/ssl".to_owned(),
+        other => other.to_owned(),
+    };
+    let protocols: BTreeSet<&str> =
+        admin.inner.listeners.iter().map(|listener| listener.protocol).collect();
+    if protocols.contains(protocol.as_str()) {
+        return Ok(json_reply(&json!({ "status": "ok", "protocol": protocol })));
+    }
+    Ok(failed(json!({ "reason": NO_LISTENER, "missing": protocol, "protocols": protocols })))
+}
+
+/// Whether the certificate that is served is valid for so long still.
+pub(super) async fn certificates(
+    State(admin): State<Admin>,
+    _caller: Caller,
+    Path((within, unit)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let within: u64 = within.parse().map_err(|_| ApiError::bad("Invalid expiration value."))?;
+    let days = match unit.as_str() {
+        "days" => 1,
+        "weeks" => 7,
+        "months" => 30,
+        "years" => 365,
+        _ => {
+            let units = "Supported units: days, weeks, months, years.";
+            return Err(ApiError::bad(format!("Time unit not recognised. {units}")));
         }
-        _ => Err(ApiError::Unavailable(format!("no listener for protocol '{protocol}'"))),
+    };
+    let duration = Duration::from_secs(within.saturating_mul(days).saturating_mul(SECONDS_OF_DAY));
+    // A time that the system can't count is later than any certificate's.
+    let latest = SystemTime::now().checked_add(duration);
+    let expires = admin.inner.tls.as_ref().and_then(TlsAcceptor::expires_at);
+    match expires.filter(|expires| latest.is_none_or(|latest| *expires < latest)) {
+        None => Ok(json_reply(&ok())),
+        Some(expires) => {
+            let since_epoch = expires.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            let expired = json!([{ "node": NODE, "certfile_expires_on": since_epoch }]);
+            Ok(failed(json!({ "reason": "Certificates expiring", "expired": expired })))
+        }
     }
 }
 
@@ -114,6 +166,14 @@ pub(super) async fn aliveness(
         Reply::Got { .. } => Ok(json_reply(&ok())),
         _ => Err(ApiError::Unavailable("the test message did not come back".to_owned())),
     }
+}
+
+/// 503, and why.
+fn failed(mut about: Value) -> Response {
+    if let Value::Object(about) = &mut about {
+        about.insert("status".to_owned(), json!("failed"));
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, json_reply(&about)).into_response()
 }
 
 fn ok() -> Value {

@@ -36,6 +36,7 @@ use crate::http_listener::{HttpListener, serve_http};
 use crate::limits::{ADMIN_BODY_OCTETS_MAX, ADMIN_REQUEST_DURATION_MAX};
 use crate::metrics::QueueRates;
 use crate::publish_pace::PublishPace;
+use crate::tls::TlsAcceptor;
 use api_error::ApiError;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -65,6 +66,15 @@ pub struct Admin {
     inner: Arc<Sources>,
 }
 
+/// A port and what is spoken there, as RabbitMQ names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// As `amqp/ssl`.
+    pub protocol: &'static str,
+    /// The port.
+    pub port: u16,
+}
+
 /// What it tells of, and how it reaches the shard.
 pub struct Sources {
     /// The way to the shard.
@@ -77,8 +87,10 @@ pub struct Sources {
     pub clock: Clock,
     /// The broker's name.
     pub product: String,
-    /// Where AMQP listens.
-    pub amqp_ports: Vec<u16>,
+    /// What listens where.
+    pub listeners: Vec<Listener>,
+    /// The certificate that is served.
+    pub tls: Option<TlsAcceptor>,
     /// What is short.
     pub alarms: Alarms,
     /// How fast messages come and go, renewed by the metrics endpoint.
@@ -233,8 +245,13 @@ fn operators() -> Router<Admin> {
         .route("/api/health/checks/alarms", get(health::alarms))
         .route("/api/health/checks/local-alarms", get(health::alarms))
         .route("/api/health/checks/virtual-hosts", get(health::well))
-        .route("/api/health/checks/node-is-quorum-critical", get(health::well))
-        .route("/api/health/checks/node-is-mirror-sync-critical", get(health::well))
+        .route("/api/health/checks/node-is-quorum-critical", get(health::replicas))
+        .route("/api/health/checks/node-is-mirror-sync-critical", get(health::replicas))
+        .route(
+            "/api/health/checks/certificate-expiration/{within}/{unit}",
+            get(health::certificates),
+        )
+        .route("/api/healthchecks/node", get(health::well))
         .route("/api/health/checks/port-listener/{port}", get(health::port))
         .route("/api/health/checks/protocol-listener/{protocol}", get(health::protocol))
 }

@@ -1,7 +1,7 @@
 //! Handshakes, with the certificates that were read last.
 
 use super::error::TlsError;
-use super::files::TlsFiles;
+use super::files::{Loaded, TlsFiles};
 use super::identity::user;
 use super::session::TlsSession;
 use crate::limits::TLS_HANDSHAKE_DURATION_MAX;
@@ -10,6 +10,7 @@ use forebay_wire::ShortStr;
 use rustls::{Error as RustlsError, InvalidMessage, ServerConfig, ServerConnection};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -26,7 +27,7 @@ pub struct TlsAcceptor {
 #[derive(Debug)]
 struct Inner {
     files: TlsFiles,
-    config: ArcSwap<ServerConfig>,
+    loaded: ArcSwap<Loaded>,
 }
 
 /// What came of a handshake.
@@ -61,8 +62,8 @@ impl TlsAcceptor {
     /// # Errors
     /// Names the file and what is wrong with it.
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
-        let config = ArcSwap::from_pointee(files.load()?);
-        Ok(Self { inner: Arc::new(Inner { files, config }) })
+        let loaded = ArcSwap::from_pointee(files.load()?);
+        Ok(Self { inner: Arc::new(Inner { files, loaded }) })
     }
 
     /// Reads the files again, for clients to come; those that are there keep their sessions.
@@ -70,13 +71,19 @@ impl TlsAcceptor {
     /// # Errors
     /// Names the file and what is wrong with it; the certificates stay as they were.
     pub fn reload(&self) -> Result<(), TlsError> {
-        self.inner.config.store(Arc::new(self.inner.files.load()?));
+        self.inner.loaded.store(Arc::new(self.inner.files.load()?));
         Ok(())
     }
 
     /// What a session that begins now is served with.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        self.inner.config.load_full()
+        Arc::clone(&self.inner.loaded.load().config)
+    }
+
+    /// When the certificate that is served expires, as far as it says so.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.inner.loaded.load().expires_at
     }
 
     /// Shakes hands with a client.

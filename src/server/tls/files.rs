@@ -33,14 +33,23 @@ pub struct TlsFiles {
     pub login_from: LoginFrom,
 }
 
+/// What was in the files.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) config: Arc<ServerConfig>,
+    /// When the broker's certificate expires, as far as it says so.
+    pub(super) expires_at: Option<SystemTime>,
+}
+
 impl TlsFiles {
     /// Reads the files.
     ///
     /// # Errors
     /// Names the file and what is wrong with it.
-    pub fn load(&self) -> Result<ServerConfig, TlsError> {
+    pub(super) fn load(&self) -> Result<Loaded, TlsError> {
         let chain = certificates(CERTFILE, &self.certificate)?;
         self.warn_of_time(&chain);
+        let expires_at = chain.first().and_then(validity).map(|(_, end)| end);
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -61,11 +70,13 @@ impl TlsFiles {
                 builder.with_client_cert_verifier(verifier)
             }
         };
-        builder.with_single_cert(chain, private_key(&self.key)?).map_err(|error| TlsError::Pair {
+        let config = builder.with_single_cert(chain, private_key(&self.key)?);
+        let config = config.map_err(|error| TlsError::Pair {
             certificate: self.certificate.clone(),
             key: self.key.clone(),
             error,
-        })
+        })?;
+        Ok(Loaded { config: Arc::new(config), expires_at })
     }
 
     /// Clients will refuse such a certificate, but the broker may still serve those who do not look.

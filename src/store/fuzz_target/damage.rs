@@ -152,7 +152,7 @@ fn read_files(
 ///
 /// # Panics
 /// When what is repaired is not sound afterwards, or is something else than what was said.
-#[allow(clippy::expect_used, reason = "the fuzzer looks for panics")]
+#[allow(clippy::expect_used, clippy::panic, reason = "the fuzzer looks for panics")]
 pub fn damaged(octets: &[u8], ground: &Ground, scratch: &Path) {
     let Some((repairs, harms)) = octets.split_first() else { return };
     ground.harmed(harms, scratch).expect("a directory to write to");
