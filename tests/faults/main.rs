@@ -23,6 +23,7 @@ mod disk;
 mod exhaustion;
 mod failing_disk;
 mod full_disk;
+mod hanging_disk;
 mod kill;
 mod ledger;
 mod load;

@@ -16,6 +16,7 @@ pub(crate) use trouble::{Deed, Trouble};
 pub(crate) use volume::Volume;
 
 use crate::load::Clock;
+use fuser::{Errno, ReplyEmpty};
 use operation::Operation;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -33,6 +34,8 @@ struct State {
     /// What the processes see: `first` with the whole history.
     now: Volume,
     troubles: Vec<Trouble>,
+    /// Syncs that nobody answers, while it hangs.
+    hanging: Option<Vec<ReplyEmpty>>,
     /// Octets that files may hold together; no bound when 0.
     capacity: u64,
 }
@@ -84,9 +87,23 @@ impl Disk {
         self.lock().troubles.iter().map(|trouble| trouble.strikes).sum()
     }
 
-    /// It works again.
+    /// From now on no sync comes back.
+    pub(crate) fn hang(&self) {
+        self.lock().hanging = Some(Vec::new());
+    }
+
+    /// Syncs that have not come back.
+    pub(crate) fn hanging(&self) -> usize {
+        self.lock().hanging.as_ref().map_or(0, Vec::len)
+    }
+
+    /// It works again; what hung has failed.
     pub(crate) fn mend(&self) {
-        self.lock().troubles.clear();
+        let mut state = self.lock();
+        state.troubles.clear();
+        for reply in state.hanging.take().unwrap_or_default() {
+            reply.error(Errno::EIO);
+        }
     }
 
     /// Its size from now on.

@@ -331,6 +331,9 @@ impl Filesystem for Served {
 
     fn fsync(&self, _: &Request, node: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
         let mut state = self.0.lock();
+        if let Some(hanging) = &mut state.hanging {
+            return hanging.push(reply);
+        }
         let file = Node(node.0);
         let synced = state.attempt_on(Deed::Sync, file);
         done(synced.map(|()| state.change(Operation::SyncFile { file })), reply);
