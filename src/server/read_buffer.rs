@@ -4,8 +4,11 @@
 use crate::limits::{READ_COPY_OCTETS_MAX, READ_OCTETS_MAX};
 use bytes::BytesMut;
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use tokio::net::TcpStream;
+use tokio_util::io::poll_read_buf;
 
 thread_local! {
     static RECEIVED: RefCell<BytesMut> = RefCell::new(BytesMut::new());
@@ -16,8 +19,14 @@ thread_local! {
 ///
 /// # Errors
 /// What the socket says, `WouldBlock` included.
-pub fn read(stream: &TcpStream, input: &mut BytesMut) -> io::Result<usize> {
-    read_with(input, |received| stream.try_read_buf(received))
+pub fn read(stream: &mut TcpStream, input: &mut BytesMut) -> io::Result<usize> {
+    // Polled rather than tried: tokio then knows that a read which did not fill its buffer has
+    // emptied the socket, and spares the second one that would find nothing.
+    let mut context = Context::from_waker(Waker::noop());
+    read_with(input, |received| match poll_read_buf(Pin::new(stream), &mut context, received) {
+        Poll::Ready(read) => read,
+        Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+    })
 }
 
 /// The same with whatever puts octets into a buffer, which has room for at least half of
@@ -101,8 +110,8 @@ mod tests {
     #[test]
     fn a_read_that_brings_nothing_changes_nothing() {
         let mut input = BytesMut::from(&b"ab"[..]);
-        let error = read_with(&mut input, |_| Err(io::ErrorKind::WouldBlock.into()));
-        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let error = read_with(&mut input, |_| Err(ErrorKind::WouldBlock.into()));
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(input.as_ref(), b"ab");
     }
 }

@@ -81,7 +81,7 @@ impl Socket {
             return Read::Nothing;
         }
         let read = match &mut self.tls {
-            None => read_buffer::read(&self.stream, input),
+            None => read_buffer::read(&mut self.stream, input),
             Some(tls) => tls.read(&self.stream, input),
         };
         let reason = match read {

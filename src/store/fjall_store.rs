@@ -9,12 +9,13 @@ use crate::error::StoreError;
 use crate::high_water::HighWater;
 use crate::key;
 use crate::lanes::Lanes;
-use crate::limits::{HEARTBEAT_OCTETS, RECLAIM_TABLES_SIZE_MIN};
+use crate::limits::{HEARTBEAT_OCTETS, JOURNALS_LOOK_OCTETS, RECLAIM_TABLES_SIZE_MIN};
 use crate::opening::{self, Opened};
 use crate::progress::Progress;
 use crate::reading::LaneReader;
 use crate::reclaimer::{Reclaimer, Wanted};
 use crate::recovery;
+use crate::retired_journals::RetiredJournals;
 use crate::scrubber::{ScrubCounters, Scrubber};
 use crate::store::{Statistics, Store};
 use forebay_engine::ids::{Lane, Offset, QueueId};
@@ -30,6 +31,8 @@ pub struct FjallStore {
     shared: Arc<Shared>,
     /// Joined when the store is dropped.
     reclaimer: Reclaimer,
+    /// The same.
+    journals: RetiredJournals,
     /// The same.
     scrubber: OnceLock<Scrubber>,
 }
@@ -102,7 +105,9 @@ impl FjallStore {
         let wanted = Wanted { queues: dropped, ..Wanted::default() };
         let reclaimer = Reclaimer::start(Arc::clone(&shared), wanted)
             .map_err(|error| StoreError::failed("start a thread", error))?;
-        Ok(Self { shared, reclaimer, scrubber: OnceLock::new() })
+        let journals = RetiredJournals::start(&shared.directory.database())
+            .map_err(|error| StoreError::failed("start a thread", error))?;
+        Ok(Self { shared, reclaimer, journals, scrubber: OnceLock::new() })
     }
 
     /// Has everything that is stored read again, over and over, so many octets a second: damage is
@@ -150,7 +155,13 @@ impl Store for FjallStore {
     fn apply(&self, commits: &[Commit]) -> Result<(), StoreError> {
         let durability = commits.iter().map(|commit| commit.durability).max();
         let Some(durability) = durability else { return Ok(()) };
+        let looks =
+            || self.shared.counters.octets_written.load(Ordering::Relaxed) / JOURNALS_LOOK_OCTETS;
+        let before = looks();
         let wanted = self.shared.apply(commits, durability)?;
+        if looks() != before {
+            self.journals.look();
+        }
         self.reclaimer.want(wanted);
         Ok(())
     }

@@ -44,6 +44,7 @@ mod reading;
 mod reclaimer;
 mod recovery;
 pub mod repair;
+mod retired_journals;
 mod salvage;
 mod scrubber;
 mod seal;

@@ -62,6 +62,16 @@ pub const RECLAIM_TABLES_SIZE_MIN: u64 = TABLE_SIZE;
 /// Octets written, after which every keyspace gets a heartbeat, so that none pins old journals.
 pub const HEARTBEAT_OCTETS: u64 = 64 * 1024 * 1024;
 
+/// Octets written between two looks at which journals there are.
+pub const JOURNALS_LOOK_OCTETS: u64 = 16 * 1024 * 1024;
+
+/// How often is looked whether sealed journals have been unlinked.
+pub const JOURNALS_LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Octets of an unlinked journal that are given back in one step, between which others get at the
+/// disk.
+pub const JOURNAL_CUT_OCTETS: u64 = 4 * 1024 * 1024;
+
 /// Keys that one step of removing a dropped queue takes away.
 pub const REMOVE_KEYS_MAX: usize = 256;
 
