@@ -7,7 +7,8 @@
 
 use crate::authenticator::{Authenticator, LoginRefused};
 use crate::clock::Clock;
-use crate::connections::{ConnectionAbout, Entry, EventReceiver};
+use crate::connection_about::ConnectionAbout;
+use crate::connections::{Entry, EventReceiver};
 use crate::limits::PUBLISH_TURN_MESSAGES_MAX;
 use crate::mailbox::{Batch, Mail, MailSender};
 use crate::metrics::{ConnectionTotals, OpenShare};
@@ -30,8 +31,8 @@ use futures_util::FutureExt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What all connections of a broker share.
 pub struct ConnectionContext {
@@ -183,9 +184,8 @@ impl ConnectionTask {
     }
 
     /// Writes what the client must still read: a close, a close-ok, the protocol header.
-    async fn finish(mut self) {
-        let mut output = std::mem::take(self.connection.output());
-        self.socket.finish(&mut output).await;
+    async fn finish(&mut self) {
+        self.socket.finish(self.connection.output()).await;
     }
 
     fn log_end(&self) {
@@ -371,16 +371,10 @@ impl ConnectionTask {
     }
 
     fn describe(&mut self, user: ShortStr, vhost: ShortStr) {
-        let about = Arc::new(ConnectionAbout {
-            user,
-            vhost,
-            peer: self.peer.address,
-            name: self.connection.name().cloned(),
-            connected_at: self.context.clock.now().wall,
-            channels: Mutex::default(),
-            blocked: AtomicBool::new(false),
-            paced: AtomicBool::new(false),
-        });
+        let name = self.connection.name().cloned();
+        let connected_at = self.context.clock.now().wall;
+        let about =
+            Arc::new(ConnectionAbout::new(user, vhost, self.peer.address, name, connected_at));
         self.entry.describe(&about);
         self.about = Some(about);
     }

@@ -1,15 +1,13 @@
 //! All connections that are open, by number: how many there are, and the way to tell them
 //! something. Each connection task enters itself and leaves when it ends.
 
-use forebay_engine::connection::OpenChannel;
+use crate::connection_about::ConnectionAbout;
 use forebay_engine::event::Event;
 use forebay_engine::fault::Fault;
 use forebay_engine::ids::ConnectionId;
-use forebay_engine::time::WallClock;
 use forebay_wire::ShortStr;
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -60,51 +58,6 @@ impl From<Shortage> for Event {
 struct Member {
     sender: EventSender,
     about: Option<Arc<ConnectionAbout>>,
-}
-
-/// What is known of a connection that is open in a virtual host.
-#[derive(Debug)]
-pub struct ConnectionAbout {
-    /// Who logged in.
-    pub user: ShortStr,
-    /// Where it works.
-    pub vhost: ShortStr,
-    /// The other end.
-    pub peer: SocketAddr,
-    /// What the client calls it.
-    pub name: Option<ShortStr>,
-    /// When it was opened, by the wall clock.
-    pub connected_at: WallClock,
-    /// Channels that are open, by number.
-    pub channels: Mutex<Vec<OpenChannel>>,
-    /// It published during an alarm, and waits.
-    pub blocked: AtomicBool,
-    /// It published faster than it may, and waits for its turn.
-    pub paced: AtomicBool,
-}
-
-impl ConnectionAbout {
-    /// Channels that are open, by number.
-    #[must_use]
-    pub fn channels(&self) -> Vec<OpenChannel> {
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// From now on these are.
-    pub fn set_channels(&self, open: Vec<OpenChannel>) {
-        *self.channels.lock().unwrap_or_else(PoisonError::into_inner) = open;
-    }
-
-    /// How it does; RabbitMQ calls it flow when a publisher is slowed.
-    #[must_use]
-    pub fn state(&self) -> &'static str {
-        let is_so = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        match (is_so(&self.blocked), is_so(&self.paced)) {
-            (true, _) => "blocked",
-            (false, true) => "flow",
-            (false, false) => "running",
-        }
-    }
 }
 
 /// A place in the register, given back when dropped.
@@ -266,6 +219,7 @@ impl Drop for Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use forebay_engine::time::WallClock;
     use forebay_wire::ReplyCode;
 
     #[tokio::test]
@@ -291,16 +245,13 @@ mod tests {
     }
 
     fn describe(entry: &Entry) {
-        entry.describe(&Arc::new(ConnectionAbout {
-            user: ShortStr::from_static("guest"),
-            vhost: ShortStr::from_static("/"),
-            peer: "127.0.0.1:1".parse().unwrap(),
-            name: None,
-            connected_at: WallClock(0),
-            channels: Mutex::default(),
-            blocked: AtomicBool::new(false),
-            paced: AtomicBool::new(false),
-        }));
+        entry.describe(&Arc::new(ConnectionAbout::new(
+            ShortStr::from_static("guest"),
+            ShortStr::from_static("/"),
+            "127.0.0.1:1".parse().unwrap(),
+            None,
+            WallClock(0),
+        )));
     }
 
     #[test]

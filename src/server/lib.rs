@@ -19,6 +19,7 @@ pub mod broker;
 pub mod clock;
 pub mod committer;
 pub mod config_file;
+mod connection_about;
 pub mod connection_task;
 pub mod connections;
 pub mod definitions;

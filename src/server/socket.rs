@@ -147,7 +147,7 @@ impl Socket {
     /// sends is read, since unread input would make the kernel throw away our last words on their
     /// way. A client that closes at once finds no end of file before it has; one that waits for it
     /// gets it soon.
-    pub async fn finish(mut self, output: &mut impl Buf) {
+    pub async fn finish(&mut self, output: &mut impl Buf) {
         // A client that does not take them in time does without.
         let _ = timeout(LAST_WRITE_DURATION_MAX, self.write_last(output)).await;
         if let Some(tls) = &mut self.tls {
@@ -250,7 +250,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_waits_for_the_end_finds_it_before_it_closes() {
-        let (socket, mut client) = pair().await;
+        let (mut socket, mut client) = pair().await;
         let finished = tokio::spawn(async move { socket.finish(&mut &b"close"[..]).await });
         let mut received = Vec::new();
         client.read_to_end(&mut received).await.unwrap();

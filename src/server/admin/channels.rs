@@ -6,7 +6,7 @@ use super::caller::{Caller, Visit};
 use super::connections::connection_name;
 use super::listing::Listing;
 use super::{Admin, NODE, json_reply};
-use crate::connections::ConnectionAbout;
+use crate::connection_about::ConnectionAbout;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use forebay_engine::connection::{ChannelMode, OpenChannel};

@@ -4,7 +4,7 @@ use super::api_error::ApiError;
 use super::caller::{Caller, Visit};
 use super::listing::Listing;
 use super::{Admin, NODE, json_reply, no_content};
-use crate::connections::ConnectionAbout;
+use crate::connection_about::ConnectionAbout;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
