@@ -38,6 +38,10 @@ pub const MAILBOX_BATCHES_MAX: usize = 1024;
 /// Batches that the shard takes in one turn before it forwards what came of them.
 pub const SHARD_TURN_BATCHES_MAX: usize = 128;
 
+/// For so long a turn of the shard goes on with reports, after which messages come first again; the
+/// step that it is at is finished.
+pub const REPORT_TURN_DURATION: Duration = Duration::from_millis(1);
+
 /// Connections at once, if the operating system allows as many open files.
 pub const CONNECTIONS_MAX: usize = 65_536;
 

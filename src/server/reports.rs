@@ -1,11 +1,13 @@
 //! Reports that somebody waits for, made one after the other. Owned by the shard task, which gives
-//! them a step in each of its turns: what a scrape of many queues asks of it is never in the way of
+//! them a moment in each of its turns: what a scrape of many queues asks of it is never in the way of
 //! messages for longer than that.
 
+use crate::limits::REPORT_TURN_DURATION;
 use crate::mailbox::ReportQuestion;
 use forebay_engine::shard::{Report, Shard, ShardStatistics};
 use forebay_engine::time::Now;
 use std::collections::VecDeque;
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// The questions, in their order.
@@ -26,8 +28,19 @@ impl Reports {
         self.begun.is_some() || !self.waiting.is_empty()
     }
 
-    /// Goes on by one step.
+    /// Goes on for a short time, and by one step at least: hundreds of steps when queues are in the
+    /// processor's caches, one when they are not.
     pub(crate) fn advance(&mut self, shard: &mut Shard, now: Now) {
+        let started = Instant::now();
+        while self.are_wanted() {
+            self.step(shard, now);
+            if started.elapsed() >= REPORT_TURN_DURATION {
+                return;
+            }
+        }
+    }
+
+    fn step(&mut self, shard: &mut Shard, now: Now) {
         let Some((mut report, answer)) = self.begun.take().or_else(|| self.begin(shard)) else {
             return;
         };

@@ -127,6 +127,11 @@ impl<'a> Harm<'a> {
     }
 }
 
+/// The number of a manifest of fjall's.
+fn version(entry: &fs::DirEntry) -> Option<u64> {
+    entry.file_name().to_str()?.strip_prefix('v')?.parse().ok()
+}
+
 fn read_files(
     root: &Path,
     directory: &Path,
@@ -134,7 +139,12 @@ fn read_files(
 ) -> io::Result<()> {
     let mut entries: Vec<_> = fs::read_dir(root.join(directory))?.collect::<Result<_, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
+    let newest = entries.iter().filter_map(version).max();
     for entry in entries {
+        if version(&entry) < newest && version(&entry).is_some() {
+            // fjall removes manifests that are out of use whenever it comes to it.
+            continue;
+        }
         let path = directory.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             read_files(root, &path, files)?;
