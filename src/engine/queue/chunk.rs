@@ -46,9 +46,14 @@ impl Chunk {
         self.messages.len() >= CHUNK_MESSAGES_MAX || self.held >= CHUNK_OCTETS_MAX
     }
 
-    /// Whether it is empty and not worth to be kept.
-    pub(crate) fn is_spent(&self) -> bool {
-        self.messages.is_empty() && self.messages.capacity() > SPARE_ENTRIES_MAX
+    /// Whether it has no messages.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Whether it is small enough to be kept, without messages, for those to come.
+    pub(crate) fn is_spare(&self) -> bool {
+        self.messages.capacity() <= SPARE_ENTRIES_MAX
     }
 
     /// Adds a message behind the others; it is loose.

@@ -104,8 +104,14 @@ impl Volatile {
         let (first, before) = (*first, chunk.cost());
         let Some(message) = chunk.remove(offset, self.loose_from) else { return false };
         self.resident_octets = self.resident_octets + chunk.cost() - before;
-        if chunk.is_spent() {
-            self.chunks.remove(&first);
+        if chunk.is_empty() {
+            let is_spare = chunk.is_spare();
+            // New messages go into the newest one: another would be empty for ever.
+            let is_newest =
+                self.chunks.last_key_value().is_some_and(|(newest, _)| *newest == first);
+            if !(is_newest && is_spare) {
+                self.chunks.remove(&first);
+            }
         }
         self.count -= 1;
         self.body_octets -= message.body().len() as u64;
@@ -141,7 +147,7 @@ impl Volatile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::CHUNK_MESSAGES_MAX;
+    use crate::limits::{CHUNK_MESSAGES_MAX, CHUNK_OCTETS_MAX};
     use crate::message::Envelope;
     use crate::time::WallClock;
     use bytes::{Bytes, BytesMut};
@@ -160,6 +166,7 @@ mod tests {
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
             8 => (0u64..3, 0usize..2000).prop_map(|(gap, size)| Step::Push { gap, size }),
+            1 => Just(Step::Push { gap: 0, size: CHUNK_OCTETS_MAX }),
             4 => (0u64..3000).prop_map(Step::Remove),
             4 => Just(Step::RemoveFirst),
             1 => Just(Step::SettleDown),
@@ -219,6 +226,8 @@ mod tests {
                 prop_assert!(volatile.resident_octets() >= octets);
                 prop_assert_eq!(volatile.is_empty(), model.is_empty());
                 prop_assert!(!model.is_empty() || volatile.resident_octets() == 0);
+                let empty = volatile.chunks.values().filter(|chunk| chunk.is_empty()).count();
+                prop_assert!(empty <= 1, "{empty} chunks are kept for nothing");
             }
             let bodies: u64 = model.values().map(|message| message.body().len() as u64).sum();
             prop_assert_eq!(volatile.body_octets(), bodies);
