@@ -304,17 +304,22 @@ async fn serve_endpoint(
     tls: Option<&TlsAcceptor>,
 ) -> Result<(Endpoint, SocketAddr, JoinHandle<()>), StartError> {
     let tls = tls.filter(|_| settings.tls.as_ref().is_some_and(|tls| tls.metrics));
-    let bound = HttpListener::bind(settings.metrics_listen, tls).await;
-    let (listener, address) = bound.map_err(|error| StartError::Listen {
-        purpose: "metrics",
-        flag: "--metrics-listen",
-        address: settings.metrics_listen,
-        error,
-    })?;
+    let (listener, address) =
+        listen_http("metrics", "--metrics-listen", settings.metrics_listen, tls).await?;
     tracing::info!("metrics and health on {}://{address}/metrics", listener.scheme());
     let endpoint = Endpoint::new(sources);
     let task = tokio::spawn(endpoint.clone().serve(listener));
     Ok((endpoint, address, task))
+}
+
+async fn listen_http(
+    purpose: &'static str,
+    flag: &'static str,
+    address: SocketAddr,
+    tls: Option<&TlsAcceptor>,
+) -> Result<(HttpListener, SocketAddr), StartError> {
+    let bound = HttpListener::bind(address, tls).await;
+    bound.map_err(|error| StartError::Listen { purpose, flag, address, error })
 }
 
 async fn listen_admin(
@@ -322,13 +327,8 @@ async fn listen_admin(
     tls: Option<&TlsAcceptor>,
 ) -> Result<(SocketAddr, HttpListener), StartError> {
     let tls = tls.filter(|_| settings.tls.as_ref().is_some_and(|tls| tls.admin));
-    let bound = HttpListener::bind(settings.admin_listen, tls).await;
-    let (listener, address) = bound.map_err(|error| StartError::Listen {
-        purpose: "admin",
-        flag: "--admin-listen",
-        address: settings.admin_listen,
-        error,
-    })?;
+    let (listener, address) =
+        listen_http("admin", "--admin-listen", settings.admin_listen, tls).await?;
     tracing::info!("admin on {}://{address}/api", listener.scheme());
     Ok((address, listener))
 }

@@ -10,7 +10,8 @@ use std::collections::VecDeque;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
-/// The questions, in their order.
+/// The questions, in their order. Each is a request's of an operator or a scraper, whose connections
+/// are bounded, or the broker's own; one that nobody waits for any more is passed over in its turn.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     waiting: VecDeque<ReportQuestion>,
@@ -28,7 +29,7 @@ impl Reports {
         self.begun.is_some() || !self.waiting.is_empty()
     }
 
-    /// Goes on for a short time, and by one step at least: hundreds of steps when queues are in the
+    /// Goes on for a short time, and by one step at least: dozens of steps when queues are in the
     /// processor's caches, one when they are not.
     pub(crate) fn advance(&mut self, shard: &mut Shard, now: Now) {
         let started = Instant::now();
