@@ -1,56 +1,86 @@
-//! TLS to an admin listener.
+//! TLS to an admin listener: whom we trust, who we are, and what a failed handshake means.
 
+use super::admin::{AdminError, AdminTarget};
+use rustls::AlertDescription;
 use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use std::io;
-use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
-/// A session over this socket with the listener at `place` (host and port), whose certificate must
-/// come from one of the authorities in this file, or else of the system.
+/// Trust in the authorities of `--admin-cacertfile`, or else of the system, and the client certificate.
 ///
 /// # Errors
-/// What is wrong with the file; what the handshake says follows with the first octets.
-pub(super) fn wrap(
-    stream: TcpStream,
-    place: &str,
-    authorities: Option<&Path>,
-) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
-    let provider = Arc::new(ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(roots(authorities)?)
-        .with_no_client_auth();
-    let host = place.rsplit_once(':').map_or(place, |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let name = ServerName::try_from(host).map_err(io::Error::other)?;
-    let session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    Ok(StreamOwned::new(session, stream))
+/// What is wrong with one of the files.
+pub(super) fn config(target: &AdminTarget) -> Result<TlsConfig, AdminError> {
+    let roots = match target.admin_cacertfile.as_deref() {
+        Some(path) => certificates("--admin-cacertfile", path)?,
+        None => {
+            let system = rustls_native_certs::load_native_certs().certs;
+            system.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect()
+        }
+    };
+    if roots.is_empty() {
+        let admin = target.address().to_owned();
+        let reason = "the system trusts no authorities; name yours with --admin-cacertfile";
+        return Err(AdminError::Unreachable { admin, reason: reason.to_owned() });
+    }
+    let identity = match (&target.admin_certfile, &target.admin_keyfile) {
+        (Some(certificate), Some(key)) => Some(ClientCert::new_with_certs(
+            &certificates("--admin-certfile", certificate)?,
+            private_key(key)?,
+        )),
+        _ => None,
+    };
+    Ok(TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .client_cert(identity)
+        .build())
 }
 
-fn roots(authorities: Option<&Path>) -> io::Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    let Some(path) = authorities else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            let text = "the system trusts no authorities; name yours with --admin-cacertfile";
-            return Err(io::Error::other(text));
+/// A handshake's failure in words that name the option to change.
+pub(super) fn reason(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "the listener asks for a client certificate; show one with --admin-certfile and \
+              --admin-keyfile"
+                .to_owned()
         }
-        return Ok(roots);
-    };
-    let fault =
-        |error: String| io::Error::other(format!("--admin-cacertfile {}: {error}", path.display()));
-    let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| fault(error.to_string()))?;
-        roots.add(certificate).map_err(|error| fault(error.to_string()))?;
+        rustls::Error::InvalidMessage(_) => {
+            "what answers speaks no TLS; write http:// before the address".to_owned()
+        }
+        rustls::Error::InvalidCertificate(error) => format!(
+            "its certificate is not accepted: {error}; check the name in --admin, and name its \
+             authority with --admin-cacertfile"
+        ),
+        error => format!("TLS: {error}"),
     }
-    if roots.is_empty() {
+}
+
+fn certificates(
+    option: &'static str,
+    path: &Path,
+) -> Result<Vec<Certificate<'static>>, AdminError> {
+    let fault = |reason: String| AdminError::File { option, path: path.to_owned(), reason };
+    let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let found = found.map_err(|error| fault(error.to_string()))?;
+    if found.is_empty() {
         return Err(fault("no certificate in it, expected PEM".to_owned()));
     }
-    Ok(roots)
+    Ok(found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect())
+}
+
+fn private_key(path: &Path) -> Result<PrivateKey<'static>, AdminError> {
+    let fault = |reason: String| AdminError::File {
+        option: "--admin-keyfile",
+        path: path.to_owned(),
+        reason,
+    };
+    let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
+    PrivateKey::from_pem(&pem).map_err(|_| {
+        fault("no private key in it that needs no passphrase, expected PEM".to_owned())
+    })
 }

@@ -2,7 +2,8 @@
 
 use super::duration::duration;
 use super::interrupt::Interrupt;
-use super::target::{self, Fault, Target};
+use super::printable::json_line;
+use super::target::{self, Fault, Interrupted, Target};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
@@ -11,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Map, Value, json};
 use std::io::Write;
 use std::pin::pin;
-use std::process::{ExitCode, Stdio};
+use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -27,6 +28,9 @@ const EXAMPLES: &str = "Examples:
 /// Without --ack and --exec it only looks: it ends after --count messages (--prefetch when there is
 /// no --count), and all return to the queue when it ends. Forebay does not count that as a failed
 /// delivery. Interrupt it to end it earlier.
+///
+/// With --exec it fails when a command failed; it ends at once, and gives the message back, when the
+/// shell can't find or run the command.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Consume {
@@ -84,26 +88,49 @@ impl Consume {
         let mut interrupt = Interrupt::listen()?;
         let mut held = Vec::new();
         let mut seen = 0;
+        let mut failures = Failures::default();
+        let mut is_interrupted = false;
         while count.is_none_or(|count| seen < count) {
             let delivery = tokio::select! {
                 delivery = consumer.next() => delivery,
                 () = idle(self.idle) => None,
-                () = interrupt.next() => None,
+                () = interrupt.next() => {
+                    is_interrupted = true;
+                    None
+                }
             };
             let Some(delivery) = delivery else { break };
             seen += 1;
-            match self.handle(delivery?, &mut interrupt).await? {
+            match self.handle(delivery?, &mut interrupt, &mut failures).await? {
                 Next::Hold(delivery) => held.push(delivery),
                 Next::GoOn => {}
-                Next::End => break,
+                Next::GiveUp(delivery) => {
+                    held.push(delivery);
+                    break;
+                }
+                Next::Interrupted => {
+                    is_interrupted = true;
+                    break;
+                }
             }
         }
         consumer.close_releasing(held).await?;
         connection.close().await;
-        Ok(ExitCode::SUCCESS)
+        failures.result()?;
+        match count {
+            Some(count) if is_interrupted && seen < count => {
+                Err(Interrupted(format!("{seen} of {count} messages came")).into())
+            }
+            _ => Ok(ExitCode::SUCCESS),
+        }
     }
 
-    async fn handle(&self, delivery: Delivery, interrupt: &mut Interrupt) -> Result<Next, Fault> {
+    async fn handle(
+        &self,
+        delivery: Delivery,
+        interrupt: &mut Interrupt,
+        failures: &mut Failures,
+    ) -> Result<Next, Fault> {
         let Some(command) = &self.exec else {
             print(&delivery, self.json)?;
             if self.ack {
@@ -115,8 +142,23 @@ impl Consume {
         let (end, next) = execute(command, &delivery, interrupt).await?;
         match end {
             End::Success => delivery.ack()?,
-            End::Failure if self.reject => delivery.reject()?,
-            End::Failure | End::Killed => delivery.nack()?,
+            End::Failure(status) if is_no_command(status) => {
+                failures.add(status, "it is given back, and nothing more is tried");
+                return Ok(Next::GiveUp(delivery));
+            }
+            End::Failure(status) if self.reject => {
+                delivery.reject()?;
+                failures.add(status, "it is dead-lettered, as are others whose command fails");
+            }
+            End::Failure(status) => {
+                delivery.nack()?;
+                failures.add(
+                    status,
+                    "it goes back to the queue, as do others whose command fails, until the \
+                     queue's delivery limit dead-letters them",
+                );
+            }
+            End::Killed => delivery.nack()?,
         }
         Ok(next)
     }
@@ -127,15 +169,46 @@ enum Next {
     /// The delivery is to be held to the end.
     Hold(Delivery),
     GoOn,
-    End,
+    /// The delivery is to be given back without having been tried, and the command ends.
+    GiveUp(Delivery),
+    Interrupted,
 }
 
 /// How a command ended.
 enum End {
     Success,
-    Failure,
+    Failure(ExitStatus),
     /// We ended it.
     Killed,
+}
+
+/// What the commands of `--exec` made of their messages.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u64,
+}
+
+impl Failures {
+    /// The first one is told, with what becomes of its message; the others are counted.
+    fn add(&mut self, status: ExitStatus, fate: &str) {
+        self.count += 1;
+        if self.count == 1 {
+            target::tell(format_args!("the command failed for a message ({status}); {fate}"));
+        }
+    }
+
+    fn result(&self) -> Result<(), Fault> {
+        match self.count {
+            0 => Ok(()),
+            1 => Err("the command failed for 1 delivery".into()),
+            count => Err(format!("the command failed for {count} deliveries").into()),
+        }
+    }
+}
+
+/// The shell's codes for a command that it can't run or can't find: no message is to blame.
+fn is_no_command(status: ExitStatus) -> bool {
+    matches!(status.code(), Some(126 | 127))
 }
 
 async fn idle(limit: Option<Duration>) {
@@ -148,7 +221,7 @@ async fn idle(limit: Option<Duration>) {
 fn print(message: &Incoming, is_json: bool) -> std::io::Result<()> {
     let mut output = std::io::stdout().lock();
     if is_json {
-        writeln!(output, "{}", json_of(message))
+        writeln!(output, "{}", json_line(&json_of(message)))
     } else {
         output.write_all(message.body())?;
         output.write_all(b"\n")
@@ -188,17 +261,18 @@ async fn execute(
     loop {
         tokio::select! {
             status = &mut run => {
-                let end = if status?.success() { End::Success } else { End::Failure };
+                let status = status?;
+                let end = if status.success() { End::Success } else { End::Failure(status) };
                 return Ok((end, next));
             }
             () = interrupt.next() => match (&next, group) {
-                (Next::End, Some(group)) => {
+                (Next::Interrupted, Some(group)) => {
                     // It may have ended just now.
                     let _ = kill_process_group(group, Signal::KILL);
                     run.await?;
-                    return Ok((End::Killed, Next::End));
+                    return Ok((End::Killed, Next::Interrupted));
                 }
-                _ => next = Next::End,
+                _ => next = Next::Interrupted,
             },
         }
     }

@@ -19,6 +19,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if duration <= DURATION_MAX { Ok(duration) } else { Err("a year is the longest".into()) }
 }
 
+/// A shorter time between two requests is no look at a broker but a load on it.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// A [`duration`] between two requests: 100 ms at least.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval >= INTERVAL_MIN { Ok(interval) } else { Err("100ms is the shortest".into()) }
+}
+
 /// Messages per second: a positive number, fractions allowed.
 pub(crate) fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (0.001..=1e9).contains(rate));
@@ -35,6 +44,8 @@ mod tests {
         assert_eq!(duration("3"), Ok(Duration::from_secs(3)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
         assert!(duration("soon").is_err() && duration("3h").is_err());
+        assert_eq!(interval("100ms"), Ok(Duration::from_millis(100)));
+        assert!(interval("0s").is_err() && interval("99ms").is_err());
         assert!(duration("18446744073709551615m").unwrap_err().contains("a year"));
     }
 

@@ -115,6 +115,9 @@ impl Exchange {
                 Answer { text, json: json!({ "name": exchange, "type": kind }) }
             }
             Self::Delete(_) => {
+                // Brokers answer the deletion of what is not there as if it had been: a slip in the name
+                // would go unnoticed.
+                connection.inspect_exchange(exchange).await?;
                 connection.delete_exchange(exchange).await?;
                 let text = format!("{exchange}: deleted");
                 Answer { text, json: json!({ "name": exchange, "deleted": true }) }

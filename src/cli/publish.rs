@@ -3,12 +3,12 @@
 use super::argument::{self, Argument};
 use super::duration::{duration, rate};
 use super::interrupt::Interrupt;
-use super::target::{self, Answer, FAILED, Fault, Target};
-use clap::Args;
+use super::target::{self, Answer, FAILED, Fault, Interrupted, Target};
+use clap::{ArgGroup, Args};
 use forebay_client::limits::BODY_SIZE_MAX;
 use forebay_client::{Bytes, Confirm, Message, Properties, Publisher, ShortStr};
 use serde_json::json;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,17 +23,24 @@ const EXAMPLES: &str = "Examples:
 /// Confirms awaited behind the message published last.
 const CONFIRMS_AWAITED_MAX: usize = 1_024;
 
+/// Different reasons for failed messages that are told; the others are only counted.
+const REASONS_TOLD_MAX: usize = 8;
+
 /// Publish messages, and wait until each is confirmed
 ///
 /// Bodies come from the arguments, from a file, or from the lines of standard input. A message that
 /// no queue takes is a failure.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(
+    after_help = EXAMPLES,
+    override_usage = "forebay publish [OPTIONS] <--queue QUEUE|--exchange EXCHANGE> [BODY]..."
+)]
+#[command(group = ArgGroup::new("destination").args(["queue", "exchange"]).required(true))]
 pub(crate) struct Publish {
     #[command(flatten)]
     target: Target,
     /// Publish to this queue
-    #[arg(long, short, required_unless_present = "exchange", conflicts_with_all = ["exchange", "routing_key"])]
+    #[arg(long, short, conflicts_with = "routing_key")]
     queue: Option<String>,
     /// Publish to this exchange
     #[arg(long, short)]
@@ -116,6 +123,8 @@ struct Progress {
     sent: u64,
     confirmed: u64,
     failed: u64,
+    /// Messages by the reason for which they failed, the first [`REASONS_TOLD_MAX`] of them.
+    reasons: BTreeMap<String, u64>,
 }
 
 impl Publish {
@@ -135,19 +144,25 @@ impl Publish {
             sent: 0,
             confirmed: 0,
             failed: 0,
+            reasons: BTreeMap::new(),
         };
         let sent = tokio::select! {
             sent = self.send_all(&mut progress) => sent,
-            () = interrupt.next() => Err("interrupted; not everything was published".into()),
+            () = interrupt.next() => {
+                Err(Interrupted("not everything was published".to_owned()).into())
+            }
         };
         // What was sent has a fate all the same; only a second interrupt does not wait for it.
         let settled = tokio::select! {
             () = progress.await_confirms(0) => Ok(()),
-            () = interrupt.next() => Err("interrupted; what became of the others is not known".into()),
+            () = interrupt.next() => {
+                Err(Interrupted("what became of the others is not known".to_owned()).into())
+            }
         };
         if settled.is_ok() {
             connection.close().await;
         }
+        progress.tell_of_failures();
         let Progress { sent: count, confirmed, failed, .. } = progress;
         let sent = match sent {
             Err(error) if count == 0 => return Err(error),
@@ -254,9 +269,31 @@ impl Progress {
                 Ok(()) => self.confirmed += 1,
                 Err(error) => {
                     self.failed += 1;
-                    eprintln!("forebay: {error}");
+                    self.fail(error.to_string());
                 }
             }
+        }
+    }
+
+    /// A reason is told when it is met first, and counted from then on.
+    fn fail(&mut self, reason: String) {
+        if let Some(messages) = self.reasons.get_mut(&reason) {
+            *messages += 1;
+        } else if self.reasons.len() < REASONS_TOLD_MAX {
+            target::tell(&reason);
+            self.reasons.insert(reason, 1);
+        }
+    }
+
+    /// How many messages failed for a reason that was told for the first of them only.
+    fn tell_of_failures(&self) {
+        for (reason, messages) in self.reasons.iter().filter(|(_, messages)| **messages > 1) {
+            target::tell(format_args!("{} more messages failed: {reason}", messages - 1));
+        }
+        let counted: u64 = self.reasons.values().sum();
+        if self.failed > counted {
+            let others = self.failed - counted;
+            target::tell(format_args!("{others} more messages failed, for other reasons"));
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use super::admin::AdminTarget;
 use super::argument::{self, Argument};
+use super::confirmation;
 use super::queue_report::{QueueReport, age_text};
 use super::table;
 use super::target::{self, Answer, Fault, Target};
 use clap::{Args, Subcommand};
-use forebay_client::{Connection, Error, QueueOptions, QueueState};
+use forebay_client::{Connection, QueueOptions, QueueState};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -31,12 +32,12 @@ pub(crate) enum Queue {
     /// Show how many messages are ready and how many consumers there are
     #[command(after_help = "Example:\n  forebay queue show orders --json")]
     Show(Named),
-    /// Drop all messages that are ready
+    /// Drop all messages that are ready; asks first in a terminal
     #[command(after_help = "Example:\n  forebay queue purge orders")]
-    Purge(Named),
-    /// Delete a queue with its messages
+    Purge(Drop),
+    /// Delete a queue with its messages; asks first in a terminal when there are any
     #[command(after_help = "Example:\n  forebay queue delete orders")]
-    Delete(Named),
+    Delete(Drop),
     /// Bind a queue to an exchange
     #[command(
         after_help = "Example:\n  forebay queue bind orders --exchange events --routing-key 'order.*'"
@@ -82,6 +83,15 @@ pub(crate) struct Named {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(crate) struct Drop {
+    #[command(flatten)]
+    named: Named,
+    /// Don't ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Bind {
     #[command(flatten)]
     named: Named,
@@ -102,8 +112,8 @@ impl Queue {
             Self::List(list) => target::end(list.print()),
             Self::Declare(Declare { named, .. })
             | Self::Show(named)
-            | Self::Purge(named)
-            | Self::Delete(named)
+            | Self::Purge(Drop { named, .. })
+            | Self::Delete(Drop { named, .. })
             | Self::Bind(Bind { named, .. })
             | Self::Unbind(Bind { named, .. }) => target::run(self.ask(named)),
         }
@@ -117,19 +127,21 @@ impl Queue {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn answer(&self, connection: &Connection, queue: &str) -> Result<Answer, Error> {
+    async fn answer(&self, connection: &Connection, queue: &str) -> Result<Answer, Fault> {
         Ok(match self {
             Self::List(_) | Self::Show(_) => shown(&connection.inspect_queue(queue).await?),
             Self::Declare(Declare { argument, .. }) => {
                 let options = QueueOptions::durable().arguments(argument::table(argument));
                 shown(&connection.declare_queue(queue, options).await?)
             }
-            Self::Purge(_) => {
+            Self::Purge(drop) => {
+                drop.ask(connection, queue).await?;
                 let count = connection.purge_queue(queue).await?;
                 let text = format!("{queue}: {count} messages dropped");
                 Answer { text, json: json!({ "name": queue, "messages_dropped": count }) }
             }
-            Self::Delete(_) => {
+            Self::Delete(drop) => {
+                drop.ask(connection, queue).await?;
                 let count = connection.delete_queue(queue).await?;
                 let text = format!("{queue}: deleted with {count} messages");
                 Answer { text, json: json!({ "name": queue, "messages_deleted": count }) }
@@ -147,6 +159,23 @@ impl Queue {
                 bind.answer(false)
             }
         })
+    }
+}
+
+impl Drop {
+    /// A queue that does not exist is an error: brokers answer its deletion as if it had been there, and a
+    /// slip in the name would go unnoticed.
+    async fn ask(&self, connection: &Connection, queue: &str) -> Result<(), Fault> {
+        let messages = connection.inspect_queue(queue).await?.messages.into();
+        if messages == 0 || self.yes || !confirmation::can_ask() {
+            return Ok(());
+        }
+        let queue = queue.to_owned();
+        let ask = move || confirmation::confirmed(&queue, messages);
+        match tokio::task::spawn_blocking(ask).await?? {
+            true => Ok(()),
+            false => Err("nothing was dropped".into()),
+        }
     }
 }
 
@@ -190,7 +219,7 @@ impl List {
             ]
         });
         let headings = ["QUEUE", "READY", "UNACKED", "CONSUMERS", "OLDEST"];
-        let text = table::lines(headings, rows).join("\n");
+        let text = table::lines(headings, rows, None).join("\n");
         Answer { text, json: json.into() }.print(self.json)?;
         Ok(ExitCode::SUCCESS)
     }

@@ -1,7 +1,9 @@
 //! Which broker a subcommand talks to, and how it reports that it can't.
 
+use super::printable::{json_line, printable, printable_lines};
 use clap::Args;
 use forebay_client::{ConnectOptions, Connection, ConnectionState, Error};
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Value, json};
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -16,11 +18,26 @@ pub(crate) type Fault = Box<dyn std::error::Error + Send + Sync>;
 /// Exit code when the command failed.
 pub(crate) const FAILED: u8 = 1;
 
-/// How long a command tries to restore a lost connection before it fails.
-const RECONNECT_FOR: Duration = Duration::from_secs(60);
+/// Exit code when a signal ended the command before it was done: 128 and the number of SIGINT, as shells say.
+const INTERRUPTED: u8 = 130;
 
-/// Nobody notices a shorter loss, and a command that ends meanwhile says itself why.
-const LOSS_TOLD_AFTER: Duration = Duration::from_millis(500);
+/// A signal ended the command before it was done.
+#[derive(Debug)]
+pub(crate) struct Interrupted(pub(crate) String);
+
+impl Display for Interrupted {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "interrupted; {}", self.0)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// How long a command tries to restore a lost connection before it fails.
+pub(crate) const RECONNECT_FOR: Duration = Duration::from_secs(60);
+
+/// A shorter loss or alarm is not told: nobody notices it, and a command that ends meanwhile says itself why.
+const TROUBLE_TOLD_AFTER: Duration = Duration::from_millis(500);
 
 /// The broker.
 #[derive(Clone, Debug, Args)]
@@ -36,8 +53,18 @@ pub(crate) struct Target {
     pub(crate) url: String,
 
     /// For amqps: trust the authorities in this PEM file instead of the system's
-    #[arg(long, value_name = "FILE", env = "AMQP_CACERTFILE")]
+    /// [env: AMQP_CACERTFILE]
+    #[arg(long, value_name = "FILE")]
     cacertfile: Option<PathBuf>,
+
+    /// For amqps: the certificate (PEM) to show to a broker that asks clients for one
+    /// [env: AMQP_CERTFILE]
+    #[arg(long, value_name = "FILE")]
+    certfile: Option<PathBuf>,
+
+    /// For amqps: the private key (PEM) of --certfile [env: AMQP_KEYFILE]
+    #[arg(long, value_name = "FILE")]
+    keyfile: Option<PathBuf>,
 }
 
 impl Target {
@@ -45,6 +72,7 @@ impl Target {
     pub(crate) async fn connect(&self) -> Result<Connection, Error> {
         let connection = self.connect_quietly().await?;
         tokio::spawn(tell_of_losses(connection.state()));
+        tokio::spawn(tell_of_alarms(connection.blocked()));
         Ok(connection)
     }
 
@@ -54,16 +82,31 @@ impl Target {
         Connection::connect(options).await
     }
 
+    /// The URI with the certificate files as its parameters. Those that the environment names count for
+    /// `amqps://` only, so that one environment serves both kinds of address.
     fn options(&self) -> Result<ConnectOptions, Error> {
-        let options = ConnectOptions::from_uri(&self.url)?;
-        let Some(path) = &self.cacertfile else { return Ok(options) };
-        let fault = |reason: String| Error::TlsSettings(format!("{}: {reason}", path.display()));
         let scheme = self.url.get(.."amqps:".len()).unwrap_or_default();
-        if !scheme.eq_ignore_ascii_case("amqps:") {
-            return Err(fault("has no meaning with amqp://, write amqps://".to_owned()));
+        let is_tls = scheme.eq_ignore_ascii_case("amqps:");
+        let mut uri = self.url.clone();
+        for (parameter, option, variable) in [
+            ("cacertfile", &self.cacertfile, "AMQP_CACERTFILE"),
+            ("certfile", &self.certfile, "AMQP_CERTFILE"),
+            ("keyfile", &self.keyfile, "AMQP_KEYFILE"),
+        ] {
+            if option.is_some() && !is_tls {
+                let reason = format!("--{parameter} has no meaning with amqp://, write amqps://");
+                return Err(Error::TlsSettings(reason));
+            }
+            let variable = || std::env::var_os(variable).filter(|path| is_tls && !path.is_empty());
+            let Some(path) = option.clone().or_else(|| variable().map(PathBuf::from)) else {
+                continue;
+            };
+            let path = path.as_os_str().as_encoded_bytes();
+            let separator = if uri.contains('?') { '&' } else { '?' };
+            let path = percent_encode(path, NON_ALPHANUMERIC);
+            uri.push_str(&format!("{separator}{parameter}={path}"));
         }
-        let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
-        Ok(options.tls_authorities(&pem))
+        ConnectOptions::from_uri(&uri)
     }
 }
 
@@ -72,20 +115,50 @@ async fn tell_of_losses(mut state: watch::Receiver<ConnectionState>) {
     let mut is_told = false;
     while state.changed().await.is_ok() {
         if matches!(&*state.borrow_and_update(), ConnectionState::Down(_)) {
-            tokio::time::sleep(LOSS_TOLD_AFTER).await;
+            tokio::time::sleep(TROUBLE_TOLD_AFTER).await;
         }
         match &*state.borrow_and_update() {
             ConnectionState::Down(loss) => {
                 is_told = true;
-                eprintln!("forebay: the connection was lost ({loss}); connecting again");
+                tell(format_args!("the connection was lost ({loss}); connecting again"));
             }
             ConnectionState::Up(address) if is_told => {
                 is_told = false;
-                eprintln!("forebay: connected again, to {address}");
+                tell(format_args!("connected again, to {address}"));
             }
             ConnectionState::Up(_) | ConnectionState::Closed => {}
         }
     }
+}
+
+/// A publisher waits meanwhile, for as long as the alarm lasts.
+async fn tell_of_alarms(mut blocked: watch::Receiver<Option<String>>) {
+    let mut is_told = false;
+    loop {
+        if blocked.borrow_and_update().is_some() {
+            tokio::time::sleep(TROUBLE_TOLD_AFTER).await;
+        }
+        let reason = blocked.borrow_and_update().clone();
+        match reason {
+            Some(reason) => {
+                is_told = true;
+                tell(format_args!("the broker takes no messages at present ({reason}); waiting"));
+            }
+            None if is_told => {
+                is_told = false;
+                tell("the broker takes messages again");
+            }
+            None => {}
+        }
+        if blocked.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// One line on standard error.
+pub(crate) fn tell(text: impl Display) {
+    eprintln!("forebay: {}", printable(&text.to_string()));
 }
 
 /// Runs a subcommand on a runtime of its own.
@@ -109,8 +182,8 @@ pub(crate) fn end(result: Result<ExitCode, Fault>) -> ExitCode {
         if io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
             return ExitCode::SUCCESS;
         }
-        eprintln!("forebay: {error}");
-        ExitCode::from(FAILED)
+        tell(&error);
+        ExitCode::from(if error.is::<Interrupted>() { INTERRUPTED } else { FAILED })
     })
 }
 
@@ -142,6 +215,6 @@ pub(crate) fn binding(source: &str, key: &str, destination: &str, is_bound: bool
 impl Answer {
     /// Prints it in the one way or the other.
     pub(crate) fn print(&self, is_json: bool) -> io::Result<()> {
-        if is_json { print(&self.json) } else { print(&self.text) }
+        if is_json { print(json_line(&self.json)) } else { print(printable_lines(&self.text)) }
     }
 }

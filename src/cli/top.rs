@@ -3,14 +3,16 @@
 //! Rates are differences of the broker's counters over the last [`WINDOW`], so they do not depend
 //! on who else asks. In a terminal the table is redrawn in place; into a pipe one follows the other.
 
-use super::admin::AdminTarget;
-use super::duration::duration;
+use super::admin::{AdminError, AdminTarget};
+use super::duration::interval;
 use super::interrupt::Interrupt;
+use super::printable::{json_line, printable};
 use super::queue_report::{QueueReport, age_text};
+use super::screen::Screen;
 use super::table;
-use super::target::{self, Fault};
+use super::target::{self, Fault, RECONNECT_FOR};
 use clap::Args;
-use console::Term;
+use console::{Term, truncate_str};
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
@@ -25,9 +27,6 @@ const EXAMPLES: &str = "Examples:
 /// Rates are averages over so long.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// The other screen of a terminal, without cursor; and back.
-const ENTER_SCREEN: &str = "\x1b[?1049h\x1b[?25l";
-const LEAVE_SCREEN: &str = "\x1b[?25h\x1b[?1049l";
 const HOME: &str = "\x1b[H";
 const CLEAR_LINE: &str = "\x1b[K";
 const CLEAR_BELOW: &str = "\x1b[J";
@@ -35,7 +34,8 @@ const CLEAR_BELOW: &str = "\x1b[J";
 /// Show queues as they fill and drain, those with the most to do first
 ///
 /// Asks the admin listener. LAG is what is not done, ready and unacked; DRAIN is how long the
-/// consumers need for it at the rate at which they finish messages.
+/// consumers need for it at the rate at which they finish messages. `q` or Ctrl-C ends it. When the
+/// listener does not answer any more, it asks again for a minute.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Top {
@@ -45,7 +45,7 @@ pub(crate) struct Top {
     #[arg(long)]
     vhost: Option<String>,
     /// Time between two tables
-    #[arg(long, short, default_value = "1s", value_parser = duration)]
+    #[arg(long, short, default_value = "1s", value_parser = interval)]
     interval: Duration,
     /// End after so many tables
     #[arg(long, short = 'n')]
@@ -79,27 +79,49 @@ impl Top {
     }
 
     async fn show(self) -> Result<ExitCode, Fault> {
-        let terminal = Term::stdout();
-        let is_live = terminal.is_term() && !self.json;
         let mut looks = VecDeque::new();
-        // Rates need two looks.
+        // Rates need two looks, and what is wrong from the start is said at once.
         self.look(&mut looks).await?;
         let mut interrupt = Interrupt::listen()?;
-        let _screen = is_live.then(Screen::enter).transpose()?;
+        let mut screen =
+            (Term::stdout().is_term() && !self.json).then(Screen::enter).transpose()?;
         let mut shown = 0;
+        let mut lost_at: Option<Instant> = None;
         while self.count.is_none_or(|count| shown < count) {
             tokio::select! {
                 () = tokio::time::sleep(self.interval) => {}
                 () = interrupt.next() => break,
+                () = quit(screen.as_mut()) => break,
             }
-            let rows = self.look(&mut looks).await?;
+            let rows = match self.look(&mut looks).await {
+                Ok(rows) => rows,
+                Err(error) => {
+                    // A broker that starts again is what somebody wants to watch.
+                    let is_first = lost_at.is_none();
+                    let since = *lost_at.get_or_insert_with(Instant::now);
+                    if !is_unreachable(&error) || since.elapsed() > RECONNECT_FOR {
+                        return Err(error);
+                    }
+                    let text = format!("{error}; asking again");
+                    match &screen {
+                        Some(_) => draw(&text, &[])?,
+                        None if is_first => target::tell(text),
+                        None => {}
+                    }
+                    continue;
+                }
+            };
+            if lost_at.take().is_some() && screen.is_none() {
+                target::tell(format_args!("{} answers again", self.admin.address()));
+            }
             shown += 1;
             if self.json {
-                target::print(json_of(&rows))?;
-            } else if is_live {
-                draw(&terminal, &self.title(&rows), &lines(&rows))?;
+                target::print(json_line(&json_of(&rows)))?;
+            } else if screen.is_some() {
+                let width = Term::stdout().size().1;
+                draw(&self.title(&rows), &lines(&rows, Some(width.into())))?;
             } else {
-                let table = lines(&rows).join("\n");
+                let table = lines(&rows, None).join("\n");
                 target::print(format_args!("{}\n{table}\n", self.title(&rows)))?;
             }
         }
@@ -168,25 +190,27 @@ impl Row {
     }
 }
 
-fn lines(rows: &[Row]) -> Vec<String> {
+fn lines(rows: &[Row], width: Option<usize>) -> Vec<String> {
+    // Where they have no place side by side, the last ones are left out.
     let headings =
-        ["QUEUE", "READY", "UNACKED", "LAG", "IN/s", "OUT/s", "OLDEST", "DRAIN", "CONSUMERS"];
+        ["QUEUE", "LAG", "READY", "UNACKED", "IN/s", "OUT/s", "DRAIN", "OLDEST", "CONSUMERS"];
     let rate = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| format!("{rate:.0}"));
     table::lines(
         headings,
         rows.iter().map(|row| {
             [
                 row.queue.title(),
+                row.queue.lag().to_string(),
                 row.queue.ready.to_string(),
                 row.queue.unacked.to_string(),
-                row.queue.lag().to_string(),
                 rate(row.rates.map(|rates| rates.published)),
                 rate(row.rates.map(|rates| rates.settled)),
-                age_text(row.queue.oldest_age),
                 age_text(row.drain()),
+                age_text(row.queue.oldest_age),
                 row.queue.consumers.to_string(),
             ]
         }),
+        width,
     )
 }
 
@@ -212,41 +236,44 @@ fn json_of(rows: &[Row]) -> Value {
     json!({ "queues": queues })
 }
 
-/// As much of the table as there is room for, over the last one.
-fn draw(terminal: &Term, title: &str, lines: &[String]) -> io::Result<()> {
-    let (height, width) = terminal.size();
+/// As much of the table as the terminal has lines for, over the last one; the last line says how many queues
+/// have none, and how to end.
+fn draw(title: &str, lines: &[String]) -> io::Result<()> {
+    let (height, width) = Term::stdout().size();
+    let (height, width) = (usize::from(height), usize::from(width));
+    // Title, an empty line, headings, and the last line.
+    let table_height = height.saturating_sub(3);
+    let hidden = lines.len().saturating_sub(table_height);
+    let foot = match hidden {
+        0 => "q quits".to_owned(),
+        hidden => format!("{hidden} more queues, with less lag; q quits"),
+    };
+    let shown = lines.iter().take(table_height).map(String::as_str);
+    let all = [title, ""].into_iter().chain(shown).take(height.saturating_sub(1));
     let mut screen = HOME.to_owned();
-    let all = [title, ""].into_iter().chain(lines.iter().map(String::as_str));
-    for (at, line) in all.take(height.into()).enumerate() {
-        if at > 0 {
-            screen.push_str("\r\n");
-        }
-        screen.extend(line.chars().take(width.into()));
+    for line in all {
+        screen.push_str(&truncate_str(&printable(line), width, "…"));
         screen.push_str(CLEAR_LINE);
+        screen.push_str("\r\n");
     }
+    screen.push_str(&truncate_str(&foot, width, "…"));
+    screen.push_str(CLEAR_LINE);
     screen.push_str(CLEAR_BELOW);
     let mut output = io::stdout().lock();
     output.write_all(screen.as_bytes())?;
     output.flush()
 }
 
-/// The terminal's other screen, left when dropped.
-struct Screen;
-
-impl Screen {
-    fn enter() -> io::Result<Self> {
-        let mut output = io::stdout().lock();
-        output.write_all(ENTER_SCREEN.as_bytes())?;
-        output.flush()?;
-        Ok(Self)
-    }
+/// The listener does not answer, as while a broker starts again.
+fn is_unreachable(error: &Fault) -> bool {
+    matches!(error.downcast_ref(), Some(AdminError::Unreachable { .. }))
 }
 
-impl Drop for Screen {
-    fn drop(&mut self) {
-        let mut output = io::stdout().lock();
-        // A terminal that is gone needs no cursor.
-        let _ = output.write_all(LEAVE_SCREEN.as_bytes()).and_then(|()| output.flush());
+/// The user wants to end.
+async fn quit(screen: Option<&mut Screen>) {
+    match screen {
+        Some(screen) => screen.quit().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -299,6 +299,20 @@ impl Connection {
         Ok(())
     }
 
+    /// Finds that an exchange exists, whatever its type and options.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with 404 when there is no such exchange; [`Error::Lost`], [`Error::Closed`],
+    /// [`Error::NameTooLong`].
+    pub async fn inspect_exchange(&self, name: impl Name) -> Result<(), Error> {
+        let declare = ExchangeDeclare {
+            exchange: name.into_short_str("exchange name")?,
+            passive: true,
+            ..ExchangeDeclare::default()
+        };
+        self.ask(declare).await.map(drop)
+    }
+
     /// Deletes an exchange and its bindings. An exchange that does not exist is as good as deleted.
     ///
     /// # Errors

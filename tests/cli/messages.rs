@@ -1,6 +1,7 @@
 //! `publish` and `consume`.
 
-use crate::harness::broker;
+use crate::harness::broker::{self, Broker};
+use crate::harness::launch::Launch;
 use crate::terminal::{Queue, command, name, run, run_with_input};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -87,6 +88,35 @@ fn what_no_queue_takes_is_a_failure_unless_allowed() {
 }
 
 #[test]
+fn a_failure_of_many_messages_is_told_once() {
+    let missing = name("missing");
+    let failed = run(&["publish", "--queue", &missing, "--count", "2000", "lost"]);
+    assert_eq!((failed.code, failed.output.as_str()), (Some(1), "0 of 2000 messages confirmed\n"));
+    let lines: Vec<_> = failed.errors.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", failed.errors);
+    assert!(lines[0].contains("NO_ROUTE") && lines[1].contains("1999 more"), "{}", failed.errors);
+}
+
+/// A broker with a disk alarm takes no messages: whoever publishes is told why nothing moves.
+#[test]
+fn a_publisher_that_waits_for_an_alarm_says_so() {
+    if !broker::is_ours() {
+        return;
+    }
+    let data = tempfile::TempDir::new().unwrap();
+    let launch = Launch::on(data.path()).argument("--disk-free-limit").argument("100TiB");
+    let broker = Broker::launch(&launch);
+    let url = format!("amqp://{}", broker.address);
+    let mut command = command(&["publish", "--queue", "q", "x", "--url", &url]);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("takes no messages at present") && line.contains("disk"), "{line}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn a_command_runs_for_each_message_and_decides_about_it() {
     let dead = Queue::declare("exec.dead");
     let route = format!("x-dead-letter-routing-key={}", dead.0);
@@ -97,7 +127,9 @@ fn a_command_runs_for_each_message_and_decides_about_it() {
         r#"body=$(cat); echo "$AMQP_MESSAGE_ID $AMQP_ROUTING_KEY $body"; [ "$body" = good ]"#;
     let consumed = run(&["consume", &queue.0, "--exec", script, "--reject", "--count", "2"]);
     let expected = format!("m {0} good\nm {0} bad\n", queue.0);
-    assert_eq!(consumed.success(), expected);
+    assert_eq!((consumed.code, consumed.output), (Some(1), expected), "one of them failed");
+    assert!(consumed.errors.contains("exit status: 1"), "{}", consumed.errors);
+    assert!(consumed.errors.contains("dead-lettered"), "{}", consumed.errors);
     assert_eq!((queue.ready(), dead.ready()), (0, 1));
 }
 
@@ -106,8 +138,23 @@ fn without_reject_a_message_whose_command_fails_comes_again() {
     let queue = Queue::declare("exec.again");
     run(&["publish", "--queue", &queue.0, "x"]).success();
     let script = "[ $AMQP_REDELIVERED = true ]";
-    run(&["consume", &queue.0, "--exec", script, "--count", "2"]).success();
-    assert_eq!(queue.ready(), 0);
+    let consumed = run(&["consume", &queue.0, "--exec", script, "--count", "2"]);
+    assert_eq!((consumed.code, queue.ready()), (Some(1), 0), "{}", consumed.errors);
+    assert_eq!(consumed.errors.lines().count(), 2, "{}", consumed.errors);
+}
+
+/// A slip in the name of the command is not the messages' fault.
+#[test]
+fn a_command_that_is_not_there_costs_no_message_a_life() {
+    let queue = Queue::declare("exec.missing");
+    run(&["publish", "--queue", &queue.0, "--count", "3", "x"]).success();
+    // More often than a delivery limit allows failures.
+    for _ in 0..5 {
+        let consumed = run(&["consume", &queue.0, "--exec", "./no-such-command"]);
+        assert_eq!(consumed.code, Some(1), "{}", consumed.errors);
+        assert!(consumed.errors.contains("127"), "{}", consumed.errors);
+    }
+    assert_eq!(queue.ready(), 3);
 }
 
 #[test]
@@ -163,6 +210,22 @@ fn an_interrupt_ends_consume_in_good_order() {
     assert_eq!(queue.ready(), 0);
 }
 
+#[test]
+fn an_interrupt_before_the_count_is_reached_is_told_to_scripts() {
+    let queue = Queue::declare("interrupt.count");
+    run(&["publish", "--queue", &queue.0, "only"]).success();
+    let mut command = command(&["consume", &queue.0, "--ack", "--count", "2"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let done = child.wait_with_output().unwrap();
+    let errors = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(130), "{errors}");
+    assert!(errors.contains("1 of 2"), "{errors}");
+}
+
 /// Octets that are no text, and none that ends a line.
 const OCTETS: &[u8] = b"\xff\xfe\r\0end";
 
@@ -203,7 +266,7 @@ fn an_interrupt_ends_publish_when_what_was_sent_is_confirmed() {
     let report: Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!(report, json!({ "sent": 2, "confirmed": 2, "failed": 0 }));
     let errors = String::from_utf8(done.stderr).unwrap();
-    assert_eq!((done.status.code(), errors.lines().count()), (Some(1), 1), "{errors}");
+    assert_eq!((done.status.code(), errors.lines().count()), (Some(130), 1), "{errors}");
     assert!(errors.contains("interrupted"), "{errors}");
 }
 

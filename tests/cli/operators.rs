@@ -1,8 +1,11 @@
 //! `status`, `top` and `queue list`: what asks the admin listener.
 
 use crate::harness::broker::Broker;
-use crate::terminal::{Done, run};
+use crate::harness::launch::Launch;
+use crate::terminal::{Done, command, run};
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use tempfile::TempDir;
 
 /// A broker with one queue `orders` that holds three messages.
@@ -84,6 +87,80 @@ fn top_shows_backlog_age_and_drain_time() {
         }
         panic!("under load no look showed rates");
     });
+}
+
+/// Whoever may declare a queue chooses its name; it must not steer the terminal of who looks at it.
+#[test]
+fn names_do_not_steer_the_terminal() {
+    let shop = Shop::open();
+    let name = "bad\u{1b}[31mred\u{1b}]0;pwned\u{7}\u{9b}1m\u{202e}";
+    let declared = run(&["queue", "declare", name, "--url", &shop.url]).success();
+    let listed = shop.ask(&["queue", "list"]).success();
+    let top = shop.ask(&["top", "--count", "1"]).success();
+    let missing = run(&["publish", "--queue", &format!("{name}!"), "x", "--url", &shop.url]);
+    let json = shop.ask(&["queue", "list", "--json"]).success();
+    for text in [&declared, &listed, &top, &missing.errors, &json] {
+        let steers = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!text.contains(steers), "{text:?}");
+        assert!(text.contains("pwned"), "{text:?}");
+    }
+    let queues: Value = serde_json::from_str(&json).unwrap();
+    let is_there = queues.as_array().unwrap().iter().any(|queue| queue["name"] == name);
+    assert!(is_there, "scripts get the name itself: {json}");
+}
+
+#[test]
+fn top_goes_on_when_the_broker_starts_again() {
+    let data = TempDir::new().unwrap();
+    let broker = Broker::start(data.path());
+    let (amqp, admin) = (broker.address.to_string(), broker.admin.to_string());
+    run(&["queue", "declare", "orders", "--url", &format!("amqp://{amqp}")]).success();
+    let mut command = command(&["top", "--interval", "100ms", "--json", "--admin", &admin]);
+    let mut top = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut errors = BufReader::new(top.stderr.take().unwrap());
+    let mut tables = BufReader::new(top.stdout.take().unwrap());
+    let mut line = String::new();
+    tables.read_line(&mut line).unwrap();
+    assert!(line.contains("orders"), "{line}");
+    broker.kill();
+    let mut told = String::new();
+    errors.read_line(&mut told).unwrap();
+    assert!(told.contains("asking again"), "{told}");
+    let listeners = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
+    let again = listeners.into_iter().fold(Launch::bare(), Launch::argument);
+    let again = again.argument("--admin-listen").argument(&admin);
+    let again = again.argument("--data-dir").argument(data.path().to_str().unwrap());
+    let _broker = Broker::launch(&again);
+    told.clear();
+    errors.read_line(&mut told).unwrap();
+    assert!(told.contains("answers again"), "{told}");
+    top.kill().unwrap();
+    top.wait().unwrap();
+}
+
+#[test]
+fn an_admin_address_that_is_none_says_how_to_write_it() {
+    for wrong in ["amqp://localhost", "localhost:99999", "", "a/b"] {
+        let done = run(&["status", "--admin", wrong]);
+        assert_eq!(done.code, Some(2), "{wrong}: {}", done.errors);
+        assert!(done.errors.contains("--admin"), "{}", done.errors);
+    }
+    let shop = Shop::open();
+    let tls = format!("https://{}", shop.admin);
+    let plain = run(&["status", "--admin", &tls]).failure();
+    assert!(plain.contains("speaks no TLS") && plain.contains("http://"), "{plain}");
+    assert_eq!(run(&["top", "--interval", "0s"]).code, Some(2));
+}
+
+#[test]
+fn a_redrive_that_finds_nothing_fails() {
+    let shop = Shop::open();
+    let missing = shop.ask(&["dlq", "redrive", "nope"]).failure();
+    assert!(missing.contains("nope") && !missing.contains("again"), "{missing}");
+    let none = shop.ask(&["dlq", "redrive", "orders", "--from", "elsewhere"]);
+    assert_eq!(none.code, Some(1), "{}", none.errors);
+    assert!(none.errors.contains("--from elsewhere"), "{}", none.errors);
+    assert_eq!(shop.ask(&["dlq", "redrive", "orders", "--reason", "nonsense"]).code, Some(2));
 }
 
 #[test]

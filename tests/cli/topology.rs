@@ -18,6 +18,17 @@ fn a_queue_is_declared_shown_emptied_and_deleted() {
     assert!(missing.contains("NOT_FOUND") && missing.contains(&queue.0), "{missing}");
 }
 
+/// Brokers answer such a deletion as if the name had been there.
+#[test]
+fn what_is_not_there_is_not_deleted() {
+    for object in ["queue", "exchange"] {
+        let missing = run(&[object, "delete", "no-such-name"]).failure();
+        assert!(missing.contains("NOT_FOUND") && missing.contains("no-such-name"), "{missing}");
+    }
+    let missing = run(&["queue", "purge", "no-such-name"]).failure();
+    assert!(missing.contains("NOT_FOUND"), "{missing}");
+}
+
 #[test]
 fn arguments_count() {
     let queue = Queue::with("arguments", &["--argument", "x-max-length=2"]);

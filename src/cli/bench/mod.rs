@@ -11,7 +11,7 @@ mod seen;
 mod stamp;
 
 use super::interrupt::Interrupt;
-use super::target::{self, FAILED, Fault};
+use super::target::{self, FAILED, Fault, Interrupted};
 use forebay_client::{CancellationToken, Connection, ConnectionState};
 use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) use plan::Bench;
@@ -69,10 +69,16 @@ impl Bench {
         let report = report?;
         target::print(if is_json { report.json() } else { report.text() })?;
         for fault in &report.faults {
-            eprintln!("forebay: {fault}");
+            target::tell(fault);
         }
         deleted?;
-        Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+        match report.is_clean() {
+            false => Ok(ExitCode::from(FAILED)),
+            true if report.is_interrupted => {
+                Err(Interrupted("the report is of what was done until then".to_owned()).into())
+            }
+            true => Ok(ExitCode::SUCCESS),
+        }
     }
 
     /// Connects everybody first, so that the clock does not count it.
@@ -127,6 +133,9 @@ impl Run {
             .last_change
             .saturating_duration_since(self.clock.begin())
             .max(report.publish_time);
+        // Without a limit an interrupt is how it ends.
+        let has_limit = limit.is_some() || self.bench.count.is_some();
+        report.is_interrupted = has_limit && stop.interrupted.is_cancelled();
         stop.receiving.cancel();
         while let Some(joined) = consumers.join_next().await {
             report.add_consumed(joined?);
@@ -184,6 +193,7 @@ impl Run {
 struct Stop {
     sending: CancellationToken,
     receiving: CancellationToken,
+    interrupted: CancellationToken,
 }
 
 impl Stop {
@@ -193,6 +203,7 @@ impl Stop {
         tokio::spawn(async move {
             for stop in [self.sending, self.receiving] {
                 interrupt.next().await;
+                self.interrupted.cancel();
                 stop.cancel();
             }
         })
@@ -226,7 +237,8 @@ impl Progress {
             (Some(length), _) | (None, Some(length)) => ProgressBar::new(length),
             (None, None) => ProgressBar::no_length(),
         };
-        let template = "{spinner} {elapsed_precise} {wide_bar} {msg}";
+        // The message is cut where the terminal ends; a line that wraps would be drawn over and over.
+        let template = "{elapsed_precise} {bar:16} {wide_msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
@@ -254,11 +266,12 @@ impl Progress {
                     u64::try_from(elapsed).unwrap_or(u64::MAX)
                 }
             });
-            self.bar.set_message(format!(
+            let text = format!(
                 "sent {sent} ({:.0}/s), confirmed {confirmed}, received {received} ({:.0}/s)",
                 rate(sent, sent_then),
                 rate(received, received_then),
-            ));
+            );
+            self.bar.set_message(text);
             self.last = (now, sent, received);
         }
     }

@@ -78,6 +78,8 @@ pub(super) struct Report {
     pub(super) publish_time: Duration,
     /// Until the last delivery.
     pub(super) total_time: Duration,
+    /// A signal ended it before its time.
+    pub(super) is_interrupted: bool,
     /// Why producers and consumers ended early.
     pub(super) faults: Vec<Fault>,
 }
@@ -98,6 +100,7 @@ impl Report {
             delivery: latencies(),
             publish_time: Duration::ZERO,
             total_time: Duration::ZERO,
+            is_interrupted: false,
             faults: Vec::new(),
         }
     }

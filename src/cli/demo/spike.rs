@@ -5,7 +5,7 @@ use super::consumer::{Consumer, POISON};
 use super::crew::Crew;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::queue_report::{QueueReport, age_text};
-use crate::cli::target::{self, Answer, FAILED, Fault};
+use crate::cli::target::{self, Answer, FAILED, Fault, Interrupted};
 use clap::Args;
 use forebay_client::{Connection, Delivery, FieldValue, Message, QueueOptions};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -75,7 +75,9 @@ impl Spike {
         // Whatever happens, also an interrupt: processes and directory go.
         let proof = tokio::select! {
             proof = self.prove(&broker) => proof,
-            () = interrupt.next() => Err("interrupted".into()),
+            () = interrupt.next() => {
+                Err(Interrupted("the demo's broker and consumers are stopped".to_owned()).into())
+            }
         };
         broker.stop().await?;
         let proof = proof?;
@@ -138,7 +140,7 @@ impl Spike {
     /// stopped to drain.
     async fn watch(&self, broker: &Broker, crew: &mut Crew) -> Result<bool, Fault> {
         let bar = ProgressBar::new(self.events);
-        if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {bar:16} {wide_msg}") {
             bar.set_style(style);
         }
         let interval = if bar.is_hidden() { LINE } else { REDRAW };

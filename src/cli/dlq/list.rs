@@ -1,5 +1,6 @@
 //! `forebay dlq list`.
 
+use super::super::printable::{json_line, printable};
 use super::{AdminTarget, number, segment, text};
 use clap::Args;
 use serde_json::Value;
@@ -24,15 +25,15 @@ impl List {
         let path = format!("/api/forebay/dead-letters{}", of_vhost.unwrap_or_default());
         let queues: Value = serde_json::from_slice(&self.target.request("GET", &path, &[])?)?;
         if self.json {
-            println!("{queues:#}");
+            println!("{}", json_line(&queues));
             return Ok(());
         }
         let queues = queues.as_array().map(Vec::as_slice).unwrap_or_default();
         for queue in queues {
-            println!("{}", line(queue));
+            println!("{}", printable(&line(queue)));
             let deaths = queue.get("deaths").and_then(Value::as_array);
             for death in deaths.into_iter().flatten() {
-                println!("    {}", cause(death));
+                println!("    {}", printable(&cause(death)));
             }
             let (examined, messages) = (number(queue, "examined"), number(queue, "messages"));
             if examined < messages {

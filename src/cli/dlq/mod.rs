@@ -6,6 +6,7 @@ mod purge;
 mod redrive;
 
 use super::admin::{AdminTarget, segment};
+use super::target;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use std::error::Error;
@@ -56,8 +57,8 @@ struct Filter {
     /// Only those that died in this queue
     #[arg(long, value_name = "QUEUE")]
     from: Option<String>,
-    /// Only those that died of this: rejected, expired, maxlen, delivery_limit
-    #[arg(long)]
+    /// Only those that died of this
+    #[arg(long, value_parser = ["rejected", "expired", "maxlen", "delivery_limit"])]
     reason: Option<String>,
     /// Only those that had this routing key when they died
     #[arg(long, short = 'k', value_name = "KEY")]
@@ -81,7 +82,7 @@ impl Dlq {
         match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("forebay: {error}");
+                target::tell(&error);
                 ExitCode::FAILURE
             }
         }
@@ -94,11 +95,30 @@ impl Named {
         let (vhost, queue) = (segment(&self.vhost), segment(&self.queue));
         let path = format!("/api/forebay/dead-letters/{vhost}/{queue}/{action}");
         let body = Value::Object(body.clone()).to_string();
-        Ok(serde_json::from_slice(&self.target.request("POST", &path, body.as_bytes())?)?)
+        let answer = self.target.request("POST", &path, body.as_bytes())?;
+        serde_json::from_slice(&answer).map_err(|_| self.target.nonsense(&path).into())
     }
 }
 
 impl Filter {
+    /// What was asked for, for a message that says that it is not there; `None` when all are.
+    fn text(&self) -> Option<String> {
+        let option = |name: &str, value: &Option<String>| {
+            value.as_ref().map(|value| format!("--{name} {value}"))
+        };
+        let header = self.header.as_ref().map(|(name, value)| format!("--header {name}={value}"));
+        let options = [
+            option("from", &self.from),
+            option("reason", &self.reason),
+            option("routing-key", &self.routing_key),
+            header,
+        ];
+        let positions =
+            self.position.iter().map(|(priority, at)| format!("--position {priority}:{at}"));
+        let all: Vec<_> = options.into_iter().flatten().chain(positions).collect();
+        (!all.is_empty()).then(|| all.join(" "))
+    }
+
     /// The body of a first step.
     fn body(&self) -> Map<String, Value> {
         let header = self.header.as_ref().map(|(name, value)| json!({ (name): value }));

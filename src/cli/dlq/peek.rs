@@ -1,5 +1,6 @@
 //! `forebay dlq peek`.
 
+use super::super::printable::{json_line, printable_lines};
 use super::{Filter, Named, rest, text};
 use clap::Args;
 use serde_json::{Map, Value};
@@ -17,7 +18,7 @@ pub(in crate::cli) struct Peek {
     /// Messages at most
     #[arg(long, short = 'n', default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
-    /// Octets of each body at most
+    /// Bytes of each body at most
     #[arg(long, default_value_t = 1_000)]
     truncate: u32,
     /// Print one JSON object a line
@@ -37,9 +38,9 @@ impl Peek {
             for message in messages.into_iter().flatten() {
                 left = left.saturating_sub(1);
                 if self.json {
-                    println!("{message}");
+                    println!("{}", json_line(message));
                 } else {
-                    println!("{}", shown(message));
+                    println!("{}", printable_lines(&shown(message)));
                 }
             }
             match rest(&step) {
@@ -73,7 +74,7 @@ fn shown(message: &Value) -> String {
     };
     let octets = message.get("payload_bytes").map(ToString::to_string).unwrap_or_default();
     let payload = text(message, "payload").unwrap_or_default();
-    lines.push(format!("    {octets} octets{encoding}: {payload}"));
+    lines.push(format!("    {octets} bytes{encoding}: {payload}"));
     lines.join("\n")
 }
 

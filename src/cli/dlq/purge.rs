@@ -1,10 +1,11 @@
 //! `forebay dlq purge`.
 
+use super::super::confirmation;
+use super::super::printable::printable;
 use super::{Named, number, segment};
 use clap::Args;
 use serde_json::Value;
 use std::error::Error;
-use std::io::{self, BufRead, IsTerminal, Write};
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Purge {
@@ -22,25 +23,19 @@ impl Purge {
         let path = format!("/api/forebay/dead-letters/{there}/{name}");
         let state: Value = serde_json::from_slice(&target.request("GET", &path, &[])?)?;
         let messages = number(&state, "messages");
-        if !self.yes && !confirmed(queue, messages)? {
+        // Dead letters have no other copy: a script says that it means it.
+        if !self.yes && !confirmation::can_ask() {
+            return Err(
+                "standard input is no terminal, so nobody can be asked; nothing was dropped; \
+                        --yes drops the messages without a question"
+                    .into(),
+            );
+        }
+        if !self.yes && !confirmation::confirmed(queue, messages)? {
             return Err("nothing was dropped".into());
         }
         target.request("DELETE", &format!("/api/queues/{there}/{name}/contents"), &[])?;
-        println!("{queue}: dropped the {messages} messages that were ready");
+        println!("{}: dropped the {messages} messages that were ready", printable(queue));
         Ok(())
     }
-}
-
-/// Whoever drops messages types the queue's name.
-fn confirmed(queue: &str, messages: u64) -> Result<bool, Box<dyn Error>> {
-    if !io::stdin().is_terminal() {
-        return Err(
-            "nobody is there to be asked; use --yes to drop the messages all the same".into()
-        );
-    }
-    print!("{messages} messages of {queue} will be gone for good. Type the queue's name: ");
-    io::stdout().flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(answer.trim_end_matches(['\r', '\n']) == queue)
 }

@@ -3,6 +3,7 @@
 //! Each step is one durable change in the broker. Whoever stops this command between two steps, or
 //! in one, leaves every message in one of its two queues; it is run again for what is left.
 
+use super::super::printable::printable;
 use super::list::cause;
 use super::{Filter, Named, number, rest, text};
 use clap::Args;
@@ -36,6 +37,7 @@ pub(in crate::cli) struct Redrive {
 struct Total {
     /// By queue, reason and way back, as a step shows them.
     deaths: BTreeMap<[String; 3], u64>,
+    steps: u64,
     redriven: u64,
     stayed: u64,
 }
@@ -44,11 +46,21 @@ impl Redrive {
     pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
         let mut total = Total::default();
         let walked = self.walk(&mut total);
-        total.print(&self.named.queue, self.dry_run);
-        walked.map_err(|error| {
-            let what = if self.dry_run { "" } else { "; run it again for the rest" };
-            format!("{error}{what}").into()
-        })
+        // Before the first step there is nothing to report, and no rest to run it again for.
+        if total.steps > 0 {
+            total.print(&self.named.queue, self.dry_run);
+        }
+        if let Err(error) = walked {
+            let is_begun = total.steps > 0 && !self.dry_run;
+            let what = if is_begun { "; run it again for the rest" } else { "" };
+            return Err(format!("{error}{what}").into());
+        }
+        match self.filter.text() {
+            Some(filter) if total.redriven + total.stayed == 0 => {
+                Err(format!("no message of {} has {filter}", self.named.queue).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn walk(&self, total: &mut Total) -> Result<(), Box<dyn Error>> {
@@ -77,6 +89,7 @@ impl Redrive {
 
 impl Total {
     fn add(&mut self, step: &Value) {
+        self.steps += 1;
         self.redriven += number(step, "redriven");
         self.stayed += number(step, "stayed");
         let deaths = step.get("deaths").and_then(Value::as_array);
@@ -89,13 +102,13 @@ impl Total {
 
     fn print(&self, queue: &str, is_dry: bool) {
         let verb = if is_dry { "would go back" } else { "went back" };
-        println!("{queue}: {} messages {verb}, {} stay", self.redriven, self.stayed);
+        println!("{}: {} messages {verb}, {} stay", printable(queue), self.redriven, self.stayed);
         for ([queue, reason, way_back], messages) in &self.deaths {
             let queue = Some(queue).filter(|queue| !queue.is_empty());
             let death = json!({
                 "queue": queue, "reason": reason, "way_back": way_back, "messages": messages,
             });
-            println!("    {}", cause(&death));
+            println!("    {}", printable(&cause(&death)));
         }
     }
 }
