@@ -1,7 +1,6 @@
 //! The command line: one module per subcommand.
 
 mod admin;
-mod admin_tls;
 mod argument;
 mod autoscale;
 mod bench;
@@ -14,6 +13,9 @@ mod demo;
 mod dlq;
 mod duration;
 mod exchange;
+mod health;
+mod http;
+mod http_tls;
 mod interrupt;
 mod printable;
 mod publish;
@@ -61,6 +63,7 @@ enum Command {
     Dlq(dlq::Dlq),
     #[command(subcommand)]
     Exchange(exchange::Exchange),
+    Health(health::Health),
     Publish(Box<publish::Publish>),
     #[command(subcommand)]
     Queue(queue::Queue),
@@ -83,6 +86,7 @@ impl Cli {
             Command::Demo(demo) => demo.run(),
             Command::Dlq(dlq) => dlq.run(),
             Command::Exchange(exchange) => exchange.run(),
+            Command::Health(health) => health.run(),
             Command::Publish(publish) => publish.run(),
             Command::Queue(queue) => queue.run(),
             Command::Repair(repair) => repair.run(),

@@ -153,6 +153,17 @@ fn an_admin_address_that_is_none_says_how_to_write_it() {
 }
 
 #[test]
+fn health_tells_whether_a_broker_is_ready() {
+    let data = TempDir::new().unwrap();
+    let broker = Broker::start(data.path());
+    let metrics = broker.metrics.to_string();
+    assert_eq!(run(&["health", "--metrics", &metrics]).success(), "ready\n");
+    broker.kill();
+    let gone = run(&["health", "--metrics", &metrics]).failure();
+    assert!(gone.contains(&metrics), "{gone}");
+}
+
+#[test]
 fn a_redrive_that_finds_nothing_fails() {
     let shop = Shop::open();
     let missing = shop.ask(&["dlq", "redrive", "nope"]).failure();

@@ -110,3 +110,36 @@ fn the_command_line_asks_over_https() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && text.contains("/nowhere/authority.pem"), "{text}");
 }
+
+/// An operator is not shut out of a broker that asks everybody for a certificate.
+#[test]
+fn every_command_can_show_a_certificate() {
+    let lines = format!("{BOTH}cacertfile = \"CA\"\nfail_if_no_peer_cert = true\n");
+    let broker = TlsBroker::start_with(&lines);
+    broker.authority.client("operator").write(broker.directory(), "operator");
+    let path = |name: &str| broker.directory().join(name).display().to_string();
+    let authority = broker.authority_file.display().to_string();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+        let output = command.args(arguments).env("AMQP_CACERTFILE", &authority).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let admin = format!("https://localhost:{}", broker.broker.admin.port());
+    let status = ["status", "--admin", &admin, "--admin-cacertfile", &authority];
+    let (done, errors) = run(&status);
+    assert!(!done && errors.contains("--admin-certfile"), "{errors}");
+    let (certificate, key) = (path("operator.pem"), path("operator.key"));
+    let shown =
+        [&status[..], &["--admin-certfile", &certificate, "--admin-keyfile", &key]].concat();
+    assert_eq!(run(&shown), (true, String::new()));
+    let url = format!("amqps://localhost:{}", broker.tls.port());
+    let declare = ["queue", "declare", "orders", "--url", &url];
+    assert!(!run(&declare).0);
+    let shown = [&declare[..], &["--certfile", &certificate, "--keyfile", &key]].concat();
+    assert_eq!(run(&shown), (true, String::new()));
+    // What the environment says of TLS does not concern an address without.
+    let plain = format!("amqp://{}", broker.broker.address);
+    assert_eq!(run(&["queue", "show", "orders", "--url", &plain]), (true, String::new()));
+    let named = ["queue", "show", "orders", "--url", &plain, "--cacertfile", &authority];
+    assert!(run(&named).1.contains("--cacertfile"));
+}
