@@ -6,6 +6,7 @@
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use forebay_engine::command::{Binding, Destination};
 use forebay_engine::ids::ConnectionId;
+use forebay_engine::object_name::ObjectName;
 use forebay_engine::topology::{ExchangeRequest, QueueRequest, Routes, Topology};
 use forebay_wire::{FieldTable, FieldValue, ShortStr};
 use std::hint::black_box;
@@ -17,22 +18,27 @@ fn name(text: &str) -> ShortStr {
     ShortStr::try_from(text).expect("short")
 }
 
+fn object(text: &str) -> ObjectName {
+    ObjectName::try_from(text).expect("short")
+}
+
 fn declare_queue(topology: &mut Topology, queue: &str) {
     let request = QueueRequest {
-        name: &name(queue),
+        name: &object(queue),
+        is_generated: false,
         passive: false,
         durable: true,
         exclusive: false,
         auto_delete: false,
         arguments: &FieldTable::new(),
     };
-    topology.declare_queue(&name("/"), CONNECTION, request, ShortStr::default).expect("declared");
+    topology.declare_queue(&name("/"), CONNECTION, request).expect("declared");
 }
 
 fn bind(topology: &mut Topology, queue: &str, key: &str, arguments: FieldTable) {
     let binding = Binding {
-        source: name("x"),
-        destination: Destination::Queue(name(queue)),
+        source: object("x"),
+        destination: Destination::Queue(object(queue)),
         routing_key: name(key),
         arguments,
     };
@@ -49,7 +55,7 @@ fn furnished(
     let mut topology = Topology::new();
     topology.create_vhost(&name("/"));
     let request = ExchangeRequest {
-        name: &name("x"),
+        name: &object("x"),
         kind: &name(kind),
         passive: false,
         durable: true,
@@ -80,7 +86,7 @@ fn header(at: usize) -> FieldTable {
     [(name("customer"), FieldValue::I32(at as i32))].into_iter().collect()
 }
 
-fn route(routes: &Routes, exchange: &ShortStr, keys: &[ShortStr], headers: &FieldTable) -> usize {
+fn route(routes: &Routes, exchange: &ObjectName, keys: &[ShortStr], headers: &FieldTable) -> usize {
     let targets =
         routes.route(&ShortStr::from_static("/"), exchange, keys, &|| Some(headers.clone()));
     targets.expect("routed").len()
@@ -106,7 +112,7 @@ fn one_message(criterion: &mut Criterion) {
             ("headers", &headers, "x", String::new(), &wanted),
         ];
         for (kind, topology, exchange, key, headers) in cases {
-            let (exchange, keys) = (name(exchange), [name(&key)]);
+            let (exchange, keys) = (object(exchange), [name(&key)]);
             assert!(route(topology.routes(), &exchange, &keys, headers) > 0, "{kind}");
             group.bench_function(BenchmarkId::new(kind, queues), |bencher| {
                 bencher.iter(|| route(black_box(topology.routes()), &exchange, &keys, headers));

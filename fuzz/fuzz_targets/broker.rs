@@ -91,7 +91,7 @@ fn recover(store: &MemoryStore) -> Shard {
         queue_defaults: QueueDefaults::default(),
     };
     let recovered = store.recover().expect("a store in memory");
-    let mut shard = Shard::recover(&settings, 1, recovered).expect("our own records");
+    let mut shard = Shard::recover(&settings, recovered).expect("our own records");
     let name = ShortStr::from_static("guest");
     shard.configure_users(&[ConfiguredUser { name, permissions: None }]);
     shard

@@ -70,7 +70,7 @@ impl Client {
         let settings = Arc::new(ConnectionSettings::new(&identity));
         let broker = Broker::new();
         let peer = Peer::at("127.0.0.1:1".parse().expect("an address"));
-        let connection = Connection::new(ID, settings, peer, 7, broker.now);
+        let connection = Connection::new(ID, settings, peer, [7; 32], broker.now);
         let mut handshake = SendBuffer::new();
         handshake.put_protocol_header();
         let start_ok = ConnectionStartOk {

@@ -67,7 +67,8 @@ impl Model {
         for queue in NAMES {
             let arguments = if queue == "bounded" { table.clone() } else { FieldTable::new() };
             let request = TopologyRequest::DeclareQueue {
-                name: name(queue),
+                name: name(queue).into(),
+                is_generated: false,
                 passive: false,
                 durable: true,
                 exclusive: false,
@@ -88,7 +89,11 @@ impl Model {
         let command = match kind % 14 {
             0..=2 => self.publish(place, amount),
             3 => self.subscribe(place, amount),
-            4 => Command::Get { channel: CHANNEL, queue: name(NAMES[place]), no_ack: amount > 200 },
+            4 => Command::Get {
+                channel: CHANNEL,
+                queue: name(NAMES[place]).into(),
+                no_ack: amount > 200,
+            },
             5..=7 => {
                 let requeue = Settlement::Requeue(Refusal::Nack);
                 let kinds = [Settlement::Ack, Settlement::Reject, requeue];
@@ -107,7 +112,7 @@ impl Model {
             11 => return self.broker.pass(u64::from(amount) * 3),
             12 if amount > 200 => return self.crash(usize::from(which % 4)),
             12 => {
-                let request = TopologyRequest::PurgeQueue { name: name(NAMES[place]) };
+                let request = TopologyRequest::PurgeQueue { name: name(NAMES[place]).into() };
                 Command::Topology { channel: CHANNEL, request, nowait: false }
             }
             _ => Command::DeliveriesWritten { octets: usize::from(amount) * 64 },
@@ -146,7 +151,7 @@ impl Model {
         self.consumers += 1;
         Command::Subscribe(Subscribe {
             channel: CHANNEL,
-            queue: name(NAMES[place]),
+            queue: name(NAMES[place]).into(),
             consumer_tag: name(&self.consumers.to_string()),
             no_ack: amount > 220,
             exclusive: false,
@@ -204,7 +209,7 @@ impl Model {
         open_all(&mut self.broker);
         for queue in self.broker.shard.statistics().queues {
             assert_eq!((queue.statistics.unacked, queue.statistics.missing), (0, 0));
-            let request = TopologyRequest::PurgeQueue { name: queue.record.name.clone() };
+            let request = TopologyRequest::PurgeQueue { name: queue.record.name.clone().into() };
             let purge = Command::Topology { channel: CHANNEL, request, nowait: false };
             self.broker.send(ConnectionId(1), vec![purge]);
         }

@@ -8,6 +8,7 @@
 use crate::administration::Administration;
 use crate::ids::{ChannelId, Lane, Offset, PublishSeq, QueueId};
 use crate::message::Message;
+use crate::object_name::ObjectName;
 use crate::sweep::Sweep;
 use forebay_wire::{FieldTable, ShortStr};
 use std::sync::Arc;
@@ -69,7 +70,7 @@ pub enum Command {
         /// The channel.
         channel: ChannelId,
         /// The queue's name.
-        queue: ShortStr,
+        queue: ObjectName,
         /// Settled by being sent.
         no_ack: bool,
     },
@@ -201,7 +202,7 @@ pub struct Subscribe {
     /// The channel.
     pub channel: ChannelId,
     /// The queue's name.
-    pub queue: ShortStr,
+    pub queue: ObjectName,
     /// The consumer's tag.
     pub consumer_tag: ShortStr,
     /// Deliveries count as settled when sent.
@@ -223,15 +224,14 @@ pub enum PrefetchScope {
     EachConsumer,
 }
 
-/// A request about exchanges, queues and bindings (AMQP 0-9-1, 1.6 and 1.7). Names as sent; the
-/// shard fills in server-named queues. An empty queue name was already replaced by the channel's
-/// current queue where the method says so.
+/// A request about exchanges, queues and bindings (AMQP 0-9-1, 1.6 and 1.7). An empty
+/// queue name was already replaced, by a generated one or by the channel's current queue.
 #[derive(Clone, Debug)]
 pub enum TopologyRequest {
     /// `exchange.declare`; replied with `Done`.
     DeclareExchange {
         /// Its name.
-        name: ShortStr,
+        name: ObjectName,
         /// Its type, as `direct`.
         kind: ShortStr,
         /// Only ask whether it is there.
@@ -248,7 +248,7 @@ pub enum TopologyRequest {
     /// `exchange.delete`; replied with `Done`.
     DeleteExchange {
         /// Its name.
-        name: ShortStr,
+        name: ObjectName,
         /// Refused with 406 when it has bindings.
         if_unused: bool,
     },
@@ -258,8 +258,10 @@ pub enum TopologyRequest {
     Unbind(Binding),
     /// `queue.declare`; replied with `QueueDeclared`.
     DeclareQueue {
-        /// Its name; empty: the server chooses one.
-        name: ShortStr,
+        /// Its name.
+        name: ObjectName,
+        /// The broker chose the name, which may then begin with `amq.`.
+        is_generated: bool,
         /// Only ask whether it is there.
         passive: bool,
         /// Survives a restart.
@@ -274,12 +276,12 @@ pub enum TopologyRequest {
     /// `queue.purge`; replied with `MessageCount`.
     PurgeQueue {
         /// Its name.
-        name: ShortStr,
+        name: ObjectName,
     },
     /// `queue.delete`; replied with `MessageCount`.
     DeleteQueue {
         /// Its name.
-        name: ShortStr,
+        name: ObjectName,
         /// Refused with 406 when it has consumers.
         if_unused: bool,
         /// Refused with 406 when it has messages.
@@ -291,7 +293,7 @@ pub enum TopologyRequest {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Binding {
     /// The exchange that messages come from.
-    pub source: ShortStr,
+    pub source: ObjectName,
     /// Where they go.
     pub destination: Destination,
     /// The routing key or pattern.
@@ -304,7 +306,7 @@ pub struct Binding {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Destination {
     /// To a queue, by name.
-    Queue(ShortStr),
+    Queue(ObjectName),
     /// To an exchange, by name.
-    Exchange(ShortStr),
+    Exchange(ObjectName),
 }

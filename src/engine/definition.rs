@@ -133,7 +133,7 @@ fn declare(
     topology.require_vhost(vhost)?;
     match request {
         TopologyRequest::DeclareExchange { name, .. }
-            if topology.exchanges(vhost).any(|exchange| exchange.name == *name) =>
+            if topology.exchanges(vhost).any(|exchange| *name == exchange.name) =>
         {
             Ok(())
         }
@@ -166,14 +166,15 @@ fn declare(
         TopologyRequest::DeclareQueue { name, durable, auto_delete, arguments, .. } => {
             // Names that a server chose once stand in files too: they come as generated ones.
             let request = QueueRequest {
-                name: &ShortStr::default(),
+                name,
+                is_generated: true,
                 passive: false,
                 durable: *durable,
                 exclusive: false,
                 auto_delete: *auto_delete,
                 arguments,
             };
-            topology.declare_queue(vhost, NOBODY, request, || name.clone()).map(drop)
+            topology.declare_queue(vhost, NOBODY, request).map(drop)
         }
         TopologyRequest::Bind(binding) => topology.bind(vhost, NOBODY, binding),
         // Files tell what there is to be, not what is to go.

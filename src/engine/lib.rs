@@ -21,6 +21,7 @@ pub mod ids;
 pub mod limits;
 pub mod message;
 pub mod name_pattern;
+pub mod object_name;
 pub mod operation;
 pub mod page;
 pub(crate) mod queue;

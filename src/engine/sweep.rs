@@ -10,6 +10,7 @@
 use crate::command::Run;
 use crate::ids::Position;
 use crate::message::Message;
+use crate::object_name::ObjectName;
 use crate::time::WallClock;
 use forebay_wire::{FieldTable, FieldValue, ShortStr};
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 pub struct Sweep {
     /// The queue's name.
-    pub queue: ShortStr,
+    pub queue: ObjectName,
     /// What an earlier step left over; nothing: all that are ready now.
     pub runs: Option<Vec<Run>>,
     /// Which of them.

@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 use bytes::BytesMut;
 use forebay_engine::access::Limit;
 use forebay_engine::command::Command;
-use forebay_engine::connection::{Action, Connection, ConnectionSettings, Credentials, Peer};
+use forebay_engine::connection::{Action, Connection, ConnectionSettings, Credentials, Peer, Seed};
 use forebay_engine::event::Event;
 use forebay_engine::ids::ConnectionId;
 use forebay_engine::topology::Routes;
@@ -123,7 +123,8 @@ impl ConnectionTask {
         entry: Entry,
         events: EventReceiver,
     ) -> Result<Self, getrandom::Error> {
-        let seed = getrandom::u64()?;
+        let mut seed = Seed::default();
+        getrandom::fill(&mut seed)?;
         let id = entry.id();
         let settings = Arc::clone(&context.settings);
         let open = OpenShare::new(Arc::clone(&context.totals));

@@ -46,14 +46,13 @@ impl StoreThreads {
 /// Opens the store and makes the shard of it, on a thread that may wait for the disk.
 pub(crate) async fn recover(settings: &Settings) -> Result<Recovered, StartError> {
     let path = settings.data_dir.clone();
-    let seed = getrandom::u64().map_err(io::Error::other)?;
     let users = configured_users(settings);
     let shard_settings = ShardSettings {
         vhosts: vec![settings.default_vhost.clone()],
         queue_defaults: settings.queue_defaults,
     };
     let scrub_rate = settings.scrub_rate;
-    tokio::task::spawn_blocking(move || open(&path, seed, &shard_settings, &users, scrub_rate))
+    tokio::task::spawn_blocking(move || open(&path, &shard_settings, &users, scrub_rate))
         .await
         .map_err(io::Error::other)?
 }
@@ -71,7 +70,6 @@ fn configured_users(settings: &Settings) -> Vec<ConfiguredUser> {
 
 fn open(
     path: &Path,
-    seed: u64,
     settings: &ShardSettings,
     users: &[ConfiguredUser],
     scrub_rate: u64,
@@ -87,7 +85,7 @@ fn open(
         store.scrub(scrub_rate)?;
     }
     let store: Arc<dyn Store> = Arc::new(store);
-    let mut shard = Shard::recover(settings, seed, recovered)
+    let mut shard = Shard::recover(settings, recovered)
         .map_err(|error| StartError::Recover { path: path.to_owned(), error })?;
     shard.configure_users(users);
     Ok(Recovered { store, shard })

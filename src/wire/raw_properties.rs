@@ -109,6 +109,12 @@ impl RawProperties {
         self.0
     }
 
+    /// A copy with memory of its own, which keeps no receive buffer alive.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
     /// 1: transient, 2: persistent.
     #[must_use]
     pub fn delivery_mode(&self) -> Option<u8> {

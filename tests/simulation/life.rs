@@ -44,13 +44,13 @@ pub(crate) struct Life {
 
 impl Life {
     /// A process begins with what a store holds.
-    pub(crate) fn begin(memory: MemoryStore, fault: Option<Fault>, seed: u64) -> Self {
+    pub(crate) fn begin(memory: MemoryStore, fault: Option<Fault>) -> Self {
         let settings = ShardSettings {
             vhosts: vec![ShortStr::from_static("/")],
             queue_defaults: QueueDefaults::default(),
         };
         let recovered = memory.recover().expect("what a store holds can be read");
-        let mut shard = Shard::recover(&settings, seed, recovered).expect("a shard recovers");
+        let mut shard = Shard::recover(&settings, recovered).expect("a shard recovers");
         let name = ShortStr::from_static("guest");
         shard.configure_users(&[ConfiguredUser { name, permissions: None }]);
         let routes = shard.routes().clone();

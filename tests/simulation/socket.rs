@@ -6,7 +6,7 @@ use crate::history::History;
 use crate::random::Random;
 use bytes::{Buf, BytesMut};
 use forebay_engine::command::Command;
-use forebay_engine::connection::{Action, Connection, ConnectionSettings, Identity, Peer};
+use forebay_engine::connection::{Action, Connection, ConnectionSettings, Identity, Peer, Seed};
 use forebay_engine::event::Event;
 use forebay_engine::ids::ConnectionId;
 use forebay_engine::time::Now;
@@ -46,7 +46,7 @@ impl Socket {
         let address = "127.0.0.1:1".parse().unwrap();
         let peer = Peer { address, certificate_user: None };
         Self {
-            connection: Connection::new(id, Arc::clone(&SETTINGS), peer, seed, now),
+            connection: Connection::new(id, Arc::clone(&SETTINGS), peer, seed_of(seed), now),
             client,
             inbound: BytesMut::new(),
             input: BytesMut::new(),
@@ -158,4 +158,11 @@ impl Socket {
             && self.unsent.is_empty()
             && self.connection.output().is_empty()
     }
+}
+
+/// As many octets as a connection wants.
+fn seed_of(number: u64) -> Seed {
+    let mut seed = Seed::default();
+    seed[..8].copy_from_slice(&number.to_be_bytes());
+    seed
 }

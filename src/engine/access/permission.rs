@@ -1,12 +1,13 @@
 //! One permission: three patterns, and what they are held against.
 
 use crate::name_pattern::{NamePattern, NamePatternError};
+use crate::object_name::ObjectName;
 use crate::topology::names::Resource;
 use forebay_wire::ShortStr;
 use std::fmt;
 
 /// The default exchange has no name; permissions are held against this one.
-static DEFAULT_EXCHANGE: ShortStr = ShortStr::from_static("amq.default");
+static DEFAULT_EXCHANGE: ObjectName = ObjectName::from_static("amq.default");
 
 /// What somebody wants to do to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,14 +34,14 @@ impl fmt::Display for Access {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Object<'a> {
     /// An exchange; empty for the default exchange.
-    Exchange(&'a ShortStr),
+    Exchange(&'a ObjectName),
     /// A queue.
-    Queue(&'a ShortStr),
+    Queue(&'a ObjectName),
 }
 
 impl<'a> Object<'a> {
     /// The name that patterns are held against.
-    pub(super) fn checked_name(self) -> &'a ShortStr {
+    pub(super) fn checked_name(self) -> &'a ObjectName {
         match self {
             Self::Exchange(name) if name.is_empty() => &DEFAULT_EXCHANGE,
             Self::Exchange(name) | Self::Queue(name) => name,

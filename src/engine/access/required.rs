@@ -3,10 +3,9 @@
 use super::{Access, Object, Permissions};
 use crate::command::{Binding, Destination, TopologyRequest};
 use crate::fault::Fault;
-use forebay_wire::{FieldTable, FieldValue, ShortStr};
-
-/// What names that the server chooses begin with: a user must be allowed to configure it.
-static GENERATED_NAME: ShortStr = ShortStr::from_static("amq.gen-");
+use crate::object_name::ObjectName;
+use crate::topology::arguments::Arguments;
+use forebay_wire::{FieldTable, ShortStr};
 
 impl Permissions {
     /// Whether the user may ask for this. A passive declare is free for all who entered the
@@ -34,7 +33,7 @@ impl Permissions {
                 check(Access::Write, Object::Exchange(&alternate))
             }
             TopologyRequest::DeclareQueue { name, arguments, .. } => {
-                let queue = Object::Queue(if name.is_empty() { &GENERATED_NAME } else { name });
+                let queue = Object::Queue(name);
                 check(Access::Configure, queue)?;
                 let Some(dead_letters) = named(arguments, "x-dead-letter-exchange") else {
                     return Ok(());
@@ -65,7 +64,6 @@ fn destination(binding: &Binding) -> Object<'_> {
 }
 
 /// The exchange that an argument names; one that is no name is refused elsewhere.
-fn named(arguments: &FieldTable, argument: &str) -> Option<ShortStr> {
-    let octets = arguments.get(argument).and_then(FieldValue::as_long_str)?;
-    ShortStr::try_from(octets.clone()).ok()
+fn named(arguments: &FieldTable, argument: &str) -> Option<ObjectName> {
+    Arguments::new(arguments).object_name(argument).ok().flatten()
 }

@@ -4,11 +4,16 @@ use super::*;
 use crate::command::{Binding, Destination, TopologyRequest};
 use crate::fault::FaultScope;
 use crate::name_pattern::NamePatternError;
+use crate::object_name::ObjectName;
 use forebay_wire::{FieldTable, FieldValue};
 use std::collections::BTreeMap;
 
 fn name(text: &str) -> ShortStr {
     ShortStr::try_from(text).unwrap()
+}
+
+fn object(text: &str) -> ObjectName {
+    ObjectName::try_from(text).unwrap()
 }
 
 /// The user `bob` with these patterns in `/`.
@@ -25,7 +30,7 @@ fn check(access: &AccessControl, wanted: Access, object: Object<'_>) -> Result<(
 #[test]
 fn each_access_has_a_pattern_of_its_own() {
     let access = bob("^c-", "^w-", "^r-");
-    let queues = [name("c-1"), name("w-1"), name("r-1")];
+    let queues = [object("c-1"), object("w-1"), object("r-1")];
     for (at, wanted) in [Access::Configure, Access::Write, Access::Read].into_iter().enumerate() {
         for (queue, object) in queues.iter().enumerate() {
             let outcome = check(&access, wanted, Object::Queue(object));
@@ -37,20 +42,20 @@ fn each_access_has_a_pattern_of_its_own() {
 #[test]
 fn a_refusal_names_user_access_and_object() {
     let access = bob("", "^orders$", ".*");
-    let fault = check(&access, Access::Write, Object::Exchange(&name("logs"))).unwrap_err();
+    let fault = check(&access, Access::Write, Object::Exchange(&object("logs"))).unwrap_err();
     assert_eq!((fault.scope, fault.code), (FaultScope::Channel, ReplyCode::AccessRefused));
     assert_eq!(fault.text, "write access to exchange 'logs' in vhost '/' refused for user 'bob'");
-    let fault = check(&access, Access::Configure, Object::Queue(&name("q"))).unwrap_err();
+    let fault = check(&access, Access::Configure, Object::Queue(&object("q"))).unwrap_err();
     assert_eq!(fault.text, "configure access to queue 'q' in vhost '/' refused for user 'bob'");
-    check(&access, Access::Read, Object::Queue(&name("q"))).unwrap();
+    check(&access, Access::Read, Object::Queue(&object("q"))).unwrap();
 }
 
 #[test]
 fn an_empty_pattern_allows_nothing_and_the_default_exchange_has_a_name() {
     let access = bob("", "^amq\\.default$", "");
-    check(&access, Access::Write, Object::Exchange(&name(""))).unwrap();
-    check(&access, Access::Write, Object::Exchange(&name("x"))).unwrap_err();
-    let fault = check(&access, Access::Read, Object::Exchange(&name(""))).unwrap_err();
+    check(&access, Access::Write, Object::Exchange(&object(""))).unwrap();
+    check(&access, Access::Write, Object::Exchange(&object("x"))).unwrap_err();
+    let fault = check(&access, Access::Read, Object::Exchange(&object(""))).unwrap_err();
     assert!(fault.text.starts_with("read access to exchange 'amq.default' in vhost '/'"));
 }
 
@@ -67,7 +72,8 @@ fn a_virtual_host_is_entered_only_with_a_permission() {
 
 fn declare_queue(queue: &str, passive: bool, arguments: FieldTable) -> TopologyRequest {
     TopologyRequest::DeclareQueue {
-        name: name(queue),
+        name: object(queue),
+        is_generated: false,
         passive,
         durable: true,
         exclusive: false,
@@ -78,7 +84,7 @@ fn declare_queue(queue: &str, passive: bool, arguments: FieldTable) -> TopologyR
 
 fn declare_exchange(exchange: &str, passive: bool, arguments: FieldTable) -> TopologyRequest {
     TopologyRequest::DeclareExchange {
-        name: name(exchange),
+        name: object(exchange),
         kind: name("direct"),
         passive,
         durable: true,
@@ -90,7 +96,7 @@ fn declare_exchange(exchange: &str, passive: bool, arguments: FieldTable) -> Top
 
 fn bind(source: &str, destination: Destination) -> TopologyRequest {
     TopologyRequest::Bind(Binding {
-        source: name(source),
+        source: object(source),
         destination,
         routing_key: name("k"),
         arguments: FieldTable::new(),
@@ -105,16 +111,16 @@ fn requests_need_what_they_need_in_rabbitmq() {
     let dead = || argument("x-dead-letter-exchange", "x");
     let alternate = || argument("alternate-exchange", "y");
     let none = FieldTable::new;
-    let queue = || Destination::Queue(name("q"));
-    let exchange = || Destination::Exchange(name("y"));
-    let purge = TopologyRequest::PurgeQueue { name: name("q") };
+    let queue = || Destination::Queue(object("q"));
+    let exchange = || Destination::Exchange(object("y"));
+    let purge = TopologyRequest::PurgeQueue { name: object("q") };
     let delete =
-        TopologyRequest::DeleteQueue { name: name("q"), if_unused: false, if_empty: false };
-    let delete_exchange = TopologyRequest::DeleteExchange { name: name("x"), if_unused: false };
+        TopologyRequest::DeleteQueue { name: object("q"), if_unused: false, if_empty: false };
+    let delete_exchange = TopologyRequest::DeleteExchange { name: object("x"), if_unused: false };
     // The request, and the least patterns that allow it.
     let cases = [
         (declare_queue("q", false, none()), ["^q$", "", ""]),
-        (declare_queue("", false, none()), ["^amq\\.gen", "", ""]),
+        (declare_queue("amq.gen-1", false, none()), ["^amq\\.gen-1$", "", ""]),
         (declare_queue("q", true, none()), ["", "", ""]),
         (declare_queue("q", false, dead()), ["^q$", "^x$", "^q$"]),
         (declare_exchange("x", false, none()), ["^x$", "", ""]),
@@ -259,7 +265,7 @@ fn users_of_the_configuration_may_do_everything_unless_it_says_less() {
         ConfiguredUser { name: name("bob"), permissions: Some(less) },
     ]);
     let allowed = |access: &AccessControl, user, vhost, wanted| {
-        let queue = name("r");
+        let queue = object("r");
         access.permissions().check(&name(user), &name(vhost), wanted, Object::Queue(&queue)).is_ok()
     };
     assert!(allowed(&access, "root", "anywhere", Access::Configure));

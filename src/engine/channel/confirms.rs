@@ -4,6 +4,7 @@
 //! Answers arrive as runs in any order. Everything below `low` was told to the client; runs above
 //! it that were told are remembered, so nothing is ever told twice.
 
+use crate::connection::limits::CONFIRM_RUNS_UNTOLD_MAX;
 use crate::ids::PublishSeq;
 
 /// What a publish came to.
@@ -79,6 +80,12 @@ impl ConfirmTracker {
     /// Whether [`Self::flush`] has something to say.
     pub(crate) const fn has_news(&self) -> bool {
         !self.fresh.is_empty()
+    }
+
+    /// Whether so much is known and not told that it is to be told although other output waits.
+    /// Answers of one kind that follow one another count as one.
+    pub(crate) const fn is_overdue(&self) -> bool {
+        self.fresh.len() > CONFIRM_RUNS_UNTOLD_MAX
     }
 
     /// The frames for everything that became known since the last call, appended to `answers`.

@@ -7,6 +7,7 @@ use crate::command::{Command, PrefetchScope, Subscribe};
 use crate::connection::{Expects, MethodId};
 use crate::fault::Fault;
 use crate::ids::ChannelKey;
+use crate::object_name::ObjectName;
 use forebay_wire::method::{
     BasicCancel, BasicCancelOk, BasicConsume, BasicConsumeOk, BasicGet, BasicQos, BasicQosOk,
 };
@@ -40,11 +41,11 @@ impl Channel {
         method: MethodId,
         consume: BasicConsume,
     ) -> Result<(), Fault> {
-        let is_reply_queue = consume.queue == REPLY_QUEUE;
+        let queue = self.named_queue(&consume.queue)?;
+        let is_reply_queue = queue == REPLY_QUEUE;
         if is_reply_queue {
             check_consume(consume.no_ack, self.reply_consumer.as_ref())?;
         }
-        let queue = self.named_queue(&consume.queue)?;
         if !is_reply_queue {
             check_read(turn, &queue)?;
         }
@@ -53,7 +54,7 @@ impl Channel {
         self.consumer_tags.insert(consumer_tag.clone());
         if is_reply_queue {
             let key = ChannelKey { connection: turn.link.id, channel: self.id };
-            let nonce = turn.link.random.number();
+            let nonce = turn.link.random.token();
             self.reply_consumer = Some(ReplyConsumer::new(key, nonce, consumer_tag));
             if !consume.no_wait {
                 turn.send(self.id, &ok);
@@ -136,7 +137,7 @@ impl Channel {
     }
 }
 
-fn check_read(turn: &Turn<'_>, queue: &ShortStr) -> Result<(), Fault> {
+fn check_read(turn: &Turn<'_>, queue: &ObjectName) -> Result<(), Fault> {
     let (permissions, about) = (turn.routes.permissions(), turn.about);
     permissions.check(&about.user, &about.vhost, Access::Read, Object::Queue(queue))
 }

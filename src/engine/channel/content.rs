@@ -1,16 +1,25 @@
 //! Puts a `basic.publish`, its header and its body frames together (AMQP 0-9-1, 4.2.6).
 
-use crate::connection::limits::UNFINISHED_PUBLISH_OVERHEAD;
+use crate::connection::limits::{BODY_COPIED_OUT_SIZE_MAX, UNFINISHED_PUBLISH_OVERHEAD};
 use crate::fault::Fault;
+use crate::object_name::ObjectName;
 use bytes::{Bytes, BytesMut};
 use forebay_wire::frame::ContentHeader;
 use forebay_wire::method::BasicPublish;
-use forebay_wire::{RawProperties, ReplyCode};
+use forebay_wire::{RawProperties, ReplyCode, ShortStr};
+
+/// Where a publish goes, as its method says.
+#[derive(Debug)]
+pub(crate) struct Address {
+    pub(crate) exchange: ObjectName,
+    pub(crate) routing_key: ShortStr,
+    pub(crate) is_mandatory: bool,
+}
 
 /// A publish that is all there.
 #[derive(Debug)]
 pub(crate) struct Content {
-    pub(crate) publish: BasicPublish,
+    pub(crate) address: Address,
     pub(crate) properties: RawProperties,
     pub(crate) body: Bytes,
 }
@@ -22,7 +31,7 @@ pub(crate) enum ContentAssembler {
     #[default]
     Idle,
     /// The method came: the header is due.
-    Header(BasicPublish),
+    Header(Address),
     /// The header came: octets of the body are due.
     Body(PartialContent),
 }
@@ -30,7 +39,7 @@ pub(crate) enum ContentAssembler {
 /// A publish whose body is not all there.
 #[derive(Debug)]
 pub(crate) struct PartialContent {
-    publish: BasicPublish,
+    address: Address,
     properties: RawProperties,
     /// As the header announced; nothing is reserved for it.
     size: usize,
@@ -45,11 +54,43 @@ enum PartialBody {
     Pieces(BytesMut),
 }
 
+impl From<BasicPublish> for Address {
+    fn from(publish: BasicPublish) -> Self {
+        Self {
+            exchange: publish.exchange.into(),
+            routing_key: publish.routing_key,
+            is_mandatory: publish.mandatory,
+        }
+    }
+}
+
+impl Address {
+    fn size(&self) -> usize {
+        self.exchange.len() + self.routing_key.len()
+    }
+
+    fn detach(&mut self) {
+        self.exchange = self.exchange.detached();
+        self.routing_key = self.routing_key.detached();
+    }
+}
+
 impl Content {
-    /// Octets that it takes in memory, about.
+    /// Bytes that it takes in memory, about.
     pub(crate) fn size(&self) -> usize {
         let octets = self.body.len() + self.properties.as_bytes().len();
-        octets + UNFINISHED_PUBLISH_OVERHEAD
+        self.address.size() + octets + UNFINISHED_PUBLISH_OVERHEAD
+    }
+
+    /// The content in memory of its own, for one that stays longer than the receive buffer it came
+    /// in should. A body that fills most of such a buffer stays where it is.
+    pub(crate) fn copied_out(mut self) -> Self {
+        self.address.detach();
+        self.properties = self.properties.detached();
+        if self.body.len() < BODY_COPIED_OUT_SIZE_MAX {
+            self.body = Bytes::copy_from_slice(&self.body);
+        }
+        self
     }
 }
 
@@ -68,7 +109,21 @@ impl ContentAssembler {
 
     /// A publish begins.
     pub(crate) fn begin(&mut self, publish: BasicPublish) {
-        *self = Self::Header(publish);
+        *self = Self::Header(publish.into());
+    }
+
+    /// The rest of the content is not in the receive buffer: what has come is copied out of it,
+    /// otherwise a few bytes would keep the whole buffer alive.
+    pub(crate) fn copy_out(&mut self) {
+        match self {
+            Self::Idle => {}
+            Self::Header(address) => address.detach(),
+            Self::Body(partial) => {
+                partial.address.detach();
+                partial.properties = partial.properties.detached();
+                partial.body.copy_out(partial.size);
+            }
+        }
     }
 
     /// The content header. Gives the content when it has no body.
@@ -80,17 +135,17 @@ impl ContentAssembler {
         header: ContentHeader,
         size_max: u64,
     ) -> Result<Option<Content>, Fault> {
-        let publish = match std::mem::take(self) {
-            Self::Header(publish) => publish,
+        let address = match std::mem::take(self) {
+            Self::Header(address) => address,
             Self::Idle => return Err(method_expected("a content header")),
             Self::Body(_) => return Err(body_expected("a content header")),
         };
         let properties = header.properties;
         match body_size(header.body_size, size_max)? {
-            0 => Ok(Some(Content { publish, properties, body: Bytes::new() })),
+            0 => Ok(Some(Content { address, properties, body: Bytes::new() })),
             size => {
                 let body = PartialBody::Piece(Bytes::new());
-                *self = Self::Body(PartialContent { publish, properties, size, body });
+                *self = Self::Body(PartialContent { address, properties, size, body });
                 Ok(None)
             }
         }
@@ -121,15 +176,19 @@ impl ContentAssembler {
             *self = Self::Body(partial);
             return Ok(None);
         }
-        let PartialContent { publish, properties, body, .. } = partial;
-        Ok(Some(Content { publish, properties, body: body.finish() }))
+        let PartialContent { address, properties, body, .. } = partial;
+        Ok(Some(Content { address, properties, body: body.finish() }))
     }
 
-    /// Octets of the body that have come.
+    /// Bytes that the open content takes in memory, about; 0 when none is open.
     pub(crate) fn size(&self) -> usize {
         match self {
-            Self::Body(partial) => partial.body.len(),
-            Self::Idle | Self::Header(_) => 0,
+            Self::Idle => 0,
+            Self::Header(address) => address.size() + UNFINISHED_PUBLISH_OVERHEAD,
+            Self::Body(PartialContent { address, properties, body, .. }) => {
+                let octets = properties.as_bytes().len() + body.len();
+                address.size() + octets + UNFINISHED_PUBLISH_OVERHEAD
+            }
         }
     }
 
@@ -151,9 +210,7 @@ impl PartialBody {
         match self {
             Self::Piece(piece) if piece.is_empty() => *piece = octets,
             Self::Piece(piece) => {
-                let length = piece.len() + octets.len();
-                let mut pieces = BytesMut::with_capacity(room(length, announced));
-                pieces.extend_from_slice(piece);
+                let mut pieces = copied(piece, octets.len(), announced);
                 pieces.extend_from_slice(&octets);
                 *self = Self::Pieces(pieces);
             }
@@ -167,12 +224,27 @@ impl PartialBody {
         }
     }
 
+    fn copy_out(&mut self, announced: usize) {
+        if let Self::Piece(piece) = self
+            && !piece.is_empty()
+        {
+            *self = Self::Pieces(copied(piece, 0, announced));
+        }
+    }
+
     fn finish(self) -> Bytes {
         match self {
             Self::Piece(piece) => piece,
             Self::Pieces(pieces) => pieces.freeze(),
         }
     }
+}
+
+/// A copy with room for `more` at least.
+fn copied(piece: &Bytes, more: usize, announced: usize) -> BytesMut {
+    let mut pieces = BytesMut::with_capacity(room(piece.len() + more, announced));
+    pieces.extend_from_slice(piece);
+    pieces
 }
 
 /// Twice what came, never more than announced: the copies stay in proportion, and a peer has to

@@ -26,8 +26,8 @@ pub(crate) struct ReplyConsumer {
 }
 
 impl ReplyConsumer {
-    pub(crate) fn new(key: ChannelKey, nonce: u64, tag: ShortStr) -> Self {
-        let text = format!("{TOKEN_PREFIX}{:x}.{:x}.{nonce:016x}", key.connection.0, key.channel.0);
+    pub(crate) fn new(key: ChannelKey, nonce: u128, tag: ShortStr) -> Self {
+        let text = format!("{TOKEN_PREFIX}{:x}.{:x}.{nonce:032x}", key.connection.0, key.channel.0);
         Self { tag, address: ShortStr::try_from(text.as_str()).unwrap_or_default() }
     }
 }
@@ -42,7 +42,7 @@ pub(crate) fn addressee(name: &ShortStr) -> Option<ChannelKey> {
     let mut parts = name.as_str()?.strip_prefix(TOKEN_PREFIX)?.split('.');
     let connection = u64::from_str_radix(parts.next()?, 16).ok()?;
     let channel = u16::from_str_radix(parts.next()?, 16).ok()?;
-    let _nonce = u64::from_str_radix(parts.next()?, 16).ok()?;
+    let _nonce = u128::from_str_radix(parts.next()?, 16).ok()?;
     if parts.next().is_some() || channel == 0 {
         return None;
     }
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn an_address_leads_back_to_its_channel() {
         let key = ChannelKey { connection: ConnectionId(u64::MAX), channel: ChannelId(2047) };
-        let consumer = ReplyConsumer::new(key, u64::MAX, ShortStr::default());
+        let consumer = ReplyConsumer::new(key, u128::MAX, ShortStr::default());
         assert!(is_reply_address(&consumer.address));
         assert_eq!(addressee(&consumer.address), Some(key));
     }

@@ -27,6 +27,7 @@ use crate::command::Command;
 use crate::connection::{About, ChannelMode, Expects, Link, MethodId, OpenChannel, Question};
 use crate::fault::Fault;
 use crate::ids::{ChannelId, PublishSeq};
+use crate::object_name::ObjectName;
 use crate::time::Now;
 use crate::topology::Routes;
 use bytes::Bytes;
@@ -81,7 +82,7 @@ pub(crate) struct Channel {
     /// For consumers to come (`basic.qos` without `global`).
     prefetch: u16,
     /// Stands in for an empty queue name.
-    last_queue: Option<ShortStr>,
+    last_queue: Option<ObjectName>,
     /// Reused by acknowledgements of many deliveries.
     settled: Vec<Unacked>,
 }
@@ -132,7 +133,17 @@ impl Channel {
         self.has_published
     }
 
-    /// Octets of a body that is not all there and of publishes that are not committed.
+    /// Content of which more is to come stays longer than the receive buffer that it came in should.
+    pub(crate) fn copy_out_content(&mut self) {
+        self.content.copy_out();
+    }
+
+    /// Whether the header or some of the body of a publish is still to come.
+    pub(crate) const fn has_open_content(&self) -> bool {
+        self.content.is_open()
+    }
+
+    /// Bytes of content that is not all there and of publishes that are not committed.
     pub(crate) fn unfinished_size(&self) -> usize {
         let uncommitted = match &self.mode {
             Mode::Transaction(transaction) => transaction.publishes_size,
@@ -217,6 +228,14 @@ impl Channel {
     pub(crate) const fn has_confirms(&self) -> bool {
         match &self.mode {
             Mode::Confirm(tracker) => tracker.has_news(),
+            Mode::Plain | Mode::Transaction(_) => false,
+        }
+    }
+
+    /// Whether confirms are to be written although other output waits.
+    pub(crate) const fn has_overdue_confirms(&self) -> bool {
+        match &self.mode {
+            Mode::Confirm(tracker) => tracker.is_overdue(),
             Mode::Plain | Mode::Transaction(_) => false,
         }
     }

@@ -1,7 +1,7 @@
 //! `basic.publish`: from content to messages for queues (AMQP 0-9-1, 1.8.3.7).
 
 use super::confirms::Verdict;
-use super::content::Content;
+use super::content::{Address, Content};
 use super::direct_reply::{addressee, is_reply_address};
 use super::envelope::{
     Copies, check_delivery_mode, check_user, copies, expiration, with_reply_address,
@@ -55,6 +55,8 @@ impl Channel {
         };
         self.count(turn, content.body.len(), seq.is_some());
         if let Mode::Transaction(transaction) = &mut self.mode {
+            // It waits for the commit, longer than the receive buffer that it came in should.
+            let content = content.copied_out();
             transaction.publishes_size += content.size();
             transaction.publishes.push(content);
             return Ok(());
@@ -135,7 +137,7 @@ impl Channel {
         content: &Content,
         copies: Option<&Copies>,
     ) -> Result<Destination, Fault> {
-        let BasicPublish { exchange, routing_key, .. } = &content.publish;
+        let Address { exchange, routing_key, .. } = &content.address;
         self.write_permission.check(turn, exchange)?;
         if exchange.is_empty() && is_reply_address(routing_key) {
             return Ok(addressee(routing_key).map_or(Destination::Nowhere, Destination::Requester));
@@ -153,7 +155,7 @@ impl Channel {
     }
 
     fn route(&mut self, turn: &Turn<'_>, content: &Content) -> Result<Targets, Fault> {
-        let BasicPublish { exchange, routing_key, .. } = &content.publish;
+        let Address { exchange, routing_key, .. } = &content.address;
         let (routes, vhost) = (turn.routes, &turn.about.vhost);
         if let Some(targets) = self.route_cache.find(routes.version(), exchange, routing_key) {
             return Ok(targets.clone());
@@ -178,7 +180,7 @@ impl Channel {
 
 /// Nobody takes the message. Whether it goes back.
 fn count_unroutable(turn: &mut Turn<'_>, content: &Content) -> bool {
-    let is_mandatory = content.publish.mandatory;
+    let is_mandatory = content.address.is_mandatory;
     turn.link.traffic.returned += u64::from(is_mandatory);
     turn.link.traffic.dropped += u64::from(!is_mandatory);
     is_mandatory
@@ -187,8 +189,8 @@ fn count_unroutable(turn: &mut Turn<'_>, content: &Content) -> bool {
 impl OwnEnvelope {
     fn message(&self, turn: &mut Turn<'_>, content: &Content) -> Message {
         let envelope = Envelope {
-            exchange: &content.publish.exchange,
-            routing_key: &content.publish.routing_key,
+            exchange: &content.address.exchange,
+            routing_key: &content.address.routing_key,
             properties: self.properties.as_ref().unwrap_or(&content.properties),
             published_at: turn.now.wall,
             expiration: self.expiration,

@@ -5,18 +5,19 @@ use crate::ids::ChannelId;
 use forebay_wire::method::BasicReturn;
 use forebay_wire::{ReplyCode, SendBuffer, ShortStr};
 
-/// A message on its way back to its publisher, as it came.
+/// A message on its way back to its publisher, as it came. Copied into the output: a client that
+/// does not read would keep the buffers alive that its messages came in.
 #[derive(Debug)]
 pub(crate) struct Return(pub(crate) Content);
 
 impl Return {
     pub(crate) fn write(self, output: &mut SendBuffer, channel: ChannelId, frame_size_max: u32) {
-        let Content { publish, properties, body } = self.0;
+        let Content { address, properties, body } = self.0.copied_out();
         let method = BasicReturn {
             reply_code: ReplyCode::NoRoute.code(),
             reply_text: ShortStr::from_static("NO_ROUTE"),
-            exchange: publish.exchange,
-            routing_key: publish.routing_key,
+            exchange: address.exchange.into_short(),
+            routing_key: address.routing_key,
         };
         output.put_content(channel.0, &method, &properties, &body, frame_size_max);
     }

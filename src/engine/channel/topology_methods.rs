@@ -6,12 +6,16 @@ use super::{Channel, Turn};
 use crate::command::{Binding, Command, Destination, TopologyRequest};
 use crate::connection::{About, Expects, MethodId};
 use crate::fault::Fault;
+use crate::object_name::ObjectName;
 use forebay_wire::method::{
     ExchangeBind, ExchangeBindOk, ExchangeDeclare, ExchangeDeclareOk, ExchangeDelete,
     ExchangeDeleteOk, ExchangeUnbind, ExchangeUnbindOk, QueueBind, QueueBindOk, QueueDeclare,
     QueueDeclareOk, QueueDelete, QueueDeleteOk, QueuePurge, QueueUnbind, QueueUnbindOk,
 };
 use forebay_wire::{Method, ReplyCode, ShortStr};
+
+/// How generated names of queues begin, as RabbitMQ's.
+const GENERATED_NAME_PREFIX: &str = "amq.gen-";
 
 impl Channel {
     fn ask_topology(
@@ -30,9 +34,10 @@ impl Channel {
     }
 
     /// The name, or the queue last declared on the channel in place of an empty one.
-    pub(super) fn named_queue(&self, name: &ShortStr) -> Result<ShortStr, Fault> {
+    pub(super) fn named_queue(&self, name: &ShortStr) -> Result<ObjectName, Fault> {
+        let name = owned_name(name);
         if !name.is_empty() {
-            return Ok(name.detached());
+            return Ok(name);
         }
         self.last_queue
             .clone()
@@ -41,7 +46,7 @@ impl Channel {
 
     /// `queue.declare` was answered.
     pub(crate) fn remember_queue(&mut self, name: &ShortStr) {
-        self.last_queue = Some(name.detached());
+        self.last_queue = Some(owned_name(name));
     }
 
     pub(super) fn handle_exchange_declare(
@@ -51,7 +56,7 @@ impl Channel {
         declare: ExchangeDeclare,
     ) -> Result<(), Fault> {
         let request = TopologyRequest::DeclareExchange {
-            name: declare.exchange.detached(),
+            name: owned_name(&declare.exchange),
             kind: declare.kind.detached(),
             passive: declare.passive,
             durable: declare.durable,
@@ -70,7 +75,7 @@ impl Channel {
         delete: ExchangeDelete,
     ) -> Result<(), Fault> {
         let request = TopologyRequest::DeleteExchange {
-            name: delete.exchange.detached(),
+            name: owned_name(&delete.exchange),
             if_unused: delete.if_unused,
         };
         let expects = done(delete.no_wait, ExchangeDeleteOk {});
@@ -84,8 +89,8 @@ impl Channel {
         bind: ExchangeBind,
     ) -> Result<(), Fault> {
         let request = TopologyRequest::Bind(Binding {
-            source: bind.source.detached(),
-            destination: Destination::Exchange(bind.destination.detached()),
+            source: owned_name(&bind.source),
+            destination: Destination::Exchange(owned_name(&bind.destination)),
             routing_key: bind.routing_key.detached(),
             arguments: bind.arguments.detached(),
         });
@@ -100,8 +105,8 @@ impl Channel {
         unbind: ExchangeUnbind,
     ) -> Result<(), Fault> {
         let request = TopologyRequest::Unbind(Binding {
-            source: unbind.source.detached(),
-            destination: Destination::Exchange(unbind.destination.detached()),
+            source: owned_name(&unbind.source),
+            destination: Destination::Exchange(owned_name(&unbind.destination)),
             routing_key: unbind.routing_key.detached(),
             arguments: unbind.arguments.detached(),
         });
@@ -115,24 +120,26 @@ impl Channel {
         method: MethodId,
         declare: QueueDeclare,
     ) -> Result<(), Fault> {
-        if declare.passive && declare.queue.is_empty() {
+        let name = owned_name(&declare.queue);
+        if declare.passive && name.is_empty() {
             let text = format!("no queue '' in vhost '{}'", turn.about.vhost);
             return Err(Fault::channel(ReplyCode::NotFound, text));
         }
         // Answers whose requester is gone are dropped, so a requester on another connection is
         // taken as being there; a made-up address is not.
-        let is_reply_queue =
-            declare.queue == REPLY_QUEUE || declare.passive && addressee(&declare.queue).is_some();
+        let is_reply_queue = name == REPLY_QUEUE || declare.passive && addressee(&name).is_some();
         if is_reply_queue {
             if !declare.no_wait {
-                let queue = declare.queue;
+                let queue = name.into_short();
                 let ok = QueueDeclareOk { queue, message_count: 0, consumer_count: 1 };
                 turn.send(self.id, &ok);
             }
             return Ok(());
         }
+        let is_generated = name.is_empty();
         let request = TopologyRequest::DeclareQueue {
-            name: declare.queue.detached(),
+            name: if is_generated { generated_name(turn) } else { name },
+            is_generated,
             passive: declare.passive,
             durable: declare.durable,
             exclusive: declare.exclusive,
@@ -176,10 +183,11 @@ impl Channel {
         routing_key: ShortStr,
     ) -> Result<Binding, Fault> {
         let name = self.named_queue(&queue)?;
-        let named_by_channel = queue.is_empty() && routing_key.is_empty();
-        let routing_key = if named_by_channel { name.clone() } else { routing_key.detached() };
+        let named_by_channel = ObjectName::from(queue).is_empty() && routing_key.is_empty();
+        let routing_key =
+            if named_by_channel { name.clone().into_short() } else { routing_key.detached() };
         Ok(Binding {
-            source: source.detached(),
+            source: owned_name(&source),
             destination: Destination::Queue(name),
             routing_key,
             arguments: forebay_wire::FieldTable::new(),
@@ -214,6 +222,18 @@ impl Channel {
         let request = TopologyRequest::DeleteQueue { name, if_unused, if_empty };
         self.ask_topology(turn, method, request, no_wait, Expects::Deleted { no_wait })
     }
+}
+
+/// The name as the broker knows it, with memory of its own.
+pub(super) fn owned_name(name: &ShortStr) -> ObjectName {
+    ObjectName::from(name).detached()
+}
+
+/// The name of a queue for which the client gave none. It is made here, so that permissions are
+/// asked for the very name.
+fn generated_name(turn: &mut Turn<'_>) -> ObjectName {
+    let name = format!("{GENERATED_NAME_PREFIX}{}", turn.link.random.name_suffix());
+    ObjectName::try_from(name.as_str()).unwrap_or_default()
 }
 
 fn done(no_wait: bool, ok: impl Into<Method>) -> Expects {

@@ -4,13 +4,13 @@
 use super::Turn;
 use crate::access::{Access, Object};
 use crate::fault::Fault;
-use forebay_wire::ShortStr;
+use crate::object_name::ObjectName;
 
 /// What was allowed last.
 #[derive(Debug, Default)]
 pub(crate) struct WritePermission {
     version: u64,
-    exchange: Option<ShortStr>,
+    exchange: Option<ObjectName>,
 }
 
 impl WritePermission {
@@ -18,7 +18,7 @@ impl WritePermission {
     ///
     /// # Errors
     /// 403, closes the channel.
-    pub(crate) fn check(&mut self, turn: &Turn<'_>, exchange: &ShortStr) -> Result<(), Fault> {
+    pub(crate) fn check(&mut self, turn: &Turn<'_>, exchange: &ObjectName) -> Result<(), Fault> {
         let version = turn.routes.version();
         if self.version == version && self.exchange.as_ref() == Some(exchange) {
             return Ok(());

@@ -13,22 +13,33 @@ pub(crate) const CLOSE_TIME_MS_MAX: u64 = 10_000;
 /// The same after octets that are no frames, among which the close-ok can't be found.
 pub(crate) const CLOSE_TIME_UNREADABLE_MS_MAX: u64 = 1_000;
 
-/// Answers (not deliveries, which have a budget of their own) that may wait for a client which
-/// does not read; above it the connection takes no input.
+/// Answers (also messages that were asked for by `basic.get`, not deliveries, which have a budget of
+/// their own) that may wait for a client which does not read; above it the connection takes no input.
+/// One answer may exceed it.
 pub(crate) const ANSWERS_UNWRITTEN_SIZE_MAX: usize = 1 << 20;
+
+/// Output that may wait in front of confirms that are written; behind more of it they are held back.
+pub(crate) const CONFIRMS_AHEAD_SIZE_MAX: usize = 64 * 1024;
+
+/// Runs of confirms of one channel, each of the same kind, that are held back at most.
+pub(crate) const CONFIRM_RUNS_UNTOLD_MAX: usize = 1024;
 
 /// Octets of direct replies that have left for the socket and that the shard is told of together.
 pub(crate) const REPLIES_UNREPORTED_SIZE_MAX: usize = crate::limits::REPLIES_OCTETS_MAX / 8;
 
-/// Octets of bodies that are not all there and of publishes in transactions that one connection may
+/// Bytes of content that is not all there and of publishes in transactions that one connection may
 /// have: room for two messages of the largest size.
 pub(crate) const UNFINISHED_SIZE_MAX: usize = 2 * forebay_wire::limits::MESSAGE_SIZE_MAX as usize;
 
 /// The same while memory is short: whoever has more is closed, or it would never be given back.
 pub(crate) const UNFINISHED_SHORT_OF_MEMORY_SIZE_MAX: usize = 128 * 1024;
 
-/// What a publish in a transaction takes beside its octets, about.
+/// What an unfinished publish, or one in a transaction, takes beside its bytes, about.
 pub(crate) const UNFINISHED_PUBLISH_OVERHEAD: usize = 256;
+
+/// A body of fewer bytes is copied out of its receive buffer before it is kept for long: half of
+/// what the server reads at once, so that no body keeps more than twice its size alive.
+pub(crate) const BODY_COPIED_OUT_SIZE_MAX: usize = 64 * 1024;
 
 /// Publishes of a connection after which it looks again whether its rate is limited.
 pub(crate) const PUBLISHES_UNCHECKED_MAX: u32 = 1000;

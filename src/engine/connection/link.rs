@@ -1,7 +1,7 @@
 //! What every handler of a connection writes into: octets for the socket, commands for the shard.
 
 use super::limits::HEAD_ARENA_SIZE;
-use super::random::Random;
+use super::random::{Random, Seed};
 use super::traffic::Traffic;
 use crate::command::Command;
 use crate::ids::ConnectionId;
@@ -27,7 +27,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(id: ConnectionId, seed: u64) -> Self {
+    pub(crate) fn new(id: ConnectionId, seed: Seed) -> Self {
         Self {
             id,
             output: SendBuffer::new(),

@@ -23,7 +23,7 @@ mod news;
 mod open_channel;
 mod pace;
 mod question;
-pub(crate) mod random;
+mod random;
 mod sasl;
 mod session;
 mod settings;
@@ -36,6 +36,7 @@ pub(crate) use failure::MethodId;
 pub(crate) use link::Link;
 pub use open_channel::{ChannelMode, OpenChannel};
 pub(crate) use question::{Expects, Question};
+pub use random::Seed;
 pub use sasl::{Credentials, Proof};
 pub(crate) use session::About;
 pub use settings::{ConnectionSettings, Identity, Peer};
@@ -52,8 +53,8 @@ use forebay_wire::method::ConnectionUpdateSecretOk;
 use forebay_wire::{FrameDecoder, SendBuffer, ShortStr};
 use heartbeat::Heartbeat;
 use limits::{
-    ANSWERS_UNWRITTEN_SIZE_MAX, HANDSHAKE_FRAME_SIZE_MAX, HANDSHAKE_TIME_MS_MAX,
-    REPLIES_UNREPORTED_SIZE_MAX,
+    ANSWERS_UNWRITTEN_SIZE_MAX, CONFIRMS_AHEAD_SIZE_MAX, HANDSHAKE_FRAME_SIZE_MAX,
+    HANDSHAKE_TIME_MS_MAX, REPLIES_UNREPORTED_SIZE_MAX,
 };
 use session::{Session, Wish};
 use state::{Departure, Farewell, State};
@@ -96,7 +97,7 @@ pub struct Connection {
     action: Option<Action>,
     /// When the handshake must be over.
     handshake_until: Option<Monotonic>,
-    /// Octets of answers that were not written yet.
+    /// Bytes of answers that were not written yet, of `basic.get` and returned messages too.
     answers_size: usize,
     /// Why the connection closes, when it is a fault.
     cause: Option<Fault>,
@@ -111,7 +112,7 @@ impl Connection {
         id: ConnectionId,
         settings: Arc<ConnectionSettings>,
         peer: Peer,
-        seed: u64,
+        seed: Seed,
         now: Now,
     ) -> Self {
         Self {
@@ -158,6 +159,9 @@ impl Connection {
             }
         }
         self.answers_size += self.link.output.len() - before;
+        if let State::Open(session) = &mut self.state {
+            session.copy_out_content();
+        }
     }
 
     fn handle_frame(&mut self, now: Now, routes: &Routes, frame: forebay_wire::Frame) {
@@ -256,9 +260,12 @@ impl Connection {
         }
     }
 
-    /// What is to be written, with confirms for all that is known by now.
+    /// What is to be written, with confirms for all that is known by now. While much waits for a
+    /// client that does not read, confirms wait too, and become fewer frames.
     pub fn output(&mut self) -> &mut SendBuffer {
-        if let State::Open(session) = &mut self.state {
+        if let State::Open(session) = &mut self.state
+            && self.link.output.len() <= CONFIRMS_AHEAD_SIZE_MAX
+        {
             session.flush_confirms(&mut self.link);
         }
         &mut self.link.output

@@ -16,6 +16,10 @@ impl Connection {
     /// all that came until then.
     pub fn handle_event(&mut self, now: Now, event: Event) {
         let was_paused = self.is_paused();
+        // What the client asked for and does not read stops its input; deliveries have a budget of
+        // their own.
+        let is_answer = !matches!(event, Event::Deliver { .. } | Event::DirectReply { .. });
+        let before = self.link.output.len();
         match &mut self.state {
             State::Open(session) => {
                 if let Event::Close { fault } = event {
@@ -30,6 +34,9 @@ impl Connection {
                 }
             }
             _ => {}
+        }
+        if is_answer {
+            self.answers_size += self.link.output.len() - before;
         }
         if was_paused && !self.is_paused() {
             // What came meanwhile was not read: the client was not silent.
@@ -62,13 +69,13 @@ impl Session {
             Event::Confirm { channel: id, first, last } => {
                 if let Some((_, channel)) = self.channel(id) {
                     channel.confirm(first, last);
-                    self.note_confirms(id);
+                    self.note_confirms(link, id);
                 }
             }
             Event::Refuse { channel: id, first, last } => {
                 if let Some((_, channel)) = self.channel(id) {
                     channel.refuse(first, last);
-                    self.note_confirms(id);
+                    self.note_confirms(link, id);
                 }
             }
             Event::ConsumerCancelled { channel: id, consumer_tag } => {

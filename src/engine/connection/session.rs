@@ -36,8 +36,10 @@ pub(crate) struct Session {
     pub(super) question: Option<Question>,
     alarm: Alarm,
     pub(super) pace: Pace,
-    /// Octets of bodies that are not all there and of publishes in transactions.
+    /// Bytes of content that is not all there and of publishes in transactions.
     unfinished_size: usize,
+    /// Channels with content that was open after one of the frames of the input that is handled.
+    begun: Vec<ChannelId>,
     /// Channels whose confirms are not written yet.
     unconfirmed: Vec<ChannelId>,
     /// Octets of deliveries in the output.
@@ -82,6 +84,7 @@ impl Session {
             alarm: Alarm::Off,
             pace: Pace::default(),
             unfinished_size: 0,
+            begun: Vec::new(),
             unconfirmed: Vec::new(),
             delivered_size: 0,
             replied_size: 0,
@@ -153,7 +156,9 @@ impl Session {
         // A body that was begun before an alarm is no reason to take more of it during one.
         let is_publish = matches!(
             &frame,
-            Frame::Method { method: Method::BasicPublish(_), .. } | Frame::Body { .. }
+            Frame::Method { method: Method::BasicPublish(_), .. }
+                | Frame::Header { .. }
+                | Frame::Body { .. }
         );
         if matches!(&frame, Frame::Method { method: Method::BasicPublish(_), .. }) {
             self.pace.note_publish(routes.limits(), &self.about.vhost, &self.about.user);
@@ -174,6 +179,9 @@ impl Session {
             Frame::Heartbeat => return Ok(()),
         };
         let has_confirms = channel.has_confirms();
+        if channel.has_open_content() && self.begun.last() != Some(&id) {
+            self.begun.push(id);
+        }
         self.unfinished_size = self.unfinished_size - unfinished + channel.unfinished_size();
         if is_publish {
             self.check_unfinished(UNFINISHED_SIZE_MAX)
@@ -183,13 +191,23 @@ impl Session {
         match outcome {
             Ok(()) => {
                 if has_confirms {
-                    self.note_confirms(id);
+                    self.note_confirms(link, id);
                 }
             }
             Err(fault) => return self.fail(link, id, Failure { fault, method }),
         }
         self.drop_closed_by_client(link, id);
         Ok(())
+    }
+
+    /// All of an input was handled that could be: what has come of unfinished content is copied out
+    /// of the receive buffer, which a few bytes of each channel would otherwise keep alive.
+    pub(super) fn copy_out_content(&mut self) {
+        for id in self.begun.drain(..) {
+            if let Some(channel) = self.channels.open(id) {
+                channel.copy_out_content();
+            }
+        }
     }
 
     /// `channel.close` was taken: its confirms leave before its close-ok.
@@ -301,9 +319,18 @@ impl Session {
         Some((&self.about, self.channels.open(id)?))
     }
 
-    pub(super) fn note_confirms(&mut self, id: ChannelId) {
+    pub(super) fn note_confirms(&mut self, link: &mut Link, id: ChannelId) {
         if self.unconfirmed.last() != Some(&id) {
             self.unconfirmed.push(id);
+            if self.unconfirmed.len() > 2 * self.channels.count() {
+                self.unconfirmed.sort_unstable();
+                self.unconfirmed.dedup();
+            }
+        }
+        if let Some(channel) = self.channels.open(id)
+            && channel.has_overdue_confirms()
+        {
+            channel.flush_confirms(&mut link.output);
         }
     }
 

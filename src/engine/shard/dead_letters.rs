@@ -3,6 +3,7 @@
 use super::Shard;
 use super::death::{DeadLetterAddress, Obituary};
 use crate::ids::{ConnectionId, QueueId};
+use crate::object_name::ObjectName;
 use crate::queue::{DEAD_LETTER_QUEUE_SUFFIX, DeadLetter, DeadLetters, Moment, Rules};
 use crate::topology::QueueRequest;
 use bytes::Bytes;
@@ -58,7 +59,8 @@ impl Shard {
             return;
         }
         let request = QueueRequest {
-            name,
+            name: &ObjectName::stored(name.clone()),
+            is_generated: true,
             passive: false,
             durable: true,
             exclusive: false,
@@ -66,7 +68,7 @@ impl Shard {
             arguments: &FieldTable::new(),
         };
         // A name that cannot be had leaves the letters without a place.
-        if let Ok(queue) = self.topology.declare_queue(vhost, BROKER, request, || name.clone()) {
+        if let Ok(queue) = self.topology.declare_queue(vhost, BROKER, request) {
             self.add_queue(queue.id);
             self.add_topology_operations();
         }

@@ -36,7 +36,6 @@ pub use administering::{ChannelReport, ConsumerReport};
 
 use crate::access::AccessControl;
 use crate::command::Command;
-use crate::connection::random::Random;
 use crate::event::{Event, Reply};
 use crate::fault::Fault;
 use crate::ids::{ChannelId, ChannelKey, CommitId, ConnectionId, Lane, Offset, QueueId};
@@ -101,7 +100,6 @@ pub struct Shard {
     memory: Memory,
     clock: SteadyClock,
     queue_defaults: QueueDefaults,
-    random: Random,
     /// Queues that are to be given a turn.
     scheduled: VecDeque<QueueId>,
     /// Queues that may have messages in the buffers they were received in.

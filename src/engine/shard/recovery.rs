@@ -2,7 +2,6 @@
 
 use super::{Shard, ShardSettings};
 use crate::access::{AccessControl, AccessRecordError};
-use crate::connection::random::Random;
 use crate::ids::QueueId;
 use crate::operation::{Operation, Recovered};
 use crate::topology::{Topology, TopologyRecordError};
@@ -20,10 +19,10 @@ pub enum RecoverError {
 }
 
 impl Shard {
-    /// A shard without queues. `seed`: for the names that it makes up.
+    /// A shard without queues.
     #[must_use]
-    pub fn new(settings: &ShardSettings, seed: u64) -> Self {
-        Self::with_topology(Topology::new(), settings, seed)
+    pub fn new(settings: &ShardSettings) -> Self {
+        Self::with_topology(Topology::new(), settings)
     }
 
     /// The shard that a store holds. Messages are not read; how long that takes depends on the
@@ -31,13 +30,9 @@ impl Shard {
     ///
     /// # Errors
     /// When a record of the topology is damaged or was written by a newer version.
-    pub fn recover(
-        settings: &ShardSettings,
-        seed: u64,
-        recovered: Recovered,
-    ) -> Result<Self, RecoverError> {
+    pub fn recover(settings: &ShardSettings, recovered: Recovered) -> Result<Self, RecoverError> {
         let topology = Topology::recover(&recovered.records)?;
-        let mut shard = Self::with_topology(topology, settings, seed);
+        let mut shard = Self::with_topology(topology, settings);
         shard.access = AccessControl::recover(&recovered.records)?;
         shard.topology.publish_access(&shard.access);
         let queues: Vec<QueueId> = shard.topology.queues().map(|record| record.id).collect();
@@ -59,7 +54,7 @@ impl Shard {
         Ok(shard)
     }
 
-    fn with_topology(mut topology: Topology, settings: &ShardSettings, seed: u64) -> Self {
+    fn with_topology(mut topology: Topology, settings: &ShardSettings) -> Self {
         for vhost in &settings.vhosts {
             topology.create_vhost(vhost);
         }
@@ -74,7 +69,6 @@ impl Shard {
             clock: Default::default(),
             queue_defaults: settings.queue_defaults,
             timers: Default::default(),
-            random: Random::new(seed),
             scheduled: Default::default(),
             loose: Vec::new(),
             fetches: Default::default(),

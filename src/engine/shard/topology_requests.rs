@@ -10,11 +10,7 @@ use crate::ids::{ChannelKey, QueueId};
 use crate::operation::Operation;
 use crate::queue::{Moment, Queue, Rules};
 use crate::topology::{ExchangeRequest, QueueRequest};
-use bytes::Bytes;
 use forebay_wire::{ReplyCode, ShortStr};
-
-/// How generated queue names begin, as RabbitMQ's.
-const GENERATED_NAME_PREFIX: &str = "amq.gen-";
 
 impl Shard {
     /// Does what was asked, and replies when it is durable, or at once when nothing had to be
@@ -112,6 +108,7 @@ impl Shard {
             TopologyRequest::Unbind(binding) => self.topology.unbind(vhost, connection, binding)?,
             TopologyRequest::DeclareQueue {
                 name,
+                is_generated,
                 passive,
                 durable,
                 exclusive,
@@ -120,6 +117,7 @@ impl Shard {
             } => {
                 let queue = QueueRequest {
                     name,
+                    is_generated: *is_generated,
                     passive: *passive,
                     durable: *durable,
                     exclusive: *exclusive,
@@ -147,12 +145,7 @@ impl Shard {
         request: QueueRequest<'_>,
     ) -> Result<Reply, Fault> {
         self.check_room(vhost, &request)?;
-        let random = &mut self.random;
-        let generated = || {
-            let name = format!("{GENERATED_NAME_PREFIX}{}", random.name_suffix());
-            ShortStr::try_from(Bytes::from(name)).unwrap_or_default()
-        };
-        let declared = self.topology.declare_queue(vhost, key.connection, request, generated)?;
+        let declared = self.topology.declare_queue(vhost, key.connection, request)?;
         self.turnover.declared += 1;
         if declared.created {
             self.add_queue(declared.id);

@@ -5,6 +5,7 @@ use super::meaning::{float, shown, type_name};
 use super::names::Resource;
 use crate::connection::limits::EXPIRATION_MS_MAX;
 use crate::fault::Fault;
+use crate::object_name::ObjectName;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 use std::ops::RangeInclusive;
 
@@ -111,8 +112,13 @@ impl<'a> Arguments<'a> {
         self.read(name, FieldValue::as_bool, || "a boolean".to_owned())
     }
 
-    /// The name of an object, or a routing key.
-    pub(crate) fn name(self, name: &str) -> Result<Option<ShortStr>, BadArgument> {
+    /// The name of an exchange or queue.
+    pub(crate) fn object_name(self, name: &str) -> Result<Option<ObjectName>, BadArgument> {
+        Ok(self.short_string(name)?.map(ObjectName::from))
+    }
+
+    /// A routing key, or the name of a header.
+    pub(crate) fn short_string(self, name: &str) -> Result<Option<ShortStr>, BadArgument> {
         self.read(
             name,
             |value| {

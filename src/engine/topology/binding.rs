@@ -2,12 +2,13 @@
 //! RabbitMQ's checks.
 
 use super::destinations::Endpoint;
-use super::names::{Resource, check_not_default_exchange, without_line_breaks};
+use super::names::{Resource, check_not_default_exchange};
 use super::routes::Others;
 use super::{Topology, record};
 use crate::command::{Binding, Destination};
 use crate::fault::Fault;
 use crate::ids::ConnectionId;
+use crate::object_name::ObjectName;
 use bytes::{Bytes, BytesMut};
 use forebay_wire::{FieldTable, ShortStr};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,7 @@ pub(crate) struct MatchKey {
 /// A binding's identity.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct BindingKey {
-    pub(super) source: ShortStr,
+    pub(super) source: ObjectName,
     pub(super) destination: Destination,
     pub(super) matching: MatchKey,
 }
@@ -42,7 +43,7 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bindings {
     by_source: BTreeMap<BindingKey, Entry>,
-    by_destination: BTreeSet<(Destination, ShortStr, MatchKey)>,
+    by_destination: BTreeSet<(Destination, ObjectName, MatchKey)>,
 }
 
 impl MatchKey {
@@ -90,8 +91,8 @@ impl Bindings {
 
     fn from(&self, source: &ShortStr) -> impl Iterator<Item = &BindingKey> {
         let lowest = BindingKey {
-            source: source.clone(),
-            destination: Destination::Queue(ShortStr::default()),
+            source: ObjectName::stored(source.clone()),
+            destination: Destination::Queue(ObjectName::EMPTY),
             matching: MatchKey::lowest(),
         };
         self.by_source
@@ -101,7 +102,7 @@ impl Bindings {
     }
 
     fn to(&self, destination: &Destination) -> Vec<BindingKey> {
-        let lowest = (destination.clone(), ShortStr::default(), MatchKey::lowest());
+        let lowest = (destination.clone(), ObjectName::EMPTY, MatchKey::lowest());
         self.by_destination
             .range(lowest..)
             .take_while(|(there, ..)| there == destination)
@@ -246,7 +247,7 @@ impl Topology {
         name: &ShortStr,
     ) -> Vec<ShortStr> {
         let Some(host) = self.vhosts.get(vhost) else { return Vec::new() };
-        let keys = host.bindings.to(&Destination::Exchange(name.clone()));
+        let keys = host.bindings.to(&Destination::Exchange(ObjectName::stored(name.clone())));
         keys.iter().filter_map(|key| self.remove_binding(vhost, key)).collect()
     }
 
@@ -254,7 +255,7 @@ impl Topology {
     /// left.
     pub(super) fn remove_bindings_to_queue(&mut self, vhost: &ShortStr, name: &ShortStr) {
         let Some(host) = self.vhosts.get(vhost) else { return };
-        let keys = host.bindings.to(&Destination::Queue(name.clone()));
+        let keys = host.bindings.to(&Destination::Queue(ObjectName::stored(name.clone())));
         let orphaned: Vec<_> =
             keys.iter().filter_map(|key| self.remove_binding(vhost, key)).collect();
         self.remove_all(vhost, orphaned);
@@ -270,7 +271,7 @@ impl Topology {
     fn remove_binding(&mut self, vhost: &ShortStr, key: &BindingKey) -> Option<ShortStr> {
         let endpoint = match &key.destination {
             Destination::Queue(name) => self.find_queue(vhost, name).map(|q| Endpoint::Queue(q.id)),
-            Destination::Exchange(name) => Some(Endpoint::Exchange(name.clone())),
+            Destination::Exchange(name) => Some(Endpoint::Exchange(name.clone().into_short())),
         };
         let host = self.vhosts.get_mut(vhost)?;
         let entry = host.bindings.remove(key)?;
@@ -281,9 +282,9 @@ impl Topology {
             let others = host.bindings.others(key);
             self.routes.unbind(vhost, &key.source, &key.matching, &endpoint, others);
         }
-        let source = host.exchanges.get(&key.source)?;
+        let source = host.exchanges.get(&*key.source)?;
         let orphaned = source.auto_delete && !host.bindings.any_from(&key.source);
-        orphaned.then(|| key.source.clone())
+        orphaned.then(|| key.source.clone().into_short())
     }
 
     /// Where a destination is now, and whether it survives a restart.
@@ -302,7 +303,7 @@ impl Topology {
                 let exchange = self.exchange(vhost, name);
                 let exchange =
                     exchange.ok_or_else(|| Resource::exchange(name, vhost).not_found())?;
-                Ok((Endpoint::Exchange(name.clone()), exchange.durable))
+                Ok((Endpoint::Exchange(name.clone().into_short()), exchange.durable))
             }
         }
     }
@@ -315,15 +316,13 @@ fn check_ends(binding: &Binding) -> Result<(), Fault> {
     check_not_default_exchange(&binding.source)
 }
 
-/// The binding as it is kept: names without line breaks, and nothing shared with the octets that
-/// it was read from.
+/// The binding as it is kept: nothing shared with the octets that it was read from.
 fn detached(binding: &Binding) -> Binding {
-    let name = |name: &ShortStr| without_line_breaks(name).detached();
     Binding {
-        source: name(&binding.source),
+        source: binding.source.detached(),
         destination: match &binding.destination {
-            Destination::Queue(queue) => Destination::Queue(name(queue)),
-            Destination::Exchange(exchange) => Destination::Exchange(name(exchange)),
+            Destination::Queue(queue) => Destination::Queue(queue.detached()),
+            Destination::Exchange(exchange) => Destination::Exchange(exchange.detached()),
         },
         routing_key: binding.routing_key.detached(),
         arguments: binding.arguments.detached(),

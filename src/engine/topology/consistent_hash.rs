@@ -52,7 +52,8 @@ impl HashedBindings {
             let allowed = "'hash-header' or none, which means the routing key";
             return Err(arguments.refused(HASH_PROPERTY, allowed));
         }
-        let by = arguments.name(HASH_HEADER)?.map_or(HashedBy::RoutingKey, HashedBy::Header);
+        let by =
+            arguments.short_string(HASH_HEADER)?.map_or(HashedBy::RoutingKey, HashedBy::Header);
         Ok(Self { by, members: RedBlackTreeMapSync::new_sync() })
     }
 

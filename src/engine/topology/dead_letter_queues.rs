@@ -2,6 +2,7 @@
 
 use super::Topology;
 use crate::command::Destination;
+use crate::object_name::ObjectName;
 use crate::queue::DEAD_LETTER_QUEUE_SUFFIX;
 use forebay_wire::ShortStr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +40,7 @@ impl Topology {
         if exchanges.is_empty() {
             return Vec::new();
         }
-        let mut leads: BTreeMap<ShortStr, Vec<Destination>> = BTreeMap::new();
+        let mut leads: BTreeMap<ObjectName, Vec<Destination>> = BTreeMap::new();
         for binding in self.bindings(vhost) {
             leads.entry(binding.source).or_default().push(binding.destination);
         }
@@ -47,11 +48,11 @@ impl Topology {
         let mut seen: BTreeSet<ShortStr> = exchanges.iter().cloned().collect();
         let mut pending = exchanges;
         while let Some(exchange) = pending.pop() {
-            for destination in leads.get(&exchange).into_iter().flatten() {
+            for destination in leads.get(exchange.as_bytes()).into_iter().flatten() {
                 match destination {
-                    Destination::Queue(name) => queues.push(name.clone()),
-                    Destination::Exchange(name) if seen.insert(name.clone()) => {
-                        pending.push(name.clone());
+                    Destination::Queue(name) => queues.push(name.clone().into_short()),
+                    Destination::Exchange(name) if seen.insert(name.clone().into_short()) => {
+                        pending.push(name.clone().into_short());
                     }
                     Destination::Exchange(_) => {}
                 }

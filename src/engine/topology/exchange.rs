@@ -4,12 +4,11 @@ use super::arguments::{Arguments, BadArgument};
 use super::consistent_hash::HASH_HEADER;
 use super::equivalence::{check_arguments, check_field};
 use super::matcher::Matcher;
-use super::names::{
-    Resource, check_not_default_exchange, is_reserved, vhost_not_found, without_line_breaks,
-};
+use super::names::{Resource, check_not_default_exchange, is_reserved, vhost_not_found};
 use super::policy::Policy;
 use super::{Topology, record};
 use crate::fault::Fault;
+use crate::object_name::ObjectName;
 use forebay_wire::{FieldTable, ReplyCode, ShortStr};
 use std::fmt;
 
@@ -87,7 +86,7 @@ pub struct ExchangeRecord {
 #[derive(Clone, Copy, Debug)]
 pub struct ExchangeRequest<'a> {
     /// Its name.
-    pub name: &'a ShortStr,
+    pub name: &'a ObjectName,
     /// Its type, as `direct`.
     pub kind: &'a ShortStr,
     /// Only ask whether it is there.
@@ -125,17 +124,17 @@ impl Topology {
         vhost: &ShortStr,
         request: ExchangeRequest<'_>,
     ) -> Result<(), Fault> {
-        let name = without_line_breaks(request.name);
-        let resource = Resource::exchange(&name, vhost);
+        let name: &ShortStr = request.name;
+        let resource = Resource::exchange(name, vhost);
         let exchanges = &self.vhost(vhost)?.exchanges;
         if request.passive {
-            check_not_default_exchange(&name)?;
-            return exchanges.get(&name).map(|_| ()).ok_or_else(|| resource.not_found());
+            check_not_default_exchange(name)?;
+            return exchanges.get(name).map(|_| ()).ok_or_else(|| resource.not_found());
         }
         let kind = ExchangeKind::from_name(request.kind.as_bytes())
             .ok_or_else(|| unknown_kind(request.kind))?;
-        check_not_default_exchange(&name)?;
-        if let Some(there) = exchanges.get(&name) {
+        check_not_default_exchange(name)?;
+        if let Some(there) = exchanges.get(name) {
             return there.check_equivalent(kind, &request);
         }
         resource.check_not_reserved()?;
@@ -162,10 +161,10 @@ impl Topology {
     pub fn delete_exchange(
         &mut self,
         vhost: &ShortStr,
-        name: &ShortStr,
+        name: &ObjectName,
         if_unused: bool,
     ) -> Result<(), Fault> {
-        let name = &without_line_breaks(name);
+        let name: &ShortStr = name;
         let resource = Resource::exchange(name, vhost);
         check_not_default_exchange(name)?;
         if is_reserved(name) {
@@ -284,7 +283,8 @@ impl ExchangeRecord {
 
 /// The alternate exchange that a declare asks for.
 pub(super) fn declared_alternate(arguments: &FieldTable) -> Result<Option<ShortStr>, BadArgument> {
-    Arguments::new(arguments).name(ALTERNATE_EXCHANGE)
+    let alternate = Arguments::new(arguments).object_name(ALTERNATE_EXCHANGE)?;
+    Ok(alternate.map(ObjectName::into_short))
 }
 
 /// A plugin's type that people will try, with the way to do without.

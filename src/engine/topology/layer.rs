@@ -3,6 +3,7 @@
 use super::arguments::{Arguments, BadArgument};
 use super::limits::{RETRY_MULTIPLIER_DEFAULT, RETRY_MULTIPLIER_MAX, RETRY_MULTIPLIER_MIN};
 use super::settings::{DeliveryLimit, Overflow, Retry};
+use crate::object_name::ObjectName;
 use forebay_wire::ShortStr;
 
 /// What one source says; nothing where it says nothing. The fields are those of
@@ -39,8 +40,10 @@ impl Layer {
             length_max: arguments.unsigned("x-max-length", 0)?,
             length_bytes_max: arguments.unsigned("x-max-length-bytes", 0)?,
             overflow: arguments.choice("x-overflow", &overflows)?,
-            dead_letter_exchange: arguments.name("x-dead-letter-exchange")?,
-            dead_letter_routing_key: arguments.name("x-dead-letter-routing-key")?,
+            dead_letter_exchange: arguments
+                .object_name("x-dead-letter-exchange")?
+                .map(ObjectName::into_short),
+            dead_letter_routing_key: arguments.short_string("x-dead-letter-routing-key")?,
             delivery_limit: read_delivery_limit(arguments)?,
             consumer_timeout: arguments.unsigned("x-consumer-timeout", 1)?,
             retry: read_retry(arguments)?,

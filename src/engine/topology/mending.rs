@@ -104,6 +104,7 @@ impl Mending {
 mod tests {
     use super::*;
     use crate::command::{Binding, Destination};
+    use crate::object_name::ObjectName;
 
     fn queue(id: u64, vhost: &'static str) -> Operation {
         let queue = nameless_queue(QueueId(id), &ShortStr::from_static(vhost));
@@ -130,8 +131,8 @@ mod tests {
     fn lost_records_that_others_need_are_made_again_or_the_others_go() {
         let vhost = ShortStr::from_static("/");
         let binding = Binding {
-            source: ShortStr::from_static("lost"),
-            destination: Destination::Queue(ShortStr::from_static("recovered.3")),
+            source: ObjectName::from_static("lost"),
+            destination: Destination::Queue(ObjectName::from_static("recovered.3")),
             routing_key: ShortStr::default(),
             arguments: FieldTable::default(),
         };

@@ -1,7 +1,6 @@
 //! Rules for names, and the texts that name an object as RabbitMQ does.
 
 use crate::fault::Fault;
-use bytes::Bytes;
 use forebay_wire::{ReplyCode, ShortStr};
 use std::fmt;
 
@@ -96,14 +95,4 @@ pub(crate) fn check_not_default_exchange(name: &ShortStr) -> Result<(), Fault> {
 /// 530: the connection's virtual host was deleted under it.
 pub(crate) fn vhost_not_found(vhost: &ShortStr) -> Fault {
     Fault::connection(ReplyCode::NotAllowed, format!("vhost {vhost} not found"))
-}
-
-/// The name without carriage returns and line feeds, which RabbitMQ leaves out of every name.
-pub(crate) fn without_line_breaks(name: &ShortStr) -> ShortStr {
-    if !name.as_bytes().iter().any(|octet| matches!(octet, b'\r' | b'\n')) {
-        return name.clone();
-    }
-    let kept: Bytes =
-        name.as_bytes().iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect();
-    ShortStr::try_from(kept).unwrap_or_default()
 }

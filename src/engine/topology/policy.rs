@@ -7,6 +7,7 @@ use super::inert::{self, INERT_SETTINGS};
 use super::layer::Layer;
 use super::settings::QueueKind;
 use crate::name_pattern::NamePattern;
+use crate::object_name::ObjectName;
 use forebay_wire::{FieldTable, ShortStr};
 
 /// Whose policy it is.
@@ -151,7 +152,7 @@ impl Policy {
         };
         check_names(owner, request.definition)?;
         let settings = Arguments::policy(request.definition);
-        let alternate = settings.name(ALTERNATE_EXCHANGE);
+        let alternate = settings.object_name(ALTERNATE_EXCHANGE);
         let layer = Layer::read(settings);
         let wrong_setting = |bad: super::arguments::BadArgument| {
             wrong(&format!("definition.{}", bad.name), bad.reason)
@@ -165,7 +166,7 @@ impl Policy {
             definition: request.definition.detached(),
             priority: request.priority,
             layer: layer.map_err(wrong_setting)?,
-            alternate: alternate.map_err(wrong_setting)?,
+            alternate: alternate.map_err(wrong_setting)?.map(ObjectName::into_short),
         })
     }
 

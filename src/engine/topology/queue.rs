@@ -4,12 +4,13 @@
 use super::arguments::Arguments;
 use super::equivalence::{check_arguments, check_field};
 use super::inert::INERT_ARGUMENTS;
-use super::names::{Resource, without_line_breaks};
+use super::names::Resource;
 use super::policies::Holding;
 use super::settings::{QUEUE_ARGUMENTS, QueueKind, QueueSettings};
 use super::{Topology, record};
 use crate::fault::Fault;
 use crate::ids::{ConnectionId, QueueId};
+use crate::object_name::ObjectName;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 use std::sync::Arc;
 
@@ -41,8 +42,10 @@ pub struct QueueRecord {
 /// `queue.declare` as sent.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueRequest<'a> {
-    /// Its name; empty: the server chooses one.
-    pub name: &'a ShortStr,
+    /// Its name.
+    pub name: &'a ObjectName,
+    /// The broker chose the name, which may then begin with `amq.`.
+    pub is_generated: bool,
     /// Only ask whether it is there.
     pub passive: bool,
     /// Survives a restart.
@@ -60,7 +63,7 @@ pub struct QueueRequest<'a> {
 pub struct DeclaredQueue {
     /// Its number.
     pub id: QueueId,
-    /// Its name, also when the server chose it.
+    /// Its name.
     pub name: ShortStr,
     /// Whether it was not there before.
     pub created: bool,
@@ -68,8 +71,6 @@ pub struct DeclaredQueue {
 
 impl Topology {
     /// Declares a queue for a connection, or checks that it is there as described.
-    /// `generated_name` is asked for a name (`amq.gen-…`, never given before) when the request has
-    /// none.
     ///
     /// # Errors
     /// 403 for a name that begins with `amq.`; 404 for a passive declare of what is not there; 405
@@ -81,20 +82,16 @@ impl Topology {
         vhost: &ShortStr,
         connection: ConnectionId,
         request: QueueRequest<'_>,
-        generated_name: impl FnOnce() -> ShortStr,
     ) -> Result<DeclaredQueue, Fault> {
         self.vhost(vhost)?;
-        let name = without_line_breaks(request.name);
+        let name = request.name.clone().into_short();
         if request.passive {
             let queue = self.queue(vhost, &name, connection)?;
             return Ok(DeclaredQueue { id: queue.id, name, created: false });
         }
-        let name = if name.is_empty() {
-            generated_name()
-        } else {
+        if !request.is_generated {
             Resource::queue(&name, vhost).check_not_reserved()?;
-            name
-        };
+        }
         if let Some(there) = self.find_queue(vhost, &name) {
             there.check_equivalent(connection, &request)?;
             return Ok(DeclaredQueue { id: there.id, name, created: false });

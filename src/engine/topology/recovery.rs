@@ -12,6 +12,7 @@ use super::{QueueIds, Topology};
 use crate::access;
 use crate::command::{Binding, Destination};
 use crate::ids::QueueId;
+use crate::object_name::ObjectName;
 use bytes::Bytes;
 use forebay_wire::{FieldTable, ShortStr};
 use std::convert::Infallible;
@@ -240,10 +241,10 @@ impl Topology {
     }
 
     fn take_binding(&mut self, number: u64, mut value: Fields) -> Read<()> {
-        let (vhost, source) = (value.short("vhost")?, value.short("source")?);
+        let (vhost, source) = (value.short("vhost")?, value.object_name("source")?);
         let destination = match value.octet("destination")? {
-            record::TO_QUEUE => Destination::Queue(value.short("destination")?),
-            record::TO_EXCHANGE => Destination::Exchange(value.short("destination")?),
+            record::TO_QUEUE => Destination::Queue(value.object_name("destination")?),
+            record::TO_EXCHANGE => Destination::Exchange(value.object_name("destination")?),
             _ => return Err(RecordFlaw::Damaged { part: "destination" }),
         };
         let routing_key = value.short("routing key")?;
@@ -310,6 +311,10 @@ impl Fields {
         let octets = self.take(length.into(), part)?;
         let short = ShortStr::try_from(octets).map_err(|_| RecordFlaw::Damaged { part })?;
         Ok(short.detached())
+    }
+
+    fn object_name(&mut self, part: &'static str) -> Read<ObjectName> {
+        self.short(part).map(ObjectName::stored)
     }
 
     /// Octets behind their length in two octets.

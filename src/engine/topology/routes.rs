@@ -14,6 +14,7 @@ use crate::access::{AccessControl, Limits, Permissions, Users};
 use crate::command::Targets;
 use crate::fault::Fault;
 use crate::ids::QueueId;
+use crate::object_name::ObjectName;
 use forebay_wire::{FieldTable, ReplyCode, ShortStr};
 use rpds::RedBlackTreeSetSync;
 use smallvec::SmallVec;
@@ -89,7 +90,7 @@ impl Routes {
     pub fn route(
         &self,
         vhost: &ShortStr,
-        exchange: &ShortStr,
+        exchange: &ObjectName,
         routing_keys: &[ShortStr],
         headers: &dyn Fn() -> Option<FieldTable>,
     ) -> Result<Targets, Fault> {

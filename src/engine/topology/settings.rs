@@ -183,7 +183,7 @@ impl QueueSettings {
 
 fn read_message_group(arguments: Arguments<'_>) -> Result<Option<MessageGroup>, BadArgument> {
     const NAME: &str = "x-message-group";
-    let Some(header) = arguments.name(NAME)? else { return Ok(None) };
+    let Some(header) = arguments.short_string(NAME)? else { return Ok(None) };
     if header.is_empty() {
         return Err(arguments.refused(NAME, "'routing-key' or the name of a header"));
     }

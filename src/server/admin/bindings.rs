@@ -5,12 +5,13 @@ use super::caller::{Caller, Visit};
 use super::listing::Listing;
 use super::messages::exchange_name;
 use super::request_body::RequestBody;
-use super::{Admin, json_reply, no_content, short, table_json};
+use super::{Admin, json_reply, no_content, object_name, short, table_json};
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use forebay_engine::command::{Binding, Destination, TopologyRequest};
+use forebay_engine::object_name::ObjectName;
 use forebay_wire::{FieldTable, ShortStr};
 use serde_json::{Value, json};
 
@@ -46,7 +47,7 @@ pub(super) async fn of_queue(
     Visit { vhost, .. }: Visit,
     Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let name = short("queue", &name)?;
+    let name = object_name("queue", &name)?;
     admin.check_queue(&vhost, &name).await?;
     let to = Destination::Queue(name);
     let bindings = admin.bindings(vhost, move |binding| binding.destination == to).await?;
@@ -58,7 +59,7 @@ pub(super) async fn from_exchange(
     Visit { vhost, .. }: Visit,
     Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let name = short("exchange", exchange_name(&name))?;
+    let name = exchange_name("exchange", &name)?;
     let bindings = admin.bindings(vhost, move |binding| binding.source == name).await?;
     Ok(json_reply(&bindings.into()))
 }
@@ -68,7 +69,7 @@ pub(super) async fn to_exchange(
     Visit { vhost, .. }: Visit,
     Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let name = short("exchange", &name)?;
+    let name = object_name("exchange", &name)?;
     let to = Destination::Exchange(name);
     let bindings = admin.bindings(vhost, move |binding| binding.destination == to).await?;
     Ok(json_reply(&bindings.into()))
@@ -164,11 +165,11 @@ async fn between(
     admin: &Admin,
     caller: &Caller,
     (vhost, source, name): Ends,
-    to: fn(ShortStr) -> Destination,
+    to: fn(ObjectName) -> Destination,
 ) -> Result<Response, ApiError> {
-    let (vhost, source) = (short("vhost", &vhost)?, short("source", exchange_name(&source))?);
+    let (vhost, source) = (short("vhost", &vhost)?, exchange_name("source", &source)?);
     caller.check_sees(admin, &vhost)?;
-    let to = to(short("destination", &name)?);
+    let to = to(object_name("destination", &name)?);
     let is_wanted = move |there: &Binding| there.source == source && there.destination == to;
     Ok(json_reply(&admin.bindings(vhost, is_wanted).await?.into()))
 }
@@ -177,14 +178,14 @@ async fn bind(
     admin: &Admin,
     caller: &Caller,
     (vhost, source, name): Ends,
-    to: fn(ShortStr) -> Destination,
+    to: fn(ObjectName) -> Destination,
     body: &[u8],
 ) -> Result<Response, ApiError> {
     let vhost = short("vhost", &vhost)?;
     let body = RequestBody::parse(body)?;
     let binding = Binding {
-        source: short("source", exchange_name(&source))?,
-        destination: to(short("destination", &name)?),
+        source: exchange_name("source", &source)?,
+        destination: to(object_name("destination", &name)?),
         routing_key: short("routing_key", body.text("routing_key")?.unwrap_or_default())?,
         arguments: body.table("arguments")?,
     };
@@ -201,7 +202,7 @@ async fn unbind(
     admin: &Admin,
     caller: &Caller,
     one: One,
-    to: fn(ShortStr) -> Destination,
+    to: fn(ObjectName) -> Destination,
 ) -> Result<Response, ApiError> {
     let (vhost, binding) = find(admin, caller, one, to).await?;
     let request = TopologyRequest::Unbind(binding);
@@ -215,11 +216,11 @@ async fn find(
     admin: &Admin,
     caller: &Caller,
     (vhost, source, name, key): One,
-    to: fn(ShortStr) -> Destination,
+    to: fn(ObjectName) -> Destination,
 ) -> Result<(ShortStr, Binding), ApiError> {
-    let (vhost, source) = (short("vhost", &vhost)?, short("source", exchange_name(&source))?);
+    let (vhost, source) = (short("vhost", &vhost)?, exchange_name("source", &source)?);
     caller.check_sees(admin, &vhost)?;
-    let to = to(short("destination", &name)?);
+    let to = to(object_name("destination", &name)?);
     let missing = || ApiError::not_found(format!("no binding '{key}' in vhost '{vhost}'"));
     let (there, wanted) = (vhost.clone(), key.clone());
     let found = admin.link().look(move |shard| {
@@ -236,8 +237,8 @@ async fn find(
 /// As every queue is to the default exchange.
 fn bound_by_name(queue: &ShortStr) -> Binding {
     Binding {
-        source: ShortStr::EMPTY,
-        destination: Destination::Queue(queue.clone()),
+        source: ObjectName::EMPTY,
+        destination: Destination::Queue(queue.into()),
         routing_key: queue.clone(),
         arguments: FieldTable::new(),
     }

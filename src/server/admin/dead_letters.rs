@@ -10,7 +10,7 @@ use super::listing::Listing;
 use super::messages::describe_message;
 use super::request_body::RequestBody;
 use super::session::SESSION_CHANNEL;
-use super::{Admin, json_reply, short};
+use super::{Admin, json_reply, object_name, short};
 use crate::limits::ADMIN_PEEK_MESSAGES_DEFAULT;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
@@ -20,6 +20,7 @@ use forebay_engine::command::{Command, Run};
 use forebay_engine::event::Reply;
 use forebay_engine::ids::{Lane, Offset};
 use forebay_engine::limits::{SWEEP_MESSAGES_MAX, SWEEP_RUNS_MAX};
+use forebay_engine::object_name::ObjectName;
 use forebay_engine::sweep::{Sweep, SweepAction, SweepFilter, SweepOutcome, Swept};
 use forebay_engine::topology::QueueRecord;
 use forebay_wire::ShortStr;
@@ -58,7 +59,7 @@ pub(super) async fn show(
     Visit { caller, vhost }: Visit,
     Path((_, queue)): Path<Named>,
 ) -> Result<Response, ApiError> {
-    let queue = short("queue", &queue)?;
+    let queue = object_name("queue", &queue)?;
     let (there, name) = (vhost.clone(), queue.clone());
     let id = admin.link().look(move |shard| {
         let record = shard.topology().find_queue(&there, &name)?;
@@ -78,7 +79,7 @@ pub(super) async fn peek(
     Path((_, queue)): Path<Named>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let queue = short("queue", &queue)?;
+    let queue = object_name("queue", &queue)?;
     check(&admin, &caller, &vhost, Access::Read, Object::Queue(&queue))?;
     let body = RequestBody::parse(&body)?;
     let truncate = body.integer("truncate")?.and_then(|octets| usize::try_from(octets).ok());
@@ -102,10 +103,10 @@ pub(super) async fn redrive(
     Path((_, queue)): Path<Named>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let queue = short("queue", &queue)?;
+    let queue = object_name("queue", &queue)?;
     check(&admin, &caller, &vhost, Access::Read, Object::Queue(&queue))?;
     // As a client would need that takes messages out and publishes them to their queues.
-    check(&admin, &caller, &vhost, Access::Write, Object::Exchange(&ShortStr::EMPTY))?;
+    check(&admin, &caller, &vhost, Access::Write, Object::Exchange(&ObjectName::EMPTY))?;
     let body = RequestBody::parse(&body)?;
     let is_dry = body.flag("dry_run", false)?;
     if !is_dry {
@@ -147,7 +148,7 @@ impl Admin {
         messages: u64,
     ) -> Result<Value, ApiError> {
         let step = Sweep {
-            queue: queue.clone(),
+            queue: queue.into(),
             runs: None,
             filter: SweepFilter::default(),
             action: SweepAction::Count,
@@ -208,7 +209,7 @@ fn check(
 }
 
 fn sweep(
-    queue: ShortStr,
+    queue: ObjectName,
     body: &RequestBody,
     action: SweepAction,
     count_default: usize,

@@ -10,6 +10,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use forebay_engine::command::TopologyRequest;
+use forebay_engine::object_name::ObjectName;
 use forebay_engine::topology::ExchangeRecord;
 use forebay_wire::ShortStr;
 use serde_json::{Value, json};
@@ -51,7 +52,7 @@ pub(super) async fn show(
     Visit { vhost, .. }: Visit,
     Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let name = short("exchange", exchange_name(&name))?;
+    let name = exchange_name("exchange", &name)?;
     Ok(json_reply(&admin.exchange(&vhost, &name).await?))
 }
 
@@ -62,7 +63,7 @@ pub(super) async fn declare(
     Path((_, name)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let name = short("exchange", exchange_name(&name))?;
+    let name = exchange_name("exchange", &name)?;
     let body = RequestBody::parse(&body)?;
     let request = TopologyRequest::DeclareExchange {
         name: name.clone(),
@@ -86,7 +87,7 @@ pub(super) async fn delete(
     Path((_, name)): Path<(String, String)>,
     Query(flags): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    let name = short("exchange", exchange_name(&name))?;
+    let name = exchange_name("exchange", &name)?;
     let if_unused = flags.get("if-unused").is_some_and(|flag| flag == "true");
     let request = TopologyRequest::DeleteExchange { name: name.clone(), if_unused };
     caller.check_request(&admin, &vhost, &request)?;
@@ -98,14 +99,14 @@ pub(super) async fn delete(
 impl Admin {
     /// # Errors
     /// 404 when there is no such exchange.
-    async fn exchange(&self, vhost: &ShortStr, name: &ShortStr) -> Result<Value, ApiError> {
+    async fn exchange(&self, vhost: &ShortStr, name: &ObjectName) -> Result<Value, ApiError> {
         if name.is_empty() {
             return Ok(default_exchange(vhost));
         }
         let (there, wanted) = (vhost.clone(), name.clone());
         let found = self.link().look(move |shard| {
             let mut exchanges = shard.topology().exchanges(&there);
-            exchanges.find(|exchange| exchange.name == wanted).map(describe)
+            exchanges.find(|exchange| wanted == exchange.name).map(describe)
         });
         let missing = || ApiError::not_found(format!("no exchange '{name}' in vhost '{vhost}'"));
         found.await?.ok_or_else(missing)

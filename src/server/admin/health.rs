@@ -14,6 +14,7 @@ use forebay_engine::access::{Access, Object};
 use forebay_engine::command::{Command, Publish, TopologyRequest};
 use forebay_engine::event::Reply;
 use forebay_engine::message::{Envelope, Message};
+use forebay_engine::object_name::ObjectName;
 use forebay_wire::{FieldTable, RawProperties, ShortStr};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -23,7 +24,7 @@ const NO_LISTENER: &str = "No active listener";
 const SECONDS_OF_DAY: u64 = 24 * 60 * 60;
 
 /// The queue that the test uses, as in RabbitMQ.
-static QUEUE: ShortStr = ShortStr::from_static("aliveness-test");
+static QUEUE: ObjectName = ObjectName::from_static("aliveness-test");
 
 /// The broker answers at all: the shard takes part.
 pub(super) async fn well(
@@ -127,6 +128,7 @@ pub(super) async fn aliveness(
 ) -> Result<Response, ApiError> {
     let declare = TopologyRequest::DeclareQueue {
         name: QUEUE.clone(),
+        is_generated: false,
         passive: false,
         durable: false,
         exclusive: false,
@@ -135,7 +137,7 @@ pub(super) async fn aliveness(
     };
     caller.check_request(&admin, &vhost, &declare)?;
     let routes = admin.routes();
-    let (permissions, write) = (routes.permissions(), Object::Exchange(&ShortStr::EMPTY));
+    let (permissions, write) = (routes.permissions(), Object::Exchange(&ObjectName::EMPTY));
     permissions.check(&caller.name, &vhost, Access::Write, write)?;
     permissions.check(&caller.name, &vhost, Access::Read, Object::Queue(&QUEUE))?;
     admin.check_may_publish()?;
@@ -149,8 +151,8 @@ pub(super) async fn aliveness(
         expiration: None,
     };
     let messages = vec![Message::new(envelope, Bytes::from("test"), &mut BytesMut::new())];
-    let keys = std::slice::from_ref(&QUEUE);
-    let targets = admin.routes().route(&vhost, &ShortStr::default(), keys, &|| None)?;
+    let keys = std::slice::from_ref(&*QUEUE);
+    let targets = admin.routes().route(&vhost, &ObjectName::EMPTY, keys, &|| None)?;
     let publish = Publish { channel: SESSION_CHANNEL, confirm: None, targets, messages };
     let reply = admin
         .link()

@@ -4,7 +4,7 @@ use super::api_error::ApiError;
 use super::caller::{Caller, Vhost};
 use super::request_body::RequestBody;
 use super::session::{SESSION_CHANNEL, Session, SessionError};
-use super::{Admin, json_reply, no_content, short, table_json};
+use super::{Admin, json_reply, no_content, object_name, short, table_json};
 use crate::limits::ADMIN_GET_MESSAGES_MAX;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -17,6 +17,7 @@ use forebay_engine::command::{Command, Publish, Run, Settle, Settlement, Topolog
 use forebay_engine::event::{Delivery, Reply};
 use forebay_engine::ids::QueueId;
 use forebay_engine::message::{Envelope, Message};
+use forebay_engine::object_name::ObjectName;
 use forebay_wire::{Properties, RawProperties, ShortStr};
 use serde_json::{Map, Value, json};
 
@@ -29,7 +30,7 @@ pub(super) async fn purge(
     Vhost(vhost): Vhost,
     Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let name = short("queue", &name)?;
+    let name = object_name("queue", &name)?;
     let request = TopologyRequest::PurgeQueue { name };
     caller.check_request(&admin, &vhost, &request)?;
     admin.request(&caller, vhost, request).await?;
@@ -43,7 +44,7 @@ pub(super) async fn publish(
     Path((_, exchange)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let exchange = short("exchange", exchange_name(&exchange))?;
+    let exchange = exchange_name("exchange", &exchange)?;
     caller.check_vhost(&admin, &vhost)?;
     let body = RequestBody::parse(&body)?;
     let routing_key = short("routing_key", body.required("routing_key")?)?;
@@ -103,7 +104,7 @@ pub(super) async fn get(
     Path((_, name)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let name = short("queue", &name)?;
+    let name = object_name("queue", &name)?;
     caller.check_vhost(&admin, &vhost)?;
     let read = Object::Queue(&name);
     admin.routes().permissions().check(&caller.name, &vhost, Access::Read, read)?;
@@ -149,7 +150,7 @@ fn settlement(body: &RequestBody) -> Result<Settlement, ApiError> {
 
 async fn get_messages(
     session: &mut Session,
-    queue: ShortStr,
+    queue: ObjectName,
     count: usize,
     settlement: Settlement,
 ) -> Result<Vec<(Delivery, u32)>, SessionError> {
@@ -286,7 +287,8 @@ fn expiration(properties: &Properties) -> Result<Option<u64>, ApiError> {
     Ok(Some(milliseconds.into()))
 }
 
-/// The exchange that a path names.
-pub(super) fn exchange_name(path: &str) -> &str {
-    if path == DEFAULT_EXCHANGE { "" } else { path }
+/// The exchange that a path names, in the part called `part`.
+pub(super) fn exchange_name(part: &str, path: &str) -> Result<ObjectName, ApiError> {
+    let name = object_name(part, path)?;
+    Ok(if name == DEFAULT_EXCHANGE { ObjectName::EMPTY } else { name })
 }

@@ -48,6 +48,7 @@ use axum::routing::{delete, get, post, put};
 use caller::Caller;
 use forebay_engine::administration::Administration;
 use forebay_engine::command::Command;
+use forebay_engine::object_name::ObjectName;
 use forebay_engine::topology::Routes;
 use forebay_wire::ShortStr;
 pub(crate) use limits::of_owner as limits_of;
@@ -299,4 +300,9 @@ fn no_content() -> Response {
 /// A name from a path or a body.
 fn short(what: &str, text: &str) -> Result<ShortStr, ApiError> {
     ShortStr::try_from(text).map_err(|_| ApiError::bad(format!("{what}: longer than 255 octets")))
+}
+
+/// The name of an exchange or queue from a path or a body.
+fn object_name(what: &str, text: &str) -> Result<ObjectName, ApiError> {
+    short(what, text).map(ObjectName::from)
 }

@@ -5,12 +5,13 @@ use super::caller::{Caller, Vhost, Visit};
 use super::listing::Listing;
 use super::request_body::RequestBody;
 use super::session::SESSION_CHANNEL;
-use super::{Admin, NODE, json_reply, no_content, put_reply, short, table_json};
+use super::{Admin, NODE, json_reply, no_content, object_name, put_reply, table_json};
 use crate::metrics::{Flow, QueueRates};
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use forebay_engine::command::{Command, TopologyRequest};
+use forebay_engine::object_name::ObjectName;
 use forebay_engine::shard::{QueueReport, QueueStatistics};
 use forebay_engine::topology::{QueueKind, QueueRecord};
 use forebay_wire::{FieldValue, ShortStr};
@@ -38,7 +39,7 @@ pub(super) async fn show(
     Visit { vhost, .. }: Visit,
     Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let name = short("queue", &name)?;
+    let name = object_name("queue", &name)?;
     let (there, wanted) = (vhost.clone(), name.clone());
     let id = admin
         .link()
@@ -57,7 +58,10 @@ pub(super) async fn declare(
     Path((_, name)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let name = short("queue", &name)?;
+    let name = object_name("queue", &name)?;
+    if name.is_empty() {
+        return Err(ApiError::bad("queue: the name is empty, expected one of 1 to 255 octets"));
+    }
     let body = RequestBody::parse(&body)?;
     let mut arguments = body.table("arguments")?;
     if let Some(kind) = body.text("queue_type")?.filter(|_| arguments.get(KIND).is_none()) {
@@ -65,6 +69,7 @@ pub(super) async fn declare(
     }
     let request = TopologyRequest::DeclareQueue {
         name: name.clone(),
+        is_generated: false,
         passive: false,
         durable: body.flag("durable", true)?,
         exclusive: false,
@@ -95,7 +100,7 @@ pub(super) async fn delete(
     Path((_, name)): Path<(String, String)>,
     Query(flags): Query<DeleteFlags>,
 ) -> Result<Response, ApiError> {
-    let name = short("queue", &name)?;
+    let name = object_name("queue", &name)?;
     let request = TopologyRequest::DeleteQueue {
         name: name.clone(),
         if_unused: flags.if_unused.as_deref() == Some("true"),
@@ -127,7 +132,7 @@ impl Admin {
     pub(super) async fn check_queue(
         &self,
         vhost: &ShortStr,
-        name: &ShortStr,
+        name: &ObjectName,
     ) -> Result<(), ApiError> {
         let (there, queue) = (vhost.clone(), name.clone());
         let found =

@@ -2,6 +2,7 @@
 
 use crate::admin::table_json;
 use forebay_engine::definition::DefinitionError;
+use forebay_engine::object_name::ObjectName;
 use forebay_wire::{FieldTable, ShortStr};
 use serde_json::{Map, Value};
 
@@ -83,6 +84,11 @@ impl<'a> Node<'a> {
         ShortStr::try_from(text).or_else(|_| {
             wrong(&self.at(key), format!("{} octets long, at most 255 are allowed", text.len()))
         })
+    }
+
+    /// The name of an exchange or queue.
+    pub(super) fn object_name(&self, key: &str) -> Read<ObjectName> {
+        self.name(key).map(ObjectName::from)
     }
 
     pub(super) fn flag(&self, key: &str, default: bool) -> Read<bool> {

@@ -197,7 +197,7 @@ impl Reader<'_> {
 
     fn exchange(&mut self, node: &Node<'_>) -> Read<()> {
         let request = TopologyRequest::DeclareExchange {
-            name: node.name("name")?,
+            name: node.object_name("name")?,
             kind: node.name("type")?,
             passive: false,
             durable: node.flag("durable", true)?,
@@ -218,8 +218,14 @@ impl Reader<'_> {
             _ => {}
         }
         check_queue_arguments(node, &arguments)?;
+        let name = node.object_name("name")?;
+        if name.is_empty() {
+            return wrong(&node.at("name"), "empty, expected a name of 1 to 255 octets");
+        }
         let request = TopologyRequest::DeclareQueue {
-            name: node.name("name")?,
+            name,
+            // A broker may have chosen it once.
+            is_generated: true,
             passive: false,
             durable: node.flag("durable", true)?,
             exclusive: false,
@@ -230,7 +236,7 @@ impl Reader<'_> {
     }
 
     fn binding(&mut self, node: &Node<'_>) -> Read<()> {
-        let destination = node.name("destination")?;
+        let destination = node.object_name("destination")?;
         let destination = match node.text("destination_type")? {
             "queue" => Destination::Queue(destination),
             "exchange" => Destination::Exchange(destination),
@@ -239,7 +245,7 @@ impl Reader<'_> {
                 return wrong(&node.at("destination_type"), reason);
             }
         };
-        let source = node.name("source")?;
+        let source = node.object_name("source")?;
         // Every queue is bound to the default exchange anyway.
         if source.is_empty() {
             return Ok(());

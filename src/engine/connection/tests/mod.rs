@@ -1,10 +1,12 @@
 //! A client with a pencil and a shard that says yes: octets go in, frames are compared.
 
+mod bounds;
 mod channels;
 mod closing;
 mod consuming;
 mod handshake;
 mod hostile;
+mod names;
 mod permissions;
 mod publishing;
 mod random;
@@ -83,7 +85,7 @@ impl Client {
         let mut access = AccessControl::new();
         access.configure(&[ConfiguredUser { name: name("guest"), permissions: None }]);
         topology.publish_access(&access);
-        let connection = Connection::new(ConnectionId(7), Arc::new(settings), peer, 42, now);
+        let connection = Connection::new(ConnectionId(7), Arc::new(settings), peer, [42; 32], now);
         Self { connection, topology, now, input: BytesMut::new(), commands: Vec::new() }
     }
 
@@ -197,10 +199,11 @@ impl Client {
         })
     }
 
-    fn topology_reply(&mut self, request: &TopologyRequest) -> Result<Reply, Fault> {
+    pub(super) fn topology_reply(&mut self, request: &TopologyRequest) -> Result<Reply, Fault> {
         match request {
             TopologyRequest::DeclareQueue {
                 name: queue,
+                is_generated,
                 passive,
                 durable,
                 exclusive,
@@ -209,16 +212,14 @@ impl Client {
             } => {
                 let request = QueueRequest {
                     name: queue,
+                    is_generated: *is_generated,
                     passive: *passive,
                     durable: *durable,
                     exclusive: *exclusive,
                     auto_delete: *auto_delete,
                     arguments,
                 };
-                let declared =
-                    self.topology.declare_queue(&name("/"), ConnectionId(7), request, || {
-                        name("amq.gen-1")
-                    })?;
+                let declared = self.topology.declare_queue(&name("/"), ConnectionId(7), request)?;
                 Ok(Reply::QueueDeclared { name: declared.name, messages: 0, consumers: 0 })
             }
             TopologyRequest::DeclareExchange {

@@ -35,7 +35,7 @@ fn settings() -> ShardSettings {
 impl Broker {
     pub(super) fn new() -> Self {
         let mut broker = Self {
-            shard: Shard::new(&settings(), 1),
+            shard: Shard::new(&settings()),
             store: TestStore::default(),
             now: Now { monotonic: Monotonic(1_000), wall: WallClock(1_000_000) },
             writing: VecDeque::new(),
@@ -49,7 +49,7 @@ impl Broker {
     pub(super) fn crash(&mut self) {
         self.writing.clear();
         self.events.clear();
-        self.shard = Shard::recover(&settings(), 2, self.store.recover()).unwrap();
+        self.shard = Shard::recover(&settings(), self.store.recover()).unwrap();
     }
 
     pub(super) fn open(&mut self, connection: ConnectionId) {
@@ -144,6 +144,7 @@ impl Broker {
     pub(super) fn declare(&mut self, name: &str, durable: bool, arguments: FieldTable) -> QueueId {
         let request = TopologyRequest::DeclareQueue {
             name: name.try_into().unwrap(),
+            is_generated: false,
             passive: false,
             durable,
             exclusive: false,

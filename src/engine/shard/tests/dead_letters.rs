@@ -142,6 +142,7 @@ fn queues_that_are_not_shared_or_hold_dead_letters_have_no_limit_and_no_dead_let
         broker.open(CONNECTION);
         let request = TopologyRequest::DeclareQueue {
             name: name.try_into().unwrap(),
+            is_generated: false,
             passive: false,
             durable,
             exclusive,
@@ -171,7 +172,7 @@ fn an_internal_exchange_takes_dead_letters() {
     broker.declare("dead", true, FieldTable::new());
     let source = ShortStr::from_static("hidden");
     let declare = TopologyRequest::DeclareExchange {
-        name: source.clone(),
+        name: source.clone().into(),
         kind: ShortStr::from_static("fanout"),
         passive: false,
         durable: true,
@@ -180,10 +181,15 @@ fn an_internal_exchange_takes_dead_letters() {
         arguments: FieldTable::new(),
     };
     broker.ask(declare).unwrap();
-    let destination = Destination::Queue(ShortStr::from_static("dead"));
+    let destination = Destination::Queue(ShortStr::from_static("dead").into());
     let (routing_key, arguments) = (ShortStr::EMPTY, FieldTable::new());
     broker
-        .ask(TopologyRequest::Bind(Binding { source, destination, routing_key, arguments }))
+        .ask(TopologyRequest::Bind(Binding {
+            source: source.into(),
+            destination,
+            routing_key,
+            arguments,
+        }))
         .unwrap();
     broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
     let delivery = fetch_one(&mut broker, "q").unwrap();
@@ -197,8 +203,8 @@ fn a_named_exchange_takes_precedence_and_keeps_the_routing_keys() {
     let (mut broker, queue) = broker(settings);
     broker.declare("dead", true, FieldTable::new());
     let bind = TopologyRequest::Bind(Binding {
-        source: ShortStr::from_static("amq.fanout"),
-        destination: Destination::Queue(ShortStr::from_static("dead")),
+        source: ShortStr::from_static("amq.fanout").into(),
+        destination: Destination::Queue(ShortStr::from_static("dead").into()),
         routing_key: ShortStr::EMPTY,
         arguments: FieldTable::new(),
     });

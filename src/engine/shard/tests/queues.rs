@@ -23,6 +23,7 @@ fn delete(name: &str, if_unused: bool, if_empty: bool) -> TopologyRequest {
 fn declare(name: &str, exclusive: bool, auto_delete: bool, durable: bool) -> TopologyRequest {
     TopologyRequest::DeclareQueue {
         name: name.try_into().unwrap(),
+        is_generated: false,
         passive: false,
         durable,
         exclusive,

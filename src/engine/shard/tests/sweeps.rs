@@ -14,7 +14,13 @@ const OPERATOR: ConnectionId = ConnectionId(9);
 
 fn sweep(action: SweepAction) -> Sweep {
     let queue = ShortStr::from_static("q.dlq");
-    Sweep { queue, runs: None, filter: SweepFilter::default(), action, taken_max: 1_000 }
+    Sweep {
+        queue: queue.into(),
+        runs: None,
+        filter: SweepFilter::default(),
+        action,
+        taken_max: 1_000,
+    }
 }
 
 fn ask(broker: &mut Broker, sweep: Sweep) -> Result<Swept, Fault> {
@@ -142,7 +148,9 @@ fn what_has_no_way_back_stays() {
     let dead_letters = broker.queue("q.dlq");
     broker.send(CONNECTION, [publish(dead_letters, vec![message(vec![9], true)], None)]);
     let name = ShortStr::from_static("q");
-    broker.ask(TopologyRequest::DeleteQueue { name, if_unused: false, if_empty: false }).unwrap();
+    broker
+        .ask(TopologyRequest::DeleteQueue { name: name.into(), if_unused: false, if_empty: false })
+        .unwrap();
     let swept = ask(&mut broker, sweep(SweepAction::Redrive)).unwrap();
     let gone = [(SweepOutcome::NoOrigin, 1), (SweepOutcome::QueueGone, 2)];
     assert_eq!(outcomes(&swept), gone);
@@ -187,7 +195,8 @@ fn content_that_is_not_in_memory_is_fetched() {
 #[test]
 fn nobody_waits_for_a_queue_that_is_gone() {
     let mut broker = with_dead(1);
-    let missing = Sweep { queue: ShortStr::from_static("none"), ..sweep(SweepAction::Count) };
+    let missing =
+        Sweep { queue: ShortStr::from_static("none").into(), ..sweep(SweepAction::Count) };
     assert!(ask(&mut broker, missing).unwrap_err().text.contains("'none'"));
 }
 

@@ -1,6 +1,6 @@
 //! `x-consistent-hash` exchanges.
 
-use super::{CONNECTION, Exchange, Host, binding, name, refused, table, text};
+use super::{CONNECTION, Exchange, Host, binding, name, object, refused, table, text};
 use crate::command::Destination;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode};
 use std::collections::BTreeMap;
@@ -99,7 +99,7 @@ fn a_header_can_be_hashed_instead() {
 fn weights_and_arguments_are_checked() {
     let mut host = with_queues(&[("a", "1")]);
     for key in ["", "0", "-1", "many", "65536"] {
-        let to = Destination::Queue(name("a"));
+        let to = Destination::Queue(object("a"));
         let binding = binding("x", to, key, FieldTable::new());
         refused(
             host.topology.bind(&host.vhost, CONNECTION, &binding),

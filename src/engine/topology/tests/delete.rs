@@ -1,6 +1,6 @@
 //! What goes, and what goes with it.
 
-use super::{CONNECTION, Exchange, Host, Queue, STRANGER, binding, name, refused};
+use super::{CONNECTION, Exchange, Host, Queue, STRANGER, binding, name, object, refused};
 use crate::command::Destination;
 use forebay_wire::{FieldTable, ReplyCode};
 
@@ -16,12 +16,12 @@ fn a_deleted_exchange_takes_its_bindings_along() {
     host.queue("q");
     host.bind("x", "q", "k");
     host.bind_exchange("y", "x", "");
-    host.topology.delete_exchange(&host.vhost, &name("x"), false).unwrap();
+    host.topology.delete_exchange(&host.vhost, &object("x"), false).unwrap();
     assert_eq!(host.topology.bindings(&host.vhost).count(), 0);
     host.exchange("x", "direct");
     assert!(host.route("x", "k").is_empty());
     assert!(host.route("y", "k").is_empty());
-    host.topology.delete_exchange(&host.vhost, &name("never-there"), true).unwrap();
+    host.topology.delete_exchange(&host.vhost, &object("never-there"), true).unwrap();
 }
 
 #[test]
@@ -31,12 +31,12 @@ fn if_unused_asks_for_bindings_from_the_exchange_not_to_it() {
     host.exchange("y", "direct");
     host.bind_exchange("x", "y", "k");
     refused(
-        host.topology.delete_exchange(&host.vhost, &name("x"), true),
+        host.topology.delete_exchange(&host.vhost, &object("x"), true),
         ReplyCode::PreconditionFailed,
         "exchange 'x' in vhost '/' in use",
     );
-    host.topology.delete_exchange(&host.vhost, &name("y"), true).unwrap();
-    host.topology.delete_exchange(&host.vhost, &name("x"), true).unwrap();
+    host.topology.delete_exchange(&host.vhost, &object("y"), true).unwrap();
+    host.topology.delete_exchange(&host.vhost, &object("x"), true).unwrap();
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_removed_queue_pulls_down_a_chain_of_auto_delete_exchanges() {
     host.unbind("z", "other", "l");
     // z still leads to x: a circle keeps itself.
     assert!(host.has_exchange("z"));
-    host.topology.delete_exchange(&host.vhost, &name("x"), false).unwrap();
+    host.topology.delete_exchange(&host.vhost, &object("x"), false).unwrap();
     assert!(!host.has_exchange("z"));
     assert!(!host.has_exchange("y"));
     assert_eq!(host.topology.bindings(&host.vhost).count(), 0);
@@ -109,7 +109,7 @@ fn an_exclusive_queue_is_locked_for_everybody_else() {
         let outcome = host.queue_as(STRANGER, "q", &with);
         refused(outcome, ReplyCode::ResourceLocked, text);
     }
-    let to = |key| binding("x", Destination::Queue(name("q")), key, FieldTable::new());
+    let to = |key| binding("x", Destination::Queue(object("q")), key, FieldTable::new());
     let outcome = host.topology.bind(&host.vhost, STRANGER, &to("l"));
     refused(outcome, ReplyCode::ResourceLocked, text);
     let outcome = host.topology.unbind(&host.vhost, STRANGER, &to("k"));
@@ -147,7 +147,7 @@ fn a_deleted_virtual_host_takes_everything_along() {
     let outcome = host.queue_with("q", &Queue::default());
     refused(outcome, ReplyCode::NotAllowed, "vhost / not found");
     let routes = host.topology.routes();
-    let outcome = routes.route(&host.vhost, &name("x"), &[name("k")], &|| None);
+    let outcome = routes.route(&host.vhost, &object("x"), &[name("k")], &|| None);
     refused(outcome, ReplyCode::NotAllowed, "vhost / not found");
     assert_eq!(host.topology.delete_vhost(&name("/")), None);
     host.store();

@@ -1,6 +1,6 @@
 //! How each exchange type and their combinations route.
 
-use super::{Exchange, Host, name, refused, table, text};
+use super::{Exchange, Host, name, object, refused, table, text};
 use forebay_wire::{FieldTable, ReplyCode};
 
 #[test]
@@ -94,7 +94,7 @@ fn an_internal_exchange_takes_messages_only_from_exchanges() {
     assert_eq!(host.route("x", "k"), ["q"]);
     let routes = host.topology.routes();
     refused(
-        routes.route(&host.vhost, &name("i"), &[name("k")], &|| None),
+        routes.route(&host.vhost, &object("i"), &[name("k")], &|| None),
         ReplyCode::AccessRefused,
         "cannot publish to internal exchange 'i' in vhost '/'",
     );
@@ -142,7 +142,7 @@ fn only_what_reaches_a_headers_exchange_depends_on_headers() {
     assert!(!cacheable(&host, "h"));
     host.bind_exchange("y", "h", "k");
     assert!(!cacheable(&host, "x"));
-    host.topology.delete_exchange(&host.vhost, &name("h"), false).unwrap();
+    host.topology.delete_exchange(&host.vhost, &object("h"), false).unwrap();
     assert!(cacheable(&host, "x"));
     let arguments = table(&[("alternate-exchange", text("amq.headers"))]);
     let with = Exchange { arguments, ..Exchange::default() };
@@ -159,7 +159,7 @@ fn every_virtual_host_has_its_own_predeclared_exchanges() {
     for (vhost, expected) in [("/", 1), ("other", 0)] {
         let routes = host.topology.routes();
         let route = |exchange, key| {
-            routes.route(&name(vhost), &name(exchange), &[name(key)], &|| None).unwrap().len()
+            routes.route(&name(vhost), &object(exchange), &[name(key)], &|| None).unwrap().len()
         };
         assert_eq!((route("amq.direct", "k"), route("", "q")), (expected, expected));
         for exchange in ["amq.fanout", "amq.topic", "amq.headers", "amq.match"] {

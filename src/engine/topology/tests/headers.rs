@@ -1,6 +1,6 @@
 //! Headers exchanges.
 
-use super::{CONNECTION, Host, binding, name, refused, table, text};
+use super::{CONNECTION, Host, binding, name, object, refused, table, text};
 use crate::command::Destination;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode};
 use proptest::collection::btree_map;
@@ -102,7 +102,7 @@ fn a_message_without_headers_matches_what_wants_none() {
     host.bind_with("x", "all", "", table(&[("x-match", text("all"))]));
     host.bind_with("x", "any", "", table(&[("x-match", text("any"))]));
     let routes = host.topology.routes();
-    let targets = routes.route(&host.vhost, &name("x"), &[name("")], &|| None).unwrap();
+    let targets = routes.route(&host.vhost, &object("x"), &[name("")], &|| None).unwrap();
     assert_eq!(targets.len(), 1);
     assert_eq!(host.topology.queue_by_id(targets[0]).unwrap().name, "all");
 }
@@ -129,7 +129,7 @@ fn an_unknown_x_match_is_refused_and_changes_nothing() {
     host.queue("q");
     let mut bind = |source: &str, value: FieldValue| {
         let arguments = table(&[("x-match", value)]);
-        let binding = binding(source, Destination::Queue(name("q")), "", arguments);
+        let binding = binding(source, Destination::Queue(object("q")), "", arguments);
         host.topology.bind(&host.vhost, CONNECTION, &binding)
     };
     refused(

@@ -17,6 +17,7 @@ use super::{DeclaredQueue, ExchangeRequest, QueueRequest, Topology};
 use crate::command::{Binding, Destination};
 use crate::fault::Fault;
 use crate::ids::ConnectionId;
+use crate::object_name::ObjectName;
 use crate::operation::Operation;
 use bytes::Bytes;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
@@ -29,6 +30,10 @@ const STRANGER: ConnectionId = ConnectionId(2);
 
 fn name(text: &str) -> ShortStr {
     ShortStr::try_from(text).unwrap()
+}
+
+fn object(text: &str) -> ObjectName {
+    ObjectName::try_from(text).unwrap()
 }
 
 fn table(fields: &[(&str, FieldValue)]) -> FieldTable {
@@ -59,6 +64,7 @@ struct Exchange {
 /// A queue to declare: by default transient, shared, without arguments.
 #[derive(Clone, Default)]
 struct Queue {
+    is_generated: bool,
     passive: bool,
     durable: bool,
     exclusive: bool,
@@ -75,7 +81,7 @@ impl Host {
 
     fn exchange_with(&mut self, exchange: &str, kind: &str, with: &Exchange) -> Result<(), Fault> {
         let request = ExchangeRequest {
-            name: &name(exchange),
+            name: &object(exchange),
             kind: &name(kind),
             passive: with.passive,
             durable: with.durable,
@@ -97,14 +103,15 @@ impl Host {
         with: &Queue,
     ) -> Result<DeclaredQueue, Fault> {
         let request = QueueRequest {
-            name: &name(queue),
+            name: &object(queue),
+            is_generated: with.is_generated,
             passive: with.passive,
             durable: with.durable,
             exclusive: with.exclusive,
             auto_delete: with.auto_delete,
             arguments: &with.arguments,
         };
-        self.topology.declare_queue(&self.vhost, connection, request, || name("amq.gen-1"))
+        self.topology.declare_queue(&self.vhost, connection, request)
     }
 
     fn queue_with(&mut self, queue: &str, with: &Queue) -> Result<DeclaredQueue, Fault> {
@@ -116,7 +123,7 @@ impl Host {
     }
 
     fn bind_with(&mut self, source: &str, queue: &str, key: &str, arguments: FieldTable) {
-        let binding = binding(source, Destination::Queue(name(queue)), key, arguments);
+        let binding = binding(source, Destination::Queue(object(queue)), key, arguments);
         self.topology.bind(&self.vhost, CONNECTION, &binding).unwrap();
     }
 
@@ -125,13 +132,13 @@ impl Host {
     }
 
     fn bind_exchange(&mut self, source: &str, exchange: &str, key: &str) {
-        let to = Destination::Exchange(name(exchange));
+        let to = Destination::Exchange(object(exchange));
         let binding = binding(source, to, key, FieldTable::new());
         self.topology.bind(&self.vhost, CONNECTION, &binding).unwrap();
     }
 
     fn unbind(&mut self, source: &str, queue: &str, key: &str) {
-        let to = Destination::Queue(name(queue));
+        let to = Destination::Queue(object(queue));
         let binding = binding(source, to, key, FieldTable::new());
         self.topology.unbind(&self.vhost, CONNECTION, &binding).unwrap();
     }
@@ -145,7 +152,7 @@ impl Host {
         let keys: Vec<_> = keys.iter().map(|key| name(key)).collect();
         let headers = || Some(headers.clone());
         let routes = self.topology.routes();
-        let targets = routes.route(&self.vhost, &name(exchange), &keys, &headers).unwrap();
+        let targets = routes.route(&self.vhost, &object(exchange), &keys, &headers).unwrap();
         assert!(targets.is_sorted_by(|left, right| left < right), "{targets:?}");
         let mut names: Vec<_> = targets
             .iter()
@@ -189,7 +196,7 @@ impl Host {
 }
 
 fn binding(source: &str, destination: Destination, key: &str, arguments: FieldTable) -> Binding {
-    Binding { source: name(source), destination, routing_key: name(key), arguments }
+    Binding { source: object(source), destination, routing_key: name(key), arguments }
 }
 
 #[track_caller]

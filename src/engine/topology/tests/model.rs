@@ -1,6 +1,6 @@
 //! The topology against a naive model, under random operations and restarts.
 
-use super::{CONNECTION, Exchange, Host, Queue, binding, name};
+use super::{CONNECTION, Exchange, Host, Queue, binding, name, object};
 use crate::command::Destination;
 use forebay_wire::{FieldTable, FieldValue};
 use proptest::collection::vec;
@@ -69,9 +69,9 @@ fn step() -> impl Strategy<Value = Step> {
 impl Link {
     fn binding(self) -> crate::command::Binding {
         let to = if self.to_exchange {
-            Destination::Exchange(name(EXCHANGES[self.to].0))
+            Destination::Exchange(object(EXCHANGES[self.to].0))
         } else {
-            Destination::Queue(name(QUEUES[self.to]))
+            Destination::Queue(object(QUEUES[self.to]))
         };
         let mut arguments = FieldTable::new();
         if self.argument {
@@ -165,7 +165,8 @@ impl Model {
             Step::DeleteExchange { at, if_unused } => {
                 let used = self.links.iter().any(|link| link.source == at);
                 let exchange = name(EXCHANGES[at].0);
-                let outcome = host.topology.delete_exchange(&host.vhost, &exchange, if_unused);
+                let outcome =
+                    host.topology.delete_exchange(&host.vhost, &exchange.into(), if_unused);
                 assert_eq!(outcome.is_ok(), !(if_unused && used));
                 if outcome.is_ok() {
                     self.exchanges.remove(&at);

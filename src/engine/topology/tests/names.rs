@@ -1,6 +1,6 @@
 //! Names: reserved ones, missing objects, the default exchange.
 
-use super::{CONNECTION, Exchange, Host, Queue, binding, name, refused, table};
+use super::{CONNECTION, Exchange, Host, Queue, binding, object, refused, table};
 use crate::command::Destination;
 use crate::fault::FaultScope;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode};
@@ -21,7 +21,7 @@ fn only_the_broker_gives_names_that_begin_with_amq() {
         "exchange name 'amq.foo' contains reserved prefix 'amq.*'",
     );
     refused(
-        host.topology.delete_exchange(&host.vhost, &name("amq.direct"), false),
+        host.topology.delete_exchange(&host.vhost, &object("amq.direct"), false),
         ReplyCode::AccessRefused,
         "deletion of system exchange 'amq.direct' in vhost '/' not allowed",
     );
@@ -36,9 +36,10 @@ fn only_the_broker_gives_names_that_begin_with_amq() {
 }
 
 #[test]
-fn a_queue_without_a_name_gets_one_that_works_but_can_only_be_asked_for() {
+fn a_queue_with_a_generated_name_works_but_can_only_be_asked_for() {
     let mut host = Host::new();
-    let made = host.queue_with("", &Queue::default()).unwrap();
+    let generated = Queue { is_generated: true, ..Queue::default() };
+    let made = host.queue_with("amq.gen-1", &generated).unwrap();
     assert_eq!((made.name.as_bytes(), made.created), (&b"amq.gen-1"[..], true));
     assert_eq!(host.route("", "amq.gen-1"), ["amq.gen-1"]);
     let passive = Queue { passive: true, ..Queue::default() };
@@ -63,13 +64,13 @@ fn the_default_exchange_is_only_published_to() {
     let passive = Exchange { passive: true, ..Exchange::default() };
     refused(host.exchange_with("", "direct", &passive), ReplyCode::AccessRefused, DEFAULT);
     refused(
-        host.topology.delete_exchange(&host.vhost, &name(""), false),
+        host.topology.delete_exchange(&host.vhost, &object(""), false),
         ReplyCode::AccessRefused,
         DEFAULT,
     );
-    let queue = Destination::Queue(name("q"));
+    let queue = Destination::Queue(object("q"));
     let from = binding("", queue, "k", FieldTable::new());
-    let to = binding("x", Destination::Exchange(name("")), "k", FieldTable::new());
+    let to = binding("x", Destination::Exchange(object("")), "k", FieldTable::new());
     for binding in [from, to] {
         let outcome = host.topology.bind(&host.vhost, CONNECTION, &binding);
         refused(outcome, ReplyCode::AccessRefused, DEFAULT);
@@ -90,10 +91,10 @@ fn what_is_not_there_is_named() {
     let passive = Exchange { passive: true, ..Exchange::default() };
     refused(host.exchange_with("nope", "direct", &passive), ReplyCode::NotFound, no_exchange);
     host.exchange_with("x", "no matter", &passive).unwrap();
-    let outcome = host.topology.routes().route(&host.vhost, &name("nope"), &[], &|| None);
+    let outcome = host.topology.routes().route(&host.vhost, &object("nope"), &[], &|| None);
     refused(outcome, ReplyCode::NotFound, no_exchange);
-    let queue = |queue| Destination::Queue(name(queue));
-    let exchange = |exchange| Destination::Exchange(name(exchange));
+    let queue = |queue| Destination::Queue(object(queue));
+    let exchange = |exchange| Destination::Exchange(object(exchange));
     for (source, destination, text) in [
         ("nope", queue("q"), no_exchange),
         ("x", queue("nope"), no_queue),

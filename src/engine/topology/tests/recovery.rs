@@ -1,6 +1,6 @@
 //! The topology after a restart, and records that can't be taken.
 
-use super::{Exchange, Host, Queue, name, table, text};
+use super::{Exchange, Host, Queue, name, object, table, text};
 use crate::topology::{Policy, PolicyOwner, PolicyRequest, RecordFlaw, Topology};
 use bytes::Bytes;
 use forebay_wire::FieldValue;
@@ -72,7 +72,7 @@ fn what_is_not_durable_leaves_no_record() {
     host.store();
     assert_eq!(host.records, records);
     host.remove_queue("transient");
-    host.topology.delete_exchange(&host.vhost, &name("transient"), false).unwrap();
+    host.topology.delete_exchange(&host.vhost, &object("transient"), false).unwrap();
     host.store();
     assert_eq!(host.records, records);
 }

@@ -1,6 +1,6 @@
 //! Snapshots: what connections hold while the topology goes on.
 
-use super::{Host, Queue, name};
+use super::{Host, Queue, name, object};
 use std::sync::Arc;
 
 #[test]
@@ -13,10 +13,10 @@ fn a_snapshot_stays_as_it_was() {
     host.queue("r");
     host.bind("x", "r", "a.#");
     host.remove_queue("q");
-    host.topology.delete_exchange(&host.vhost, &name("x"), false).unwrap();
-    let targets = before.route(&host.vhost, &name("x"), &[name("a.b")], &|| None).unwrap();
+    host.topology.delete_exchange(&host.vhost, &object("x"), false).unwrap();
+    let targets = before.route(&host.vhost, &object("x"), &[name("a.b")], &|| None).unwrap();
     assert_eq!(targets.len(), 1);
-    assert_eq!(before.route(&host.vhost, &name(""), &[name("r")], &|| None).unwrap().len(), 0);
+    assert_eq!(before.route(&host.vhost, &object(""), &[name("r")], &|| None).unwrap().len(), 0);
 }
 
 #[test]
@@ -66,7 +66,10 @@ fn a_route_to_one_place_is_prepared_once() {
         }
     }
     let route = |host: &Host, exchange, key| {
-        host.topology.routes().route(&host.vhost, &name(exchange), &[name(key)], &|| None).unwrap()
+        host.topology
+            .routes()
+            .route(&host.vhost, &object(exchange), &[name(key)], &|| None)
+            .unwrap()
     };
     for (exchange, key) in [("", "q"), ("d", "k"), ("f", "k"), ("t", "k")] {
         let first = route(&host, exchange, key);
