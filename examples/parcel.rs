@@ -2,7 +2,7 @@ use forebay_client::{Connection, Message, QueueOptions};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let uri = std::env::var("AMQP_URI").unwrap_or("amqp://guest:guest@127.0.0.1:5672".into());
+    let uri = std::env::var("AMQP_URL").unwrap_or("amqp://guest:guest@127.0.0.1:5672".into());
     let connection = Connection::connect(uri.as_str()).await?;
     connection.declare_queue("parcels", QueueOptions::durable()).await?;
     let publisher = connection.publisher().await?;
@@ -11,6 +11,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let delivery = consumer.next().await.ok_or("the consumer ended")??;
     println!("got {}", delivery.text().unwrap_or("octets"));
     delivery.ack()?;
-    connection.close().await;
+    connection.close().await?;
     Ok(())
 }

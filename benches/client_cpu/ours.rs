@@ -47,6 +47,6 @@ impl Subject for Ours {
 
     async fn close(self) {
         self.connection.delete_queue(&self.queue).await.unwrap();
-        self.connection.close().await;
+        self.connection.close().await.unwrap();
     }
 }

@@ -115,7 +115,7 @@ impl Consume {
             }
         }
         consumer.close_releasing(held).await?;
-        connection.close().await;
+        connection.close().await?;
         failures.result()?;
         match count {
             Some(count) if is_interrupted && seen < count => {

@@ -94,7 +94,7 @@ impl Exchange {
         let named = self.named();
         let connection = named.target.connect().await?;
         let answer = self.answer(&connection, &named.exchange).await?;
-        connection.close().await;
+        connection.close().await?;
         answer.print(named.json)?;
         Ok(ExitCode::SUCCESS)
     }

@@ -160,7 +160,8 @@ impl Publish {
             }
         };
         if settled.is_ok() {
-            connection.close().await;
+            // What became of each message is known already.
+            let _ = connection.close().await;
         }
         progress.tell_of_failures();
         let Progress { sent: count, confirmed, failed, .. } = progress;

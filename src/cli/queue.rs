@@ -122,7 +122,7 @@ impl Queue {
     async fn ask(&self, named: &Named) -> Result<ExitCode, Fault> {
         let connection = named.target.connect().await?;
         let answer = self.answer(&connection, &named.queue).await?;
-        connection.close().await;
+        connection.close().await?;
         answer.print(named.json)?;
         Ok(ExitCode::SUCCESS)
     }

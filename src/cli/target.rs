@@ -126,7 +126,7 @@ async fn tell_of_losses(mut state: watch::Receiver<ConnectionState>) {
                 is_told = false;
                 tell(format_args!("connected again, to {address}"));
             }
-            ConnectionState::Up(_) | ConnectionState::Closed => {}
+            _ => {}
         }
     }
 }

@@ -17,18 +17,16 @@ use forebay_wire::Method;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{
-    Fault, Loss, PublishError,
-    assembler::{Assembler, Content},
-    inbox::Inbox,
-    unsettled::Unsettled,
-    window::Window,
+    Fault, Loss, PublishError, admission::Admission, assembler::Assembler, inbox::Inbox,
+    pulling::Pulling, replies::Replies, unsettled::Unsettled, window::Window,
 };
 
 /// What the broker answered to a request.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Method(Method),
-    Content(Content),
+    /// A message came to the puller.
+    Pulled,
 }
 
 /// Why no answer came.
@@ -76,9 +74,9 @@ pub(crate) enum Role {
     /// Publishes with confirms.
     Publisher(Window),
     /// Publishes without confirms.
-    Unconfirmed,
+    Unconfirmed(Admission),
     Consumer(Inbox),
-    Puller(Unsettled),
+    Puller(Pulling),
 }
 
 #[derive(Debug)]
@@ -95,6 +93,11 @@ pub(crate) struct Channel {
     pub(crate) epoch: u64,
     /// It stands in the session's list of channels with acks to write.
     pub(crate) is_ack_due: bool,
+    /// It stands in the session's list of channels that wait for the socket.
+    pub(crate) is_stalled: bool,
+    /// Requests that wait for their replies; present in a requester's channel, which is a
+    /// publisher's too.
+    pub(crate) replies: Option<Replies>,
 }
 
 impl Channel {
@@ -108,14 +111,44 @@ impl Channel {
             was_ready: false,
             epoch: 0,
             is_ack_due: false,
+            is_stalled: false,
+            replies: None,
         }
     }
 
     pub(crate) fn unsettled(&mut self) -> Option<&mut Unsettled> {
         match &mut self.role {
             Role::Consumer(inbox) => Some(&mut inbox.unsettled),
-            Role::Puller(unsettled) => Some(unsettled),
+            Role::Puller(pulling) => Some(&mut pulling.unsettled),
             _ => None,
+        }
+    }
+
+    pub(crate) fn pulling(&mut self) -> Option<&mut Pulling> {
+        match &mut self.role {
+            Role::Puller(pulling) => Some(pulling),
+            _ => None,
+        }
+    }
+
+    /// The queue of those who want to publish.
+    pub(crate) fn admission(&mut self) -> Option<&mut Admission> {
+        match &mut self.role {
+            Role::Publisher(window) => Some(window.admission()),
+            Role::Unconfirmed(admission) => Some(admission),
+            _ => None,
+        }
+    }
+
+    /// Wakes those who want to publish, as far as there is room.
+    pub(crate) fn grant(&mut self, wakes: &mut Vec<Waker>) {
+        match &mut self.role {
+            Role::Publisher(window) => window.grant(wakes),
+            Role::Unconfirmed(admission) => {
+                admission.wake_granted(wakes);
+                admission.grant(usize::MAX, wakes);
+            }
+            _ => {}
         }
     }
 
@@ -141,24 +174,38 @@ impl Channel {
         }
     }
 
+    /// Whether the program waits for something that the broker will send on this channel.
+    pub(crate) fn awaits_broker(&self) -> bool {
+        let is_changing = matches!(self.stage, Stage::Opening | Stage::Closing);
+        let awaits_reply = self.replies.as_ref().is_some_and(|replies| !replies.is_empty());
+        is_changing || awaits_reply || !self.askers.is_empty() || !self.is_idle()
+    }
+
     /// The connection is gone.
     pub(crate) fn handle_loss(&mut self, loss: &Loss, wakes: &mut Vec<Waker>) {
         self.stage = Stage::Fresh;
         self.forget(|| NoAnswer::Lost(loss.clone()), wakes);
-        if let Role::Publisher(window) = &mut self.role
-            && !window.is_resending()
-        {
-            window.fail(&PublishError::Unknown(loss.clone()), wakes);
+        if let Role::Publisher(window) = &mut self.role {
+            window.handle_loss(&PublishError::Unknown(loss.clone()), wakes);
+        }
+        if let Some(replies) = &mut self.replies {
+            replies.handle_loss(loss);
         }
     }
 
     /// The broker closed the channel.
     pub(crate) fn handle_fault(&mut self, fault: &Fault, wakes: &mut Vec<Waker>) {
+        let was_ready = self.stage == Stage::Ready;
         self.stage = Stage::Closed(fault.clone());
         self.forget(|| NoAnswer::Refused(fault.clone()), wakes);
+        if let Some(replies) = &mut self.replies {
+            // Replies come to the channel that asked, so none comes any more to what it sent.
+            replies.handle_fault(fault);
+        }
         match &mut self.role {
-            Role::Publisher(window) => window.fail(&PublishError::Refused(fault.clone()), wakes),
-            Role::Consumer(inbox) => {
+            Role::Publisher(window) => window.handle_fault(fault, wakes),
+            // While it is set up, whoever does that decides what becomes of it.
+            Role::Consumer(inbox) if was_ready => {
                 let queue = inbox.spec.queue.to_string();
                 inbox.finish(
                     Some(crate::ConsumeError::Refused { queue, fault: fault.clone() }),
@@ -177,7 +224,7 @@ impl Channel {
         }
         match &mut self.role {
             Role::Consumer(inbox) => inbox.forget(wakes),
-            Role::Puller(unsettled) => unsettled.clear(),
+            Role::Puller(pulling) => pulling.clear(),
             _ => {}
         }
     }

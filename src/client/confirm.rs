@@ -50,8 +50,12 @@ impl Drop for Waiting {
 }
 
 /// Resolves when the fate of a message is known: `Ok(())` when the broker has confirmed it, that is
-/// when every queue that it was routed to holds it; otherwise why not. Need not be awaited.
+/// when every queue that it was routed to holds it; otherwise why not.
+///
+/// Dropping it is allowed where [`crate::Publisher::flush`] or [`crate::Connection::close`] is asked
+/// for the failures.
 #[derive(Debug)]
+#[must_use = "the message is not known to be stored before this was awaited"]
 pub struct Confirm {
     waiting: Waiting,
     span: Span,
@@ -82,6 +86,7 @@ impl Future for Confirm {
 
 /// Resolves when the fate of every message of a batch is known.
 #[derive(Debug)]
+#[must_use = "the messages are not known to be stored before this was awaited"]
 pub struct Confirms {
     waiting: Waiting,
     count: usize,

@@ -7,11 +7,11 @@ use forebay_wire::{ShortStr, method::ConnectionUpdateSecret};
 use tokio::sync::watch;
 
 use crate::{
-    ConnectOptions, ConnectionState, Consume, Error, Publisher, PublisherOptions, Puller,
-    UnconfirmedPublisher,
+    CloseError, ConnectOptions, ConnectionState, Consume, Error, Publisher, PublisherOptions,
+    Puller, Requester, UnconfirmedPublisher,
     name::Name,
     shared::{Handle, Shared},
-    supervisor::{self, Dialer},
+    supervisor,
 };
 
 /// A connection to a broker that restores itself when it is lost.
@@ -42,7 +42,8 @@ impl Connection {
     /// Connects to the first address that works. The argument is a URI or [`ConnectOptions`].
     ///
     /// Only a connection that was up once restores itself: a first attempt that fails returns its
-    /// reason, so that a wrong password does not look like a slow start.
+    /// reason, so that a wrong password does not look like a slow start. A program that may start
+    /// before its broker asks for more attempts with [`ConnectOptions::connect_for`].
     ///
     /// # Errors
     /// [`Error::Uri`], [`Error::TlsSettings`] or [`Error::Connect`], each with one line that says
@@ -53,10 +54,9 @@ impl Connection {
         T::Error: Into<Error>,
     {
         let options = options.try_into().map_err(Into::into)?;
-        let dialer = Dialer::new(&options)?;
-        let opened = dialer.dial(&options).await?;
+        let opened = supervisor::connect(&options).await?;
         let shared = Arc::new(Shared::new(options, ConnectionState::Up(opened.address.clone())));
-        tokio::spawn(supervisor::supervise(Arc::clone(&shared), dialer, opened));
+        tokio::spawn(supervisor::supervise(Arc::clone(&shared), opened));
         Ok(Self { handle: Arc::new(Handle(shared)) })
     }
 
@@ -74,6 +74,14 @@ impl Connection {
     /// [`Error::NoChannelLeft`], [`Error::Refused`], [`Error::GivenUp`] or [`Error::Closed`].
     pub async fn publisher_with(&self, options: PublisherOptions) -> Result<Publisher, Error> {
         Publisher::open(&self.handle, options).await
+    }
+
+    /// A requester: sends requests and awaits their replies by direct reply-to.
+    ///
+    /// # Errors
+    /// As [`Connection::publisher_with`].
+    pub async fn requester(&self) -> Result<Requester, Error> {
+        Requester::open(&self.handle).await
     }
 
     /// A publisher that never learns what became of its messages. For measurements and for
@@ -139,10 +147,22 @@ impl Connection {
 
     /// Closes the connection: writes the acks that wait, waits for outstanding confirms (5 s at
     /// most), says good-bye to the broker. Publishers and consumers of this connection end.
-    pub async fn close(self) {
+    ///
+    /// A program that publishes awaits this before it ends: the connection is served by a task of the
+    /// runtime, and what that has not written when the runtime ends is lost.
+    ///
+    /// # Errors
+    /// [`CloseError`] tells of messages that are not known to be stored. The connection is closed all
+    /// the same.
+    pub async fn close(self) -> Result<(), CloseError> {
         let mut state = self.state();
         self.handle.0.begin_close();
         // An error means that the supervisor is gone, which is as closed as can be.
         let _ = state.wait_for(|state| matches!(state, ConnectionState::Closed)).await;
+        let lost = self.handle.0.with(|session| std::mem::take(&mut session.lost));
+        match lost.first {
+            Some(first) => Err(CloseError { messages: lost.failed, first }),
+            None => Ok(()),
+        }
     }
 }

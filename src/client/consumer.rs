@@ -5,12 +5,12 @@ use std::{
     future::poll_fn,
     mem,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
 
 use forebay_wire::{
-    FieldTable, FieldValue, ShortStr,
+    FieldValue, ShortStr,
     method::{BasicCancel, BasicRecover, ChannelClose},
 };
 use futures_core::Stream;
@@ -19,7 +19,6 @@ use crate::{
     ConsumeError, Delivery, Error,
     channel::{Channel, Role, Stage},
     inbox::{ConsumeSpec, Delivered, Inbox},
-    limits::PREFETCH_DEFAULT,
     name::Name,
     session::{Session, close_channel},
     shared::{Handle, Lease},
@@ -40,16 +39,7 @@ impl Consume {
             Ok(queue) => (queue, None),
             Err(error) => (ShortStr::EMPTY, Some(error)),
         };
-        let spec = ConsumeSpec {
-            queue,
-            // A consumer has its channel to itself, so any tag is unique on it.
-            tag: crate::message_id::fresh(),
-            prefetch: PREFETCH_DEFAULT,
-            is_no_ack: false,
-            is_exclusive: false,
-            arguments: FieldTable::new(),
-        };
-        Self { handle, spec, fault }
+        Self { handle, spec: ConsumeSpec::of(queue), fault }
     }
 
     /// Deliveries that may be unsettled before the broker waits; 0 means no limit. Default: 64.
@@ -94,6 +84,11 @@ impl Consume {
         self
     }
 
+    /// What tells its queue from those of others: vhost and name.
+    pub(crate) fn scope(&self) -> [&[u8]; 2] {
+        [self.handle.0.options.vhost.as_bytes(), self.spec.queue.as_bytes()]
+    }
+
     pub(crate) fn prefetch_at_least(mut self, deliveries: u16) -> Self {
         if self.spec.prefetch != 0 {
             self.spec.prefetch = self.spec.prefetch.max(deliveries);
@@ -112,9 +107,10 @@ impl Consume {
             return Err(fault);
         }
         let is_no_ack = self.spec.is_no_ack;
-        let tag = self.spec.tag.clone();
+        let (tag, queue) = (self.spec.tag.clone(), self.spec.queue.clone());
         let lease = Lease::open(&self.handle, Role::Consumer(Inbox::new(self.spec))).await?;
-        Ok(Consumer { lease, tag, is_no_ack, taken: VecDeque::new(), epoch: 0, is_ended: false })
+        let (epochs, taken) = (0, VecDeque::new());
+        Ok(Consumer { lease, tag, queue, is_no_ack, taken, epoch: 0, epochs, is_ended: false })
     }
 }
 
@@ -139,10 +135,13 @@ impl Consume {
 pub struct Consumer {
     lease: Arc<Lease>,
     tag: ShortStr,
+    queue: ShortStr,
     is_no_ack: bool,
     /// Taken from the inbox in one go, of the channel's epoch `epoch`.
     taken: VecDeque<Delivered>,
     epoch: u64,
+    /// The connection's count of lost channels when that was checked last.
+    epochs: u64,
     is_ended: bool,
 }
 
@@ -156,6 +155,7 @@ impl Consumer {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Delivery, ConsumeError>>> {
+        self.discard_lost();
         loop {
             if let Some(delivered) = self.taken.pop_front() {
                 return Poll::Ready(Some(Ok(Delivery::new(
@@ -170,13 +170,19 @@ impl Consumer {
             }
             let (number, taken) = (self.lease.number, &mut self.taken);
             let polled = self.lease.shared().with(|session| {
-                let Some(channel) = session.channel(number) else { return Poll::Ready(Err(None)) };
-                let epoch = channel.epoch;
-                let Some(inbox) = channel.inbox() else { return Poll::Ready(Err(None)) };
-                if !inbox.buffer.is_empty() {
-                    mem::swap(&mut inbox.buffer, taken);
+                let epoch = session.epoch(number);
+                let Some(inbox) = session.channel(number).and_then(Channel::inbox) else {
+                    return Poll::Ready(Err(None));
+                };
+                let is_filled = !inbox.buffer.is_empty();
+                let handed_out = inbox.take(taken);
+                session.read_ahead_size -= handed_out;
+                if is_filled {
                     return Poll::Ready(Ok(epoch));
                 }
+                let Some(inbox) = session.channel(number).and_then(Channel::inbox) else {
+                    return Poll::Ready(Err(None));
+                };
                 match inbox.end.as_mut() {
                     Some(end) => Poll::Ready(Err(end.take())),
                     None => {
@@ -196,6 +202,23 @@ impl Consumer {
         }
     }
 
+    /// What was taken from a channel that is gone comes again on the next one. With `no_ack` it does
+    /// not, so it is handed out.
+    fn discard_lost(&mut self) {
+        if self.taken.is_empty() || self.is_no_ack {
+            return;
+        }
+        let shared = self.lease.shared();
+        let epochs = shared.epochs.load(Ordering::Acquire);
+        if epochs != self.epochs {
+            self.epochs = epochs;
+            let number = self.lease.number;
+            if shared.with(|session| session.epoch(number)) != self.epoch {
+                self.taken.clear();
+            }
+        }
+    }
+
     /// Asks the broker for no more. What was prefetched still comes out of the stream, then it
     /// ends.
     ///
@@ -208,7 +231,8 @@ impl Consumer {
 
     /// A way to cancel the consumer while somebody else waits for its deliveries.
     pub(crate) fn canceller(&self) -> Canceller {
-        Canceller { lease: Arc::clone(&self.lease), tag: self.tag.clone() }
+        let (tag, queue) = (self.tag.clone(), self.queue.clone());
+        Canceller { lease: Arc::clone(&self.lease), tag, queue }
     }
 
     /// Ends the consumer and makes sure that the broker knows of every settlement: cancels, waits
@@ -234,11 +258,13 @@ impl Consumer {
         untried.into_iter().for_each(Delivery::leave);
         self.leave_untaken();
         let number = self.lease.number;
+        // Nobody else closes this consumer, so its place in the queue goes with the channel.
+        let mut place = None;
         poll_fn(|context| {
             self.lease.shared().with(|session| {
                 match session.channel(number).and_then(Channel::inbox) {
                     Some(inbox) if inbox.unsettled.open() > 0 => {
-                        inbox.drained.push(context.waker());
+                        inbox.drained.wait(&mut place, context.waker());
                         Poll::Pending
                     }
                     _ => Poll::Ready(()),
@@ -262,9 +288,7 @@ impl Consumer {
     fn leave_untaken(&mut self) {
         let (number, epoch, taken) = (self.lease.number, self.epoch, &mut self.taken);
         self.lease.shared().with(|session| {
-            let present = session.epoch(number);
-            let waiting = session.channel(number).and_then(Channel::inbox);
-            let waiting = waiting.map(|inbox| mem::take(&mut inbox.buffer)).unwrap_or_default();
+            let (present, waiting) = session.abandon(number);
             let taken = taken.drain(..).map(|delivered| (epoch, delivered.tag));
             let waiting = waiting.into_iter().map(|delivered| (present, delivered.tag));
             for (epoch, tag) in taken.chain(waiting) {
@@ -277,6 +301,7 @@ impl Consumer {
 pub(crate) struct Canceller {
     lease: Arc<Lease>,
     tag: ShortStr,
+    queue: ShortStr,
 }
 
 impl Canceller {
@@ -289,7 +314,7 @@ impl Canceller {
         } else {
             Ok(())
         };
-        shared.with(|session| finish(session, number));
+        finish(&self.lease, &self.queue);
         answer
     }
 }
@@ -303,12 +328,21 @@ fn is_running(session: &mut Session, number: u16) -> bool {
         && session.channel(number).and_then(Channel::inbox).is_some_and(|inbox| inbox.end.is_none())
 }
 
-fn finish(session: &mut Session, number: u16) {
-    let mut wakes = mem::take(&mut session.wakes);
-    if let Some(inbox) = session.channel(number).and_then(Channel::inbox) {
-        inbox.finish(None, &mut wakes);
+/// The stream ends, and with the last consumer of an auto-delete queue the queue.
+fn finish(lease: &Lease, queue: &ShortStr) {
+    let number = lease.number;
+    let is_consumed = lease.shared().with(|session| {
+        let mut wakes = mem::take(&mut session.wakes);
+        if let Some(inbox) = session.channel(number).and_then(Channel::inbox) {
+            inbox.finish(None, &mut wakes);
+        }
+        session.wakes = wakes;
+        let mut inboxes = session.channels.iter_mut().flatten().filter_map(Channel::inbox);
+        inboxes.any(|inbox| inbox.end.is_none() && inbox.spec.queue == *queue)
+    });
+    if !is_consumed {
+        lease.shared().record().handle_unconsumed(queue);
     }
-    session.wakes = wakes;
 }
 
 impl Stream for Consumer {
@@ -327,8 +361,8 @@ impl Drop for Consumer {
                 let cancel = BasicCancel { consumer_tag: self.tag.clone(), no_wait: true };
                 session.put(number, &cancel.into());
             }
-            finish(session, number);
         });
+        finish(&self.lease, &self.queue);
         self.leave_untaken();
     }
 }

@@ -23,6 +23,8 @@ pub struct Delivery {
 struct Duty {
     lease: Arc<Lease>,
     epoch: u64,
+    /// Dropped, the delivery was not tried and does not count as failed.
+    is_left: bool,
 }
 
 impl Delivery {
@@ -32,7 +34,7 @@ impl Delivery {
         is_no_ack: bool,
         delivered: Delivered,
     ) -> Self {
-        let duty = (!is_no_ack).then(|| Duty { lease: Arc::clone(lease), epoch });
+        let duty = (!is_no_ack).then(|| Duty { lease: Arc::clone(lease), epoch, is_left: false });
         Self { incoming: delivered.incoming, tag: delivered.tag, duty }
     }
 
@@ -66,9 +68,30 @@ impl Delivery {
 
     /// It was not tried; it returns when its channel ends.
     pub(crate) fn leave(mut self) {
+        self.leave_to_channel();
+    }
+
+    fn leave_to_channel(&mut self) {
         let Some(duty) = self.duty.take() else { return };
         let (number, tag) = (duty.lease.number, self.tag);
         duty.lease.shared().with(|session| session.leave(number, duty.epoch, tag));
+    }
+
+    /// For a worker that ends: dropped, it returns with the end of its channel instead of counting
+    /// as failed.
+    pub(crate) fn left_when_dropped(mut self) -> Self {
+        if let Some(duty) = &mut self.duty {
+            duty.is_left = true;
+        }
+        self
+    }
+
+    /// Whether it can still be settled.
+    pub(crate) fn is_live(&self) -> bool {
+        self.duty.as_ref().is_none_or(|duty| {
+            let number = duty.lease.number;
+            duty.lease.shared().with(|session| session.epoch(number)) == duty.epoch
+        })
     }
 
     /// The message without the duty, for a task that outlives the settling.
@@ -97,6 +120,10 @@ impl Deref for Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        self.give_back(true);
+        if self.duty.as_ref().is_some_and(|duty| duty.is_left) {
+            self.leave_to_channel();
+        } else {
+            self.give_back(true);
+        }
     }
 }

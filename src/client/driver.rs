@@ -24,7 +24,7 @@ use crate::{
     Loss,
     handshake::Opened,
     limits::{CLOSE_TIMEOUT, READ_SIZE, READ_TURN_SIZE_MAX},
-    session::Link,
+    session::{Link, Session},
     shared::Shared,
     transport::Transport,
 };
@@ -47,6 +47,8 @@ pub(crate) struct Driver<'a> {
     /// As it was told to whoever watches.
     blocked: Option<ShortStr>,
     is_unflushed: bool,
+    /// Consumers without a prefetch limit have not taken what was read.
+    is_reading_paused: bool,
     heartbeat: Option<Heartbeat>,
     close_limit: Option<Pin<Box<Sleep>>>,
 }
@@ -82,6 +84,7 @@ impl<'a> Driver<'a> {
             outgoing: SendBuffer::new(),
             blocked: None,
             is_unflushed: false,
+            is_reading_paused: false,
             heartbeat,
             close_limit: None,
         }
@@ -109,6 +112,13 @@ impl<'a> Driver<'a> {
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<End> {
         let mut read = 0;
         loop {
+            if self.is_reading_paused {
+                self.is_reading_paused = self.shared.with(Session::pause_reading);
+                if self.is_reading_paused {
+                    // The session wakes this task when its consumers have taken enough.
+                    return Poll::Pending;
+                }
+            }
             if self.input.capacity() - self.input.len() < READ_SIZE / 4 {
                 self.input.reserve(READ_SIZE);
             }
@@ -141,12 +151,13 @@ impl<'a> Driver<'a> {
                 Err(error) => break Err(Loss::Protocol(error.to_string().into())),
             }
         };
-        let (loss, blocked) = self.shared.with(|session| {
+        let (loss, blocked, is_paused) = self.shared.with(|session| {
             // The write that follows this read takes whatever comes of it: no need to wake anybody.
             session.disarm();
             session.handle_frames(&mut self.frames);
-            (session.loss.clone(), session.blocked.clone())
+            (session.loss.clone(), session.blocked.clone(), session.pause_reading())
         });
+        self.is_reading_paused = is_paused;
         if blocked != self.blocked {
             let reason = blocked.as_ref().map(ToString::to_string);
             tracing::warn!(?reason, "whether the broker takes no messages, and why, has changed");
@@ -201,8 +212,9 @@ impl<'a> Driver<'a> {
     fn poll_heartbeat(&mut self, context: &mut Context<'_>) -> Poll<End> {
         let Some(heartbeat) = &mut self.heartbeat else { return Poll::Pending };
         while heartbeat.tick.as_mut().poll(context).is_ready() {
-            heartbeat.silent_ticks =
-                if heartbeat.has_read { 0 } else { heartbeat.silent_ticks + 1 };
+            // Nobody listens while reading is paused.
+            let has_heard = heartbeat.has_read || self.is_reading_paused;
+            heartbeat.silent_ticks = if has_heard { 0 } else { heartbeat.silent_ticks + 1 };
             if heartbeat.silent_ticks >= SILENT_TICKS_MAX {
                 return Poll::Ready(End::Lost(Loss::Silent(heartbeat.interval * 2)));
             }

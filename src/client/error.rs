@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::{Returned, UriError, uri::Address};
 
 /// What the broker said when it closed a channel or the connection.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Error, PartialEq, Eq)]
 #[error("{code} {text}")]
 pub struct Fault {
     /// AMQP reply code, for example 404.
@@ -49,6 +49,7 @@ impl Fault {
 
 /// Why a connection that was up is gone.
 #[derive(Clone, Debug, Error)]
+#[non_exhaustive]
 pub enum Loss {
     /// The socket failed.
     #[error("the socket failed: {0}")]
@@ -69,6 +70,7 @@ pub enum Loss {
 
 /// Why no connection came about.
 #[derive(Clone, Debug, Error)]
+#[non_exhaustive]
 pub enum ConnectError {
     /// The host name has no address, or nothing listens there.
     #[error("cannot reach {address}: {source}; is a broker running there?")]
@@ -89,15 +91,21 @@ pub enum ConnectError {
         limit: Duration,
     },
     /// TLS could not be established.
-    #[error(
-        "no TLS with {address}: {text}; does it speak TLS there (the port is usually 5671), and is its certificate trusted (cacertfile)?"
-    )]
+    #[error("no TLS with {address}: {text}; {hint}")]
+    #[non_exhaustive]
     Tls {
         /// The address tried.
         address: Address,
         /// What failed.
         text: String,
+        /// What to look at.
+        hint: &'static str,
+        /// The error of the TLS library or of the socket.
+        source: Arc<io::Error>,
     },
+    /// The certificates or the key can't be read or used.
+    #[error("TLS settings: {0}")]
+    TlsSettings(String),
     /// What listens there speaks something else.
     #[error(
         "{address} is no AMQP 0-9-1 broker: {found}; the port is usually 5672, or 5671 with amqps://"
@@ -118,13 +126,19 @@ pub enum ConnectError {
         /// The broker's explanation.
         text: String,
     },
-    /// The broker does not offer the PLAIN mechanism.
-    #[error("{address} offers the login mechanisms `{offered}`, and the client knows PLAIN only")]
+    /// The broker does not offer the mechanism asked for: PLAIN, or EXTERNAL
+    /// ([`crate::ConnectOptions::external`]).
+    #[error(
+        "{address} offers the login mechanisms `{offered}`, and this connection needs {needed}; EXTERNAL needs amqps:// and a client certificate"
+    )]
+    #[non_exhaustive]
     NoMechanism {
         /// The address tried.
         address: Address,
         /// What the broker offers.
         offered: String,
+        /// What was asked for.
+        needed: &'static str,
     },
     /// The vhost does not exist, or the user may not use it.
     #[error(
@@ -151,8 +165,23 @@ pub enum ConnectError {
     EveryAddress(Vec<ConnectError>),
 }
 
+impl ConnectError {
+    /// Whether the same attempt may succeed later without a change by anybody: nothing listens yet,
+    /// or the broker is starting. Refused credentials, a missing vhost and faults of TLS are not.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } => true,
+            // CONNECTION_FORCED, RESOURCE_ERROR, INTERNAL_ERROR
+            Self::Refused { fault, .. } => matches!(fault.code, 320 | 506 | 541),
+            Self::EveryAddress(errors) => errors.iter().any(Self::is_transient),
+            _ => false,
+        }
+    }
+}
+
 /// Why a request (a declaration, a consumer, a new publisher) came to nothing.
 #[derive(Clone, Debug, Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The URI can't be understood.
     #[error(transparent)]
@@ -224,6 +253,7 @@ impl Error {
 
 /// Why a message is not known to be stored.
 #[derive(Clone, Debug, Error)]
+#[non_exhaustive]
 pub enum PublishError {
     /// The message was mandatory and no queue took it. It is stored nowhere.
     #[error("returned: {0}")]
@@ -239,9 +269,10 @@ pub enum PublishError {
     /// [`crate::PublisherOptions::resend`].
     #[error("unknown whether the message is stored: {0}")]
     Unknown(Loss),
-    /// The broker closed the publisher's channel, because of this message or another one sent with
-    /// it. Whether this one was stored is unknown. The publisher works on with a new channel.
-    #[error("the broker refused a message of this publisher: {0}")]
+    /// The broker closed the publisher's channel because of this message: its exchange does not
+    /// exist, the user may not write to it, the body is too large. The publisher works on with a new
+    /// channel, and sends what else was under way again.
+    #[error("the broker refused the message: {0}")]
     Refused(Fault),
     /// Nothing can be sent any more, and this message was not.
     #[error(transparent)]
@@ -260,6 +291,7 @@ impl PublishError {
 
 /// Why a consumer ended by itself.
 #[derive(Clone, Debug, Error)]
+#[non_exhaustive]
 pub enum ConsumeError {
     /// The broker cancelled the consumer: its queue was deleted, or its node went.
     #[error("the broker cancelled the consumer of queue `{queue}`; was the queue deleted?")]
@@ -283,8 +315,22 @@ pub enum ConsumeError {
 /// Why a delivery could not be settled. In each case the broker delivers the message again, to this
 /// consumer or another; there is nothing left to do with the delivery in hand.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SettleError {
     /// The connection or the channel that brought the delivery is gone.
     #[error("the channel of this delivery is gone; the broker delivers the message again")]
     ChannelGone,
+}
+
+/// Messages that were published and are not known to be stored, found when the connection was closed.
+#[derive(Clone, Debug, Error)]
+#[error("{messages} messages are not known to be stored; the first: {first}")]
+#[non_exhaustive]
+pub struct CloseError {
+    /// How many: those whose confirm did not come before the end, and those that failed before
+    /// without anybody waiting ([`crate::Publisher::flush`] tells these earlier).
+    pub messages: u64,
+    /// The reason of the first.
+    #[source]
+    pub first: PublishError,
 }

@@ -93,16 +93,19 @@ impl Handshake<'_> {
 
     async fn start(&mut self, start: &ConnectionStart) -> Result<(), ConnectError> {
         let offered = String::from_utf8_lossy(&start.mechanisms).into_owned();
-        if !offered.split(' ').any(|mechanism| mechanism == "PLAIN") {
-            return Err(ConnectError::NoMechanism {
-                address: self.opened.address.clone(),
-                offered,
-            });
+        let is_external = self.options.is_external;
+        let needed = if is_external { "EXTERNAL" } else { "PLAIN" };
+        if !offered.split(' ').any(|mechanism| mechanism == needed) {
+            let address = self.opened.address.clone();
+            return Err(ConnectError::NoMechanism { address, offered, needed });
         }
-        let response = format!("\0{}\0{}", self.options.user, self.options.password);
+        let response = match is_external {
+            true => String::new(),
+            false => format!("\0{}\0{}", self.options.user, self.options.password),
+        };
         let start_ok = ConnectionStartOk {
             client_properties: client_properties(self.options.name.as_deref()),
-            mechanism: ShortStr::from_static("PLAIN"),
+            mechanism: ShortStr::from_static(needed),
             response: Bytes::from(response),
             locale: ShortStr::from_static("en_US"),
         };
@@ -201,6 +204,10 @@ impl Handshake<'_> {
     }
 
     fn unreachable(&self, error: std::io::Error) -> ConnectError {
+        #[cfg(feature = "tls")]
+        if crate::tls::is_tls_error(&error) {
+            return crate::tls::refused(&self.opened.address, error);
+        }
         ConnectError::Unreachable { address: self.opened.address.clone(), source: error.into() }
     }
 
@@ -211,7 +218,10 @@ impl Handshake<'_> {
     fn credentials_refused(&self, text: String) -> ConnectError {
         ConnectError::CredentialsRefused {
             address: self.opened.address.clone(),
-            user: self.options.user.clone(),
+            user: match self.options.is_external {
+                true => "of the client certificate".into(),
+                false => self.options.user.clone(),
+            },
             text,
         }
     }

@@ -30,9 +30,7 @@ impl Session {
         for frame in frames.drain(..) {
             let handled = match frame {
                 Frame::Heartbeat => Ok(()),
-                Frame::Method { channel: 0, method } => {
-                    self.handle_connection_method(method, &mut wakes)
-                }
+                Frame::Method { channel: 0, method } => self.handle_connection_method(method),
                 Frame::Method { channel, method } => {
                     self.handle_channel_method(channel, method, &mut wakes)
                 }
@@ -48,22 +46,15 @@ impl Session {
                 break;
             }
         }
-        self.wakes = wakes;
+        self.wakes.append(&mut wakes);
     }
 
-    fn handle_connection_method(
-        &mut self,
-        method: Method,
-        wakes: &mut Vec<Waker>,
-    ) -> Result<(), &'static str> {
+    fn handle_connection_method(&mut self, method: Method) -> Result<(), &'static str> {
         match method {
             Method::ConnectionClose(close) => self.handle_connection_close(&close),
             Method::ConnectionCloseOk(_) => self.link = Link::Closed(Error::Closed),
             Method::ConnectionBlocked(blocked) => self.blocked = Some(blocked.reason),
-            Method::ConnectionUnblocked(_) => {
-                self.blocked = None;
-                self.senders.move_to(wakes);
-            }
+            Method::ConnectionUnblocked(_) => self.blocked = None,
             Method::ConnectionUpdateSecretOk(_) => {
                 if let Some(asker) = self.askers.pop_front() {
                     asker.answer(Ok(Answer::Method(method)));
@@ -102,13 +93,13 @@ impl Session {
                 if let Some(window) = channel.window() {
                     window.handle_ack(ack.delivery_tag, ack.multiple, wakes);
                 }
-                self.after_confirm(number);
+                self.after_confirm(number, wakes);
             }
             Method::BasicNack(nack) => {
                 if let Some(window) = channel.window() {
                     window.handle_nack(nack.delivery_tag, nack.multiple, wakes);
                 }
-                self.after_confirm(number);
+                self.after_confirm(number, wakes);
             }
             Method::BasicCancel(cancel) => self.handle_cancel(number, cancel, wakes),
             Method::ChannelClose(close) => self.handle_channel_close(number, &close, wakes),
@@ -116,22 +107,35 @@ impl Session {
             Method::ChannelFlow(flow) => {
                 self.put(number, &ChannelFlowOk { active: flow.active }.into())
             }
-            other => channel.handle_answer(Answer::Method(other)),
+            other => {
+                channel.handle_answer(Answer::Method(other));
+                self.return_unwanted(number);
+            }
         }
         Ok(())
     }
 
-    /// A released publisher waits for its last confirm.
-    fn after_confirm(&mut self, number: u16) {
-        if self.channel(number).is_some_and(|channel| channel.is_released) {
+    /// A probe goes on with the next message; a released publisher waits for its last confirm.
+    fn after_confirm(&mut self, number: u16, wakes: &mut Vec<Waker>) {
+        let Some(channel) = self.channel(number) else { return };
+        let is_released = channel.is_released;
+        if channel.window().is_some_and(|window| window.is_probing()) {
+            mem::swap(&mut self.wakes, wakes);
+            self.write_backlog(number);
+            mem::swap(&mut self.wakes, wakes);
+        }
+        if is_released {
             self.close_if_done(number);
         }
     }
 
     fn handle_cancel(&mut self, number: u16, cancel: BasicCancel, wakes: &mut Vec<Waker>) {
         if let Some(inbox) = self.channel(number).and_then(Channel::inbox) {
-            let queue = inbox.spec.queue.to_string();
-            inbox.finish(Some(ConsumeError::Cancelled { queue }), wakes);
+            let queue = inbox.spec.queue.clone();
+            let error = ConsumeError::Cancelled { queue: queue.to_string() };
+            inbox.finish(Some(error), wakes);
+            // The broker took the queue away: it is not to be declared again.
+            self.cancelled.push(queue);
         }
         if !cancel.no_wait {
             self.put(number, &BasicCancelOk { consumer_tag: cancel.consumer_tag }.into());
@@ -145,14 +149,19 @@ impl Session {
         // The program closes it too: then close-ok still comes, as both sides must answer.
         let is_closing = channel.stage == Stage::Closing;
         channel.handle_fault(&fault, wakes);
+        // A released publisher still has to write again what was not the broker's reason.
+        let is_done = channel.is_released && channel.is_idle();
+        let is_repaired =
+            matches!(channel.role, Role::Publisher(_) | Role::Unconfirmed(_) | Role::Puller(_));
         if is_closing {
             channel.stage = Stage::Closing;
-        } else if channel.is_released {
+        } else if is_done {
             self.free(number);
-        } else if matches!(channel.role, Role::Publisher(_) | Role::Unconfirmed | Role::Puller(_)) {
+        } else if is_repaired && channel.was_ready {
             tracing::warn!(channel = number, %fault, "the broker closed a channel; it is opened again");
             self.repair(number);
         }
+        self.handle_epoch_end();
     }
 
     fn handle_channel_close_ok(&mut self, number: u16, ok: Method) {
@@ -173,10 +182,11 @@ impl Session {
         wakes: &mut Vec<Waker>,
     ) -> Result<(), &'static str> {
         let channel = self.channel(number).ok_or("content came for a channel that is not open")?;
-        match channel.assembler.handle_header(header)? {
-            Some(content) => channel.handle_content(content, wakes),
-            None => Ok(()),
+        if let Some(content) = channel.assembler.handle_header(header)? {
+            let effect = channel.handle_content(content, wakes);
+            self.handle_effect(number, effect);
         }
+        Ok(())
     }
 
     fn handle_body(
@@ -186,11 +196,29 @@ impl Session {
         wakes: &mut Vec<Waker>,
     ) -> Result<(), &'static str> {
         let channel = self.channel(number).ok_or("content came for a channel that is not open")?;
-        match channel.assembler.handle_body(body)? {
-            Some(content) => channel.handle_content(content, wakes),
-            None => Ok(()),
+        if let Some(content) = channel.assembler.handle_body(body)? {
+            let effect = channel.handle_content(content, wakes);
+            self.handle_effect(number, effect);
+        }
+        Ok(())
+    }
+
+    fn handle_effect(&mut self, number: u16, effect: Effect) {
+        match effect {
+            Effect::ReadAhead(size) => self.read_ahead_size += size,
+            Effect::Pulled => self.return_unwanted(number),
+            Effect::None => {}
         }
     }
+}
+
+/// What the session has to do after content came.
+enum Effect {
+    None,
+    /// More octets wait for their consumer.
+    ReadAhead(usize),
+    /// A puller has its message.
+    Pulled,
 }
 
 impl Channel {
@@ -200,11 +228,7 @@ impl Channel {
         }
     }
 
-    fn handle_content(
-        &mut self,
-        content: Content,
-        wakes: &mut Vec<Waker>,
-    ) -> Result<(), &'static str> {
+    fn handle_content(&mut self, content: Content, wakes: &mut Vec<Waker>) -> Effect {
         let Content { method, properties, body } = content;
         match method {
             ContentMethod::Deliver(deliver) => {
@@ -215,9 +239,13 @@ impl Channel {
                     properties,
                     body,
                 };
-                if let Some(inbox) = self.inbox() {
-                    inbox.push(Delivered { tag: deliver.delivery_tag, incoming }, wakes);
+                if let Some(replies) = &mut self.replies {
+                    replies.handle_reply(incoming);
+                } else if let Some(inbox) = self.inbox() {
+                    let tag = deliver.delivery_tag;
+                    return Effect::ReadAhead(inbox.push(Delivered { tag, incoming }, wakes));
                 }
+                Effect::None
             }
             ContentMethod::Return(returned) => {
                 if let (Some(id), Some(window)) = (properties.message_id(), self.window()) {
@@ -234,15 +262,22 @@ impl Channel {
                     };
                     window.handle_returned(&id, Box::new(returned));
                 }
+                Effect::None
             }
             ContentMethod::GetOk(got) => {
-                if let Some(unsettled) = self.unsettled() {
-                    unsettled.push(got.delivery_tag);
+                let incoming = Incoming {
+                    exchange: got.exchange,
+                    routing_key: got.routing_key,
+                    is_redelivered: got.redelivered,
+                    properties,
+                    body,
+                };
+                if let Some(pulling) = self.pulling() {
+                    pulling.push(Delivered { tag: got.delivery_tag, incoming });
                 }
-                let method = ContentMethod::GetOk(got);
-                self.handle_answer(Answer::Content(Content { method, properties, body }));
+                self.handle_answer(Answer::Pulled);
+                Effect::Pulled
             }
         }
-        Ok(())
     }
 }

@@ -85,4 +85,29 @@ impl Incoming {
     pub fn correlation_id(&self) -> Option<ShortStr> {
         self.properties.decode().correlation_id
     }
+
+    /// MIME type of the body.
+    pub fn content_type(&self) -> Option<ShortStr> {
+        self.properties.decode().content_type
+    }
+
+    /// How the body is encoded.
+    pub fn content_encoding(&self) -> Option<ShortStr> {
+        self.properties.decode().content_encoding
+    }
+
+    /// The application's type of the message.
+    pub fn kind(&self) -> Option<ShortStr> {
+        self.properties.decode().kind
+    }
+
+    /// The application that published it.
+    pub fn app_id(&self) -> Option<ShortStr> {
+        self.properties.decode().app_id
+    }
+
+    /// The user who published it; the broker has checked that.
+    pub fn user_id(&self) -> Option<ShortStr> {
+        self.properties.user_id()
+    }
 }

@@ -20,11 +20,12 @@
 //!
 //! - [`Connection`] restores itself when it is lost: topology, publishers and consumers with it.
 //! - [`Publisher`] works with confirms: each message ends as confirmed, or as a [`PublishError`]:
-//!   returned, nacked or unknown. With [`PublisherOptions::resend`] the unknown are published again
-//!   under the same message id.
+//!   returned, nacked, refused or unknown. With [`PublisherOptions::resend`] the unknown are published
+//!   again under the same message id.
+//! - [`Requester`] sends requests and awaits their replies.
 //! - [`Consumer`] is a stream of [`Delivery`]s, each to be settled; a dropped one goes back.
 //! - [`Worker`] runs an async handler with many messages at once, and [`Worker::idempotent`]
-//!   recognises repetitions by a store of [`seen`] messages.
+//!   recognises repetitions by a store of [`seen`] messages. It stops without a cost for any message.
 //! - [`TraceContext`] carries W3C traces through message headers.
 //!
 //! # How it is built
@@ -39,16 +40,19 @@
 //! `tls` (default): `amqps://` by rustls. `fjall`, `redis`: stores of seen messages.
 #![deny(missing_docs)]
 
+mod admission;
 mod assembler;
 mod backoff;
 mod catch_panic;
 mod channel;
+mod channel_setup;
 mod confirm;
 mod connection;
 mod consumer;
 mod delivery;
 mod driver;
 mod error;
+mod exchange_options;
 mod failure;
 mod handshake;
 mod idempotence;
@@ -61,11 +65,19 @@ mod message_id;
 mod name;
 mod options;
 mod outbound;
+mod parked;
 mod publisher;
 mod puller;
+mod pulling;
+mod queue_options;
 mod record;
+mod refusal;
+mod replies;
+mod requester;
 mod restore;
+mod retry;
 mod returned;
+mod running;
 pub mod seen;
 mod sending;
 mod session;
@@ -83,13 +95,17 @@ mod uri;
 mod waiters;
 mod window;
 mod worker;
+mod worker_pool;
 
 pub use bytes::Bytes;
 pub use confirm::{BatchError, Confirm, Confirms};
 pub use connection::Connection;
 pub use consumer::{Consume, Consumer};
 pub use delivery::Delivery;
-pub use error::{ConnectError, ConsumeError, Error, Fault, Loss, PublishError, SettleError};
+pub use error::{
+    CloseError, ConnectError, ConsumeError, Error, Fault, Loss, PublishError, SettleError,
+};
+pub use exchange_options::ExchangeOptions;
 pub use failure::Failure;
 pub use forebay_wire::{FieldTable, FieldValue, Properties, RawProperties, ShortStr};
 pub use idempotence::{Gate, Idempotence};
@@ -101,10 +117,15 @@ pub use publisher::{
     FlushError, Publish, PublishAll, Publisher, PublisherOptions, UnconfirmedPublisher,
 };
 pub use puller::Puller;
+pub use queue_options::QueueOptions;
+pub use requester::{CallError, Requester};
+pub use retry::Retry;
 pub use returned::Returned;
-pub use state::ConnectionState;
+pub use state::{ConnectionState, Missing, Outage};
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;
 pub use tokio_util::sync::CancellationToken;
-pub use topology::{ExchangeOptions, QueueOptions, QueueState};
+pub use topology::QueueState;
 pub use trace::TraceContext;
 pub use uri::{Address, UriError};
 pub use worker::{Worker, WorkerError};

@@ -13,6 +13,13 @@ pub const CONFIRM_WINDOW_MAX: usize = 1 << 20;
 pub const PREFETCH_DEFAULT: u16 = 64;
 /// Octets waiting for the socket above which publishers wait.
 pub const OUTPUT_SIZE_MAX: usize = 1 << 20;
+/// Octets of bodies that a publisher may have unconfirmed before `publish` waits. They are kept until
+/// they are confirmed.
+pub const UNCONFIRMED_SIZE_MAX: usize = 32 << 20;
+/// Octets that are read ahead for consumers without a prefetch limit before the socket is read no more.
+pub const READ_AHEAD_SIZE_MAX: usize = 8 << 20;
+/// What a delivery counts beside its body, in octets.
+pub const DELIVERY_OVERHEAD: usize = 256;
 /// Octets asked from the socket in one read.
 pub const READ_SIZE: usize = 64 * 1_024;
 /// Octets read in one turn before the other direction gets its chance.
@@ -25,15 +32,20 @@ pub const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(30);
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// How long a closing connection waits for the broker's `connection.close-ok`.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a call waits for its reply.
+pub const CALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// The first wait between two attempts to reconnect.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// The longest wait between two attempts to reconnect.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(15);
 /// A connection that lived this long starts again with the shortest wait.
 pub const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(30);
-/// How long a restored connection waits for an exclusive queue that the lost one still holds: two
-/// heartbeat intervals, after which a broker misses a client, and a little.
+/// How long a restored connection tries again to get what the lost one still holds, an exclusive queue
+/// or the only place at one: two heartbeat intervals, after which a broker misses a client, and a
+/// little. Everything else goes on meanwhile.
 pub const EXCLUSIVE_WAIT_MAX: Duration = Duration::from_secs(70);
+/// The longest wait before that is tried again.
+pub const HELD_RETRY_MAX: Duration = Duration::from_secs(1);
 /// The largest body that is assembled from frames, in octets; a larger one closes the connection.
 pub const BODY_SIZE_MAX: u64 = 512 * 1_024 * 1_024;
 /// Octets reserved at once for a body of several frames; the rest grows as it arrives.
@@ -42,6 +54,8 @@ pub const BODY_RESERVED_MAX: usize = 1 << 20;
 const _: () = {
     assert!(CONFIRM_WINDOW_DEFAULT <= CONFIRM_WINDOW_MAX);
     assert!(READ_SIZE <= READ_TURN_SIZE_MAX);
+    assert!(READ_TURN_SIZE_MAX <= READ_AHEAD_SIZE_MAX);
+    assert!(DELIVERY_OVERHEAD < READ_AHEAD_SIZE_MAX);
     assert!(FRAME_SIZE_MAX as usize <= OUTPUT_SIZE_MAX);
     assert!(FRAME_SIZE_MAX >= forebay_wire::limits::FRAME_SIZE_MIN);
     assert!(BACKOFF_FIRST.as_millis() <= BACKOFF_MAX.as_millis());

@@ -1,24 +1,24 @@
 //! The publish builder.
 
-use std::{
-    sync::LazyLock,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use forebay_wire::{FieldTable, FieldValue, Properties, RawProperties, ShortStr};
+use forebay_wire::{FieldTable, FieldValue, Properties, ShortStr};
 
-use crate::{Error, PublishError, TraceContext, message_id, name::Name, outbound::Outbound};
-
-/// Delivery mode 2 and nothing else, as it is written: what most messages carry.
-static PERSISTENT: LazyLock<RawProperties> = LazyLock::new(|| persistent().encode());
+use crate::{
+    Error, PublishError, TraceContext,
+    message_id::{self, MessageId},
+    name::Name,
+    outbound::{Outbound, OutboundProperties},
+};
 
 fn persistent() -> Properties {
     Properties { delivery_mode: Some(2), ..Properties::default() }
 }
 
 /// A message to publish: where to, what, and its properties. Persistent unless it is said to be
-/// [`Message::transient`].
+/// [`Message::transient`]. One without a message id gets one when it is published, so that consumers
+/// can recognise a repetition.
 ///
 /// ```
 /// # use forebay_client::Message;
@@ -93,8 +93,7 @@ impl Message {
         self
     }
 
-    /// Its confirm fails with [`PublishError::Returned`] when no queue takes it. A mandatory message
-    /// without message id gets one, by which its return is recognised.
+    /// Its confirm fails with [`PublishError::Returned`] when no queue takes it.
     #[must_use]
     pub fn mandatory(mut self) -> Self {
         self.is_mandatory = true;
@@ -122,6 +121,30 @@ impl Message {
     pub fn reply_to(mut self, queue: impl Name) -> Self {
         let queue = self.short(queue, "reply-to");
         self.edit().reply_to = Some(queue);
+        self
+    }
+
+    /// The application that published it.
+    #[must_use]
+    pub fn app_id(mut self, application: impl Name) -> Self {
+        let application = self.short(application, "application id");
+        self.edit().app_id = Some(application);
+        self
+    }
+
+    /// The user who publishes it. The broker refuses any other than the one who logged in.
+    #[must_use]
+    pub fn user_id(mut self, user: impl Name) -> Self {
+        let user = self.short(user, "user id");
+        self.edit().user_id = Some(user);
+        self
+    }
+
+    /// How the body is encoded, for example `gzip`.
+    #[must_use]
+    pub fn content_encoding(mut self, encoding: impl Name) -> Self {
+        let encoding = self.short(encoding, "content encoding");
+        self.edit().content_encoding = Some(encoding);
         self
     }
 
@@ -221,14 +244,18 @@ impl Message {
         if let Some(fault) = self.fault {
             return Err((*fault).into());
         }
-        let mandatory_id = self.is_mandatory.then(|| self.ensure_message_id());
-        let properties =
-            self.properties.map_or_else(|| PERSISTENT.clone(), |properties| properties.encode());
-        if properties.as_bytes().len() > forebay_wire::limits::PROPERTIES_SIZE_MAX {
-            return Err(PublishError::Invalid(
-                "the properties of the message are too large; put less into headers",
-            ));
-        }
+        let (properties, mandatory_id) = if self.is_mandatory || self.properties.is_some() {
+            let id = self.ensure_message_id();
+            let properties = self.edit().encode();
+            if properties.as_bytes().len() > forebay_wire::limits::PROPERTIES_SIZE_MAX {
+                return Err(PublishError::Invalid(
+                    "the properties of the message are too large; put less into headers",
+                ));
+            }
+            (OutboundProperties::Encoded(properties), self.is_mandatory.then_some(id))
+        } else {
+            (OutboundProperties::Plain(MessageId::fresh()), None)
+        };
         Ok(Outbound {
             exchange: self.exchange,
             routing_key: self.routing_key,

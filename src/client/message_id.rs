@@ -1,5 +1,4 @@
-//! Message ids for messages that need one and have none: 64 random bits for the process, 64 for its
-//! start, and a counter.
+//! Message ids for messages that have none: 96 random bits for the process, and a counter.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -11,16 +10,56 @@ use std::{
 
 use forebay_wire::ShortStr;
 
-static PREFIX: LazyLock<String> = LazyLock::new(|| {
-    let random = |salt: u64| RandomState::new().hash_one(salt);
-    format!("{:016x}{:016x}", random(1), random(2))
+const PREFIX_SIZE: usize = 16;
+/// Hexadecimal digits of the counter; 48 bits last for centuries.
+const DIGITS: usize = 12;
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static PREFIX: LazyLock<[u8; PREFIX_SIZE]> = LazyLock::new(|| {
+    let random = |salt: u64| u128::from(RandomState::new().hash_one(salt));
+    let mut bits = random(1) << 64 | random(2);
+    [(); PREFIX_SIZE].map(|()| {
+        let sextet = usize::try_from(bits & 63).unwrap_or_default();
+        bits >>= 6;
+        ALPHABET.get(sextet).copied().unwrap_or(b'-')
+    })
 });
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// A message id that nobody else has.
+/// A message id that no other message has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MessageId(u64);
+
+impl MessageId {
+    pub(crate) const SIZE: usize = PREFIX_SIZE + DIGITS;
+
+    pub(crate) fn fresh() -> Self {
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn octets(self) -> [u8; Self::SIZE] {
+        let mut octets = [0; Self::SIZE];
+        let (prefix, digits) = octets.split_at_mut(PREFIX_SIZE);
+        prefix.copy_from_slice(&*PREFIX);
+        let mut rest = self.0;
+        for digit in digits.iter_mut().rev() {
+            let value = (rest & 15) as u8;
+            *digit = if value < 10 { b'0' + value } else { b'a' + value - 10 };
+            rest >>= 4;
+        }
+        octets
+    }
+}
+
+impl From<MessageId> for ShortStr {
+    fn from(id: MessageId) -> Self {
+        Self::try_from(id.octets().as_slice()).unwrap_or_default()
+    }
+}
+
+/// A message id that no other message has, as it is shown.
 pub(crate) fn fresh() -> ShortStr {
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    ShortStr::try_from(format!("{}-{number:x}", *PREFIX)).unwrap_or_default()
+    MessageId::fresh().into()
 }
 
 #[cfg(test)]
@@ -31,6 +70,6 @@ mod tests {
     fn ids_differ() {
         let ids: std::collections::HashSet<_> = (0..1_000).map(|_| fresh()).collect();
         assert_eq!(ids.len(), 1_000);
-        assert!(ids.iter().all(|id| !id.is_empty()));
+        assert!(ids.iter().all(|id| id.as_str().is_some_and(|id| id.len() == MessageId::SIZE)));
     }
 }

@@ -2,8 +2,12 @@
 //!
 //! Built from a URI or field by field, read by the supervisor for every attempt.
 
+#[cfg(feature = "tls")]
+use std::path::PathBuf;
 use std::{convert::Infallible, str::FromStr, time::Duration};
 
+#[cfg(feature = "tls")]
+use crate::tls::{Pem, TlsSettings};
 use crate::{
     Error,
     limits::{
@@ -36,8 +40,10 @@ pub struct ConnectOptions {
     pub(crate) frame_size_max: u32,
     pub(crate) backoff: (Duration, Duration),
     pub(crate) reconnect_for: Option<Duration>,
+    pub(crate) connect_for: Option<Duration>,
+    pub(crate) is_external: bool,
     #[cfg(feature = "tls")]
-    pub(crate) tls: Option<crate::tls::TlsSettings>,
+    pub(crate) tls: Option<TlsSettings>,
 }
 
 impl std::fmt::Debug for ConnectOptions {
@@ -64,6 +70,8 @@ impl Default for ConnectOptions {
             frame_size_max: FRAME_SIZE_MAX,
             backoff: (BACKOFF_FIRST, BACKOFF_MAX),
             reconnect_for: None,
+            connect_for: None,
+            is_external: false,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -71,11 +79,11 @@ impl Default for ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// Reads an AMQP URI, and the certificate files that it names.
+    /// Reads an AMQP URI. The certificate files that it names are read at each attempt to connect.
     ///
     /// # Errors
-    /// [`Error::Uri`] says what to write instead; [`Error::TlsSettings`] when a file can't be read
-    /// or the crate was built without the feature `tls`.
+    /// [`Error::Uri`] says what to write instead; [`Error::TlsSettings`] when a certificate is named
+    /// without its key or the crate was built without the feature `tls`.
     pub fn from_uri(uri: &str) -> Result<Self, Error> {
         let uri = Uri::parse(uri)?;
         let default = Self::default();
@@ -89,6 +97,7 @@ impl ConnectOptions {
             channels_max: uri.channels_max.unwrap_or(default.channels_max),
             frame_size_max: uri.frame_size_max.unwrap_or(default.frame_size_max),
             addresses: uri.addresses.clone(),
+            is_external: uri.is_external,
             ..default
         };
         options.with_tls_of(&uri)
@@ -99,11 +108,9 @@ impl ConnectOptions {
         if !uri.is_tls {
             return Ok(self);
         }
-        let read = |path: &String| {
-            std::fs::read(path).map_err(|error| Error::TlsSettings(format!("{path}: {error}")))
-        };
+        let file = |path: &String| Pem::File(path.into());
         let identity = match (&uri.certificate_file, &uri.key_file) {
-            (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+            (Some(certificate), Some(key)) => Some((file(certificate), file(key))),
             (None, None) => None,
             _ => {
                 return Err(Error::TlsSettings(
@@ -111,10 +118,12 @@ impl ConnectOptions {
                 ));
             }
         };
-        self.tls = Some(crate::tls::TlsSettings {
-            authorities: uri.ca_file.as_ref().map(read).transpose()?,
+        self.tls = Some(TlsSettings {
+            authorities: uri.ca_file.as_ref().map(file),
             identity,
             is_peer_unverified: uri.is_peer_unverified,
+            server_name: uri.server_name.clone(),
+            config: None,
         });
         Ok(self)
     }
@@ -141,6 +150,22 @@ impl ConnectOptions {
     pub fn credentials(mut self, user: &str, password: &str) -> Self {
         user.clone_into(&mut self.user);
         password.clone_into(&mut self.password);
+        self
+    }
+
+    /// The vhost, instead of that of the URI. Default: `/`.
+    #[must_use]
+    pub fn vhost(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.vhost);
+        self
+    }
+
+    /// Logs in as the user whom the client certificate names (SASL EXTERNAL) instead of with a
+    /// password. Needs `amqps://` with a client certificate, and a broker that is set up for it. In a
+    /// URI: `auth_mechanism=external`.
+    #[must_use]
+    pub fn external(mut self) -> Self {
+        self.is_external = true;
         self
     }
 
@@ -181,11 +206,70 @@ impl ConnectOptions {
         self
     }
 
+    /// Tries the first connection again for this long, with the waits of
+    /// [`ConnectOptions::backoff`], while nothing listens there or the broker is starting
+    /// ([`crate::ConnectError::is_transient`]). Default: one attempt for each address.
+    #[must_use]
+    pub fn connect_for(mut self, limit: Duration) -> Self {
+        self.connect_for = Some(limit);
+        self
+    }
+
     /// Connects by TLS and trusts only the authorities in this PEM text.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls_authorities(mut self, pem: &[u8]) -> Self {
-        self.tls.get_or_insert_default().authorities = Some(pem.to_vec());
+        self.tls.get_or_insert_default().authorities = Some(Pem::Text(pem.to_vec()));
+        self
+    }
+
+    /// Connects by TLS and trusts only the authorities in this PEM file, which is read at each
+    /// attempt to connect.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls_authorities_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls.get_or_insert_default().authorities = Some(Pem::File(path.into()));
+        self
+    }
+
+    /// Connects by TLS and shows this certificate chain, with its unencrypted key; both PEM texts.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls_identity(mut self, chain: &[u8], key: &[u8]) -> Self {
+        let identity = (Pem::Text(chain.to_vec()), Pem::Text(key.to_vec()));
+        self.tls.get_or_insert_default().identity = Some(identity);
+        self
+    }
+
+    /// As [`ConnectOptions::tls_identity`], from files that are read at each attempt to connect: a
+    /// certificate that was renewed counts from the next connection on.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls_identity_files(
+        mut self,
+        chain: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        let identity = (Pem::File(chain.into()), Pem::File(key.into()));
+        self.tls.get_or_insert_default().identity = Some(identity);
+        self
+    }
+
+    /// Connects by TLS and expects this name in the broker's certificate instead of the host's. In a
+    /// URI: `server_name_indication`.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls_server_name(mut self, name: &str) -> Self {
+        self.tls.get_or_insert_default().server_name = Some(name.to_owned());
+        self
+    }
+
+    /// Connects by TLS with a configuration of the program's own, which replaces authorities and
+    /// identity.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls_config(mut self, config: std::sync::Arc<crate::rustls::ClientConfig>) -> Self {
+        self.tls.get_or_insert_default().config = Some(config);
         self
     }
 }
@@ -203,6 +287,14 @@ impl TryFrom<&str> for ConnectOptions {
 
     fn try_from(uri: &str) -> Result<Self, Error> {
         Self::from_uri(uri)
+    }
+}
+
+impl TryFrom<String> for ConnectOptions {
+    type Error = Error;
+
+    fn try_from(uri: String) -> Result<Self, Error> {
+        Self::from_uri(&uri)
     }
 }
 

@@ -11,11 +11,14 @@ use tracing::Span;
 
 use crate::{
     Error, Message, PublishError, TraceContext,
+    admission::Admission,
     channel::{Channel, Role},
     confirm::{Confirm, Confirms},
     limits::{CONFIRM_WINDOW_DEFAULT, CONFIRM_WINDOW_MAX},
     outbound::Outbound,
+    sending::Outbox,
     shared::{Handle, Lease},
+    waiters::Place,
     window::{Ticket, Window},
 };
 
@@ -41,9 +44,8 @@ impl PublisherOptions {
     }
 
     /// Publishes unconfirmed messages again after a reconnection, in their order, instead of
-    /// failing their confirms with [`PublishError::Unknown`]. Every message gets a message id, which
-    /// a repetition keeps; so a message may arrive twice, and a consumer (or a queue with
-    /// `x-dedup-window`) can tell.
+    /// failing their confirms with [`PublishError::Unknown`]. A repetition keeps its message id; so a
+    /// message may arrive twice, and a consumer (or a queue with `x-dedup-window`) can tell.
     #[must_use]
     pub fn resend(mut self) -> Self {
         self.is_resending = true;
@@ -74,7 +76,6 @@ impl PublisherOptions {
 #[derive(Clone, Debug)]
 pub struct Publisher {
     lease: Arc<Lease>,
-    is_resending: bool,
 }
 
 impl Publisher {
@@ -82,19 +83,34 @@ impl Publisher {
         handle: &Arc<Handle>,
         options: PublisherOptions,
     ) -> Result<Self, Error> {
-        let window = Window::new(options.window, options.is_resending);
-        let lease = Lease::open(handle, Role::Publisher(window)).await?;
-        Ok(Self { lease, is_resending: options.is_resending })
+        let lease = Lease::open(handle, Self::role(&options)).await?;
+        Ok(Self::new(lease))
     }
 
-    /// Publishes a message; ready when it is written to the socket's buffer, which needs room in
-    /// the window. Its confirm is awaited with what this returns.
+    pub(crate) fn role(options: &PublisherOptions) -> Role {
+        Role::Publisher(Window::new(options.window, options.is_resending))
+    }
+
+    pub(crate) fn new(lease: Arc<Lease>) -> Self {
+        Self { lease }
+    }
+
+    pub(crate) fn lease(&self) -> &Arc<Lease> {
+        &self.lease
+    }
+
+    /// Publishes a message; ready when the connection has taken it to be written, which needs room
+    /// in the window. Only its confirm, awaited with what this returns, says that the broker has it:
+    /// a program that ends before, without [`crate::Connection::close`], may not have sent it.
+    ///
+    /// Futures that wait for room are served in the order in which they came; one that is dropped
+    /// while it waits has sent nothing and leaves nothing behind.
     ///
     /// # Errors
     /// [`PublishError::NotSent`] or [`PublishError::Invalid`]: it was not sent.
     pub fn publish(&self, message: Message) -> Publish {
         let span = span(&message);
-        Publish { sending: Sending::new(self, self.prepare(message, &span), None), span }
+        Publish { sending: Sending::one(self, Self::prepare(message, &span)), span }
     }
 
     /// Waits until the next message can be written at once, for callers that make it only then.
@@ -103,9 +119,13 @@ impl Publisher {
     /// # Errors
     /// [`PublishError::NotSent`] when the connection is closed.
     pub async fn ready(&self) -> Result<(), PublishError> {
-        let number = self.lease.number;
-        let shared = self.lease.shared();
-        poll_fn(|context| shared.with(|session| session.poll_ready(number, context.waker()))).await
+        let mut turn = SendTurn::new(&self.lease);
+        poll_fn(|context| {
+            let (number, place) = (turn.lease.number, &mut turn.place);
+            let shared = turn.lease.shared();
+            shared.with(|session| session.poll_ready(number, place, context.waker()))
+        })
+        .await
     }
 
     /// Publishes many messages with as few writes as possible and one future for all confirms.
@@ -118,7 +138,7 @@ impl Publisher {
         let mut many = Vec::new();
         let mut fault = None;
         for message in messages {
-            match self.prepare(message, &Span::none()) {
+            match Self::prepare(message, &Span::none()) {
                 Ok(message) => many.push(message),
                 Err(error) => {
                     fault = Some(error);
@@ -126,13 +146,11 @@ impl Publisher {
                 }
             }
         }
-        PublishAll { sending: Sending::many(self, many, fault) }
+        let count = many.len();
+        PublishAll { sending: Sending::new(self, Outbox::Many(many.into_iter()), fault), count }
     }
 
-    fn prepare(&self, mut message: Message, span: &Span) -> Result<Outbound, PublishError> {
-        if self.is_resending {
-            message.ensure_message_id();
-        }
+    fn prepare(mut message: Message, span: &Span) -> Result<Outbound, PublishError> {
         let parent = TraceContext::current();
         if parent.is_some() || !span.is_disabled() {
             let context = parent.map_or_else(TraceContext::new_root, |parent| parent.child());
@@ -147,12 +165,13 @@ impl Publisher {
     /// # Errors
     /// [`FlushError`] when messages failed whose [`Confirm`] was dropped, since the last flush.
     pub async fn flush(&self) -> Result<(), FlushError> {
-        let number = self.lease.number;
+        let mut flush = Flush { lease: &self.lease, place: None };
         let tally = poll_fn(|context| {
+            let (number, place) = (self.lease.number, &mut flush.place);
             self.lease.shared().with(|session| {
                 match session.channel(number).and_then(Channel::window) {
                     Some(window) if !window.is_idle() => {
-                        window.wait_for_idle(context.waker());
+                        window.flushers().wait(place, context.waker());
                         Poll::Pending
                     }
                     Some(window) => Poll::Ready(Some(window.take_tally())),
@@ -187,48 +206,78 @@ pub struct FlushError {
     pub first: PublishError,
 }
 
+/// A flush that waits; dropped, it leaves its place.
+struct Flush<'a> {
+    lease: &'a Lease,
+    place: Place,
+}
+
+impl Drop for Flush<'_> {
+    fn drop(&mut self) {
+        let (number, place) = (self.lease.number, &mut self.place);
+        if place.is_some() {
+            self.lease.shared().with(|session| {
+                if let Some(window) = session.channel(number).and_then(Channel::window) {
+                    window.flushers().leave(place);
+                }
+            });
+        }
+    }
+}
+
+/// A place in the queue of those who want to publish; dropped, it passes its turn on.
+#[derive(Debug)]
+struct SendTurn {
+    lease: Arc<Lease>,
+    place: Place,
+}
+
+impl SendTurn {
+    fn new(lease: &Arc<Lease>) -> Self {
+        Self { lease: Arc::clone(lease), place: None }
+    }
+}
+
+impl Drop for SendTurn {
+    fn drop(&mut self) {
+        let (number, place) = (self.lease.number, &mut self.place);
+        if place.is_some() {
+            self.lease.shared().with(|session| session.withdraw(number, place));
+        }
+    }
+}
+
 /// Messages on their way into the session.
 #[derive(Debug)]
 struct Sending {
-    lease: Arc<Lease>,
-    one: Option<Outbound>,
-    many: Vec<Outbound>,
-    sent: usize,
+    turn: SendTurn,
+    outbox: Outbox,
     ticket: Option<Ticket>,
     fault: Option<PublishError>,
 }
 
 impl Sending {
-    fn new(
-        publisher: &Publisher,
-        message: Result<Outbound, PublishError>,
-        fault: Option<PublishError>,
-    ) -> Self {
-        let (one, fault) = match message {
-            Ok(message) => (Some(message), fault),
+    fn one(publisher: &Publisher, message: Result<Outbound, PublishError>) -> Self {
+        let (message, fault) = match message {
+            Ok(message) => (Some(message), None),
             Err(error) => (None, Some(error)),
         };
-        let lease = Arc::clone(&publisher.lease);
-        Self { lease, one, many: Vec::new(), sent: 0, ticket: None, fault }
+        Self::new(publisher, Outbox::One(message), fault)
     }
 
-    fn many(publisher: &Publisher, many: Vec<Outbound>, fault: Option<PublishError>) -> Self {
-        Self { lease: Arc::clone(&publisher.lease), one: None, many, sent: 0, ticket: None, fault }
+    fn new(publisher: &Publisher, outbox: Outbox, fault: Option<PublishError>) -> Self {
+        Self { turn: SendTurn::new(&publisher.lease), outbox, ticket: None, fault }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Ticket>, PublishError>> {
         if let Some(fault) = self.fault.take() {
             return Poll::Ready(Err(fault));
         }
-        let all = if self.one.is_some() { self.one.as_slice() } else { &self.many };
-        let mut left = all.get(self.sent..).unwrap_or_default();
-        let (number, ticket) = (self.lease.number, &mut self.ticket);
-        let polled = self
-            .lease
-            .shared()
-            .with(|session| session.poll_publish(number, &mut left, ticket, context.waker()));
-        self.sent = all.len() - left.len();
-        ready!(polled)?;
+        let Self { turn, outbox, ticket, .. } = self;
+        let (number, place) = (turn.lease.number, &mut turn.place);
+        ready!(turn.lease.shared().with(|session| {
+            session.poll_publish(number, outbox, ticket, place, context.waker())
+        }))?;
         Poll::Ready(Ok(self.ticket.take()))
     }
 }
@@ -236,8 +285,8 @@ impl Sending {
 impl Drop for Sending {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            let number = self.lease.number;
-            self.lease.shared().with(|session| {
+            let number = self.turn.lease.number;
+            self.turn.lease.shared().with(|session| {
                 if let Some(window) = session.channel(number).and_then(Channel::window) {
                     window.detach(ticket);
                 }
@@ -261,7 +310,7 @@ impl Future for Publish {
         let this = self.get_mut();
         let ticket = ready!(this.sending.poll(context))?;
         let span = std::mem::replace(&mut this.span, Span::none());
-        Poll::Ready(Ok(Confirm::new(Arc::clone(&this.sending.lease), ticket, span)))
+        Poll::Ready(Ok(Confirm::new(Arc::clone(&this.sending.turn.lease), ticket, span)))
     }
 }
 
@@ -270,6 +319,7 @@ impl Future for Publish {
 #[must_use = "nothing is published before it is awaited"]
 pub struct PublishAll {
     sending: Sending,
+    count: usize,
 }
 
 impl Future for PublishAll {
@@ -278,7 +328,8 @@ impl Future for PublishAll {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let ticket = ready!(this.sending.poll(context))?;
-        Poll::Ready(Ok(Confirms::new(Arc::clone(&this.sending.lease), ticket, this.sending.sent)))
+        let lease = Arc::clone(&this.sending.turn.lease);
+        Poll::Ready(Ok(Confirms::new(lease, ticket, this.count)))
     }
 }
 
@@ -292,8 +343,8 @@ pub struct UnconfirmedPublisher {
 
 impl UnconfirmedPublisher {
     pub(crate) async fn open(handle: &Arc<Handle>) -> Result<Self, Error> {
-        let lease = Lease::open(handle, Role::Unconfirmed).await?;
-        Ok(Self { inner: Publisher { lease, is_resending: false } })
+        let lease = Lease::open(handle, Role::Unconfirmed(Admission::default())).await?;
+        Ok(Self { inner: Publisher::new(lease) })
     }
 
     /// Writes a message to the socket's buffer; waits while that is full or the connection down.
@@ -301,8 +352,8 @@ impl UnconfirmedPublisher {
     /// # Errors
     /// As [`Publisher::publish`].
     pub async fn publish(&self, message: Message) -> Result<(), PublishError> {
-        let message = self.inner.prepare(message, &Span::none());
-        let mut sending = Sending::new(&self.inner, message, None);
+        let message = Publisher::prepare(message, &Span::none());
+        let mut sending = Sending::one(&self.inner, message);
         poll_fn(|context| sending.poll(context)).await.map(|_| ())
     }
 }

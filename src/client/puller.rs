@@ -5,12 +5,10 @@ use std::sync::Arc;
 use forebay_wire::{Method, ShortStr, method::BasicGet};
 
 use crate::{
-    Delivery, Error, Incoming,
-    assembler::{Content, ContentMethod},
-    channel::{Answer, Role},
-    inbox::Delivered,
+    Delivery, Error,
+    channel::{Answer, Channel, Role},
+    pulling::Pulling,
     shared::{Handle, Lease},
-    unsettled::Unsettled,
 };
 
 /// Pulls messages from one queue, one round trip each: for tools and tests. Programs that work a
@@ -21,16 +19,54 @@ pub struct Puller {
     queue: ShortStr,
 }
 
+/// One future that asks; counted until it has its answer or is dropped.
+struct Asking<'a>(&'a Lease);
+
+impl<'a> Asking<'a> {
+    fn begin(lease: &'a Lease) -> Self {
+        lease.shared().with(|session| {
+            if let Some(pulling) = session.channel(lease.number).and_then(Channel::pulling) {
+                pulling.begin();
+            }
+        });
+        Self(lease)
+    }
+
+    /// The oldest message that came, with the epoch of its channel.
+    fn take(&self, puller: &Puller) -> Option<Delivery> {
+        let number = self.0.number;
+        let (epoch, delivered) = self.0.shared().with(|session| {
+            let channel = session.channel(number)?;
+            let epoch = channel.epoch;
+            Some((epoch, channel.pulling()?.take()?))
+        })?;
+        Some(Delivery::new(&puller.lease, epoch, false, delivered))
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let number = self.0.number;
+        self.0.shared().with(|session| {
+            if let Some(pulling) = session.channel(number).and_then(Channel::pulling) {
+                pulling.end();
+            }
+            session.return_unwanted(number);
+        });
+    }
+}
+
 impl Puller {
     pub(crate) async fn open(handle: &Arc<Handle>, queue: ShortStr) -> Result<Self, Error> {
-        let lease = Lease::open(handle, Role::Puller(Unsettled::default())).await?;
+        let lease = Lease::open(handle, Role::Puller(Pulling::default())).await?;
         Ok(Self { lease, queue })
     }
 
     /// The next message, or `None` when the queue has none ready.
     ///
-    /// A message that comes when this future was dropped meanwhile stays unsettled until the puller
-    /// is dropped, and then returns to the queue.
+    /// Cancellation-safe: a message that comes after this future was dropped is what the next
+    /// `get` returns, or it goes back to the queue, without counting as a failed delivery, as soon
+    /// as the program holds no other delivery of this puller.
     ///
     /// # Errors
     /// [`Error::Refused`] with 404 when there is no such queue (the puller works on, should it come
@@ -38,26 +74,21 @@ impl Puller {
     pub async fn get(&self) -> Result<Option<Delivery>, Error> {
         let shared = self.lease.shared();
         shared.up().await?;
-        let number = self.lease.number;
-        let epoch =
-            shared.with(|session| session.channel(number).map_or(0, |channel| channel.epoch));
-        let queue = shared.record().present_name(&self.queue);
-        let found = |name| Err(Error::Unexpected { request: "basic.get", found: name });
-        match shared.request(number, BasicGet { queue, no_ack: false }).await? {
-            Answer::Method(Method::BasicGetEmpty(_)) => Ok(None),
-            Answer::Method(other) => found(other.name()),
-            Answer::Content(Content { method: ContentMethod::GetOk(got), properties, body }) => {
-                let incoming = Incoming {
-                    exchange: got.exchange,
-                    routing_key: got.routing_key,
-                    is_redelivered: got.redelivered,
-                    properties,
-                    body,
-                };
-                let delivered = Delivered { tag: got.delivery_tag, incoming };
-                Ok(Some(Delivery::new(&self.lease, epoch, false, delivered)))
+        let asking = Asking::begin(&self.lease);
+        loop {
+            if let Some(delivery) = asking.take(self) {
+                return Ok(Some(delivery));
             }
-            Answer::Content(_) => found("other content"),
+            let get = BasicGet { queue: shared.record().present_name(&self.queue), no_ack: false };
+            match shared.request(self.lease.number, get).await? {
+                Answer::Method(Method::BasicGetEmpty(_)) => return Ok(asking.take(self)),
+                Answer::Method(other) => {
+                    let found = other.name();
+                    return Err(Error::Unexpected { request: "basic.get", found });
+                }
+                // It came, and another future may have taken it meanwhile.
+                Answer::Pulled => {}
+            }
         }
     }
 }

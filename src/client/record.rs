@@ -1,11 +1,14 @@
 //! What this connection declared, to be declared again after a reconnection.
 //!
 //! Written by the declarations in `topology.rs`, read by `restore.rs`. Durable things are declared
-//! again too: on a broker that still has them that changes nothing. A queue whose name the broker
+//! again too: on a broker that still has them that changes nothing. What the broker deletes by itself
+//! is forgotten: a queue whose consumer it cancels, an auto-delete queue with its last consumer, an
+//! auto-delete exchange with its last binding. A queue whose name the broker
 //! chose gets a new one; bindings and consumers that were made under the old name follow.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, mem};
 
+use crate::Fault;
 use forebay_wire::{
     Method, ShortStr,
     method::{ExchangeBind, ExchangeDeclare, QueueBind, QueueDeclare},
@@ -18,6 +21,8 @@ pub(crate) struct Record {
     bindings: Vec<Binding>,
     /// For queues named by the broker: the name first given, and the present one.
     names: HashMap<ShortStr, ShortStr>,
+    /// Requests that ended a connection, with what the broker said.
+    fatal: Vec<(Method, Fault)>,
 }
 
 #[derive(Debug)]
@@ -33,12 +38,31 @@ pub(crate) enum Binding {
     Exchange(ExchangeBind),
 }
 
+impl Binding {
+    fn source(&self) -> &ShortStr {
+        match self {
+            Self::Queue(bind) => &bind.exchange,
+            Self::Exchange(bind) => &bind.source,
+        }
+    }
+}
+
 /// One request of the restoration.
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) method: Method,
-    /// The queue declared, by the name that the program knows.
-    queue: Option<ShortStr>,
+    /// What is declared or bound, for messages.
+    pub(crate) name: String,
+    /// The queue declared or bound, by the name that the program knows.
+    pub(crate) queue: Option<ShortStr>,
+    /// It ended a connection before, so it is not asked for again.
+    pub(crate) fatal: Option<Fault>,
+}
+
+impl Step {
+    pub(crate) fn is_queue(&self) -> bool {
+        matches!(self.method, Method::QueueDeclare(_))
+    }
 }
 
 impl Record {
@@ -65,30 +89,57 @@ impl Record {
 
     pub(crate) fn remove_exchange(&mut self, name: &ShortStr) {
         self.exchanges.retain(|known| known.exchange != *name);
-        self.bindings.retain(|binding| match binding {
-            Binding::Queue(bind) => bind.exchange != *name,
-            Binding::Exchange(bind) => bind.source != *name && bind.destination != *name,
+        self.remove_bindings(|binding| match binding {
+            Binding::Queue(bind) => bind.exchange == *name,
+            Binding::Exchange(bind) => bind.source == *name || bind.destination == *name,
         });
     }
 
     pub(crate) fn remove_queue(&mut self, name: &ShortStr) {
         self.queues.retain(|known| known.name != *name);
         self.names.remove(name);
-        self.bindings
-            .retain(|binding| !matches!(binding, Binding::Queue(bind) if bind.queue == *name));
+        self.remove_bindings(
+            |binding| matches!(binding, Binding::Queue(bind) if bind.queue == *name),
+        );
+    }
+
+    /// The last consumer that this connection had for a queue is gone.
+    pub(crate) fn handle_unconsumed(&mut self, name: &ShortStr) {
+        let is_auto_delete =
+            self.queues.iter().any(|queue| queue.name == *name && queue.declare.auto_delete);
+        if is_auto_delete {
+            self.remove_queue(name);
+        }
     }
 
     pub(crate) fn remove_binding(&mut self, binding: &Binding) {
-        self.bindings.retain(|known| known != binding);
+        self.remove_bindings(|known| known == binding);
+    }
+
+    /// Removes bindings, and the auto-delete exchanges that lose their last one by it, with theirs.
+    fn remove_bindings(&mut self, is_removed: impl Fn(&Binding) -> bool) {
+        let (removed, kept): (Vec<_>, Vec<_>) =
+            mem::take(&mut self.bindings).into_iter().partition(|binding| is_removed(binding));
+        self.bindings = kept;
+        for binding in removed {
+            let source = binding.source();
+            let is_unbound = !self.bindings.iter().any(|binding| binding.source() == source);
+            let is_auto_delete =
+                |known: &ExchangeDeclare| known.exchange == *source && known.auto_delete;
+            if is_unbound && self.exchanges.iter().any(is_auto_delete) {
+                self.remove_exchange(source);
+            }
+        }
     }
 
     /// Exchanges and queues. The bindings come afterwards, when the queues' names are known.
     pub(crate) fn steps(&self) -> Vec<Step> {
-        let plain = |method| Step { method, queue: None };
-        let exchanges = self.exchanges.iter().map(|declare| plain(declare.clone().into()));
-        let queues = self.queues.iter().map(|queue| Step {
-            method: queue.declare.clone().into(),
-            queue: Some(queue.name.clone()),
+        let exchanges = self
+            .exchanges
+            .iter()
+            .map(|declare| self.step(declare.clone().into(), &declare.exchange, None));
+        let queues = self.queues.iter().map(|queue| {
+            self.step(queue.declare.clone().into(), &queue.name, Some(queue.name.clone()))
         });
         exchanges.chain(queues).collect()
     }
@@ -101,7 +152,28 @@ impl Record {
             }
             Binding::Exchange(bind) => bind.clone().into(),
         };
-        self.bindings.iter().map(|binding| Step { method: method(binding), queue: None }).collect()
+        let step = |binding: &Binding| match binding {
+            Binding::Queue(bind) => {
+                self.step(method(binding), &bind.queue, Some(bind.queue.clone()))
+            }
+            Binding::Exchange(bind) => self.step(method(binding), &bind.destination, None),
+        };
+        self.bindings.iter().map(step).collect()
+    }
+
+    fn step(&self, method: Method, name: &ShortStr, queue: Option<ShortStr>) -> Step {
+        let fatal = self.fatal.iter().find(|(fatal, _)| *fatal == method);
+        let fatal = fatal.map(|(_, fault)| fault.clone());
+        Step { method, name: name.to_string(), queue, fatal }
+    }
+
+    pub(crate) fn has_queue(&self, name: Option<&ShortStr>) -> bool {
+        self.queues.iter().any(|queue| Some(&queue.name) == name)
+    }
+
+    /// A request that ended the whole connection.
+    pub(crate) fn handle_fatal(&mut self, step: &Step, fault: &Fault) {
+        self.fatal.push((step.method.clone(), fault.clone()));
     }
 
     pub(crate) fn handle_restored(&mut self, step: &Step, answer: &Method) {

@@ -5,7 +5,15 @@
 //! tasks to wake are collected in `wakes` and woken after it is released ([`crate::shared`]). It
 //! outlives single sockets: channels stay, and are set up again by `restore.rs`.
 
-use std::{collections::VecDeque, mem, task::Waker};
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Waker,
+};
 
 use forebay_wire::{
     Method, ReplyCode, SendBuffer, ShortStr,
@@ -16,8 +24,9 @@ use tokio::sync::oneshot;
 use crate::{
     ConsumeError, Error, Fault, Loss, PublishError,
     channel::{AnswerReceiver, Asker, Channel, NoAnswer, Role, Stage, Turn},
-    limits::FRAME_SIZE_MAX,
-    waiters::Waiters,
+    inbox::{Delivered, Inbox},
+    limits::{FRAME_SIZE_MAX, READ_AHEAD_SIZE_MAX},
+    window::Tally,
 };
 
 /// How far the connection as a whole is.
@@ -52,14 +61,25 @@ pub(crate) struct Session {
     /// Why the broker or its octets ended this socket.
     pub(crate) loss: Option<Loss>,
     pub(crate) wakes: Vec<Waker>,
-    /// Publishers that wait for the socket to take more.
-    pub(crate) senders: Waiters,
+    /// Channels whose publishers wait for the socket to take more.
+    pub(crate) stalled: Vec<u16>,
     /// The driver's task, while it has nothing to write.
     driver: Option<Waker>,
     pub(crate) acks_due: Vec<u16>,
     /// Channels whose setting up is owed because the broker closed them.
     pub(crate) repairs: Vec<u16>,
-    pub(crate) restorer: Waiters,
+    /// The restoration's task, while nothing is owed.
+    pub(crate) restorer: Option<Waker>,
+    /// Queues whose consumer the broker cancelled; `shared.rs` takes them out of the record.
+    pub(crate) cancelled: Vec<ShortStr>,
+    /// Counts the times that deliveries lost their channel, any of them; read without the lock.
+    pub(crate) epochs: Arc<AtomicU64>,
+    /// Octets that wait for consumers without a prefetch limit.
+    pub(crate) read_ahead_size: usize,
+    /// The driver does not read the socket for that.
+    is_reading_paused: bool,
+    /// What was lost of publishers that are gone.
+    pub(crate) lost: Tally,
 }
 
 impl Session {
@@ -74,11 +94,16 @@ impl Session {
             is_restored: false,
             loss: None,
             wakes: Vec::new(),
-            senders: Waiters::default(),
+            stalled: Vec::new(),
             driver: None,
             acks_due: Vec::new(),
             repairs: Vec::new(),
-            restorer: Waiters::default(),
+            restorer: None,
+            cancelled: Vec::new(),
+            epochs: Arc::default(),
+            read_ahead_size: 0,
+            is_reading_paused: false,
+            lost: Tally::default(),
         }
     }
 
@@ -86,12 +111,11 @@ impl Session {
         self.channels.get_mut(usize::from(number).checked_sub(1)?)?.as_mut()
     }
 
-    /// Reserves a number; the channel is opened by `restore::set_up`.
-    pub(crate) fn reserve(&mut self, role: Role) -> Result<u16, Error> {
+    /// Reserves a number; the channel is opened by `channel_setup::set_up`.
+    pub(crate) fn reserve(&mut self, channel: Channel) -> Result<u16, Error> {
         if let Link::Closed(error) = &self.link {
             return Err(error.clone());
         }
-        let channel = Channel::new(role);
         let at = self.channels.iter().position(Option::is_none).unwrap_or(self.channels.len());
         let number =
             u16::try_from(at + 1).ok().filter(|number| *number <= self.tuning.channels_max);
@@ -138,8 +162,12 @@ impl Session {
     pub(crate) fn free(&mut self, number: u16) {
         if let Some(place) =
             usize::from(number).checked_sub(1).and_then(|at| self.channels.get_mut(at))
+            && let Some(mut channel) = place.take()
         {
-            *place = None;
+            if let Some(window) = channel.window() {
+                self.lost.add(window.take_tally());
+            }
+            self.recount_read_ahead();
         }
     }
 
@@ -201,14 +229,13 @@ impl Session {
         self.flush_acks();
         self.close_when_idle();
         if self.output.is_empty() {
+            self.grant_stalled();
             self.driver = Some(waker.clone());
             return;
         }
         self.driver = None;
         mem::swap(&mut self.output, outgoing);
-        if self.blocked.is_none() && !self.senders.is_empty() {
-            self.senders.move_to(&mut self.wakes);
-        }
+        self.grant_stalled();
     }
 
     fn close_when_idle(&mut self) {
@@ -242,7 +269,8 @@ impl Session {
     pub(crate) fn driver_to_wake(&mut self) -> Option<Waker> {
         let has_work = !self.output.is_empty()
             || !self.acks_due.is_empty()
-            || matches!(self.link, Link::Closing(false));
+            || matches!(self.link, Link::Closing(false))
+            || (self.is_reading_paused && self.read_ahead_size < READ_AHEAD_SIZE_MAX);
         if has_work { self.driver.take() } else { None }
     }
 
@@ -269,22 +297,55 @@ impl Session {
         for asker in self.askers.drain(..) {
             asker.answer(Err(NoAnswer::Lost(loss.clone())));
         }
+        self.stalled.clear();
         let mut wakes = mem::take(&mut self.wakes);
-        self.senders.move_to(&mut wakes);
         for number in 1..=u16::try_from(self.channels.len()).unwrap_or(u16::MAX) {
             let Some(channel) = self.channel(number) else { continue };
             channel.is_ack_due = false;
+            channel.is_stalled = false;
             channel.handle_loss(loss, &mut wakes);
             self.close_if_done(number);
         }
         self.wakes = wakes;
+        self.handle_epoch_end();
+    }
+
+    /// Deliveries lost their channel.
+    pub(crate) fn handle_epoch_end(&mut self) {
+        self.epochs.fetch_add(1, Ordering::Release);
+        self.recount_read_ahead();
+    }
+
+    fn recount_read_ahead(&mut self) {
+        let inboxes = self.channels.iter_mut().flatten().filter_map(Channel::inbox);
+        self.read_ahead_size = inboxes.map(|inbox| inbox.read_ahead()).sum();
+    }
+
+    /// Whether the driver shall leave the socket alone, until consumers without a prefetch limit
+    /// have taken what was read. Not while the program waits for an answer of the broker, which
+    /// comes behind those deliveries: it may be what keeps a consumer from taking them.
+    pub(crate) fn pause_reading(&mut self) -> bool {
+        self.is_reading_paused = self.read_ahead_size >= READ_AHEAD_SIZE_MAX
+            && matches!(self.link, Link::Up)
+            && self.askers.is_empty()
+            && !self.channels.iter().flatten().any(Channel::awaits_broker);
+        self.is_reading_paused
+    }
+
+    /// A consumer is dropped: what it did not take, with the present epoch of its channel.
+    pub(crate) fn abandon(&mut self, number: u16) -> (u64, VecDeque<Delivered>) {
+        let epoch = self.epoch(number);
+        let inbox = self.channel(number).and_then(Channel::inbox);
+        let waiting = inbox.map(Inbox::abandon).unwrap_or_default();
+        self.recount_read_ahead();
+        (epoch, waiting)
     }
 
     /// Nothing will ever be sent or received again.
     pub(crate) fn handle_end(&mut self, error: &Error) {
         self.link = Link::Closed(error.clone());
+        let loss = self.loss.clone().unwrap_or(Loss::EndOfStream);
         let mut wakes = mem::take(&mut self.wakes);
-        self.senders.move_to(&mut wakes);
         for channel in self.channels.iter_mut().flatten() {
             let end = match error {
                 Error::Closed => None,
@@ -292,11 +353,22 @@ impl Session {
             };
             match &mut channel.role {
                 Role::Publisher(window) => {
-                    let loss = self.loss.clone().unwrap_or(Loss::EndOfStream);
-                    window.fail(&PublishError::Unknown(loss), &mut wakes);
+                    let error = PublishError::Unknown(loss.clone());
+                    self.lost.add(window.take_tally());
+                    if window.unsettled() > 0 {
+                        let failed = window.unsettled() as u64;
+                        self.lost.add(Tally { failed, first: Some(error.clone()) });
+                    }
+                    window.fail(&error, &mut wakes);
                 }
                 Role::Consumer(inbox) => inbox.finish(end, &mut wakes),
                 _ => {}
+            }
+            if let Some(replies) = &mut channel.replies {
+                replies.handle_loss(&loss);
+            }
+            if let Some(admission) = channel.admission() {
+                admission.wake_all(&mut wakes);
             }
         }
         self.wakes = wakes;
@@ -305,7 +377,7 @@ impl Session {
     /// A channel that the broker closed and that is set up again by itself.
     pub(crate) fn repair(&mut self, number: u16) {
         self.repairs.push(number);
-        self.restorer.move_to(&mut self.wakes);
+        self.wakes.extend(self.restorer.take());
     }
 }
 

@@ -8,7 +8,7 @@ use std::mem;
 use forebay_wire::method::{BasicAck, BasicCancel, BasicNack, BasicRecover};
 
 use crate::{
-    channel::{Channel, Stage},
+    channel::{Channel, Role, Stage},
     session::Session,
 };
 
@@ -62,15 +62,21 @@ impl Session {
             .is_some_and(|unsettled| unsettled.needs_recovery())
     }
 
-    /// Writes that a channel about to end has no more consumer, and returns what is unsettled.
+    /// Writes that a channel about to end has no more consumer, and returns what is unsettled. That
+    /// includes what the broker sent before it heard of the end: so a consumer with acks returns
+    /// even when the client knows of nothing.
     pub(crate) fn retire(&mut self, number: u16) {
-        if !self.needs_recovery(number) {
-            return;
+        let mut needs_recovery = self.needs_recovery(number);
+        let channel = self.channel(number).filter(|channel| channel.stage == Stage::Ready);
+        if let Some(inbox) = channel.and_then(Channel::inbox) {
+            needs_recovery |= !inbox.spec.is_no_ack;
+            if inbox.end.is_none() {
+                let tag = inbox.spec.tag.clone();
+                self.put(number, &BasicCancel { consumer_tag: tag, no_wait: true }.into());
+            }
         }
-        let inbox = self.channel(number).and_then(Channel::inbox);
-        if let Some(inbox) = inbox.filter(|inbox| inbox.end.is_none()) {
-            let tag = inbox.spec.tag.clone();
-            self.put(number, &BasicCancel { consumer_tag: tag, no_wait: true }.into());
+        if !needs_recovery {
+            return;
         }
         self.put(number, &BasicRecover { requeue: true }.into());
         self.handle_recovered(number);
@@ -85,10 +91,32 @@ impl Session {
 
     fn after_settling(&mut self, number: u16) {
         let mut wakes = mem::take(&mut self.wakes);
-        if let Some(inbox) = self.channel(number).and_then(Channel::inbox) {
-            inbox.wake_if_drained(&mut wakes);
+        let mut is_unwanted = false;
+        match self.channel(number).map(|channel| &mut channel.role) {
+            Some(Role::Consumer(inbox)) => inbox.wake_if_drained(&mut wakes),
+            Some(Role::Puller(pulling)) => is_unwanted = pulling.is_unwanted(),
+            _ => {}
         }
         self.wakes = wakes;
+        if is_unwanted {
+            self.return_unwanted(number);
+        }
+    }
+
+    /// Gives back what came to a puller and nobody wants, without counting as a failed delivery.
+    /// Not while a `basic.get` is under way: what that brings would be returned as well.
+    pub(crate) fn return_unwanted(&mut self, number: u16) {
+        let Some(channel) = self.channel(number) else { return };
+        let is_ready = channel.stage == Stage::Ready && channel.askers.is_empty();
+        if is_ready && channel.pulling().is_some_and(|pulling| pulling.is_unwanted()) {
+            // Nobody waits for the answer.
+            let asked = self.request(number, &BasicRecover { requeue: true }.into(), None);
+            if asked.is_ok()
+                && let Some(pulling) = self.channel(number).and_then(Channel::pulling)
+            {
+                pulling.clear();
+            }
+        }
     }
 
     pub(crate) fn flush_acks(&mut self) {

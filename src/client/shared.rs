@@ -6,7 +6,7 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 
 use forebay_wire::{Method, method::ChannelOpen};
@@ -14,7 +14,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
     ConnectOptions, ConnectionState, Error, Fault, Loss,
-    channel::{Answer, NoAnswer, Role, Stage, Turn},
+    channel::{Answer, Channel, NoAnswer, Role, Stage, Turn},
+    channel_setup,
     record::Record,
     restore,
     session::{Link, Session},
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     password: Mutex<String>,
     pub(crate) state: watch::Sender<ConnectionState>,
     pub(crate) blocked: watch::Sender<Option<String>>,
+    /// The session's count of lost channels; see `Consumer`.
+    pub(crate) epochs: Arc<AtomicU64>,
     /// Gives out the turns on the control channel.
     control: Arc<Semaphore>,
     /// Tells the supervisor that the program closes the connection.
@@ -39,8 +42,10 @@ impl Shared {
     pub(crate) fn new(options: ConnectOptions, state: ConnectionState) -> Self {
         let mut session = Session::new();
         // Number 1, for declarations; opened when it is first needed.
-        session.channels.push(Some(crate::channel::Channel::new(Role::Control)));
+        session.channels.push(Some(Channel::new(Role::Control)));
+        let epochs = Arc::clone(&session.epochs);
         Self {
+            epochs,
             session: Mutex::new(session),
             record: Mutex::default(),
             password: Mutex::new(options.password.clone()),
@@ -57,6 +62,7 @@ impl Shared {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let result = action(&mut session);
         let driver = session.driver_to_wake();
+        let cancelled = mem::take(&mut session.cancelled);
         if session.wakes.is_empty() {
             drop(session);
         } else {
@@ -72,6 +78,9 @@ impl Shared {
         }
         if let Some(driver) = driver {
             driver.wake();
+        }
+        for queue in cancelled {
+            self.record().remove_queue(&queue);
         }
         result
     }
@@ -208,12 +217,20 @@ impl Lease {
     /// Reserves a channel and sets it up, as often as the connection is lost meanwhile; waits while
     /// it is down.
     pub(crate) async fn open(handle: &Arc<Handle>, role: Role) -> Result<Arc<Self>, Error> {
+        Self::open_channel(handle, Channel::new(role)).await
+    }
+
+    /// See [`Lease::open`].
+    pub(crate) async fn open_channel(
+        handle: &Arc<Handle>,
+        channel: Channel,
+    ) -> Result<Arc<Self>, Error> {
         let shared = &handle.0;
         shared.up().await?;
-        let number = shared.with(|session| session.reserve(role))?;
+        let number = shared.with(|session| session.reserve(channel))?;
         let lease = Arc::new(Self { handle: Arc::clone(handle), number });
         loop {
-            match restore::set_up(shared, number).await {
+            match channel_setup::set_up(shared, number).await {
                 Ok(()) => return Ok(lease),
                 Err(Error::Lost { .. }) => shared.up().await?,
                 Err(error) => return Err(error),

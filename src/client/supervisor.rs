@@ -17,8 +17,9 @@ use tokio::{
 };
 
 use crate::{
-    ConnectError, ConnectOptions, ConnectionState, Error,
+    ConnectError, ConnectOptions, ConnectionState, Error, Outage,
     backoff::Backoff,
+    channel::Channel,
     driver::{Driver, End},
     handshake::{self, Opened},
     limits::BACKOFF_RESET_AFTER,
@@ -29,82 +30,92 @@ use crate::{
     uri::Address,
 };
 
-#[cfg(feature = "tls")]
-type Connector = Option<tokio_rustls::TlsConnector>;
-#[cfg(not(feature = "tls"))]
-type Connector = ();
-
-/// How sockets are made, for the first time and every other.
-pub(crate) struct Dialer {
-    connector: Connector,
-}
-
-impl Dialer {
-    pub(crate) fn new(options: &ConnectOptions) -> Result<Self, Error> {
-        #[cfg(feature = "tls")]
-        let connector = match &options.tls {
-            Some(settings) => Some(settings.connector().map_err(Error::TlsSettings)?),
-            None => None,
-        };
-        #[cfg(not(feature = "tls"))]
-        let connector = {
-            let _ = options;
-        };
-        Ok(Self { connector })
-    }
-
-    /// Tries every address once, in their order.
-    pub(crate) async fn dial(&self, options: &ConnectOptions) -> Result<Opened, ConnectError> {
-        let mut faults = Vec::new();
-        for address in &options.addresses {
-            let limit = options.connect_timeout;
-            let fault = match timeout(limit, self.dial_one(address, options)).await {
-                Ok(Ok(opened)) => return Ok(opened),
-                Ok(Err(fault)) => fault,
-                Err(_) => ConnectError::TimedOut { address: address.clone(), limit },
-            };
-            faults.push(fault);
-        }
-        match faults.len() {
-            1 => faults.pop().map_or(Err(ConnectError::EveryAddress(Vec::new())), Err),
-            _ => Err(ConnectError::EveryAddress(faults)),
-        }
-    }
-
-    async fn dial_one(
-        &self,
-        address: &Address,
-        options: &ConnectOptions,
-    ) -> Result<Opened, ConnectError> {
-        let unreachable = |source: std::io::Error| ConnectError::Unreachable {
-            address: address.clone(),
-            source: source.into(),
-        };
-        let stream =
-            TcpStream::connect((address.host.as_str(), address.port)).await.map_err(unreachable)?;
-        // Batches are made before they are written; Nagle's algorithm would only delay the last one.
-        stream.set_nodelay(true).map_err(unreachable)?;
-        let transport = self.wrap(stream, address).await?;
-        handshake::open(transport, address, options).await
-    }
-
+/// Tries every address once, in their order. TLS settings are read anew, so certificates that were
+/// replaced meanwhile count.
+pub(crate) async fn dial(options: &ConnectOptions) -> Result<Opened, ConnectError> {
     #[cfg(feature = "tls")]
-    async fn wrap(&self, stream: TcpStream, address: &Address) -> Result<Transport, ConnectError> {
-        let Some(connector) = &self.connector else { return Ok(Transport::Tcp(stream)) };
-        match crate::tls::wrap(connector, &address.host, stream).await {
-            Ok(stream) => Ok(Transport::Tls(Box::new(stream))),
-            Err(text) => Err(ConnectError::Tls { address: address.clone(), text }),
-        }
-    }
-
+    let tls = match &options.tls {
+        Some(settings) => Some(settings.connector().map_err(ConnectError::TlsSettings)?),
+        None => None,
+    };
     #[cfg(not(feature = "tls"))]
-    async fn wrap(&self, stream: TcpStream, _: &Address) -> Result<Transport, ConnectError> {
-        let () = self.connector;
-        Ok(Transport::Tcp(stream))
+    let tls = ();
+    let mut faults = Vec::new();
+    for address in &options.addresses {
+        let limit = options.connect_timeout;
+        let fault = match timeout(limit, dial_one(address, options, &tls)).await {
+            Ok(Ok(opened)) => return Ok(opened),
+            Ok(Err(fault)) => fault,
+            Err(_) => ConnectError::TimedOut { address: address.clone(), limit },
+        };
+        faults.push(fault);
+    }
+    match faults.len() {
+        1 => faults.pop().map_or(Err(ConnectError::EveryAddress(Vec::new())), Err),
+        _ => Err(ConnectError::EveryAddress(faults)),
     }
 }
 
-pub(crate) async fn supervise(shared: Arc<Shared>, dialer: Dialer, first: Opened) {
+/// The first connection; attempts that time can mend are repeated as long as the options say.
+pub(crate) async fn connect(options: &ConnectOptions) -> Result<Opened, Error> {
+    let deadline = options.connect_for.map(|limit| Instant::now() + limit);
+    let mut backoff = Backoff::new(options.backoff.0, options.backoff.1);
+    loop {
+        let error = match dial(options).await {
+            Ok(opened) => return Ok(opened),
+            Err(error) => error,
+        };
+        let wait = backoff.next_wait();
+        let is_repeated = deadline.is_some_and(|deadline| Instant::now() + wait < deadline);
+        if !is_repeated || !error.is_transient() {
+            return Err(match error {
+                ConnectError::TlsSettings(text) => Error::TlsSettings(text),
+                error => Error::Connect(error),
+            });
+        }
+        tracing::warn!(%error, "not yet connected; trying again");
+        sleep(wait).await;
+    }
+}
+
+#[cfg(feature = "tls")]
+type Tls = Option<crate::tls::Connector>;
+#[cfg(not(feature = "tls"))]
+type Tls = ();
+
+async fn dial_one(
+    address: &Address,
+    options: &ConnectOptions,
+    tls: &Tls,
+) -> Result<Opened, ConnectError> {
+    let unreachable = |source: std::io::Error| ConnectError::Unreachable {
+        address: address.clone(),
+        source: source.into(),
+    };
+    let stream =
+        TcpStream::connect((address.host.as_str(), address.port)).await.map_err(unreachable)?;
+    // Batches are made before they are written; Nagle's algorithm would only delay the last one.
+    stream.set_nodelay(true).map_err(unreachable)?;
+    let transport = wrap(stream, address, tls).await?;
+    handshake::open(transport, address, options).await
+}
+
+#[cfg(feature = "tls")]
+async fn wrap(stream: TcpStream, address: &Address, tls: &Tls) -> Result<Transport, ConnectError> {
+    let Some(connector) = tls else { return Ok(Transport::Tcp(stream)) };
+    match connector.wrap(&address.host, stream).await {
+        Ok(stream) => Ok(Transport::Tls(Box::new(stream))),
+        Err(error) => Err(crate::tls::refused(address, error)),
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+async fn wrap(stream: TcpStream, _: &Address, (): &Tls) -> Result<Transport, ConnectError> {
+    Ok(Transport::Tcp(stream))
+}
+
+pub(crate) async fn supervise(shared: Arc<Shared>, first: Opened) {
+    let _guard = EarlyEnd(Arc::clone(&shared));
     let options = &shared.options;
     let mut backoff = Backoff::new(options.backoff.0, options.backoff.1);
     let mut opened = first;
@@ -118,11 +129,12 @@ pub(crate) async fn supervise(shared: Arc<Shared>, dialer: Dialer, first: Opened
         tracing::warn!(%address, %loss, "connection lost");
         shared.with(|session| session.handle_loss(&loss));
         shared.blocked.send_replace(None);
-        shared.state.send_replace(ConnectionState::Down(loss));
+        let outage = Outage { loss, attempts: 0, last_failure: None };
+        shared.state.send_replace(ConnectionState::Down(outage.clone()));
         if since.elapsed() >= BACKOFF_RESET_AFTER {
             backoff.reset();
         }
-        match reconnect(&shared, &dialer, &mut backoff).await {
+        match reconnect(&shared, outage, &mut backoff).await {
             Ok(again) => opened = again,
             Err(error) => break error,
         }
@@ -137,20 +149,23 @@ async fn drive(shared: &Shared, opened: Opened) -> End {
     let driver = Driver::new(shared, opened);
     tokio::select! {
         end = driver.run() => end,
-        () = restore::run(shared, address) => End::Closed,
+        loss = restore::run(shared, address) => {
+            tracing::warn!(%loss, "the connection could not be restored on this socket");
+            End::Lost(loss)
+        }
     }
 }
 
 async fn reconnect(
     shared: &Shared,
-    dialer: &Dialer,
+    mut outage: Outage,
     backoff: &mut Backoff,
 ) -> Result<Opened, Error> {
     let deadline = shared.options.reconnect_for.map(|limit| Instant::now() + limit);
     loop {
         let attempt = async {
             sleep(backoff.next_wait()).await;
-            dialer.dial(&shared.present_options()).await
+            dial(&shared.present_options()).await
         };
         let outcome = tokio::select! {
             outcome = attempt => outcome,
@@ -163,9 +178,13 @@ async fn reconnect(
             }
             Err(error) => {
                 tracing::warn!(%error, "not yet connected again");
+                let error = Arc::new(error);
                 if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                    return Err(Error::GivenUp(error.into()));
+                    return Err(Error::GivenUp(error));
                 }
+                outage.attempts = outage.attempts.saturating_add(1);
+                outage.last_failure = Some(error);
+                shared.state.send_replace(ConnectionState::Down(outage.clone()));
             }
         }
     }
@@ -174,5 +193,24 @@ async fn reconnect(
 async fn closing(shared: &Shared) {
     while !shared.with(|session| matches!(session.link, Link::Closing(_))) {
         shared.closing.notified().await;
+    }
+}
+
+/// Says what a program loses that ends its runtime without closing the connection.
+struct EarlyEnd(Arc<Shared>);
+
+impl Drop for EarlyEnd {
+    fn drop(&mut self) {
+        let unsettled: usize = self.0.with(|session| {
+            let is_closed = matches!(session.link, Link::Closed(_));
+            let windows = session.channels.iter_mut().flatten().filter_map(Channel::window);
+            if is_closed { 0 } else { windows.map(|window| window.unsettled()).sum() }
+        });
+        if unsettled > 0 {
+            tracing::error!(
+                unsettled,
+                "the runtime ended before messages were confirmed; they may not be stored. Await Connection::close before the program ends"
+            );
+        }
     }
 }

@@ -1,34 +1,96 @@
 //! TLS for `amqps` addresses: rustls with the ring provider, compiled in with the feature `tls`.
 //!
-//! Called by [`crate::ConnectOptions`] once per connection to make the connector, and by the
-//! supervisor for each attempt to wrap a TCP stream.
+//! Settings are kept by [`crate::ConnectOptions`]; the supervisor makes a connector of them for each
+//! attempt to connect, so a certificate that was renewed on disk counts from the next connection on.
 
-use std::sync::Arc;
+use std::{io, path::PathBuf, sync::Arc};
 
 use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+        AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
+        SignatureScheme,
         client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
         pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     },
 };
 
-/// What the client trusts, and how it proves who it is. All in PEM.
-#[derive(Clone, Debug, Default)]
+use crate::{ConnectError, uri::Address};
+
+/// PEM, or where it is read from at each attempt to connect.
+#[derive(Clone)]
+pub(crate) enum Pem {
+    Text(Vec<u8>),
+    File(PathBuf),
+}
+
+impl Pem {
+    fn read(&self) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Text(text) => Ok(text.clone()),
+            Self::File(path) => {
+                std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+            }
+        }
+    }
+
+    /// Where it came from, for messages.
+    fn origin(&self) -> String {
+        match self {
+            Self::Text(_) => "the PEM text".into(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+}
+
+/// What the client trusts, and how it proves who it is.
+#[derive(Clone, Default)]
 pub(crate) struct TlsSettings {
     /// Certificates to trust instead of those of the operating system.
-    pub(crate) authorities: Option<Vec<u8>>,
+    pub(crate) authorities: Option<Pem>,
     /// The client's certificate chain and key.
-    pub(crate) identity: Option<(Vec<u8>, Vec<u8>)>,
+    pub(crate) identity: Option<(Pem, Pem)>,
     pub(crate) is_peer_unverified: bool,
+    /// The name that the broker's certificate must carry, instead of the host's.
+    pub(crate) server_name: Option<String>,
+    /// Used as it is, instead of all of the above but the server's name.
+    pub(crate) config: Option<Arc<ClientConfig>>,
+}
+
+/// Wraps TCP streams of one attempt to connect.
+pub(crate) struct Connector {
+    connector: TlsConnector,
+    server_name: Option<String>,
+}
+
+impl Connector {
+    pub(crate) async fn wrap(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let name = self.server_name.as_deref().unwrap_or(host).to_owned();
+        let invalid = format!("`{name}` is no valid server name");
+        let name = ServerName::try_from(name)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, invalid))?;
+        self.connector.connect(name, stream).await
+    }
 }
 
 impl TlsSettings {
-    pub(crate) fn connector(&self) -> Result<TlsConnector, String> {
+    pub(crate) fn connector(&self) -> Result<Connector, String> {
+        let config = match &self.config {
+            Some(config) => Arc::clone(config),
+            None => Arc::new(self.client_config()?),
+        };
+        let server_name = self.server_name.clone();
+        Ok(Connector { connector: TlsConnector::from(config), server_name })
+    }
+
+    fn client_config(&self) -> Result<ClientConfig, String> {
         let provider = Arc::new(ring::default_provider());
         let versions = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions();
@@ -38,17 +100,12 @@ impl TlsSettings {
         } else {
             builder.with_root_certificates(self.roots()?)
         };
-        let config = match &self.identity {
-            None => builder.with_no_client_auth(),
-            Some((chain, key)) => {
-                let key = PrivateKeyDer::from_pem_slice(key)
-                    .map_err(|error| format!("the private key: {error}"))?;
-                builder
-                    .with_client_auth_cert(certificates(chain)?, key)
-                    .map_err(|error| format!("the client certificate: {error}"))?
-            }
-        };
-        Ok(TlsConnector::from(Arc::new(config)))
+        match &self.identity {
+            None => Ok(builder.with_no_client_auth()),
+            Some((chain, key)) => builder
+                .with_client_auth_cert(certificates(chain)?, private_key(key)?)
+                .map_err(|error| format!("the client certificate: {error}")),
+        }
     }
 
     fn roots(&self) -> Result<RootCertStore, String> {
@@ -72,20 +129,71 @@ impl TlsSettings {
     }
 }
 
-pub(crate) async fn wrap(
-    connector: &TlsConnector,
-    host: &str,
-    stream: TcpStream,
-) -> Result<TlsStream<TcpStream>, String> {
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| format!("`{host}` is no valid server name"))?;
-    connector.connect(name, stream).await.map_err(|error| error.to_string())
+fn private_key(pem: &Pem) -> Result<PrivateKeyDer<'static>, String> {
+    let (text, origin) = (pem.read()?, pem.origin());
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        if text.windows(9).any(|word| word == b"ENCRYPTED") {
+            format!(
+                "the private key in {origin} is encrypted; decrypt it (openssl pkey -in KEY -out PLAIN_KEY)"
+            )
+        } else {
+            format!("no private key can be read from {origin} (PEM is expected): {error}")
+        }
+    })
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let found = found.map_err(|error| format!("a PEM certificate cannot be read: {error}"))?;
-    if found.is_empty() { Err("the PEM file holds no certificate".into()) } else { Ok(found) }
+/// What a failed handshake means, and what to do about it.
+pub(crate) fn refused(address: &Address, error: io::Error) -> ConnectError {
+    let tls_error = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let hint = tls_error.map_or(HINT_NO_TLS, hint);
+    let text = error.to_string();
+    ConnectError::Tls { address: address.clone(), text, hint, source: Arc::new(error) }
+}
+
+/// Whether reading or writing failed because of TLS. With TLS 1.3 a broker refuses the client's
+/// certificate only after the client took the handshake for complete.
+pub(crate) fn is_tls_error(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    inner.is_some_and(|inner| inner.is::<tokio_rustls::rustls::Error>())
+}
+
+const HINT_NO_TLS: &str = "does it speak TLS there (the port is usually 5671)?";
+const HINT_IDENTITY: &str =
+    "the broker asks for a client certificate that it trusts; name yours with certfile and keyfile";
+
+fn hint(error: &tokio_rustls::rustls::Error) -> &'static str {
+    use tokio_rustls::rustls::Error;
+    match error {
+        Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::AccessDenied
+            | AlertDescription::HandshakeFailure
+            | AlertDescription::DecryptError,
+        ) => HINT_IDENTITY,
+        Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "the broker's certificate is for another host name",
+        Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => "the broker's certificate is out of date",
+        Error::InvalidCertificate(_) => {
+            "is the broker's certificate signed by an authority that is trusted here (cacertfile)?"
+        }
+        _ => HINT_NO_TLS,
+    }
+}
+
+fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, String> {
+    let (text, origin) = (pem.read()?, pem.origin());
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let found = found.map_err(|error| format!("a certificate in {origin}: {error}"))?;
+    if found.is_empty() { Err(format!("{origin} holds no certificate in PEM")) } else { Ok(found) }
 }
 
 /// `verify=verify_none`: encrypted, but to whomever.

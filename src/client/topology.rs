@@ -4,143 +4,17 @@
 //! channel of their own, one at a time; a refusal concerns its asker alone.
 
 use forebay_wire::{
-    FieldTable, FieldValue, Method, ShortStr,
+    FieldTable, Method, ShortStr,
     method::{
         ExchangeBind, ExchangeDeclare, ExchangeDelete, ExchangeUnbind, QueueBind, QueueDeclare,
         QueueDelete, QueuePurge, QueueUnbind,
     },
 };
 
-use crate::{Connection, Error, name::Name, record::Binding, restore::expect_method};
-
-/// What a queue shall be like.
-#[derive(Clone, Debug, Default)]
-pub struct QueueOptions {
-    is_durable: bool,
-    is_exclusive: bool,
-    is_auto_delete: bool,
-    arguments: FieldTable,
-}
-
-impl QueueOptions {
-    /// Survives a restart of the broker.
-    pub fn durable() -> Self {
-        Self { is_durable: true, ..Self::default() }
-    }
-
-    /// For this connection only, and gone with it.
-    pub fn exclusive() -> Self {
-        Self { is_exclusive: true, ..Self::default() }
-    }
-
-    /// Gone when its last consumer goes.
-    pub fn auto_delete() -> Self {
-        Self { is_auto_delete: true, ..Self::default() }
-    }
-
-    /// An argument, for example `x-max-length`.
-    ///
-    /// # Panics
-    /// When the name passes 255 octets. Names that the program does not write itself go through
-    /// [`QueueOptions::arguments`].
-    #[must_use]
-    pub fn argument(mut self, name: &'static str, value: impl Into<FieldValue>) -> Self {
-        self.arguments.insert(ShortStr::from_static(name), value);
-        self
-    }
-
-    /// Many arguments, as read from somewhere else; replaces those set before.
-    #[must_use]
-    pub fn arguments(mut self, arguments: FieldTable) -> Self {
-        self.arguments = arguments;
-        self
-    }
-}
-
-/// What an exchange shall be like.
-#[derive(Clone, Debug)]
-pub struct ExchangeOptions {
-    kind: ShortStr,
-    is_durable: bool,
-    is_auto_delete: bool,
-    is_internal: bool,
-    arguments: FieldTable,
-}
-
-impl ExchangeOptions {
-    /// Of the named type, durable: `direct`, `fanout`, `topic`, `headers`, or what the broker knows
-    /// beyond these.
-    ///
-    /// # Errors
-    /// [`Error::NameTooLong`].
-    pub fn of_kind(kind: impl Name) -> Result<Self, Error> {
-        kind.into_short_str("exchange type").map(Self::new)
-    }
-
-    const fn new(kind: ShortStr) -> Self {
-        let arguments = FieldTable::new();
-        Self { kind, is_durable: true, is_auto_delete: false, is_internal: false, arguments }
-    }
-
-    /// Routes by equal routing keys; durable.
-    pub const fn direct() -> Self {
-        Self::new(ShortStr::from_static("direct"))
-    }
-
-    /// Routes to every binding; durable.
-    pub const fn fanout() -> Self {
-        Self::new(ShortStr::from_static("fanout"))
-    }
-
-    /// Routes by patterns of routing keys (`eu.*`, `#.failed`); durable.
-    pub const fn topic() -> Self {
-        Self::new(ShortStr::from_static("topic"))
-    }
-
-    /// Routes by headers; durable.
-    pub const fn headers() -> Self {
-        Self::new(ShortStr::from_static("headers"))
-    }
-
-    /// Gone when the broker restarts.
-    #[must_use]
-    pub fn transient(mut self) -> Self {
-        self.is_durable = false;
-        self
-    }
-
-    /// Gone when its last binding goes.
-    #[must_use]
-    pub fn auto_delete(mut self) -> Self {
-        self.is_auto_delete = true;
-        self
-    }
-
-    /// Nobody can publish to it; other exchanges route to it.
-    #[must_use]
-    pub fn internal(mut self) -> Self {
-        self.is_internal = true;
-        self
-    }
-
-    /// An argument, for example `alternate-exchange`.
-    ///
-    /// # Panics
-    /// When the name passes 255 octets. Names that the program does not write itself go through
-    /// [`ExchangeOptions::arguments`].
-    #[must_use]
-    pub fn argument(mut self, name: &'static str, value: impl Into<FieldValue>) -> Self {
-        self.arguments.insert(ShortStr::from_static(name), value);
-        self
-    }
-
-    /// Many arguments, as read from somewhere else; replaces those set before.
-    #[must_use]
-    pub fn arguments(mut self, arguments: FieldTable) -> Self {
-        self.arguments = arguments;
-        self
-    }
-}
+use crate::{
+    Connection, Error, ExchangeOptions, QueueOptions, name::Name, record::Binding,
+    restore::expect_method,
+};
 
 /// A queue as the broker describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,11 +76,38 @@ impl Connection {
     /// # Errors
     /// As [`Connection::declare_queue`].
     pub async fn delete_queue(&self, name: impl Name) -> Result<u32, Error> {
-        let name = name.into_short_str("queue name")?;
+        let queue = name.into_short_str("queue name")?;
+        self.delete(QueueDelete { queue, ..QueueDelete::default() }).await
+    }
+
+    /// Deletes a queue if it has no consumers.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with 406 when it has; otherwise as [`Connection::declare_queue`].
+    pub async fn delete_unused_queue(&self, name: impl Name) -> Result<u32, Error> {
+        let queue = name.into_short_str("queue name")?;
+        self.delete(QueueDelete { queue, if_unused: true, ..QueueDelete::default() }).await
+    }
+
+    /// Deletes a queue if it has no messages.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with 406 when it has; otherwise as [`Connection::declare_queue`].
+    pub async fn delete_empty_queue(&self, name: impl Name) -> Result<(), Error> {
+        let queue = name.into_short_str("queue name")?;
+        self.delete(QueueDelete { queue, if_empty: true, ..QueueDelete::default() }).await.map(drop)
+    }
+
+    async fn delete(&self, delete: QueueDelete) -> Result<u32, Error> {
+        let name = delete.queue.clone();
         let queue = self.present_queue_name(&name);
+        let is_conditional = delete.if_unused || delete.if_empty;
+        if !is_conditional {
+            self.handle.0.record().remove_queue(&name);
+        }
+        let answer = self.ask(QueueDelete { queue, ..delete }).await?;
         self.handle.0.record().remove_queue(&name);
-        let delete = QueueDelete { queue, if_unused: false, if_empty: false, no_wait: false };
-        match self.ask(delete).await? {
+        match answer {
             Method::QueueDeleteOk(ok) => Ok(ok.message_count),
             other => Err(Error::Unexpected { request: "queue.delete", found: other.name() }),
         }

@@ -34,6 +34,7 @@ impl fmt::Display for Address {
 
 /// What is wrong with an AMQP URI, and what it should look like.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum UriError {
     /// The scheme is neither `amqp` nor `amqps`.
     #[error("an AMQP URI begins with amqp:// or amqps://, this one with `{0}`")]
@@ -72,7 +73,8 @@ pub enum UriError {
 }
 
 const KNOWN_PARAMETERS: &str = "heartbeat (seconds), connection_timeout (ms), channel_max, frame_max, \
-     connection_name, cacertfile, certfile, keyfile, verify";
+     connection_name, auth_mechanism, cacertfile, certfile, keyfile, verify, \
+     server_name_indication";
 
 /// A parsed URI.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -92,6 +94,8 @@ pub(crate) struct Uri {
     pub(crate) certificate_file: Option<String>,
     pub(crate) key_file: Option<String>,
     pub(crate) is_peer_unverified: bool,
+    pub(crate) server_name: Option<String>,
+    pub(crate) is_external: bool,
 }
 
 impl Uri {
@@ -188,6 +192,12 @@ impl Uri {
             "cacertfile" => self.ca_file = Some(value),
             "certfile" => self.certificate_file = Some(value),
             "keyfile" => self.key_file = Some(value),
+            "server_name_indication" => self.server_name = Some(value),
+            "auth_mechanism" => match value.to_ascii_lowercase().as_str() {
+                "plain" => self.is_external = false,
+                "external" => self.is_external = true,
+                _ => return Err(wrong("plain or external")),
+            },
             "verify" => match value.as_str() {
                 "verify_peer" => self.is_peer_unverified = false,
                 "verify_none" => self.is_peer_unverified = true,

@@ -5,12 +5,27 @@
 //! hold on its result: one slot for one message or for a whole batch, taken from a free list, so
 //! that a publish and its confirm allocate nothing. May assume that the broker confirms each number
 //! once; a number it never got is ignored.
+//!
+//! Messages are kept until they are confirmed. When the broker closes the channel because of one of
+//! them, that one fails and the others are written again:
+//!
+//! ```text
+//! written --channel closed, culprit known--> culprit fails, the rest is written again
+//!         --channel closed, culprit unknown-> probing: written one at a time until all are settled
+//! ```
 
 use std::{collections::VecDeque, mem, task::Waker};
 
 use forebay_wire::ShortStr;
 
-use crate::{PublishError, Returned, outbound::Outbound, waiters::Waiters};
+use crate::{
+    Fault, PublishError, Returned,
+    admission::Admission,
+    limits::UNCONFIRMED_SIZE_MAX,
+    outbound::Outbound,
+    refusal,
+    waiters::{Place, Waiters},
+};
 
 /// Index of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,37 +45,50 @@ struct Slot {
     waker: Option<Waker>,
 }
 
-/// One published sequence number.
+/// A message that is not settled.
 #[derive(Debug)]
 struct Published {
-    /// `None` once settled out of order.
-    ticket: Option<Ticket>,
+    ticket: Ticket,
     place: u32,
+    message: Outbound,
 }
 
-/// What became of messages whose futures were dropped.
+/// Messages that are not known to be stored and that nobody was told of.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) failed: u64,
     pub(crate) first: Option<PublishError>,
 }
 
+impl Tally {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.failed += other.failed;
+        self.first = self.first.take().or(other.first);
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Window {
     slots: Vec<Slot>,
     free: Vec<Ticket>,
-    published: VecDeque<Published>,
-    /// Sequence number of the front of `published`.
+    /// Written on the present channel; `None` once settled out of order.
+    written: VecDeque<Option<Published>>,
+    /// Sequence number of the front of `written`.
     first: u64,
+    /// To be written again, ahead of anything new.
+    backlog: VecDeque<Published>,
+    is_probing: bool,
     unsettled: usize,
+    /// Octets of the unsettled bodies.
+    size: usize,
+    /// A future was refused because of `size`.
+    is_size_awaited: bool,
     limit: usize,
     /// Mandatory messages by message id, oldest first; those already settled are dropped lazily.
     mandatory: VecDeque<(ShortStr, u64)>,
     returned: Vec<(u64, Box<Returned>)>,
-    /// Parallel to `published` in a resending publisher, empty otherwise.
-    kept: VecDeque<Option<Box<Outbound>>>,
     is_resending: bool,
-    senders: Waiters,
+    admission: Admission,
     flushers: Waiters,
     tally: Tally,
 }
@@ -70,36 +98,67 @@ impl Window {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
-            published: VecDeque::new(),
+            written: VecDeque::new(),
             first: 1,
+            backlog: VecDeque::new(),
+            is_probing: false,
             unsettled: 0,
+            size: 0,
+            is_size_awaited: false,
             limit: limit.max(1),
             mandatory: VecDeque::new(),
             returned: Vec::new(),
-            kept: VecDeque::new(),
             is_resending,
-            senders: Waiters::default(),
+            admission: Admission::default(),
             flushers: Waiters::default(),
             tally: Tally::default(),
         }
     }
 
-    pub(crate) fn has_room(&self) -> bool {
-        self.unsettled < self.limit
+    fn room(&self) -> usize {
+        if self.backlog.is_empty() && !self.is_probing { self.limit - self.unsettled } else { 0 }
+    }
+
+    /// Whether the future at this place may send a message, as far as the window is concerned.
+    pub(crate) fn admits(&mut self, place: Place) -> bool {
+        if self.is_probing || !self.backlog.is_empty() {
+            // What is to be written again goes first; its end wakes those who were granted room.
+            return false;
+        }
+        if self.size >= UNCONFIRMED_SIZE_MAX {
+            self.is_size_awaited = true;
+            return false;
+        }
+        self.admission.admits(place, self.room())
+    }
+
+    pub(crate) fn admission(&mut self) -> &mut Admission {
+        &mut self.admission
+    }
+
+    /// The future at this place was dropped: its grant passes on.
+    pub(crate) fn withdraw(&mut self, place: &mut Place, wakes: &mut Vec<Waker>) {
+        self.admission.leave(place);
+        self.grant(wakes);
+    }
+
+    /// Wakes futures as far as there is room, whatever kept them before.
+    pub(crate) fn grant(&mut self, wakes: &mut Vec<Waker>) {
+        self.admission.wake_granted(wakes);
+        self.admission.grant(self.room(), wakes);
     }
 
     pub(crate) fn is_idle(&self) -> bool {
         self.unsettled == 0
     }
 
-    /// To be woken when there is room again.
-    pub(crate) fn wait_for_room(&mut self, waker: &Waker) {
-        self.senders.push(waker);
+    pub(crate) fn unsettled(&self) -> usize {
+        self.unsettled
     }
 
-    /// To be woken when everything is settled.
-    pub(crate) fn wait_for_idle(&mut self, waker: &Waker) {
-        self.flushers.push(waker);
+    /// Futures that wait until everything is settled.
+    pub(crate) fn flushers(&mut self) -> &mut Waiters {
+        &mut self.flushers
     }
 
     pub(crate) fn take_tally(&mut self) -> Tally {
@@ -115,24 +174,24 @@ impl Window {
     }
 
     /// Counts a message that was just written as the next sequence number.
-    pub(crate) fn push(&mut self, ticket: Ticket, message: &Outbound) {
+    pub(crate) fn push(&mut self, ticket: Ticket, message: Outbound) {
         let Some(slot) = self.slots.get_mut(ticket.0 as usize) else { return };
         let place = slot.count;
         slot.count += 1;
         slot.unsettled += 1;
-        self.enter(ticket, place, message);
+        self.unsettled += 1;
+        self.size += message.body.len();
+        self.enter(Published { ticket, place, message });
     }
 
-    fn enter(&mut self, ticket: Ticket, place: u32, message: &Outbound) {
-        if let Some(id) = &message.mandatory_id {
-            self.forget_settled_mandatory();
-            self.mandatory.push_back((id.clone(), self.first + self.published.len() as u64));
+    fn enter(&mut self, published: Published) {
+        if let Some(id) = &published.message.mandatory_id {
+            while self.mandatory.front().is_some_and(|(_, tag)| *tag < self.first) {
+                self.mandatory.pop_front();
+            }
+            self.mandatory.push_back((id.clone(), self.first + self.written.len() as u64));
         }
-        if self.is_resending {
-            self.kept.push_back(Some(Box::new(message.clone())));
-        }
-        self.published.push_back(Published { ticket: Some(ticket), place });
-        self.unsettled += 1;
+        self.written.push_back(Some(published));
     }
 
     /// `basic.return`: belongs to the oldest unsettled mandatory message with this id; its confirm
@@ -167,7 +226,7 @@ impl Window {
     ) {
         if is_multiple || tag == self.first {
             // A multiple tag of 0 means everything so far.
-            let end = self.first + self.published.len() as u64;
+            let end = self.first + self.written.len() as u64;
             let last =
                 if tag == 0 { end.saturating_sub(1) } else { tag.min(end.saturating_sub(1)) };
             while self.first <= last {
@@ -175,14 +234,12 @@ impl Window {
             }
         } else if let Some(published) = tag
             .checked_sub(self.first)
-            .and_then(|at| self.published.get_mut(usize::try_from(at).ok()?))
-            && let Some(ticket) = published.ticket.take()
+            .and_then(|at| self.written.get_mut(usize::try_from(at).ok()?))
+            .and_then(Option::take)
         {
-            let place = published.place;
-            self.unsettled -= 1;
-            self.settle(ticket, place, tag, error, wakes);
+            self.settle(published, Some(tag), error, wakes);
         }
-        while self.published.front().is_some_and(|published| published.ticket.is_none()) {
+        while self.written.front().is_some_and(Option::is_none) {
             self.settle_front(None, wakes);
         }
         self.wake_waiting(wakes);
@@ -191,26 +248,24 @@ impl Window {
     fn settle_front(&mut self, error: Option<&PublishError>, wakes: &mut Vec<Waker>) {
         let tag = self.first;
         self.first += 1;
-        if self.is_resending {
-            self.kept.pop_front();
-        }
-        if let Some(Published { ticket: Some(ticket), place }) = self.published.pop_front() {
-            self.unsettled -= 1;
-            self.settle(ticket, place, tag, error, wakes);
+        if let Some(published) = self.written.pop_front().flatten() {
+            self.settle(published, Some(tag), error, wakes);
         }
     }
 
     fn settle(
         &mut self,
-        ticket: Ticket,
-        place: u32,
-        tag: u64,
+        published: Published,
+        tag: Option<u64>,
         error: Option<&PublishError>,
         wakes: &mut Vec<Waker>,
     ) {
+        let Published { ticket, place, message } = published;
+        self.unsettled -= 1;
+        self.size -= message.body.len();
         let mut error = error.cloned();
         if !self.returned.is_empty()
-            && let Some(at) = self.returned.iter().position(|(returned, _)| *returned == tag)
+            && let Some(at) = self.returned.iter().position(|(returned, _)| Some(*returned) == tag)
         {
             error = Some(PublishError::Returned(self.returned.swap_remove(at).1));
         }
@@ -232,17 +287,16 @@ impl Window {
     /// The window opens for senders only when it is half empty: one wake-up then serves half a
     /// window of messages, instead of one wake-up for each confirm.
     fn wake_waiting(&mut self, wakes: &mut Vec<Waker>) {
-        if !self.senders.is_empty() && self.unsettled <= self.limit / 2 {
-            self.senders.move_to(wakes);
+        if self.is_size_awaited && self.size <= UNCONFIRMED_SIZE_MAX / 2 {
+            self.is_size_awaited = false;
+            self.grant(wakes);
+        }
+        if self.admission.has_waiting() && self.unsettled <= self.limit / 2 {
+            self.admission.grant(self.room(), wakes);
         }
         if self.unsettled == 0 {
-            self.flushers.move_to(wakes);
+            self.flushers.wake_all(wakes);
         }
-    }
-
-    /// Wakes who waits for room, whatever the reason why it may be had now.
-    pub(crate) fn wake_senders(&mut self, wakes: &mut Vec<Waker>) {
-        self.senders.move_to(wakes);
     }
 
     /// The result of a ticket once all of it is settled; the ticket is spent then.
@@ -284,42 +338,76 @@ impl Window {
 
     /// Everything unsettled ends with this error.
     pub(crate) fn fail(&mut self, error: &PublishError, wakes: &mut Vec<Waker>) {
-        let last = (self.first + self.published.len() as u64).saturating_sub(1);
-        self.settle_through(last, true, Some(error), wakes);
-        self.restart();
-        self.wake_senders(wakes);
+        self.take_back();
+        for published in mem::take(&mut self.backlog) {
+            self.settle(published, None, Some(error), wakes);
+        }
+        self.is_probing = false;
+        self.flushers.wake_all(wakes);
+        self.grant(wakes);
     }
 
-    /// The channel is new: the broker counts from 1 again, and a resending publisher's messages are
-    /// to be written again in their order. `write` writes one of them.
-    pub(crate) fn resend(&mut self, mut write: impl FnMut(&Outbound)) {
-        let published = mem::take(&mut self.published);
-        let kept = mem::take(&mut self.kept);
-        self.restart();
-        for (published, message) in published.into_iter().zip(kept) {
-            if let (Some(ticket), Some(message)) = (published.ticket, message) {
-                write(&message);
-                self.enter(ticket, published.place, &message);
-            }
+    /// The connection is gone; a resending publisher keeps what is unsettled.
+    pub(crate) fn handle_loss(&mut self, error: &PublishError, wakes: &mut Vec<Waker>) {
+        if self.is_resending {
+            self.take_back();
+            self.is_probing = false;
+        } else {
+            self.fail(error, wakes);
         }
     }
 
-    fn restart(&mut self) {
+    /// The broker closed the channel, because of one of the messages: that one fails, or those that
+    /// must fail for the same reason. The others are written again on the next channel.
+    pub(crate) fn handle_fault(&mut self, fault: &Fault, wakes: &mut Vec<Waker>) {
+        let mut written = self.written.iter().flatten();
+        let only = written.next().filter(|_| written.next().is_none());
+        let is_only = only.is_some();
+        self.take_back();
+        let is_refused = |at: usize, published: &Published| {
+            if is_only { at == 0 } else { refusal::names(fault, &published.message) }
+        };
+        let error = PublishError::Refused(fault.clone());
+        let mut is_found = false;
+        for (at, published) in mem::take(&mut self.backlog).into_iter().enumerate() {
+            if is_refused(at, &published) {
+                is_found = true;
+                self.settle(published, None, Some(&error), wakes);
+            } else {
+                self.backlog.push_back(published);
+            }
+        }
+        self.is_probing |= !is_found;
+        if self.unsettled == 0 {
+            self.flushers.wake_all(wakes);
+        }
+    }
+
+    /// What was written on a channel that is gone goes before what was to be written.
+    fn take_back(&mut self) {
+        let written = mem::take(&mut self.written);
+        for published in written.into_iter().flatten().rev() {
+            self.backlog.push_front(published);
+        }
         self.first = 1;
-        self.unsettled = 0;
-        self.published.clear();
-        self.kept.clear();
         self.mandatory.clear();
         self.returned.clear();
     }
 
-    pub(crate) fn is_resending(&self) -> bool {
-        self.is_resending
+    /// The channel is new, or a message of a probe is settled: writes what is to be written again.
+    pub(crate) fn write_backlog(&mut self, mut write: impl FnMut(&Outbound)) {
+        while !(self.is_probing && self.unsettled > self.backlog.len())
+            && let Some(published) = self.backlog.pop_front()
+        {
+            write(&published.message);
+            self.enter(published);
+        }
+        if self.unsettled == 0 {
+            self.is_probing = false;
+        }
     }
 
-    fn forget_settled_mandatory(&mut self) {
-        while self.mandatory.front().is_some_and(|(_, tag)| *tag < self.first) {
-            self.mandatory.pop_front();
-        }
+    pub(crate) fn is_probing(&self) -> bool {
+        self.is_probing
     }
 }

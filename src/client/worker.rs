@@ -1,26 +1,27 @@
-//! Working a queue off with an async handler.
+//! Working a queue off with an async handler: what a program says about it, and its beginning and end.
+//! What happens to each message in between stands in `worker_pool.rs`.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::{sync::Mutex, task::JoinSet, time::timeout};
+use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
 use crate::{
-    Consume, ConsumeError, Consumer, Delivery, Error, Failure, Incoming, TraceContext,
-    catch_panic::CatchPanic,
-    idempotence::{Entry, Gate, Idempotence, Ticket},
+    Consume, ConsumeError, Error, Failure, Incoming, Retry,
+    idempotence::{Gate, Idempotence},
     seen::SeenStore,
+    worker_pool::{Settings, WorkerPool},
 };
 
 /// Why a worker ended before it was told to.
 #[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum WorkerError {
     /// The consumer could not be started.
     #[error(transparent)]
     Start(#[from] Error),
-    /// The broker ended the consumer, or the connection ended for good.
+    /// The broker ended the consumer, or the connection ended and is not restored.
     #[error(transparent)]
     Ended(#[from] ConsumeError),
 }
@@ -28,16 +29,25 @@ pub enum WorkerError {
 /// Runs a handler for every message of a queue, several at once.
 ///
 /// - `Ok(())`: the message is acked.
-/// - `Err`: as the [`Failure`] says, the message is tried again or dead-lettered.
-/// - A panic is caught and counts as "try again"; the worker lives on.
-/// - A lost connection interrupts nothing: handlers run on, their messages come again.
+/// - `Err`: as the [`Failure`] says, the message is tried again or dead-lettered. With
+///   [`Worker::retry`] it is first tried again here, after waits that double.
+/// - A panic is caught and counts as "try again", and so does a handler that takes longer than
+///   [`Worker::timeout`]; the worker lives on.
+/// - A lost connection interrupts nothing: handlers run on. When the message comes again meanwhile, it
+///   waits for its first handler, and is acked without a second one when that succeeded. The same
+///   holds when the broker delivers a message again because its handler takes longer than the queue's
+///   `x-consumer-timeout`. Both need a message id, which every message of this crate has.
+/// - A stop costs no message anything: see [`Worker::run`].
 ///
 /// ```no_run
-/// # use forebay_client::{Connection, Failure, Worker};
+/// # use forebay_client::{Connection, Failure, Retry, Worker};
 /// # use tokio_util::sync::CancellationToken;
+/// # use std::time::Duration;
 /// # async fn example(connection: Connection, stop: CancellationToken) -> Result<(), Box<dyn std::error::Error>> {
 /// Worker::new(connection.consume("orders").prefetch(64))
 ///     .concurrency(16)
+///     .timeout(Duration::from_secs(30))
+///     .retry(Retry::backoff(Duration::from_millis(200), Duration::from_secs(30)).attempts(8))
 ///     .run(stop, |order| async move {
 ///         let text = order.text().ok_or_else(|| Failure::dead_letter("no UTF-8"))?;
 ///         let _number: u64 = text.parse().map_err(Failure::dead_letter)?;
@@ -52,27 +62,33 @@ pub struct Worker<G = ()> {
     consume: Consume,
     concurrency: u16,
     grace: Option<Duration>,
+    name: String,
+    settings: Settings,
     gate: G,
 }
 
 impl Worker {
     /// A worker on this consumer, which is started by [`Worker::run`].
     pub fn new(consume: Consume) -> Self {
-        Self { consume, concurrency: 1, grace: None, gate: () }
+        let settings = Settings { timeout: None, retry: Retry::none() };
+        Self { consume, concurrency: 1, grace: None, name: String::new(), settings, gate: () }
     }
 
     /// Handles each message once, by its message id: the store remembers which are in progress and
     /// which are done. What exactly that promises stands in [`crate::seen`]. A message without a
     /// message id is dead-lettered, unless [`Worker::key`] finds another key.
+    ///
+    /// What is remembered belongs to the queue (and to [`Worker::named`]), so the workers of several
+    /// queues may share one store, as they do behind a fan-out.
     pub fn idempotent<S: SeenStore>(self, store: S) -> Worker<Idempotence<S>> {
-        let Self { consume, concurrency, grace, .. } = self;
-        Worker { consume, concurrency, grace, gate: Idempotence::new(store) }
+        let Self { consume, concurrency, grace, name, settings, .. } = self;
+        Worker { consume, concurrency, grace, name, settings, gate: Idempotence::new(store) }
     }
 }
 
 impl<S: SeenStore> Worker<Idempotence<S>> {
-    /// How long a message counts as in progress when its handler is never heard of again. Must be
-    /// longer than a handler runs. Default: 5 min.
+    /// How long a message counts as in progress after its worker was last heard of, which renews that
+    /// while the handler runs. After a crash others wait so long. Default: 1 min.
     pub fn claim_for(mut self, lease: Duration) -> Self {
         self.gate.lease = lease;
         self
@@ -84,7 +100,7 @@ impl<S: SeenStore> Worker<Idempotence<S>> {
         self
     }
 
-    /// What tells messages apart, instead of the message id.
+    /// What tells the messages of the queue apart, instead of the message id.
     pub fn key(
         mut self,
         key_of: impl Fn(&Incoming) -> Option<Bytes> + Send + Sync + 'static,
@@ -95,9 +111,33 @@ impl<S: SeenStore> Worker<Idempotence<S>> {
 }
 
 impl<G: Gate> Worker<G> {
+    /// A name for what this worker does, for an idempotent worker that shares queue and store with
+    /// another one which does something else: neither takes what the other handled for done.
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
     /// Messages handled at once. The prefetch limit is raised to it if it is lower. Default: 1.
     pub fn concurrency(mut self, messages: u16) -> Self {
         self.concurrency = messages.max(1);
+        self
+    }
+
+    /// How long a handler may run. One that runs longer is dropped at its next await, and has failed.
+    /// Default: without limit.
+    ///
+    /// Brokers have a limit of their own (`x-consumer-timeout`, 30 min by default): a message that is
+    /// held longer is delivered to somebody else. Choose a shorter one here.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.settings.timeout = Some(limit);
+        self
+    }
+
+    /// How a failed message is tried again before it is given back to the queue. While it waits it
+    /// occupies no handler, only its place in the prefetch limit. Default: it is given back at once.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.settings.retry = retry;
         self
     }
 
@@ -108,25 +148,28 @@ impl<G: Gate> Worker<G> {
         self
     }
 
-    /// Works until `stop` is cancelled. Then it takes no new messages from the broker, handles those
-    /// that are prefetched, sees that the broker knows of every ack, and returns. Dropping this
-    /// future stops at once, and unfinished messages return to the queue.
+    /// Works until `stop` is cancelled. Then it begins nothing new, lets the handlers that run finish
+    /// (see [`Worker::grace`]), returns everything else to the queue, sees that the broker knows of
+    /// every ack, and returns. What is returned was not tried or was interrupted: it does not count as
+    /// a failed delivery, and its claims are given back. Dropping this future stops at once, with the
+    /// same care.
     ///
     /// # Errors
     /// [`WorkerError::Start`] when the consumer can't be started, [`WorkerError::Ended`] when the
     /// broker ends it.
-    pub async fn run<H, F>(self, stop: CancellationToken, handler: H) -> Result<(), WorkerError>
+    pub async fn run<H, F>(mut self, stop: CancellationToken, handler: H) -> Result<(), WorkerError>
     where
         H: Fn(Incoming) -> F + Send + Sync + 'static,
         F: Future<Output = Result<(), Failure>> + Send + 'static,
     {
+        self.gate.begin(&self.consume.scope(), &self.name);
         let consumer = self.consume.prefetch_at_least(self.concurrency).start().await?;
         let canceller = consumer.canceller();
-        let consumer = Arc::new(Mutex::new(consumer));
-        let bench = Arc::new(Bench { handler, gate: self.gate, stop: stop.clone() });
+        let pool = WorkerPool::new(consumer, handler, self.gate, self.settings, stop.clone());
+        let pool = Arc::new(pool);
         let mut hands = JoinSet::new();
         for _ in 0..self.concurrency {
-            hands.spawn(work(Arc::clone(&consumer), Arc::clone(&bench)));
+            hands.spawn(Arc::clone(&pool).work());
         }
         let early = tokio::select! {
             () = stop.cancelled() => None,
@@ -145,10 +188,8 @@ impl<G: Gate> Worker<G> {
             }
         };
         hands.shutdown().await;
-        if let Some(consumer) = Arc::into_inner(consumer)
-            && let Err(error) = consumer.into_inner().close().await
-        {
-            tracing::debug!(%error, "the last acks may not have reached the broker");
+        if let Some(pool) = Arc::into_inner(pool) {
+            pool.end().await;
         }
         ended.map_err(WorkerError::Ended)
     }
@@ -158,96 +199,13 @@ impl<G: Gate> Worker<G> {
 async fn join(hands: &mut JoinSet<Result<(), ConsumeError>>) -> Result<(), ConsumeError> {
     let mut result = Ok(());
     while let Some(ended) = hands.join_next().await {
-        // A hand that was aborted has nothing to say.
-        if let Ok(Err(error)) = ended {
-            result = Err(error);
+        match ended {
+            Ok(Err(error)) => result = Err(error),
+            Ok(Ok(())) => {}
+            // Handlers' panics are caught before; a store or a key function has panicked.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => {}
         }
     }
     result
-}
-
-/// What all hands of a worker share.
-struct Bench<H, G> {
-    handler: H,
-    gate: G,
-    stop: CancellationToken,
-}
-
-async fn work<H, F, G>(
-    consumer: Arc<Mutex<Consumer>>,
-    bench: Arc<Bench<H, G>>,
-) -> Result<(), ConsumeError>
-where
-    H: Fn(Incoming) -> F + Send + Sync + 'static,
-    F: Future<Output = Result<(), Failure>> + Send + 'static,
-    G: Gate,
-{
-    loop {
-        let next = consumer.lock().await.next().await;
-        match next {
-            None => return Ok(()),
-            Some(Err(error)) => return Err(error),
-            Some(Ok(delivery)) => bench.handle(delivery).await,
-        }
-    }
-}
-
-impl<H, F, G> Bench<H, G>
-where
-    H: Fn(Incoming) -> F + Send + Sync + 'static,
-    F: Future<Output = Result<(), Failure>> + Send + 'static,
-    G: Gate,
-{
-    async fn handle(&self, delivery: Delivery) {
-        let settled = match self.gate.enter(&delivery, &self.stop).await {
-            Entry::Run(ticket) => self.run(ticket, delivery).await,
-            Entry::AlreadyDone => {
-                tracing::debug!(message_id = ?delivery.message_id(), "handled before; acked without handling it again");
-                delivery.ack()
-            }
-            Entry::Stopped => delivery.nack(),
-            Entry::NoKey => {
-                tracing::error!(
-                    "a message without message id for an idempotent worker; dead-lettered"
-                );
-                delivery.reject()
-            }
-        };
-        if let Err(error) = settled {
-            tracing::debug!(%error, "a handled message could not be settled");
-        }
-    }
-
-    async fn run(&self, ticket: Ticket, delivery: Delivery) -> Result<(), crate::SettleError> {
-        let span = tracing::debug_span!(
-            "deliver",
-            exchange = %delivery.exchange(),
-            routing_key = %delivery.routing_key(),
-            trace_id = tracing::field::Empty,
-        );
-        let incoming = delivery.incoming().clone();
-        let parent = TraceContext::of(&incoming);
-        let handler = CatchPanic(Box::pin(async { (self.handler)(incoming).await }));
-        let outcome = match parent {
-            Some(parent) => {
-                let context = parent.child();
-                span.record("trace_id", context.trace_id());
-                context.scope(handler.instrument(span)).await
-            }
-            None => handler.instrument(span).await,
-        };
-        let outcome = outcome
-            .unwrap_or_else(|panic| Err(Failure::retry(format!("the handler panicked: {panic}"))));
-        self.gate.leave(ticket, outcome.is_ok()).await;
-        match outcome {
-            Ok(()) => delivery.ack(),
-            Err(failure) => {
-                tracing::warn!(message_id = ?delivery.message_id(), %failure, "a message was not handled");
-                match failure {
-                    Failure::Retry(_) => delivery.nack(),
-                    Failure::DeadLetter(_) => delivery.reject(),
-                }
-            }
-        }
-    }
 }

@@ -30,6 +30,6 @@ fn the_rust_example_runs() {
     assert_eq!(example("rust"), code, "README.md shows examples/parcel.rs as it is");
     let uri = format!("amqp://guest:guest@{}", broker::shared());
     let mut parcel = Command::new(env!("CARGO"));
-    parcel.args(["run", "--quiet", "--example", "parcel"]).env("AMQP_URI", uri);
+    parcel.args(["run", "--quiet", "--example", "parcel"]).env("AMQP_URL", uri);
     assert_eq!(run(parcel.current_dir(project())), "got a parcel\n");
 }

@@ -43,5 +43,5 @@ async fn it_says_why_and_publishers_wait_while_other_connections_consume() {
     for _ in 0..2 {
         must("a delivery", consumer.next()).await.unwrap().unwrap().ack().unwrap();
     }
-    must("a close", connection.close()).await;
+    must("a close", connection.close()).await.unwrap();
 }

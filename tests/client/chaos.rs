@@ -133,8 +133,8 @@ async fn storm(is_resending: bool) {
         proxy.cuts.load(Ordering::Relaxed),
         confirmed.len()
     );
-    producer.close().await;
-    consumer.close().await;
+    producer.close().await.unwrap();
+    consumer.close().await.unwrap();
     own.delete_queue(&queue).await.unwrap();
 }
 

@@ -113,7 +113,7 @@ async fn after_close_everything_says_closed() {
     let publisher = connection.publisher().await.unwrap();
     let mut consumer = connection.consume(&queue).start().await.unwrap();
     let other = connection.clone();
-    must("a close", connection.close()).await;
+    must("a close", connection.close()).await.unwrap();
     assert!(matches!(other.inspect_queue(&queue).await, Err(Error::Closed)));
     let publish = publisher.publish(forebay_client::Message::to_queue(&queue, "y")).await;
     assert!(matches!(publish, Err(forebay_client::PublishError::NotSent(Error::Closed))));
@@ -132,4 +132,27 @@ async fn a_name_too_long_is_told_by_its_place() {
     let fault = publisher.publish(forebay_client::Message::to_queue(&long, "")).await.unwrap_err();
     assert!(fault.to_string().contains("the routing key has 256 octets"), "{fault}");
     assert!(name("x").len() < 256);
+}
+
+/// Services start in any order.
+#[tokio::test]
+async fn the_first_connection_is_tried_again_on_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let options: ConnectOptions = format!("amqp://{address}").parse().unwrap();
+    let options = options.backoff(Duration::from_millis(5), Duration::from_millis(20));
+    let connecting =
+        tokio::spawn(Connection::connect(options.clone().connect_for(Duration::from_secs(60))));
+    // Nothing listens there yet.
+    fault(options.clone()).await;
+    let listener = TcpListener::bind(address).await.unwrap();
+    let (mut client, _) = must("an attempt", listener.accept()).await.unwrap();
+    let mut upstream = tokio::net::TcpStream::connect(broker::shared()).await.unwrap();
+    tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut upstream).await });
+    let connection = must("a connection", connecting).await.unwrap().unwrap();
+    queue(&connection, "late").await;
+    let wrong = self::options().credentials("guest", "wrong").connect_for(Duration::from_secs(600));
+    let refused = fault(wrong).await;
+    assert!(matches!(refused, Error::Connect(ConnectError::CredentialsRefused { .. })));
 }

@@ -1,6 +1,7 @@
 //! Deliveries and their settlement.
 
 use crate::ground::{connect, fill, name, next, queue, state, text};
+use crate::harness::broker::is_ours;
 use crate::harness::must;
 use forebay_client::{ConsumeError, Error, QueueOptions};
 use futures_util::{FutureExt, StreamExt};
@@ -122,7 +123,7 @@ async fn what_was_prefetched_and_not_tried_has_not_failed() {
             0 => must("a close", consumer.close_releasing([first])).await.unwrap(),
             1 => {
                 drop(consumer);
-                must("a close", connection.clone().close()).await;
+                must("a close", connection.clone().close()).await.unwrap();
                 assert!(first.ack().is_err(), "the broker has it again");
             }
             2 => {
@@ -131,11 +132,11 @@ async fn what_was_prefetched_and_not_tried_has_not_failed() {
             }
             _ => {
                 // The connection ends in good order while the consumer is at work.
-                must("a close", connection.clone().close()).await;
+                must("a close", connection.clone().close()).await.unwrap();
                 assert!(first.ack().is_err());
             }
         }
-        must("a close", connection.close()).await;
+        must("a close", connection.close()).await.unwrap();
     }
     assert_eq!(state(&own, &queue).await.messages, 10);
     own.delete_queue(&queue).await.unwrap();
@@ -270,4 +271,109 @@ async fn a_puller_survives_a_missing_queue() {
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// A dropped `get` may have asked already: what then comes is nobody's.
+#[tokio::test]
+async fn get_may_be_dropped_at_any_time() {
+    let connection = connect().await;
+    let queue = queue(&connection, "cancelled-get").await;
+    fill(&connection, &queue, numbers(20)).await;
+    let puller = connection.puller(&queue).await.unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 20 {
+        tokio::select! {
+            biased;
+            got = puller.get() => {
+                let Some(delivery) = got.unwrap() else { continue };
+                assert_eq!(delivery.delivery_count(), 0, "nothing has failed");
+                seen.push(text(&delivery));
+                delivery.ack().unwrap();
+            }
+            () = tokio::task::yield_now() => {}
+        }
+        // Others keep the driver busy.
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(seen, numbers(20).collect::<Vec<_>>());
+    assert!(must("a get", puller.get()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_a_dropped_get_brought_goes_back_to_the_queue() {
+    let connection = connect().await;
+    let queue = queue(&connection, "returned-get").await;
+    fill(&connection, &queue, numbers(6)).await;
+    let puller = connection.puller(&queue).await.unwrap();
+    let held = must("a get", puller.get()).await.unwrap().unwrap();
+    for _ in 0..10 {
+        assert!(puller.get().now_or_never().is_none());
+    }
+    held.ack().unwrap();
+    // All answers are there with the next one; nobody asks any more.
+    while state(&connection, &queue).await.messages < 5 {
+        tokio::task::yield_now().await;
+    }
+    let mut consumer = connection.consume(&queue).start().await.unwrap();
+    for number in numbers(6).skip(1) {
+        let delivery = next(&mut consumer).await;
+        assert_eq!((text(&delivery), delivery.delivery_count()), (number, 0));
+        delivery.ack().unwrap();
+    }
+}
+
+/// The broker sends a message that was given back to the same consumer again, before it hears that
+/// this consumer is gone.
+#[tokio::test]
+async fn a_consumer_dropped_after_its_delivery_costs_one_life() {
+    if !is_ours() {
+        return;
+    }
+    let connection = connect().await;
+    let queue = name("one-life");
+    connection.declare_queue(&queue, QueueOptions::durable()).await.unwrap();
+    fill(&connection, &queue, numbers(1)).await;
+    for lives in 0..3 {
+        let mut consumer = connection.consume(&queue).start().await.unwrap();
+        let delivery = next(&mut consumer).await;
+        assert_eq!(delivery.delivery_count(), lives);
+        drop(delivery);
+        // Whether the broker is heard between the two or not.
+        if lives == 1 {
+            state(&connection, &queue).await;
+        }
+        drop(consumer);
+    }
+    connection.delete_queue(&queue).await.unwrap();
+    connection.delete_queue(format!("{queue}.dlq")).await.unwrap();
+}
+
+/// Without acks the broker sends as fast as the socket takes it.
+#[tokio::test]
+async fn a_consumer_without_acks_reads_ahead_only_so_far() {
+    const MESSAGES: usize = 400;
+    let connection = connect().await;
+    let own = connect().await;
+    let queue = queue(&own, "read-ahead").await;
+    own.delete_queue(&queue).await.unwrap();
+    let queue = name("read-ahead");
+    own.declare_queue(&queue, QueueOptions::durable()).await.unwrap();
+    let body = |number: usize| format!("{number} {}", "x".repeat(200_000));
+    fill(&own, &queue, (0..MESSAGES).map(body)).await;
+    let mut consumer = connection.consume(&queue).no_ack().start().await.unwrap();
+    let first = next(&mut consumer).await;
+    assert!(text(&first).starts_with("0 "));
+    for _ in 0..100 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        assert!(state(&own, &queue).await.messages > 0, "80 MB were read ahead");
+    }
+    // What the program waits for comes all the same.
+    assert_eq!(state(&connection, &queue).await.consumers, 1);
+    fill(&connection, &queue, ["last".to_owned()]).await;
+    for number in 1..MESSAGES {
+        let delivery = next(&mut consumer).await;
+        assert!(text(&delivery).starts_with(&format!("{number} ")));
+    }
+    assert_eq!(text(&*next(&mut consumer).await), "last");
+    own.delete_queue(&queue).await.unwrap();
 }

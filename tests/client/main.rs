@@ -25,6 +25,7 @@ mod declaring;
 mod idempotence;
 mod publishing;
 mod reconnecting;
+mod requesting;
 mod stores;
 mod tasks;
 mod tracing;

@@ -1,9 +1,14 @@
 //! What became of a message, told to its publisher.
 
 use crate::ground::{connect, name, next, queue, state, text};
-use crate::harness::must;
-use forebay_client::{ExchangeOptions, Message, PublishError, PublisherOptions, QueueOptions};
+use crate::harness::{broker, must};
+use crate::proxy::Proxy;
+use forebay_client::{
+    Connection, ExchangeOptions, Message, PublishError, PublisherOptions, QueueOptions,
+};
 use futures_util::future::join_all;
+use futures_util::poll;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[tokio::test]
@@ -267,8 +272,7 @@ async fn without_confirms_messages_arrive_too() {
 #[tokio::test]
 async fn headers_that_fit_into_no_frame_are_refused_before_they_are_sent() {
     let connection = must("a connection", async {
-        forebay_client::Connection::connect(&format!("{}?frame_max=4096", crate::ground::uri()))
-            .await
+        Connection::connect(&format!("{}?frame_max=4096", crate::ground::uri())).await
     });
     let connection = connection.await.unwrap();
     let queue = queue(&connection, "headers").await;
@@ -284,4 +288,136 @@ async fn headers_that_fit_into_no_frame_are_refused_before_they_are_sent() {
     }
     must("a confirm", fits).await.unwrap();
     assert_eq!(state(&connection, &queue).await.messages, 1, "nothing of the batch");
+}
+
+/// The broker closes the channel for it, and with it takes what was under way.
+#[tokio::test]
+async fn one_wrong_message_fails_only_itself() {
+    let connection = connect().await;
+    let queue = queue(&connection, "innocents").await;
+    let missing = name("missing");
+    for is_resending in [false, true] {
+        let options = PublisherOptions::default();
+        let options = if is_resending { options.resend() } else { options };
+        let publisher = connection.publisher_with(options).await.unwrap();
+        let messages = (0..100).map(|number| match number {
+            37 | 38 | 90 => Message::to_exchange(&missing, "key", "wrong"),
+            _ => Message::to_queue(&queue, number.to_string()),
+        });
+        let confirms = must("room", publisher.publish_all(messages)).await.unwrap();
+        let error = must("the outcome", confirms).await.unwrap_err();
+        let places: Vec<usize> = error.failures.iter().map(|(place, _)| *place).collect();
+        assert_eq!(places, [37, 38, 90]);
+        assert!(error.failures.iter().all(
+            |(_, error)| matches!(error, PublishError::Refused(fault) if fault.is_not_found())
+        ));
+        let (mut bodies, mut ids) = (BTreeMap::new(), BTreeSet::new());
+        let mut consumer = connection.consume(&queue).start().await.unwrap();
+        while bodies.len() < 97 {
+            let delivery = next(&mut consumer).await;
+            let id = delivery.message_id().expect("every message has one");
+            ids.insert(id.to_string());
+            let before = bodies.insert(text(&delivery), id.clone());
+            assert!(before.is_none_or(|before| before == id), "a repetition keeps its id");
+            delivery.ack().unwrap();
+        }
+        assert_eq!(ids.len(), 97);
+        must("a close", consumer.close()).await.unwrap();
+        connection.purge_queue(&queue).await.unwrap();
+    }
+}
+
+/// RabbitMQ and Forebay answer with a text that names nothing in the message.
+#[tokio::test]
+async fn a_wrong_message_that_the_broker_does_not_name_fails_only_itself() {
+    let connection = connect().await;
+    let queue = queue(&connection, "unnamed").await;
+    let publisher = connection.publisher().await.unwrap();
+    let messages = (0..20).map(|number| {
+        let message = Message::to_queue(&queue, number.to_string());
+        if number == 7 { message.user_id("somebody-else") } else { message }
+    });
+    let confirms = must("room", publisher.publish_all(messages)).await.unwrap();
+    let error = must("the outcome", confirms).await.unwrap_err();
+    let places: Vec<usize> = error.failures.iter().map(|(place, _)| *place).collect();
+    assert_eq!(places, [7], "{error}");
+    let mut consumer = connection.consume(&queue).start().await.unwrap();
+    let mut bodies = BTreeSet::new();
+    while bodies.len() < 19 {
+        let delivery = next(&mut consumer).await;
+        bodies.insert(text(&delivery));
+        delivery.ack().unwrap();
+    }
+    let after = publisher.publish(Message::to_queue(&queue, "after")).await.unwrap();
+    must("a confirm", after).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_waits_for_room_is_served_in_turn_and_a_dropped_future_sends_nothing() {
+    let connection = connect().await;
+    let queue = queue(&connection, "turns").await;
+    let proxy = Proxy::start(broker::shared(), 1).await;
+    let through = must("a connection", Connection::connect(&proxy.uri())).await.unwrap();
+    let options = PublisherOptions::default().window(1);
+    let publisher = through.publisher_with(options).await.unwrap();
+    // Nobody is told that the first one is stored, so the window stays full.
+    proxy.mute();
+    let first = must("room", publisher.publish(Message::to_queue(&queue, "first"))).await.unwrap();
+    // It arrives, and nobody is told.
+    while state(&connection, &queue).await.messages == 0 {}
+    let mut waiting: Vec<_> = (0..10)
+        .map(|number| {
+            let message = Message::to_queue(&queue, number.to_string());
+            Box::pin(async { publisher.publish(message).await.unwrap().await })
+        })
+        .collect();
+    for future in &mut waiting {
+        assert!(poll!(future).is_pending());
+    }
+    // From the front, the middle and the end.
+    for at in [9, 4, 0] {
+        drop(waiting.remove(at));
+    }
+    proxy.unmute();
+    proxy.cut();
+    assert!(matches!(must("the outcome", first).await, Err(PublishError::Unknown(_))));
+    for outcome in must("confirms", join_all(waiting)).await {
+        outcome.unwrap();
+    }
+    let mut consumer = connection.consume(&queue).start().await.unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..8 {
+        let delivery = next(&mut consumer).await;
+        seen.push(text(&delivery));
+        delivery.ack().unwrap();
+    }
+    assert_eq!(seen, ["first", "1", "2", "3", "5", "6", "7", "8"]);
+    assert_eq!(state(&connection, &queue).await.messages, 0);
+}
+
+#[tokio::test]
+async fn close_tells_what_nobody_awaited_and_is_not_known_to_be_stored() {
+    let own = connect().await;
+    let queue = queue(&own, "lost").await;
+    let proxy = Proxy::start(broker::shared(), 1).await;
+    let connection = must("a connection", Connection::connect(&proxy.uri())).await.unwrap();
+    let publisher = connection.publisher().await.unwrap();
+    for _ in 0..3 {
+        let message = Message::to_queue(name("nowhere"), "x").mandatory();
+        drop(must("room", publisher.publish(message)).await.unwrap());
+    }
+    let fine = must("room", publisher.publish(Message::to_queue(&queue, "fine"))).await.unwrap();
+    must("a confirm", fine).await.unwrap();
+    drop(publisher);
+    let other = connection.publisher().await.unwrap();
+    let mut state = connection.state();
+    proxy.mute();
+    for _ in 0..2 {
+        drop(must("room", other.publish(Message::to_queue(&queue, "x"))).await.unwrap());
+    }
+    proxy.shut();
+    must("the loss", state.wait_for(|state| !state.is_connected())).await.unwrap();
+    let error = must("a close", connection.close()).await.unwrap_err();
+    assert_eq!(error.messages, 5, "{error}");
+    assert!(matches!(error.first, PublishError::Returned(_)), "{error}");
 }

@@ -7,6 +7,7 @@ use forebay_client::{
     ConnectOptions, Connection, ConnectionState, ConsumeError, Error, ExchangeOptions, Loss,
     Message, PublishError, PublisherOptions, QueueOptions, SettleError,
 };
+use futures_util::poll;
 use std::time::Duration;
 use tokio::sync::watch::Receiver;
 
@@ -22,7 +23,7 @@ async fn down(state: &mut Receiver<ConnectionState>) -> Loss {
     let found =
         must("the loss", state.wait_for(|state| matches!(state, ConnectionState::Down(_)))).await;
     match &*found.unwrap() {
-        ConnectionState::Down(loss) => loss.clone(),
+        ConnectionState::Down(outage) => outage.loss.clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -69,7 +70,7 @@ async fn a_consumer_goes_on_and_its_topology_is_there_again() {
         assert_eq!(text(&delivery), round);
         delivery.ack().unwrap();
     }
-    connection.close().await;
+    connection.close().await.unwrap();
 }
 
 #[tokio::test]
@@ -226,24 +227,162 @@ async fn publishing_waits_while_the_connection_is_down() {
 
 /// The broker takes the lost connection for alive, and with it its exclusive queue.
 #[tokio::test]
-async fn an_exclusive_queue_is_waited_for() {
+async fn an_exclusive_queue_that_is_still_held_keeps_nobody_else_waiting() {
     let (proxy, connection) = proxied(|options| options).await;
     let own = connect().await;
     let queue = queue(&connection, "locked").await;
+    let other = queue_of(&own, "unlocked").await;
+    let exchange = name("locked");
+    let transient = ExchangeOptions::fanout().transient();
+    connection.declare_exchange(&exchange, transient).await.unwrap();
+    connection.bind_queue(&queue, &exchange, "", Default::default()).await.unwrap();
     let mut consumer = connection.consume(&queue).start().await.unwrap();
+    let publisher = connection.publisher().await.unwrap();
     let mut watch = connection.state();
     proxy.cling(true);
     proxy.cut();
     down(&mut watch).await;
-    // Longer than several attempts to declare it.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(matches!(&*watch.borrow(), ConnectionState::Down(_)), "not without the queue");
-    let fault = own.inspect_queue(&queue).await.unwrap_err();
-    assert!(fault.fault().is_some_and(forebay_client::Fault::is_locked), "{fault}");
+    let message = Message::to_queue(&other, "at once").mandatory();
+    let confirm = must("a channel", publisher.publish(message)).await.unwrap();
+    must("a confirm", confirm).await.unwrap();
+    let partial = must("the state", watch.wait_for(ConnectionState::is_connected)).await.unwrap();
+    let ConnectionState::Partial { missing, .. } = &*partial else { panic!("{partial:?}") };
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert!(missing[0].is_awaited && missing[0].fault.is_locked(), "{missing:?}");
+    assert_eq!((missing[0].request, missing[0].name.as_str()), ("queue.declare", queue.as_str()));
+    drop(partial);
     proxy.cling(false);
     up(&mut watch).await;
-    fill(&connection, &queue, ["x".to_owned()]).await;
+    let bound = Message::to_exchange(&exchange, "", "x").mandatory();
+    let confirm = must("room", publisher.publish(bound)).await.unwrap();
+    must("a confirm", confirm).await.unwrap();
     next(&mut consumer).await.ack().unwrap();
+    connection.delete_exchange(&exchange).await.unwrap();
+}
+
+async fn queue_of(connection: &Connection, of: &str) -> String {
+    queue(connection, of).await
+}
+
+/// The broker takes the lost connection for alive, and with it the only consumer that may be.
+#[tokio::test]
+async fn an_exclusive_consumer_comes_back() {
+    let (proxy, connection) = proxied(|options| options).await;
+    let own = connect().await;
+    let queue = name("only-one");
+    own.declare_queue(&queue, QueueOptions::durable()).await.unwrap();
+    let mut consumer = connection.consume(&queue).exclusive().start().await.unwrap();
+    let mut watch = connection.state();
+    proxy.cling(true);
+    proxy.cut();
+    down(&mut watch).await;
+    up(&mut watch).await;
+    assert!(poll!(Box::pin(consumer.next())).is_pending(), "it has not ended");
+    proxy.cling(false);
+    fill(&own, &queue, ["x".to_owned()]).await;
+    next(&mut consumer).await.ack().unwrap();
+    must("a close", consumer.close()).await.unwrap();
+    own.delete_queue(&queue).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_broker_refuses_to_restore_is_said_in_the_state() {
+    let (proxy, connection) = proxied(|options| options).await;
+    let own = connect().await;
+    let queue = name("changed");
+    connection.declare_queue(&queue, QueueOptions::durable()).await.unwrap();
+    let publisher = connection.publisher().await.unwrap();
+    own.delete_queue(&queue).await.unwrap();
+    let options = QueueOptions::durable().argument("x-max-length", 7_i32);
+    own.declare_queue(&queue, options).await.unwrap();
+    let mut watch = connection.state();
+    proxy.cut();
+    down(&mut watch).await;
+    let partial = must("the state", watch.wait_for(ConnectionState::is_connected)).await.unwrap();
+    let ConnectionState::Partial { missing, .. } = &*partial else { panic!("{partial:?}") };
+    assert_eq!((missing.len(), missing[0].name.as_str()), (1, queue.as_str()));
+    assert!(missing[0].fault.is_precondition_failed() && !missing[0].is_awaited, "{missing:?}");
+    drop(partial);
+    let confirm = must("room", publisher.publish(Message::to_queue(&queue, "x"))).await.unwrap();
+    must("a confirm", confirm).await.unwrap();
+    own.delete_queue(&queue).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_state_says_why_reconnecting_fails() {
+    let (proxy, connection) = proxied(|options| options).await;
+    let mut watch = connection.state();
+    proxy.shut();
+    let failed = must(
+        "a failure",
+        watch.wait_for(
+            |state| matches!(state, ConnectionState::Down(outage) if outage.last_failure.is_some()),
+        ),
+    );
+    let state = failed.await.unwrap().clone();
+    let ConnectionState::Down(outage) = state else { panic!("{state:?}") };
+    assert!(outage.attempts > 0);
+    assert!(outage.to_string().contains("attempts to reconnect, the last: "), "{outage}");
+}
+
+/// The broker deleted it with its last consumer.
+#[tokio::test]
+async fn what_the_broker_deleted_by_itself_is_not_declared_again() {
+    let (proxy, connection) = proxied(|options| options).await;
+    let own = connect().await;
+    let (left, used) = (name("auto-delete"), name("auto-delete"));
+    let exchange = name("auto-delete");
+    let options = ExchangeOptions::fanout().transient().auto_delete();
+    connection.declare_exchange(&exchange, options).await.unwrap();
+    for queue in [&left, &used] {
+        let options = QueueOptions::transient().auto_delete();
+        connection.declare_queue(queue, options).await.unwrap();
+    }
+    connection.bind_queue(&left, &exchange, "", Default::default()).await.unwrap();
+    let _kept = connection.consume(&used).start().await.unwrap();
+    drop(connection.consume(&left).start().await.unwrap());
+    while own.inspect_queue(&left).await.is_ok() {}
+    let mut watch = connection.state();
+    proxy.cut();
+    down(&mut watch).await;
+    up(&mut watch).await;
+    must("the used one", async { while own.inspect_queue(&used).await.is_err() {} }).await;
+    assert!(own.inspect_queue(&left).await.unwrap_err().fault().unwrap().is_not_found());
+    let bind = own.bind_exchange("amq.fanout", &exchange, "", Default::default()).await;
+    assert!(bind.unwrap_err().fault().unwrap().is_not_found());
+}
+
+/// What was read before the loss and not yet handed out comes again, so it is not handed out.
+#[tokio::test]
+async fn deliveries_of_a_lost_connection_are_not_handed_out() {
+    let (proxy, connection) = proxied(|options| options).await;
+    let own = connect().await;
+    let queue = name("taken");
+    let options = match broker::attached() {
+        None => QueueOptions::durable().argument("x-delivery-limit", -1_i32),
+        Some(_) => QueueOptions::durable(),
+    };
+    own.declare_queue(&queue, options).await.unwrap();
+    fill(&own, &queue, (0..10).map(|number| number.to_string())).await;
+    let mut consumer = connection.consume(&queue).prefetch(10).start().await.unwrap();
+    // The answer to a request comes behind the deliveries, so all of them are there.
+    while state(&own, &queue).await.messages > 0 {}
+    connection.inspect_queue(&queue).await.unwrap();
+    next(&mut consumer).await.ack().unwrap();
+    must("a settlement", async { connection.inspect_queue(&queue).await }).await.unwrap();
+    let mut watch = connection.state();
+    proxy.cut();
+    down(&mut watch).await;
+    let mut seen = Vec::new();
+    while seen.len() < 9 {
+        let delivery = next(&mut consumer).await;
+        assert!(delivery.is_redelivered());
+        seen.push(text(&delivery));
+        assert_eq!(delivery.ack(), Ok(()), "it belongs to the present connection");
+    }
+    assert_eq!(seen, (1..10).map(|number| number.to_string()).collect::<Vec<_>>());
+    must("a close", consumer.close()).await.unwrap();
+    own.delete_queue(&queue).await.unwrap();
 }
 
 #[tokio::test]

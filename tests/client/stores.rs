@@ -14,6 +14,13 @@ async fn keeps_its_promises(store: &impl SeenStore, prefix: &str) {
     assert_eq!(store.claim(&one, 1, LONG).await.unwrap(), Claim::Taken);
     assert_eq!(store.claim(&one, 2, LONG).await.unwrap(), Claim::InProgress);
     assert_eq!(store.claim(&two, 3, LONG).await.unwrap(), Claim::Taken, "keys are independent");
+    assert_eq!(store.claim(&one, 1, SHORT).await.unwrap(), Claim::Taken, "an owner renews");
+    until_taken_by(store, &one, 8).await;
+    store.release(&one, 8).await.unwrap();
+    assert_eq!(store.claim(&one, 1, SHORT).await.unwrap(), Claim::Taken);
+    assert_eq!(store.claim(&one, 1, LONG).await.unwrap(), Claim::Taken, "for longer, too");
+    tokio::time::sleep(10 * SHORT).await;
+    assert_eq!(store.claim(&one, 2, LONG).await.unwrap(), Claim::InProgress);
     store.release(&one, 2).await.unwrap();
     assert_eq!(
         store.claim(&one, 2, LONG).await.unwrap(),
@@ -36,7 +43,11 @@ async fn keeps_its_promises(store: &impl SeenStore, prefix: &str) {
 
 /// A time to live passes.
 async fn until_taken(store: &impl SeenStore, key: &[u8]) {
-    while store.claim(key, 7, LONG).await.unwrap() != Claim::Taken {
+    until_taken_by(store, key, 7).await;
+}
+
+async fn until_taken_by(store: &impl SeenStore, key: &[u8], owner: u64) {
+    while store.claim(key, owner, LONG).await.unwrap() != Claim::Taken {
         tokio::time::sleep(SHORT).await;
     }
 }
@@ -60,6 +71,32 @@ async fn on_fjall_and_over_a_restart() {
     }
     let store = FjallSeen::open(directory.path()).unwrap();
     assert_eq!(store.claim(b"kept", 2, LONG).await.unwrap(), Claim::Done);
+}
+
+/// Completions that wait for the disk at the same time share a sync, and each is on disk afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_completions_at_once_survive() {
+    let directory = TempDir::new().unwrap();
+    let keys = 0..500_u64;
+    {
+        let store = FjallSeen::open(directory.path()).unwrap();
+        let all = keys.clone().map(|number| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let key = number.to_be_bytes();
+                assert_eq!(store.claim(&key, number, LONG).await.unwrap(), Claim::Taken);
+                store.complete(&key, number, LONG).await.unwrap();
+            })
+        });
+        for done in futures_util::future::join_all(all).await {
+            done.unwrap();
+        }
+    }
+    let store = FjallSeen::open(directory.path()).unwrap();
+    for number in keys {
+        let found = store.claim(&number.to_be_bytes(), 1_000, LONG).await.unwrap();
+        assert_eq!(found, Claim::Done, "{number}");
+    }
 }
 
 struct Redis {

@@ -23,7 +23,7 @@ async fn after_close() {
     let _publisher = connection.publisher().await.unwrap();
     let _consumer = connection.consume(&queue).start().await.unwrap();
     assert_eq!(Handle::current().metrics().num_alive_tasks(), 1, "one task serves a connection");
-    connection.close().await;
+    connection.close().await.unwrap();
     until_no_task_runs().await;
 }
 
@@ -75,6 +75,6 @@ async fn after_a_worker() {
         async { Ok(()) }
     });
     must("the end of the worker", run).await.unwrap();
-    connection.close().await;
+    connection.close().await.unwrap();
     until_no_task_runs().await;
 }

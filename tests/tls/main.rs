@@ -18,6 +18,7 @@ mod client;
 mod files;
 mod http;
 mod logins;
+mod our_client;
 mod peers;
 mod reload;
 mod traffic;

@@ -34,7 +34,7 @@ async fn a_hangup_brings_new_certificates_and_ends_no_connection() {
     let confirm = must("publish", publisher.publish(message)).await.unwrap();
     must("confirm", confirm).await.unwrap();
     assert!(!state.has_changed().unwrap(), "the connection is the first one still");
-    connection.close().await;
+    connection.close().await.unwrap();
 }
 
 #[test]

@@ -47,7 +47,7 @@ async fn messages_of_every_size_go_there_and_back() {
         assert!(delivery.body()[..] == body(*size)[..], "a body of {size} octets");
         delivery.ack().unwrap();
     }
-    connection.close().await;
+    connection.close().await.unwrap();
 }
 
 #[test]

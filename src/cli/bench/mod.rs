@@ -12,7 +12,7 @@ mod stamp;
 
 use super::interrupt::Interrupt;
 use super::target::{self, FAILED, Fault, Interrupted};
-use forebay_client::{CancellationToken, Connection, ConnectionState};
+use forebay_client::{CancellationToken, Connection};
 use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) use plan::Bench;
 use report::Report;
@@ -65,7 +65,7 @@ impl Bench {
         let is_json = self.json;
         let report = self.measure(queue.clone()).await;
         let deleted = if is_kept { Ok(()) } else { delete(&admin, &queue).await };
-        admin.close().await;
+        admin.close().await?;
         let report = report?;
         target::print(if is_json { report.json() } else { report.text() })?;
         for fault in &report.faults {
@@ -212,7 +212,7 @@ impl Stop {
 
 /// A broker that is away is not waited for.
 async fn delete(admin: &Connection, queue: &str) -> Result<(), Fault> {
-    let is_up = matches!(*admin.state().borrow(), ConnectionState::Up(_));
+    let is_up = admin.state().borrow().is_connected();
     let limit = if is_up { DELETE_DURATION_MAX } else { Duration::ZERO };
     match tokio::time::timeout(limit, admin.delete_queue(queue)).await {
         Ok(deleted) => Ok(deleted.map(drop)?),

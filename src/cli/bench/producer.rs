@@ -98,7 +98,8 @@ pub(super) async fn run(
     } else {
         confirmed(&connection, messages, stop.receiving).await?
     };
-    connection.close().await;
+    // The report counts what was lost.
+    let _ = connection.close().await;
     Ok(produced)
 }
 

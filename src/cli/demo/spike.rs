@@ -107,7 +107,7 @@ impl Spike {
         let (lost, twice) = (crew.missing(self.events, self.poison()), crew.handled_twice());
         drop(crew);
         let dead = dead_letters(&connection).await?;
-        connection.close().await;
+        connection.close().await?;
         Ok(Proof { is_drained, burst, drain, lost, twice, dead })
     }
 

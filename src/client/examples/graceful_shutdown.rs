@@ -36,6 +36,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .await?;
     println!("{} left for the next start", connection.delete_queue("example.slow").await?);
-    connection.close().await;
+    connection.close().await?;
     Ok(())
 }

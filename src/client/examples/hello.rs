@@ -16,6 +16,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{}", delivery.text().unwrap_or("no text"));
         delivery.ack()?;
     }
-    connection.close().await;
+    connection.close().await?;
     Ok(())
 }

@@ -38,6 +38,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .await?;
     connection.delete_queue("example.payments").await?;
-    connection.close().await;
+    connection.close().await?;
     Ok(())
 }

@@ -35,6 +35,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         connection.delete_queue(&queue).await?;
     }
     connection.delete_exchange("example.orders").await?;
-    connection.close().await;
+    connection.close().await?;
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! Requests and answers over queues: a server that adds, and a client that waits for its answer.
-//! `cargo run -p forebay-client --example rpc -- amqp://localhost`
+//! Requests and their replies: a server that adds, and a client that waits for its answers, at most two
+//! seconds each. `cargo run -p forebay-client --example rpc -- amqp://localhost`
 
 use forebay_client::{CancellationToken, Connection, Failure, Message, QueueOptions, Worker};
+use std::time::Duration;
 
 /// Answers until it is stopped.
 async fn serve(
@@ -34,27 +35,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stop = CancellationToken::new();
     let server = tokio::spawn(serve(connection.clone(), stop.clone()));
 
-    let answers = format!("example.answers.{}", std::process::id());
-    connection.declare_queue(&answers, QueueOptions::exclusive()).await?;
-    let mut consumer = connection.consume(&answers).no_ack().start().await?;
-    let publisher = connection.publisher().await?;
-    for (id, request) in [("1", "1+2"), ("2", "20+22")] {
-        let message = Message::to_queue("example.add", request)
-            .reply_to(&answers)
-            .correlation_id(id)
-            .mandatory();
-        publisher.publish(message).await?.await?;
-        // Answers to requests that were given up may still come; the id tells them apart.
-        while let Some(answer) = consumer.next().await.transpose()? {
-            if answer.correlation_id().is_some_and(|found| found == id) {
-                println!("{request} = {}", answer.text().unwrap_or_default());
-                break;
-            }
-        }
+    let requester = connection.requester().await?;
+    for request in ["1+2", "20+22"] {
+        let call = requester.call(Message::to_queue("example.add", request));
+        let answer = call.timeout(Duration::from_secs(2)).await?;
+        println!("{request} = {}", answer.text().unwrap_or_default());
     }
     stop.cancel();
     server.await??;
     connection.delete_queue("example.add").await?;
-    connection.close().await;
+    connection.close().await?;
     Ok(())
 }

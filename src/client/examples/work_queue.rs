@@ -40,6 +40,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for queue in ["example.tasks", "example.put-aside"] {
         println!("{queue}: {} left", connection.delete_queue(queue).await?);
     }
-    connection.close().await;
+    connection.close().await?;
     Ok(())
 }

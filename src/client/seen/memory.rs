@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,9 +16,11 @@ const SWEEP_ENTRIES_MIN: usize = 1_024;
 
 /// Remembers until the process ends: for tests, and for a single consumer whose repetitions come
 /// from lost connections only.
-#[derive(Debug, Default)]
+///
+/// A clone is the same store, so several workers of the process share it.
+#[derive(Clone, Debug, Default)]
 pub struct MemorySeen {
-    entries: Mutex<Entries>,
+    entries: Arc<Mutex<Entries>>,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +66,9 @@ impl SeenStore for MemorySeen {
         entries.sweep(now);
         Ok(match entries.by_key.get(key) {
             Some(Entry { owner: None, expires }) if *expires > now => Claim::Done,
-            Some(Entry { owner: Some(_), expires }) if *expires > now => Claim::InProgress,
+            Some(Entry { owner: Some(other), expires }) if *expires > now && *other != owner => {
+                Claim::InProgress
+            }
             _ => {
                 entries
                     .by_key

@@ -14,7 +14,12 @@
 //! out, and then the message is handled a second time. No store outside the handler's own
 //! transaction can close that gap; a handler whose effect must happen once passes the key on to
 //! whatever has the effect (payment services take such an idempotency key), or writes it in the same
-//! transaction. A handler that runs longer than its claim may be joined by a second one.
+//! transaction. The worker renews the claim while the handler runs; a handler that blocks its thread for
+//! longer than the claim holds may be joined by a second one. A worker that stops, or whose future is
+//! dropped, gives its claims back.
+//!
+//! **Keys** are made of the vhost, the queue, the worker's name ([`crate::Worker::named`]) and the
+//! message id, so the workers of all queues may share one store.
 
 #[cfg(feature = "fjall")]
 mod fjall;
@@ -46,8 +51,9 @@ pub trait SeenStore: Send + Sync + 'static {
     /// Why the store can't answer.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Claims `key` for `owner`, a number that nobody else uses, unless it is claimed or done. The
-    /// claim ends by itself after `lease`.
+    /// Claims `key` for `owner`, a number that nobody else uses, unless somebody else has claimed it or
+    /// it is done. The claim ends by itself after `lease`. An owner that claims its key again renews
+    /// it: `lease` counts from then on.
     fn claim(
         &self,
         key: &[u8],

@@ -12,11 +12,17 @@ use ::redis::{Client, RedisError, aio::ConnectionManager, cmd};
 use super::{Claim, SeenStore};
 
 const DONE: &str = "d";
+/// Takes the key if it is free, or renews the claim if it is ours: 1 when it is ours now, 2 when it is
+/// done, 0 when somebody else has it.
+const CLAIM: &str = "local found = redis.call('get', KEYS[1]) \
+     if not found or found == ARGV[1] then \
+     redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1 end \
+     if found == ARGV[3] then return 2 end return 0";
 /// Deletes the claim only if it is still ours.
 const RELEASE: &str =
     "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0";
 
-/// Remembers on a Redis server (`SET NX` with a time to live). As durable as that server is set up
+/// Remembers on a Redis server, in keys with a time to live. As durable as that server is set up
 /// to be; the connection restores itself.
 #[derive(Clone)]
 pub struct RedisSeen {
@@ -67,19 +73,13 @@ impl SeenStore for RedisSeen {
         owner: u64,
         lease: Duration,
     ) -> Result<Claim, RedisSeenError> {
-        let (mut connection, key) = (self.connection.clone(), self.key(key));
-        let mut set = cmd("SET");
-        set.arg(&key).arg(claim_of(owner)).arg("NX").arg("PX").arg(milliseconds(lease));
-        let taken: Option<String> = set.query_async(&mut connection).await?;
-        if taken.is_some() {
-            return Ok(Claim::Taken);
-        }
-        let found: Option<String> = cmd("GET").arg(&key).query_async(&mut connection).await?;
-        Ok(match found.as_deref() {
-            Some(DONE) => Claim::Done,
-            // Our own claim, when the answer to SET was lost and the connection restored.
-            Some(claim) if claim == claim_of(owner) => Claim::Taken,
-            // Nothing: it ran out just now. The next attempt finds out.
+        let mut eval = cmd("EVAL");
+        eval.arg(CLAIM).arg(1).arg(self.key(key));
+        eval.arg(claim_of(owner)).arg(milliseconds(lease)).arg(DONE);
+        let answer: i64 = eval.query_async(&mut self.connection.clone()).await?;
+        Ok(match answer {
+            1 => Claim::Taken,
+            2 => Claim::Done,
             _ => Claim::InProgress,
         })
     }
