@@ -1,5 +1,7 @@
 //! The `forebay` program.
 
+#[cfg(all(feature = "jemalloc", unix))]
+mod allocator;
 mod cli;
 
 use clap::Parser;

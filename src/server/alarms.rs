@@ -5,18 +5,14 @@
 //! connections are told over their register, metrics and admin listener look at the same state.
 //! An alarm is cleared only when the resource has recovered by a margin, so that it does not flap.
 
-use crate::allocator;
 use crate::connections::{Connections, Shortage};
-use crate::limits::{
-    ALARM_INTERVAL, DISK_ALARM_MARGIN_PERCENT, MEMORY_ALARM_MARGIN_PERCENT,
-    MEMORY_GIVE_BACK_INTERVAL,
-};
+use crate::limits::{ALARM_INTERVAL, DISK_ALARM_MARGIN_PERCENT, MEMORY_ALARM_MARGIN_PERCENT};
 use crate::metrics::process;
+use crate::password_memory;
 use forebay_wire::ShortStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 /// What may run short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +64,6 @@ struct Inner {
     limits: AlarmLimits,
     disk: AtomicBool,
     memory: AtomicBool,
-    /// When memory was last given back to the system.
-    given_back_at: Mutex<Option<Instant>>,
 }
 
 impl Alarms {
@@ -77,7 +71,7 @@ impl Alarms {
     #[must_use]
     pub fn new(limits: AlarmLimits) -> Self {
         let (disk, memory) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { inner: Arc::new(Inner { limits, disk, memory, given_back_at: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { limits, disk, memory }) }
     }
 
     /// When they are raised.
@@ -113,33 +107,17 @@ impl Alarms {
 
     /// Looks once, and tells the connections of a change.
     pub async fn look(&self, data_dir: &Path, connections: &Connections) {
-        let (path, alarms) = (data_dir.to_owned(), self.clone());
+        let path = data_dir.to_owned();
         // A file system that hangs must not hold up a thread that serves clients.
-        let usage = tokio::task::spawn_blocking(move || alarms.usage(&path)).await;
+        let usage = tokio::task::spawn_blocking(move || {
+            password_memory::free_idle();
+            Usage::now(&path)
+        });
+        let usage = usage.await;
         if self.judge(usage.unwrap_or_default(), data_dir) {
             let is_memory = self.is_raised(Alarm::Memory);
             connections.set_alarm(self.reason().map(|reason| Shortage { reason, is_memory }));
         }
-    }
-
-    /// How much is in use, without what was freed and is only kept.
-    fn usage(&self, data_dir: &Path) -> Usage {
-        let usage = Usage::now(data_dir);
-        let is_much = usage.memory.is_some_and(|used| used > self.memory_recovered());
-        if !is_much || !self.may_give_back() {
-            return usage;
-        }
-        allocator::give_back();
-        Usage { memory: process::resident_memory(), ..usage }
-    }
-
-    fn may_give_back(&self) -> bool {
-        let mut last = self.inner.given_back_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = last.is_none_or(|last| last.elapsed() >= MEMORY_GIVE_BACK_INTERVAL);
-        if is_due {
-            *last = Some(Instant::now());
-        }
-        is_due
     }
 
     /// The memory alarm is over when no more than this is in use.

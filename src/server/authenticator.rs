@@ -6,7 +6,7 @@
 //! time: a name that nobody has is checked against a hash like any other, and no refusal is told
 //! before [`LOGIN_REFUSAL_DURATION_MIN`] has passed.
 
-use crate::limits::{LOGIN_REFUSAL_DURATION_MIN, password_verifications_max};
+use crate::limits::{LOGIN_REFUSAL_DURATION_MIN, PASSWORD_VERIFICATIONS_MAX};
 use crate::login_memory::{Checked, LoginDigest, LoginMemory};
 use crate::login_sources::{LoginCounts, LoginSource, LoginSources};
 use crate::password;
@@ -102,7 +102,7 @@ impl Authenticator {
             };
             accounts.insert(name, account);
         }
-        let verifications = Semaphore::new(password_verifications_max());
+        let verifications = Semaphore::new(PASSWORD_VERIFICATIONS_MAX);
         let sources = LoginSources::default();
         let inner = Inner { accounts, routes, memory, sources, verifications };
         Ok(Self { inner: Arc::new(inner) })

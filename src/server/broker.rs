@@ -17,8 +17,10 @@ use crate::failure::{Failure, FailureReceiver, failures};
 use crate::http_listener::HttpListener;
 use crate::limits::SHUTDOWN_CONNECTIONS_DURATION_MAX;
 use crate::mailbox::{Mail, MailReceiver, MailSender, mailbox};
+use crate::memory_budgets::MemoryBudgets;
+use crate::memory_limit::{MEMORY_LIMIT_MIN, MemoryLimit};
 use crate::metrics::endpoint::{Endpoint, Sources};
-use crate::metrics::{Metrics, QueueRates, process};
+use crate::metrics::{Metrics, QueueRates};
 use crate::open_files;
 use crate::port::{bind_all, listen_all};
 use crate::publish_budget::PublishBudget;
@@ -67,14 +69,16 @@ impl Broker {
     /// # Errors
     /// What was wrong and what to do.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let memory = memory_limit()?;
+        let budgets = MemoryBudgets::within(memory.as_ref());
         open_files::raise_limit();
         let clock = Clock::start();
         let tls = load_certificates(&settings)?;
         let ports = bind_all(&settings, tls.as_ref())?;
         let (admin_address, admin_listener) = listen_admin(&settings, tls.as_ref()).await?;
-        let (link, mail) = shard_link();
+        let (link, mail) = shard_link(&budgets);
         let metrics = Metrics::new().map_err(io::Error::other)?;
-        let alarms = Alarms::new(alarm_limits(&settings));
+        let alarms = Alarms::new(alarm_limits(&settings, memory.as_ref()));
         let rates = Arc::new(ArcSwap::from_pointee(QueueRates::default()));
         let sources = Sources {
             metrics: metrics.clone(),
@@ -89,7 +93,7 @@ impl Broker {
         let (endpoint, metrics_address, endpoint_task) =
             serve_endpoint(sources, &settings, tls.as_ref()).await?;
 
-        let recovered = recover(&settings).await?;
+        let recovered = recover(&settings, &budgets).await?;
         endpoint.set_store(&recovered.store);
         let routes = Arc::new(ArcSwap::from_pointee(recovered.shard.routes().clone()));
         let (failure_sender, failures) = failures();
@@ -98,8 +102,16 @@ impl Broker {
         load_definitions(&link, settings.load_definitions.as_deref()).await?;
         let authenticator = authenticator(&settings, &routes)?;
         let pace = PublishPace::new(clock, Arc::clone(&routes));
-        let context =
-            connection_context(&settings, clock, &link, &routes, &pace, &authenticator, &metrics);
+        let context = connection_context(
+            &settings,
+            &budgets,
+            clock,
+            &link,
+            &routes,
+            &pace,
+            &authenticator,
+            &metrics,
+        );
         let alarm_task = watch_alarms(&alarms, &settings.data_dir, &link.connections).await;
         let accepting = CancellationToken::new();
         let amqp_addresses = listen_all(ports, &context, &link.connections, &accepting)?;
@@ -201,14 +213,15 @@ impl Broker {
     }
 }
 
-fn shard_link() -> (ShardLink, MailReceiver) {
+fn shard_link(budgets: &MemoryBudgets) -> (ShardLink, MailReceiver) {
     let (mailbox, mail) = mailbox();
-    let (connections, budget) = (Connections::default(), PublishBudget::new());
+    let (connections, budget) = (Connections::default(), PublishBudget::of(budgets.publishes));
     (ShardLink { mailbox, connections, budget }, mail)
 }
 
 fn connection_context(
     settings: &Settings,
+    budgets: &MemoryBudgets,
     clock: Clock,
     link: &ShardLink,
     routes: &Arc<ArcSwap<Routes>>,
@@ -217,7 +230,7 @@ fn connection_context(
     metrics: &Metrics,
 ) -> Arc<ConnectionContext> {
     Arc::new(ConnectionContext {
-        settings: Arc::new(connection_settings(settings)),
+        settings: Arc::new(connection_settings(settings, budgets)),
         clock,
         mailbox: link.mailbox.clone(),
         routes: Arc::clone(routes),
@@ -229,9 +242,10 @@ fn connection_context(
     })
 }
 
-fn connection_settings(settings: &Settings) -> ConnectionSettings {
+fn connection_settings(settings: &Settings, budgets: &MemoryBudgets) -> ConnectionSettings {
     ConnectionSettings {
         message_size_max: settings.message_size_max,
+        unfinished_size_max: budgets.unfinished.max(settings.message_size_max as usize),
         heartbeat_s: settings.heartbeat,
         silence_s_max: settings.idle_timeout,
         ..ConnectionSettings::new(&identity(settings))
@@ -258,11 +272,24 @@ async fn watch_alarms(
     tokio::spawn(alarms.clone().watch(data_dir.to_owned(), connections.clone()))
 }
 
-fn alarm_limits(settings: &Settings) -> AlarmLimits {
-    let memory = process::memory_limit();
+/// # Errors
+/// When there is less than a broker needs.
+fn memory_limit() -> Result<Option<MemoryLimit>, StartError> {
+    let limit = MemoryLimit::read();
+    if let Some(limit) = &limit {
+        if limit.bytes < MEMORY_LIMIT_MIN {
+            return Err(StartError::Memory { limit: limit.to_string() });
+        }
+        tracing::info!("memory that may be used: {limit}");
+    }
+    Ok(limit)
+}
+
+fn alarm_limits(settings: &Settings, memory: Option<&MemoryLimit>) -> AlarmLimits {
+    let most = |limit: &MemoryLimit| settings.memory_high_watermark.of(limit.bytes);
     AlarmLimits {
         disk_free_min: settings.disk_free_limit,
-        memory_max: memory.map_or(u64::MAX, |all| settings.memory_high_watermark.of(all)),
+        memory_max: memory.map_or(u64::MAX, most),
     }
 }
 

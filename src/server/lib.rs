@@ -12,7 +12,6 @@
 
 pub mod admin;
 pub mod alarms;
-mod allocator;
 pub mod amount;
 pub mod authenticator;
 pub mod broker;
@@ -30,9 +29,12 @@ pub mod listener;
 pub mod login_memory;
 pub mod login_sources;
 pub mod mailbox;
+mod memory_budgets;
+pub mod memory_limit;
 pub mod metrics;
 pub mod open_files;
 pub mod password;
+mod password_memory;
 mod port;
 mod privacy;
 pub mod publish_budget;

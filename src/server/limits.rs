@@ -70,12 +70,9 @@ pub const KEEPALIVE_PROBES_MAX: u32 = 4;
 /// Threads that read pages of backlogs.
 pub const READER_THREADS: usize = 2;
 
-/// Passwords that are verified at once, each for some 20 ms of a core and 19 MiB: at most a quarter
-/// of the cores, so that messages go on.
-#[must_use]
-pub fn password_verifications_max() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(4))
-}
+/// Passwords that are verified at once, each for some 20 ms of a core: there is one buffer of 19 MiB
+/// to do it in.
+pub const PASSWORD_VERIFICATIONS_MAX: usize = 1;
 
 /// Memory of one verification, in KiB: the largest `m` of an argon2id hash that is taken.
 pub const PASSWORD_HASH_MEMORY_KIB_MAX: u32 = 256 * 1024;
@@ -168,9 +165,6 @@ pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// How often free disk space and memory are looked at. Both looks cost some microseconds; a disk
 /// that is written at 1 GB/s loses less than the default free-space limit in the meantime.
 pub const ALARM_INTERVAL: Duration = Duration::from_millis(200);
-
-/// How often memory that was freed is given back to the system while it is short, at most.
-pub const MEMORY_GIVE_BACK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Free space that raises the disk alarm when nothing is said: room for full journals, memtables and
 /// a compaction, all of which acknowledgements and drains may still need.

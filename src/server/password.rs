@@ -2,9 +2,8 @@
 //!
 //! RabbitMQ keeps base64 of a salt of 4 octets and the hash of salt and password.
 
+use crate::password_memory;
 use crate::user::Credential;
-use argon2::Argon2;
-use argon2::password_hash::PasswordVerifier;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use forebay_engine::access::PasswordHash;
@@ -81,7 +80,8 @@ pub fn matches(hash: &PasswordHash, password: &[u8]) -> bool {
 
 fn is_argon2id(text: &str, password: &[u8]) -> bool {
     argon2::PasswordHash::new(text)
-        .is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok())
+        .and_then(|hash| password_memory::verify(&hash, password))
+        .unwrap_or(false)
 }
 
 fn is_salted<D: Digest + OutputSizeUser>(text: &str, password: &[u8]) -> bool {

@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub struct PublishBudget {
     all: Arc<Semaphore>,
     unawaited: Arc<Semaphore>,
+    size: usize,
 }
 
 /// A part of the budget, held by whoever holds the messages. Dropping it gives it back.
@@ -34,17 +35,31 @@ impl PublishBudget {
     /// A budget of [`PUBLISH_BUDGET_OCTETS_MAX`].
     #[must_use]
     pub fn new() -> Self {
+        Self::of(PUBLISH_BUDGET_OCTETS_MAX)
+    }
+
+    /// A budget of so many octets; at least [`UNAWAITED_BUDGET_OCTETS_MAX`].
+    #[must_use]
+    pub fn of(octets: usize) -> Self {
+        let size = octets.clamp(UNAWAITED_BUDGET_OCTETS_MAX, u32::MAX as usize);
         Self {
-            all: Arc::new(Semaphore::new(PUBLISH_BUDGET_OCTETS_MAX)),
+            all: Arc::new(Semaphore::new(size)),
             unawaited: Arc::new(Semaphore::new(UNAWAITED_BUDGET_OCTETS_MAX)),
+            size,
         }
+    }
+
+    /// Octets in all.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// A share for what is published, if there is room now. A batch larger than the whole budget
     /// takes the whole budget: it passes alone.
     #[must_use]
     pub fn try_take(&self, published: Published) -> Option<PublishShare> {
-        let (all, unawaited) = sizes(published);
+        let (all, unawaited) = self.sizes(published);
         Some(PublishShare {
             unawaited: Part::try_take(&self.unawaited, unawaited)?,
             all: Part::try_take(&self.all, all)?,
@@ -53,10 +68,19 @@ impl PublishBudget {
 
     /// The same, waiting its turn.
     pub async fn take(&self, published: Published) -> PublishShare {
-        let (all, unawaited) = sizes(published);
+        let (all, unawaited) = self.sizes(published);
         // The small one first: whoever waits for it must not hold what others could use.
         let unawaited = Part::take(&self.unawaited, unawaited).await;
         PublishShare { unawaited, all: Part::take(&self.all, all).await }
+    }
+
+    /// Of the whole budget, and of the one for what nobody waits for.
+    fn sizes(&self, published: Published) -> (u32, u32) {
+        let size = |octets: usize, most| u32::try_from(octets.min(most)).unwrap_or(u32::MAX);
+        (
+            size(published.octets, self.size),
+            size(published.unawaited_octets, UNAWAITED_BUDGET_OCTETS_MAX),
+        )
     }
 
     /// Octets that are free now.
@@ -182,15 +206,6 @@ impl Published {
         self.octets = self.octets.saturating_add(octets);
         octets
     }
-}
-
-/// Of the whole budget, and of the one for what nobody waits for.
-fn sizes(published: Published) -> (u32, u32) {
-    let size = |octets: usize, most| u32::try_from(octets.min(most)).unwrap_or(u32::MAX);
-    (
-        size(published.octets, PUBLISH_BUDGET_OCTETS_MAX),
-        size(published.unawaited_octets, UNAWAITED_BUDGET_OCTETS_MAX),
-    )
 }
 
 #[cfg(test)]

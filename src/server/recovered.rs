@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::committer::{Committer, CommitterThread};
 use crate::failure::{Failure, FailureSender};
 use crate::mailbox::MailReceiver;
+use crate::memory_budgets::MemoryBudgets;
 use crate::metrics::Metrics;
 use crate::privacy::close_to_others;
 use crate::reader_pool::{ReaderPool, ReaderThreads};
@@ -44,17 +45,19 @@ impl StoreThreads {
 }
 
 /// Opens the store and makes the shard of it, on a thread that may wait for the disk.
-pub(crate) async fn recover(settings: &Settings) -> Result<Recovered, StartError> {
+pub(crate) async fn recover(
+    settings: &Settings,
+    budgets: &MemoryBudgets,
+) -> Result<Recovered, StartError> {
     let path = settings.data_dir.clone();
     let users = configured_users(settings);
     let shard_settings = ShardSettings {
         vhosts: vec![settings.default_vhost.clone()],
         queue_defaults: settings.queue_defaults,
     };
-    let scrub_rate = settings.scrub_rate;
-    tokio::task::spawn_blocking(move || open(&path, &shard_settings, &users, scrub_rate))
-        .await
-        .map_err(io::Error::other)?
+    let (budgets, scrub_rate) = (*budgets, settings.scrub_rate);
+    let open = move || open(&path, &shard_settings, &users, scrub_rate, budgets);
+    tokio::task::spawn_blocking(open).await.map_err(io::Error::other)?
 }
 
 /// What they may do; of two with the same name the last one counts.
@@ -73,9 +76,10 @@ fn open(
     settings: &ShardSettings,
     users: &[ConfiguredUser],
     scrub_rate: u64,
+    budgets: MemoryBudgets,
 ) -> Result<Recovered, StartError> {
     close_to_others(path);
-    let opened = FjallStore::open(path).and_then(|store| {
+    let opened = FjallStore::open_with(path, budgets.store).and_then(|store| {
         let recovered = store.recover()?;
         Ok((store, recovered))
     });
@@ -87,6 +91,7 @@ fn open(
     let store: Arc<dyn Store> = Arc::new(store);
     let mut shard = Shard::recover(settings, recovered)
         .map_err(|error| StartError::Recover { path: path.to_owned(), error })?;
+    shard.limit_memory(budgets.queues);
     shard.configure_users(users);
     Ok(Recovered { store, shard })
 }

@@ -6,6 +6,8 @@ use crate::limits::{
     DISK_FREE_LIMIT_OCTETS_DEFAULT, HEARTBEAT_S_DEFAULT, MEMORY_HIGH_WATERMARK_DEFAULT,
     METRICS_QUEUES_DEFAULT, SCRUB_RATE_OCTETS_DEFAULT,
 };
+use crate::memory_budgets::message_size_max;
+use crate::memory_limit::MemoryLimit;
 use crate::settings_error::SettingsError;
 use crate::tls::{TLS_LISTEN_DEFAULT, TlsOverrides, TlsSettings, UnresolvedTls};
 use crate::user::{Credential, RabbitmqDefaults, User};
@@ -149,7 +151,7 @@ impl Settings {
                 .or(file.metrics_queues_max)
                 .unwrap_or(METRICS_QUEUES_DEFAULT),
             load_definitions: file.load_definitions,
-            message_size_max: match file.max_message_size.unwrap_or(MESSAGE_SIZE_MAX) {
+            message_size_max: match file.max_message_size.unwrap_or_else(message_size_default) {
                 octets @ 1..=MESSAGE_SIZE_MAX => octets,
                 octets => return Err(SettingsError::MessageSize { octets }),
             },
@@ -167,6 +169,11 @@ impl Settings {
             product: file.product.unwrap_or_else(|| PRODUCT_DEFAULT.to_owned()),
         })
     }
+}
+
+/// Less than the largest size where there is little memory.
+fn message_size_default() -> u64 {
+    message_size_max(MemoryLimit::read().map_or(u64::MAX, |limit| limit.bytes))
 }
 
 fn disk_free_limit(text: Option<String>) -> Result<u64, SettingsError> {

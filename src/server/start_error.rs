@@ -2,6 +2,7 @@
 
 use crate::admin::session::SessionError;
 use crate::definitions::DefinitionsFileError;
+use crate::memory_limit::MEMORY_LIMIT_MIN;
 use crate::refusal::Refusal;
 use crate::tls::TlsError;
 use forebay_engine::shard::RecoverError;
@@ -52,6 +53,15 @@ pub enum StartError {
         path: PathBuf,
         /// What is wrong with it.
         error: SessionError,
+    },
+    /// There is less memory than a broker needs.
+    #[error(
+        "cannot start with so little memory: {limit}; at least {MEMORY_LIMIT_MIN} bytes (128 MiB) are \
+         needed; raise the limit"
+    )]
+    Memory {
+        /// How much there is, and what says so.
+        limit: String,
     },
     /// The system lacks something: threads, randomness.
     #[error("cannot start: {0}")]

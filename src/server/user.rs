@@ -3,8 +3,9 @@
 use crate::limits::{
     PASSWORD_HASH_LANES_MAX, PASSWORD_HASH_MEMORY_KIB_MAX, PASSWORD_HASH_PASSES_MAX,
 };
-use argon2::password_hash::{self, PasswordHashString, PasswordHasher, SaltString};
-use argon2::{Algorithm, Argon2, Params};
+use crate::password_memory;
+use argon2::password_hash::{self, PasswordHashString, SaltString};
+use argon2::{Algorithm, Params};
 use forebay_engine::access::Permission;
 use forebay_wire::ShortStr;
 
@@ -150,7 +151,7 @@ pub fn hash_password(password: &[u8]) -> Result<String, password_hash::Error> {
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(|_| password_hash::Error::Crypto)?;
     let salt = SaltString::encode_b64(&salt)?;
-    Ok(Argon2::default().hash_password(password, &salt)?.to_string())
+    password_memory::hash(password, &salt)
 }
 
 #[cfg(test)]

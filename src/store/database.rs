@@ -16,10 +16,10 @@
 
 use crate::key::{self, HEARTBEAT_KEY};
 use crate::limits::{
-    CACHE_SIZE, JOURNALS_SIZE_MAX, MEMTABLE_SIZE_MAX, PAGES_MEMTABLE_SIZE_MAX,
-    PAGES_RUNS_UNMERGED_MAX, ROOM_INTERVAL, RUNS_UNMERGED_MAX, SEALED_MEMTABLES_MAX, TABLE_SIZE,
-    WORKER_THREADS,
+    JOURNALS_SIZE_MAX, PAGES_RUNS_UNMERGED_MAX, ROOM_INTERVAL, RUNS_UNMERGED_MAX,
+    SEALED_MEMTABLES_MAX, TABLE_SIZE, WORKER_THREADS,
 };
+use crate::store_memory::StoreMemory;
 use bytes::Bytes;
 use fjall::compaction::Leveled;
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
@@ -57,10 +57,10 @@ pub(crate) enum Space {
 }
 
 impl Space {
-    fn memtable_size_max(self) -> u64 {
+    fn memtable_size_max(self, memory: StoreMemory) -> u64 {
         match self {
-            Self::Pages | Self::Bodies => PAGES_MEMTABLE_SIZE_MAX,
-            Self::Acks | Self::Meta => MEMTABLE_SIZE_MAX,
+            Self::Pages | Self::Bodies => memory.pages_memtable,
+            Self::Acks | Self::Meta => memory.memtable,
         }
     }
 }
@@ -78,12 +78,17 @@ pub(crate) struct Database {
     bodies: Keyspace,
     acks: Keyspace,
     meta: Keyspace,
+    memory: StoreMemory,
 }
 
 impl Database {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_with(path, StoreMemory::default())
+    }
+
+    pub(crate) fn open_with(path: &Path, memory: StoreMemory) -> Result<Self, Error> {
         let inner = fjall::Database::builder(path)
-            .cache_size(CACHE_SIZE)
+            .cache_size(memory.cache)
             .max_journaling_size(JOURNALS_SIZE_MAX)
             .manual_journal_persist(true)
             .worker_threads(WORKER_THREADS)
@@ -100,6 +105,7 @@ impl Database {
             acks: inner.keyspace("acks", || options(RUNS_UNMERGED_MAX))?,
             meta: inner.keyspace("meta", || options(RUNS_UNMERGED_MAX))?,
             inner,
+            memory,
         })
     }
 
@@ -152,7 +158,7 @@ impl Database {
     fn make_room(&self) -> Result<(), Error> {
         for space in SPACES {
             let keyspace = self.keyspace(space);
-            if keyspace.tree.active_memtable().size() > space.memtable_size_max() {
+            if keyspace.tree.active_memtable().size() > space.memtable_size_max(self.memory) {
                 while keyspace.sealed_memtable_count() >= SEALED_MEMTABLES_MAX {
                     // Fails when the worker has: nobody else would tell.
                     self.inner.persist(PersistMode::Buffer)?;

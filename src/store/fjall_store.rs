@@ -18,6 +18,7 @@ use crate::recovery;
 use crate::retired_journals::RetiredJournals;
 use crate::scrubber::{ScrubCounters, Scrubber};
 use crate::store::{Statistics, Store};
+use crate::store_memory::StoreMemory;
 use forebay_engine::ids::{Lane, Offset, QueueId};
 use forebay_engine::operation::{Commit, Durability, Recovered};
 use forebay_engine::page::Page;
@@ -82,8 +83,16 @@ impl FjallStore {
     /// When the directory is locked, not writable, of a newer format or something else than a data
     /// directory; when what it holds is damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with(path, StoreMemory::default())
+    }
+
+    /// Does so within bounds for its memory.
+    ///
+    /// # Errors
+    /// As [`FjallStore::open`].
+    pub fn open_with(path: impl AsRef<Path>, memory: StoreMemory) -> Result<Self, StoreError> {
         let directory = DataDirectory::open(path.as_ref())?;
-        let Opened { database, high_water, progress } = opening::open(&directory)?;
+        let Opened { database, high_water, progress } = opening::open(&directory, memory)?;
         let view = database.view();
         let lanes = recovery::lanes(&view).map_err(|error| recovery::named(error, &view))?;
         let dropped = recovery::dropped_queues(&view)?;

@@ -50,6 +50,7 @@ mod scrubber;
 mod seal;
 mod settled_blocks;
 pub mod store;
+mod store_memory;
 mod survey;
 pub mod verify;
 #[cfg(any(test, fuzzing))]
@@ -64,4 +65,5 @@ pub use fjall_store::FjallStore;
 pub use memory::MemoryStore;
 pub use repair::{Repair, repair_accepting_loss};
 pub use store::{Statistics, Store};
+pub use store_memory::StoreMemory;
 pub use verify::{ReadProgress, Verification, verify};

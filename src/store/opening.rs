@@ -14,6 +14,7 @@ use crate::manifest_check::CURRENT_FILE;
 use crate::progress::Progress;
 use crate::recovery;
 use crate::salvage::Manifest;
+use crate::store_memory::StoreMemory;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -31,7 +32,7 @@ pub(crate) struct Opened {
 
 /// # Errors
 /// When something is damaged or missing; then nothing was changed.
-pub(crate) fn open(directory: &DataDirectory) -> Result<Opened, StoreError> {
+pub(crate) fn open(directory: &DataDirectory, memory: StoreMemory) -> Result<Opened, StoreError> {
     let path = directory.database();
     let failed = |error| StoreError::failed("look into its data directory", error);
     let is_new = !path.try_exists().map_err(failed)?;
@@ -53,7 +54,8 @@ pub(crate) fn open(directory: &DataDirectory) -> Result<Opened, StoreError> {
     } else {
         creation::create_database(&path).map_err(|error| open_error(directory, error))?;
     }
-    let database = Database::open(&path).map_err(|error| open_error(directory, error))?;
+    let database =
+        Database::open_with(&path, memory).map_err(|error| open_error(directory, error))?;
     let mut progress = progress(&database)?;
     if progress.applied < high_water.synced() {
         return Err(Damage::elsewhere(format!(

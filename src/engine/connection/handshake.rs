@@ -6,7 +6,7 @@ use super::heartbeat::Heartbeat;
 use super::sasl::{Mechanism, mechanisms};
 use super::session::Session;
 use super::state::{State, Tuned};
-use super::{Action, Connection};
+use super::{Action, Connection, ConnectionSettings};
 use crate::command::Command;
 use crate::fault::Fault;
 use crate::time::Now;
@@ -183,8 +183,8 @@ impl Connection {
             count if count <= channels_most => count,
             count => return refuse("channel_max", count.into(), 1, channels_most.into()),
         };
-        let message_size_max = self.settings.message_size_max;
-        Ok(Tuned { frame_size_max, channels_max, message_size_max })
+        let ConnectionSettings { message_size_max, unfinished_size_max, .. } = *self.settings;
+        Ok(Tuned { frame_size_max, channels_max, message_size_max, unfinished_size_max })
     }
 
     pub(super) fn open(&mut self, session: Session) {

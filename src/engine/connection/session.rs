@@ -4,7 +4,7 @@
 use super::channel_table::{ChannelSlot, ChannelTable};
 use super::client::ClientProfile;
 use super::failure::{Failure, MethodId};
-use super::limits::{UNFINISHED_SHORT_OF_MEMORY_SIZE_MAX, UNFINISHED_SIZE_MAX};
+use super::limits::UNFINISHED_SHORT_OF_MEMORY_SIZE_MAX;
 use super::link::Link;
 use super::open_channel::OpenChannel;
 use super::pace::Pace;
@@ -184,7 +184,7 @@ impl Session {
         }
         self.unfinished_size = self.unfinished_size - unfinished + channel.unfinished_size();
         if is_publish {
-            self.check_unfinished(UNFINISHED_SIZE_MAX)
+            self.check_unfinished(self.about.tuned.unfinished_size_max)
                 .map_err(|fault| Failure { fault, method })?;
             self.alarm.note_publish(&self.about, link);
         }

@@ -1,5 +1,6 @@
 //! What the server decides for all connections, and who is at the other end of one.
 
+use super::limits::UNFINISHED_SIZE_MAX;
 use bytes::Bytes;
 use forebay_wire::{FieldTable, FieldValue, ShortStr, limits};
 use std::net::SocketAddr;
@@ -47,6 +48,9 @@ pub struct ConnectionSettings {
     pub channels_max: u16,
     /// Octets of a message's body at most; at most `MESSAGE_SIZE_MAX`.
     pub message_size_max: u64,
+    /// Octets of bodies that are not all there and of publishes in transactions that one connection may
+    /// have; at least `message_size_max`.
+    pub unfinished_size_max: usize,
 }
 
 impl ConnectionSettings {
@@ -60,6 +64,7 @@ impl ConnectionSettings {
             frame_size_max: limits::FRAME_SIZE_DEFAULT_MAX,
             channels_max: limits::CHANNELS_MAX,
             message_size_max: limits::MESSAGE_SIZE_MAX,
+            unfinished_size_max: UNFINISHED_SIZE_MAX,
         }
     }
 }

@@ -35,6 +35,7 @@ pub(crate) struct Tuned {
     pub(crate) channels_max: u16,
     /// Not agreed, decided by the server: octets of a body.
     pub(crate) message_size_max: u64,
+    pub(crate) unfinished_size_max: usize,
 }
 
 /// What the client is still owed, or owes.

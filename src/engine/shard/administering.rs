@@ -1,6 +1,6 @@
 //! What operators change, and what they are told of the topology.
 
-use super::Shard;
+use super::{MemoryLimits, Shard};
 use crate::access::{AccessControl, ConfiguredUser, Limit};
 use crate::administration::Administration;
 use crate::definition::{self, Definition};
@@ -81,6 +81,12 @@ impl Shard {
     pub fn configure_users(&mut self, users: &[ConfiguredUser]) {
         self.access.configure(users);
         self.topology.publish_access(&self.access);
+    }
+
+    /// Bounds what queues and connections keep in memory: to be told before the first connection.
+    pub fn limit_memory(&mut self, limits: MemoryLimits) {
+        self.memory.limit(limits);
+        self.clients.limit(limits);
     }
 
     /// Does what was asked, and replies when it is durable.

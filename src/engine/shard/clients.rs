@@ -3,9 +3,10 @@
 //! turns.
 
 use super::administering::ChannelReport;
+use super::memory::MemoryLimits;
 use super::slab::Slab;
 use crate::ids::{ChannelId, ChannelKey, ConnectionId, QueueId};
-use crate::limits::{OUTPUT_BUDGET_OCTETS, REPLIES_LOOSE_OCTETS_MAX, REPLIES_OCTETS_MAX};
+use crate::limits::REPLIES_LOOSE_OCTETS_MAX;
 use crate::message::Message;
 use crate::queue::ConsumerId;
 use bytes::Bytes;
@@ -72,12 +73,18 @@ pub(crate) struct Clients {
     by_id: HashMap<ConnectionId, u32>,
     clients: Slab<Client>,
     channels: Slab<Channel>,
+    limits: MemoryLimits,
 }
 
 impl Clients {
+    /// What holds for connections that begin from now on.
+    pub(crate) fn limit(&mut self, limits: MemoryLimits) {
+        self.limits = limits;
+    }
+
     /// A connection begins.
     pub(crate) fn open(&mut self, connection: ConnectionId, vhost: ShortStr) {
-        let budget = OUTPUT_BUDGET_OCTETS as i64;
+        let budget = self.limits.output as i64;
         let client = Client { vhost, budget, replies: 0, channels: BTreeMap::new() };
         let number = self.clients.insert(client);
         self.by_id.insert(connection, number);
@@ -218,7 +225,7 @@ impl Clients {
     /// does not read what it was sent before.
     pub(crate) fn reply(&mut self, connection: ConnectionId, message: Message) -> Option<Message> {
         let client = self.clients.get_mut(*self.by_id.get(&connection)?)?;
-        if client.replies >= REPLIES_OCTETS_MAX {
+        if client.replies >= self.limits.replies {
             return None;
         }
         let message = if client.replies >= REPLIES_LOOSE_OCTETS_MAX {
@@ -245,7 +252,7 @@ impl Clients {
             return false;
         };
         let was_used_up = client.budget <= 0;
-        client.budget = (client.budget + octets as i64).min(OUTPUT_BUDGET_OCTETS as i64);
+        client.budget = (client.budget + octets as i64).min(self.limits.output as i64);
         was_used_up && client.budget > 0
     }
 

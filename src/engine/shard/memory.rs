@@ -1,6 +1,34 @@
 //! How much memory the queues use together. Owned by the [`super::Shard`].
 
-use crate::limits::{CACHED_OCTETS_MAX, LOOSE_MESSAGES_MAX, LOOSE_OCTETS_MAX, VOLATILE_OCTETS_MAX};
+use crate::limits::{
+    CACHED_OCTETS_MAX, LOOSE_MESSAGES_MAX, LOOSE_OCTETS_MAX, OUTPUT_BUDGET_OCTETS,
+    REPLIES_OCTETS_MAX, VOLATILE_OCTETS_MAX,
+};
+
+/// Bounds of what queues and connections keep in memory, in bytes. Values, because a small machine has
+/// smaller ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Messages that are nowhere else.
+    pub volatile: u64,
+    /// Messages that are in the store too.
+    pub cached: u64,
+    /// Direct replies on their way to one connection.
+    pub replies: usize,
+    /// Deliveries on their way to one connection.
+    pub output: usize,
+}
+
+impl Default for MemoryLimits {
+    fn default() -> Self {
+        Self {
+            volatile: VOLATILE_OCTETS_MAX,
+            cached: CACHED_OCTETS_MAX,
+            replies: REPLIES_OCTETS_MAX,
+            output: OUTPUT_BUDGET_OCTETS,
+        }
+    }
+}
 
 /// Octets that the messages of a queue take in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,9 +49,15 @@ pub(crate) struct MemoryUse {
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     total: MemoryUse,
+    limits: MemoryLimits,
 }
 
 impl Memory {
+    /// From now on these bounds hold.
+    pub(crate) fn limit(&mut self, limits: MemoryLimits) {
+        self.limits = limits;
+    }
+
     /// A queue used `before` and uses `now`.
     pub(crate) fn account(&mut self, before: MemoryUse, now: MemoryUse) {
         self.total.volatile = self.total.volatile + now.volatile - before.volatile;
@@ -51,7 +85,7 @@ impl Memory {
 
     /// Whether messages may stay in memory alone.
     pub(crate) fn has_volatile_room(&self) -> bool {
-        self.total.volatile < VOLATILE_OCTETS_MAX
+        self.total.volatile < self.limits.volatile
     }
 
     /// Whether too much is still in the buffers it was received in.
@@ -61,15 +95,15 @@ impl Memory {
 
     /// Whether content may stay in memory although the store has it.
     pub(crate) fn has_cache_room(&self) -> bool {
-        self.total.cached < CACHED_OCTETS_MAX
+        self.total.cached < self.limits.cached
     }
 
     /// Octets of cached content to be dropped, a good part more than there is too much of it, so
     /// that it does not have to be done again at once.
     pub(crate) fn cached_excess(&self) -> u64 {
-        if self.total.cached <= CACHED_OCTETS_MAX {
+        if self.total.cached <= self.limits.cached {
             return 0;
         }
-        self.total.cached - CACHED_OCTETS_MAX / 4 * 3
+        self.total.cached - self.limits.cached / 4 * 3
     }
 }

@@ -28,6 +28,7 @@ mod turns;
 pub use crate::queue::{
     DISTRIBUTION_BUCKETS, Distribution, QueueDefaults, QueueStatistics, Timings,
 };
+pub use memory::MemoryLimits;
 pub(crate) use memory::{Memory, MemoryUse};
 pub use recovery::RecoverError;
 pub use statistics::{QueueReport, QueueTurnover, Report, ShardStatistics};

@@ -11,10 +11,7 @@ use super::{
 use crate::alarms::Alarms;
 use crate::connections::Connections;
 use crate::http_listener::{HttpListener, serve_http};
-use crate::limits::{
-    METRICS_UPKEEP_INTERVAL, PUBLISH_BUDGET_OCTETS_MAX, QUEUE_RATES_INTERVAL,
-    STATISTICS_DURATION_MAX,
-};
+use crate::limits::{METRICS_UPKEEP_INTERVAL, QUEUE_RATES_INTERVAL, STATISTICS_DURATION_MAX};
 use crate::mailbox::{Mail, MailSender, ReportQuestion};
 use crate::publish_budget::PublishBudget;
 use arc_swap::ArcSwap;
@@ -170,9 +167,9 @@ impl Endpoint {
             page.build_info();
             page.single(&catalogue::CONNECTIONS, connections as u64);
             page.single(&catalogue::CONNECTIONS_OPENED, connections_opened);
-            let used = PUBLISH_BUDGET_OCTETS_MAX.saturating_sub(sources.budget.available());
+            let used = sources.budget.size().saturating_sub(sources.budget.available());
             page.single(&catalogue::PUBLISH_BUDGET_USED, used as u64);
-            page.single(&catalogue::PUBLISH_BUDGET, PUBLISH_BUDGET_OCTETS_MAX as u64);
+            page.single(&catalogue::PUBLISH_BUDGET, sources.budget.size() as u64);
             connection_totals::write(&mut page, &totals);
             let store = self.inner.store.get().and_then(Weak::upgrade);
             let store = store.map(|store| store.statistics());

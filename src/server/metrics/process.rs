@@ -3,6 +3,7 @@
 
 use super::catalogue;
 use super::exposition::Page;
+use crate::memory_limit::MemoryLimit;
 use rustix::process::{Resource, getrlimit};
 use std::fs;
 use std::path::Path;
@@ -22,7 +23,7 @@ pub(super) fn write(page: &mut Page, data_dir: &Path, started_at: f64) {
         (&catalogue::PROCESS_FILES, files),
         (&catalogue::PROCESS_FILES_MAX, Some(files_max)),
         (&catalogue::PROCESS_START, Some(started_at)),
-        (&catalogue::MEMORY_LIMIT, memory_limit().map(|octets| octets as f64)),
+        (&catalogue::MEMORY_LIMIT, MemoryLimit::read().map(|limit| limit.bytes as f64)),
         (&catalogue::DISK_AVAILABLE, disk_free(data_dir).map(|octets| octets as f64)),
         (&catalogue::DISK_SIZE, disk.as_ref().map(|disk| (disk.f_blocks * disk.f_frsize) as f64)),
     ];
@@ -43,15 +44,4 @@ pub(crate) fn disk_free(directory: &Path) -> Option<u64> {
 pub(crate) fn resident_memory() -> Option<u64> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     Some(statm.split(' ').nth(1)?.parse::<u64>().ok()? * page_size())
-}
-
-/// Octets of memory that may be used: the control group's limit, if there is one below the
-/// machine's memory.
-pub(crate) fn memory_limit() -> Option<u64> {
-    let machine = fs::read_to_string("/proc/meminfo").ok()?;
-    let total = machine.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let total = total.split_whitespace().next()?.parse::<u64>().ok()? * 1024;
-    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let group = group.and_then(|limit| limit.trim().parse().ok());
-    Some(group.map_or(total, |limit: u64| limit.min(total)))
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::PAGES_MEMTABLE_SIZE_MAX;
 use forebay_engine::ids::{Lane, Offset, QueueId};
 use tempfile::TempDir;
 
