@@ -18,7 +18,7 @@ const SETTINGS: &[u8] = b"narenas:2,dirty_decay_ms:500,muzzy_decay_ms:0,backgrou
 #[allow(unsafe_code, reason = "jemalloc looks for its settings in a symbol of this name")]
 // SAFETY: nothing else has this name; jemalloc reads it as a pointer to a C string, which it is.
 #[unsafe(export_name = "_rjem_malloc_conf")]
-pub static JEMALLOC_SETTINGS: Option<&'static c_char> = settings();
+pub(crate) static JEMALLOC_SETTINGS: Option<&'static c_char> = settings();
 
 const fn settings() -> Option<&'static c_char> {
     let first: *const u8 = SETTINGS.as_ptr();

@@ -6,13 +6,18 @@
 //! An alarm is cleared only when the resource has recovered by a margin, so that it does not flap.
 
 use crate::connections::{Connections, Shortage};
-use crate::limits::{ALARM_INTERVAL, DISK_ALARM_MARGIN_PERCENT, MEMORY_ALARM_MARGIN_PERCENT};
+use crate::failure::{Failure, FailureSender};
+use crate::limits::{
+    ALARM_INTERVAL, DISK_ALARM_MARGIN_PERCENT, DISK_FREE_BESIDE_MERGES_OCTETS,
+    MEMORY_ALARM_MARGIN_PERCENT,
+};
 use crate::metrics::process;
 use crate::password_memory;
+use forebay_store::{Store, StoreError};
 use forebay_wire::ShortStr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// What may run short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +56,8 @@ pub struct AlarmLimits {
 struct Usage {
     disk_free: Option<u64>,
     memory: Option<u64>,
+    /// Octets that merges of tables may need.
+    merges: u64,
 }
 
 /// The alarms of a broker. Clones are the same.
@@ -59,11 +66,20 @@ pub struct Alarms {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     limits: AlarmLimits,
     disk: AtomicBool,
     memory: AtomicBool,
+    /// Once there is one.
+    store: OnceLock<Arc<dyn Store>>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = formatter.debug_struct("Inner");
+        shown.field("limits", &self.limits).field("disk", &self.disk).field("memory", &self.memory);
+        shown.finish_non_exhaustive()
+    }
 }
 
 impl Alarms {
@@ -71,7 +87,13 @@ impl Alarms {
     #[must_use]
     pub fn new(limits: AlarmLimits) -> Self {
         let (disk, memory) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { inner: Arc::new(Inner { limits, disk, memory }) }
+        Self { inner: Arc::new(Inner { limits, disk, memory, store: OnceLock::new() }) }
+    }
+
+    /// From now on the store is asked what it needs, and told when the disk is short.
+    pub fn set_store(&self, store: &Arc<dyn Store>) {
+        // A second one would be a second broker's.
+        let _ = self.inner.store.set(Arc::clone(store));
     }
 
     /// When they are raised.
@@ -97,27 +119,43 @@ impl Alarms {
         }
     }
 
-    /// Looks again and again, until the task is dropped.
-    pub async fn watch(self, data_dir: PathBuf, connections: Connections) {
+    /// Looks again and again, until the task is dropped or the store can't go on.
+    pub async fn watch(self, data_dir: PathBuf, connections: Connections, failures: FailureSender) {
         loop {
             tokio::time::sleep(ALARM_INTERVAL).await;
-            self.look(&data_dir, &connections).await;
+            if let Err(error) = self.look(&data_dir, &connections).await {
+                failures.report(Failure::Store(error));
+                return;
+            }
         }
     }
 
     /// Looks once, and tells the connections of a change.
-    pub async fn look(&self, data_dir: &Path, connections: &Connections) {
-        let path = data_dir.to_owned();
+    ///
+    /// # Errors
+    /// When the store can't go on. It may be that only a thread of its own met with the reason.
+    pub async fn look(&self, data_dir: &Path, connections: &Connections) -> Result<(), StoreError> {
+        let (path, store) = (data_dir.to_owned(), self.inner.store.get().cloned());
+        let is_short = self.is_raised(Alarm::Disk);
         // A file system that hangs must not hold up a thread that serves clients.
-        let usage = tokio::task::spawn_blocking(move || {
+        let look = tokio::task::spawn_blocking(move || {
             password_memory::free_idle();
-            Usage::now(&path)
+            let mut usage = Usage::now(&path);
+            if let Some(store) = store {
+                store.check()?;
+                usage.merges = store.merge_octets_max();
+                if is_short {
+                    store.give_back();
+                }
+            }
+            Ok::<_, StoreError>(usage)
         });
-        let usage = usage.await;
-        if self.judge(usage.unwrap_or_default(), data_dir) {
+        let usage = look.await.unwrap_or_else(|_panic| Ok(Usage::default()))?;
+        if self.judge(usage, data_dir) {
             let is_memory = self.is_raised(Alarm::Memory);
             connections.set_alarm(self.reason().map(|reason| Shortage { reason, is_memory }));
         }
+        Ok(())
     }
 
     /// The memory alarm is over when no more than this is in use.
@@ -128,7 +166,8 @@ impl Alarms {
 
     /// Raises and clears; says whether anything changed.
     fn judge(&self, usage: Usage, data_dir: &Path) -> bool {
-        let AlarmLimits { disk_free_min, memory_max } = self.inner.limits;
+        let AlarmLimits { disk_free_min: limit, memory_max } = self.inner.limits;
+        let disk_free_min = disk_free_min(limit, usage.merges);
         let disk = usage.disk_free.is_some_and(|free| {
             let recovered = margin(disk_free_min, DISK_ALARM_MARGIN_PERCENT);
             let least = if self.is_raised(Alarm::Disk) { recovered } else { disk_free_min };
@@ -147,7 +186,8 @@ impl Alarms {
                 disk,
                 "disk",
                 &format!(
-                    "{free} octets are free on the disk of {path}, disk_free_limit is {disk_free_min}"
+                    "{free} octets are free on the disk of {path}, disk_free_limit is {limit}, and \
+                     {disk_free_min} are needed as long as tables may be merged"
                 ),
             );
         }
@@ -173,8 +213,18 @@ impl Alarms {
 
 impl Usage {
     fn now(data_dir: &Path) -> Self {
-        Self { disk_free: process::disk_free(data_dir), memory: process::resident_memory() }
+        let (disk_free, memory) = (process::disk_free(data_dir), process::resident_memory());
+        Self { disk_free, memory, merges: 0 }
     }
+}
+
+/// Free space below which the disk is short: what the operator said, or, if that is more, what merges
+/// of tables take while acknowledgements and drains go on. 0, for no alarm, stays 0.
+fn disk_free_min(limit: u64, merges: u64) -> u64 {
+    if limit == 0 {
+        return 0;
+    }
+    limit.max(merges.saturating_add(limit.min(DISK_FREE_BESIDE_MERGES_OCTETS)))
 }
 
 const fn margin(limit: u64, percent: u64) -> u64 {
@@ -194,7 +244,7 @@ mod tests {
     use super::*;
 
     fn look(alarms: &Alarms, disk_free: u64, memory: u64) -> Option<String> {
-        let usage = Usage { disk_free: Some(disk_free), memory: Some(memory) };
+        let usage = Usage { disk_free: Some(disk_free), memory: Some(memory), merges: 0 };
         alarms.judge(usage, Path::new("data"));
         alarms.reason().map(|reason| reason.to_string())
     }
@@ -217,9 +267,25 @@ mod tests {
     }
 
     #[test]
+    fn merges_need_their_room_whatever_the_limit_is() {
+        const MIB: u64 = 1024 * 1024;
+        assert_eq!(disk_free_min(256 * MIB, 0), 256 * MIB);
+        assert_eq!(disk_free_min(256 * MIB, 100 * MIB), 256 * MIB);
+        assert!(disk_free_min(256 * MIB, 400 * MIB) > 400 * MIB);
+        assert_eq!(disk_free_min(MIB, 100 * MIB), 101 * MIB);
+        assert_eq!(disk_free_min(0, 100 * MIB), 0);
+        let alarms = Alarms::new(AlarmLimits { disk_free_min: MIB, memory_max: 10 });
+        let usage = |merges| Usage { disk_free: Some(100 * MIB), memory: None, merges };
+        alarms.judge(usage(100 * MIB), Path::new("data"));
+        assert!(alarms.is_raised(Alarm::Disk));
+        alarms.judge(usage(0), Path::new("data"));
+        assert!(!alarms.is_raised(Alarm::Disk));
+    }
+
+    #[test]
     fn a_change_is_told_once() {
         let alarms = Alarms::new(AlarmLimits { disk_free_min: 10, memory_max: 10 });
-        let usage = Usage { disk_free: Some(0), memory: Some(0) };
+        let usage = Usage { disk_free: Some(0), memory: Some(0), merges: 0 };
         assert!(alarms.judge(usage, Path::new("data")));
         assert!(!alarms.judge(usage, Path::new("data")));
         assert!(alarms.is_raised(Alarm::Disk) && !alarms.is_raised(Alarm::Memory));

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::connection_task::ConnectionContext;
 use crate::connections::Connections;
 use crate::definitions;
-use crate::failure::{Failure, FailureReceiver, failures};
+use crate::failure::{Failure, FailureReceiver, FailureSender, failures};
 use crate::http_listener::HttpListener;
 use crate::limits::SHUTDOWN_CONNECTIONS_DURATION_MAX;
 use crate::mailbox::{Mail, MailReceiver, MailSender, mailbox};
@@ -95,10 +95,11 @@ impl Broker {
 
         let recovered = recover(&settings, &budgets).await?;
         endpoint.set_store(&recovered.store);
+        alarms.set_store(&recovered.store);
         let routes = Arc::new(ArcSwap::from_pointee(recovered.shard.routes().clone()));
         let (failure_sender, failures) = failures();
         let (store_threads, shard) =
-            start_shard(recovered, clock, mail, &routes, &metrics, failure_sender)?;
+            start_shard(recovered, clock, mail, &routes, &metrics, failure_sender.clone())?;
         load_definitions(&link, settings.load_definitions.as_deref()).await?;
         let authenticator = authenticator(&settings, &routes)?;
         let pace = PublishPace::new(clock, Arc::clone(&routes));
@@ -112,7 +113,8 @@ impl Broker {
             &authenticator,
             &metrics,
         );
-        let alarm_task = watch_alarms(&alarms, &settings.data_dir, &link.connections).await;
+        let alarm_task =
+            watch_alarms(&alarms, &settings.data_dir, &link.connections, failure_sender).await?;
         let accepting = CancellationToken::new();
         let amqp_addresses = listen_all(ports, &context, &link.connections, &accepting)?;
         let listeners = listeners(&settings, &amqp_addresses, metrics_address, admin_address);
@@ -267,9 +269,11 @@ async fn watch_alarms(
     alarms: &Alarms,
     data_dir: &Path,
     connections: &Connections,
-) -> JoinHandle<()> {
-    alarms.look(data_dir, connections).await;
-    tokio::spawn(alarms.clone().watch(data_dir.to_owned(), connections.clone()))
+    failures: FailureSender,
+) -> Result<JoinHandle<()>, StartError> {
+    alarms.look(data_dir, connections).await?;
+    let (data_dir, connections) = (data_dir.to_owned(), connections.clone());
+    Ok(tokio::spawn(alarms.clone().watch(data_dir, connections, failures)))
 }
 
 /// # Errors

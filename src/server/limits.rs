@@ -170,6 +170,10 @@ pub const ALARM_INTERVAL: Duration = Duration::from_millis(200);
 /// a compaction, all of which acknowledgements and drains may still need.
 pub const DISK_FREE_LIMIT_OCTETS_DEFAULT: u64 = 256 * 1024 * 1024;
 
+/// Free space that there should be beside what merges of tables need, unless `disk_free_limit` is less:
+/// for what is written while they last.
+pub const DISK_FREE_BESIDE_MERGES_OCTETS: u64 = 64 * 1024 * 1024;
+
 /// Share of the memory that may be used which raises the memory alarm when nothing is said.
 pub const MEMORY_HIGH_WATERMARK_DEFAULT: f64 = 0.6;
 

@@ -88,6 +88,7 @@ impl Changes {
         let change = self.lane(queue, lane);
         let span = Span::of(page.first, page.end).max(change.span.or(stored).unwrap_or_default());
         change.span = Some(span);
+        change.end = Some(page.end);
         let key = key::ack(queue, lane, AckKind::Lane);
         let record = LaneRecord { span: span.0, end: page.end };
         let value = ack_value::encode_lane(&key, record);

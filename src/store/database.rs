@@ -16,8 +16,8 @@
 
 use crate::key::{self, HEARTBEAT_KEY};
 use crate::limits::{
-    JOURNALS_SIZE_MAX, PAGES_RUNS_UNMERGED_MAX, ROOM_INTERVAL, RUNS_UNMERGED_MAX,
-    SEALED_MEMTABLES_MAX, TABLE_SIZE, WORKER_THREADS,
+    DEEP_MERGE_OCTETS_MAX, JOURNALS_SIZE_MAX, PAGES_RUNS_UNMERGED_MAX, ROOM_INTERVAL,
+    RUNS_UNMERGED_MAX, SEALED_MEMTABLES_MAX, TABLE_SIZE, WORKER_THREADS,
 };
 use crate::store_memory::StoreMemory;
 use bytes::Bytes;
@@ -97,7 +97,10 @@ impl Database {
         Ok(Self {
             pages: inner.keyspace("pages", || options(PAGES_RUNS_UNMERGED_MAX))?,
             bodies: inner.keyspace("bodies", || {
+                // Files of bodies are never written anew for what is needed of them: that took as much
+                // room again as they have, just when there was none.
                 let separation = KvSeparationOptions::default()
+                    .staleness_threshold(1.0)
                     .compression(CompressionType::None)
                     .file_target_size(TABLE_SIZE);
                 options(RUNS_UNMERGED_MAX).with_kv_separation(Some(separation))
@@ -172,12 +175,17 @@ impl Database {
 
     /// After tables were dropped: writes something newer, and lets go of their files.
     pub(crate) fn let_go(&self) -> Result<(), Error> {
+        self.put_heartbeats()?;
+        self.rotate()
+    }
+
+    /// Writes something into every keyspace.
+    pub(crate) fn put_heartbeats(&self) -> Result<(), Error> {
         let mut batch = self.batch();
         for space in SPACES {
             batch.insert(space, Bytes::from_static(HEARTBEAT_KEY), Bytes::new());
         }
-        batch.commit(Durability::Written)?;
-        self.rotate()
+        batch.commit(Durability::Written)
     }
 
     /// Moves what is in memory to tables, and waits for it.
@@ -198,6 +206,70 @@ impl Database {
     /// Octets of the tables of messages.
     pub(crate) fn table_octets(&self) -> u64 {
         self.pages.disk_space() + self.bodies.disk_space()
+    }
+
+    /// Octets of the tables of a keyspace, and of what they keep apart.
+    pub(crate) fn disk_space(&self, space: Space) -> u64 {
+        self.keyspace(space).disk_space()
+    }
+
+    /// The tables of a keyspace.
+    pub(crate) fn tables(&self, space: Space) -> Vec<TableRange> {
+        let version = self.keyspace(space).tree.current_version();
+        let ranges = version.iter_tables().map(|table| {
+            let range = &table.metadata.key_range;
+            let (first, last) = (range.min().clone().into(), range.max().clone().into());
+            TableRange { id: table.id(), first, last }
+        });
+        ranges.collect()
+    }
+
+    /// Whether fjall merges tables at this moment.
+    pub(crate) fn is_merging(&self) -> bool {
+        self.inner.active_compactions() > 0
+    }
+
+    /// Octets of bodies that are kept apart and not needed any more, as far as merges have found out.
+    pub(crate) fn stale_octets(&self, space: Space) -> u64 {
+        self.keyspace(space).tree.current_version().gc_stats().stale_bytes()
+    }
+
+    /// Merges all tables of a keyspace: what was removed is gone afterwards.
+    pub(crate) fn merge(&self, space: Space) -> Result<(), Error> {
+        self.keyspace(space).major_compact()
+    }
+
+    /// Octets that fjall's next merges may write before the tables that they read are unlinked, at
+    /// most. It chooses the level with the most too much: all of the first one with what it overlaps in
+    /// the next, or the least part of a deeper one, a table or two with some ten below.
+    pub(crate) fn merge_octets_max(&self) -> u64 {
+        SPACES.into_iter().map(|space| self.merge_octets_max_of(space)).max().unwrap_or(0)
+    }
+
+    fn merge_octets_max_of(&self, space: Space) -> u64 {
+        let version = self.keyspace(space).tree.current_version();
+        let mut levels = version.iter_levels().map(|level| level.size());
+        let first = levels.next().unwrap_or(0);
+        let second = levels.by_ref().find(|size| *size > 0).unwrap_or(0);
+        let deeper = levels.sum::<u64>();
+        let tables = match first {
+            // Tables in one level only are moved, not merged.
+            0 if deeper == 0 => 0,
+            _ => (first + second).max(deeper.min(DEEP_MERGE_OCTETS_MAX)),
+        };
+        // Of files of bodies those are written anew of which a fourth is not needed any more: what is
+        // needed of them is at most three times as much as what is not.
+        let (kept_apart, stale) =
+            (version.blob_files.on_disk_size(), version.gc_stats().stale_bytes());
+        tables + kept_apart.saturating_sub(stale).min(stale.saturating_mul(3))
+    }
+
+    /// Whether everything that was committed can still be written on.
+    ///
+    /// # Errors
+    /// When a thread of fjall's has failed.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.inner.persist(PersistMode::Buffer)
     }
 
     pub(crate) fn journal_count(&self) -> usize {
@@ -224,6 +296,14 @@ fn options(runs_unmerged_max: u8) -> KeyspaceCreateOptions {
         .data_block_compression_policy(CompressionPolicy::disabled())
         .index_block_compression_policy(CompressionPolicy::disabled())
         .compaction_strategy(Arc::new(compaction))
+}
+
+/// A table, and the first and the last of its keys.
+#[derive(Clone, Debug)]
+pub(crate) struct TableRange {
+    pub(crate) id: u64,
+    pub(crate) first: Bytes,
+    pub(crate) last: Bytes,
 }
 
 /// What is written together.

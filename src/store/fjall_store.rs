@@ -9,7 +9,10 @@ use crate::error::StoreError;
 use crate::high_water::HighWater;
 use crate::key;
 use crate::lanes::Lanes;
-use crate::limits::{HEARTBEAT_OCTETS, JOURNALS_LOOK_OCTETS, RECLAIM_TABLES_SIZE_MIN};
+use crate::limits::{
+    GARBAGE_OCTETS_MIN, HEARTBEAT_OCTETS, JOURNALS_LOOK_OCTETS, RECLAIM_OCTETS,
+    RECLAIM_TABLES_SIZE_MIN,
+};
 use crate::opening::{self, Opened};
 use crate::progress::Progress;
 use crate::reading::LaneReader;
@@ -30,7 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, RwLock};
 #[derive(Debug)]
 pub struct FjallStore {
     shared: Arc<Shared>,
-    /// Joined when the store is dropped.
+    /// Joined when the store is dropped, and before those that it uses.
     reclaimer: Reclaimer,
     /// The same.
     journals: RetiredJournals,
@@ -67,6 +70,7 @@ struct Counters {
     applied: AtomicU64,
     synced: AtomicU64,
     octets_written: AtomicU64,
+    octets_settled: AtomicU64,
     pages_read: AtomicU64,
 }
 
@@ -112,9 +116,9 @@ impl FjallStore {
             directory,
         });
         let wanted = Wanted { queues: dropped, ..Wanted::default() };
-        let reclaimer = Reclaimer::start(Arc::clone(&shared), wanted)
-            .map_err(|error| StoreError::failed("start a thread", error))?;
         let journals = RetiredJournals::start(&shared.directory.database())
+            .map_err(|error| StoreError::failed("start a thread", error))?;
+        let reclaimer = Reclaimer::start(Arc::clone(&shared), journals.looks(), wanted)
             .map_err(|error| StoreError::failed("start a thread", error))?;
         Ok(Self { shared, reclaimer, journals, scrubber: OnceLock::new() })
     }
@@ -201,6 +205,22 @@ impl Store for FjallStore {
         self.shared.sync()
     }
 
+    fn check(&self) -> Result<(), StoreError> {
+        if self.shared.is_stopped.load(Ordering::Acquire) {
+            return Err(StoreError::Stopped);
+        }
+        self.shared.database.check().map_err(|error| self.shared.stop("write to its files", error))
+    }
+
+    fn merge_octets_max(&self) -> u64 {
+        self.shared.database.merge_octets_max()
+    }
+
+    fn give_back(&self) {
+        let wanted = Wanted { give_back_above: Some(GARBAGE_OCTETS_MIN), ..Wanted::default() };
+        self.reclaimer.want(wanted);
+    }
+
     fn statistics(&self) -> Statistics {
         let Shared { counters, database, scrubbed, .. } = &*self.shared;
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -255,13 +275,13 @@ impl Shared {
         for queue in &wanted.queues {
             known.remove_queue(*queue);
         }
-        for ((queue, lane), change) in lanes {
-            if known.change(queue, lane, change).is_reclaim_due()
-                && self.database.table_octets() >= RECLAIM_TABLES_SIZE_MIN
-            {
-                wanted.lanes.insert((queue, lane));
-            }
-        }
+        let settled = lanes
+            .into_iter()
+            .map(|((queue, lane), change)| known.change(queue, lane, change))
+            .sum::<u64>();
+        let before = self.counters.octets_settled.fetch_add(settled, Ordering::Relaxed);
+        wanted.is_reclaim_due = before / RECLAIM_OCTETS != (before + settled) / RECLAIM_OCTETS
+            && self.database.table_octets() >= RECLAIM_TABLES_SIZE_MIN;
         Ok(wanted)
     }
 
@@ -282,6 +302,30 @@ impl Shared {
             .map_err(|error| self.stop("write its high-water mark", error.into()))?;
         self.counters.synced.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Does something while no commit can come between: what is settled until now is on stable
+    /// storage, and the lanes stay as they are.
+    pub(crate) fn while_nothing_is_written<T>(
+        &self,
+        action: impl FnOnce(&Lanes) -> Result<T, database::Error>,
+    ) -> Result<T, database::Error> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_stopped.load(Ordering::Acquire) {
+            return Err(database::Error::Poisoned);
+        }
+        self.database.sync()?;
+        action(&self.lanes.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Octets written since the store was opened.
+    pub(crate) fn octets_written(&self) -> u64 {
+        self.counters.octets_written.load(Ordering::Relaxed)
+    }
+
+    /// Octets settled since the store was opened.
+    pub(crate) fn octets_settled(&self) -> u64 {
+        self.counters.octets_settled.load(Ordering::Relaxed)
     }
 
     /// For the next start: see [`DamagedRead`].
@@ -323,3 +367,6 @@ mod tests;
 
 #[cfg(test)]
 mod flips;
+
+#[cfg(test)]
+mod drained;

@@ -7,18 +7,15 @@
 //! descriptor writes where it stands, like a new one's. The zeros behind are those that every
 //! journal has.
 
+use crate::descriptors;
 use crate::journal_check;
 use rustix::fs::{OFlags, SeekFrom, fcntl_getfl, fcntl_setfl, seek};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
 /// What fjall makes a new journal.
 const JOURNAL_SIZE: u64 = 64 * 1024 * 1024;
-
-/// Where the system lists the descriptors of this process; elsewhere there is no such place.
-const DESCRIPTORS: &str = "/proc/self/fd";
 
 /// Gives the newest journal of an open database its room. Without it everything works, slower.
 pub(crate) fn make(database: &Path) {
@@ -41,29 +38,14 @@ fn try_make(database: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Another handle of the descriptor with which this process appends to a file, if there is one: both
-/// share position and flags.
+/// Another handle of the descriptor with which this process appends to a file, if there is one.
 fn appending(path: &Path) -> io::Result<Option<File>> {
-    for entry in fs::read_dir(DESCRIPTORS)? {
-        let entry = entry?;
-        // That of this very listing is gone by the time it is looked at, as others may be.
-        if fs::read_link(entry.path()).is_ok_and(|target| target == path)
-            && let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok())
-        {
-            let file = File::from(duplicate(number)?);
-            if fcntl_getfl(&file)?.contains(OFlags::APPEND) {
-                return Ok(Some(file));
-            }
+    for file in descriptors::of(path)? {
+        if fcntl_getfl(&file)?.contains(OFlags::APPEND) {
+            return Ok(Some(file));
         }
     }
     Ok(None)
-}
-
-#[allow(unsafe_code, reason = "fjall does not lend its descriptor")]
-fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: borrowed for this one call, which fails when no such descriptor is open; what comes of
-    // it is ours. Whether it is the right one is seen afterwards by whoever asked.
-    unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()
 }
 
 #[cfg(test)]
@@ -72,6 +54,7 @@ mod tests {
     use crate::database::{Database, Space};
     use bytes::Bytes;
     use forebay_engine::operation::Durability;
+    use std::fs;
 
     fn put(database: &Database, key: &'static str) {
         let mut batch = database.batch();

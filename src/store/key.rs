@@ -100,6 +100,14 @@ pub(crate) fn parse_ack(key: &[u8]) -> Option<(QueueId, Lane, AckKind)> {
     Some((queue, lane, kind))
 }
 
+/// The lane that a key of `pages`, `bodies` or `acks` belongs to; of a heartbeat, what sorts last.
+pub(crate) fn lane_of(key: &[u8]) -> Option<(QueueId, Lane)> {
+    if key == HEARTBEAT_KEY {
+        return Some((QueueId(u64::MAX), Lane(u8::MAX)));
+    }
+    parse_lane(key).map(|(queue, lane, _)| (queue, lane))
+}
+
 fn parse_lane(key: &[u8]) -> Option<(QueueId, Lane, &[u8])> {
     let (shard, rest) = key.split_first_chunk()?;
     let (queue, rest) = rest.split_first_chunk()?;

@@ -1,7 +1,8 @@
 //! What the store keeps in memory of each lane: a few octets, whatever its backlog. The thread that
 //! applies commits changes it, after they are written; readers and the reclaimer look at it.
 
-use crate::limits::RECLAIM_OCTETS;
+use crate::key;
+use bytes::Bytes;
 use forebay_engine::ids::{Lane, Offset, QueueId};
 use forebay_engine::operation::Watermark;
 use std::collections::BTreeMap;
@@ -19,8 +20,8 @@ pub(crate) struct LaneState {
     pub(crate) watermark: Watermark,
     /// The stored bound of what a page covers; nothing before the first page.
     pub(crate) span: Option<Span>,
-    /// `Watermark::octets_settled` when the lane's tables were last looked through.
-    pub(crate) octets_reclaimed: u64,
+    /// Where the last page ended that was put; 0 when that is not known.
+    pub(crate) end: Offset,
 }
 
 /// A bound for the offsets that one page of a lane covers: at most 2 to this power. It grows a few
@@ -33,6 +34,7 @@ pub(crate) struct Span(pub(crate) u8);
 pub(crate) struct LaneChange {
     pub(crate) watermark: Option<Watermark>,
     pub(crate) span: Option<Span>,
+    pub(crate) end: Option<Offset>,
 }
 
 impl Span {
@@ -45,11 +47,6 @@ impl Span {
     /// The lowest `first` that a page covering `offset` can have.
     pub(crate) fn lowest_first(self, offset: Offset) -> Offset {
         Offset(offset.0.saturating_sub(self.offsets() - 1))
-    }
-
-    /// The highest `first` of pages that end at or below `offset` for certain.
-    pub(crate) fn highest_below(self, offset: Offset) -> Option<Offset> {
-        offset.0.checked_sub(self.offsets()).map(Offset)
     }
 
     fn offsets(self) -> u64 {
@@ -66,17 +63,14 @@ impl Lanes {
         self.lanes.insert((queue, lane), state);
     }
 
-    /// Applies a change and gives back the lane as it is now.
-    pub(crate) fn change(
-        &mut self,
-        queue: QueueId,
-        lane: Lane,
-        change: LaneChange,
-    ) -> &mut LaneState {
+    /// Applies a change, and says how many octets it settled.
+    pub(crate) fn change(&mut self, queue: QueueId, lane: Lane, change: LaneChange) -> u64 {
         let state = self.lanes.entry((queue, lane)).or_default();
+        let settled = state.watermark.octets_settled;
         state.watermark = change.watermark.unwrap_or(state.watermark);
         state.span = change.span.or(state.span);
-        state
+        state.end = change.end.unwrap_or(state.end);
+        state.watermark.octets_settled.saturating_sub(settled)
     }
 
     pub(crate) fn remove_queue(&mut self, queue: QueueId) {
@@ -87,21 +81,37 @@ impl Lanes {
         }
     }
 
-    /// Lanes of which at least `octets` were settled since their tables were last looked through.
-    pub(crate) fn settled_by(&self, octets: u64) -> Vec<(QueueId, Lane)> {
-        let lanes = self.lanes.iter().filter(|(_, state)| state.octets_to_reclaim() >= octets);
-        lanes.map(|(key, _)| *key).collect()
+    /// Whether no page whose key lies between these two is needed: none of them, or of the bodies with
+    /// such keys, would be read again. Of keys that name no lane nothing is known, but that of a
+    /// heartbeat, which is not needed either.
+    pub(crate) fn are_dead(&self, first: &[u8], last: &[u8]) -> bool {
+        let (Some(from), Some(to)) = (key::lane_of(first), key::lane_of(last)) else {
+            return false;
+        };
+        self.lanes.range(from..=to).all(|((queue, lane), state)| {
+            state.needed_from(*queue, *lane).is_none_or(|(needed_first, needed_last)| {
+                last < &*needed_first || &*needed_last < first
+            })
+        })
+    }
+
+    /// The keys of pages that may be needed: from the first to the last one, of each lane.
+    pub(crate) fn needed(&self) -> impl Iterator<Item = (Bytes, Bytes)> + use<'_> {
+        self.lanes.iter().filter_map(|((queue, lane), state)| state.needed_from(*queue, *lane))
     }
 }
 
 impl LaneState {
-    /// Whether so much was settled that there should be whole tables to unlink.
-    pub(crate) fn is_reclaim_due(&self) -> bool {
-        self.octets_to_reclaim() >= RECLAIM_OCTETS
-    }
-
-    fn octets_to_reclaim(&self) -> u64 {
-        self.watermark.octets_settled.saturating_sub(self.octets_reclaimed)
+    /// The first and the last key that a page or a body may have that is not settled.
+    fn needed_from(&self, queue: QueueId, lane: Lane) -> Option<(Bytes, Bytes)> {
+        // Without a page there is nothing. A lane that was stored before its end was does not know it.
+        let span = self.span?;
+        let low = self.watermark.low;
+        if self.end > Offset(0) && low >= self.end {
+            return None;
+        }
+        let (_, last) = key::bodies_range(queue, lane, low, Offset(u64::MAX));
+        Some((key::page(queue, lane, span.lowest_first(low)), last))
     }
 }
 
@@ -115,10 +125,48 @@ mod tests {
             let found = Span::of(Offset(first), Offset(end));
             assert_eq!(found, Span(span));
             assert!(found.lowest_first(Offset(end - 1)) <= Offset(first));
-            assert!(found.highest_below(Offset(end - 1)) < Some(Offset(first)));
         }
         assert_eq!(Span::of(Offset(0), Offset(u64::MAX)), Span(64));
         assert_eq!(Span(64).lowest_first(Offset(9)), Offset(0));
-        assert_eq!(Span(64).highest_below(Offset(9)), None);
+    }
+
+    fn lanes() -> Lanes {
+        let mut lanes = Lanes::default();
+        let lane = |low, end| LaneState {
+            watermark: Watermark { low: Offset(low), octets_settled: 0 },
+            span: Some(Span(2)),
+            end: Offset(end),
+        };
+        lanes.insert(QueueId(1), Lane(0), lane(100, 100));
+        lanes.insert(QueueId(3), Lane(5), lane(50, 100));
+        lanes.insert(QueueId(5), Lane(0), lane(100, 0));
+        lanes.insert(QueueId(6), Lane(0), LaneState::default());
+        lanes
+    }
+
+    #[test]
+    fn what_lies_below_the_watermark_or_in_a_drained_lane_is_dead() {
+        let lanes = lanes();
+        let dead = |first: (u64, u8, u64), last: (u64, u8, u64)| {
+            let key = |(queue, lane, offset)| key::page(QueueId(queue), Lane(lane), Offset(offset));
+            lanes.are_dead(&key(first), &key(last))
+        };
+        assert!(dead((1, 0, 0), (1, 0, 99)));
+        // A page begins at 47 at the earliest that covers offset 50.
+        assert!(dead((1, 0, 0), (3, 5, 46)) && !dead((1, 0, 0), (3, 5, 47)));
+        assert!(dead((3, 4, 0), (3, 4, 999)) && !dead((3, 5, 99), (3, 5, 99)));
+        assert!(dead((3, 6, 0), (4, 255, u64::MAX)));
+        assert!(!dead((0, 0, 0), (9, 0, 0)));
+        // Its end is unknown.
+        assert!(!dead((5, 0, 98), (5, 0, 98)) && dead((5, 0, 0), (5, 0, 96)));
+        assert!(dead((6, 0, 0), (u64::MAX, 255, u64::MAX)));
+        let heartbeat = key::HEARTBEAT_KEY;
+        assert!(lanes.are_dead(&key::page(QueueId(6), Lane(0), Offset(0)), heartbeat));
+        assert!(!lanes.are_dead(&key::page(QueueId(4), Lane(0), Offset(0)), heartbeat));
+        assert!(!lanes.are_dead(b"", heartbeat));
+        let body = |offset| key::body(QueueId(3), Lane(5), Offset(offset), Offset(offset));
+        assert!(lanes.are_dead(&body(0), &body(46)) && !lanes.are_dead(&body(0), &body(47)));
+        assert!(!lanes.are_dead(&body(u64::MAX), &body(u64::MAX)));
+        assert_eq!(lanes.needed().count(), 2);
     }
 }

@@ -22,14 +22,18 @@ pub mod damage;
 mod damaged_read;
 mod data_directory;
 mod database;
+mod dead_tables;
+mod descriptors;
 mod direct_file;
 pub mod error;
 pub mod faulty;
 pub mod fjall_store;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz_target;
+mod garbage;
 mod high_water;
 mod journal;
+mod journal_change;
 mod journal_check;
 mod journal_room;
 mod key;

@@ -50,9 +50,33 @@ pub const RUNS_UNMERGED_MAX: u8 = 4;
 /// they are at work (a fourth to a half of the broker's processor time under load).
 pub const WORKER_THREADS: usize = 1;
 
-/// Octets settled at the front of a lane, after which its tables are looked through for ones to
-/// unlink. Less often, and many tables go at once, which stalls commits.
+/// Octets that one merge of tables of deeper levels may write: a table or two, and what they overlap in
+/// the next level, which is ten times as large.
+pub const DEEP_MERGE_OCTETS_MAX: u64 = 14 * TABLE_SIZE;
+
+/// Octets settled, in all queues, after which tables are looked through for ones to unlink. Less often,
+/// and many tables go at once, which stalls commits.
 pub const RECLAIM_OCTETS: u64 = 64 * 1024 * 1024;
+
+/// Octets of tables and journals above which a store that has little to do is looked through, whatever
+/// was settled: what a drained store may take.
+pub const IDLE_OCTETS_MAX: u64 = 24 * 1024 * 1024;
+
+/// Octets of tables that are not needed for what is stored, from which on it is worth writing anew what
+/// is needed of them.
+pub const GARBAGE_OCTETS_MIN: u64 = 16 * 1024 * 1024;
+
+/// Octets that are needed of tables up to which they are written anew, all at once.
+pub const REWRITE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
+
+/// Octets of bodies that are written anew together, unless a single one is larger: commits wait so long.
+pub const REWRITE_BATCH_OCTETS: usize = 1024 * 1024;
+
+/// Octets that are written from one look of the reclaimer to the next by a store that has little to do.
+pub const IDLE_WRITTEN_OCTETS_MAX: u64 = 2 * 1024 * 1024;
+
+/// How long the reclaimer waits for merges to end before it waits for them with commits held up.
+pub const MERGE_WAIT: Duration = Duration::from_secs(2);
 
 /// Octets of tables below which commits don't ask for any to be unlinked. Where consumers keep up,
 /// tables hold little but what has cancelled out, and to look through them would mean to write
@@ -78,8 +102,9 @@ pub const REMOVE_KEYS_MAX: usize = 256;
 /// Octets of a dropped queue up to which its keys are simply removed; above, its tables go first.
 pub const REMOVE_OCTETS_MAX: u64 = 16 * 1024 * 1024;
 
-/// How long the reclaimer waits for something to do before it looks around by itself.
-pub const RECLAIM_INTERVAL: Duration = Duration::from_secs(10);
+/// How long the reclaimer waits for something to do before it looks around by itself: a store that has
+/// been drained gives its space back within some of them.
+pub const RECLAIM_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the reclaimer waits between two looks at whether memory has become tables.
 pub const FLUSH_INTERVAL: Duration = Duration::from_millis(10);

@@ -1,23 +1,38 @@
 //! Gives disk space back, on a thread of its own, in steps so small that commits don't wait.
 //!
-//! Three things: the tables below a lane's watermark; everything of a dropped queue; and old
-//! journals, which a keyspace without heartbeats would pin. A crash at any point is harmless:
-//! liveness comes from the settled state only, and a dropped queue keeps its mark until the last
-//! key is gone.
+//! Four things: tables of which nothing is needed ([`crate::dead_tables`]); tables of which little is
+//! ([`crate::garbage`]); everything of a dropped queue; and old journals, which a keyspace without
+//! heartbeats would pin. It does so whenever much was settled, and once a store has little to do, so
+//! that one which was drained soon takes next to nothing. A crash at any point is harmless: liveness
+//! comes from the settled state only, and a dropped queue keeps its mark until the last key is gone.
 
 use crate::database::{Error, Space, View};
+use crate::dead_tables;
 use crate::fjall_store::Shared;
+use crate::garbage;
+use crate::journal_change;
+use crate::journal_check;
 use crate::key;
 use crate::limits::{
-    FLUSH_INTERVAL, RECLAIM_INTERVAL, RECLAIM_OCTETS, REMOVE_KEYS_MAX, REMOVE_OCTETS_MAX,
+    FLUSH_INTERVAL, GARBAGE_OCTETS_MIN, IDLE_OCTETS_MAX, IDLE_WRITTEN_OCTETS_MAX, RECLAIM_INTERVAL,
+    REMOVE_KEYS_MAX, REMOVE_OCTETS_MAX,
 };
+use crate::retired_journals::JournalLooks;
 use bytes::Bytes;
-use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::ids::QueueId;
 use forebay_engine::operation::Durability;
 use std::collections::BTreeSet;
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
+
+/// The keyspaces that hold messages.
+const MESSAGE_SPACES: [Space; 2] = [Space::Pages, Space::Bodies];
+
+/// Octets of a block, as the system counts what a file takes.
+const BLOCK_SIZE: u64 = 512;
 
 /// The reclaimer's handle: dropping it ends the thread after the step it is at.
 #[derive(Debug)]
@@ -29,8 +44,10 @@ pub(crate) struct Reclaimer {
 /// What is to be looked after.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
-    /// Lanes of which much was settled.
-    pub(crate) lanes: BTreeSet<(QueueId, Lane)>,
+    /// Much was settled.
+    pub(crate) is_reclaim_due: bool,
+    /// Space runs short: all that can be given back is to be, garbage from so many octets on.
+    pub(crate) give_back_above: Option<u64>,
     /// Dropped queues.
     pub(crate) queues: BTreeSet<QueueId>,
     pub(crate) is_heartbeat_due: bool,
@@ -49,7 +66,8 @@ struct BoardState {
 }
 
 enum Task {
-    Lane(QueueId, Lane),
+    Reclaim,
+    GiveBack { garbage_min: u64 },
     Queue(QueueId),
     Heartbeat,
     LookAround,
@@ -57,10 +75,14 @@ enum Task {
 }
 
 impl Reclaimer {
-    pub(crate) fn start(shared: Arc<Shared>, wanted: Wanted) -> io::Result<Self> {
+    pub(crate) fn start(
+        shared: Arc<Shared>,
+        journals: JournalLooks,
+        wanted: Wanted,
+    ) -> io::Result<Self> {
         let state = BoardState { wanted, is_ending: false };
         let board = Arc::new(Board { state: Mutex::new(state), changed: Condvar::new() });
-        let worker = Worker { shared, board: Arc::clone(&board) };
+        let worker = Worker { shared, journals, board: Arc::clone(&board), seen: Seen::default() };
         let thread =
             Builder::new().name("forebay-reclaimer".to_owned()).spawn(move || worker.run())?;
         Ok(Self { board, thread: Some(thread) })
@@ -71,7 +93,8 @@ impl Reclaimer {
             return;
         }
         let mut state = self.board.lock();
-        state.wanted.lanes.extend(wanted.lanes);
+        state.wanted.is_reclaim_due |= wanted.is_reclaim_due;
+        state.wanted.give_back_above = wanted.give_back_above.or(state.wanted.give_back_above);
         state.wanted.queues.extend(wanted.queues);
         state.wanted.is_heartbeat_due |= wanted.is_heartbeat_due;
         drop(state);
@@ -96,7 +119,10 @@ impl Drop for Reclaimer {
 
 impl Wanted {
     fn is_empty(&self) -> bool {
-        self.lanes.is_empty() && self.queues.is_empty() && !self.is_heartbeat_due
+        !self.is_reclaim_due
+            && self.give_back_above.is_none()
+            && self.queues.is_empty()
+            && !self.is_heartbeat_due
     }
 }
 
@@ -119,8 +145,11 @@ impl Board {
         if std::mem::take(&mut state.wanted.is_heartbeat_due) {
             return Task::Heartbeat;
         }
-        if let Some((queue, lane)) = state.wanted.lanes.pop_first() {
-            return Task::Lane(queue, lane);
+        if std::mem::take(&mut state.wanted.is_reclaim_due) {
+            return Task::Reclaim;
+        }
+        if let Some(garbage_min) = state.wanted.give_back_above.take() {
+            return Task::GiveBack { garbage_min };
         }
         // It stays on the board until it is gone, so that it is counted.
         state.wanted.queues.first().map_or(Task::LookAround, |queue| Task::Queue(*queue))
@@ -133,16 +162,29 @@ impl Board {
 
 struct Worker {
     shared: Arc<Shared>,
+    journals: JournalLooks,
     board: Arc<Board>,
+    seen: Seen,
+}
+
+/// What was there when the store was last looked at.
+#[derive(Debug, Default)]
+struct Seen {
+    octets_written: u64,
+    /// When it was last looked through: the octets settled until then, and those left on the disk.
+    looked_through: Option<(u64, u64)>,
+    /// Octets of the tables of pages, and of bodies, after they were last written anew.
+    written_anew: [u64; 2],
 }
 
 impl Worker {
-    fn run(self) {
+    fn run(mut self) {
         loop {
             let done = match self.board.next() {
                 Task::End => return,
                 Task::Heartbeat => self.shared.database.rotate(),
-                Task::Lane(queue, lane) => self.reclaim_lane(queue, lane),
+                Task::Reclaim => self.unlink_dead_tables().map(drop),
+                Task::GiveBack { garbage_min } => self.give_back_once(garbage_min),
                 Task::Queue(queue) => self.remove_queue(queue),
                 Task::LookAround => self.look_around(),
             };
@@ -154,22 +196,31 @@ impl Worker {
         }
     }
 
-    /// Unlinks the tables that lie wholly below the watermark.
-    fn reclaim_lane(&self, queue: QueueId, lane: Lane) -> Result<(), Error> {
-        let state = {
-            let mut lanes = self.shared.lanes.write().unwrap_or_else(PoisonError::into_inner);
-            let Some(mut state) = lanes.get(queue, lane) else { return Ok(()) };
-            state.octets_reclaimed = state.watermark.octets_settled;
-            lanes.insert(queue, lane, state);
-            state
-        };
-        let below = state.span.and_then(|span| span.highest_below(state.watermark.low));
-        let Some(below) = below else { return Ok(()) };
-        let (first_body, last_body) = key::bodies_range(queue, lane, Offset(0), below);
-        let first = key::keeper(&key::page(queue, lane, Offset(0)));
-        let last = key::page(queue, lane, below);
-        self.drop_tables([(Space::Pages, first, last), (Space::Bodies, first_body, last_body)])?;
-        Ok(())
+    /// Unlinks the tables of which nothing is needed. Says whether it came to the end.
+    fn unlink_dead_tables(&self) -> Result<bool, Error> {
+        if !self.flush()? {
+            return Ok(false);
+        }
+        if dead_tables::unlink(&self.shared, &|| self.board.is_ending())? {
+            self.shared.database.let_go()?;
+        }
+        Ok(!self.board.is_ending())
+    }
+
+    /// Moves what is in memory to tables; otherwise it would become a table later, and stay. Says
+    /// whether it came to the end.
+    fn flush(&self) -> Result<bool, Error> {
+        let database = &self.shared.database;
+        database.rotate()?;
+        while !database.is_flushed() {
+            if self.board.is_ending() {
+                return Ok(false);
+            }
+            // Fails when fjall's worker has: it would not flush any more.
+            database.check()?;
+            std::thread::sleep(FLUSH_INTERVAL);
+        }
+        Ok(true)
     }
 
     /// Unlinks the tables that lie wholly in these ranges. Tells whether it came to the end.
@@ -177,13 +228,8 @@ impl Worker {
         let database = &self.shared.database;
         // What says that they are not needed must not be lost once they are gone.
         database.sync()?;
-        // What is still in memory would become a table later, and stay.
-        database.rotate()?;
-        while !database.is_flushed() {
-            if self.board.is_ending() {
-                return Ok(false);
-            }
-            std::thread::sleep(FLUSH_INTERVAL);
+        if !self.flush()? {
+            return Ok(false);
         }
         for (space, first, last) in ranges {
             database.drop_range(space, &first, &last)?;
@@ -236,18 +282,69 @@ impl Worker {
         }
     }
 
-    fn look_around(&self) -> Result<(), Error> {
-        let lanes = {
-            let lanes = self.shared.lanes.read().unwrap_or_else(PoisonError::into_inner);
-            lanes.settled_by(RECLAIM_OCTETS / 4)
-        };
-        for (queue, lane) in lanes {
-            self.reclaim_lane(queue, lane)?;
+    /// Looks after a store that has little to do.
+    fn look_around(&mut self) -> Result<(), Error> {
+        let written = self.shared.octets_written();
+        let before = std::mem::replace(&mut self.seen.octets_written, written);
+        if written - before <= IDLE_WRITTEN_OCTETS_MAX {
+            self.give_back_once(GARBAGE_OCTETS_MIN)?;
         }
         if self.shared.database.journal_count() > 1 {
             self.shared.database.rotate()?;
         }
         Ok(())
+    }
+
+    /// Gives back all that is not needed, unless nothing has happened since it was tried last.
+    fn give_back_once(&mut self, garbage_min: u64) -> Result<(), Error> {
+        let now = (self.shared.octets_settled(), self.octets_taken());
+        let is_new = self.seen.looked_through.is_none_or(|(settled, octets)| {
+            now.0 > settled || now.1 > octets.saturating_add(IDLE_OCTETS_MAX)
+        });
+        let octets_min = IDLE_OCTETS_MAX.min(garbage_min);
+        if is_new && now.1 > octets_min && self.give_back(garbage_min)? {
+            self.seen.looked_through = Some((now.0, self.octets_taken()));
+        }
+        Ok(())
+    }
+
+    /// Octets that tables of messages, and journals, take on the disk.
+    fn octets_taken(&self) -> u64 {
+        let journals = journal_check::journals(&self.shared.database_path()).unwrap_or_default();
+        // Not their sizes, which are full ones from the beginning.
+        let blocks = journals.iter().filter_map(|path| Some(fs::metadata(path).ok()?.blocks()));
+        self.shared.database.table_octets() + blocks.sum::<u64>() * BLOCK_SIZE
+    }
+
+    /// Says whether it came to the end.
+    fn give_back(&mut self, garbage_min: u64) -> Result<bool, Error> {
+        if !self.unlink_dead_tables()? {
+            return Ok(false);
+        }
+        for (space, left) in MESSAGE_SPACES.into_iter().zip(&mut self.seen.written_anew) {
+            let taken = self.shared.database.disk_space(space);
+            // What could not be given back the last time is not tried again and again.
+            if taken >= left.saturating_add(garbage_min) {
+                garbage::collect(&self.shared, space, garbage_min, &|| self.board.is_ending())?;
+            }
+            *left = self.shared.database.disk_space(space);
+        }
+        self.begin_new_journal(garbage_min.min(IDLE_OCTETS_MAX / 2))
+    }
+
+    fn begin_new_journal(&self, octets_min: u64) -> Result<bool, Error> {
+        let path = self.shared.database_path();
+        let written = journal_change::written_octets(&path).unwrap_or(0);
+        if written > octets_min {
+            let database = &self.shared.database;
+            self.shared.while_nothing_is_written(|_| journal_change::begin_new(database, &path))?;
+        }
+        // The journals before are unlinked when all that was in memory is in tables, and a table of
+        // every keyspace is newer than they are.
+        self.shared.database.put_heartbeats()?;
+        let is_done = self.flush()?;
+        self.journals.look();
+        Ok(is_done)
     }
 }
 

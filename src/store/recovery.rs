@@ -73,7 +73,7 @@ pub(crate) fn recover(view: &View) -> Result<Recovered, StoreError> {
 pub(crate) fn lanes(view: &View) -> Result<Lanes, StoreError> {
     let mut lanes = Lanes::default();
     for ((queue, lane), acks) in all_acks(view)? {
-        let state = LaneState { watermark: acks.watermark, span: acks.span, octets_reclaimed: 0 };
+        let state = LaneState { watermark: acks.watermark, span: acks.span, end: acks.end };
         lanes.insert(queue, lane, state);
     }
     Ok(lanes)

@@ -44,6 +44,25 @@ impl RetiredJournals {
             let _ = looks.try_send(());
         }
     }
+
+    /// For another thread to say the same. The thread of this ends when all of them are dropped.
+    pub(crate) fn looks(&self) -> JournalLooks {
+        JournalLooks { looks: self.looks.clone() }
+    }
+}
+
+/// Says that there may be a new journal.
+#[derive(Debug)]
+pub(crate) struct JournalLooks {
+    looks: Option<SyncSender<()>>,
+}
+
+impl JournalLooks {
+    pub(crate) fn look(&self) {
+        if let Some(looks) = &self.looks {
+            let _ = looks.try_send(());
+        }
+    }
 }
 
 impl Drop for RetiredJournals {

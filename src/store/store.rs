@@ -50,6 +50,23 @@ pub trait Store: Send + Sync + 'static {
     /// As [`Store::apply`].
     fn sync(&self) -> Result<(), StoreError>;
 
+    /// Whether the store can go on. Called now and then, from any thread.
+    ///
+    /// # Errors
+    /// When something has failed, be it on a thread of the store's own that nobody waits for.
+    fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Octets that must be free on the disk beside what the operator wants to be free, for merges of
+    /// tables. Called now and then, from any thread.
+    fn merge_octets_max(&self) -> u64 {
+        0
+    }
+
+    /// Gives back space on the disk that is not needed, in the background: it runs short.
+    fn give_back(&self) {}
+
     /// Figures for metrics; cheap enough to be asked every second.
     fn statistics(&self) -> Statistics;
 }

@@ -9,12 +9,15 @@ use crate::harness::launch::Launch;
 use crate::harness::must;
 use crate::harness::raw::{Raw, short};
 use crate::harness::session::{Session, consume, declare_named, next, ready_count};
+use crate::harness::small_disk::SmallDisk;
 use crate::rounds::Rounds;
 use crate::world::World;
 use bytes::Bytes;
 use forebay_wire::Method;
 use forebay_wire::method::ConfirmSelect;
 use fuser::Errno;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 const MIB: u64 = 1024 * 1024;
@@ -60,6 +63,65 @@ async fn a_disk_filled_with_messages_blocks_publishers_and_recovers_unaided() {
     assert!(matches!(publisher.method().await, Method::ConnectionUnblocked(_)));
     assert!(matches!(publisher.method().await, Method::BasicAck(_)));
     next(&mut consumer).await.ack(<_>::default()).await.unwrap();
+}
+
+/// Messages of all sizes in several queues, as publishers send them that nobody slows down.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_filled_with_all_sizes_comes_back_once_all_queues_are_drained() {
+    const QUEUES: [&str; 4] = ["a", "b", "c", "d"];
+    let Some(disk) = SmallDisk::mount(640) else { return };
+    let launch = Launch::on(&disk.path().join("data")).through(disk.entrance());
+    let broker = Broker::launch(&launch.argument("--disk-free-limit").argument("128MiB"));
+    let session = Session::open_at(broker.address).await;
+    for queue in QUEUES {
+        declare_named(&session.channel, queue, <_>::default()).await;
+    }
+    let mut publisher = Raw::open_channel(broker.address).await;
+    publisher.send(1, &ConfirmSelect { no_wait: false }).await;
+    assert!(matches!(publisher.method().await, Method::ConfirmSelectOk(_)));
+    let sizes = [100, 70_000, 2_000, 1_000_000, 30_000, 300_000, 500];
+    let body = Bytes::from(vec![7; 1_000_000]);
+    let mut confirmed = [0; QUEUES.len()];
+    for number in 0.. {
+        let (queue, size) = (number % QUEUES.len(), sizes[number % sizes.len()]);
+        publisher.publish(1, &short(QUEUES[queue]), 2, &body.slice(..size)).await;
+        match publisher.method().await {
+            Method::BasicAck(_) => confirmed[queue] += 1,
+            Method::ConnectionBlocked(blocked) => {
+                assert_eq!(blocked.reason, *"low on disk");
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(disk_use(&disk.outside("data")) > 150 * MIB);
+    eprintln!("full with {confirmed:?} messages");
+    for (queue, count) in QUEUES.into_iter().zip(confirmed) {
+        let mut consumer = consume(&session.channel, queue).await;
+        for _ in 0..count {
+            next(&mut consumer).await.ack(<_>::default()).await.unwrap();
+        }
+        assert_eq!(ready_count(&session.channel, queue).await, 0);
+    }
+    assert!(matches!(publisher.method().await, Method::ConnectionUnblocked(_)));
+    let little = async {
+        while disk_use(&disk.outside("data")) > 64 * MIB {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    must("all but 64 MiB", little).await;
+}
+
+/// Octets that a directory takes.
+fn disk_use(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => disk_use(&entry.path()),
+        Ok(metadata) => metadata.blocks() * 512,
+        // It was unlinked just now.
+        Err(_) => 0,
+    });
+    sizes.sum()
 }
 
 /// Somebody else takes the room: the alarm may come first, or a write may fail.

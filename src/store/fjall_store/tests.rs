@@ -35,6 +35,7 @@ enum Step {
     },
     Flush,
     Reclaim,
+    GiveBack,
     Read {
         queue: u64,
         lane: u8,
@@ -63,6 +64,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(is_synced, is_last)| Step::Commit { is_synced, is_last }),
         1 => Just(Step::Flush),
         1 => Just(Step::Reclaim),
+        1 => Just(Step::GiveBack),
         6 => (place, prop_oneof![0_u64..30, 65_525_u64..65_560], 0_usize..1000)
             .prop_map(|((queue, lane), from, octets_max)| {
                 Step::Read { queue, lane, from, octets_max }
@@ -128,8 +130,11 @@ impl Run {
             Step::Commit { is_synced, is_last } => self.commit(is_synced, is_last),
             Step::Flush => self.store().shared.database.rotate().unwrap(),
             Step::Reclaim => {
-                let lanes = self.workload.lanes.keys().copied().collect();
-                self.store().reclaimer.want(Wanted { lanes, ..Wanted::default() });
+                self.store().reclaimer.want(Wanted { is_reclaim_due: true, ..Wanted::default() });
+            }
+            Step::GiveBack => {
+                let wanted = Wanted { give_back_above: Some(0), ..Wanted::default() };
+                self.store().reclaimer.want(wanted);
             }
             Step::Read { queue, lane, from, octets_max } => {
                 let queue = self.queue(queue);

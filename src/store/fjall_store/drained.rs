@@ -1,0 +1,113 @@
+//! What is drained comes back: tables that several queues share, files of bodies, journals.
+
+use super::*;
+use crate::journal_check;
+use crate::workload::Workload;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
+
+const MIB: u64 = 1024 * 1024;
+const LANES: [(u64, u8); 4] = [(1, 0), (1, 3), (2, 0), (9, 1)];
+
+/// Generous: it ends a test that hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+struct Ground {
+    _directory: tempfile::TempDir,
+    store: FjallStore,
+    workload: Workload,
+}
+
+impl Ground {
+    /// A store that holds some 20 MiB of messages of all sizes, mixed in tables and journals.
+    fn filled() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FjallStore::open(directory.path()).unwrap();
+        let mut workload = Workload::default();
+        for round in 0..24 {
+            for (queue, lane) in LANES {
+                let page =
+                    workload.publish(QueueId(queue), Lane(lane), 0, &[100, 3_000, 50_000, 150_000]);
+                store.apply(&[workload.commit(vec![page], Durability::Written)]).unwrap();
+            }
+            if round % 6 == 5 {
+                store.make_tables();
+            }
+        }
+        let ground = Self { _directory: directory, store, workload };
+        assert!(ground.taken() > 30 * MIB, "{}", ground.taken());
+        ground
+    }
+
+    /// Settles all but the first so many of each lane, the newest first.
+    fn drain(&mut self, left: usize) {
+        for nth in (left..96).rev() {
+            for (queue, lane) in LANES {
+                let settled = self.workload.settle(QueueId(queue), Lane(lane), &[nth]);
+                let commit = self.workload.commit(settled, Durability::Written);
+                self.store.apply(&[commit]).unwrap();
+            }
+        }
+    }
+
+    /// Octets of tables and journals on the disk.
+    fn taken(&self) -> u64 {
+        let database = &self.store.shared.database;
+        let journals = journal_check::journals(&self.store.shared.database_path()).unwrap();
+        let blocks: u64 = journals.iter().map(|path| path.metadata().unwrap().blocks()).sum();
+        database.table_octets() + blocks * 512
+    }
+
+    /// Has all given back, until no more than so much is taken.
+    fn give_back(&self, octets_max: u64) {
+        let began = Instant::now();
+        let wanted = || Wanted { give_back_above: Some(0), ..Wanted::default() };
+        self.store.reclaimer.want(wanted());
+        while self.taken() > octets_max {
+            assert!(began.elapsed() < PATIENCE, "{} octets are taken", self.taken());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn a_store_that_was_drained_takes_next_to_nothing() {
+    let mut ground = Ground::filled();
+    ground.drain(0);
+    ground.give_back(MIB);
+}
+
+#[test]
+fn what_stays_behind_in_every_queue_keeps_little_more_than_itself_and_can_be_read() {
+    let mut ground = Ground::filled();
+    ground.drain(4);
+    // 4 times 203,100 octets.
+    ground.give_back(2 * MIB);
+    let recovered = ground.store.recover().unwrap();
+    assert_eq!(recovered.lanes.len(), LANES.len());
+    for (queue, lane) in LANES {
+        let pages = ground.store.read(QueueId(queue), Lane(lane), Offset(0), usize::MAX).unwrap();
+        let sizes: Vec<_> = pages
+            .iter()
+            .flat_map(|page| &page.records)
+            .map(|record| record.message.size())
+            .collect();
+        assert_eq!(sizes.len(), 4);
+        assert!(sizes.iter().sum::<usize>() >= 203_100);
+    }
+}
+
+#[test]
+fn dropped_queues_give_back_what_they_took_beside_one_that_stays() {
+    let mut ground = Ground::filled();
+    let drops = [2, 9].map(|queue| ground.workload.drop_queue(QueueId(queue)));
+    let commit = ground.workload.commit(drops.to_vec(), Durability::Written);
+    ground.store.apply(&[commit]).unwrap();
+    while ground.store.statistics().queues_to_remove > 0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // Half of all that was published: 2 lanes, 24 pages, 203,100 octets.
+    ground.give_back(12 * MIB);
+    let pages = ground.store.read(QueueId(1), Lane(3), Offset(0), usize::MAX).unwrap();
+    assert_eq!(pages.len(), 24);
+}
