@@ -69,8 +69,7 @@ impl Broker {
     /// # Errors
     /// What was wrong and what to do.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let memory = memory_limit()?;
-        let budgets = MemoryBudgets::within(memory.as_ref());
+        let budgets = MemoryBudgets::of(memory()?);
         open_files::raise_limit();
         let clock = Clock::start();
         let tls = load_certificates(&settings)?;
@@ -78,18 +77,9 @@ impl Broker {
         let (admin_address, admin_listener) = listen_admin(&settings, tls.as_ref()).await?;
         let (link, mail) = shard_link(&budgets);
         let metrics = Metrics::new().map_err(io::Error::other)?;
-        let alarms = Alarms::new(alarm_limits(&settings, memory.as_ref()));
+        let alarms = Alarms::new(alarm_limits(&settings, &budgets));
         let rates = Arc::new(ArcSwap::from_pointee(QueueRates::default()));
-        let sources = Sources {
-            metrics: metrics.clone(),
-            mailbox: link.mailbox.clone(),
-            connections: link.connections.clone(),
-            budget: link.budget.clone(),
-            data_dir: settings.data_dir.clone(),
-            queues_max: settings.metrics_queues_max,
-            alarms: alarms.clone(),
-            rates: Arc::clone(&rates),
-        };
+        let sources = endpoint_sources(&settings, &link, &metrics, &alarms, &rates);
         let (endpoint, metrics_address, endpoint_task) =
             serve_endpoint(sources, &settings, tls.as_ref()).await?;
 
@@ -102,14 +92,12 @@ impl Broker {
             start_shard(recovered, clock, mail, &routes, &metrics, failure_sender.clone())?;
         load_definitions(&link, settings.load_definitions.as_deref()).await?;
         let authenticator = authenticator(&settings, &routes)?;
-        let pace = PublishPace::new(clock, Arc::clone(&routes));
         let context = connection_context(
             &settings,
             &budgets,
             clock,
             &link,
             &routes,
-            &pace,
             &authenticator,
             &metrics,
         );
@@ -128,7 +116,7 @@ impl Broker {
             tls: tls.clone(),
             alarms,
             rates,
-            pace,
+            pace: context.pace.clone(),
             message_size_max: settings.message_size_max,
         });
         let admin_task = tokio::spawn(admin.serve(admin_listener));
@@ -227,7 +215,6 @@ fn connection_context(
     clock: Clock,
     link: &ShardLink,
     routes: &Arc<ArcSwap<Routes>>,
-    pace: &PublishPace,
     authenticator: &Authenticator,
     metrics: &Metrics,
 ) -> Arc<ConnectionContext> {
@@ -238,7 +225,7 @@ fn connection_context(
         routes: Arc::clone(routes),
         budget: link.budget.clone(),
         tally: Tally::new(settings.connections_per_address_max),
-        pace: pace.clone(),
+        pace: PublishPace::new(clock, Arc::clone(routes)),
         authenticator: authenticator.clone(),
         totals: Arc::clone(&metrics.connections),
     })
@@ -276,24 +263,42 @@ async fn watch_alarms(
     Ok(tokio::spawn(alarms.clone().watch(data_dir, connections, failures)))
 }
 
+/// Bytes of memory that may be used; all that there can be where the system does not tell.
+///
 /// # Errors
 /// When there is less than a broker needs.
-fn memory_limit() -> Result<Option<MemoryLimit>, StartError> {
-    let limit = MemoryLimit::read();
-    if let Some(limit) = &limit {
-        if limit.bytes < MEMORY_LIMIT_MIN {
-            return Err(StartError::Memory { limit: limit.to_string() });
-        }
-        tracing::info!("memory that may be used: {limit}");
+fn memory() -> Result<u64, StartError> {
+    let Some(limit) = MemoryLimit::read() else { return Ok(u64::MAX) };
+    if limit.bytes < MEMORY_LIMIT_MIN {
+        return Err(StartError::Memory { limit: limit.to_string() });
     }
-    Ok(limit)
+    tracing::info!("memory that may be used: {limit}");
+    Ok(limit.bytes)
 }
 
-fn alarm_limits(settings: &Settings, memory: Option<&MemoryLimit>) -> AlarmLimits {
-    let most = |limit: &MemoryLimit| settings.memory_high_watermark.of(limit.bytes);
+fn alarm_limits(settings: &Settings, budgets: &MemoryBudgets) -> AlarmLimits {
     AlarmLimits {
         disk_free_min: settings.disk_free_limit,
-        memory_max: memory.map_or(u64::MAX, most),
+        memory_max: settings.memory_high_watermark.of(budgets.all),
+    }
+}
+
+fn endpoint_sources(
+    settings: &Settings,
+    link: &ShardLink,
+    metrics: &Metrics,
+    alarms: &Alarms,
+    rates: &Arc<ArcSwap<QueueRates>>,
+) -> Sources {
+    Sources {
+        metrics: metrics.clone(),
+        mailbox: link.mailbox.clone(),
+        connections: link.connections.clone(),
+        budget: link.budget.clone(),
+        data_dir: settings.data_dir.clone(),
+        queues_max: settings.metrics_queues_max,
+        alarms: alarms.clone(),
+        rates: Arc::clone(rates),
     }
 }
 

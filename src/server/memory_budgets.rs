@@ -3,7 +3,7 @@
 //! [`MEMORY_LIMIT_MIN`].
 
 use crate::limits::{PASSWORD_HASH_MEMORY_KIB_MAX, PUBLISH_BUDGET_OCTETS_MAX};
-use crate::memory_limit::{MEMORY_LIMIT_MIN, MemoryLimit};
+use crate::memory_limit::MEMORY_LIMIT_MIN;
 use forebay_engine::shard::MemoryLimits;
 use forebay_store::StoreMemory;
 use forebay_wire::limits::MESSAGE_SIZE_MAX;
@@ -21,6 +21,8 @@ const MEMORY_PASSWORD_CHECKS: u64 = 4;
 /// All of them, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MemoryBudgets {
+    /// All that the process may use.
+    pub(crate) all: u64,
     /// Published messages that are not on stable storage.
     pub(crate) publishes: usize,
     pub(crate) queues: MemoryLimits,
@@ -38,6 +40,7 @@ impl MemoryBudgets {
         };
         let (queues, store) = (MemoryLimits::default(), StoreMemory::default());
         Self {
+            all: memory,
             publishes: share(PUBLISH_BUDGET_OCTETS_MAX as u64) as usize,
             queues: MemoryLimits {
                 volatile: share(queues.volatile),
@@ -52,11 +55,6 @@ impl MemoryBudgets {
             },
             unfinished: (2 * message_size_max(memory)) as usize,
         }
-    }
-
-    /// Those for what was found; the full ones where the system does not tell.
-    pub(crate) fn within(limit: Option<&MemoryLimit>) -> Self {
-        Self::of(limit.map_or(u64::MAX, |limit| limit.bytes))
     }
 }
 
@@ -94,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_may_be_taken_at_once_fits_into_the_smallest_machine() {
-        let MemoryBudgets { publishes, queues, store, unfinished } =
+        let MemoryBudgets { all: _, publishes, queues, store, unfinished } =
             MemoryBudgets::of(MEMORY_LIMIT_MIN);
         let check = 19 * MIB;
         let all = publishes as u64 * 2
