@@ -7,8 +7,8 @@ use forebay_wire::{ShortStr, method::ConnectionUpdateSecret};
 use tokio::sync::watch;
 
 use crate::{
-    CloseError, ConnectOptions, ConnectionState, Consume, Error, Publisher, PublisherOptions,
-    Puller, Requester, UnconfirmedPublisher,
+    CloseError, ConnectOptions, ConnectionState, Consume, Error, Loss, Outage, Publisher,
+    PublisherOptions, Puller, Requester, UnconfirmedPublisher,
     name::Name,
     shared::{Handle, Shared},
     supervisor,
@@ -56,7 +56,28 @@ impl Connection {
         let options = options.try_into().map_err(Into::into)?;
         let opened = supervisor::connect(&options).await?;
         let shared = Arc::new(Shared::new(options, ConnectionState::Up(opened.address.clone())));
-        tokio::spawn(supervisor::supervise(Arc::clone(&shared), opened));
+        tokio::spawn(supervisor::supervise(Arc::clone(&shared), Ok(opened)));
+        Ok(Self { handle: Arc::new(Handle(shared)) })
+    }
+
+    /// A connection that is not there yet: it is made in the background as if it had been lost
+    /// ([`crate::Loss::NotYet`]), and whatever needs it waits. For programs that shall start without
+    /// their broker. What keeps it from coming about, a wrong password too, is told by
+    /// [`Connection::state`] only; [`ConnectOptions::reconnect_for`] limits the attempts. To be called
+    /// within a runtime.
+    ///
+    /// # Errors
+    /// [`Error::Uri`] or [`Error::TlsSettings`]: the options can't be understood.
+    pub fn connect_lazy<T>(options: T) -> Result<Self, Error>
+    where
+        T: TryInto<ConnectOptions>,
+        T::Error: Into<Error>,
+    {
+        let options = options.try_into().map_err(Into::into)?;
+        let outage = Outage { loss: Loss::NotYet, attempts: 0, last_failure: None };
+        let state = ConnectionState::Down(outage.clone());
+        let shared = Arc::new(Shared::new(options, state));
+        tokio::spawn(supervisor::supervise(Arc::clone(&shared), Err(outage)));
         Ok(Self { handle: Arc::new(Handle(shared)) })
     }
 

@@ -254,8 +254,10 @@ impl Consumer {
         mut self,
         untried: impl IntoIterator<Item = Delivery>,
     ) -> Result<(), Error> {
+        // So that this future may be dropped at any time.
+        let untried: Vec<_> = untried.into_iter().map(Delivery::left_when_dropped).collect();
         self.cancel().await?;
-        untried.into_iter().for_each(Delivery::leave);
+        drop(untried);
         self.leave_untaken();
         let number = self.lease.number;
         // Nobody else closes this consumer, so its place in the queue goes with the channel.

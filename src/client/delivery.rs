@@ -67,17 +67,13 @@ impl Delivery {
     }
 
     /// It was not tried; it returns when its channel ends.
-    pub(crate) fn leave(mut self) {
-        self.leave_to_channel();
-    }
-
-    fn leave_to_channel(&mut self) {
+    fn leave(&mut self) {
         let Some(duty) = self.duty.take() else { return };
         let (number, tag) = (duty.lease.number, self.tag);
         duty.lease.shared().with(|session| session.leave(number, duty.epoch, tag));
     }
 
-    /// For a worker that ends: dropped, it returns with the end of its channel instead of counting
+    /// For what ends in good order: dropped, it returns with the end of its channel instead of counting
     /// as failed.
     pub(crate) fn left_when_dropped(mut self) -> Self {
         if let Some(duty) = &mut self.duty {
@@ -121,7 +117,7 @@ impl Deref for Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         if self.duty.as_ref().is_some_and(|duty| duty.is_left) {
-            self.leave_to_channel();
+            self.leave();
         } else {
             self.give_back(true);
         }

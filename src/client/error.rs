@@ -47,10 +47,13 @@ impl Fault {
     }
 }
 
-/// Why a connection that was up is gone.
+/// Why there is no connection.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum Loss {
+    /// It has not been there yet ([`crate::Connection::connect_lazy`]).
+    #[error("not yet connected")]
+    NotYet,
     /// The socket failed.
     #[error("the socket failed: {0}")]
     Io(Arc<io::Error>),

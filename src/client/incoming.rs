@@ -2,6 +2,8 @@
 //!
 //! Cheap to clone: everything in it is shared with the octets that were read.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use forebay_wire::{FieldTable, FieldValue, Properties, RawProperties, ShortStr};
 
@@ -35,6 +37,11 @@ impl Incoming {
     /// The routing key it was published with.
     pub fn routing_key(&self) -> &ShortStr {
         &self.routing_key
+    }
+
+    /// The routing key as text, to be matched on; what is no UTF-8 in it is replaced.
+    pub fn routing_key_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.routing_key.as_bytes())
     }
 
     /// Whether it may have been delivered before, to anybody.

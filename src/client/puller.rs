@@ -79,7 +79,12 @@ impl Puller {
             if let Some(delivery) = asking.take(self) {
                 return Ok(Some(delivery));
             }
-            let get = BasicGet { queue: shared.record().present_name(&self.queue), no_ack: false };
+            let queue = {
+                let mut record = shared.record();
+                record.handle_used(&self.queue);
+                record.present_name(&self.queue)
+            };
+            let get = BasicGet { queue, no_ack: false };
             match shared.request(self.lease.number, get).await? {
                 Answer::Method(Method::BasicGetEmpty(_)) => return Ok(asking.take(self)),
                 Answer::Method(other) => {

@@ -3,16 +3,23 @@
 //! Written by the declarations in `topology.rs`, read by `restore.rs`. Durable things are declared
 //! again too: on a broker that still has them that changes nothing. What the broker deletes by itself
 //! is forgotten: a queue whose consumer it cancels, an auto-delete queue with its last consumer, an
-//! auto-delete exchange with its last binding. A queue whose name the broker
+//! auto-delete exchange with its last binding, a queue that was not used for the time of its `x-expires`. A queue whose name the broker
 //! chose gets a new one; bindings and consumers that were made under the old name follow.
 
-use std::{collections::HashMap, mem};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+    time::Duration,
+};
 
-use crate::Fault;
 use forebay_wire::{
-    Method, ShortStr,
+    FieldValue, Method, ShortStr,
     method::{ExchangeBind, ExchangeDeclare, QueueBind, QueueDeclare},
 };
+
+use tokio::time::Instant;
+
+use crate::Fault;
 
 #[derive(Debug, Default)]
 pub(crate) struct Record {
@@ -30,6 +37,17 @@ struct Queue {
     /// The name by which the program knows it.
     name: ShortStr,
     declare: QueueDeclare,
+    /// When the broker last saw this connection use it, unless it is consumed.
+    used: Instant,
+}
+
+impl Queue {
+    /// Whether the broker has deleted it by now, if nobody else used it either.
+    fn has_expired(&self) -> bool {
+        let expires = self.declare.arguments.get("x-expires").and_then(FieldValue::as_integer);
+        let expires = expires.and_then(|after| u64::try_from(after).ok());
+        expires.is_some_and(|after| self.used.elapsed() > Duration::from_millis(after))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -78,7 +96,7 @@ impl Record {
 
     pub(crate) fn add_queue(&mut self, name: ShortStr, declare: QueueDeclare) {
         self.queues.retain(|known| known.name != name);
-        self.queues.push(Queue { name, declare });
+        self.queues.push(Queue { name, declare, used: Instant::now() });
     }
 
     pub(crate) fn add_binding(&mut self, binding: Binding) {
@@ -103,12 +121,21 @@ impl Record {
         );
     }
 
+    /// The queue was used otherwise than by a consumer.
+    pub(crate) fn handle_used(&mut self, name: &ShortStr) {
+        if let Some(queue) = self.queues.iter_mut().find(|queue| queue.name == *name) {
+            queue.used = Instant::now();
+        }
+    }
+
     /// The last consumer that this connection had for a queue is gone.
     pub(crate) fn handle_unconsumed(&mut self, name: &ShortStr) {
         let is_auto_delete =
             self.queues.iter().any(|queue| queue.name == *name && queue.declare.auto_delete);
         if is_auto_delete {
             self.remove_queue(name);
+        } else {
+            self.handle_used(name);
         }
     }
 
@@ -132,8 +159,13 @@ impl Record {
         }
     }
 
-    /// Exchanges and queues. The bindings come afterwards, when the queues' names are known.
-    pub(crate) fn steps(&self) -> Vec<Step> {
+    /// Exchanges and queues, without those that have expired; `consumed` are the queues that this
+    /// connection consumes. The bindings come afterwards, when the queues' names are known.
+    pub(crate) fn steps(&mut self, consumed: &HashSet<ShortStr>) -> Vec<Step> {
+        let is_gone = |queue: &&Queue| !consumed.contains(&queue.name) && queue.has_expired();
+        let expired: Vec<_> =
+            self.queues.iter().filter(is_gone).map(|queue| queue.name.clone()).collect();
+        expired.iter().for_each(|name| self.remove_queue(name));
         let exchanges = self
             .exchanges
             .iter()

@@ -6,7 +6,12 @@
 //! goes on at once. A new loss of the connection ends the whole attempt, and the next connection
 //! starts it again.
 
-use std::{collections::HashMap, future::poll_fn, mem, task::Poll};
+use std::{
+    collections::{HashMap, HashSet},
+    future::poll_fn,
+    mem,
+    task::Poll,
+};
 
 use forebay_wire::{Method, ShortStr};
 use tokio::time::{Instant, sleep_until};
@@ -98,7 +103,8 @@ impl Restoration<'_> {
     async fn restore(&mut self) -> Result<(), Error> {
         {
             let turn = self.shared.turn().await?;
-            let steps = self.shared.record().steps();
+            let consumed = consumed_queues(self.shared);
+            let steps = self.shared.record().steps(&consumed);
             for step in steps {
                 self.declare(step, &turn).await?;
             }
@@ -360,6 +366,14 @@ fn end_consumer(shared: &Shared, number: u16, fault: Fault) {
         }
         session.wakes = wakes;
     });
+}
+
+fn consumed_queues(shared: &Shared) -> HashSet<ShortStr> {
+    shared.with(|session| {
+        let inboxes = session.channels.iter_mut().flatten().filter_map(Channel::inbox);
+        let consumed = inboxes.filter(|inbox| inbox.end.is_none());
+        consumed.map(|inbox| inbox.spec.queue.clone()).collect()
+    })
 }
 
 fn channels_to_restore(shared: &Shared) -> Vec<u16> {

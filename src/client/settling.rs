@@ -67,7 +67,10 @@ impl Session {
     /// even when the client knows of nothing.
     pub(crate) fn retire(&mut self, number: u16) {
         let mut needs_recovery = self.needs_recovery(number);
-        let channel = self.channel(number).filter(|channel| channel.stage == Stage::Ready);
+        // Dropped while it is started, a consumer may have begun at the broker.
+        let has_begun =
+            |channel: &&mut Channel| matches!(channel.stage, Stage::Ready | Stage::Opening);
+        let channel = self.channel(number).filter(has_begun);
         if let Some(inbox) = channel.and_then(Channel::inbox) {
             needs_recovery |= !inbox.spec.is_no_ack;
             if inbox.end.is_none() {

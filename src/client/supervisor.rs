@@ -114,12 +114,20 @@ async fn wrap(stream: TcpStream, _: &Address, (): &Tls) -> Result<Transport, Con
     Ok(Transport::Tcp(stream))
 }
 
-pub(crate) async fn supervise(shared: Arc<Shared>, first: Opened) {
+/// `first` is the first connection, or why there is none yet.
+pub(crate) async fn supervise(shared: Arc<Shared>, first: Result<Opened, Outage>) {
     let _guard = EarlyEnd(Arc::clone(&shared));
     let options = &shared.options;
     let mut backoff = Backoff::new(options.backoff.0, options.backoff.1);
-    let mut opened = first;
+    let mut next = match first {
+        Ok(opened) => Ok(opened),
+        Err(outage) => reconnect(&shared, outage, &mut backoff).await,
+    };
     let end = loop {
+        let opened = match next {
+            Ok(opened) => opened,
+            Err(error) => break error,
+        };
         let since = Instant::now();
         let address = opened.address.clone();
         let loss = match drive(&shared, opened).await {
@@ -134,10 +142,7 @@ pub(crate) async fn supervise(shared: Arc<Shared>, first: Opened) {
         if since.elapsed() >= BACKOFF_RESET_AFTER {
             backoff.reset();
         }
-        match reconnect(&shared, outage, &mut backoff).await {
-            Ok(again) => opened = again,
-            Err(error) => break error,
-        }
+        next = reconnect(&shared, outage, &mut backoff).await;
     };
     shared.with(|session| session.handle_end(&end));
     shared.state.send_replace(ConnectionState::Closed);
@@ -173,7 +178,7 @@ async fn reconnect(
         };
         match outcome {
             Ok(opened) => {
-                tracing::info!(address = %opened.address, "connected again");
+                tracing::info!(address = %opened.address, "connected");
                 return Ok(opened);
             }
             Err(error) => {

@@ -65,8 +65,10 @@ impl Connection {
     /// # Errors
     /// [`Error::Refused`] with 404 when it does not; otherwise as [`Connection::declare_queue`].
     pub async fn inspect_queue(&self, name: impl Name) -> Result<QueueState, Error> {
-        let queue = self.present_queue_name(&name.into_short_str("queue name")?);
+        let name = name.into_short_str("queue name")?;
+        let queue = self.present_queue_name(&name);
         let declare = QueueDeclare { queue, passive: true, ..QueueDeclare::default() };
+        self.handle.0.record().handle_used(&name);
         queue_state("queue.declare", self.ask(declare).await?)
     }
 

@@ -139,7 +139,13 @@ where
                 return settled(job.delivery.ack());
             }
         };
-        match self.gate.enter(&job.delivery).await {
+        let entry = tokio::select! {
+            biased;
+            entry = self.gate.enter(&job.delivery) => entry,
+            // A store that does not answer holds up no stop.
+            () = self.stop.cancelled() => return,
+        };
+        match entry {
             Entry::Run(ticket) => self.run(ticket, guard, job).await,
             Entry::Wait => {
                 drop(guard);
