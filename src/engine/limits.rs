@@ -61,6 +61,29 @@ pub const COMMIT_INTERVAL_MS: u64 = 10;
 /// Deliveries that a queue makes in one turn before others get theirs.
 pub const TURN_DELIVERIES_MAX: usize = 4096;
 
+/// Messages that leave a queue in one turn because they are too old, too many or dead.
+pub const TURN_DEPARTURES_MAX: usize = 4096;
+
+/// Those among them that become dead letters: each may go to many queues.
+pub const TURN_DEAD_LETTERS_MAX: usize = 32;
+
+/// Work that the turns after one input of the shard may do, in deliveries: some milliseconds.
+pub const INPUT_WORK_MAX: usize = 8192;
+
+/// The same while work of earlier inputs is left over.
+pub const INPUT_WORK_BEHIND_MAX: usize = 256;
+
+/// What one copy of a dead letter counts as such work: its headers are written anew.
+pub const DEAD_LETTER_WORK: usize = 4;
+
+/// Times in a row that a message may become a dead letter without a client having a hand in it. The
+/// longest chains known have 28 (delays made of queues whose messages expire).
+pub const DEAD_LETTER_HOPS_MAX: usize = 64;
+
+/// Copies of a message that such deaths may make by leading to several queues again and again; a
+/// first one may lead to any number.
+pub const DEAD_LETTER_COPIES_MAX: u64 = 128;
+
 /// Messages that one step of an operator's walk over a queue looks at: some milliseconds.
 pub const SWEEP_MESSAGES_MAX: usize = 1_000;
 
@@ -99,5 +122,7 @@ pub const REPORT_STEP_QUEUES_MAX: usize = 64;
 
 const _: () = assert!(REPLIES_LOOSE_OCTETS_MAX < REPLIES_OCTETS_MAX);
 const _: () = assert!(FETCH_OCTETS_MAX >= PAGE_OCTETS_MAX);
+const _: () = assert!(0 < INPUT_WORK_BEHIND_MAX && INPUT_WORK_BEHIND_MAX < INPUT_WORK_MAX);
+const _: () = assert!(0 < TURN_DEAD_LETTERS_MAX && 0 < TURN_DEPARTURES_MAX);
 const _: () = assert!(READ_AHEAD_OCTETS < CACHED_AHEAD_OCTETS_MAX);
 const _: () = assert!(CACHED_AHEAD_OCTETS_MAX < CACHED_OCTETS_MAX);

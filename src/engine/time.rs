@@ -19,6 +19,9 @@ pub struct Now {
 }
 
 impl Monotonic {
+    /// Before every other moment: what is wanted then is wanted now.
+    pub const AT_ONCE: Self = Self(0);
+
     /// This moment plus `milliseconds`, at most the end of time.
     #[must_use]
     pub const fn plus(self, milliseconds: u64) -> Self {

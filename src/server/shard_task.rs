@@ -3,8 +3,9 @@
 //! A turn takes what is in the mailbox, or what committer and readers have finished, then sends
 //! on what came of it: first the next commit, when the committer is idle, so that the disk works
 //! while events are forwarded; then the routes, before any event that tells of a change in them;
-//! then events and fetches; last, a step of a report that somebody waits for. It never waits for anybody but its inputs, so no circle of waiting can
-//! close.
+//! then events and fetches; last, a step of a report that somebody waits for. What an input leaves
+//! over of its work goes on in slices, between which other tasks of this thread and the mailbox come
+//! first. The task never waits for anybody but its inputs, so no circle of waiting can close.
 
 use crate::clock::Clock;
 use crate::committer::{Committer, CommitterEnded, Completion};
@@ -18,6 +19,7 @@ use crate::timer::Timer;
 use arc_swap::ArcSwap;
 use forebay_engine::ids::{CommitId, ConnectionId};
 use forebay_engine::shard::Shard;
+use forebay_engine::time::Monotonic;
 use forebay_engine::topology::Routes;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -79,7 +81,9 @@ impl Turns {
         let mut mails = Vec::with_capacity(SHARD_TURN_BATCHES_MAX);
         let mut timer = Timer::default();
         loop {
-            timer.arm(self.task.clock, self.task.shard.poll_timeout());
+            let timeout = self.task.shard.poll_timeout();
+            let has_work = timeout == Some(Monotonic::AT_ONCE);
+            timer.arm(self.task.clock, timeout.filter(|_| !has_work));
             tokio::select! {
                 biased;
                 Some(completion) = self.task.completions.recv() => self.complete(completion),
@@ -90,7 +94,11 @@ impl Turns {
                 }
                 () = timer.fired() => self.task.shard.handle_timeout(self.task.clock.now()),
                 // When there is nothing else to do, on this thread as a whole.
-                () = yield_now(), if self.reports.are_wanted() => {}
+                () = yield_now(), if has_work || self.reports.are_wanted() => {
+                    if has_work {
+                        self.task.shard.handle_timeout(self.task.clock.now());
+                    }
+                }
             }
             while let Ok(completion) = self.task.completions.try_recv() {
                 self.complete(completion);

@@ -8,8 +8,8 @@ use super::lane::Lane;
 use super::{ConsumerId, Queue, Timings};
 use crate::event::{Delivery, Event, Reply};
 use crate::ids::{ChannelId, ConnectionId, Lane as LaneId, Offset, Position};
-use crate::limits::TURN_DELIVERIES_MAX;
 use crate::message::Message;
+use crate::shard::WorkLimits;
 use crate::shard::clients::{ChannelSlot, Clients};
 use crate::shard::outbox::Outbox;
 use crate::time::WallClock;
@@ -38,6 +38,30 @@ pub(crate) struct Turn {
     pub(crate) dead: Vec<DeadLetter>,
     /// Nobody has used the queue for as long as it may be unused.
     pub(crate) is_expired: bool,
+    /// How much the turn may do.
+    limits: WorkLimits,
+    /// Messages delivered.
+    delivered: usize,
+    /// Messages that left because they were too old, too many or dead.
+    departed: usize,
+}
+
+impl Turn {
+    fn new(limits: WorkLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Whether no further message may leave in this turn: the rest waits for the next one, so that
+    /// other queues get theirs.
+    pub(super) fn is_full(&self) -> bool {
+        self.departed >= self.limits.departures_max
+            || self.dead.len() >= self.limits.dead_letters_max
+    }
+
+    /// What the turn cost, counted in deliveries.
+    pub(crate) fn work(&self) -> usize {
+        1 + self.delivered + self.departed
+    }
 }
 
 /// What the deliveries of a turn have come to.
@@ -47,6 +71,8 @@ struct Round {
     served: Vec<ConsumerId>,
     /// Suspects need a channel that holds nothing, and there is none: others go first.
     suspects_wait: bool,
+    /// A consumer waits for content that has to be fetched.
+    awaits_content: bool,
 }
 
 /// A message at the front of the order.
@@ -72,23 +98,26 @@ impl Queue {
         clients: &mut Clients,
         out: &mut Outbox,
         timings: &mut Timings,
+        limits: WorkLimits,
     ) -> Turn {
-        let mut turn = Turn::default();
+        let mut turn = Turn::new(limits);
         self.used_at.get_or_insert(at.monotonic);
         self.take_back_overdue(at.monotonic, &mut turn);
         self.execute_condemned(&mut turn);
         self.answer_gets(at, clients, out, timings, &mut turn);
-        if self.pending_gets.is_empty() {
-            self.deliver(at, clients, out, timings, &mut turn);
-        }
-        if !turn.is_unfinished {
+        let is_all_offered =
+            self.pending_gets.is_empty() && self.deliver(at, clients, out, timings, &mut turn);
+        if is_all_offered {
             self.keep_limits(at, &mut turn);
         }
+        turn.is_unfinished |= turn.is_full();
         turn.is_expired = self.is_unused_for_too_long(at.monotonic);
         let is_read = self.consumers.are_waiting();
         for lane in &mut self.lanes {
             lane.release_content();
-            lane.see_all();
+            if is_all_offered {
+                lane.see_all();
+            }
             turn.wants_fetch |= is_read && lane.want_ahead();
         }
         turn
@@ -100,7 +129,7 @@ impl Queue {
         let before = self.ready();
         while self.expire_heads(at, turn) && self.drop_excess(turn) {}
         // A suspect that left may have held others up.
-        turn.is_unfinished = had_suspects && self.ready() < before;
+        turn.is_unfinished |= had_suspects && self.ready() < before;
     }
 
     /// The message at the front.
@@ -119,21 +148,25 @@ impl Queue {
         Next::Empty
     }
 
-    /// The message at the front that is not too old; those that are leave.
+    /// The message at the front that is not too old; those that are leave. `None`: so many have
+    /// left that the rest waits for the next turn.
     fn front_alive(
         &mut self,
         next: impl Fn(&Lane) -> Option<Offset>,
         at: Moment,
         turn: &mut Turn,
-    ) -> Next {
+    ) -> Option<Next> {
         loop {
             match self.front_by(&next) {
                 Next::Present { level, offset, message }
                     if self.is_seen_and_expired(at, level, offset, &message) =>
                 {
+                    if turn.is_full() {
+                        return None;
+                    }
                     self.leave(level, offset, message, DeathReason::Expired, turn);
                 }
-                next => return next,
+                next => return Some(next),
             }
         }
     }
@@ -148,6 +181,7 @@ impl Queue {
         turn: &mut Turn,
     ) {
         let Some(lane) = self.lanes.get_mut(level) else { return };
+        turn.departed += 1;
         lane.take(offset);
         turn.is_stored |= lane.settle([(offset, message.body().len() as u32)]);
         self.count_end(reason, 1);
@@ -177,10 +211,14 @@ impl Queue {
     fn execute_condemned(&mut self, turn: &mut Turn) {
         for lane in &mut self.lanes {
             while let Some((offset, reason)) = lane.next_condemned() {
+                if turn.is_full() {
+                    return;
+                }
                 let Some(message) = lane.content(offset).cloned() else {
                     turn.wants_fetch |= lane.want(offset);
                     break;
                 };
+                turn.departed += 1;
                 turn.is_stored |= lane.execute(offset);
                 self.counters.failed += u64::from(reason == DeathReason::DeliveryLimit);
                 self.counters.count_dead_letter(reason);
@@ -198,7 +236,8 @@ impl Queue {
         turn: &mut Turn,
     ) {
         while let Some(get) = self.pending_gets.front().copied() {
-            let reply = match self.front_alive(Lane::next_ready, at, turn) {
+            let Some(front) = self.front_alive(Lane::next_ready, at, turn) else { return };
+            let reply = match front {
                 Next::Absent { level, offset } => {
                     turn.wants_fetch |= self.want(level, offset);
                     return;
@@ -230,6 +269,8 @@ impl Queue {
         }
     }
 
+    /// Gives messages to consumers. Returns whether every ready message was offered to them:
+    /// otherwise the next turn goes on, and what has not been offered does not expire before that.
     fn deliver(
         &mut self,
         at: Moment,
@@ -237,18 +278,20 @@ impl Queue {
         out: &mut Outbox,
         timings: &mut Timings,
         turn: &mut Turn,
-    ) {
+    ) -> bool {
         let mut round = Round::default();
         turn.is_unfinished = true;
-        for _ in 0..TURN_DELIVERIES_MAX {
+        for _ in 0..turn.limits.deliveries_max {
             if !self.deliver_one(at, clients, timings, turn, &mut round) {
                 turn.is_unfinished = false;
                 break;
             }
         }
+        turn.is_unfinished |= turn.is_full();
         for id in round.served {
             self.hand_on(id, clients, out);
         }
+        !turn.is_unfinished && !round.awaits_content
     }
 
     /// Gives the front message to whose turn it is; whether there is more to do.
@@ -265,10 +308,11 @@ impl Queue {
         }
         let order = if round.suspects_wait { Lane::next_trusted } else { Lane::next_ready };
         let (level, offset, message) = match self.front_alive(order, at, turn) {
-            Next::Present { level, offset, message } => (level, offset, message),
-            Next::Empty => return false,
-            Next::Absent { level, offset } => {
+            Some(Next::Present { level, offset, message }) => (level, offset, message),
+            None | Some(Next::Empty) => return false,
+            Some(Next::Absent { level, offset }) => {
                 if self.consumers.next(clients).is_some() {
+                    round.awaits_content = true;
                     turn.wants_fetch |= self.want(level, offset);
                 }
                 return false;
@@ -306,6 +350,7 @@ impl Queue {
             round.served.push(consumer.id);
         }
         consumer.outgoing.push(delivery);
+        turn.delivered += 1;
         self.note_wait(at, level, offset, published_at, timings);
         turn.consumed += u64::from(no_ack);
         turn.is_stored |= self.hand_over(level, offset, held, no_ack);

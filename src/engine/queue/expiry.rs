@@ -7,7 +7,7 @@ use super::Queue;
 use super::age::Moment;
 use super::dead::DeathReason;
 use super::dispatch::Turn;
-use super::lane::Lane;
+use super::lane::{Head, Lane, MessageTimes};
 use super::rules::Rules;
 use crate::ids::Offset;
 use crate::message::Message;
@@ -15,21 +15,15 @@ use crate::time::Monotonic;
 
 /// When a message is too old, on the steady clock in ms. One that may not wait at all is too old at
 /// once, however the two clocks' milliseconds lie to one another.
-fn deadline(
-    at: Moment,
-    rules: &Rules,
-    lane: &Lane,
-    offset: Offset,
-    message: &Message,
-) -> Option<i128> {
-    let ttl = match (rules.message_ttl, message.expiration()) {
+fn deadline(at: Moment, rules: &Rules, lane: &Lane, times: MessageTimes) -> Option<i128> {
+    let ttl = match (rules.message_ttl, times.expiration) {
         (Some(queue), Some(own)) => queue.min(own),
         (queue, own) => queue.or(own)?,
     };
     if ttl == 0 {
         return Some(i128::MIN);
     }
-    Some(lane.lives_since(offset, message.published_at(), at) + i128::from(ttl))
+    Some(lane.lives_since(times.offset, times.published_at, at) + i128::from(ttl))
 }
 
 impl Queue {
@@ -44,7 +38,8 @@ impl Queue {
     ) -> bool {
         let Some(lane) = self.lanes.get(level) else { return false };
         lane.is_seen(offset)
-            && deadline(at, &self.rules, lane, offset, message).is_some_and(|due| due <= at.steady)
+            && deadline(at, &self.rules, lane, MessageTimes::of(offset, message))
+                .is_some_and(|due| due <= at.steady)
     }
 
     /// The heads of all lanes that are too old leave, and so does what is behind suspects and may go
@@ -53,35 +48,36 @@ impl Queue {
         self.head_deadline = None;
         let mut is_all = true;
         for level in 0..self.lanes.len() {
-            is_all &= self.expire_head(level, Lane::next_ready, at, turn);
+            is_all &= self.expire_head(level, Head::Ready, at, turn);
             if self.lanes.get(level).is_some_and(Lane::has_suspects) {
-                is_all &= self.expire_head(level, Lane::next_trusted, at, turn);
+                is_all &= self.expire_head(level, Head::Trusted, at, turn);
             }
         }
         is_all
     }
 
-    fn expire_head(
-        &mut self,
-        level: usize,
-        next: impl Fn(&Lane) -> Option<Offset>,
-        at: Moment,
-        turn: &mut Turn,
-    ) -> bool {
+    fn expire_head(&mut self, level: usize, head: Head, at: Moment, turn: &mut Turn) -> bool {
         while let Some(lane) = self.lanes.get_mut(level)
             && (self.rules.message_ttl.is_some() || lane.has_expirations())
-            && let Some(offset) = next(lane)
+            && let Some(offset) = lane.head(head)
         {
-            let Some(message) = lane.content(offset).cloned() else {
-                turn.wants_fetch |= lane.want(offset);
+            let Some(times) = lane.head_times(head) else {
+                turn.wants_fetch |= lane.want_page(offset);
                 return false;
             };
-            let Some(due) = deadline(at, &self.rules, lane, offset, &message) else { break };
+            let Some(due) = deadline(at, &self.rules, lane, times) else { break };
             if due > at.steady {
                 let wait = u64::try_from(due - at.steady).unwrap_or(u64::MAX);
                 self.wake_for_head(at.monotonic.plus(wait));
                 break;
             }
+            if turn.is_full() {
+                return false;
+            }
+            let Some(message) = lane.content(offset).cloned() else {
+                turn.wants_fetch |= lane.want(offset);
+                return false;
+            };
             self.leave(level, offset, message, DeathReason::Expired, turn);
         }
         true

@@ -29,9 +29,15 @@ impl Queue {
         is_dead_letter
     }
 
+    /// A dead letter of the queue was dropped.
+    pub(crate) fn count_dropped_dead_letter(&mut self) {
+        self.counters.dead_dropped += 1;
+    }
+
     /// The oldest message leaves when there is more than there may be; whether it did.
     pub(super) fn drop_excess(&mut self, turn: &mut Turn) -> bool {
         let is_over = self.rules.overflow == Overflow::DropHead
+            && !turn.is_full()
             && self.rules.is_over(self.ready(), self.ready_octets());
         match if is_over { self.front() } else { Next::Empty } {
             Next::Present { level, offset, message } => {

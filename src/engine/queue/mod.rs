@@ -31,7 +31,7 @@ pub(crate) use consumers::{Consumer, ConsumerId, Consumers};
 pub(crate) use dead::{DeadLetter, DeathReason};
 pub(crate) use dispatch::{Next, PendingGet};
 pub use rules::QueueDefaults;
-pub(crate) use rules::{DEAD_LETTER_QUEUE_SUFFIX, DeadLetters, Rules};
+pub(crate) use rules::{DeadLetters, Rules};
 pub use statistics::QueueStatistics;
 pub use timings::{DISTRIBUTION_BUCKETS, Distribution, Timings};
 
@@ -108,8 +108,11 @@ impl Queue {
         *self.lane_mut(recovered.lane) = Lane::recover(recovered);
     }
 
-    /// Its settings changed.
-    pub(crate) fn set_rules(&mut self, rules: Rules) {
+    /// Its settings changed. A time without use counts from the moment when it was set.
+    pub(crate) fn set_rules(&mut self, rules: Rules, now: Monotonic) {
+        if rules.expires != self.rules.expires {
+            self.used(now);
+        }
         self.rules = rules;
     }
 
@@ -219,10 +222,13 @@ impl Queue {
         }
     }
 
-    /// What to ask the store for.
-    pub(crate) fn poll_fetch(&mut self) -> Option<(LaneId, Offset)> {
+    /// What to ask the store for: from which offset on, and up to how many octets.
+    pub(crate) fn poll_fetch(&mut self) -> Option<(LaneId, Offset, usize)> {
         let lanes = self.lanes.iter_mut().enumerate();
-        lanes.rev().find_map(|(level, lane)| Some((LaneId(level as u8), lane.poll_fetch()?)))
+        lanes.rev().find_map(|(level, lane)| {
+            let (from, octets_max) = lane.poll_fetch()?;
+            Some((LaneId(level as u8), from, octets_max))
+        })
     }
 
     /// What the store had. Returns whether the store has to learn of a loss.

@@ -30,8 +30,9 @@ pub(crate) enum Fetching {
     /// Nothing is asked for.
     #[default]
     Idle,
-    /// To be asked for when the server polls.
-    Wanted(Offset),
+    /// To be asked for when the server polls: the page that covers the offset, and what follows it
+    /// up to so many octets.
+    Wanted { from: Offset, octets_max: usize },
     /// Asked for; the answer will come.
     UnderWay,
 }

@@ -5,10 +5,8 @@ use super::dead::DeathReason;
 use crate::limits::{
     CONSUMER_TIMEOUT_DEFAULT_MS, DELIVERY_LIMIT_DEFAULT, RABBITMQ_QUORUM_DELIVERY_LIMIT,
 };
-use crate::topology::{DeliveryLimit, Overflow, QueueKind, QueueRecord};
+use crate::topology::{DeliveryLimit, Overflow, QueueKind, QueueRecord, is_dead_letter_queue};
 
-/// How the name of a default dead-letter queue ends.
-pub(crate) const DEAD_LETTER_QUEUE_SUFFIX: &str = ".dlq";
 /// How the names begin that the server chose.
 const GENERATED_NAME_PREFIX: &[u8] = b"amq.gen-";
 
@@ -69,6 +67,8 @@ pub(crate) struct Rules {
     pub(crate) single_active: bool,
     pub(crate) priority_max: u8,
     pub(crate) dead_letters: DeadLetters,
+    /// Whether it may have a dead-letter queue `<queue>.dlq`, also beside an exchange.
+    pub(crate) has_dead_letter_queue: bool,
     /// Failed deliveries after which a message is a dead letter, at least 1.
     pub(crate) delivery_limit: Option<u32>,
     /// In ms.
@@ -91,10 +91,11 @@ impl Rules {
             && record.exclusive_owner.is_none()
             && !record.auto_delete
             && !name.starts_with(GENERATED_NAME_PREFIX);
-        let has_defaults = is_shared && !name.ends_with(DEAD_LETTER_QUEUE_SUFFIX.as_bytes());
+        let has_defaults = is_shared && !is_dead_letter_queue(&record.name);
+        let has_dead_letter_queue = has_defaults && defaults.dead_letter_queues;
         let dead_letters = if settings.dead_letter_exchange.is_some() {
             DeadLetters::Exchange
-        } else if has_defaults && defaults.dead_letter_queues {
+        } else if has_dead_letter_queue {
             DeadLetters::DefaultQueue
         } else {
             DeadLetters::Dropped
@@ -113,6 +114,7 @@ impl Rules {
             single_active: settings.single_active_consumer,
             priority_max: settings.priority_max,
             dead_letters,
+            has_dead_letter_queue,
             delivery_limit: delivery_limit.map(|limit| limit.max(1)),
             message_ttl: settings.message_ttl,
             length_max: settings.length_max,

@@ -45,6 +45,9 @@ pub struct QueueStatistics {
     pub dead_overflowed: u64,
     /// Messages that became dead letters because too many deliveries failed.
     pub dead_failed: u64,
+    /// Dead letters that no queue took, because nothing is bound where they go, or because they
+    /// would have gone in circles.
+    pub dead_dropped: u64,
     /// Messages whose time to live passed.
     pub expired: u64,
     /// Messages that left because the queue had no room for them any more, dead letters or not.
@@ -98,6 +101,7 @@ impl QueueStatistics {
         self.dead_expired += gone.dead_expired;
         self.dead_overflowed += gone.dead_overflowed;
         self.dead_failed += gone.dead_failed;
+        self.dead_dropped += gone.dead_dropped;
         self.expired += gone.expired;
         self.overflowed += gone.overflowed;
         self.refused += gone.refused;

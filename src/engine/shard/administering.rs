@@ -130,14 +130,14 @@ impl Shard {
             Administration::SetPolicy { vhost, policy } => {
                 self.check_vhost_there(&vhost)?;
                 let changed = self.topology.set_policy(&vhost, *policy)?;
-                self.renew_rules(changed);
+                self.renew_rules(at, changed);
             }
             Administration::ClearPolicy { vhost, owner, name } => {
                 let changed = self.topology.clear_policy(&vhost, owner, &name);
                 let missing = || not_found(format!("no policy '{name}' in vhost '{vhost}'"));
-                self.renew_rules(changed.ok_or_else(missing)?);
+                self.renew_rules(at, changed.ok_or_else(missing)?);
             }
-            Administration::Import(definitions) => self.import(&definitions)?,
+            Administration::Import(definitions) => self.import(at, &definitions)?,
         }
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Shard {
     }
 
     /// Works on copies, so that a refused file has changed nothing.
-    fn import(&mut self, definitions: &[Definition]) -> Result<(), Fault> {
+    fn import(&mut self, at: Moment, definitions: &[Definition]) -> Result<(), Fault> {
         let (mut topology, mut access) = (self.topology.clone(), self.access.clone());
         let changed = definition::apply(&mut topology, &mut access, definitions)
             .map_err(|error| Fault::channel(ReplyCode::PreconditionFailed, error.to_string()))?;
@@ -168,7 +168,7 @@ impl Shard {
         for queue in new {
             self.add_queue(queue);
         }
-        self.renew_rules(changed);
+        self.renew_rules(at, changed);
         Ok(())
     }
 }

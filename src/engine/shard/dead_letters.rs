@@ -3,61 +3,124 @@
 use super::Shard;
 use super::death::{DeadLetterAddress, Obituary};
 use crate::ids::{ConnectionId, QueueId};
+use crate::limits::DEAD_LETTER_WORK;
 use crate::object_name::ObjectName;
-use crate::queue::{DEAD_LETTER_QUEUE_SUFFIX, DeadLetter, DeadLetters, Moment, Rules};
-use crate::topology::QueueRequest;
-use bytes::Bytes;
+use crate::queue::{DeadLetter, DeadLetters, Moment, Rules};
+use crate::topology::{QueueRequest, dead_letter_queue_name};
 use forebay_wire::{FieldTable, ShortStr};
 
 /// Nobody: the broker itself.
 const BROKER: ConnectionId = ConnectionId(u64::MAX);
 
+/// A queue that messages die in.
+struct Origin {
+    id: QueueId,
+    vhost: ShortStr,
+    name: ShortStr,
+    rules: Rules,
+}
+
 impl Shard {
-    /// Puts dead letters of one queue where they belong. What has no place there, because nothing
-    /// is bound, the exchange is gone or it goes round in circles, is dropped, as in RabbitMQ.
+    /// Puts dead letters of one queue where they belong. What no queue takes, because nothing is
+    /// bound, the exchange is gone or it goes round in circles, is dropped, as in RabbitMQ, and
+    /// counted. What goes too far by itself stays in the queue's own dead-letter queue.
     pub(super) fn bury(&mut self, at: Moment, id: QueueId, letters: &[DeadLetter]) {
         let Some(record) = self.topology.queue_by_id(id) else { return };
+        let rules = Rules::new(record, self.queue_defaults);
         let (vhost, name) = (record.vhost.clone(), record.name.clone());
-        let Some(address) = self.dead_letter_address(id) else { return };
+        let origin = Origin { id, vhost, name, rules };
+        let Some(address) = self.dead_letter_address(&origin) else { return };
         for letter in letters {
-            let obituary = Obituary::new(letter, &name, &address, at.wall);
-            let headers = || Some(obituary.headers.clone());
-            let routes = self.topology.routes();
-            let keys = &obituary.routing_keys;
-            let targets = routes.route_from_broker(&vhost, &address.exchange, keys, &headers);
-            for target in targets.iter() {
-                let record = self.topology.queue_by_id(*target);
-                if record.is_some_and(|record| !obituary.is_cycle(&record.name)) {
-                    self.enqueue(*target, [obituary.message.clone()], false, at);
-                }
+            let obituary = Obituary::new(letter, &origin.name, &address, at.wall);
+            let queues = self.queues_for(&origin, &address, &obituary);
+            if obituary.goes_too_far(queues.len()) {
+                self.keep_dead_letter(at, &origin, letter);
+            } else {
+                self.put_dead_letter(at, &origin, obituary, &queues);
             }
         }
         self.commits.sync_with_next();
     }
 
-    fn dead_letter_address(&mut self, id: QueueId) -> Option<DeadLetterAddress> {
-        let record = self.topology.queue_by_id(id)?;
-        match Rules::new(record, self.queue_defaults).dead_letters {
+    /// The queues that a dead letter goes to, without those that it came through before by itself.
+    fn queues_for(
+        &self,
+        origin: &Origin,
+        address: &DeadLetterAddress,
+        obituary: &Obituary<'_>,
+    ) -> Vec<QueueId> {
+        let headers = || Some(obituary.headers.clone());
+        let (routes, keys) = (self.topology.routes(), &obituary.routing_keys);
+        let targets = routes.route_from_broker(&origin.vhost, &address.exchange, keys, &headers);
+        let is_new = |target: &&QueueId| {
+            let record = self.topology.queue_by_id(**target);
+            record.is_some_and(|record| !obituary.is_cycle(&record.name))
+        };
+        targets.iter().filter(is_new).copied().collect()
+    }
+
+    fn put_dead_letter(
+        &mut self,
+        at: Moment,
+        origin: &Origin,
+        obituary: Obituary<'_>,
+        queues: &[QueueId],
+    ) {
+        self.work.spend(DEAD_LETTER_WORK * queues.len().max(1));
+        if queues.is_empty() {
+            return self.drop_dead_letter(origin);
+        }
+        let message = obituary.into_message(queues.len(), at.wall);
+        for queue in queues {
+            self.enqueue(*queue, [message.clone()], false, at);
+        }
+    }
+
+    /// A dead letter is not to go on by itself: it waits for a person in the dead-letter queue that
+    /// the broker makes for the queue it died in. One that has none drops it.
+    fn keep_dead_letter(&mut self, at: Moment, origin: &Origin, letter: &DeadLetter) {
+        if !origin.rules.has_dead_letter_queue {
+            return self.drop_dead_letter(origin);
+        }
+        let address = self.default_address(origin);
+        let mut obituary = Obituary::new(letter, &origin.name, &address, at.wall);
+        obituary.forget_copies();
+        let queues = self.queues_for(origin, &address, &obituary);
+        self.put_dead_letter(at, origin, obituary, &queues);
+    }
+
+    fn drop_dead_letter(&mut self, origin: &Origin) {
+        if let Some(queue) = self.queues.get_mut(&origin.id) {
+            queue.count_dropped_dead_letter();
+        }
+    }
+
+    fn dead_letter_address(&mut self, origin: &Origin) -> Option<DeadLetterAddress> {
+        match origin.rules.dead_letters {
             DeadLetters::Dropped => None,
-            DeadLetters::Exchange => Some(DeadLetterAddress {
-                exchange: record.settings.dead_letter_exchange.clone()?,
-                routing_key: record.settings.dead_letter_routing_key.clone(),
-            }),
-            DeadLetters::DefaultQueue => {
-                let name = [record.name.as_bytes(), DEAD_LETTER_QUEUE_SUFFIX.as_bytes()].concat();
-                let name = ShortStr::try_from(Bytes::from(name)).ok()?;
-                let vhost = record.vhost.clone();
-                self.make_dead_letter_queue(&vhost, &name);
-                Some(DeadLetterAddress { exchange: ShortStr::EMPTY, routing_key: Some(name) })
+            DeadLetters::DefaultQueue => Some(self.default_address(origin)),
+            DeadLetters::Exchange => {
+                let settings = &self.topology.queue_by_id(origin.id)?.settings;
+                Some(DeadLetterAddress {
+                    exchange: settings.dead_letter_exchange.clone()?,
+                    routing_key: settings.dead_letter_routing_key.clone(),
+                })
             }
         }
     }
 
-    /// Made when the first message needs it.
-    fn make_dead_letter_queue(&mut self, vhost: &ShortStr, name: &ShortStr) {
-        if self.topology.find_queue(vhost, name).is_some() {
-            return;
+    /// The queue's own dead-letter queue, which is made when the first message needs it.
+    fn default_address(&mut self, origin: &Origin) -> DeadLetterAddress {
+        let name = dead_letter_queue_name(&origin.name);
+        if self.topology.find_queue(&origin.vhost, &name).is_none() {
+            self.make_dead_letter_queue(&origin.vhost, &name);
         }
+        DeadLetterAddress { exchange: ShortStr::EMPTY, routing_key: Some(name) }
+    }
+
+    fn make_dead_letter_queue(&mut self, vhost: &ShortStr, name: &ShortStr) {
+        // The name comes as a generated one: that of a queue whose name begins with `amq.` does too,
+        // and no client could declare it.
         let request = QueueRequest {
             name: &ObjectName::stored(name.clone()),
             is_generated: true,
@@ -67,7 +130,6 @@ impl Shard {
             auto_delete: false,
             arguments: &FieldTable::new(),
         };
-        // A name that cannot be had leaves the letters without a place.
         if let Ok(queue) = self.topology.declare_queue(vhost, BROKER, request) {
             self.add_queue(queue.id);
             self.add_topology_operations();

@@ -2,6 +2,7 @@
 //! writes it: `x-death`, one entry for each queue and reason, the latest first; `x-first-death-*`
 //! and `x-last-death-*`.
 
+use crate::limits::{DEAD_LETTER_COPIES_MAX, DEAD_LETTER_HOPS_MAX};
 use crate::message::{Envelope, Message};
 use crate::queue::{DeadLetter, DeathReason};
 use crate::time::WallClock;
@@ -11,6 +12,9 @@ use forebay_wire::{FieldTable, FieldValue, RawProperties, ShortStr};
 use std::collections::BTreeMap;
 
 pub(super) const X_DEATH: &str = "x-death";
+/// How many copies of a message there may be, made by dead letters that went to several queues
+/// without a client having a hand in it. Not there: one.
+const X_COPIES: &str = "x-dead-letter-copies";
 const CARBON_COPIES: &str = "CC";
 
 /// Where a dead letter goes.
@@ -24,19 +28,21 @@ pub(super) struct DeadLetterAddress {
 
 /// A dead letter on its way.
 #[derive(Clone, Debug)]
-pub(super) struct Obituary {
-    pub(super) message: Message,
+pub(super) struct Obituary<'a> {
+    original: &'a Message,
+    address: &'a DeadLetterAddress,
+    properties: Properties,
     pub(super) routing_keys: Vec<ShortStr>,
     pub(super) headers: FieldTable,
     reason: DeathReason,
 }
 
-impl Obituary {
+impl<'a> Obituary<'a> {
     /// Writes it for a message that died in `queue`.
     pub(super) fn new(
-        letter: &DeadLetter,
+        letter: &'a DeadLetter,
         queue: &ShortStr,
-        address: &DeadLetterAddress,
+        address: &'a DeadLetterAddress,
         now: WallClock,
     ) -> Self {
         let DeadLetter { message, reason } = letter;
@@ -54,6 +60,9 @@ impl Obituary {
             at: now,
         };
         death.record(&mut headers);
+        if !reason.is_automatic() {
+            headers.remove(X_COPIES);
+        }
         let routing_keys = match &address.routing_key {
             Some(key) => {
                 headers.remove(CARBON_COPIES);
@@ -61,27 +70,69 @@ impl Obituary {
             }
             None => std::iter::once(own_key).chain(copies).collect(),
         };
-        properties.headers = Some(headers.clone());
-        let message = rewritten(message, &properties, address, routing_keys.first(), now);
-        Self { message, routing_keys, headers, reason: *reason }
+        Self { original: message, address, properties, routing_keys, headers, reason: *reason }
+    }
+
+    /// The message for as many queues as it goes to.
+    pub(super) fn into_message(mut self, queues: usize, now: WallClock) -> Message {
+        let copies = self.copies_in(queues);
+        if self.reason.is_automatic() && queues > 1 {
+            let copies = i64::try_from(copies).unwrap_or(i64::MAX);
+            set(&mut self.headers, X_COPIES, FieldValue::I64(copies));
+            self.headers = sorted(self.headers);
+        }
+        self.properties.headers = Some(self.headers);
+        let routing_key = self.routing_keys.first();
+        rewritten(self.original, &self.properties, self.address, routing_key, now)
+    }
+
+    /// Takes the count of copies away: whoever finds the message decides what becomes of it.
+    pub(super) fn forget_copies(&mut self) {
+        self.headers.remove(X_COPIES);
+    }
+
+    /// Whether it has died so often without any client having a hand in it, or would then be copied
+    /// to so many queues, that it is not to go on by itself.
+    pub(super) fn goes_too_far(&self, queues: usize) -> bool {
+        if !self.reason.is_automatic() {
+            return false;
+        }
+        let deaths = self.deaths().take_while(|death| is_automatic(death)).count();
+        let grows = queues > 1 && self.copies() > 1;
+        deaths > DEAD_LETTER_HOPS_MAX || (grows && self.copies_in(queues) > DEAD_LETTER_COPIES_MAX)
+    }
+
+    /// How many copies of the message there may be already.
+    fn copies(&self) -> u64 {
+        let copies = self.headers.get(X_COPIES).and_then(FieldValue::as_integer);
+        copies.and_then(|copies| u64::try_from(copies).ok()).unwrap_or(1).max(1)
+    }
+
+    /// How many there may be when this one goes to so many queues.
+    fn copies_in(&self, queues: usize) -> u64 {
+        self.copies().saturating_mul(queues as u64)
+    }
+
+    /// What it died of, the latest first.
+    fn deaths(&self) -> impl Iterator<Item = &FieldTable> {
+        let deaths = match self.headers.get(X_DEATH) {
+            Some(FieldValue::Array(deaths)) => deaths.as_slice(),
+            _ => &[],
+        };
+        deaths.iter().filter_map(|death| match death {
+            FieldValue::Table(death) => Some(death),
+            _ => None,
+        })
     }
 
     /// Whether it would come back to a queue that it went through before without any client having
     /// had a hand in it.
     pub(super) fn is_cycle(&self, queue: &ShortStr) -> bool {
-        let Some(FieldValue::Array(deaths)) = self.headers.get(X_DEATH) else { return false };
-        if !self.reason.is_automatic() {
-            return false;
-        }
-        let mut since = Vec::new();
-        for death in deaths {
-            let FieldValue::Table(death) = death else { continue };
-            since.push(is_automatic(death));
-            if text_of(death, "queue") == Some(queue.as_bytes()) {
-                return since.iter().all(|automatic| *automatic);
-            }
-        }
-        false
+        self.reason.is_automatic()
+            && self
+                .deaths()
+                .take_while(|death| is_automatic(death))
+                .any(|death| text_of(death, "queue") == Some(queue.as_bytes()))
     }
 }
 

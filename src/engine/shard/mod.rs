@@ -24,6 +24,7 @@ mod sweeps;
 mod tests;
 mod topology_requests;
 mod turns;
+mod work;
 
 pub use crate::queue::{
     DISTRIBUTION_BUCKETS, Distribution, QueueDefaults, QueueStatistics, Timings,
@@ -34,13 +35,13 @@ pub use recovery::RecoverError;
 pub use statistics::{QueueReport, QueueTurnover, Report, ShardStatistics};
 
 pub use administering::{ChannelReport, ConsumerReport};
+pub use work::WorkLimits;
 
 use crate::access::AccessControl;
 use crate::command::Command;
 use crate::event::{Event, Reply};
 use crate::fault::Fault;
 use crate::ids::{ChannelId, ChannelKey, CommitId, ConnectionId, Lane, Offset, QueueId};
-use crate::limits::FETCH_OCTETS_MAX;
 use crate::operation::Commit;
 use crate::page::Page;
 use crate::queue::{Moment, Queue, SteadyClock};
@@ -52,6 +53,7 @@ use forebay_wire::ShortStr;
 use outbox::Outbox;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use sweeps::Sweeps;
+use work::Work;
 
 /// What an operator may choose.
 #[derive(Clone, Debug)]
@@ -103,6 +105,7 @@ pub struct Shard {
     queue_defaults: QueueDefaults,
     /// Queues that are to be given a turn.
     scheduled: VecDeque<QueueId>,
+    work: Work,
     /// Queues that may have messages in the buffers they were received in.
     loose: Vec<QueueId>,
     /// Queues that want content.
@@ -129,7 +132,7 @@ impl Shard {
         connection: ConnectionId,
         commands: impl IntoIterator<Item = Command>,
     ) {
-        let at = self.clock.moment(now);
+        let at = self.begin(now);
         for command in commands {
             self.handle_command(at, connection, command);
         }
@@ -147,7 +150,7 @@ impl Shard {
                 queue.account(&mut self.memory);
             }
         }
-        let at = self.clock.moment(now);
+        let at = self.begin(now);
         self.run_turns(at);
     }
 
@@ -158,14 +161,15 @@ impl Shard {
         if queue.handle_fetched(lane, from, pages) {
             self.touch_stored(id, now.monotonic);
         }
+        let at = self.begin(now);
         self.schedule(id);
-        let at = self.clock.moment(now);
         self.run_turns(at);
     }
 
     /// The time that [`Self::poll_timeout`] named has come.
     pub fn handle_timeout(&mut self, now: Now) {
         let at = self.clock.moment(now);
+        self.work.begin(false);
         self.commits.handle_timeout(at.monotonic);
         self.wake_queues(at.monotonic);
         self.run_turns(at);
@@ -203,8 +207,9 @@ impl Shard {
     pub fn poll_fetch(&mut self) -> Option<Fetch> {
         while let Some(id) = self.fetches.front().copied() {
             let queue = self.queues.get_mut(&id);
-            if let Some((lane, from)) = queue.and_then(|queue| queue.poll_fetch()) {
-                return Some(Fetch { queue: id, lane, from, octets_max: FETCH_OCTETS_MAX });
+            let wanted = queue.and_then(|queue| queue.poll_fetch());
+            if let Some((lane, from, octets_max)) = wanted {
+                return Some(Fetch { queue: id, lane, from, octets_max });
             }
             self.fetches.pop_front();
         }
@@ -216,9 +221,13 @@ impl Shard {
         self.outbox.poll()
     }
 
-    /// When [`Self::handle_timeout`] wants to be called.
+    /// When [`Self::handle_timeout`] wants to be called. [`Monotonic::AT_ONCE`]: there is work left,
+    /// also that of a shard that was just recovered.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Monotonic> {
+        if self.has_work() {
+            return Some(Monotonic::AT_ONCE);
+        }
         let queues = self.timers.first().map(|(when, _)| *when);
         self.commits.poll_timeout().into_iter().chain(queues).min()
     }
@@ -227,6 +236,22 @@ impl Shard {
     #[must_use]
     pub fn routes(&self) -> &Routes {
         self.topology.routes()
+    }
+
+    /// Bounds the work that one input may cause, otherwise than [`WorkLimits::DEFAULT`].
+    pub fn set_work_limits(&mut self, limits: WorkLimits) {
+        self.work.limits = limits;
+    }
+
+    /// Whether something is left to be done that waits for nothing.
+    fn has_work(&self) -> bool {
+        !self.scheduled.is_empty()
+    }
+
+    /// Begins an input.
+    fn begin(&mut self, now: Now) -> Moment {
+        self.work.begin(self.has_work());
+        self.clock.moment(now)
     }
 
     fn handle_command(&mut self, at: Moment, connection: ConnectionId, command: Command) {

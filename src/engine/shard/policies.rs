@@ -3,7 +3,7 @@
 use super::Shard;
 use crate::fault::Fault;
 use crate::ids::QueueId;
-use crate::queue::Rules;
+use crate::queue::{Moment, Rules};
 use crate::time::Now;
 use crate::topology::{Policy, PolicyOwner, Topology};
 use forebay_wire::ShortStr;
@@ -40,18 +40,18 @@ impl Shard {
     }
 
     fn apply_rules(&mut self, now: Now, changed: Vec<QueueId>) {
-        let at = self.clock.moment(now);
-        self.renew_rules(changed);
+        let at = self.begin(now);
+        self.renew_rules(at, changed);
         self.add_topology_operations();
         self.run_turns(at);
     }
 
     /// The settings of these queues changed: each follows them from its next turn on.
-    pub(super) fn renew_rules(&mut self, changed: impl IntoIterator<Item = QueueId>) {
+    pub(super) fn renew_rules(&mut self, at: Moment, changed: impl IntoIterator<Item = QueueId>) {
         for id in changed {
             let Some(record) = self.topology.queue_by_id(id) else { continue };
             if let Some(queue) = self.queues.get_mut(&id) {
-                queue.set_rules(Rules::new(record, self.queue_defaults));
+                queue.set_rules(Rules::new(record, self.queue_defaults), at.monotonic);
             }
             self.schedule(id);
         }

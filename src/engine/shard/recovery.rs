@@ -70,6 +70,7 @@ impl Shard {
             queue_defaults: settings.queue_defaults,
             timers: Default::default(),
             scheduled: Default::default(),
+            work: Default::default(),
             loose: Vec::new(),
             fetches: Default::default(),
             sweeps: Default::default(),

@@ -33,7 +33,7 @@ impl Shard {
         self.commits.defer(now);
     }
 
-    /// Gives turns until there is nothing more to do.
+    /// Gives turns until there is nothing more to do, or as much was done as one input may cause.
     pub(super) fn run_turns(&mut self, at: Moment) {
         self.give_turns(at);
         self.commits.note_unwritten(self.memory.unwritten_octets());
@@ -43,7 +43,9 @@ impl Shard {
 
     /// The same, within a batch of commands: what comes next sees messages where they belong.
     pub(super) fn give_turns(&mut self, at: Moment) {
-        while let Some(id) = self.scheduled.pop_front() {
+        while self.work.is_left()
+            && let Some(id) = self.scheduled.pop_front()
+        {
             if let Some(queue) = self.queues.get_mut(&id) {
                 queue.is_scheduled = false;
                 self.take_turn(id, at);
@@ -65,7 +67,9 @@ impl Shard {
     /// One turn of one queue, and what follows from it.
     pub(super) fn take_turn(&mut self, id: QueueId, at: Moment) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
-        let turn = queue.turn(at, &mut self.clients, &mut self.outbox, &mut self.timings);
+        let (clients, out, limits) = (&mut self.clients, &mut self.outbox, self.work.limits);
+        let turn = queue.turn(at, clients, out, &mut self.timings, limits);
+        self.work.spend(turn.work());
         queue.account(&mut self.memory);
         self.commits.note_consumed(turn.consumed);
         let timer = queue.poll_timeout();

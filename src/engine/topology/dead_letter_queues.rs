@@ -3,9 +3,44 @@
 use super::Topology;
 use crate::command::Destination;
 use crate::object_name::ObjectName;
-use crate::queue::DEAD_LETTER_QUEUE_SUFFIX;
+use bytes::Bytes;
 use forebay_wire::ShortStr;
 use std::collections::{BTreeMap, BTreeSet};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// How the name of a default dead-letter queue ends.
+const SUFFIX: &str = ".dlq";
+
+/// Bytes that the name of an object may have.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Bytes of the name of a queue that its dead-letter queue has in common when the whole does not
+/// fit: behind them come `~`, 16 hexadecimal digits that tell one long name from another, and the
+/// suffix.
+const NAME_KEPT_BYTES_MAX: usize = NAME_BYTES_MAX - 1 - 16 - SUFFIX.len();
+
+/// The name of the dead-letter queue that the broker makes for a queue: `<queue>.dlq`.
+#[must_use]
+pub(crate) fn dead_letter_queue_name(queue: &ShortStr) -> ShortStr {
+    let name = queue.as_bytes();
+    let whole = [name, SUFFIX.as_bytes()].concat();
+    if whole.len() <= NAME_BYTES_MAX {
+        return ShortStr::try_from(Bytes::from(whole)).unwrap_or_default();
+    }
+    // Not in the middle of a character.
+    let is_start = |at: &usize| name.get(*at).is_none_or(|byte| byte & 0b1100_0000 != 0b1000_0000);
+    let cut = (0..=NAME_KEPT_BYTES_MAX).rev().find(is_start).unwrap_or(NAME_KEPT_BYTES_MAX);
+    let tail = format!("~{:016x}{SUFFIX}", xxh3_64(name));
+    let short = [name.get(..cut).unwrap_or_default(), tail.as_bytes()].concat();
+    ShortStr::try_from(Bytes::from(short)).unwrap_or_default()
+}
+
+/// Whether a queue of this name is one that takes dead letters by default, whoever made it: it has
+/// no such queue of its own, and a policy applies to it only when its pattern says so.
+#[must_use]
+pub(crate) fn is_dead_letter_queue(name: &ShortStr) -> bool {
+    name.as_bytes().ends_with(SUFFIX.as_bytes())
+}
 
 impl Topology {
     /// The queues of a virtual host that are named like default dead-letter queues, or that some
@@ -13,9 +48,7 @@ impl Topology {
     #[must_use]
     pub fn dead_letter_queues(&self, vhost: &ShortStr) -> BTreeSet<ShortStr> {
         let queues = || self.queues().filter(|queue| queue.vhost == *vhost);
-        let is_default =
-            |name: &ShortStr| name.as_bytes().ends_with(DEAD_LETTER_QUEUE_SUFFIX.as_bytes());
-        let named = queues().map(|queue| &queue.name).filter(|name| is_default(name));
+        let named = queues().map(|queue| &queue.name).filter(|name| is_dead_letter_queue(name));
         let mut found: BTreeSet<ShortStr> = named.cloned().collect();
         let mut exchanges = Vec::new();
         for queue in queues() {

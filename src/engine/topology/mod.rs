@@ -33,6 +33,7 @@ mod routes;
 mod settings;
 mod topic;
 
+pub(crate) use dead_letter_queues::{dead_letter_queue_name, is_dead_letter_queue};
 pub use exchange::{ExchangeKind, ExchangeRecord, ExchangeRequest};
 pub use mending::{Mending, mend, recovered_queue_name};
 pub use policy::{AppliesTo, Policy, PolicyError, PolicyOwner, PolicyRequest};

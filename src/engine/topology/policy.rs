@@ -2,6 +2,7 @@
 //! policies and operators theirs; of each kind the one of the highest priority holds.
 
 use super::arguments::Arguments;
+use super::dead_letter_queues::is_dead_letter_queue;
 use super::exchange::ALTERNATE_EXCHANGE;
 use super::inert::{self, INERT_SETTINGS};
 use super::layer::Layer;
@@ -73,6 +74,9 @@ pub struct PolicyError {
     /// What was found there and what is allowed.
     pub reason: String,
 }
+
+/// What the pattern of a policy has in it that is meant for dead-letter queues.
+const NAMES_DEAD_LETTERS: &str = "dlq";
 
 /// What an operator's policy may set.
 const OPERATOR_SETTINGS: [&str; 5] =
@@ -214,8 +218,13 @@ impl Policy {
         self.alternate.as_ref()
     }
 
+    /// Whether it applies to a queue. Whoever writes `.*` or `^orders` thinks of queues, not of the
+    /// dead letters that the broker keeps of them: it applies to these only when its pattern has
+    /// `dlq` in it.
     pub(super) fn matches_queue(&self, name: &ShortStr, kind: QueueKind) -> bool {
-        self.applies_to.has_queue(kind) && self.pattern.matches(name)
+        self.applies_to.has_queue(kind)
+            && self.pattern.matches(name)
+            && (!is_dead_letter_queue(name) || self.pattern.as_str().contains(NAMES_DEAD_LETTERS))
     }
 
     pub(super) fn matches_exchange(&self, name: &ShortStr) -> bool {

@@ -23,6 +23,7 @@ pub(super) fn write(page: &mut Page, shard: &ShardStatistics, store: &Statistics
         (&catalogue::MESSAGES_DELIVERED, total(|queue| queue.delivered)),
         (&catalogue::MESSAGES_ACKED, total(|queue| queue.acked)),
         (&catalogue::MESSAGES_REDELIVERED, total(|queue| queue.redelivered)),
+        (&catalogue::DEAD_LETTERS_DROPPED, total(|queue| queue.dead_dropped)),
         (&catalogue::MESSAGES_MISSING, total(|queue| queue.missing)),
         (&catalogue::CACHED, shard.cached_octets),
         (&catalogue::VOLATILE, shard.volatile_octets),

@@ -2,7 +2,7 @@
 
 use super::Lane;
 use crate::ids::{Offset, QueueId};
-use crate::limits::READ_AHEAD_OCTETS;
+use crate::limits::{FETCH_OCTETS_MAX, READ_AHEAD_OCTETS};
 use crate::message::Message;
 use crate::operation::Operation;
 use crate::page::{Page, Record};
@@ -38,11 +38,21 @@ impl Lane {
         self.pages.commit(first, self.cursor, &self.wanted, is_room);
     }
 
-    /// Asks for the page of `offset`; whether that is news.
+    /// Asks for the page of `offset` and for those behind it; whether that is news.
     pub(crate) fn want(&mut self, offset: Offset) -> bool {
+        self.want_octets(offset, FETCH_OCTETS_MAX)
+    }
+
+    /// Asks for the page of `offset` alone: one message of it is to be looked at. Whether that is
+    /// news.
+    pub(crate) fn want_page(&mut self, offset: Offset) -> bool {
+        self.want_octets(offset, 1)
+    }
+
+    fn want_octets(&mut self, from: Offset, octets_max: usize) -> bool {
         let is_idle = self.pages.fetching() == Fetching::Idle;
         if is_idle {
-            self.pages.set_fetching(Fetching::Wanted(offset));
+            self.pages.set_fetching(Fetching::Wanted { from, octets_max });
         }
         is_idle
     }
@@ -75,7 +85,7 @@ impl Lane {
     /// Asks for the oldest message when nobody knows how old it is; whether it did.
     pub(crate) fn want_unknown_age(&mut self) -> bool {
         let Some(offset) = self.next_live(Offset(0)) else { return false };
-        self.known_stamp(offset).is_none() && self.want(offset)
+        self.known_stamp(offset).is_none() && self.want_page(offset)
     }
 
     fn known_stamp(&self, offset: Offset) -> Option<i128> {
@@ -84,10 +94,10 @@ impl Lane {
     }
 
     /// What to ask the store for.
-    pub(crate) fn poll_fetch(&mut self) -> Option<Offset> {
-        let Fetching::Wanted(offset) = self.pages.fetching() else { return None };
+    pub(crate) fn poll_fetch(&mut self) -> Option<(Offset, usize)> {
+        let Fetching::Wanted { from, octets_max } = self.pages.fetching() else { return None };
         self.pages.set_fetching(Fetching::UnderWay);
-        Some(offset)
+        Some((from, octets_max))
     }
 
     /// What the store had from `from` on. Returns whether the store has to learn of a loss.

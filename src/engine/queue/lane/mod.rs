@@ -7,6 +7,9 @@
 
 mod content;
 mod custody;
+mod head;
+
+pub(crate) use head::{Head, MessageTimes};
 
 use crate::command::Run;
 use crate::ids::Offset;
@@ -26,6 +29,7 @@ use crate::queue::volatile::Volatile;
 use crate::shard::MemoryUse;
 use crate::shard::clients::ChannelSlot;
 use crate::time::WallClock;
+use head::HeadTimes;
 
 /// A lane and the leader's memory of it.
 #[derive(Debug, Default)]
@@ -46,6 +50,7 @@ pub(crate) struct Lane {
     late: Late,
     ages: Ages,
     marks: Marks,
+    head_times: HeadTimes,
     /// What is below was there when the queue had its last turn.
     seen_to: Offset,
     /// Some message may have a time to live of its own.

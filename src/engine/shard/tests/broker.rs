@@ -1,6 +1,7 @@
 //! A shard with its store, driven by hand: what a server does, step by step.
 
 use super::store::TestStore;
+use crate::administration::Administration;
 use crate::command::{Command, Publish, Run, Settle, Settlement, Subscribe, TopologyRequest};
 use crate::event::{Delivery, Event, Reply};
 use crate::fault::Fault;
@@ -67,11 +68,17 @@ impl Broker {
         self.collect();
     }
 
-    /// Serves all fetches.
+    /// Serves all fetches, and lets the shard finish its work.
     pub(super) fn fetch(&mut self) {
-        while let Some(fetch) = self.shard.poll_fetch() {
-            let fetched = self.store.read(fetch);
-            self.shard.handle_fetched(self.now, fetched);
+        loop {
+            if let Some(fetch) = self.shard.poll_fetch() {
+                let fetched = self.store.read(fetch);
+                self.shard.handle_fetched(self.now, fetched);
+            } else if self.shard.poll_timeout() == Some(Monotonic::AT_ONCE) {
+                self.shard.handle_timeout(self.now);
+            } else {
+                return;
+            }
         }
     }
 
@@ -141,6 +148,13 @@ impl Broker {
         self.reply(CONNECTION)
     }
 
+    pub(super) fn administer(&mut self, request: Administration) {
+        let request = Box::new(request);
+        self.send(CONNECTION, [Command::Administer { channel: CHANNEL, request }]);
+        self.commit();
+        let _ = self.reply(CONNECTION);
+    }
+
     pub(super) fn declare(&mut self, name: &str, durable: bool, arguments: FieldTable) -> QueueId {
         let request = TopologyRequest::DeclareQueue {
             name: name.try_into().unwrap(),
@@ -153,6 +167,12 @@ impl Broker {
         };
         self.ask(request).unwrap();
         self.queue(name)
+    }
+
+    pub(super) fn delete(&mut self, name: &str) {
+        let name = name.try_into().unwrap();
+        let request = TopologyRequest::DeleteQueue { name, if_unused: false, if_empty: false };
+        self.ask(request).unwrap();
     }
 
     pub(super) fn queue(&self, name: &str) -> QueueId {

@@ -300,6 +300,40 @@ fn one_poison_message_that_kills_its_consumer_is_condemned_alone() {
     assert!(fetch_one(&mut broker, "q.dlq").is_none());
 }
 
+#[test]
+fn dead_letters_of_queues_with_the_longest_names_are_somewhere_each_in_its_own() {
+    let (mut broker, _) = broker(FieldTable::new());
+    // Of the longest ones two differ in their last byte only; the last is cut within a character.
+    let long = |length: usize, last: &str| format!("{}{last}", "q".repeat(length - last.len()));
+    let names = [long(251, "a"), long(252, "b"), long(253, "c"), long(255, "d"), long(255, "e")];
+    let umlauts = format!("q{}", "ü".repeat(127));
+    for name in names.iter().chain([&umlauts]) {
+        let before = broker.shard.statistics().queues.len();
+        let queue = broker.declare(name, true, FieldTable::new());
+        broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
+        let delivery = fetch_one(&mut broker, name).unwrap();
+        broker.send(CONNECTION, [settle(queue, Settlement::Reject, &[&delivery])]);
+        let queues = broker.shard.statistics().queues;
+        assert_eq!(queues.len(), before + 2);
+        let dead = queues.last().unwrap();
+        assert_eq!(dead.statistics.ready, 1);
+        let dead = std::str::from_utf8(dead.record.name.as_bytes()).expect("whole characters");
+        assert!(dead.ends_with(".dlq") && dead.starts_with(&name[..199]));
+        let delivery = fetch_one(&mut broker, dead).unwrap();
+        assert_eq!(death(&delivery, 0).get("queue"), Some(&text(name)));
+    }
+}
+
+#[test]
+fn a_dead_letter_that_no_queue_takes_is_counted() {
+    let rules = arguments(&[("x-dead-letter-exchange", text("amq.fanout"))]);
+    let (mut broker, queue) = broker(rules);
+    broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
+    let delivery = fetch_one(&mut broker, "q").unwrap();
+    broker.send(CONNECTION, [settle(queue, Settlement::Reject, &[&delivery])]);
+    assert_eq!(broker.statistics("q").dead_dropped, 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -103,6 +103,24 @@ fn a_refused_newcomer_becomes_a_dead_letter_when_asked_to() {
 }
 
 #[test]
+fn a_full_queue_that_refuses_newcomers_takes_dead_letters_all_the_same() {
+    let (mut broker, queue) = broker(&[
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text("full")),
+        ("x-message-ttl", FieldValue::I32(10)),
+    ]);
+    for overflow in ["reject-publish", "reject-publish-dlx"] {
+        let limit = [("x-max-length", FieldValue::I32(1)), ("x-overflow", text(overflow))];
+        let full = broker.declare("full", true, arguments(&limit));
+        broker.send(CONNECTION, [publish(full, numbered(0..1), None)]);
+        broker.send(CONNECTION, [publish(queue, numbered(1..3), None)]);
+        broker.pass(10);
+        assert_eq!(drain(&mut broker, "full"), [0, 1, 2], "{overflow}");
+        broker.delete("full");
+    }
+}
+
+#[test]
 fn only_the_first_consumer_is_active_and_the_next_takes_over_in_order() {
     let (mut broker, queue) = broker(&[("x-single-active-consumer", FieldValue::Bool(true))]);
     broker.subscribe(CONNECTION, consume("q", "first", 2));

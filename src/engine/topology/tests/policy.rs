@@ -121,6 +121,38 @@ fn of_limits_the_lowest_holds_and_otherwise_the_arguments_go_first() {
 }
 
 #[test]
+fn a_policy_for_queues_leaves_their_dead_letters_alone_unless_its_pattern_says_dlq() {
+    for (pattern, applies_to_queue, applies_to_letters) in [
+        (".*", true, false),
+        ("", true, false),
+        ("^orders", true, false),
+        ("^orders(.d.q)?$", true, false),
+        ("\\.dlq$", false, true),
+        ("[.]dlq", false, true),
+        ("^orders(\\.dlq)?$", true, true),
+        ("^orders.dlq$", false, true),
+    ] {
+        let mut host = Host::new();
+        host.queue("orders");
+        host.queue("orders.dlq");
+        host.policy("p", pattern, 5, &table(&[("max-length", INTEGER(5))]));
+        let limit = |host: &Host, queue| host.settings(queue).length_max;
+        assert_eq!(limit(&host, "orders").is_some(), applies_to_queue, "{pattern}");
+        assert_eq!(limit(&host, "orders.dlq").is_some(), applies_to_letters, "{pattern}");
+        let record = host.topology.find_queue(&host.vhost, &name("orders.dlq")).unwrap();
+        assert_eq!(record.policy.is_some(), applies_to_letters, "{pattern}");
+        // One for dead letters holds for them, however low it is among the others.
+        host.policy("low", "dlq$", 1, &table(&[("max-length", INTEGER(9))]));
+        let expected = if applies_to_letters { 5 } else { 9 };
+        assert_eq!(limit(&host, "orders.dlq"), Some(expected), "{pattern}");
+        // Operators' policies go by the same rule.
+        host.operator_policy("o", &table(&[("max-length", INTEGER(3))]));
+        assert_eq!(limit(&host, "orders"), Some(3));
+        assert_eq!(limit(&host, "orders.dlq"), Some(expected), "{pattern}");
+    }
+}
+
+#[test]
 fn policies_don_t_count_when_a_queue_is_declared_again() {
     let mut host = Host::new();
     host.policy("p", ".*", 0, &table(&[("max-length", INTEGER(5))]));

@@ -124,6 +124,12 @@ pub const QUEUES_WITHOUT_METRICS: Metric = gauge(
     Unit::Count,
     "Queues beyond the limit of queues that have metrics of their own.",
 );
+/// Dead letters without a place.
+pub const DEAD_LETTERS_DROPPED: Metric = counter(
+    "forebay_dead_letters_dropped_total",
+    Unit::Count,
+    "Dead letters that no queue took: nothing is bound to the dead-letter exchange, it is gone, or they would have gone in circles.",
+);
 /// Lost.
 pub const MESSAGES_MISSING: Metric = counter(
     "forebay_messages_missing_total",
@@ -260,7 +266,7 @@ pub const PROCESS_START: Metric = gauge(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) const OF_BROKER: [Metric; 50] = [
+pub(super) const OF_BROKER: [Metric; 51] = [
     BUILD_INFO,
     CONNECTIONS,
     CONNECTIONS_OPENED,
@@ -286,6 +292,7 @@ pub(super) const OF_BROKER: [Metric; 50] = [
     SYNC_DURATION,
     COMMIT_OPERATIONS,
     QUEUES_WITHOUT_METRICS,
+    DEAD_LETTERS_DROPPED,
     MESSAGES_MISSING,
     MESSAGE_WAIT,
     MESSAGE_PROCESSING,
