@@ -100,7 +100,6 @@ fn work_limits() -> impl Strategy<Value = WorkLimits> {
                 dead_letters_max,
                 work_max,
                 work_behind_max,
-                ..WorkLimits::DEFAULT
             }
         },
     );
