@@ -23,7 +23,7 @@ fn text(text: &str) -> FieldValue {
 
 fn bind(broker: &mut Broker, source: &'static str, queue: &str) {
     let bind = TopologyRequest::Bind(Binding {
-        source: ShortStr::from_static(source),
+        source: ShortStr::from_static(source).into(),
         destination: Destination::Queue(queue.try_into().unwrap()),
         routing_key: ShortStr::EMPTY,
         arguments: FieldTable::new(),
@@ -61,6 +61,7 @@ fn dead_letters_in_circles_hold_up_nobody_and_end() {
     // Whatever there is to be done still: another client is answered.
     let request = TopologyRequest::DeclareQueue {
         name: "probe".try_into().unwrap(),
+        is_generated: false,
         passive: false,
         durable: false,
         exclusive: false,
