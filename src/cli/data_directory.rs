@@ -3,7 +3,7 @@
 use super::target::{Answer, Fault};
 use clap::Args;
 use forebay_server::{Overrides, RabbitmqDefaults, Settings};
-use forebay_store::{Damage, ReadProgress, Verification};
+use forebay_store::{Certainty, Damage, Missing, ReadProgress, Verification};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -65,14 +65,24 @@ pub(crate) fn report(path: &Path, found: &Verification, more: &str) -> Answer {
         found.queues, found.messages, found.octets, found.pages, found.records
     ));
     if !is_sound {
-        let (messages, queues) = (found.messages_missing(), found.queues_damaged());
-        lines.push(format!("missing: {messages} messages; queues concerned: {queues}"));
+        lines.push(format!("missing: {}; queues concerned: {}", found.missing(), queues(found)));
     }
     lines.extend((!more.is_empty()).then(|| more.to_owned()));
     Answer { text: lines.join("\n"), json: Value::Object(object(path, found)) }
 }
 
+/// Queues concerned: a number only where no other can be.
+fn queues(found: &Verification) -> String {
+    let queues = found.queues_damaged();
+    match (found.is_every_queue_named(), queues) {
+        (true, _) => queues.to_string(),
+        (false, 0) => "unknown".to_owned(),
+        (false, _) => format!("{queues} and perhaps others"),
+    }
+}
+
 fn object(path: &Path, found: &Verification) -> Map<String, Value> {
+    let missing = found.missing();
     let members = [
         ("data_dir", json!(path.display().to_string())),
         ("sound", json!(found.damages.is_empty())),
@@ -81,10 +91,28 @@ fn object(path: &Path, found: &Verification) -> Map<String, Value> {
         ("octets", json!(found.octets)),
         ("pages", json!(found.pages)),
         ("records", json!(found.records)),
-        ("messages_missing", json!(found.messages_missing())),
+        ("messages_missing", messages_missing(missing)),
+        ("messages_missing_counted", json!(missing.messages)),
+        ("messages_missing_certainty", certainty(missing.certainty)),
         ("damages", found.damages.iter().map(damage).collect()),
     ];
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// `null` when there may be more than anything counts.
+fn messages_missing(missing: Missing) -> Value {
+    match missing.certainty {
+        Certainty::Unknown => Value::Null,
+        Certainty::Exact | Certainty::AtMost => json!(missing.messages),
+    }
+}
+
+fn certainty(certainty: Certainty) -> Value {
+    json!(match certainty {
+        Certainty::Exact => "exact",
+        Certainty::AtMost => "at most",
+        Certainty::Unknown => "unknown",
+    })
 }
 
 fn damage(damage: &Damage) -> Value {
@@ -97,6 +125,7 @@ fn damage(damage: &Damage) -> Value {
         "first_offset": damage.offsets.map(|(first, _)| first.0),
         "end_offset": damage.offsets.and_then(|(_, end)| end).map(|end| end.0),
         "messages": damage.messages,
+        "certainty": certainty(damage.certainty),
         "file": damage.file.as_ref().map(|file| file.display().to_string()),
         "what": damage.what,
     })

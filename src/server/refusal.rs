@@ -3,7 +3,7 @@
 
 use crate::limits::{REFUSAL_DAMAGES_MAX, REFUSAL_READ_OCTETS_MAX};
 use crate::start_error::StartError;
-use forebay_store::{Damage, StoreError, verify};
+use forebay_store::{Damage, Missing, StoreError, verify};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,8 +56,9 @@ impl fmt::Display for Refusal {
             more => write!(formatter, "; and {more} more")?,
         }
         if self.is_complete {
-            let missing: u64 = self.damages.iter().filter_map(|damage| damage.messages).sum();
-            write!(formatter, "; {missing} messages are missing in all")?;
+            let missing = Missing::by(&self.damages);
+            let verb = if missing.messages == 1 { "is" } else { "are" };
+            write!(formatter, "; {missing} {verb} missing in all")?;
         }
         write!(
             formatter,

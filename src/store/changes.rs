@@ -78,6 +78,12 @@ impl Changes {
         }
     }
 
+    /// Messages in the pages that are put.
+    pub(crate) fn messages(&self) -> u64 {
+        let pages = self.pages.values().flatten();
+        pages.map(|page| page.records.len() as u64).sum()
+    }
+
     fn lane(&mut self, queue: QueueId, lane: Lane) -> &mut LaneChange {
         self.lanes.entry((queue, lane)).or_default()
     }

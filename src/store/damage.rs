@@ -16,10 +16,60 @@ pub struct Damage {
     pub offsets: Option<(Offset, Option<Offset>)>,
     /// Messages that are missing, when that can be told: not settled, and nowhere to be found.
     pub messages: Option<u64>,
+    /// How well that is known.
+    pub certainty: Certainty,
     /// The file it was found in, from the data directory on.
     pub file: Option<PathBuf>,
     /// What was found, and what was expected.
     pub what: String,
+}
+
+/// How well it is known what is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Certainty {
+    /// So many messages, no more and no fewer.
+    #[default]
+    Exact,
+    /// So many messages or fewer.
+    AtMost,
+    /// There may be more that nothing counts.
+    Unknown,
+}
+
+/// What is missing in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Messages, as far as they are counted.
+    pub messages: u64,
+    /// How well that is known.
+    pub certainty: Certainty,
+}
+
+impl Missing {
+    /// By everything that was found.
+    #[must_use]
+    pub fn by(damages: &[Damage]) -> Self {
+        Self {
+            messages: damages.iter().filter_map(|damage| damage.messages).sum(),
+            certainty: damages.iter().map(|damage| damage.certainty).max().unwrap_or_default(),
+        }
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = if self.messages == 1 { "message" } else { "messages" };
+        match (self.certainty, self.messages) {
+            (Certainty::Unknown, 0) => formatter.write_str("an unknown number of messages"),
+            (Certainty::Unknown, counted) => {
+                write!(formatter, "{counted} {noun} and an unknown number more")
+            }
+            (Certainty::AtMost, counted) if counted > 0 => {
+                write!(formatter, "at most {counted} {noun}")
+            }
+            (_, counted) => write!(formatter, "{counted} {noun}"),
+        }
+    }
 }
 
 /// A queue as people know it.
@@ -95,8 +145,10 @@ impl fmt::Display for Damage {
             None => {}
         }
         match self.messages {
-            Some(1) => write!(formatter, "{separator}1 message")?,
-            Some(messages) => write!(formatter, "{separator}{messages} messages")?,
+            Some(messages) => {
+                let missing = Missing { messages, certainty: self.certainty };
+                write!(formatter, "{separator}{missing}")?;
+            }
             None if separator.is_empty() => {}
             None => return write!(formatter, ": {}", self.what),
         }
@@ -129,5 +181,19 @@ mod tests {
         assert_eq!(damage.to_string(), "file fjall/0.jnl: gone");
         let damage = Damage { what: "gone".to_owned(), ..Damage::default() };
         assert_eq!(damage.to_string(), "gone");
+    }
+
+    #[test]
+    fn what_is_not_known_is_never_said_to_be_nothing() {
+        let damage = |messages, certainty| Damage { messages, certainty, ..Damage::default() };
+        let said = |damages: &[Damage]| Missing::by(damages).to_string();
+        assert_eq!(said(&[]), "0 messages");
+        let one = damage(Some(1), Certainty::Exact);
+        assert_eq!(said(&[one.clone(), damage(None, Certainty::Exact)]), "1 message");
+        let most = damage(Some(4), Certainty::AtMost);
+        assert_eq!(said(&[one.clone(), most]), "at most 5 messages");
+        let unknown = damage(None, Certainty::Unknown);
+        assert_eq!(said(std::slice::from_ref(&unknown)), "an unknown number of messages");
+        assert_eq!(said(&[unknown, one]), "1 message and an unknown number more");
     }
 }

@@ -14,7 +14,7 @@ use crate::limits::{
     RECLAIM_TABLES_SIZE_MIN,
 };
 use crate::opening::{self, Opened};
-use crate::progress::Progress;
+use crate::progress::{MessagesPut, Progress};
 use crate::reading::LaneReader;
 use crate::reclaimer::{Reclaimer, Wanted};
 use crate::recovery;
@@ -186,10 +186,11 @@ impl Store for FjallStore {
         from: Offset,
         octets_max: usize,
     ) -> Result<Vec<Page>, StoreError> {
+        // The view first: of a queue that is there afterwards nothing has been removed before.
+        let view = self.shared.database.view();
         let state =
             self.shared.lanes.read().unwrap_or_else(PoisonError::into_inner).get(queue, lane);
         let Some(state) = state else { return Ok(Vec::new()) };
-        let view = self.shared.database.view();
         let pages = LaneReader { view: &view, queue, lane }
             .read(state, from, octets_max)
             .map_err(|error| recovery::named(error, &view))
@@ -248,17 +249,22 @@ impl Shared {
         let dropped = std::mem::take(&mut changes.dropped);
 
         let applied = writer.progress.applied + 1;
+        let messages = changes.messages();
         let bodies = writer.has_bodies.then(|| self.database.view());
         let mut batch = self.database.batch();
         writer.has_bodies |= changes
             .write(&mut batch, bodies.as_ref())
             .map_err(|error| self.stop("read its data", error))?;
-        let progress = Progress { applied, synced: writer.progress.synced };
+        // The first batch after one of an earlier version begins to count.
+        let before = writer.progress.put.map_or(0, MessagesPut::after);
+        let put = Some(MessagesPut { before, count: messages });
+        let progress = Progress { applied, synced: writer.progress.synced, put };
         batch.insert(Space::Meta, key::progress(), progress.encode(&key::progress()));
         let octets = batch.octets();
         batch.commit(durability).map_err(|error| self.stop("write a commit", error))?;
 
         writer.progress.applied = applied;
+        writer.progress.put = put;
         if durability == Durability::Synced {
             self.synced(&mut writer)?;
         }
@@ -296,9 +302,10 @@ impl Shared {
     fn synced(&self, writer: &mut Writer) -> Result<(), StoreError> {
         let applied = writer.progress.applied;
         writer.progress.synced = applied;
+        let messages = writer.progress.put.map_or(0, MessagesPut::after);
         writer
             .high_water
-            .raise(applied)
+            .raise(applied, messages)
             .map_err(|error| self.stop("write its high-water mark", error.into()))?;
         self.counters.synced.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -364,6 +371,9 @@ impl std::fmt::Debug for Shared {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod damages;
 
 #[cfg(test)]
 mod flips;

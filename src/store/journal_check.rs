@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 /// One journal, as far as it can be read.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
+    has_batches: bool,
     /// Numbers of the first and the last batch that carries one.
     first: Option<u64>,
     last: Option<u64>,
@@ -51,11 +52,17 @@ impl TornTail {
     }
 }
 
-/// Checks all journals of a database directory, and changes nothing. `synced` is the high-water mark.
+/// Checks all journals of a database directory, and changes nothing. `synced` is the high-water mark;
+/// `in_tables` tells the last commit that tables hold, and is asked when no journal begins with a whole
+/// one.
 ///
 /// # Errors
 /// When a batch is missing or broken that was on stable storage.
-pub(crate) fn check(directory: &Path, synced: u64) -> Result<Option<TornTail>, StoreError> {
+pub(crate) fn check(
+    directory: &Path,
+    synced: u64,
+    in_tables: impl FnOnce() -> io::Result<u64>,
+) -> Result<Option<TornTail>, StoreError> {
     let journals = journals(directory).map_err(failed)?;
     let mut last = None;
     let mut torn = None;
@@ -64,8 +71,13 @@ pub(crate) fn check(directory: &Path, synced: u64) -> Result<Option<TornTail>, S
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         scan.check_order(&name, last)?;
         last = scan.last.or(last);
-        let Some(broken_at) = scan.broken_at else { continue };
         let is_sealed = index + 1 < journals.len();
+        if is_sealed && !scan.has_batches && scan.broken_at.is_none() {
+            return Err(Damage::elsewhere(format!(
+                "journal {name} is empty, but journals were written after it"
+            )));
+        }
+        let Some(broken_at) = scan.broken_at else { continue };
         let later = scan.later.unwrap_or_default();
         let known_synced = synced.max(later.synced);
         if is_sealed || known_synced > last.unwrap_or(if scan.later.is_some() { 0 } else { synced })
@@ -77,6 +89,16 @@ pub(crate) fn check(directory: &Path, synced: u64) -> Result<Option<TornTail>, S
             )));
         }
         torn = Some(TornTail { journal: path.clone(), at: broken_at });
+    }
+    if torn.is_some() && last.is_none() {
+        let in_tables = in_tables().map_err(failed)?;
+        if in_tables < synced {
+            return Err(Damage::elsewhere(format!(
+                "the journals can't be read from their beginning: commits {} to {synced} of the store \
+                 were on stable storage and can't be read",
+                in_tables + 1
+            )));
+        }
     }
     match last {
         Some(last) if last < synced => Err(Damage::elsewhere(format!(
@@ -105,6 +127,7 @@ impl Scan {
             return false;
         }
         *seqno = Some(batch.seqno);
+        self.has_batches = true;
         if let Some(progress) = batch.progress {
             self.first = self.first.or(Some(progress.applied));
             self.last = Some(progress.applied);

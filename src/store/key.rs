@@ -89,6 +89,11 @@ pub(crate) fn parse_page(key: &[u8]) -> Option<(QueueId, Lane, Offset)> {
     Some((queue, lane, Offset(u64::from_be_bytes(rest.try_into().ok()?))))
 }
 
+/// Whether a key is laid out as those of `bodies` are.
+pub(crate) fn is_body(key: &[u8]) -> bool {
+    key.len() == BODY_KEY_SIZE && key.starts_with(&SHARD.to_be_bytes())
+}
+
 pub(crate) fn parse_ack(key: &[u8]) -> Option<(QueueId, Lane, AckKind)> {
     let (queue, lane, rest) = parse_lane(key)?;
     let kind = match rest {

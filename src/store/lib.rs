@@ -62,7 +62,7 @@ pub mod verify;
 #[path = "tests/store/workload.rs"]
 mod workload;
 
-pub use damage::{Damage, QueueName};
+pub use damage::{Certainty, Damage, Missing, QueueName};
 pub use error::StoreError;
 pub use faulty::{Fault, FaultyStore};
 pub use fjall_store::FjallStore;

@@ -13,7 +13,7 @@ use crate::key;
 use crate::manifest_check::CURRENT_FILE;
 use crate::progress::Progress;
 use crate::recovery;
-use crate::salvage::Manifest;
+use crate::salvage::{Manifest, applied_in_tables};
 use crate::store_memory::StoreMemory;
 use std::fs;
 use std::io::ErrorKind;
@@ -44,11 +44,12 @@ pub(crate) fn open(directory: &DataDirectory, memory: StoreMemory) -> Result<Ope
         fs::remove_dir_all(&path).map_err(failed)?;
     }
     if path.try_exists().map_err(failed)? {
+        let in_tables = || applied_in_tables(&path);
         let keyspaces = path.join(KEYSPACES_DIRECTORY);
         for id in 0..=database::META_ID {
             Manifest::read(&keyspaces.join(id.to_string()))?;
         }
-        if let Some(torn) = journal_check::check(&path, high_water.synced())? {
+        if let Some(torn) = journal_check::check(&path, high_water.synced(), in_tables)? {
             torn.cut()?;
         }
     } else {
@@ -86,7 +87,7 @@ fn progress(database: &Database) -> Result<Progress, StoreError> {
     match database.view().get(Space::Meta, &key).map_err(recovery::failed)? {
         Some(value) => Progress::decode(&key, &value)
             .map_err(|flaw| Damage::elsewhere(format!("the record of progress: {flaw}"))),
-        None => Ok(Progress::default()),
+        None => Ok(Progress::NONE),
     }
 }
 

@@ -87,9 +87,9 @@ pub(crate) enum PageFlaw<E> {
     #[error("the message at offset {offset} has a damaged head: {flaw}")]
     Head { offset: Offset, flaw: forebay_engine::message::MessageHeadError },
     #[error("the body of the message at offset {offset} is missing")]
-    BodyMissing { offset: Offset },
+    BodyMissing { offset: Offset, size: u64 },
     #[error("the body of the message at offset {offset} does not match its checksum")]
-    BodyChecksum { offset: Offset },
+    BodyChecksum { offset: Offset, size: u64 },
     #[error("{0}")]
     Fetch(E),
 }
@@ -100,7 +100,20 @@ pub(crate) fn decode<E>(
     lane: Lane,
     first: Offset,
     value: &Bytes,
+    fetch: impl FnMut(&[u8]) -> Result<Option<Bytes>, E>,
+) -> Result<Page, PageFlaw<E>> {
+    decode_without(queue, lane, first, value, fetch, Err)
+}
+
+/// Decodes it without the messages whose bodies, values of their own, are damaged: each is handed to
+/// `lose`, which may give up.
+pub(crate) fn decode_without<E>(
+    queue: QueueId,
+    lane: Lane,
+    first: Offset,
+    value: &Bytes,
     mut fetch: impl FnMut(&[u8]) -> Result<Option<Bytes>, E>,
+    mut lose: impl FnMut(PageFlaw<E>) -> Result<(), PageFlaw<E>>,
 ) -> Result<Page, PageFlaw<E>> {
     let content = seal::unseal(&key::page(queue, lane, first), value).map_err(PageFlaw::Flaw)?;
     let mut cursor = Cursor::new(content);
@@ -111,22 +124,31 @@ pub(crate) fn decode<E>(
         let raw = decode_record(&mut cursor, expected).filter(|raw| raw.offset < page.end);
         let RawRecord { offset, head, body } =
             raw.ok_or(PageFlaw::Flaw(Flaw::Layout("page record")))?;
+        expected = offset.next();
         let body = match body {
             RawBody::Inline(body) => body,
             RawBody::Outside { size, checksum } => {
                 let key = key::body(queue, lane, first, offset);
-                let body = fetch(&key).map_err(PageFlaw::Fetch)?;
-                let body = body.ok_or(PageFlaw::BodyMissing { offset })?;
-                if body.len() as u64 != size || seal::checksum(&key, &body) != checksum {
-                    return Err(PageFlaw::BodyChecksum { offset });
+                match fetch(&key).map_err(PageFlaw::Fetch)? {
+                    Some(body)
+                        if body.len() as u64 == size && seal::checksum(&key, &body) == checksum =>
+                    {
+                        body
+                    }
+                    Some(_) => {
+                        lose(PageFlaw::BodyChecksum { offset, size })?;
+                        continue;
+                    }
+                    None => {
+                        lose(PageFlaw::BodyMissing { offset, size })?;
+                        continue;
+                    }
                 }
-                body
             }
         };
         let message =
             Message::from_stored(head, body).map_err(|flaw| PageFlaw::Head { offset, flaw })?;
         page.records.push(Record { offset, message });
-        expected = offset.next();
     }
     if cursor.is_empty() { Ok(page) } else { Err(PageFlaw::Flaw(Flaw::Layout("page end"))) }
 }

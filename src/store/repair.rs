@@ -14,7 +14,7 @@ use crate::high_water::HighWater;
 use crate::key::{self, AckKind};
 use crate::lanes::Span;
 use crate::limits::PAGE_SIZE_MAX;
-use crate::progress::Progress;
+use crate::progress::{MessagesPut, Progress};
 use crate::recovery;
 use crate::seal;
 use crate::settled_blocks::blocks;
@@ -23,7 +23,7 @@ use crate::verify::{Count, ReadProgress, Surveyed, Verification, survey_of};
 use bytes::Bytes;
 use forebay_engine::ids::{Lane, QueueId};
 use forebay_engine::operation::{BLOCK_OFFSETS, Durability};
-use forebay_engine::topology;
+use forebay_engine::topology::{self, RemovedRecord, RenamedQueue};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -122,7 +122,8 @@ fn renew_mark(
     if new_mark.exists() {
         fs::remove_file(&new_mark).map_err(failed)?;
     }
-    HighWater::open(&new_mark, true)?.raise(progress.synced).map_err(failed)?;
+    let messages = progress.put.map_or(0, MessagesPut::after);
+    HighWater::open(&new_mark, true)?.raise(progress.synced, messages).map_err(failed)?;
     File::open(&new_mark).and_then(|file| file.sync_all()).map_err(failed)?;
     fs::rename(new_mark, mark).map_err(failed)?;
     File::open(aside).and_then(|directory| directory.sync_all()).map_err(failed)?;
@@ -227,14 +228,15 @@ fn complete<F: FnMut(ReadProgress)>(
     copy.flush(Durability::Written)?;
     mend_topology(&mut survey, &mut copy)?;
     let number = survey.progress.applied.max(synced) + 1;
-    let progress = Progress { applied: number, synced: number };
+    let progress = Progress { applied: number, synced: number, ..Progress::NONE };
     let key = key::progress();
     copy.keep(Space::Meta, key.clone(), progress.encode(&key))?;
     copy.flush(Durability::Synced)?;
     Ok((survey, progress))
 }
 
-/// Adds records that are needed and lost, and takes those away that need others that are lost.
+/// Adds records that are needed and lost, and takes those away that make no sense without others that
+/// are lost. Queues with messages stay.
 fn mend_topology<F: FnMut(ReadProgress)>(
     survey: &mut Survey,
     copy: &mut Copy<F>,
@@ -246,16 +248,15 @@ fn mend_topology<F: FnMut(ReadProgress)>(
     let known = survey.names.keys().chain(&survey.dropped).chain(&queues);
     let highest = known.max().copied().unwrap_or_default();
     let has_messages = |queue: &QueueId| {
-        let lanes = survey.lanes.range((*queue, Lane(0))..=(*queue, Lane(u8::MAX)));
-        lanes.map(|(_, lane)| lane.messages).sum::<u64>() > 0
+        let mut lanes = survey.lanes.range((*queue, Lane(0))..=(*queue, Lane(u8::MAX)));
+        lanes.any(|(_, lane)| lane.messages > 0)
     };
-    let nameless = queues.iter().copied();
-    let nameless: BTreeSet<QueueId> =
-        nameless.filter(|queue| !survey.names.contains_key(queue) && has_messages(queue)).collect();
-    let mending = topology::mend(&survey.records, highest, &nameless);
+    let with_messages: BTreeSet<QueueId> =
+        queues.iter().copied().filter(|queue| has_messages(queue)).collect();
+    let mending = topology::mend(&survey.records, highest, &with_messages);
     let mut batch = copy.target.batch();
-    for (key, flaw) in mending.removed {
-        let what = format!("record {} is dropped, {flaw}", key.escape_ascii());
+    for RemovedRecord { key, what, flaw } in mending.removed {
+        let what = format!("the record {what} is dropped, {flaw}");
         survey.damages.push(Damage { what, ..Damage::default() });
         batch.remove(Space::Meta, key::record(&key));
     }
@@ -265,9 +266,16 @@ fn mend_topology<F: FnMut(ReadProgress)>(
         batch.insert(Space::Meta, key, value);
     }
     batch.commit(Durability::Written).map_err(recovery::failed)?;
-    for queue in nameless {
-        let name = topology::recovered_queue_name(queue);
-        let what = format!("the record of queue id {queue} is lost; its messages are in {name}");
+    for RenamedQueue { queue, vhost, name, before } in mending.renamed {
+        let what = match before {
+            None => format!(
+                "the record of queue id {queue} is lost; its messages are in {name} in vhost '{vhost}'"
+            ),
+            Some((before, flaw)) => format!(
+                "the record of queue id {queue}, '{before}' in vhost '{vhost}', can't stay, {flaw}; its \
+                 messages are in {name}"
+            ),
+        };
         survey.damages.push(Damage { what, ..Damage::default() });
     }
     Ok(())
@@ -288,6 +296,10 @@ fn settled_lane(queue: QueueId, lane: Lane, found: &LaneSurvey) -> Vec<(Bytes, B
     }
     if let Some(first) = found.settled_unknown_below() {
         runs.push((0, first.0));
+    }
+    for (offset, octets) in &found.bodiless {
+        runs.push((offset.0, offset.0 + 1));
+        watermark.octets_settled += octets;
     }
     for Hole { first, end, octets } in found.holes() {
         runs.push((first.0, end.0));

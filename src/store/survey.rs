@@ -3,15 +3,15 @@
 
 use crate::ack_value;
 use crate::contiguity::{Settled, SettledRuns};
-use crate::damage::{Damage, QueueName};
+use crate::damage::{Certainty, Damage, QueueName};
 use crate::database::Space;
 use crate::error::StoreError;
 use crate::key::{self, AckKind};
 use crate::lanes::Span;
-use crate::page_value;
+use crate::page_value::{self, PageFlaw};
 use crate::progress::Progress;
 use crate::recovery;
-use crate::salvage::{FileDamage, Items, Salvage};
+use crate::salvage::{FileDamage, Item, Items, LostCommits, Salvage};
 use crate::seal;
 use bytes::Bytes;
 use forebay_engine::ids::{Lane, Offset, QueueId};
@@ -33,6 +33,10 @@ pub(crate) struct Survey {
     pub(crate) is_topology_damaged: bool,
     /// Some settled state may be lost.
     are_acks_damaged: bool,
+    /// Pages may be lost by something else than that commits are.
+    are_pages_damaged: bool,
+    /// Messages of lost commits that are there all the same.
+    survivors: u64,
     pub(crate) damages: Vec<Damage>,
     /// The data directory, which file names begin with.
     root: PathBuf,
@@ -50,6 +54,8 @@ pub(crate) struct LaneSurvey {
     has_watermark: bool,
     /// Whether its watermark may have been lost.
     is_doubtful: bool,
+    /// Messages of readable pages whose bodies are lost, and the octets of these.
+    pub(crate) bodiless: Vec<(Offset, u64)>,
     /// First, end, `octets_before` and `octets_after` of the readable pages.
     pub(crate) extents: Vec<(Offset, Offset, u64, u64)>,
     /// Not settled.
@@ -80,7 +86,8 @@ pub(crate) fn survey(
     survey.pages(salvage, keeper)?;
     salvage.check_blob_files().map_err(failed)?;
     survey.files_damaged(salvage.damages());
-    survey.holes();
+    let named = survey.holes();
+    survey.uncounted(salvage.lost_commits(), named);
     survey.name_queues();
     Ok(survey)
 }
@@ -106,6 +113,10 @@ impl Survey {
         for FileDamage { file, what } in damages {
             self.is_topology_damaged |= may_hold(&file, Space::Meta);
             self.are_acks_damaged |= may_hold(&file, Space::Acks);
+            let holds_pages = may_hold(&file, Space::Pages) || may_hold(&file, Space::Bodies);
+            // What journals lost is known by their commits.
+            self.are_pages_damaged |=
+                holds_pages && file.starts_with(self.root.join("fjall/keyspaces"));
             let file = file.strip_prefix(&self.root).map(Path::to_owned).unwrap_or(file);
             self.damages.push(Damage { file: Some(file), what, ..Damage::default() });
         }
@@ -116,7 +127,7 @@ impl Survey {
         &mut self,
         items: &mut Items,
         keeper: &mut impl Keeper,
-    ) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+    ) -> Result<Option<Item>, StoreError> {
         let item = items.next().map_err(failed)?;
         keeper.has_read(items.octets_read());
         self.files_damaged(items.damages());
@@ -125,7 +136,7 @@ impl Survey {
 
     fn meta(&mut self, salvage: &Salvage, keeper: &mut impl Keeper) -> Result<(), StoreError> {
         let mut items = salvage.items(Space::Meta).map_err(failed)?;
-        while let Some((key, value)) = self.next(&mut items, keeper)? {
+        while let Some(Item { key, value, .. }) = self.next(&mut items, keeper)? {
             if key == key::HEARTBEAT_KEY {
                 continue;
             }
@@ -156,7 +167,7 @@ impl Survey {
 
     fn acks(&mut self, salvage: &Salvage, keeper: &mut impl Keeper) -> Result<(), StoreError> {
         let mut items = salvage.items(Space::Acks).map_err(failed)?;
-        while let Some((key, value)) = self.next(&mut items, keeper)? {
+        while let Some(Item { key, value, .. }) = self.next(&mut items, keeper)? {
             let Some((queue, lane, kind)) = key::parse_ack(&key) else { continue };
             if self.dropped.contains(&queue) {
                 continue;
@@ -190,7 +201,10 @@ impl Survey {
         let mut items = salvage.items(Space::Pages).map_err(failed)?;
         let mut bodies =
             Bodies { items: salvage.items(Space::Bodies).map_err(failed)?, next: None };
-        while let Some((key, value)) = self.next(&mut items, keeper)? {
+        while let Some(item) = self.next(&mut items, keeper)? {
+            let is_survivor =
+                item.is_saved || salvage.lost_commits().iter().any(|lost| lost.have(item.seqno));
+            let Item { key, value, .. } = item;
             // A lane's keeper is none.
             let Some((queue, lane, first)) = key::parse_page(&key) else { continue };
             if self.dropped.contains(&queue) {
@@ -200,9 +214,23 @@ impl Survey {
             let damages = bodies.items.damages();
             self.files_damaged(damages);
             let fetch = |key: &[u8]| Ok::<_, io::Error>(of_page.get(key).cloned());
-            match page_value::decode(queue, lane, first, &value, fetch) {
-                Ok(page) => self.page(queue, lane, &page, (key, value), keeper)?,
+            let mut lost = Vec::new();
+            let lose = |flaw| {
+                lost.push(flaw);
+                Ok(())
+            };
+            match page_value::decode_without(queue, lane, first, &value, fetch, lose) {
+                Ok(page) => {
+                    self.survivors += if is_survivor { page.records.len() as u64 } else { 0 };
+                    let value = match lost.is_empty() {
+                        true => value,
+                        false => page_value::encode(queue, lane, &page),
+                    };
+                    self.page(queue, lane, &page, (key, value), keeper)?;
+                    self.bodiless(queue, lane, lost);
+                }
                 Err(flaw) => {
+                    self.are_pages_damaged = true;
                     let what = format!("a page is damaged: {flaw}");
                     self.damaged(Some((queue, lane)), Some(first), what);
                 }
@@ -239,13 +267,36 @@ impl Survey {
         keeper.keep(Space::Pages, key, value)
     }
 
-    /// Names what no page holds and nothing settles.
-    fn holes(&mut self) {
+    /// Messages of a readable page whose bodies are not.
+    fn bodiless(&mut self, queue: QueueId, lane: Lane, flaws: Vec<PageFlaw<io::Error>>) {
+        for flaw in flaws {
+            let (PageFlaw::BodyMissing { offset, size } | PageFlaw::BodyChecksum { offset, size }) =
+                flaw
+            else {
+                continue;
+            };
+            self.are_pages_damaged = true;
+            let mut damage = Damage::missing(queue, lane, offset, offset.next());
+            damage.what = flaw.to_string();
+            let found = self.lanes.entry((queue, lane)).or_default();
+            if found.runs.unsettled(offset, offset.next()).is_empty() {
+                damage.messages = Some(0);
+            } else {
+                found.bodiless.push((offset, size));
+            }
+            self.damages.push(damage);
+        }
+    }
+
+    /// Names what no page holds and nothing settles; how many messages that is.
+    fn holes(&mut self) -> u64 {
+        let mut named = 0;
         for lane in self.lanes.values_mut() {
             lane.is_doubtful = self.are_acks_damaged || !lane.has_record;
         }
         for ((queue, lane), found) in &self.lanes {
             for Hole { first, end, .. } in found.holes() {
+                named += end.0.saturating_sub(first.0);
                 self.damages.push(Damage::missing(*queue, *lane, first, end));
             }
             if found.extents.is_empty() {
@@ -262,9 +313,40 @@ impl Survey {
                     "missing, unless they were acknowledged, which is not known any more; \
                                 acknowledged ones whose page is there come again"
                         .to_owned();
+                missing.certainty = Certainty::AtMost;
                 self.damages.push(missing);
             }
         }
+        named
+    }
+
+    /// Counts what was in lost commits, is not there, and is not `named`: messages of queues of which
+    /// nothing that is left tells where they end.
+    fn uncounted(&mut self, lost: &[LostCommits], named: u64) {
+        if lost.is_empty() {
+            return;
+        }
+        // What is named may be missing for another reason.
+        let named = if self.are_pages_damaged { 0 } else { named };
+        let messages = lost.iter().map(|lost| lost.messages).sum::<Option<u64>>();
+        let messages =
+            messages.map(|messages| messages.saturating_sub(self.survivors).saturating_sub(named));
+        if messages == Some(0) {
+            return;
+        }
+        let commits = lost.iter().map(|LostCommits { first, last, .. }| match first {
+            Some(first) => format!("{first} to {last}"),
+            None => format!("up to {last}"),
+        });
+        let commits = commits.collect::<Vec<_>>().join(", ");
+        let what = format!(
+            "were in the commits {commits} of the store, which can't be read, and nothing else tells \
+             of which queues"
+        );
+        let certainty = if messages.is_some() { Certainty::AtMost } else { Certainty::Unknown };
+        let what =
+            if messages.is_some() { what } else { format!("an unknown number of messages {what}") };
+        self.damages.push(Damage { messages, certainty, what, ..Damage::default() });
     }
 
     fn name_queues(&mut self) {
@@ -319,7 +401,7 @@ impl LaneSurvey {
 /// The bodies beside the pages, in the same order.
 struct Bodies {
     items: Items,
-    next: Option<(Bytes, Bytes)>,
+    next: Option<Item>,
 }
 
 impl Bodies {
@@ -332,8 +414,10 @@ impl Bodies {
             };
             match next {
                 None => return Ok(of_page),
-                Some((key, body)) if key.starts_with(page) => drop(of_page.insert(key, body)),
-                Some((key, _)) if key < *page => {}
+                Some(item) if item.key.starts_with(page) => {
+                    of_page.insert(item.key, item.value);
+                }
+                Some(item) if item.key < *page => {}
                 later => {
                     self.next = later;
                     return Ok(of_page);

@@ -1,10 +1,10 @@
 //! Checking a data directory that no broker has open.
 
-use crate::damage::Damage;
+use crate::damage::{Certainty, Damage, Missing};
 use crate::data_directory::DataDirectory;
 use crate::database::Space;
 use crate::error::StoreError;
-use crate::high_water::HighWater;
+use crate::high_water::{HighWater, Mark};
 use crate::salvage::Salvage;
 use crate::survey::{Keeper, Survey, survey};
 use bytes::Bytes;
@@ -51,10 +51,20 @@ impl Verification {
         }
     }
 
-    /// Messages that are missing, as far as they can be counted.
+    /// Messages that are missing, and how well that is known.
     #[must_use]
-    pub fn messages_missing(&self) -> u64 {
-        self.damages.iter().filter_map(|damage| damage.messages).sum()
+    pub fn missing(&self) -> Missing {
+        Missing::by(&self.damages)
+    }
+
+    /// Whether each queue of which messages may be missing is named.
+    #[must_use]
+    pub fn is_every_queue_named(&self) -> bool {
+        let is_vague = |damage: &&Damage| {
+            let counts = damage.messages.is_some_and(|messages| messages > 0);
+            damage.lane.is_none() && (counts || damage.certainty == Certainty::Unknown)
+        };
+        !self.damages.iter().any(|damage| is_vague(&damage))
     }
 
     /// Queues of which something is missing or damaged.
@@ -120,25 +130,31 @@ pub(crate) fn survey_of<K: Keeper>(
     let database = directory.database();
     let mark = match HighWater::read(&directory.high_water()) {
         // A directory in which nothing was stored yet.
-        Ok(None) if !database.exists() => Ok(0),
+        Ok(None) if !database.exists() => Ok(Mark::default()),
         Ok(None) => Err("is missing".to_owned()),
-        Ok(Some(synced)) => Ok(synced),
+        Ok(Some(mark)) => Ok(mark),
         Err(StoreError::Damaged(damage)) => Err(damage.what),
         Err(error) => return Err(error),
     };
     let mut salvage = Salvage::open(&database, mark.as_ref().ok().copied())?;
     let mut keeper = keeper(salvage.octets())?;
     let mut survey = survey(&database, &mut salvage, &mut keeper)?;
-    let synced = *mark.as_ref().unwrap_or(&0);
+    let synced = mark.as_ref().map_or(0, |mark| mark.synced);
     let applied = survey.progress.applied;
     if applied < synced {
         let first = applied + 1;
         let what = format!("commits {first} to {synced} of the store are missing");
-        survey.damages.push(Damage { what, ..Damage::default() });
+        let lost = salvage.lost_commits().last();
+        let is_counted = lost.is_some_and(|lost| lost.last == synced);
+        let certainty = if is_counted { Certainty::Exact } else { Certainty::Unknown };
+        survey.damages.push(Damage { what, certainty, ..Damage::default() });
+        survey.is_topology_damaged = true;
     }
     if let Err(what) = mark {
         let file = Some("HIGH-WATER".into());
-        survey.damages.push(Damage { file, what, ..Damage::default() });
+        let what = format!("{what}: whether the last commits are missing can't be told");
+        let certainty = Certainty::Unknown;
+        survey.damages.push(Damage { file, what, certainty, ..Damage::default() });
     }
     Ok(Surveyed { survey, synced, keeper })
 }

@@ -35,7 +35,7 @@ mod topic;
 
 pub(crate) use dead_letter_queues::{dead_letter_queue_name, is_dead_letter_queue};
 pub use exchange::{ExchangeKind, ExchangeRecord, ExchangeRequest};
-pub use mending::{Mending, mend, recovered_queue_name};
+pub use mending::{Mending, RemovedRecord, RenamedQueue, mend, recovered_queue_name};
 pub use policy::{AppliesTo, Policy, PolicyError, PolicyOwner, PolicyRequest};
 pub use queue::{DeclaredQueue, QueueRecord, QueueRequest};
 pub use recovery::{RecordFlaw, TopologyRecordError, queue_record_key, recorded_queue};

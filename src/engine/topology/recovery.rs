@@ -288,6 +288,52 @@ pub fn recorded_queue(key: &Bytes, value: &Bytes) -> Option<(QueueId, ShortStr, 
     Some((id, value.short("vhost").ok()?, value.short("name").ok()?))
 }
 
+/// What the record of the next queue id says; nothing when it can't be read.
+pub(super) fn recorded_ceiling(value: &Bytes) -> Option<QueueId> {
+    let (version, rest) = value.split_first()?;
+    let mut rest = Fields { rest: value.slice_ref(rest) };
+    (*version == record::VERSION).then(|| rest.integer("ceiling").ok().map(QueueId)).flatten()
+}
+
+/// What a record tells of, for people.
+pub(super) fn describe_record(key: &Bytes, value: &Bytes) -> String {
+    described(key, value).unwrap_or_else(|_| key.escape_ascii().to_string())
+}
+
+fn described(key: &Bytes, value: &Bytes) -> Read<String> {
+    let mut key = Fields { rest: key.clone() };
+    let mut value = Fields { rest: value.clone() };
+    value.octet("version")?;
+    Ok(match key.octet("kind")? {
+        record::KIND_VHOST => format!("of vhost '{}'", key.rest.escape_ascii()),
+        record::KIND_POLICY => {
+            let vhost = key.short("vhost")?;
+            key.octet("owner")?;
+            format!("of policy '{}' in vhost '{vhost}'", key.short("name")?)
+        }
+        record::KIND_EXCHANGE => {
+            let vhost = key.short("vhost")?;
+            format!("of {}", Resource::exchange(&key.short("name")?, &vhost))
+        }
+        record::KIND_QUEUE => {
+            value.octet("flags")?;
+            let vhost = value.short("vhost")?;
+            format!("of {}", Resource::queue(&value.short("name")?, &vhost))
+        }
+        record::KIND_BINDING => {
+            let (vhost, source) = (value.short("vhost")?, value.short("source")?);
+            let kind = value.octet("destination")?;
+            let kind = if kind == record::TO_QUEUE { "queue" } else { "exchange" };
+            let (name, routing_key) = (value.short("destination")?, value.short("routing key")?);
+            format!(
+                "of the binding of {kind} '{name}' to exchange '{source}' in vhost '{vhost}' with \
+                 routing key '{routing_key}'"
+            )
+        }
+        _ => return Err(RecordFlaw::Kind),
+    })
+}
+
 impl Fields {
     fn octet(&mut self, part: &'static str) -> Read<u8> {
         let octet = self.take(1, part)?.first().copied();

@@ -164,7 +164,7 @@ fn repair(directory: &Path, before: &Content, what: &str) {
     assert!(!told.damages.is_empty(), "not seen by verify: {what}");
     let repair = repair_accepting_loss(directory, |_| ())
         .unwrap_or_else(|error| panic!("{error} after {what}"));
-    assert_eq!(repair.kept.messages_missing(), told.messages_missing(), "{what}");
+    assert_eq!(repair.kept.missing().messages, told.missing().messages, "{what}");
     assert_eq!(verify(directory, |_| ()).unwrap().damages, [], "{what}");
     let store = FjallStore::open(directory).unwrap();
     let after = content(&store).unwrap();
@@ -174,7 +174,7 @@ fn repair(directory: &Path, before: &Content, what: &str) {
     assert!(known || !repair.kept.damages.is_empty(), "{what}");
     let lost = before.keys().filter(|place| !after.contains_key(*place)).count() as u64;
     assert!(
-        lost <= repair.kept.messages_missing() || is_uncountable(&repair.kept),
+        lost <= repair.kept.missing().messages || is_uncountable(&repair.kept),
         "{lost} {what}"
     );
     assert!(repair.damaged_files.unwrap().join("REPORT.txt").is_file());
@@ -307,7 +307,7 @@ fn without_any_manifest_nothing_is_lost() {
         fs::write(manifest, octets).unwrap();
     }
     let repair = repair_accepting_loss(directory.path(), |_| ()).unwrap();
-    assert_eq!(repair.kept.messages_missing(), 0, "{:?}", repair.kept.damages);
+    assert_eq!(repair.kept.missing().messages, 0, "{:?}", repair.kept.damages);
     let after = content(&FjallStore::open(directory.path()).unwrap()).unwrap();
     assert_eq!(messages(&after), messages(&before));
     assert!(before.records.iter().all(|record| after.records.contains(record)));
@@ -332,7 +332,7 @@ fn a_last_page_that_is_missing_is_missed() {
     let refused = FjallStore::open(directory.path()).and_then(|store| store.recover());
     assert!(matches!(refused, Err(StoreError::Damaged(damage)) if damage.messages == Some(5)));
     let repair = repair_accepting_loss(directory.path(), |_| ()).unwrap();
-    assert_eq!((repair.kept.messages, repair.kept.messages_missing()), (10, 5));
+    assert_eq!((repair.kept.messages, repair.kept.missing().messages), (10, 5));
     let store = FjallStore::open(directory.path()).unwrap();
     let lanes = store.recover().unwrap().lanes;
     assert_eq!(lanes[0].blocks[0].1.settled, [(10, 14)]);

@@ -99,7 +99,7 @@ fn item(cursor: &mut Cursor, head: Option<&Bytes>) -> Option<Item> {
             cursor.bytes(size)?
         }
     };
-    Some(Item { key, seqno, kind, value })
+    Some(Item { key, seqno, kind, value, is_saved: false })
 }
 
 #[cfg(test)]

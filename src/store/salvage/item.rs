@@ -10,6 +10,8 @@ pub(crate) struct Item {
     pub(crate) seqno: u64,
     pub(crate) kind: Kind,
     pub(crate) value: Bytes,
+    /// It stood in a batch of a journal that is no whole one.
+    pub(crate) is_saved: bool,
 }
 
 /// Whether an item has a value, and where.

@@ -1,13 +1,18 @@
 //! The items of a journal, whole batches and what can be saved of broken ones. Their layout stands in
 //! [`crate::journal`].
 
+use super::is_sealed;
 use super::item::{Item, Kind};
 use crate::cursor::Cursor;
-use crate::journal::{JournalReader, Next, TRAILER};
+use crate::database::{META_ID, Space};
+use crate::journal::{JournalReader, Next};
+use crate::key;
+use crate::progress::Progress;
 use bytes::{Buf, Bytes};
 use std::io;
 
 const BATCH_HEADER_SIZE: usize = 1 + 4 + 8;
+const TAG_START: u8 = 1;
 const TAG_ITEM: u8 = 2;
 
 /// A part of a journal.
@@ -19,6 +24,8 @@ pub(super) struct Stretch {
     pub(super) is_whole: bool,
     /// The number that stands there; nothing checks it.
     pub(super) seqno: u64,
+    /// What it says of the store's progress; nothing when it is not whole, or the reclaimer wrote it.
+    pub(super) progress: Option<Progress>,
     /// fjall's number of the keyspace of each item, and the item, without its `seqno`.
     pub(super) items: Vec<(u64, Item)>,
 }
@@ -30,25 +37,36 @@ pub(super) fn stretches(journal: &Bytes) -> io::Result<Vec<Stretch>> {
     while from < journal.len() {
         let rest = journal.slice(from..);
         let mut reader = JournalReader::new(&*rest);
-        let (size, is_whole) = match reader.next()? {
-            Next::Batch(_) => (reader.position() as usize, true),
+        let (size, batch) = match reader.next()? {
+            Next::Batch(batch) => (reader.position() as usize, Some(batch)),
             Next::End => break,
-            Next::Broken => (broken_size(&rest), false),
+            Next::Broken => (next_batch(&rest)?.unwrap_or(rest.len()), None),
         };
         let to = from + size;
-        let (seqno, items) = items(&journal.slice(from..to));
-        stretches.push(Stretch { from, to, is_whole, seqno, items });
+        let (seqno, mut items) = items(&journal.slice(from..to), batch.is_some());
+        let is_whole = batch.is_some();
+        items.iter_mut().for_each(|(_, item)| item.is_saved = !is_whole);
+        let progress = batch.and_then(|batch| batch.progress);
+        stretches.push(Stretch { from, to, is_whole, seqno, progress, items });
         from = to;
     }
     settle_order(&mut stretches);
     Ok(stretches)
 }
 
-/// Up to the next place where a batch ends, zeros at the end of the journal left out.
-fn broken_size(rest: &[u8]) -> usize {
-    let behind = rest.get(1..).unwrap_or_default();
-    let next = behind.windows(TRAILER.len()).position(|octets| octets == TRAILER);
-    next.map_or(rest.len(), |next| 1 + next + TRAILER.len())
+/// Where the next whole batch begins behind one that is none.
+fn next_batch(rest: &Bytes) -> io::Result<Option<usize>> {
+    for at in 1..rest.len().saturating_sub(BATCH_HEADER_SIZE) {
+        let begins = rest.get(at) == Some(&TAG_START);
+        // An empty batch is never written.
+        if begins && rest.get(at + BATCH_HEADER_SIZE) == Some(&TAG_ITEM) {
+            let mut reader = JournalReader::new(rest.get(at..).unwrap_or_default());
+            if matches!(reader.next()?, Next::Batch(_)) {
+                return Ok(Some(at));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// The numbers of batches rise, and no checksum covers them: one that does not fit between those
@@ -73,16 +91,44 @@ fn settle_order(stretches: &mut [Stretch]) {
     }
 }
 
-/// As many items as make sense.
-fn items(batch: &Bytes) -> (u64, Vec<(u64, Item)>) {
+/// All items of a whole batch, and those that make sense of anything else.
+fn items(batch: &Bytes, is_whole: bool) -> (u64, Vec<(u64, Item)>) {
     let mut rest = batch.clone();
     let header = rest.split_to(BATCH_HEADER_SIZE.min(rest.len()));
     let seqno = header.get(5..).and_then(|octets| octets.first_chunk().copied());
     let mut items = Vec::new();
-    while let Some(item) = item(&mut rest) {
-        items.push(item);
+    loop {
+        let mut behind = rest.clone();
+        match item(&mut behind) {
+            Some(item) => items.push(item),
+            None if is_whole => break,
+            None => match next_item(&mut behind, &rest) {
+                Some(item) => items.push(item),
+                None => break,
+            },
+        }
+        rest = behind;
     }
     (seqno.map_or(0, u64::from_le_bytes), items)
+}
+
+/// The next item whose value shows that it is one: what says how large the one before is may be
+/// damaged.
+fn next_item(behind: &mut Bytes, rest: &Bytes) -> Option<(u64, Item)> {
+    for at in 1..rest.len() {
+        if rest.get(at) != Some(&TAG_ITEM) {
+            continue;
+        }
+        let mut here = rest.slice(at..);
+        let Some((keyspace, item)) = item(&mut here) else { continue };
+        let is_body = keyspace == Space::Bodies as u64 + 1 && key::is_body(&item.key);
+        let is_ours = (1..=META_ID).contains(&keyspace);
+        if is_ours && (is_body || is_sealed(&item)) {
+            *behind = here;
+            return Some((keyspace, item));
+        }
+    }
+    None
 }
 
 fn item(rest: &mut Bytes) -> Option<(u64, Item)> {
@@ -99,7 +145,7 @@ fn item(rest: &mut Bytes) -> Option<(u64, Item)> {
     let key = cursor.bytes(key_size.into())?;
     let value = cursor.bytes(value_size.into())?;
     rest.advance(key.len() + value.len());
-    Some((keyspace, Item { key, seqno: 0, kind, value }))
+    Some((keyspace, Item { key, seqno: 0, kind, value, is_saved: false }))
 }
 
 #[cfg(test)]
@@ -108,7 +154,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn batch(seqno: u64) -> Stretch {
-        Stretch { from: 0, to: 0, is_whole: true, seqno, items: Vec::new() }
+        Stretch { from: 0, to: 0, is_whole: true, seqno, progress: None, items: Vec::new() }
     }
 
     #[test]

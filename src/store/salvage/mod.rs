@@ -12,18 +12,25 @@ mod block;
 mod item;
 mod journal_items;
 mod keyspace;
+mod lost_commits;
 mod manifest;
 mod merge;
 mod table;
 
 use crate::database::{META_ID, SPACES, Space};
 use crate::error::StoreError;
+use crate::high_water::Mark;
 use crate::journal_check;
+use crate::key;
 use crate::opening::VERSION_FILE;
+use crate::progress::Progress;
 use crate::seal;
 use bytes::Bytes;
-use item::{Item, Kind};
+pub(crate) use item::Item;
+use item::Kind;
 use keyspace::KeyspaceFiles;
+use lost_commits::CommitSequence;
+pub(crate) use lost_commits::LostCommits;
 pub(crate) use manifest::Manifest;
 pub(crate) use merge::FileDamage;
 use merge::{Merge, Trust};
@@ -44,6 +51,7 @@ pub(crate) struct Salvage {
     keyspaces: Vec<KeyspaceFiles>,
     /// What the journals hold, by keyspace: the newest of each key.
     newest: Vec<BTreeMap<Bytes, Item>>,
+    lost_commits: Vec<LostCommits>,
     damages: Vec<FileDamage>,
 }
 
@@ -54,14 +62,16 @@ pub(crate) struct Items {
 }
 
 impl Salvage {
-    /// Looks at every file. `synced`: the high-water mark, when it can be read.
+    /// Looks at every file. `mark`: the high-water mark, when it can be read.
     ///
     /// # Errors
     /// When the system fails to read; damage is no error here.
-    pub(crate) fn open(database: &Path, synced: Option<u64>) -> Result<Self, StoreError> {
+    pub(crate) fn open(database: &Path, mark: Option<Mark>) -> Result<Self, StoreError> {
+        let synced = mark.map(|mark| mark.synced);
         let mut salvage = Self {
             keyspaces: Vec::new(),
             newest: SPACES.iter().map(|_| BTreeMap::new()).collect(),
+            lost_commits: Vec::new(),
             damages: Vec::new(),
         };
         if synced == Some(0) && !database.join(VERSION_FILE).is_file() {
@@ -84,7 +94,7 @@ impl Salvage {
             }
         }
         if database.is_dir() {
-            salvage.read_journals(database, synced.unwrap_or(0))?;
+            salvage.read_journals(database, mark)?;
         }
         Ok(salvage)
     }
@@ -97,6 +107,11 @@ impl Salvage {
     /// What is wrong with files, as far as they were read.
     pub(crate) fn damages(&mut self) -> Vec<FileDamage> {
         std::mem::take(&mut self.damages)
+    }
+
+    /// Commits that no journal holds as a whole, although they were on stable storage.
+    pub(crate) fn lost_commits(&self) -> &[LostCommits] {
+        &self.lost_commits
     }
 
     /// # Errors
@@ -129,8 +144,9 @@ impl Salvage {
         self.damages.push(FileDamage { file: file.into(), what: what.into() });
     }
 
-    fn read_journals(&mut self, database: &Path, synced: u64) -> Result<(), StoreError> {
-        let torn = match journal_check::check(database, synced) {
+    fn read_journals(&mut self, database: &Path, mark: Option<Mark>) -> Result<(), StoreError> {
+        let synced = mark.unwrap_or_default().synced;
+        let torn = match journal_check::check(database, synced, || applied_in_tables(database)) {
             Ok(torn) => torn,
             Err(StoreError::Damaged(damage)) => {
                 self.damaged(database, damage.what);
@@ -139,23 +155,35 @@ impl Salvage {
             Err(error) => return Err(error),
         };
         let journals = journal_check::journals(database).map_err(failed)?;
-        let mut lowest_seqno = 0;
-        for path in journals {
-            let cut = torn.as_ref().filter(|torn| torn.journal == path).map(|torn| torn.at);
-            lowest_seqno = self.read_journal(&path, cut, lowest_seqno).map_err(failed)?;
+        let (mut lowest_seqno, mut sequence) = (0, CommitSequence::default());
+        for (index, path) in journals.iter().enumerate() {
+            let cut = torn.as_ref().filter(|torn| torn.journal == *path).map(|torn| torn.at);
+            let read = self.read_journal(path, cut, lowest_seqno, &mut sequence).map_err(failed)?;
+            if index + 1 < journals.len() {
+                sequence.end_of_sealed(read.is_some());
+            }
+            lowest_seqno = read.unwrap_or(lowest_seqno);
         }
+        self.lost_commits = sequence.lost(mark);
         Ok(())
     }
 
-    /// Gives back the number of its last batch.
-    fn read_journal(&mut self, path: &Path, cut: Option<u64>, before: u64) -> io::Result<u64> {
+    /// Gives back the number of its last batch; nothing when it has none.
+    fn read_journal(
+        &mut self,
+        path: &Path,
+        cut: Option<u64>,
+        before: u64,
+        sequence: &mut CommitSequence,
+    ) -> io::Result<Option<u64>> {
         let mut content = Bytes::from(fs::read(path)?);
         if let Some(cut) = cut.and_then(|cut| usize::try_from(cut).ok()) {
             content.truncate(cut);
         }
-        let mut last = before;
+        let mut last = None;
         for stretch in journal_items::stretches(&content)? {
-            last = last.max(stretch.seqno);
+            sequence.add(&stretch);
+            last = last.max(Some(stretch.seqno.max(before)));
             let mut items = stretch.items;
             if !stretch.is_whole {
                 items.retain(|(id, item)| *id == Space::Bodies as u64 + 1 || is_sealed(item));
@@ -180,19 +208,22 @@ impl Salvage {
 }
 
 impl Items {
-    /// The next key that has a value.
+    /// The next item that has a value, with the value itself where a blob file holds it.
     ///
     /// # Errors
     /// When the system fails to read.
-    pub(crate) fn next(&mut self) -> io::Result<Option<(Bytes, Bytes)>> {
-        while let Some(item) = self.merge.next()? {
-            let value = match item.kind {
-                Kind::Removal => None,
-                Kind::Value => Some(item.value),
-                Kind::Blob => blob_file::value(&self.blob_files, &item.key, item.value)?,
-            };
-            if let Some(value) = value {
-                return Ok(Some((item.key, value)));
+    pub(crate) fn next(&mut self) -> io::Result<Option<Item>> {
+        while let Some(mut item) = self.merge.next()? {
+            match item.kind {
+                Kind::Removal => {}
+                Kind::Value => return Ok(Some(item)),
+                Kind::Blob => {
+                    if let Some(value) = blob_file::value(&self.blob_files, &item.key, item.value)?
+                    {
+                        item.value = value;
+                        return Ok(Some(item));
+                    }
+                }
             }
         }
         Ok(None)
@@ -207,6 +238,22 @@ impl Items {
     pub(crate) fn octets_read(&mut self) -> u64 {
         self.merge.octets_read()
     }
+}
+
+/// The last commit that tables hold, in a database whose journals are not looked at.
+///
+/// # Errors
+/// When the system fails to read.
+pub(crate) fn applied_in_tables(database: &Path) -> io::Result<u64> {
+    let meta = database.join("keyspaces").join(META_ID.to_string());
+    let Ok(files) = KeyspaceFiles::look(&meta, true, &mut Vec::new()) else { return Ok(0) };
+    let mut merge = Merge::new(Vec::new(), files.tables, is_sealed)?;
+    while let Some(item) = merge.next()? {
+        if item.key == key::progress() {
+            return Ok(Progress::decode(&item.key, &item.value).map_or(0, |found| found.applied));
+        }
+    }
+    Ok(0)
 }
 
 /// A damaged part of a table, between the keys before and after it.

@@ -26,7 +26,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn key(number: u8) -> Bytes {
-    crate::key::page(QueueId(1), Lane(0), Offset(number.into()))
+    key::page(QueueId(1), Lane(0), Offset(number.into()))
 }
 
 fn carry_out(database: &Database, steps: &[Step]) {
@@ -54,7 +54,7 @@ fn by_us(salvage: &Salvage, space: Space) -> Vec<(Bytes, Bytes)> {
     let mut items = salvage.items(space).unwrap();
     let mut all = Vec::new();
     while let Some(item) = items.next().unwrap() {
-        all.push(item);
+        all.push((item.key, item.value));
     }
     assert_eq!(items.damages(), []);
     all
@@ -70,7 +70,7 @@ proptest! {
         carry_out(&database, &steps);
         let expected = SPACES.map(|space| by_fjall(&database, space));
         drop(database);
-        let mut salvage = Salvage::open(&path, Some(0)).unwrap();
+        let mut salvage = Salvage::open(&path, Some(Mark::default())).unwrap();
         salvage.check_blob_files().unwrap();
         prop_assert_eq!(salvage.damages(), []);
         prop_assert_eq!(SPACES.map(|space| by_us(&salvage, space)), expected);
@@ -95,7 +95,7 @@ fn the_neighbours_of_a_damaged_value_are_saved() {
     for journal in journal_check::journals(&path).unwrap() {
         OpenOptions::new().write(true).open(journal).unwrap().set_len(0).unwrap();
     }
-    let salvage = Salvage::open(&path, Some(0)).unwrap();
+    let salvage = Salvage::open(&path, Some(Mark::default())).unwrap();
     let mut items = salvage.items(Space::Acks).unwrap();
     let mut count = 0;
     while items.next().unwrap().is_some() {
