@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::{
     CloseError, ConnectOptions, ConnectionState, Consume, Error, Loss, Outage, Publisher,
-    PublisherOptions, Puller, Requester, UnconfirmedPublisher,
+    PublisherOptions, Puller, Requester, Statistics, UnconfirmedPublisher,
     name::Name,
     shared::{Handle, Shared},
     supervisor,
@@ -136,6 +136,11 @@ impl Connection {
     /// The state of the connection, now and as it changes.
     pub fn state(&self) -> watch::Receiver<ConnectionState> {
         self.handle.0.state.subscribe()
+    }
+
+    /// Counters of what this connection has done, for metrics.
+    pub fn statistics(&self) -> Statistics {
+        self.handle.0.with(|session| session.statistics())
     }
 
     /// Why the broker takes no messages at present (`connection.blocked`, an alarm for its disk or

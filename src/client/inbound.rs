@@ -205,8 +205,14 @@ impl Session {
 
     fn handle_effect(&mut self, number: u16, effect: Effect) {
         match effect {
-            Effect::ReadAhead(size) => self.read_ahead_size += size,
-            Effect::Pulled => self.return_unwanted(number),
+            Effect::ReadAhead(size) => {
+                self.statistics.delivered += 1;
+                self.read_ahead_size += size;
+            }
+            Effect::Pulled => {
+                self.statistics.delivered += 1;
+                self.return_unwanted(number);
+            }
             Effect::None => {}
         }
     }
@@ -215,7 +221,7 @@ impl Session {
 /// What the session has to do after content came.
 enum Effect {
     None,
-    /// More octets wait for their consumer.
+    /// A consumer has one more; so many octets count as read ahead.
     ReadAhead(usize),
     /// A puller has its message.
     Pulled,

@@ -84,6 +84,7 @@ mod session;
 mod settling;
 mod shared;
 mod state;
+mod statistics;
 mod supervisor;
 #[cfg(feature = "tls")]
 mod tls;
@@ -122,6 +123,7 @@ pub use requester::{CallError, Requester};
 pub use retry::Retry;
 pub use returned::Returned;
 pub use state::{ConnectionState, Missing, Outage};
+pub use statistics::Statistics;
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
 pub use tokio_util::sync::CancellationToken;

@@ -65,7 +65,7 @@ impl Session {
             if !self.admits(number, place, waker) {
                 return Poll::Pending;
             }
-            let Self { channels, output, .. } = self;
+            let Self { channels, output, statistics, .. } = self;
             let channel =
                 usize::from(number).checked_sub(1).and_then(|at| channels.get_mut(at)?.as_mut());
             let Some(channel) = channel else {
@@ -73,6 +73,7 @@ impl Session {
             };
             let Some(message) = outbox.take() else { break };
             message.write(output, number, frame_size_max);
+            statistics.published += 1;
             if let Some(admission) = channel.admission() {
                 admission.leave(place);
             }

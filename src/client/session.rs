@@ -26,6 +26,7 @@ use crate::{
     channel::{AnswerReceiver, Asker, Channel, NoAnswer, Role, Stage, Turn},
     inbox::{Delivered, Inbox},
     limits::{FRAME_SIZE_MAX, READ_AHEAD_SIZE_MAX},
+    statistics::Statistics,
     window::Tally,
 };
 
@@ -78,6 +79,7 @@ pub(crate) struct Session {
     pub(crate) read_ahead_size: usize,
     /// The driver does not read the socket for that.
     is_reading_paused: bool,
+    pub(crate) statistics: Statistics,
     /// What was lost of publishers that are gone.
     pub(crate) lost: Tally,
 }
@@ -103,6 +105,7 @@ impl Session {
             epochs: Arc::default(),
             read_ahead_size: 0,
             is_reading_paused: false,
+            statistics: Statistics::default(),
             lost: Tally::default(),
         }
     }
@@ -165,6 +168,7 @@ impl Session {
             && let Some(mut channel) = place.take()
         {
             if let Some(window) = channel.window() {
+                self.statistics += window.settled();
                 self.lost.add(window.take_tally());
             }
             self.recount_read_ahead();
@@ -274,7 +278,16 @@ impl Session {
         if has_work { self.driver.take() } else { None }
     }
 
+    /// What was done so far.
+    pub(crate) fn statistics(&mut self) -> Statistics {
+        let mut statistics = self.statistics;
+        let windows = self.channels.iter_mut().flatten().filter_map(Channel::window);
+        windows.for_each(|window| statistics += window.settled());
+        statistics
+    }
+
     pub(crate) fn handle_up(&mut self, tuning: Tuning) {
+        self.statistics.connects += 1;
         self.output = SendBuffer::new();
         self.tuning = tuning;
         self.is_restored = false;

@@ -24,6 +24,7 @@ impl Session {
             channel.is_ack_due = true;
             self.acks_due.push(number);
         }
+        self.statistics.acked += u64::from(is_open);
         self.after_settling(number);
         is_open
     }
@@ -40,6 +41,7 @@ impl Session {
             let nack = BasicNack { delivery_tag: tag, multiple: false, requeue: is_requeued };
             self.put(number, &nack.into());
         }
+        self.statistics.rejected += u64::from(is_open);
         self.after_settling(number);
         is_open
     }

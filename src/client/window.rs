@@ -24,6 +24,7 @@ use crate::{
     limits::UNCONFIRMED_SIZE_MAX,
     outbound::Outbound,
     refusal,
+    statistics::Settled,
     waiters::{Place, Waiters},
 };
 
@@ -91,6 +92,7 @@ pub(crate) struct Window {
     admission: Admission,
     flushers: Waiters,
     tally: Tally,
+    settled: Settled,
 }
 
 impl Window {
@@ -112,7 +114,12 @@ impl Window {
             admission: Admission::default(),
             flushers: Waiters::default(),
             tally: Tally::default(),
+            settled: Settled::default(),
         }
+    }
+
+    pub(crate) fn settled(&self) -> Settled {
+        self.settled
     }
 
     fn room(&self) -> usize {
@@ -268,6 +275,10 @@ impl Window {
             && let Some(at) = self.returned.iter().position(|(returned, _)| Some(*returned) == tag)
         {
             error = Some(PublishError::Returned(self.returned.swap_remove(at).1));
+        }
+        match error {
+            None => self.settled.confirmed += 1,
+            Some(_) => self.settled.failed += 1,
         }
         let Some(slot) = self.slots.get_mut(ticket.0 as usize) else { return };
         if let Some(error) = error {

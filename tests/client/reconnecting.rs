@@ -426,3 +426,32 @@ async fn a_renewed_password_is_told_and_serves_the_next_login() {
     renewed.await.unwrap();
     queue(&connection, "renewed").await;
 }
+
+#[tokio::test]
+async fn statistics_count_over_reconnections() {
+    let (proxy, connection) = proxied(|options| options).await;
+    let own = connect().await;
+    let queue = queue(&own, "counted").await;
+    own.delete_queue(&queue).await.unwrap();
+    let queue = name("counted");
+    own.declare_queue(&queue, QueueOptions::durable()).await.unwrap();
+    fill(&connection, &queue, ["a", "b", "c"].map(ToOwned::to_owned)).await;
+    let publisher = connection.publisher().await.unwrap();
+    let nowhere = Message::to_queue(name("nowhere"), "x").mandatory();
+    let returned = must("room", publisher.publish(nowhere)).await.unwrap();
+    must("the outcome", returned).await.unwrap_err();
+    let mut watch = connection.state();
+    proxy.cut();
+    down(&mut watch).await;
+    let mut consumer = connection.consume(&queue).start().await.unwrap();
+    for _ in 0..2 {
+        next(&mut consumer).await.ack().unwrap();
+    }
+    next(&mut consumer).await.reject().unwrap();
+    let counted = connection.statistics();
+    assert_eq!((counted.connects, counted.published, counted.confirmed), (2, 4, 3));
+    assert_eq!((counted.failed, counted.delivered, counted.acked), (1, 3, 2));
+    assert_eq!(counted.rejected, 1);
+    must("a close", consumer.close()).await.unwrap();
+    own.delete_queue(&queue).await.unwrap();
+}
