@@ -5,6 +5,7 @@ mod argument;
 mod autoscale;
 mod bench;
 mod completions;
+mod config;
 mod confirmation;
 mod consume;
 mod data_directory;
@@ -13,10 +14,12 @@ mod demo;
 mod dlq;
 mod duration;
 mod exchange;
+mod hash_password;
 mod health;
 mod http;
 mod http_tls;
 mod interrupt;
+mod log;
 mod printable;
 mod publish;
 mod queue;
@@ -24,6 +27,7 @@ mod queue_report;
 mod repair;
 mod screen;
 mod serve;
+mod settings_flags;
 mod status;
 mod table;
 mod target;
@@ -54,6 +58,8 @@ enum Command {
     Autoscale(autoscale::Autoscale),
     Bench(bench::Bench),
     Completions(completions::Completions),
+    #[command(subcommand)]
+    Config(config::Config),
     Consume(consume::Consume),
     #[command(subcommand)]
     Definitions(definitions::Definitions),
@@ -64,11 +70,12 @@ enum Command {
     #[command(subcommand)]
     Exchange(exchange::Exchange),
     Health(health::Health),
+    HashPassword(hash_password::HashPassword),
     Publish(Box<publish::Publish>),
     #[command(subcommand)]
     Queue(queue::Queue),
     Repair(repair::Repair),
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     Status(status::Status),
     Top(top::Top),
     Verify(verify::Verify),
@@ -81,12 +88,14 @@ impl Cli {
             Command::Autoscale(autoscale) => autoscale.run(),
             Command::Bench(bench) => bench.run(),
             Command::Completions(completions) => completions.run(),
+            Command::Config(config) => config.run(),
             Command::Consume(consume) => consume.run(),
             Command::Definitions(definitions) => definitions.run(),
             Command::Demo(demo) => demo.run(),
             Command::Dlq(dlq) => dlq.run(),
             Command::Exchange(exchange) => exchange.run(),
             Command::Health(health) => health.run(),
+            Command::HashPassword(hash_password) => hash_password.run(),
             Command::Publish(publish) => publish.run(),
             Command::Queue(queue) => queue.run(),
             Command::Repair(repair) => repair.run(),

@@ -20,6 +20,9 @@ pub enum Administration {
         /// Its name.
         name: ShortStr,
     },
+    /// Makes the first user, with every permission in every virtual host that is there, or decides
+    /// that there is none to be made. Either counts once: it is no request of an operator.
+    DecideFirstUser(Option<(ShortStr, User)>),
     /// Adds a user, or replaces one.
     PutUser {
         /// Its name.

@@ -17,7 +17,7 @@ use forebay_store::{Store, StoreError};
 use forebay_wire::ShortStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// What may run short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub struct Alarms {
 }
 
 struct Inner {
-    limits: AlarmLimits,
+    limits: Mutex<AlarmLimits>,
     disk: AtomicBool,
     memory: AtomicBool,
     /// Once there is one.
@@ -87,6 +87,7 @@ impl Alarms {
     #[must_use]
     pub fn new(limits: AlarmLimits) -> Self {
         let (disk, memory) = (AtomicBool::new(false), AtomicBool::new(false));
+        let limits = Mutex::new(limits);
         Self { inner: Arc::new(Inner { limits, disk, memory, store: OnceLock::new() }) }
     }
 
@@ -99,7 +100,12 @@ impl Alarms {
     /// When they are raised.
     #[must_use]
     pub fn limits(&self) -> AlarmLimits {
-        self.inner.limits
+        *self.inner.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// They are raised at these from the next look on.
+    pub fn set_limits(&self, limits: AlarmLimits) {
+        *self.inner.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
     /// Whether the resource is short now.
@@ -160,13 +166,13 @@ impl Alarms {
 
     /// The memory alarm is over when no more than this is in use.
     fn memory_recovered(&self) -> u64 {
-        let most = self.inner.limits.memory_max;
+        let most = self.limits().memory_max;
         most - most / 100 * MEMORY_ALARM_MARGIN_PERCENT
     }
 
     /// Raises and clears; says whether anything changed.
     fn judge(&self, usage: Usage, data_dir: &Path) -> bool {
-        let AlarmLimits { disk_free_min: limit, memory_max } = self.inner.limits;
+        let AlarmLimits { disk_free_min: limit, memory_max } = self.limits();
         let disk_free_min = disk_free_min(limit, usage.merges);
         let disk = usage.disk_free.is_some_and(|free| {
             let recovered = margin(disk_free_min, DISK_ALARM_MARGIN_PERCENT);

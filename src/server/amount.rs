@@ -1,7 +1,5 @@
 //! Amounts of memory and disk as people write them: `50MB`, `1.5GiB`, `0.6` of what is there.
 
-use serde::{Deserialize, Deserializer};
-
 /// Units as RabbitMQ takes them: `k`, `M`, `G` and `T` alone are powers of 1024, with `B` of 1000.
 const UNITS: [(&str, u64); 14] = [
     ("", 1),
@@ -60,25 +58,6 @@ impl Amount {
             Self::Share(share) => (all as f64 * share) as u64,
         }
     }
-}
-
-/// Reads a number or a text from the configuration file as text.
-///
-/// # Errors
-/// When it is neither.
-pub(crate) fn text<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a number, or a text as \"50MB\"")]
-    enum Written {
-        Integer(u64),
-        Fraction(f64),
-        Text(String),
-    }
-    Ok(Some(match Written::deserialize(value)? {
-        Written::Integer(number) => number.to_string(),
-        Written::Fraction(number) => number.to_string(),
-        Written::Text(text) => text,
-    }))
 }
 
 #[cfg(test)]

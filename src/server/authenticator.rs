@@ -7,17 +7,17 @@
 //! before [`LOGIN_REFUSAL_DURATION_MIN`] has passed.
 
 use crate::limits::{LOGIN_REFUSAL_DURATION_MIN, PASSWORD_VERIFICATIONS_MAX};
-use crate::login_memory::{Checked, LoginDigest, LoginMemory};
+use crate::login_memory::{LoginDigest, LoginMemory};
 use crate::login_sources::{LoginCounts, LoginSource, LoginSources};
 use crate::password;
-use crate::user::{Credential, User};
+use crate::user::User;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use forebay_engine::access::{PasswordHash, User as StoredUser};
 use forebay_engine::connection::{Credentials, Peer, Proof};
 use forebay_engine::topology::Routes;
 use forebay_wire::ShortStr;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
@@ -40,94 +40,83 @@ pub enum LoginRefused {
     WrongPassword,
     /// The user may only log in from this machine.
     #[error(
-        "this user can only log in from this machine; add a user with a password_hash to the \
-         configuration, or set RABBITMQ_DEFAULT_USER and RABBITMQ_DEFAULT_PASS"
+        "loopback_users lets this user log in from this machine only; make another user for \
+         clients elsewhere"
     )]
     NotLoopback,
 }
 
 struct Inner {
-    /// Users of the configuration.
-    accounts: HashMap<ShortStr, Account>,
-    /// Where the users stand that an operator made.
+    configured: ArcSwap<Configured>,
+    /// Where the stored users are.
     routes: Arc<ArcSwap<Routes>>,
     memory: LoginMemory,
     sources: LoginSources,
     verifications: Semaphore,
 }
 
-struct Account {
-    loopback_only: bool,
-    is_default: bool,
-    tags: Vec<String>,
-    secret: Secret,
-}
-
-enum Found<'a> {
-    Configured(&'a Account),
-    Stored(Arc<StoredUser>),
-}
-
-enum Secret {
-    /// In clear text in the environment: only its digest is kept.
-    Known(LoginDigest),
-    Hashed(PasswordHash),
+/// What the configuration says of users.
+#[derive(Default)]
+struct Configured {
+    users: BTreeMap<ShortStr, Arc<StoredUser>>,
+    /// Those who may come from this machine only, wherever they are defined.
+    loopback_only: BTreeSet<ShortStr>,
 }
 
 impl Authenticator {
-    /// Knows these users, of two with the same name the last one, and those in `routes`. Users of
-    /// the configuration go before those, the default user behind them.
+    /// Knows these users of the configuration, of two with the same name the last one, and those in
+    /// `routes`, which stand behind them. The names in `loopback_only` may log in from this machine
+    /// only.
     ///
     /// # Errors
     /// When the system has no randomness for the digests' key.
-    pub fn new(users: &[User], routes: Arc<ArcSwap<Routes>>) -> Result<Self, getrandom::Error> {
-        let memory = LoginMemory::new()?;
-        let mut accounts = HashMap::new();
-        for user in users {
-            let secret = match &user.credential {
-                Credential::Password(password) => {
-                    let digest = memory.digest(user.name.as_bytes(), password.as_bytes());
-                    let Some(digest) = digest else { continue };
-                    Secret::Known(digest)
-                }
-                Credential::Hash(hash) => Secret::Hashed(PasswordHash::Argon2id(hash.to_string())),
-            };
-            // No client can send a name that is longer.
-            let Ok(name) = ShortStr::try_from(user.name.as_str()) else { continue };
-            let account = Account {
-                loopback_only: user.loopback_only,
-                is_default: user.is_default,
-                tags: user.tags.clone(),
-                secret,
-            };
-            accounts.insert(name, account);
-        }
-        let verifications = Semaphore::new(PASSWORD_VERIFICATIONS_MAX);
-        let sources = LoginSources::default();
-        let inner = Inner { accounts, routes, memory, sources, verifications };
-        Ok(Self { inner: Arc::new(inner) })
+    pub fn new(
+        users: &[User],
+        loopback_only: &[ShortStr],
+        routes: Arc<ArcSwap<Routes>>,
+    ) -> Result<Self, getrandom::Error> {
+        let inner = Inner {
+            configured: ArcSwap::default(),
+            routes,
+            memory: LoginMemory::new()?,
+            sources: LoginSources::default(),
+            verifications: Semaphore::new(PASSWORD_VERIFICATIONS_MAX),
+        };
+        let authenticator = Self { inner: Arc::new(inner) };
+        authenticator.configure(users, loopback_only);
+        Ok(authenticator)
+    }
+
+    /// The configuration was read again: these are its users now. Logins that were remembered stay
+    /// so for users that are as they were.
+    pub fn configure(&self, users: &[User], loopback_only: &[ShortStr]) {
+        let before = self.inner.configured.load();
+        let keep = |user: &User| match before.users.get(&user.name) {
+            Some(there) if **there == user.account => Arc::clone(there),
+            _ => Arc::new(user.account.clone()),
+        };
+        let users = users.iter().map(|user| (user.name.clone(), keep(user))).collect();
+        let loopback_only = loopback_only.iter().cloned().collect();
+        self.inner.configured.store(Arc::new(Configured { users, loopback_only }));
     }
 
     /// The tags of a user; nothing when there is none of this name.
     #[must_use]
     pub fn tags(&self, name: &ShortStr) -> Option<Vec<String>> {
-        match self.inner.find(name)? {
-            Found::Configured(account) => Some(account.tags.clone()),
-            Found::Stored(user) => Some(user.tags.clone()),
-        }
+        Some(self.inner.find(name)?.tags.clone())
     }
 
-    /// The users of the configuration that count, with their tags.
+    /// Whether the configuration names this user.
+    #[must_use]
+    pub fn is_configured(&self, name: &ShortStr) -> bool {
+        self.inner.configured.load().users.contains_key(name)
+    }
+
+    /// The users of the configuration, with their tags.
     #[must_use]
     pub fn configured(&self) -> Vec<(ShortStr, Vec<String>)> {
-        let names = self.inner.accounts.keys();
-        let counting = names.filter_map(|name| match self.inner.find(name)? {
-            Found::Configured(account) => Some((name.clone(), account.tags.clone())),
-            Found::Stored(_) => None,
-        });
-        let mut users: Vec<_> = counting.collect();
-        users.sort();
-        users
+        let configured = self.inner.configured.load();
+        configured.users.iter().map(|(name, user)| (name.clone(), user.tags.clone())).collect()
     }
 
     /// Logins by address.
@@ -153,15 +142,10 @@ impl Authenticator {
 }
 
 impl Inner {
-    fn find(&self, name: &ShortStr) -> Option<Found<'_>> {
-        let stored = || self.routes.load().users().get(name).cloned();
-        match self.accounts.get(name) {
-            Some(account) if account.is_default => {
-                Some(stored().map_or(Found::Configured(account), Found::Stored))
-            }
-            Some(account) => Some(Found::Configured(account)),
-            None => stored().map(Found::Stored),
-        }
+    /// A user of the configuration, or else the stored one.
+    fn find(&self, name: &ShortStr) -> Option<Arc<StoredUser>> {
+        let configured = self.configured.load().users.get(name).cloned();
+        configured.or_else(|| self.routes.load().users().get(name).cloned())
     }
 
     async fn check(
@@ -171,11 +155,10 @@ impl Inner {
         source: &LoginSource,
     ) -> Result<(), LoginRefused> {
         let found = self.find(&name);
+        let is_bound = || self.configured.load().loopback_only.contains(&name);
         let refused = match &found {
             None => Some(LoginRefused::UnknownUser),
-            Some(Found::Configured(account)) if account.loopback_only && !peer.is_loopback() => {
-                Some(LoginRefused::NotLoopback)
-            }
+            Some(_) if !peer.is_loopback() && is_bound() => Some(LoginRefused::NotLoopback),
             Some(_) => None,
         };
         let is_right = match proof {
@@ -201,30 +184,13 @@ impl Inner {
         &self,
         name: &ShortStr,
         password: Bytes,
-        found: Option<Found<'_>>,
+        user: Option<Arc<StoredUser>>,
         source: &LoginSource,
     ) -> bool {
         let Some(digest) = self.memory.digest(name.as_bytes(), &password) else { return false };
-        let (user, hash) = match found {
-            Some(Found::Stored(user)) => {
-                let hash = user.password.clone();
-                (Some(user), hash)
-            }
-            Some(Found::Configured(Account { secret: Secret::Known(known), .. })) => {
-                if *known == digest {
-                    source.record(true);
-                    return true;
-                }
-                (None, PasswordHash::Disabled)
-            }
-            Some(Found::Configured(Account { secret: Secret::Hashed(hash), .. })) => {
-                (None, hash.clone())
-            }
-            None => (None, PasswordHash::Disabled),
-        };
         let is_right = match self.memory.recall(&digest, &user) {
             Some(recalled) => recalled,
-            None => self.verify_in_turn(digest, &user, hash, password, source).await,
+            None => self.verify_in_turn(digest, &user, password, source).await,
         };
         source.record(is_right);
         is_right
@@ -234,8 +200,7 @@ impl Inner {
     async fn verify_in_turn(
         &self,
         digest: LoginDigest,
-        user: &Checked,
-        hash: PasswordHash,
+        user: &Option<Arc<StoredUser>>,
         password: Bytes,
         source: &LoginSource,
     ) -> bool {
@@ -251,6 +216,7 @@ impl Inner {
         if let Some(recalled) = self.memory.recall(&digest, user) {
             return recalled;
         }
+        let hash = user.as_ref().map_or(PasswordHash::Disabled, |user| user.password.clone());
         let check = tokio::task::spawn_blocking(move || password::matches(&hash, &password));
         let is_right = check.await.unwrap_or(false);
         self.memory.remember(digest, user.clone(), is_right);
@@ -262,10 +228,17 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::user::{RabbitmqDefaults, hash_password};
+    use crate::user::hash_password;
     use forebay_engine::access::AccessControl;
     use forebay_engine::topology::Topology;
 
+    const GUEST: ShortStr = ShortStr::from_static("guest");
+
+    fn argon2id(password: &str) -> PasswordHash {
+        PasswordHash::Argon2id(hash_password(password.as_bytes()).unwrap())
+    }
+
+    /// `guest` may come from this machine only.
     fn authenticator(
         configured: &[User],
         stored: &[(&'static str, PasswordHash)],
@@ -277,7 +250,7 @@ mod tests {
         }
         topology.publish_access(&access);
         let routes = Arc::new(ArcSwap::from_pointee(topology.routes().clone()));
-        Authenticator::new(configured, routes).unwrap()
+        Authenticator::new(configured, &[GUEST], routes).unwrap()
     }
 
     fn login(user: &'static str, password: &'static str) -> Credentials {
@@ -293,36 +266,27 @@ mod tests {
         Peer::at("192.0.2.1:50000".parse().unwrap())
     }
 
-    fn hashed(name: &str, password: &str) -> User {
-        let hash = hash_password(password.as_bytes()).unwrap();
-        let credential = Credential::from_hash(&hash).unwrap();
-        User {
-            name: name.to_owned(),
-            credential,
-            loopback_only: false,
-            is_default: false,
-            tags: Vec::new(),
-            permissions: None,
-        }
+    fn hashed(name: &'static str, password: &str) -> User {
+        let account = StoredUser { password: argon2id(password), tags: Vec::new() };
+        User { name: ShortStr::from_static(name), account, permissions: None }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn guest_comes_from_this_machine_only() {
-        let guest = RabbitmqDefaults::default().default_user();
-        let authenticator = authenticator(&[guest], &[]);
-        assert_eq!(authenticator.verify(login("guest", "guest"), &here()).await, Ok(()));
-        assert_eq!(
-            authenticator.verify(login("guest", "guest"), &elsewhere()).await,
-            Err(LoginRefused::NotLoopback)
-        );
-        assert_eq!(
-            authenticator.verify(login("guest", "other"), &here()).await,
-            Err(LoginRefused::WrongPassword)
-        );
-        assert_eq!(
-            authenticator.verify(login("nobody", "guest"), &here()).await,
-            Err(LoginRefused::UnknownUser)
-        );
+    async fn guest_comes_from_this_machine_only_wherever_it_is_defined() {
+        for authenticator in [
+            authenticator(&[], &[("guest", argon2id("pw"))]),
+            authenticator(&[hashed("guest", "pw")], &[]),
+        ] {
+            for _ in 0..2 {
+                assert_eq!(authenticator.verify(login("guest", "pw"), &here()).await, Ok(()));
+                let refused = authenticator.verify(login("guest", "pw"), &elsewhere()).await;
+                assert_eq!(refused, Err(LoginRefused::NotLoopback));
+            }
+            let refused = authenticator.verify(login("guest", "guest"), &here()).await;
+            assert_eq!(refused, Err(LoginRefused::WrongPassword));
+            let refused = authenticator.verify(login("nobody", "pw"), &here()).await;
+            assert_eq!(refused, Err(LoginRefused::UnknownUser));
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -338,11 +302,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_configured_user_replaces_the_default_one_of_the_same_name() {
-        let guest = RabbitmqDefaults::default().default_user();
-        let authenticator = authenticator(&[guest, hashed("guest", "better")], &[]);
-        assert_eq!(authenticator.verify(login("guest", "better"), &elsewhere()).await, Ok(()));
-        assert!(authenticator.verify(login("guest", "guest"), &here()).await.is_err());
+    async fn a_configuration_that_is_read_again_counts_at_once() {
+        let (app, other) = (hashed("app", "old"), hashed("other", "pw"));
+        let authenticator = authenticator(&[app, other.clone()], &[]);
+        for (user, password) in [("app", "old"), ("other", "pw")] {
+            assert_eq!(authenticator.verify(login(user, password), &elsewhere()).await, Ok(()));
+        }
+        let names = [ShortStr::from_static("other")];
+        authenticator.configure(&[hashed("app", "new"), other], &names);
+        let refused = authenticator.verify(login("app", "old"), &elsewhere()).await;
+        assert_eq!(refused, Err(LoginRefused::WrongPassword));
+        assert_eq!(authenticator.verify(login("app", "new"), &elsewhere()).await, Ok(()));
+        let refused = authenticator.verify(login("other", "pw"), &elsewhere()).await;
+        assert_eq!(refused, Err(LoginRefused::NotLoopback));
+        authenticator.configure(&[], &[]);
+        let refused = authenticator.verify(login("app", "new"), &elsewhere()).await;
+        assert_eq!(refused, Err(LoginRefused::UnknownUser));
     }
 
     #[tokio::test(start_paused = true)]
@@ -355,8 +330,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_certificate_needs_a_user_of_its_name() {
-        let guest = RabbitmqDefaults::default().default_user();
-        let authenticator = authenticator(&[guest, hashed("app", "pw")], &[]);
+        let authenticator = authenticator(&[hashed("app", "pw")], &[("guest", argon2id("guest"))]);
         let certified = |user: &'static str| Credentials {
             user: ShortStr::from_static(user),
             proof: Proof::Certificate,
@@ -369,21 +343,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn users_made_at_run_time_come_before_the_default_one_and_after_configured_ones() {
-        let made = PasswordHash::Argon2id(hash_password(b"made").unwrap());
-        let stored = [("guest", made.clone()), ("app", made.clone()), ("new", made)];
-        let configured = [RabbitmqDefaults::default().default_user(), hashed("app", "file")];
-        let authenticator = authenticator(&configured, &stored);
+    async fn users_of_the_configuration_come_before_stored_ones() {
+        let stored = [("app", argon2id("made")), ("new", argon2id("made"))];
+        let authenticator = authenticator(&[hashed("app", "file")], &stored);
         for _ in 0..2 {
-            assert_eq!(authenticator.verify(login("guest", "made"), &elsewhere()).await, Ok(()));
             assert_eq!(authenticator.verify(login("new", "made"), &elsewhere()).await, Ok(()));
             assert_eq!(authenticator.verify(login("app", "file"), &elsewhere()).await, Ok(()));
         }
-        for (user, password) in [("guest", "guest"), ("app", "made"), ("new", "x")] {
+        for (user, password) in [("app", "made"), ("new", "x")] {
             let refused = authenticator.verify(login(user, password), &here()).await;
             assert_eq!(refused, Err(LoginRefused::WrongPassword), "{user}");
         }
-        assert_eq!(authenticator.tags(&ShortStr::from_static("new")), Some(vec!["t".to_owned()]));
-        assert_eq!(authenticator.configured().len(), 1);
+        let (app, new) = (ShortStr::from_static("app"), ShortStr::from_static("new"));
+        assert_eq!(authenticator.tags(&new), Some(vec!["t".to_owned()]));
+        assert!(authenticator.is_configured(&app) && !authenticator.is_configured(&new));
+        assert_eq!(authenticator.configured(), [(app, Vec::new())]);
     }
 }

@@ -14,6 +14,7 @@ use crate::connection_task::ConnectionContext;
 use crate::connections::Connections;
 use crate::definitions;
 use crate::failure::{Failure, FailureReceiver, FailureSender, failures};
+use crate::first_user;
 use crate::http_listener::HttpListener;
 use crate::limits::SHUTDOWN_CONNECTIONS_DURATION_MAX;
 use crate::mailbox::{Mail, MailReceiver, MailSender, mailbox};
@@ -26,6 +27,7 @@ use crate::port::{bind_all, listen_all};
 use crate::publish_budget::PublishBudget;
 use crate::publish_pace::PublishPace;
 use crate::recovered::{StoreThreads, recover, start_shard};
+use crate::reload::Reloader;
 use crate::settings::Settings;
 use crate::start_error::StartError;
 use crate::tally::Tally;
@@ -36,6 +38,7 @@ use forebay_engine::command::Command;
 use forebay_engine::connection::{ConnectionSettings, Identity};
 use forebay_engine::fault::Fault;
 use forebay_engine::topology::Routes;
+use forebay_store::check_data_directory;
 use forebay_wire::{ReplyCode, ShortStr};
 use std::io;
 use std::net::SocketAddr;
@@ -48,7 +51,6 @@ use tokio_util::sync::CancellationToken;
 /// A broker that runs.
 pub struct Broker {
     amqp_addresses: Vec<SocketAddr>,
-    tls: Option<TlsAcceptor>,
     metrics_address: SocketAddr,
     admin_address: SocketAddr,
     admin_task: JoinHandle<()>,
@@ -57,6 +59,7 @@ pub struct Broker {
     endpoint_task: JoinHandle<()>,
     alarm_task: JoinHandle<()>,
     mailbox: MailSender,
+    reloader: Reloader,
     accepting: CancellationToken,
     shard: JoinHandle<()>,
     store_threads: StoreThreads,
@@ -69,28 +72,32 @@ impl Broker {
     /// # Errors
     /// What was wrong and what to do.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        check_data_directory(&settings.data_dir)?;
         let budgets = MemoryBudgets::of(memory()?);
         open_files::raise_limit();
         let clock = Clock::start();
         let tls = load_certificates(&settings)?;
         let ports = bind_all(&settings, tls.as_ref())?;
         let (admin_address, admin_listener) = listen_admin(&settings, tls.as_ref()).await?;
+        let admin_scheme = admin_listener.scheme();
         let (link, mail) = shard_link(&budgets);
         let metrics = Metrics::new().map_err(io::Error::other)?;
         let alarms = Alarms::new(alarm_limits(&settings, &budgets));
         let rates = Arc::new(ArcSwap::from_pointee(QueueRates::default()));
         let sources = endpoint_sources(&settings, &link, &metrics, &alarms, &rates);
-        let (endpoint, metrics_address, endpoint_task) =
+        let (endpoint, metrics_address, metrics_scheme, endpoint_task) =
             serve_endpoint(sources, &settings, tls.as_ref()).await?;
 
         let recovered = recover(&settings, &budgets).await?;
+        let is_new = recovered.is_new;
         endpoint.set_store(&recovered.store);
         alarms.set_store(&recovered.store);
         let routes = Arc::new(ArcSwap::from_pointee(recovered.shard.routes().clone()));
         let (failure_sender, failures) = failures();
         let (store_threads, shard) =
             start_shard(recovered, clock, mail, &routes, &metrics, failure_sender.clone())?;
-        load_definitions(&link, settings.load_definitions.as_deref()).await?;
+        load_definitions(&link, &settings).await?;
+        first_user::decide(&link, &routes, &settings, is_new).await?;
         let authenticator = authenticator(&settings, &routes)?;
         let context = connection_context(
             &settings,
@@ -106,25 +113,14 @@ impl Broker {
         let accepting = CancellationToken::new();
         let amqp_addresses = listen_all(ports, &context, &link.connections, &accepting)?;
         let listeners = listeners(&settings, &amqp_addresses, metrics_address, admin_address);
-        let admin = Admin::new(admin::Sources {
-            link: link.clone(),
-            routes,
-            authenticator,
-            clock,
-            product: settings.product,
-            listeners,
-            tls: tls.clone(),
-            alarms,
-            rates,
-            pace: context.pace.clone(),
-            message_size_max: settings.message_size_max,
-        });
+        announce(&settings, (admin_scheme, admin_address), (metrics_scheme, metrics_address));
+        let reloader = reloader(&settings, budgets, &link, &context, &alarms, tls.as_ref());
+        let admin = admin(&settings, &link, &context, &alarms, &rates, tls.as_ref(), listeners);
         let admin_task = tokio::spawn(admin.serve(admin_listener));
         endpoint.set_ready(true);
         tracing::info!("ready");
         Ok(Self {
             amqp_addresses,
-            tls,
             metrics_address,
             admin_address,
             admin_task,
@@ -133,6 +129,7 @@ impl Broker {
             endpoint_task,
             alarm_task,
             mailbox: link.mailbox,
+            reloader,
             accepting,
             shard,
             store_threads,
@@ -140,10 +137,10 @@ impl Broker {
         })
     }
 
-    /// The certificates, to have them read again.
+    /// What changes it when the configuration is read again.
     #[must_use]
-    pub fn tls(&self) -> Option<&TlsAcceptor> {
-        self.tls.as_ref()
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Where AMQP listens, real ports in place of 0; with TLS behind without.
@@ -203,6 +200,64 @@ impl Broker {
     }
 }
 
+/// What listens where, and what an operator should know of it.
+fn announce(
+    settings: &Settings,
+    (admin_scheme, admin): (&str, SocketAddr),
+    (metrics_scheme, metrics): (&str, SocketAddr),
+) {
+    for warning in settings.warnings() {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!("admin on {admin_scheme}://{admin}/api");
+    tracing::info!("metrics and health on {metrics_scheme}://{metrics}/metrics");
+}
+
+fn admin(
+    settings: &Settings,
+    link: &ShardLink,
+    context: &ConnectionContext,
+    alarms: &Alarms,
+    rates: &Arc<ArcSwap<QueueRates>>,
+    tls: Option<&TlsAcceptor>,
+    listeners: Vec<Listener>,
+) -> Admin {
+    Admin::new(admin::Sources {
+        link: link.clone(),
+        routes: Arc::clone(&context.routes),
+        authenticator: context.authenticator.clone(),
+        clock: context.clock,
+        product: settings.product.clone(),
+        listeners,
+        tls: tls.cloned(),
+        alarms: alarms.clone(),
+        rates: Arc::clone(rates),
+        pace: context.pace.clone(),
+        connection_settings: Arc::clone(&context.settings),
+    })
+}
+
+fn reloader(
+    settings: &Settings,
+    budgets: MemoryBudgets,
+    link: &ShardLink,
+    context: &ConnectionContext,
+    alarms: &Alarms,
+    tls: Option<&TlsAcceptor>,
+) -> Reloader {
+    Reloader {
+        settings: settings.clone(),
+        budgets,
+        authenticator: context.authenticator.clone(),
+        mailbox: link.mailbox.clone(),
+        connections: link.connections.clone(),
+        connection_settings: Arc::clone(&context.settings),
+        alarms: alarms.clone(),
+        tally: context.tally.clone(),
+        tls: tls.cloned(),
+    }
+}
+
 fn shard_link(budgets: &MemoryBudgets) -> (ShardLink, MailReceiver) {
     let (mailbox, mail) = mailbox();
     let (connections, budget) = (Connections::default(), PublishBudget::of(budgets.publishes));
@@ -219,7 +274,7 @@ fn connection_context(
     metrics: &Metrics,
 ) -> Arc<ConnectionContext> {
     Arc::new(ConnectionContext {
-        settings: Arc::new(connection_settings(settings, budgets)),
+        settings: Arc::new(ArcSwap::from_pointee(connection_settings(settings, budgets))),
         clock,
         mailbox: link.mailbox.clone(),
         routes: Arc::clone(routes),
@@ -231,7 +286,10 @@ fn connection_context(
     })
 }
 
-fn connection_settings(settings: &Settings, budgets: &MemoryBudgets) -> ConnectionSettings {
+pub(crate) fn connection_settings(
+    settings: &Settings,
+    budgets: &MemoryBudgets,
+) -> ConnectionSettings {
     ConnectionSettings {
         message_size_max: settings.message_size_max,
         unfinished_size_max: budgets.unfinished.max(settings.message_size_max as usize),
@@ -276,7 +334,7 @@ fn memory() -> Result<u64, StartError> {
     Ok(limit.bytes)
 }
 
-fn alarm_limits(settings: &Settings, budgets: &MemoryBudgets) -> AlarmLimits {
+pub(crate) fn alarm_limits(settings: &Settings, budgets: &MemoryBudgets) -> AlarmLimits {
     AlarmLimits {
         disk_free_min: settings.disk_free_limit,
         memory_max: settings.memory_high_watermark.of(budgets.all),
@@ -311,7 +369,8 @@ fn authenticator(
     settings: &Settings,
     routes: &Arc<ArcSwap<Routes>>,
 ) -> Result<Authenticator, StartError> {
-    let authenticator = Authenticator::new(&settings.users, Arc::clone(routes));
+    let authenticator =
+        Authenticator::new(&settings.users, &settings.loopback_users, Arc::clone(routes));
     Ok(authenticator.map_err(io::Error::other)?)
 }
 
@@ -338,14 +397,14 @@ async fn serve_endpoint(
     sources: Sources,
     settings: &Settings,
     tls: Option<&TlsAcceptor>,
-) -> Result<(Endpoint, SocketAddr, JoinHandle<()>), StartError> {
+) -> Result<(Endpoint, SocketAddr, &'static str, JoinHandle<()>), StartError> {
     let tls = tls.filter(|_| settings.tls.as_ref().is_some_and(|tls| tls.metrics));
     let (listener, address) =
         listen_http("metrics", "--metrics-listen", settings.metrics_listen, tls).await?;
-    tracing::info!("metrics and health on {}://{address}/metrics", listener.scheme());
+    let scheme = listener.scheme();
     let endpoint = Endpoint::new(sources);
     let task = tokio::spawn(endpoint.clone().serve(listener));
-    Ok((endpoint, address, task))
+    Ok((endpoint, address, scheme, task))
 }
 
 async fn listen_http(
@@ -365,18 +424,21 @@ async fn listen_admin(
     let tls = tls.filter(|_| settings.tls.as_ref().is_some_and(|tls| tls.admin));
     let (listener, address) =
         listen_http("admin", "--admin-listen", settings.admin_listen, tls).await?;
-    tracing::info!("admin on {}://{address}/api", listener.scheme());
     Ok((address, listener))
 }
 
 /// What the file says is there before the first client is.
-async fn load_definitions(link: &ShardLink, path: Option<&Path>) -> Result<(), StartError> {
-    let Some(path) = path else { return Ok(()) };
+async fn load_definitions(link: &ShardLink, settings: &Settings) -> Result<(), StartError> {
+    let Some(path) = &settings.load_definitions else { return Ok(()) };
     let (file, owned) = (path.to_owned(), path.to_owned());
     let read = tokio::task::spawn_blocking(move || definitions::read(&owned));
     let read = read.await.map_err(io::Error::other)??;
     for ignored in &read.ignored {
         tracing::warn!("definitions {}: {ignored} has no meaning here", file.display());
+    }
+    let hidden = settings.users.iter().map(|user| &user.name);
+    for warning in definitions::warnings_of_users(&read.definitions, &hidden.collect::<Vec<_>>()) {
+        tracing::warn!("definitions {}: {warning}", file.display());
     }
     let count = read.definitions.len();
     let request = Box::new(Administration::Import(read.definitions));

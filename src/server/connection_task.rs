@@ -36,8 +36,8 @@ use std::sync::atomic::Ordering;
 
 /// What all connections of a broker share.
 pub struct ConnectionContext {
-    /// For the engine.
-    pub settings: Arc<ConnectionSettings>,
+    /// For the engine, for connections to come.
+    pub settings: Arc<ArcSwap<ConnectionSettings>>,
     /// What time it is.
     pub clock: Clock,
     /// The shard.
@@ -126,7 +126,7 @@ impl ConnectionTask {
         let mut seed = Seed::default();
         getrandom::fill(&mut seed)?;
         let id = entry.id();
-        let settings = Arc::clone(&context.settings);
+        let settings = context.settings.load_full();
         let open = OpenShare::new(Arc::clone(&context.totals));
         let connection = Connection::new(id, settings, peer.clone(), seed, context.clock.now());
         Ok(Self {
@@ -192,8 +192,12 @@ impl ConnectionTask {
     fn log_end(&self) {
         let (id, address) = (self.id, self.peer.address);
         match self.connection.cause() {
-            Some(fault) => tracing::warn!("connection {id} from {address} closed: {fault}"),
-            None => tracing::debug!("connection {id} from {address} ended"),
+            // As a field it is quoted: names that a client chose must not look like more of the log.
+            Some(fault) => {
+                let reason = &*fault.to_string();
+                tracing::warn!(connection = %id, %address, reason, "connection closed");
+            }
+            None => tracing::debug!(connection = %id, %address, "connection ended"),
         }
     }
 
@@ -297,9 +301,8 @@ impl ConnectionTask {
     fn take_login(&mut self, (user, verdict): Login) {
         self.context.totals.count_login(verdict.is_ok());
         if let Err(refused) = verdict {
-            // Escaped: a name must not write lines of its own into the log.
-            let user = user.to_string().escape_debug().to_string();
-            tracing::warn!("login of '{user}' from {} refused: {refused}", self.peer.address);
+            let (user, address) = (&*user.to_string(), self.peer.address);
+            tracing::warn!(user, %address, reason = %refused, "login refused");
         }
         self.connection.handle_authenticated(self.context.clock.now(), verdict.is_ok());
         self.parse();

@@ -177,6 +177,9 @@ pub const DISK_FREE_BESIDE_MERGES_OCTETS: u64 = 64 * 1024 * 1024;
 /// Share of the memory that may be used which raises the memory alarm when nothing is said.
 pub const MEMORY_HIGH_WATERMARK_DEFAULT: f64 = 0.6;
 
+/// An amount of memory without a unit, in bytes, that can be meant so: an idle broker takes some 20 MiB.
+pub const MEMORY_HIGH_WATERMARK_UNITLESS_BYTES_MIN: u64 = 64 * 1024 * 1024;
+
 /// Percent of the limit by which free space must exceed it before the disk alarm is over.
 pub const DISK_ALARM_MARGIN_PERCENT: u64 = 10;
 

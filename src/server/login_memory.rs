@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Name and password, for whoever has the key.
 pub type LoginDigest = [u8; 32];
 
-/// Against which user a password was checked: one that is changed is another one. Nothing for those
-/// that do not change while the broker runs.
+/// Against which user a password was checked: one that is changed is another one. `None`: there was no
+/// user of that name.
 pub type Checked = Option<Arc<StoredUser>>;
 
 /// Remembers logins.

@@ -4,6 +4,7 @@
 use crate::connections::EventSender;
 use crate::limits::MAILBOX_BATCHES_MAX;
 use crate::publish_budget::PublishShare;
+use forebay_engine::access::ConfiguredUser;
 use forebay_engine::command::Command;
 use forebay_engine::ids::{ConnectionId, QueueId};
 use forebay_engine::shard::{Shard, ShardStatistics};
@@ -21,6 +22,8 @@ pub enum Mail {
     Report(ReportQuestion),
     /// A question that only looks.
     Look(Look),
+    /// The configuration was read again: these are its users now.
+    Configure(Vec<ConfiguredUser>),
     /// Every connection is closed: make durable what is there and end.
     Stop,
 }

@@ -3,7 +3,7 @@
 //! RabbitMQ keeps base64 of a salt of 4 octets and the hash of salt and password.
 
 use crate::password_memory;
-use crate::user::Credential;
+use crate::user::argon2id_hash;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use forebay_engine::access::PasswordHash;
@@ -28,10 +28,7 @@ pub fn imported(algorithm: &str, hash: &str) -> Result<PasswordHash, String> {
         return Ok(PasswordHash::Disabled);
     }
     match algorithm {
-        ARGON2ID => match Credential::from_hash(hash) {
-            Ok(_) => Ok(PasswordHash::Argon2id(hash.to_owned())),
-            Err(error) => Err(error.to_string()),
-        },
+        ARGON2ID => argon2id_hash(hash).map_err(|error| error.to_string()),
         RABBITMQ_SHA256 => {
             salted::<Sha256>(hash)?;
             Ok(PasswordHash::RabbitmqSha256(hash.to_owned()))
@@ -76,6 +73,17 @@ pub fn matches(hash: &PasswordHash, password: &[u8]) -> bool {
         is_argon2id(DECOY, password);
     }
     matches
+}
+
+/// Whether the password is the one that was hashed by RabbitMQ. For those who hold the hash: the time
+/// that it takes tells which kind of hash it is.
+#[must_use]
+pub fn is_rabbitmq_hash_of(hash: &PasswordHash, password: &[u8]) -> bool {
+    match hash {
+        PasswordHash::Disabled | PasswordHash::Argon2id(_) => false,
+        PasswordHash::RabbitmqSha256(text) => is_salted::<Sha256>(text, password),
+        PasswordHash::RabbitmqSha512(text) => is_salted::<Sha512>(text, password),
+    }
 }
 
 fn is_argon2id(text: &str, password: &[u8]) -> bool {

@@ -1,27 +1,28 @@
 //! The `[queues]` table of the configuration file: what holds for queues that don't say
 //! themselves, by argument or policy.
 
+use crate::config_value::{DeliveryLimit, Flag, Milliseconds};
 use forebay_engine::shard::QueueDefaults;
 use serde::Deserialize;
+use std::str::FromStr;
 
 /// The table as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table of what holds for queues")]
 pub struct ConfigQueues {
     /// Whose defaults the other keys change.
-    #[serde(default)]
-    pub defaults: DefaultsOf,
-    /// Failed deliveries after which a message is given up; -1: none.
-    pub delivery_limit: Option<i64>,
+    pub defaults: Option<DefaultsOf>,
+    /// Failed deliveries after which a message is given up.
+    pub delivery_limit: Option<DeliveryLimit>,
     /// Whether what is given up goes to `<queue>.dlq`.
-    pub dead_letter_queues: Option<bool>,
-    /// How long a consumer may hold a message, in ms; -1: for ever.
-    pub consumer_timeout_ms: Option<i64>,
+    pub dead_letter_queues: Option<Flag>,
+    /// How long a consumer may hold a message.
+    pub consumer_timeout_ms: Option<Milliseconds>,
 }
 
 /// Whose defaults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum DefaultsOf {
     /// Ours.
     #[default]
@@ -30,51 +31,56 @@ pub enum DefaultsOf {
     Rabbitmq,
 }
 
-/// A value that is not allowed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("queues.{key}: {value}; expected {expected}")]
-pub struct QueueDefaultsError {
-    key: &'static str,
-    value: i64,
-    expected: &'static str,
-}
+impl FromStr for DefaultsOf {
+    type Err = String;
 
-impl ConfigQueues {
-    /// What the table means.
-    ///
-    /// # Errors
-    /// Names the key with a value that is not allowed.
-    pub fn resolve(&self) -> Result<QueueDefaults, QueueDefaultsError> {
-        let mut defaults = match self.defaults {
-            DefaultsOf::Forebay => QueueDefaults::default(),
-            DefaultsOf::Rabbitmq => QueueDefaults::rabbitmq(),
-        };
-        if let Some(limit) = self.delivery_limit {
-            let limit = or_none("delivery_limit", limit, "a number of failures from 1, or -1")?;
-            defaults.delivery_limit = limit;
-            defaults.quorum_delivery_limit = limit;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "forebay" => Ok(Self::Forebay),
+            "rabbitmq" => Ok(Self::Rabbitmq),
+            other => Err(format!("{other:?} can't be used here; expected forebay or rabbitmq")),
         }
-        if let Some(dead_letter_queues) = self.dead_letter_queues {
-            defaults.dead_letter_queues = dead_letter_queues;
-        }
-        if let Some(timeout) = self.consumer_timeout_ms {
-            let timeout = or_none("consumer_timeout_ms", timeout, "milliseconds from 1, or -1")?;
-            defaults.consumer_timeout = timeout.map(u64::from);
-        }
-        Ok(defaults)
     }
 }
 
-/// A number from 1; -1 is none.
-fn or_none(
-    key: &'static str,
-    value: i64,
-    expected: &'static str,
-) -> Result<Option<u32>, QueueDefaultsError> {
-    match (value, u32::try_from(value)) {
-        (-1, _) => Ok(None),
-        (1.., Ok(value)) => Ok(Some(value)),
-        _ => Err(QueueDefaultsError { key, value, expected }),
+impl TryFrom<String> for DefaultsOf {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl ConfigQueues {
+    /// What this says, and what `below` says where this says nothing.
+    #[must_use]
+    pub(crate) fn over(self, below: Self) -> Self {
+        Self {
+            defaults: self.defaults.or(below.defaults),
+            delivery_limit: self.delivery_limit.or(below.delivery_limit),
+            dead_letter_queues: self.dead_letter_queues.or(below.dead_letter_queues),
+            consumer_timeout_ms: self.consumer_timeout_ms.or(below.consumer_timeout_ms),
+        }
+    }
+
+    /// What the table means.
+    #[must_use]
+    pub fn resolve(&self) -> QueueDefaults {
+        let mut defaults = match self.defaults.unwrap_or_default() {
+            DefaultsOf::Forebay => QueueDefaults::default(),
+            DefaultsOf::Rabbitmq => QueueDefaults::rabbitmq(),
+        };
+        if let Some(DeliveryLimit(limit)) = self.delivery_limit {
+            defaults.delivery_limit = limit;
+            defaults.quorum_delivery_limit = limit;
+        }
+        if let Some(Flag(dead_letter_queues)) = self.dead_letter_queues {
+            defaults.dead_letter_queues = dead_letter_queues;
+        }
+        if let Some(Milliseconds(timeout)) = self.consumer_timeout_ms {
+            defaults.consumer_timeout = timeout.map(u64::from);
+        }
+        defaults
     }
 }
 
@@ -84,7 +90,7 @@ mod tests {
 
     fn resolve(text: &str) -> Result<QueueDefaults, String> {
         let queues: ConfigQueues = toml::from_str(text).map_err(|error| error.to_string())?;
-        queues.resolve().map_err(|error| error.to_string())
+        Ok(queues.resolve())
     }
 
     #[test]
@@ -117,10 +123,10 @@ mod tests {
     #[test]
     fn a_wrong_value_is_named_with_what_is_allowed() {
         let text = resolve("delivery_limit = 0").unwrap_err();
-        assert_eq!(text, "queues.delivery_limit: 0; expected a number of failures from 1, or -1");
+        assert!(text.contains("delivery_limit = 0") && text.contains("failures from 1"), "{text}");
         let text = resolve("consumer_timeout_ms = -2").unwrap_err();
-        assert!(text.contains("consumer_timeout_ms: -2"), "{text}");
-        assert!(resolve("defaults = \"kafka\"").unwrap_err().contains("`rabbitmq`"));
+        assert!(text.contains("consumer_timeout_ms = -2") && text.contains("-1 for"), "{text}");
+        assert!(resolve("defaults = \"kafka\"").unwrap_err().contains("forebay or rabbitmq"));
         assert!(resolve("limit = 1").unwrap_err().contains("delivery_limit"));
     }
 }

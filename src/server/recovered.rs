@@ -12,12 +12,12 @@ use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::shard_task::ShardTask;
 use crate::start_error::StartError;
+use crate::user::User;
 use arc_swap::ArcSwap;
 use forebay_engine::access::ConfiguredUser;
 use forebay_engine::shard::{Shard, ShardSettings};
 use forebay_engine::topology::Routes;
-use forebay_store::{FjallStore, Store};
-use forebay_wire::ShortStr;
+use forebay_store::{FjallStore, Store, check_data_directory};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,6 +28,8 @@ use tokio::task::JoinHandle;
 pub(crate) struct Recovered {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) shard: Shard,
+    /// The data directory held nothing before.
+    pub(crate) is_new: bool,
 }
 
 /// The threads that hold the store: when they have ended, its directory is free.
@@ -60,15 +62,13 @@ pub(crate) async fn recover(
     tokio::task::spawn_blocking(open).await.map_err(io::Error::other)?
 }
 
-/// What they may do; of two with the same name the last one counts.
-fn configured_users(settings: &Settings) -> Vec<ConfiguredUser> {
-    let mut users: Vec<ConfiguredUser> = Vec::new();
-    for user in &settings.users {
-        let Ok(name) = ShortStr::try_from(user.name.as_str()) else { continue };
-        users.retain(|there| there.name != name);
-        users.push(ConfiguredUser { name, permissions: user.permissions.clone() });
-    }
-    users
+/// What they may do.
+pub(crate) fn configured_users(settings: &Settings) -> Vec<ConfiguredUser> {
+    let configured = |user: &User| ConfiguredUser {
+        name: user.name.clone(),
+        permissions: user.permissions.clone(),
+    };
+    settings.users.iter().map(configured).collect()
 }
 
 fn open(
@@ -78,6 +78,8 @@ fn open(
     scrub_rate: u64,
     budgets: MemoryBudgets,
 ) -> Result<Recovered, StartError> {
+    // It was judged before anything was listened on, and may have changed since.
+    check_data_directory(path)?;
     close_to_others(path);
     let opened = FjallStore::open_with(path, budgets.store).and_then(|store| {
         let recovered = store.recover()?;
@@ -89,11 +91,12 @@ fn open(
         store.scrub(scrub_rate)?;
     }
     let store: Arc<dyn Store> = Arc::new(store);
+    let is_new = recovered.records.is_empty();
     let mut shard = Shard::recover(settings, recovered)
         .map_err(|error| StartError::Recover { path: path.to_owned(), error })?;
     shard.limit_memory(budgets.queues);
     shard.configure_users(users);
-    Ok(Recovered { store, shard })
+    Ok(Recovered { store, shard, is_new })
 }
 
 /// Sets the shard to work, with its committer and readers.
@@ -105,7 +108,7 @@ pub(crate) fn start_shard(
     metrics: &Metrics,
     failures: FailureSender,
 ) -> Result<(StoreThreads, JoinHandle<()>), StartError> {
-    let Recovered { store, shard } = recovered;
+    let Recovered { store, shard, is_new: _ } = recovered;
     let (completion_sender, completions) = unbounded_channel();
     let (readers, reader_threads) = ReaderPool::start(&store, &completion_sender, &failures)?;
     let (committer, thread) =

@@ -1,20 +1,25 @@
 //! What a broker runs with: flags over environment over configuration file over defaults.
 
 use crate::amount::Amount;
-use crate::config_file::{ConfigFile, ConfigPermission, ConfigUser};
+use crate::config_file::{ConfigFile, ConfigPermission, ConfigUser, Tables};
+use crate::config_value::{
+    Address, ConnectionCount, Count, FilePath, Flag, HeartbeatSeconds, LogFilter, LogFormat,
+    LoopbackUsers, MemoryWatermark, MessageSize, Names, Seconds, Size, Text,
+};
 use crate::limits::{
     DISK_FREE_LIMIT_OCTETS_DEFAULT, HEARTBEAT_S_DEFAULT, MEMORY_HIGH_WATERMARK_DEFAULT,
     METRICS_QUEUES_DEFAULT, SCRUB_RATE_OCTETS_DEFAULT,
 };
 use crate::memory_budgets::message_size_max;
 use crate::memory_limit::MemoryLimit;
+use crate::rabbitmq_defaults::RabbitmqDefaults;
 use crate::settings_error::SettingsError;
-use crate::tls::{TLS_LISTEN_DEFAULT, TlsOverrides, TlsSettings, UnresolvedTls};
-use crate::user::{Credential, RabbitmqDefaults, User};
-use forebay_engine::access::Permission;
+use crate::tls::{TLS_LISTEN_DEFAULT, TlsSettings, UnresolvedTls};
+use crate::user::{DefaultUser, GUEST, User, argon2id_hash};
+use forebay_engine::access::{Permission, User as StoredUser};
 use forebay_engine::shard::QueueDefaults;
 use forebay_wire::ShortStr;
-use forebay_wire::limits::MESSAGE_SIZE_MAX;
+
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
@@ -26,43 +31,30 @@ pub const METRICS_LISTEN_DEFAULT: &str = "127.0.0.1:15692";
 pub const ADMIN_LISTEN_DEFAULT: &str = "127.0.0.1:15672";
 /// Where the data lies when nothing else is said.
 pub const DATA_DIR_DEFAULT: &str = "./forebay-data";
-/// The virtual host that exists from the start when nothing else is said.
-pub const VHOST_DEFAULT: &str = "/";
 /// What clients see as `product` when nothing else is said.
 pub const PRODUCT_DEFAULT: &str = "Forebay";
+
+/// What is logged when nothing else is said.
+pub const LOG_DEFAULT: &str = "info";
 
 /// What the command line and the `FOREBAY_…` environment say, the command line first.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// `--config`, `FOREBAY_CONFIG`.
     pub config: Option<PathBuf>,
-    /// `--data-dir`, `FOREBAY_DATA_DIR`.
-    pub data_dir: Option<PathBuf>,
-    /// `--listen`, `FOREBAY_LISTEN`.
-    pub listen: Vec<String>,
-    /// `--metrics-listen`, `FOREBAY_METRICS_LISTEN`.
-    pub metrics_listen: Option<String>,
-    /// `--metrics-queues-max`, `FOREBAY_METRICS_QUEUES_MAX`.
-    pub metrics_queues_max: Option<usize>,
-    /// `--admin-listen`, `FOREBAY_ADMIN_LISTEN`.
-    pub admin_listen: Option<String>,
-    /// TLS.
-    pub tls: TlsOverrides,
-    /// `--scrub-rate`, `FOREBAY_SCRUB_RATE`.
-    pub scrub_rate: Option<String>,
-    /// `--disk-free-limit`, `FOREBAY_DISK_FREE_LIMIT`.
-    pub disk_free_limit: Option<String>,
-    /// `--memory-high-watermark`, `FOREBAY_MEMORY_HIGH_WATERMARK`.
-    pub memory_high_watermark: Option<String>,
+    /// Everything else. Lies over the configuration file.
+    pub flags: ConfigFile,
 }
 
 /// What a broker runs with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Where the data lies.
     pub data_dir: PathBuf,
     /// Addresses for AMQP; empty only with TLS. Port 0: one that is free.
     pub listen: Vec<SocketAddr>,
+    /// Whether clients come there through a balancer that speaks the PROXY protocol.
+    pub proxy_protocol: bool,
     /// AMQP with TLS.
     pub tls: Option<TlsSettings>,
     /// Address of the metrics and health endpoint.
@@ -71,6 +63,8 @@ pub struct Settings {
     pub metrics_queues_max: usize,
     /// Address of the admin listener.
     pub admin_listen: SocketAddr,
+    /// Whether clients come there through a balancer that speaks the PROXY protocol.
+    pub admin_proxy_protocol: bool,
     /// A file of definitions that is imported before clients are served.
     pub load_definitions: Option<PathBuf>,
     /// Free octets on the disk of the data directory below which publishers wait; 0: never.
@@ -89,12 +83,20 @@ pub struct Settings {
     pub idle_timeout: Option<u32>,
     /// Connections of one address at once; nothing: any number.
     pub connections_per_address_max: Option<usize>,
-    /// Who may log in.
+    /// Users of the configuration file; of two with the same name the last one.
     pub users: Vec<User>,
+    /// The user that an empty data directory gets when nothing else names one.
+    pub default_user: DefaultUser,
+    /// Names of users that may log in from this machine only.
+    pub loopback_users: Vec<ShortStr>,
     /// The virtual host that exists from the start.
     pub default_vhost: ShortStr,
     /// What clients see as `product`.
     pub product: String,
+    /// What is logged: levels, of the program and of parts of it.
+    pub log: String,
+    /// How lines of the log are written.
+    pub log_format: LogFormat,
 }
 
 impl Settings {
@@ -103,70 +105,62 @@ impl Settings {
     /// # Errors
     /// When the file can't be used, or an address or a password hash is none.
     pub fn resolve(
-        overrides: Overrides,
+        Overrides { config, flags }: Overrides,
         defaults: &RabbitmqDefaults,
     ) -> Result<Self, SettingsError> {
-        let file = match &overrides.config {
+        let file = match &config {
             Some(path) => ConfigFile::read(path)?,
             None => ConfigFile::default(),
         };
-        let mut users = vec![defaults.default_user()];
-        for user in &file.users {
-            users.push(configured_user(user)?);
-        }
-        let listen = match (overrides.listen, file.listen) {
-            (flags, _) if !flags.is_empty() => flags,
-            (_, Some(listed)) => listed,
-            (_, None) => vec![LISTEN_DEFAULT.to_owned()],
-        };
-        let metrics_listen = overrides
-            .metrics_listen
-            .or(file.metrics_listen)
-            .unwrap_or_else(|| METRICS_LISTEN_DEFAULT.to_owned());
-        let admin_listen = overrides
-            .admin_listen
-            .or(file.admin_listen)
-            .unwrap_or_else(|| ADMIN_LISTEN_DEFAULT.to_owned());
-        let tls = match crate::tls::resolve(overrides.tls, file.tls)? {
+        let said = flags.over(file);
+        let tls = match crate::tls::resolve(said.tls)? {
             None => None,
-            Some(UnresolvedTls { listen, files, admin, metrics }) => {
+            Some(UnresolvedTls { listen, proxy_protocol, files, admin, metrics }) => {
                 let listen = listen_addresses("tls.listen", &listen, TLS_LISTEN_DEFAULT)?;
-                Some(TlsSettings { listen, files, admin, metrics })
+                Some(TlsSettings { listen, proxy_protocol, files, admin, metrics })
             }
         };
+        let is_on = |flag: Option<Flag>| flag.is_some_and(|Flag(value)| value);
+        let listen = said.listen.map_or_else(|| vec![LISTEN_DEFAULT.to_owned()], |listed| listed.0);
+        let path = |path: Option<FilePath>| path.map(|FilePath(path)| path);
         Ok(Self {
-            data_dir: overrides
-                .data_dir
-                .or(file.data_dir)
-                .unwrap_or_else(|| PathBuf::from(DATA_DIR_DEFAULT)),
+            data_dir: path(said.data_dir).unwrap_or_else(|| PathBuf::from(DATA_DIR_DEFAULT)),
             listen: match &*listen {
                 [] if tls.is_some() => Vec::new(),
                 listed => listen_addresses("listen", listed, LISTEN_DEFAULT)?,
             },
+            proxy_protocol: is_on(said.proxy_protocol),
             tls,
-            metrics_listen: addresses("metrics_listen", &metrics_listen, METRICS_LISTEN_DEFAULT)?.0,
-            admin_listen: addresses("admin_listen", &admin_listen, ADMIN_LISTEN_DEFAULT)?.0,
-            metrics_queues_max: overrides
+            metrics_listen: address("metrics_listen", said.metrics_listen, METRICS_LISTEN_DEFAULT)?,
+            admin_listen: address("admin_listen", said.admin_listen, ADMIN_LISTEN_DEFAULT)?,
+            admin_proxy_protocol: is_on(said.admin_proxy_protocol),
+            metrics_queues_max: said
                 .metrics_queues_max
-                .or(file.metrics_queues_max)
-                .unwrap_or(METRICS_QUEUES_DEFAULT),
-            load_definitions: file.load_definitions,
-            message_size_max: match file.max_message_size.unwrap_or_else(message_size_default) {
-                octets @ 1..=MESSAGE_SIZE_MAX => octets,
-                octets => return Err(SettingsError::MessageSize { octets }),
-            },
-            heartbeat: file.heartbeat.unwrap_or(HEARTBEAT_S_DEFAULT),
-            idle_timeout: file.idle_timeout.filter(|seconds| *seconds > 0),
-            connections_per_address_max: file.connections_per_address_max,
-            scrub_rate: scrub_rate(overrides.scrub_rate.or(file.scrub_rate))?,
-            disk_free_limit: disk_free_limit(overrides.disk_free_limit.or(file.disk_free_limit))?,
-            memory_high_watermark: memory_high_watermark(
-                overrides.memory_high_watermark.or(file.memory_high_watermark),
-            )?,
-            queue_defaults: file.queues.resolve()?,
-            users,
-            default_vhost: default_vhost(defaults)?,
-            product: file.product.unwrap_or_else(|| PRODUCT_DEFAULT.to_owned()),
+                .map_or(METRICS_QUEUES_DEFAULT, |Count(n)| n),
+            load_definitions: path(said.load_definitions),
+            message_size_max: said
+                .max_message_size
+                .map_or_else(message_size_default, |MessageSize(n)| n),
+            heartbeat: said.heartbeat.map_or(HEARTBEAT_S_DEFAULT, |HeartbeatSeconds(s)| s),
+            idle_timeout: said.idle_timeout.map(|Seconds(s)| s).filter(|seconds| *seconds > 0),
+            connections_per_address_max: said
+                .connections_per_address_max
+                .map(|ConnectionCount(count)| count),
+            scrub_rate: said.scrub_rate.map_or(SCRUB_RATE_OCTETS_DEFAULT, |Size(n)| n),
+            disk_free_limit: said.disk_free_limit.map_or(DISK_FREE_LIMIT_OCTETS_DEFAULT, |s| s.0),
+            memory_high_watermark: said
+                .memory_high_watermark
+                .map_or(Amount::Share(MEMORY_HIGH_WATERMARK_DEFAULT), |MemoryWatermark(amount)| {
+                    amount
+                }),
+            queue_defaults: said.queues.resolve(),
+            users: configured_users(&said.users)?,
+            default_user: defaults.user.clone(),
+            loopback_users: loopback_users(said.loopback_users)?,
+            default_vhost: defaults.vhost.clone(),
+            product: said.product.map_or_else(|| PRODUCT_DEFAULT.to_owned(), |Text(text)| text),
+            log: said.log.map_or_else(|| LOG_DEFAULT.to_owned(), |LogFilter(filter)| filter),
+            log_format: said.log_format.unwrap_or_default(),
         })
     }
 }
@@ -176,47 +170,64 @@ fn message_size_default() -> u64 {
     message_size_max(MemoryLimit::read().map_or(u64::MAX, |limit| limit.bytes))
 }
 
-fn disk_free_limit(text: Option<String>) -> Result<u64, SettingsError> {
-    let Some(text) = text else { return Ok(DISK_FREE_LIMIT_OCTETS_DEFAULT) };
-    let expected = "octets, with or without a unit, as 50MB or 1GiB; 0 for no alarm";
-    Amount::parse_octets(&text).ok_or(SettingsError::Amount {
-        place: "disk_free_limit",
-        text,
-        expected,
-    })
+impl Settings {
+    /// What an operator should know of them.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let is_open = |address: &&SocketAddr| !address.ip().to_canonical().is_loopback();
+        let in_clear = |what: &str, address: &SocketAddr, advice: &str| {
+            format!(
+                "{what} listens on {address} without TLS, so that passwords and messages cross the \
+                 network in clear: {advice}"
+            )
+        };
+        for address in self.listen.iter().filter(is_open) {
+            warnings.push(in_clear("AMQP", address, "let clients use tls.listen"));
+        }
+        if is_open(&&self.admin_listen) && !self.tls.as_ref().is_some_and(|tls| tls.admin) {
+            warnings.push(in_clear("admin", &self.admin_listen, "set tls.admin"));
+        }
+        warnings
+    }
 }
 
-fn scrub_rate(text: Option<String>) -> Result<u64, SettingsError> {
-    let Some(text) = text else { return Ok(SCRUB_RATE_OCTETS_DEFAULT) };
-    let expected = "octets a second, with or without a unit, as 500kB or 2MiB; 0 for none";
-    let place = "scrub_rate";
-    Amount::parse_octets(&text).ok_or(SettingsError::Amount { place, text, expected })
+/// Of two with the same name the last one.
+fn configured_users(Tables(listed): &Tables<ConfigUser>) -> Result<Vec<User>, SettingsError> {
+    let mut users: Vec<User> = Vec::new();
+    for user in listed {
+        let user = configured_user(user)?;
+        users.retain(|there| there.name != user.name);
+        users.push(user);
+    }
+    Ok(users)
 }
 
-fn memory_high_watermark(text: Option<String>) -> Result<Amount, SettingsError> {
-    let Some(text) = text else { return Ok(Amount::Share(MEMORY_HIGH_WATERMARK_DEFAULT)) };
-    let expected = "a share from 0 to 1 of the memory that may be used, or an amount, as 2GB";
-    Amount::parse(&text).ok_or(SettingsError::Amount {
-        place: "memory_high_watermark",
-        text,
-        expected,
-    })
+fn loopback_users(listed: Option<LoopbackUsers>) -> Result<Vec<ShortStr>, SettingsError> {
+    match listed {
+        None => Ok(vec![ShortStr::from_static(GUEST)]),
+        Some(LoopbackUsers(names)) => {
+            names.iter().map(|name| user_name("loopback_users", name)).collect()
+        }
+    }
 }
 
 fn configured_user(user: &ConfigUser) -> Result<User, SettingsError> {
-    let credential = Credential::from_hash(&user.password_hash)
-        .map_err(|error| SettingsError::PasswordHash { user: user.name.clone(), error })?;
-    let permissions = user.permissions.as_ref().map(|listed| {
+    let password = argon2id_hash(&user.password_hash.0)
+        .map_err(|error| SettingsError::PasswordHash { user: user.name.0.clone(), error })?;
+    let permissions = user.permissions.as_ref().map(|Tables(listed)| {
         listed.iter().map(|permission| configured_permission(user, permission)).collect()
     });
+    let tags = user.tags.clone().map_or_else(Vec::new, |Names(tags)| tags);
     Ok(User {
-        name: user.name.clone(),
-        credential,
-        loopback_only: false,
-        is_default: false,
-        tags: user.tags.clone(),
+        name: user_name("users.name", &user.name.0)?,
+        account: StoredUser { password, tags },
         permissions: permissions.transpose()?,
     })
+}
+
+fn user_name(place: &'static str, name: &str) -> Result<ShortStr, SettingsError> {
+    ShortStr::try_from(name).map_err(|_| SettingsError::NameTooLong { place, length: name.len() })
 }
 
 fn configured_permission(
@@ -224,19 +235,25 @@ fn configured_permission(
     listed: &ConfigPermission,
 ) -> Result<(ShortStr, Permission), SettingsError> {
     let fault = |reason: String| SettingsError::Permission {
-        user: user.name.clone(),
-        vhost: listed.vhost.clone(),
+        user: user.name.0.clone(),
+        vhost: listed.vhost.0.clone(),
         reason,
     };
-    let vhost = ShortStr::try_from(listed.vhost.as_str()).map_err(|e| fault(e.to_string()))?;
-    let permission = Permission::new(&listed.configure, &listed.write, &listed.read)
-        .map_err(|error| fault(error.to_string()))?;
+    let pattern = |text: &Option<Text>| text.clone().map_or_else(String::new, |Text(text)| text);
+    let vhost = ShortStr::try_from(listed.vhost.0.as_str()).map_err(|e| fault(e.to_string()))?;
+    let [configure, write, read] = [&listed.configure, &listed.write, &listed.read].map(pattern);
+    let permission =
+        Permission::new(&configure, &write, &read).map_err(|error| fault(error.to_string()))?;
     Ok((vhost, permission))
 }
 
-fn default_vhost(defaults: &RabbitmqDefaults) -> Result<ShortStr, SettingsError> {
-    let name = defaults.vhost.as_deref().unwrap_or(VHOST_DEFAULT);
-    ShortStr::try_from(name).map_err(|_| SettingsError::VhostTooLong { octets: name.len() })
+fn address(
+    place: &'static str,
+    said: Option<Address>,
+    default: &'static str,
+) -> Result<SocketAddr, SettingsError> {
+    let text = said.map_or_else(|| default.to_owned(), |Address(text)| text);
+    Ok(addresses(place, &text, default)?.0)
 }
 
 fn listen_addresses(
@@ -281,6 +298,7 @@ fn addresses(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config_value::Addresses;
     use std::io::Write;
 
     fn file(text: &str) -> tempfile::NamedTempFile {
@@ -300,7 +318,8 @@ mod tests {
         assert_eq!(settings.listen, ["127.0.0.1:5672".parse().unwrap()]);
         assert_eq!(settings.metrics_listen, "127.0.0.1:15692".parse().unwrap());
         assert_eq!(settings.default_vhost, "/");
-        assert_eq!(settings.users.len(), 1);
+        assert_eq!((settings.users.len(), &settings.default_user), (0, &DefaultUser::default()));
+        assert_eq!(settings.loopback_users, [ShortStr::from_static("guest")]);
     }
 
     #[test]
@@ -310,13 +329,12 @@ mod tests {
         let settings = resolve(Overrides { config: config.clone(), ..Default::default() }).unwrap();
         assert_eq!(settings.data_dir, PathBuf::from("from-file"));
         assert_eq!(settings.listen, ["127.0.0.1:1".parse().unwrap()]);
-        let overrides = Overrides {
-            config,
-            data_dir: Some("from-flag".into()),
-            listen: vec!["127.0.0.1:2".to_owned(), "[::1]:3".to_owned()],
-            ..Overrides::default()
+        let flags = ConfigFile {
+            data_dir: Some(FilePath("from-flag".into())),
+            listen: Some(Addresses(vec!["127.0.0.1:2".to_owned(), "[::1]:3".to_owned()])),
+            ..ConfigFile::default()
         };
-        let settings = resolve(overrides).unwrap();
+        let settings = resolve(Overrides { config, flags }).unwrap();
         assert_eq!(settings.data_dir, PathBuf::from("from-flag"));
         let expected = ["127.0.0.1:2".parse().unwrap(), "[::1]:3".parse().unwrap()];
         assert_eq!(settings.listen, expected);
@@ -324,10 +342,32 @@ mod tests {
     }
 
     #[test]
-    fn an_address_without_a_port_is_named() {
-        let overrides = Overrides { listen: vec!["127.0.0.1".to_owned()], ..Default::default() };
-        let text = resolve(overrides).unwrap_err().to_string();
-        assert!(text.starts_with("listen: '127.0.0.1'") && text.contains("HOST:PORT"), "{text}");
+    fn an_address_that_is_none_is_named() {
+        let listen = Some(Addresses(vec!["127.0.0.1:port".to_owned()]));
+        let flags = ConfigFile { listen, ..ConfigFile::default() };
+        let text = resolve(Overrides { config: None, flags }).unwrap_err().to_string();
+        assert!(
+            text.starts_with("listen: '127.0.0.1:port'") && text.contains("HOST:PORT"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn listening_to_the_network_in_clear_is_warned_of() {
+        let warned = |text: &str| {
+            let config = file(text);
+            let config = Some(config.path().to_owned());
+            resolve(Overrides { config, ..Overrides::default() }).unwrap().warnings()
+        };
+        assert_eq!(warned("listen = [\"127.0.0.1:1\", \"[::1]:2\"]"), Vec::<String>::new());
+        assert_eq!(warned("listen = \"[::ffff:127.0.0.1]:1\""), Vec::<String>::new());
+        let warnings = warned("listen = \"0.0.0.0:1,127.0.0.1:2\"\nadmin_listen = \"[::]:3\"");
+        let [amqp, admin] = &warnings[..] else { panic!("{warnings:?}") };
+        assert!(amqp.starts_with("AMQP listens on 0.0.0.0:1 without TLS"), "{amqp}");
+        assert!(admin.starts_with("admin listens on [::]:3 without TLS"), "{admin}");
+        let tls = "[tls]\ncertfile = \"c\"\nkeyfile = \"k\"\nlisten = \"0.0.0.0:1\"\nadmin = true";
+        let text = format!("listen = []\nadmin_listen = \"0.0.0.0:3\"\n{tls}");
+        assert_eq!(warned(&text), Vec::<String>::new());
     }
 
     #[test]
@@ -335,12 +375,9 @@ mod tests {
         let file = file("disk_free_limit = \"1GB\"\nmemory_high_watermark = 0.25\n");
         let config = Some(file.path().to_owned());
         let overrides = Overrides { config, ..Overrides::default() };
-        let settings = resolve(overrides.clone()).unwrap();
+        let settings = resolve(overrides).unwrap();
         assert_eq!(settings.disk_free_limit, 1_000_000_000);
         assert_eq!(settings.memory_high_watermark, Amount::Share(0.25));
-        let disk_free_limit = Some("some".to_owned());
-        let text = resolve(Overrides { disk_free_limit, ..overrides }).unwrap_err().to_string();
-        assert!(text.contains("disk_free_limit: 'some'") && text.contains("50MB"), "{text}");
     }
 
     #[test]
@@ -357,13 +394,5 @@ mod tests {
         let text = resolve(overrides).unwrap_err().to_string();
         assert!(text.contains("user 'app'") && text.contains("$argon2id$"), "{text}");
         assert!(!text.contains("secret"), "{text}");
-    }
-
-    #[test]
-    fn the_default_vhost_can_be_named() {
-        let defaults =
-            RabbitmqDefaults { vhost: Some("orders".to_owned()), ..RabbitmqDefaults::default() };
-        let settings = Settings::resolve(Overrides::default(), &defaults).unwrap();
-        assert_eq!(settings.default_vhost, "orders");
     }
 }

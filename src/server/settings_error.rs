@@ -1,10 +1,9 @@
 //! Why the settings can't be used: the place, what was given, and what works.
 
 use crate::config_file::ConfigFileError;
-use crate::queue_defaults::QueueDefaultsError;
 use crate::tls::TlsSettingsError;
 use crate::user::PasswordHashError;
-use forebay_wire::limits::{MESSAGE_SIZE_MAX, SHORT_STR_LENGTH_MAX};
+use forebay_wire::limits::SHORT_STR_LENGTH_MAX;
 
 /// Why the settings can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -26,22 +25,6 @@ pub enum SettingsError {
         /// One that works.
         example: &'static str,
     },
-    /// A limit is none.
-    #[error("{place}: '{text}' is no amount; expected {expected}")]
-    Amount {
-        /// The key.
-        place: &'static str,
-        /// What was given.
-        text: String,
-        /// What works.
-        expected: &'static str,
-    },
-    /// Messages can't be that large.
-    #[error("max_message_size: {octets} octets; expected from 1 to {MESSAGE_SIZE_MAX}")]
-    MessageSize {
-        /// What was given.
-        octets: u64,
-    },
     /// The list of addresses is empty.
     #[error("{place}: the list is empty; expected at least one address, as [\"{example}\"]")]
     NoAddress {
@@ -53,17 +36,14 @@ pub enum SettingsError {
     /// TLS can't be set up like this.
     #[error(transparent)]
     Tls(#[from] TlsSettingsError),
-    /// The name of the default virtual host is too long.
-    #[error(
-        "RABBITMQ_DEFAULT_VHOST is {octets} octets long; at most {SHORT_STR_LENGTH_MAX} are allowed"
-    )]
-    VhostTooLong {
-        /// Its length.
-        octets: usize,
+    /// The name of a user is too long.
+    #[error("{place}: the name is {length} bytes long; at most {SHORT_STR_LENGTH_MAX} are allowed")]
+    NameTooLong {
+        /// The key.
+        place: &'static str,
+        /// Its length, in bytes.
+        length: usize,
     },
-    /// A default of queues is not allowed.
-    #[error(transparent)]
-    QueueDefaults(#[from] QueueDefaultsError),
     /// A user's hash is none that we take.
     #[error("users: password_hash of user '{user}': {error}")]
     PasswordHash {

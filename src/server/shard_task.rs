@@ -125,6 +125,7 @@ impl Turns {
             Mail::Look(Look(question)) => question(&self.task.shard),
             Mail::Left(connection) => drop(self.connections.remove(&connection)),
             Mail::Report(question) => self.reports.ask(question),
+            Mail::Configure(users) => self.task.shard.configure_users(&users),
             Mail::Stop => {
                 self.stopping = true;
                 self.task.shard.handle_stop();

@@ -63,6 +63,9 @@ pub enum StartError {
         /// How much there is, and what says so.
         limit: String,
     },
+    /// The first user can't be made.
+    #[error("cannot make the default user: {0}")]
+    FirstUser(SessionError),
     /// The system lacks something: threads, randomness.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),

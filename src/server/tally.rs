@@ -7,13 +7,14 @@ use forebay_wire::{ReplyCode, ShortStr};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The counts. Clones are the same.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Tally {
-    /// Connections of one address at once; nothing: any number.
-    per_address_max: Option<usize>,
+    /// Connections of one address at once.
+    per_address_max: Arc<AtomicUsize>,
     counts: Arc<Mutex<Counts>>,
 }
 
@@ -43,10 +44,16 @@ pub struct Place {
 }
 
 impl Tally {
-    /// Nobody is there yet, and no address may have more connections than this.
+    /// Nobody is there yet, and no address may have more connections than this; nothing: any number.
     #[must_use]
     pub fn new(per_address_max: Option<usize>) -> Self {
-        Self { per_address_max, ..Self::default() }
+        let per_address_max = Arc::new(AtomicUsize::new(per_address_max.unwrap_or(usize::MAX)));
+        Self { per_address_max, counts: Arc::default() }
+    }
+
+    /// No address may have more connections than this from now on; those that are there stay.
+    pub fn set_per_address_max(&self, per_address_max: Option<usize>) {
+        self.per_address_max.store(per_address_max.unwrap_or(usize::MAX), Ordering::Relaxed);
     }
 
     /// A connection from this address; nothing when it has as many as it may.
@@ -55,7 +62,7 @@ impl Tally {
         let address = address.to_canonical();
         let mut counts = self.counts();
         let there = counts.addresses.get(&address).copied().unwrap_or(0);
-        if self.per_address_max.is_some_and(|most| there >= most) {
+        if there >= self.per_address_max.load(Ordering::Relaxed) {
             return None;
         }
         counts.addresses.insert(address, there + 1);
@@ -172,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_place_is_counted_until_it_is_dropped() {
-        let tally = Tally::default();
+        let tally = Tally::new(None);
         let (shop, app) = (ShortStr::from_static("shop"), ShortStr::from_static("app"));
         for limits in
             [limits(Limit::VhostConnections, "shop", 2), limits(Limit::UserConnections, "app", 2)]
@@ -190,7 +197,7 @@ mod tests {
 
     #[test]
     fn channels_count_over_all_connections_of_a_user() {
-        let tally = Tally::default();
+        let tally = Tally::new(None);
         let (shop, app) = (ShortStr::from_static("shop"), ShortStr::from_static("app"));
         let enter = || tally.enter(&shop, &app, &Limits::default()).unwrap();
         let (mut first, mut second) = (enter(), enter());

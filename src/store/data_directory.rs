@@ -43,17 +43,12 @@ impl DataDirectory {
     /// Opens the directory; creates it, for its owner only, when it is not there.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let unwritable = |source| StoreError::Unwritable { directory: path.into(), source };
+        check(path)?;
         create(path).map_err(unwritable)?;
         let lock = lock(path)?;
-        match fs::read(path.join(FORMAT_FILE)) {
-            Ok(content) => check_format(path, &content)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if !is_empty(path).map_err(unwritable)? {
-                    return Err(StoreError::ForeignDirectory { directory: path.into() });
-                }
-                write_format(path).map_err(unwritable)?;
-            }
-            Err(error) => return Err(unwritable(error)),
+        // Another process may have been faster.
+        if check(path)? == Content::Nothing {
+            write_format(path).map_err(unwritable)?;
         }
         let directory = Self { path: path.into(), _lock: lock };
         if directory.is_repair_interrupted() {
@@ -115,6 +110,35 @@ impl DataDirectory {
     }
 }
 
+/// What a directory holds that a broker may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// Data of a format that is known here.
+    Data,
+    /// Nothing, or it is not there.
+    Nothing,
+}
+
+/// Whether a broker may have this directory: it holds data of a format that is known here, or nothing,
+/// or is not there. Looks only: a directory of somebody else stays as it is.
+pub fn check_data_directory(path: &Path) -> Result<(), StoreError> {
+    check(path).map(drop)
+}
+
+fn check(path: &Path) -> Result<Content, StoreError> {
+    let unwritable = |source| StoreError::Unwritable { directory: path.into(), source };
+    match fs::read(path.join(FORMAT_FILE)) {
+        Ok(content) => check_format(path, &content).map(|()| Content::Data),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match is_empty(path) {
+            Ok(true) => Ok(Content::Nothing),
+            Ok(false) => Err(StoreError::ForeignDirectory { directory: path.into() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Content::Nothing),
+            Err(error) => Err(unwritable(error)),
+        },
+        Err(error) => Err(unwritable(error)),
+    }
+}
+
 fn create(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -164,7 +188,7 @@ fn check_format(path: &Path, content: &[u8]) -> Result<(), StoreError> {
         .and_then(|number| number.parse::<u32>().ok())
         .ok_or_else(|| StoreError::BadFormat {
             directory: path.into(),
-            found: text.trim().chars().take(80).collect(),
+            found: text.trim().chars().take(80).flat_map(char::escape_default).collect(),
         })?;
     if found < FORMAT_VERSION_OLDEST {
         return Err(StoreError::OlderFormat {
@@ -249,6 +273,27 @@ mod tests {
             DataDirectory::open(other.path()),
             Err(StoreError::ForeignDirectory { .. })
         ));
+        assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn a_directory_is_judged_without_being_touched() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        check_data_directory(&path.join("to be made")).unwrap();
+        check_data_directory(path).unwrap();
+        assert_eq!(fs::read_dir(path).unwrap().count(), 0);
+        fs::write(path.join(FORMAT_FILE), "\u{1b}]0;title\u{7}\u{202e}").unwrap();
+        for error in
+            [check_data_directory(path).unwrap_err(), DataDirectory::open(path).unwrap_err()]
+        {
+            assert!(matches!(error, StoreError::BadFormat { .. }));
+            let text = error.to_string();
+            assert!(text.contains("\\u{1b}]0;title") && !text.contains('\u{1b}'), "{text}");
+        }
+        assert_eq!(fs::read_dir(path).unwrap().count(), 1, "no LOCK");
+        let file = path.join(FORMAT_FILE);
+        assert!(matches!(check_data_directory(&file), Err(StoreError::Unwritable { .. })));
     }
 
     #[test]

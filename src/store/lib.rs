@@ -63,6 +63,7 @@ pub mod verify;
 mod workload;
 
 pub use damage::{Certainty, Damage, Missing, QueueName};
+pub use data_directory::check_data_directory;
 pub use error::StoreError;
 pub use faulty::{Fault, FaultyStore};
 pub use fjall_store::FjallStore;

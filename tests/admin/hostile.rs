@@ -126,7 +126,7 @@ fn a_page_from_elsewhere_changes_nothing() {
 #[test]
 fn nothing_is_published_over_http_while_publishers_wait() {
     let data = TempDir::new().unwrap();
-    let launch = Launch::on(data.path()).argument("--memory-high-watermark").argument("0");
+    let launch = Launch::on(data.path()).argument("--memory-high-watermark").argument("1MB");
     let broker = Broker::launch(&launch);
     let admin = Admin::guest(&broker);
     admin.done("PUT", "/api/queues/%2f/q", &json!({}));

@@ -92,7 +92,7 @@ async fn a_full_disk_holds_publishers_and_lets_consumers_drain() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_blocked_connection_lives_on_by_its_heartbeats() {
     let Some(data) = is_ours().then(|| TempDir::new().unwrap()) else { return };
-    let broker = broker_with_watermark(data.path(), "0");
+    let broker = broker_with_watermark(data.path(), "1MB");
     let mut raw = publisher(&broker).await;
     publish(&mut raw, "q", "x").await;
     expect_blocked(&mut raw, "low on memory").await;

@@ -23,6 +23,7 @@ mod alarms;
 mod arguments;
 mod bounded;
 mod clock;
+mod configuration;
 mod confirms;
 mod consumers;
 mod crowd;

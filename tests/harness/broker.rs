@@ -89,7 +89,7 @@ impl Broker {
         let mut broker =
             Self { child, guard, log, address: nowhere, metrics: nowhere, admin: nowhere };
         let log = Arc::clone(&broker.log);
-        if log.wait_for("ready", |line| line.ends_with("ready").then_some(())).is_none() {
+        if log.wait_for("ready", |line| is_ready(line).then_some(())).is_none() {
             return Err(Refusal { status: broker.wait(), log: log.text() });
         }
         broker.address = log.wait_for("AMQP listener", |line| address_in(line, "amqp")).unwrap();
@@ -212,6 +212,11 @@ fn guard_of(process: u32) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
+}
+
+/// As text and as JSON.
+fn is_ready(line: &str) -> bool {
+    line.ends_with("ready") || line.contains("\"message\":\"ready\"")
 }
 
 /// The address at the end of a start-up line that mentions this listener.

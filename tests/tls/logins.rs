@@ -27,7 +27,9 @@ fn a_certificate_is_a_login_when_it_names_a_user() {
             "[[users]]\nname = \"{name}\"\npassword_hash = \"$argon2id$v=19$m=19456,t=2,p=1$\
              bm9ib2R5a25vd3M$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"\n"
         );
-        let broker = TlsBroker::start_with(&format!("{ASKS}{setting}{user}"));
+        let hash = forebay_server::user::hash_password(b"pw").unwrap();
+        let clerk = format!("[[users]]\nname = \"clerk\"\npassword_hash = \"{hash}\"\n");
+        let broker = TlsBroker::start_with(&format!("{ASKS}{setting}{user}{clerk}"));
         let (app, other) = (broker.authority.client("app"), broker.authority.client("other"));
         let (mut client, mechanisms) =
             Wallet::showing(&broker.authority, &app).greet(broker.tls).unwrap();
@@ -40,7 +42,10 @@ fn a_certificate_is_a_login_when_it_names_a_user() {
         let text = outcome(client.log_in("EXTERNAL", b"app")).unwrap_err();
         assert!(text.contains("refused using authentication mechanism EXTERNAL"), "{text}");
         let (mut client, _) = wallet.greet(broker.tls).unwrap();
-        assert_eq!(outcome(client.log_in("PLAIN", b"\0guest\0guest")), Ok(()));
+        assert_eq!(outcome(client.log_in("PLAIN", b"\0clerk\0pw")), Ok(()));
+        // The configuration names users, so there is no default one.
+        let (mut client, _) = wallet.greet(broker.tls).unwrap();
+        assert!(outcome(client.log_in("PLAIN", b"\0guest\0guest")).is_err());
     }
 }
 

@@ -10,6 +10,7 @@
 //! checked against. Users of the configuration are laid over both and are never stored.
 
 mod configured;
+mod first_user;
 mod limit;
 mod permission;
 mod record;
@@ -31,9 +32,12 @@ use forebay_wire::{ReplyCode, ShortStr};
 use rpds::RedBlackTreeMapSync;
 use std::sync::Arc;
 
-/// Whether a record of the store tells of a permission, a user or a limit.
+/// Whether a record of the store tells of a permission, a user, the first user or a limit.
 pub(crate) fn is_ours(key: &[u8]) -> bool {
-    record::is_ours(key) || user_record::is_ours(key) || limit::is_ours(key)
+    record::is_ours(key)
+        || user_record::is_ours(key)
+        || first_user::is_ours(key)
+        || limit::is_ours(key)
 }
 
 /// All users and permissions, and what the store must still learn of them.
@@ -41,6 +45,7 @@ pub(crate) fn is_ours(key: &[u8]) -> bool {
 pub struct AccessControl {
     permissions: Permissions,
     users: Users,
+    first_user_decided: bool,
     limits: Limits,
     operations: Vec<Operation>,
 }
@@ -74,6 +79,9 @@ impl AccessControl {
             } else if user_record::is_ours(key) {
                 let (name, user) = user_record::read(key, value)?;
                 access.put_user(&name, user);
+            } else if first_user::is_ours(key) {
+                first_user::read(key, value)?;
+                access.first_user_decided = true;
             } else if limit::is_ours(key) {
                 let (limit, owner, most) = limit::read(key, value)?;
                 access.set_limit(limit, &owner, Some(most));
@@ -93,6 +101,20 @@ impl AccessControl {
     #[must_use]
     pub fn users(&self) -> &Users {
         &self.users
+    }
+
+    /// Whether it was decided who the first user is.
+    #[must_use]
+    pub fn first_user_decided(&self) -> bool {
+        self.first_user_decided
+    }
+
+    /// Remembers that it was decided.
+    pub fn decide_first_user(&mut self) {
+        if !self.first_user_decided {
+            self.first_user_decided = true;
+            self.operations.push(first_user::put());
+        }
     }
 
     /// The limits.

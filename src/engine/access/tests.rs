@@ -278,3 +278,25 @@ fn users_of_the_configuration_may_do_everything_unless_it_says_less() {
     assert!(allowed(&access, "root", "other", Access::Read));
     assert_eq!(access.take_operations().len(), 1);
 }
+
+#[test]
+fn the_first_user_is_decided_once_also_after_a_restart() {
+    let mut access = AccessControl::new();
+    assert!(!access.first_user_decided());
+    access.decide_first_user();
+    let mut records = BTreeMap::new();
+    stored(&mut access, &mut records);
+    access.decide_first_user();
+    assert!(access.take_operations().is_empty());
+    let list: Vec<_> = records.into_iter().collect();
+    assert!(AccessControl::recover(&list).unwrap().first_user_decided());
+    let (key, value) = &list[0];
+    for (key, value) in [
+        (key.clone(), Bytes::new()),
+        (key.clone(), Bytes::from_static(b"\x02")),
+        (key.clone(), Bytes::from([&value[..], b"\0"].concat())),
+        (Bytes::from_static(b"fx"), value.clone()),
+    ] {
+        AccessControl::recover(&[(key, value)]).unwrap_err();
+    }
+}

@@ -3,7 +3,7 @@
 
 use super::Connection;
 use super::failure::Failure;
-use super::limits::{CLOSE_TIME_MS_MAX, CLOSE_TIME_UNREADABLE_MS_MAX};
+use super::limits::{CLOSE_TIME_MS_MAX, CLOSE_TIME_REFUSED_MS_MAX, CLOSE_TIME_UNREADABLE_MS_MAX};
 use super::state::{Departure, Farewell, State};
 use crate::command::Command;
 use crate::fault::Fault;
@@ -14,7 +14,9 @@ use forebay_wire::{Frame, Method, ReplyCode, WireError};
 impl Connection {
     /// A fault that closes the connection: the client is told.
     pub(super) fn fail(&mut self, now: Now, failure: Failure) {
-        let until = now.monotonic.plus(CLOSE_TIME_MS_MAX);
+        let is_open = matches!(self.state, State::Open(_));
+        let time_max = if is_open { CLOSE_TIME_MS_MAX } else { CLOSE_TIME_REFUSED_MS_MAX };
+        let until = now.monotonic.plus(time_max);
         self.close(&failure, Farewell::AwaitCloseOk { until });
         self.cause = Some(failure.fault);
     }

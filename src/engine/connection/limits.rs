@@ -10,6 +10,10 @@ pub(crate) const HANDSHAKE_TIME_MS_MAX: u64 = 10_000;
 /// From our `connection.close` to the client's close-ok, in ms; then the socket is dropped.
 pub(crate) const CLOSE_TIME_MS_MAX: u64 = 10_000;
 
+/// The same of a client that was refused before it was in a virtual host: it has nothing to finish, and
+/// must not hold a place for long.
+pub(crate) const CLOSE_TIME_REFUSED_MS_MAX: u64 = 1_000;
+
 /// The same after octets that are no frames, among which the close-ok can't be found.
 pub(crate) const CLOSE_TIME_UNREADABLE_MS_MAX: u64 = 1_000;
 

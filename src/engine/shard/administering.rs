@@ -1,7 +1,7 @@
 //! What operators change, and what they are told of the topology.
 
 use super::{MemoryLimits, Shard};
-use crate::access::{AccessControl, ConfiguredUser, Limit};
+use crate::access::{AccessControl, ConfiguredUser, Limit, Permission, User};
 use crate::administration::Administration;
 use crate::definition::{self, Definition};
 use crate::event::Reply;
@@ -105,6 +105,7 @@ impl Shard {
         match request {
             Administration::CreateVhost { name } => drop(self.topology.create_vhost(&name)),
             Administration::DeleteVhost { name } => self.delete_vhost(at, &name)?,
+            Administration::DecideFirstUser(user) => self.decide_first_user(user)?,
             Administration::PutUser { name, user } => self.access.put_user(&name, user),
             Administration::DeleteUser { name } => {
                 if !self.access.remove_user(&name) {
@@ -139,6 +140,22 @@ impl Shard {
             }
             Administration::Import(definitions) => self.import(at, &definitions)?,
         }
+        Ok(())
+    }
+
+    fn decide_first_user(&mut self, user: Option<(ShortStr, User)>) -> Result<(), Fault> {
+        if self.access.first_user_decided() {
+            return Ok(());
+        }
+        if let Some((name, user)) = user {
+            let everything = Permission::new(".*", ".*", ".*")
+                .map_err(|error| Fault::channel(ReplyCode::InternalError, error.to_string()))?;
+            self.access.put_user(&name, user);
+            for vhost in self.topology.vhosts() {
+                self.access.grant(&name, vhost, everything.clone());
+            }
+        }
+        self.access.decide_first_user();
         Ok(())
     }
 

@@ -122,9 +122,8 @@ impl FromRequestParts<Admin> for Caller {
         let name = credentials.user.clone();
         let verdict = admin.authenticator().verify(credentials, &peer).await;
         if let Err(reason) = verdict {
-            // Escaped: a name must not write lines of its own into the log.
-            let (name, address) = (name.to_string().escape_debug().to_string(), peer.address);
-            tracing::warn!("admin login of '{name}' from {address} refused: {reason}");
+            let (user, address) = (&*name.to_string(), peer.address);
+            tracing::warn!(user, %address, %reason, "admin login refused");
             return Err(refused());
         }
         let tags = admin.authenticator().tags(&name).unwrap_or_default();

@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::administration::Administration;
+use forebay_engine::definition::DefinitionError;
 use forebay_wire::ShortStr;
 
 pub(super) async fn export(
@@ -59,10 +60,19 @@ async fn take(
     vhost: Option<ShortStr>,
 ) -> Result<Response, ApiError> {
     // Reading a file may hash passwords, and takes its time when it is large.
-    let read = tokio::task::spawn_blocking(move || definitions::parse(&body, vhost.as_ref()));
+    let configured = admin.authenticator().configured();
+    let read = tokio::task::spawn_blocking(move || {
+        let parsed = definitions::parse(&body, vhost.as_ref())?;
+        let configured: Vec<_> = configured.iter().map(|(name, _)| name).collect();
+        let warnings = definitions::warnings_of_users(&parsed.definitions, &configured);
+        Ok::<_, DefinitionError>((parsed, warnings))
+    });
     let parsed = read.await.map_err(|error| ApiError::Unavailable(error.to_string()))?;
-    let Definitions { definitions, ignored } =
+    let (Definitions { definitions, ignored }, warnings) =
         parsed.map_err(|error| ApiError::bad(error.to_string()))?;
+    for warning in &warnings {
+        tracing::warn!("definitions: {warning}");
+    }
     for path in &ignored {
         tracing::warn!("definitions: {path} has no meaning here and is passed over");
     }

@@ -59,7 +59,7 @@ pub(super) async fn publish(
             return Err(ApiError::bad(text));
         }
     };
-    let most = admin.inner.message_size_max;
+    let most = admin.inner.connection_settings.load().message_size_max;
     if payload.len() as u64 > most {
         let text = format!("payload: {} octets, at most {most} are taken", payload.len());
         return Err(ApiError::bad(text));

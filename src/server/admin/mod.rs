@@ -48,6 +48,7 @@ use axum::routing::{delete, get, post, put};
 use caller::Caller;
 use forebay_engine::administration::Administration;
 use forebay_engine::command::Command;
+use forebay_engine::connection::ConnectionSettings;
 use forebay_engine::object_name::ObjectName;
 use forebay_engine::topology::Routes;
 use forebay_wire::ShortStr;
@@ -98,8 +99,8 @@ pub struct Sources {
     pub rates: Arc<ArcSwap<QueueRates>>,
     /// Whose turn it is where publish rates are limited.
     pub pace: PublishPace,
-    /// Octets of a message's body at most.
-    pub message_size_max: u64,
+    /// What holds for connections: here too.
+    pub connection_settings: Arc<ArcSwap<ConnectionSettings>>,
 }
 
 impl Admin {

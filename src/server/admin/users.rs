@@ -7,7 +7,7 @@ use super::request_body::RequestBody;
 use super::{Admin, json_reply, limits_of, no_content, put_reply, short};
 use crate::limits::ADMIN_TEXT_OCTETS_MAX;
 use crate::password;
-use crate::user::hash_password;
+use crate::user::{ADMINISTRATOR, hash_password};
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
@@ -46,8 +46,9 @@ pub(super) async fn put(
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
     let name = short("user", &name)?;
+    check_stored(&admin, &name)?;
     let body = RequestBody::parse(&body)?;
-    let tags = tags(body.get("tags"))?;
+    let tags = tags_of(&body)?;
     let password = password_of(&body).await?;
     let is_new = admin.authenticator().tags(&name).is_none();
     let user = User { password, tags };
@@ -62,17 +63,26 @@ pub(super) async fn delete(
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
     let name = short("user", &name)?;
-    let configured = admin.authenticator().configured();
-    if configured.iter().any(|(there, _)| *there == name) {
-        return Err(ApiError::bad(format!(
-            "user '{name}' comes from the configuration: take it out there"
-        )));
-    }
+    check_stored(&admin, &name)?;
     admin.administer(&caller, Administration::DeleteUser { name: name.clone() }).await?;
     let text = format!("user '{name}' was deleted");
     let fault = Fault::connection(ReplyCode::ConnectionForced, text);
     admin.link().connections.close_some(&fault, |_, about| about.user == name);
     Ok(no_content())
+}
+
+/// A user of the configuration goes before a stored one, so that a change here would have no effect.
+///
+/// # Errors
+/// 400 when it comes from the configuration.
+pub(super) fn check_stored(admin: &Admin, name: &ShortStr) -> Result<(), ApiError> {
+    if !admin.authenticator().is_configured(name) {
+        return Ok(());
+    }
+    Err(ApiError::bad(format!(
+        "user '{name}' comes from the configuration file: change it there and send SIGHUP to the \
+         broker"
+    )))
 }
 
 /// Those of the configuration and those that operators made, by name.
@@ -113,6 +123,17 @@ fn describe(
     })
 }
 
+/// The tags that a request must name. `administrator` is how RabbitMQ's first versions said it.
+fn tags_of(body: &RequestBody) -> Result<Vec<String>, ApiError> {
+    match (body.get("tags"), body.get("administrator")) {
+        (Some(value), _) => tags(Some(value)),
+        (None, Some(Value::Bool(true))) => Ok(vec![ADMINISTRATOR.to_owned()]),
+        (None, Some(Value::String(text))) if text == "true" => Ok(vec![ADMINISTRATOR.to_owned()]),
+        (None, Some(_)) => Ok(Vec::new()),
+        (None, None) => Err(ApiError::bad("tags_not_present")),
+    }
+}
+
 /// Tags as a list, or separated by commas.
 pub(crate) fn tags(value: Option<&Value>) -> Result<Vec<String>, ApiError> {
     let wrong = || ApiError::bad("tags: expected a list of names, or names separated by commas");
@@ -135,6 +156,7 @@ pub(crate) fn tags(value: Option<&Value>) -> Result<Vec<String>, ApiError> {
 
 async fn password_of(body: &RequestBody) -> Result<PasswordHash, ApiError> {
     match (body.text("password")?, body.text("password_hash")?) {
+        (Some(_), Some(_)) => Err(ApiError::bad("both_password_and_password_hash_are_provided")),
         (Some(password), _) if password.len() > ADMIN_TEXT_OCTETS_MAX => {
             let text = format!("password: longer than {ADMIN_TEXT_OCTETS_MAX} octets");
             Err(ApiError::bad(text))

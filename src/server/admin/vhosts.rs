@@ -6,6 +6,7 @@ use super::listing::Listing;
 use super::{Admin, json_reply, no_content, put_reply};
 use axum::extract::{Query, State};
 use axum::response::Response;
+use forebay_engine::access::Permission;
 use forebay_engine::administration::Administration;
 use forebay_engine::fault::Fault;
 use forebay_wire::{ReplyCode, ShortStr};
@@ -37,7 +38,10 @@ pub(super) async fn put(
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
     let is_new = !admin.routes().has_vhost(name.as_bytes());
-    admin.administer(&caller, Administration::CreateVhost { name }).await?;
+    admin.administer(&caller, Administration::CreateVhost { name: name.clone() }).await?;
+    if is_new {
+        admin.grant_everything(&caller, name).await?;
+    }
     Ok(put_reply(is_new))
 }
 
@@ -55,6 +59,18 @@ pub(super) async fn delete(
 }
 
 impl Admin {
+    /// Whoever makes a virtual host may do everything in it, as in RabbitMQ. Users of the
+    /// configuration have what that says.
+    async fn grant_everything(&self, caller: &Caller, vhost: ShortStr) -> Result<(), ApiError> {
+        let user = caller.name.clone();
+        if self.authenticator().is_configured(&user) {
+            return Ok(());
+        }
+        let everything = Permission::new(".*", ".*", ".*");
+        let permission = everything.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+        self.administer(caller, Administration::Grant { user, vhost, permission }).await
+    }
+
     async fn vhosts(&self) -> Result<BTreeMap<ShortStr, Value>, ApiError> {
         let names = self.link().look(|shard| {
             let names = shard.topology().vhosts().map(|vhost| (vhost.clone(), (0, 0)));

@@ -5,10 +5,12 @@
 mod export;
 mod node;
 mod parse;
+mod user_warnings;
 
 pub(crate) use export::parameters;
 pub use export::{export, export_vhost};
 pub use parse::{Definitions, parse};
+pub use user_warnings::warnings_of_users;
 
 use forebay_engine::definition::DefinitionError;
 use std::path::{Path, PathBuf};

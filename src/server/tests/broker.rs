@@ -1,6 +1,8 @@
 //! A broker in this process: how it starts, refuses to start, is scraped, and stops.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by a panic")]
 
+use forebay_server::config_file::ConfigFile;
+use forebay_server::config_value::{Address, Addresses, FilePath};
 use forebay_server::{Broker, Overrides, RabbitmqDefaults, Settings, StartError};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,14 +14,14 @@ use tokio::sync::oneshot;
 const ANY_PORT: &str = "127.0.0.1:0";
 
 fn settings(data: &Path, listen: &str) -> Settings {
-    let overrides = Overrides {
-        data_dir: Some(data.to_owned()),
-        listen: vec![listen.to_owned()],
-        metrics_listen: Some(ANY_PORT.to_owned()),
-        admin_listen: Some(ANY_PORT.to_owned()),
-        ..Overrides::default()
+    let flags = ConfigFile {
+        data_dir: Some(FilePath(data.to_owned())),
+        listen: Some(Addresses(vec![listen.to_owned()])),
+        metrics_listen: Some(Address(ANY_PORT.to_owned())),
+        admin_listen: Some(Address(ANY_PORT.to_owned())),
+        ..ConfigFile::default()
     };
-    Settings::resolve(overrides, &RabbitmqDefaults::default()).unwrap()
+    Settings::resolve(Overrides { config: None, flags }, &RabbitmqDefaults::default()).unwrap()
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {

@@ -5,6 +5,7 @@ use forebay_wire::ShortStr;
 use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::time::SystemTime;
 use x509_cert::Certificate;
 use x509_cert::der::asn1::ObjectIdentifier;
@@ -29,7 +30,7 @@ pub enum LoginFrom {
 
 /// Types of alternative names: RabbitMQ's `ssl_cert_login_san_type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String")]
 pub enum SanType {
     /// A host name.
     #[default]
@@ -40,6 +41,28 @@ pub enum SanType {
     Email,
     /// A URI, such as a SPIFFE ID.
     Uri,
+}
+
+impl FromStr for SanType {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "dns" => Ok(Self::Dns),
+            "ip" => Ok(Self::Ip),
+            "email" => Ok(Self::Email),
+            "uri" => Ok(Self::Uri),
+            other => Err(format!("{other:?} can't be used here; expected dns, ip, email or uri")),
+        }
+    }
+}
+
+impl TryFrom<String> for SanType {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
 }
 
 /// The user's name; nothing when the certificate has no such name, more than one common name, or

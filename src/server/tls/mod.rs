@@ -17,5 +17,5 @@ pub use error::TlsError;
 pub use files::TlsFiles;
 pub use identity::{LoginFrom, SanType};
 pub use session::TlsSession;
-pub use settings::{ConfigTls, TLS_LISTEN_DEFAULT, TlsOverrides, TlsSettings, TlsSettingsError};
+pub use settings::{ConfigLoginFrom, ConfigTls, TLS_LISTEN_DEFAULT, TlsSettings, TlsSettingsError};
 pub(crate) use settings::{UnresolvedTls, resolve};
