@@ -12,10 +12,11 @@ use crate::broker;
 use broker::Broker;
 use bytes::{Bytes, BytesMut};
 use forebay_engine::command::{
-    Command, PrefetchScope, Publish, Refusal, Run, Settle, Settlement, Subscribe, TopologyRequest,
+    Closure, Command, PrefetchScope, Publish, Refusal, Run, Settle, Settlement, Subscribe,
+    TopologyRequest,
 };
 use forebay_engine::event::{Event, Reply};
-use forebay_engine::ids::{ChannelId, ConnectionId, Position, PublishSeq, QueueId};
+use forebay_engine::ids::{ChannelId, ConnectionId, ConsumerNumber, Position, PublishSeq, QueueId};
 use forebay_engine::message::{Envelope, Message};
 use forebay_wire::{FieldTable, FieldValue, Properties, ShortStr};
 use std::collections::VecDeque;
@@ -106,7 +107,9 @@ impl Model {
             }
             9 => {
                 self.held.retain(|(holder, ..)| *holder != connection);
-                Command::CloseChannel { channel: CHANNEL }
+                let endings = [Closure::ByClient, Closure::Failed, Closure::ByBroker];
+                let closure = endings[usize::from(amount) % endings.len()];
+                Command::CloseChannel { channel: CHANNEL, closure }
             }
             10 => return self.broker.commit(),
             11 => return self.broker.pass(u64::from(amount) * 3),
@@ -153,6 +156,7 @@ impl Model {
             channel: CHANNEL,
             queue: name(NAMES[place]).into(),
             consumer_tag: name(&self.consumers.to_string()),
+            number: ConsumerNumber(self.consumers),
             no_ack: amount > 220,
             exclusive: false,
             prefetch: u16::from(amount % 4),
@@ -200,7 +204,10 @@ impl Model {
     /// After all clients are gone every queue can be emptied, and is empty then.
     fn finish(mut self) {
         for number in 1..=CONNECTIONS {
-            self.broker.send(ConnectionId(number), vec![Command::CloseConnection]);
+            self.broker.send(
+                ConnectionId(number),
+                vec![Command::CloseConnection { closure: Closure::Failed }],
+            );
         }
         self.broker.settle();
         let before: u64 = self.ready();

@@ -6,7 +6,7 @@
 //! most one such command open at a time and takes no input meanwhile, so replies never overtake.
 
 use crate::administration::Administration;
-use crate::ids::{ChannelId, Lane, Offset, PublishSeq, QueueId};
+use crate::ids::{ChannelId, ConsumerNumber, Lane, Offset, PublishSeq, QueueId};
 use crate::message::Message;
 use crate::object_name::ObjectName;
 use crate::sweep::Sweep;
@@ -28,9 +28,20 @@ pub enum Command {
     },
     /// The last of every connection: its consumers and exclusive queues go, its unacked messages
     /// return. Replied on channel 0, when all of that is done.
-    CloseConnection,
+    CloseConnection {
+        /// How it ended.
+        closure: Closure,
+    },
     /// The channel ended: its consumers go, its unacked messages return. Replied.
     CloseChannel {
+        /// The channel.
+        channel: ChannelId,
+        /// How it ended.
+        closure: Closure,
+    },
+    /// The client used a channel of which the connection was told that it is overdue
+    /// ([`crate::event::Event::Overdue`]). Goes before what the client asked for. Not replied.
+    Heard {
         /// The channel.
         channel: ChannelId,
     },
@@ -73,6 +84,14 @@ pub enum Command {
         queue: ObjectName,
         /// Settled by being sent.
         no_ack: bool,
+    },
+    /// As [`Self::Get`] with an acknowledgement to come, for an operator who looks: whatever stands at
+    /// the front, in quarantine or not.
+    Inspect {
+        /// The channel.
+        channel: ChannelId,
+        /// The queue's name.
+        queue: ObjectName,
     },
     /// A publish to `amq.rabbitmq.reply-to.*`: handed to that channel, or dropped when it is gone.
     /// Not replied.
@@ -132,8 +151,20 @@ impl Command {
                 | Self::DeliveriesWritten { .. }
                 | Self::RepliesWritten { .. }
                 | Self::OpenConnection { .. }
+                | Self::Heard { .. }
         )
     }
+}
+
+/// How a channel or a connection ended: what that says of the messages it held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closure {
+    /// Its client closed it: the messages were returned.
+    ByClient,
+    /// It was lost, or closed for an error: the deliveries failed.
+    Failed,
+    /// The broker closed it for reasons of its own: that says nothing.
+    ByBroker,
 }
 
 /// Messages of one channel for the same queues.
@@ -205,6 +236,8 @@ pub struct Subscribe {
     pub queue: ObjectName,
     /// The consumer's tag.
     pub consumer_tag: ShortStr,
+    /// Tells it from others of the channel that had the same tag before.
+    pub number: ConsumerNumber,
     /// Deliveries count as settled when sent.
     pub no_ack: bool,
     /// Refused with 403 when the queue has another consumer.

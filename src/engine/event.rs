@@ -1,7 +1,7 @@
 //! What the shard tells a connection.
 
 use crate::fault::Fault;
-use crate::ids::{ChannelId, Position, PublishSeq, QueueId};
+use crate::ids::{ChannelId, ConsumerNumber, Position, PublishSeq, QueueId};
 use crate::message::Message;
 use crate::sweep::Swept;
 use forebay_wire::ShortStr;
@@ -54,8 +54,14 @@ pub enum Event {
     ConsumerCancelled {
         /// The channel.
         channel: ChannelId,
-        /// The consumer.
-        consumer_tag: ShortStr,
+        /// The consumer. Another one may have its tag by now.
+        number: ConsumerNumber,
+    },
+    /// The channel let a delivery time out and is sent no more until the shard is told that the
+    /// client used it ([`crate::command::Command::Heard`]).
+    Overdue {
+        /// The channel.
+        channel: ChannelId,
     },
     /// An answer over `amq.rabbitmq.reply-to`.
     DirectReply {
@@ -122,9 +128,25 @@ pub struct Delivery {
     pub redelivered: bool,
     /// Failed deliveries so far, shown in `x-delivery-count` when above 0.
     pub failures: u32,
+    /// Deliveries so far that a client returned in good order, shown in `x-return-count` when above
+    /// 0.
+    pub returns: u32,
 }
 
+/// The header with the failed deliveries so far; RabbitMQ's name.
+const DELIVERY_COUNT: ShortStr = ShortStr::from_static("x-delivery-count");
+/// The header with the deliveries so far that a client returned in good order.
+const RETURN_COUNT: ShortStr = ShortStr::from_static("x-return-count");
+
 impl Delivery {
+    /// The headers that tell how often the message came back; those that would say 0 are left out.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(ShortStr, i64)> {
+        let counts = [(DELIVERY_COUNT, self.failures), (RETURN_COUNT, self.returns)];
+        let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+        counts.map(|(name, count)| (name, i64::from(count))).collect()
+    }
+
     /// Octets that this delivery takes from its connection's output budget.
     #[must_use]
     pub fn budget_size(&self) -> usize {

@@ -50,6 +50,10 @@ identifier!(
     PublishSeq(u64)
 );
 identifier!(
+    /// A consumer of a channel, ascending; unlike its tag never used again on that channel.
+    ConsumerNumber(u64)
+);
+identifier!(
     /// One group of operations that become durable together, in order from 1.
     CommitId(u64)
 );

@@ -15,6 +15,7 @@ mod channel;
 pub mod command;
 pub mod connection;
 pub mod definition;
+mod delivered_record;
 pub mod event;
 pub mod fault;
 pub mod ids;

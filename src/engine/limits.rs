@@ -100,6 +100,14 @@ pub const DELIVERY_LIMIT_DEFAULT: u32 = 3;
 /// The same for quorum queues where RabbitMQ's defaults are asked for.
 pub const RABBITMQ_QUORUM_DELIVERY_LIMIT: u32 = 20;
 
+/// Deliveries that a client returned in good order after which a message becomes a dead letter, where
+/// the queue's delivery limit is not higher. RabbitMQ's default for all deliveries.
+pub const RETURN_LIMIT: u32 = 20;
+
+/// How long anything waits for the sake of a quarantined message: for a connection to become empty,
+/// and then for the message, which a client that lives has in its hands by itself.
+pub const QUARANTINE_MS_MAX: u64 = 5_000;
+
 /// How long a consumer may hold a message, unless the queue says otherwise.
 pub const CONSUMER_TIMEOUT_DEFAULT_MS: u64 = 30 * 60 * 1000;
 

@@ -111,7 +111,7 @@ pub struct Watermark {
     pub octets_settled: u64,
 }
 
-/// Settled offsets and failure counts of `BLOCK_OFFSETS` neighbouring offsets.
+/// Settled offsets, and how often deliveries came back, of `BLOCK_OFFSETS` neighbouring offsets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Block {
     /// Settled runs, first and last included, relative to the block's start, ascending, not
@@ -119,6 +119,8 @@ pub struct Block {
     pub settled: Vec<(u16, u16)>,
     /// Failed deliveries of the messages that have any: offset relative to the block, count.
     pub failures: Vec<(u16, u32)>,
+    /// The same of deliveries that a client returned in good order.
+    pub returns: Vec<(u16, u32)>,
 }
 
 /// Offsets in one [`Block`].

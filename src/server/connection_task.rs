@@ -21,7 +21,7 @@ use crate::timer::Timer;
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
 use forebay_engine::access::Limit;
-use forebay_engine::command::Command;
+use forebay_engine::command::{Closure, Command};
 use forebay_engine::connection::{Action, Connection, ConnectionSettings, Credentials, Peer, Seed};
 use forebay_engine::event::Event;
 use forebay_engine::ids::ConnectionId;
@@ -107,7 +107,7 @@ pub async fn serve(
     });
     if served.catch_unwind().await.is_err() {
         tracing::error!("connection {id} from {address} ended by a defect of the broker");
-        let commands = vec![Command::CloseConnection];
+        let commands = vec![Command::CloseConnection { closure: Closure::Failed }];
         let batch = Batch { connection: id, opens: None, commands, share: Default::default() };
         // The mailbox is closed only when the broker ends.
         let _ = mailbox.send(Mail::Batch(batch)).await;

@@ -6,6 +6,7 @@
 //! watermark: low:u64 octets_settled:u64
 //! block:     runs:varint (skipped:varint length-1:varint)*
 //!            failures:varint (skipped:varint count:varint)*
+//!            [returns:varint (skipped:varint count:varint)*]   left out when there are none
 //! ```
 //! `skipped` counts from the end of the run or the offset before it.
 
@@ -56,7 +57,9 @@ pub(crate) fn decode_watermark(key: &[u8], value: &Bytes) -> Result<Watermark, F
 }
 
 pub(crate) fn encode_block(key: &[u8], block: &Block) -> Bytes {
-    let mut content = Vec::with_capacity(2 + 4 * (block.settled.len() + block.failures.len()));
+    let mut content = Vec::with_capacity(
+        3 + 4 * (block.settled.len() + block.failures.len() + block.returns.len()),
+    );
     put_varint(&mut content, block.settled.len() as u64);
     let mut expected = 0;
     for (first, last) in &block.settled {
@@ -65,14 +68,21 @@ pub(crate) fn encode_block(key: &[u8], block: &Block) -> Bytes {
         put_varint(&mut content, last.saturating_sub(first));
         expected = last + 1;
     }
-    put_varint(&mut content, block.failures.len() as u64);
-    let mut expected = 0;
-    for (offset, count) in &block.failures {
-        put_varint(&mut content, u64::from(*offset).saturating_sub(expected));
-        put_varint(&mut content, u64::from(*count));
-        expected = u64::from(*offset) + 1;
+    put_counts(&mut content, &block.failures);
+    if !block.returns.is_empty() {
+        put_counts(&mut content, &block.returns);
     }
     seal::seal(key, &content)
+}
+
+fn put_counts(content: &mut Vec<u8>, counts: &[(u16, u32)]) {
+    put_varint(content, counts.len() as u64);
+    let mut expected = 0;
+    for (offset, count) in counts {
+        put_varint(content, u64::from(*offset).saturating_sub(expected));
+        put_varint(content, u64::from(*count));
+        expected = u64::from(*offset) + 1;
+    }
 }
 
 pub(crate) fn decode_block(key: &[u8], value: &Bytes) -> Result<Block, Flaw> {
@@ -91,14 +101,23 @@ fn decode_block_content(cursor: &mut Cursor) -> Option<Block> {
         block.settled.push((u16::try_from(first).ok()?, u16::try_from(last).ok()?));
         expected = last + 1;
     }
+    block.failures = counts(cursor)?;
+    if !cursor.is_empty() {
+        block.returns = counts(cursor)?;
+    }
+    Some(block)
+}
+
+fn counts(cursor: &mut Cursor) -> Option<Vec<(u16, u32)>> {
+    let mut counts = Vec::new();
     let mut expected = 0_u64;
     for _ in 0..cursor.varint()? {
         let offset = expected.checked_add(cursor.varint()?)?;
         let count = u32::try_from(cursor.varint()?).ok()?;
-        block.failures.push((u16::try_from(offset).ok()?, count));
+        counts.push((u16::try_from(offset).ok()?, count));
         expected = offset + 1;
     }
-    Some(block)
+    Some(counts)
 }
 
 #[cfg(test)]
@@ -107,7 +126,11 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
-    fn block(settled: &BTreeSet<u16>, failures: BTreeMap<u16, u32>) -> Block {
+    fn block(
+        settled: &BTreeSet<u16>,
+        failures: BTreeMap<u16, u32>,
+        returns: BTreeMap<u16, u32>,
+    ) -> Block {
         let mut runs: Vec<(u16, u16)> = Vec::new();
         for offset in settled {
             match runs.last_mut() {
@@ -115,7 +138,8 @@ mod tests {
                 _ => runs.push((*offset, *offset)),
             }
         }
-        Block { settled: runs, failures: failures.into_iter().collect() }
+        let (failures, returns) = (failures.into_iter(), returns.into_iter());
+        Block { settled: runs, failures: failures.collect(), returns: returns.collect() }
     }
 
     proptest! {
@@ -123,8 +147,9 @@ mod tests {
         fn a_block_comes_back_as_it_was(
             settled: BTreeSet<u16>,
             failures: BTreeMap<u16, u32>,
+            returns: BTreeMap<u16, u32>,
         ) {
-            let block = block(&settled, failures);
+            let block = block(&settled, failures, returns);
             prop_assert_eq!(decode_block(b"k", &encode_block(b"k", &block)), Ok(block));
         }
 
@@ -138,8 +163,17 @@ mod tests {
 
     #[test]
     fn a_whole_block_and_the_last_offset_fit() {
-        let block = Block { settled: vec![(0, u16::MAX)], failures: vec![(u16::MAX, u32::MAX)] };
+        let last = vec![(u16::MAX, u32::MAX)];
+        let block = Block { settled: vec![(0, u16::MAX)], failures: last.clone(), returns: last };
         assert_eq!(decode_block(b"k", &encode_block(b"k", &block)), Ok(block));
+    }
+
+    #[test]
+    fn a_block_from_before_there_were_returns_is_read_and_still_written_so() {
+        let old = seal::seal(b"k", &[1, 3, 1, 1, 9, 2]);
+        let block = Block { settled: vec![(3, 4)], failures: vec![(9, 2)], returns: Vec::new() };
+        assert_eq!(decode_block(b"k", &old), Ok(block.clone()));
+        assert_eq!(encode_block(b"k", &block), old);
     }
 
     #[test]

@@ -113,8 +113,8 @@ mod tests {
         let settled = Settled {
             watermark: Watermark { low: Offset(10), octets_settled: 0 },
             blocks: vec![
-                (0, Block { settled: vec![(65_530, 65_535)], failures: vec![] }),
-                (1, Block { settled: vec![(0, 3)], failures: vec![] }),
+                (0, Block { settled: vec![(65_530, 65_535)], ..Block::default() }),
+                (1, Block { settled: vec![(0, 3)], ..Block::default() }),
             ],
         };
         let explained = |first, end| {

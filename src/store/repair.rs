@@ -22,7 +22,7 @@ use crate::survey::{Hole, Keeper, LaneSurvey, Survey};
 use crate::verify::{Count, ReadProgress, Surveyed, Verification, survey_of};
 use bytes::Bytes;
 use forebay_engine::ids::{Lane, QueueId};
-use forebay_engine::operation::{BLOCK_OFFSETS, Durability};
+use forebay_engine::operation::{BLOCK_OFFSETS, Block, Durability};
 use forebay_engine::topology::{self, RemovedRecord, RenamedQueue};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -285,14 +285,14 @@ fn mend_topology<F: FnMut(ReadProgress)>(
 fn settled_lane(queue: QueueId, lane: Lane, found: &LaneSurvey) -> Vec<(Bytes, Bytes)> {
     let mut watermark = found.settled.watermark;
     let mut runs: Vec<(u64, u64)> = Vec::new();
-    let mut failures: BTreeMap<u64, Vec<(u16, u32)>> = BTreeMap::new();
+    let mut counts: BTreeMap<u64, Block> = BTreeMap::new();
     for (number, block) in &found.settled.blocks {
         let start = number * BLOCK_OFFSETS;
         let settled = block.settled.iter();
         runs.extend(
             settled.map(|(first, last)| (start + u64::from(*first), start + u64::from(*last) + 1)),
         );
-        failures.insert(*number, block.failures.clone());
+        counts.insert(*number, block.clone());
     }
     if let Some(first) = found.settled_unknown_below() {
         runs.push((0, first.0));
@@ -306,7 +306,7 @@ fn settled_lane(queue: QueueId, lane: Lane, found: &LaneSurvey) -> Vec<(Bytes, B
         watermark.octets_settled += octets;
     }
     runs.sort_unstable();
-    let (watermark, blocks) = blocks(watermark, &runs, failures);
+    let (watermark, blocks) = blocks(watermark, &runs, counts);
     let ack = |kind| key::ack(queue, lane, kind);
     let mut items = Vec::new();
     let key = ack(AckKind::Watermark);

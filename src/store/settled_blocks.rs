@@ -5,16 +5,14 @@ use forebay_engine::operation::{BLOCK_OFFSETS, Block, Watermark};
 use std::collections::BTreeMap;
 
 /// Raises the watermark over the runs (first and end, ascending) that reach it, and cuts the others
-/// into blocks.
+/// into blocks. `counts`: blocks of which only the counts of deliveries that came back are taken.
 pub(crate) fn blocks(
     mut watermark: Watermark,
     runs: &[(u64, u64)],
-    failures: BTreeMap<u64, Vec<(u16, u32)>>,
+    counts: BTreeMap<u64, Block>,
 ) -> (Watermark, BTreeMap<u64, Block>) {
-    let mut blocks: BTreeMap<u64, Block> = failures
-        .into_iter()
-        .map(|(number, failures)| (number, Block { settled: Vec::new(), failures }))
-        .collect();
+    let mut blocks = counts;
+    blocks.values_mut().for_each(|block| block.settled.clear());
     for (first, end) in runs {
         if *first <= watermark.low.0 {
             watermark.low = watermark.low.max(Offset(*end));

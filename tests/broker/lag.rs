@@ -12,8 +12,9 @@ use crate::harness::session::{
 };
 use lapin::Confirmation;
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions, BasicRecoverOptions,
-    BasicRejectOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions, BasicQosOptions,
+    BasicRecoverOptions, BasicRejectOptions, QueueDeclareOptions, QueueDeleteOptions,
+    QueuePurgeOptions,
 };
 use lapin::types::FieldTable;
 use std::collections::{BTreeMap, VecDeque};
@@ -56,7 +57,7 @@ impl Walker {
     /// One step of somebody who publishes, gets, and does what consumers do with what they got.
     async fn step(&mut self, session: &Session, random: &mut Random) {
         let (queue, dead) = QUEUES[random.below(2) as usize];
-        let action = random.below(13);
+        let action = random.below(14);
         if action < 4 {
             let confirms = session.confirm_channel().await;
             publish(&confirms, "", queue, "x").await.await.unwrap();
@@ -100,9 +101,18 @@ impl Walker {
                 self.account(queue).recover += 1;
                 self.queues.entry(queue).or_default().push_front(failures);
             }
-            _ => {
+            12 => {
+                // A mistake: the broker closes the channel.
+                let tag = u64::MAX;
+                channel.basic_ack(tag, BasicAckOptions::default()).await.unwrap();
+                let qos = channel.basic_qos(1, BasicQosOptions::default());
+                assert!(must("an error", qos).await.is_err());
                 self.account(queue).disconnect += 1;
-                self.fail(queue, dead, failures);
+                return self.fail(queue, dead, failures);
+            }
+            _ => {
+                self.account(queue).close += 1;
+                self.queues.entry(queue).or_default().push_front(failures);
             }
         }
         must("close", channel.close(200, "".into())).await.unwrap();

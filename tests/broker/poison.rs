@@ -1,6 +1,6 @@
 //! One message that kills whoever gets it must not condemn its neighbours, nor hold them up.
 
-use crate::harness::broker::is_ours;
+use crate::harness::broker::{self, is_ours};
 use crate::harness::must;
 use crate::harness::session::{
     Session, await_ready, consume, declare, drain, fill, prefetch, ready_count, text,
@@ -9,6 +9,9 @@ use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 const MESSAGES: usize = 50;
 const PREFETCH: u16 = 50;
@@ -59,7 +62,8 @@ async fn condemns_the_poison_alone(acks: Acks) {
 
 /// One worker from its connection to the poison, or to the end of the work.
 async fn live(queue: &str, acks: Acks, done: &mut BTreeSet<String>) {
-    let worker = Session::open().await;
+    let (address, cable) = cable().await;
+    let worker = Session::open_at(address).await;
     prefetch(&worker.channel, PREFETCH).await;
     let mut consumer = consume(&worker.channel, queue).await;
     let mut batch = Vec::new();
@@ -83,7 +87,21 @@ async fn live(queue: &str, acks: Acks, done: &mut BTreeSet<String>) {
             acknowledge(&mut batch, done).await;
         }
     }
-    worker.close().await;
+    cable.abort();
+    let _ = must("the cut cable", cable).await;
+}
+
+/// A way to the broker for one connection, which ends without a word when it is cut, as that of a
+/// process does that is killed.
+async fn cable() -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let cable = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut broker = TcpStream::connect(broker::shared()).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut broker).await;
+    });
+    (address, cable)
 }
 
 async fn acknowledge(batch: &mut Vec<Delivery>, done: &mut BTreeSet<String>) {

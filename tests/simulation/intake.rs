@@ -26,8 +26,8 @@ impl History {
                 settles.iter().for_each(|settle| self.settle(connection, settle));
                 self.questions.insert(key(channel), Question::Transaction(ids));
             }
-            Command::CloseChannel { channel } => self.close(key(channel)),
-            Command::CloseConnection => self.close(key(&ChannelId(0))),
+            Command::CloseChannel { channel, .. } => self.close(key(channel)),
+            Command::CloseConnection { .. } => self.close(key(&ChannelId(0))),
             Command::Topology { channel, request, .. } => self.topology(key(channel), request),
             Command::Get { channel, no_ack: true, .. } => {
                 self.gets_no_ack.insert(key(channel));
@@ -72,6 +72,11 @@ impl History {
                 for seq in first.0..=last.0 {
                     let id = self.sequences.remove(&(key(channel), seq));
                     self.safe.push(id.expect("a confirm for a publish, once"));
+                }
+            }
+            Event::Overdue { channel } => {
+                for shadow in self.state.queues.values_mut() {
+                    Rc::make_mut(shadow).hang(key(channel));
                 }
             }
             Event::Refuse { channel, first, last } => {

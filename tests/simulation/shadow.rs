@@ -24,6 +24,8 @@ struct Held {
     key: ChannelKey,
     since: u64,
     copy: Copy,
+    /// Its client hangs: it may have been taken back.
+    is_overdue: bool,
 }
 
 /// A delivery as the shard made it.
@@ -92,7 +94,7 @@ impl Shadow {
         let is_gone = self.gone.contains_key(position) || self.moving.contains_key(position);
         assert!(!is_gone, "{what} was gone and is delivered again");
         if let Some(held) = self.held.remove(position) {
-            let is_late = now - held.since >= self.profile.consumer_timeout;
+            let is_late = held.is_overdue || now - held.since >= self.profile.consumer_timeout;
             assert!(is_late, "{what} is delivered twice at a time, to {key:?} and {:?}", held.key);
         }
         let counted = self.failures.insert(*position, *failures).unwrap_or(0);
@@ -115,7 +117,7 @@ impl Shadow {
         if *no_ack {
             self.gone.insert(*position, copy.kept);
         } else {
-            let held = Held { key: *key, since: now, copy: copy.clone() };
+            let held = Held { key: *key, since: now, copy: copy.clone(), is_overdue: false };
             self.held.insert(*position, held);
         }
     }
@@ -160,12 +162,13 @@ impl Shadow {
         let mine: Vec<Position> = mine.map(|(position, _)| *position).collect();
         let mut ended = Vec::new();
         for position in mine {
-            let Some(Held { since, copy, .. }) = self.held.remove(&position) else { continue };
+            let Some(held) = self.held.remove(&position) else { continue };
+            let Held { since, copy, is_overdue, .. } = held;
             if matches!(settlement, Settlement::Requeue(_) | Settlement::Recover) {
                 self.returned.insert(position, copy);
                 continue;
             }
-            let is_certain = now - since < self.profile.consumer_timeout;
+            let is_certain = !is_overdue && now - since < self.profile.consumer_timeout;
             if is_certain && settlement == Settlement::Reject && self.has_grave() {
                 self.moving.insert(position, copy.clone());
             } else if is_certain {
@@ -174,6 +177,14 @@ impl Shadow {
             ended.push((copy, is_certain));
         }
         ended
+    }
+
+    /// A channel let a message time out: what else it holds of a queue that has a time-out may have
+    /// been taken back as well.
+    pub(crate) fn hang(&mut self, key: ChannelKey) {
+        for held in self.held.values_mut().filter(|held| held.key == key) {
+            held.is_overdue = true;
+        }
     }
 
     /// A message of this number is about to be stored elsewhere, in one commit with its end here.
@@ -204,7 +215,8 @@ impl Shadow {
 
     /// Everything that nobody holds is gone, and with it what was taken back from its holder by now.
     pub(crate) fn purge(&mut self, now: u64) -> Vec<Copy> {
-        let is_late = |held: &&Held| now - held.since >= self.profile.consumer_timeout;
+        let is_late =
+            |held: &&Held| held.is_overdue || now - held.since >= self.profile.consumer_timeout;
         let late: Vec<Copy> =
             self.held.values().filter(is_late).map(|held| held.copy.clone()).collect();
         let returned = std::mem::take(&mut self.returned);

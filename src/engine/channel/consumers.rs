@@ -6,7 +6,7 @@ use crate::access::{Access, Object};
 use crate::command::{Command, PrefetchScope, Subscribe};
 use crate::connection::{Expects, MethodId};
 use crate::fault::Fault;
-use crate::ids::ChannelKey;
+use crate::ids::{ChannelKey, ConsumerNumber};
 use crate::object_name::ObjectName;
 use forebay_wire::method::{
     BasicCancel, BasicCancelOk, BasicConsume, BasicConsumeOk, BasicGet, BasicQos, BasicQosOk,
@@ -51,7 +51,8 @@ impl Channel {
         }
         let consumer_tag = self.choose_tag(turn, &consume.consumer_tag)?;
         let ok = BasicConsumeOk { consumer_tag: consumer_tag.clone() };
-        self.consumer_tags.insert(consumer_tag.clone());
+        self.last_consumer = ConsumerNumber(self.last_consumer.0 + 1);
+        self.consumers.insert(consumer_tag.clone(), self.last_consumer);
         if is_reply_queue {
             let key = ChannelKey { connection: turn.link.id, channel: self.id };
             let nonce = turn.link.random.token();
@@ -66,6 +67,7 @@ impl Channel {
             channel: self.id,
             queue,
             consumer_tag,
+            number: self.last_consumer,
             no_ack: consume.no_ack,
             exclusive: consume.exclusive,
             prefetch: self.prefetch,
@@ -80,7 +82,7 @@ impl Channel {
             let name = format!("amq.ctag-{}", turn.link.random.name_suffix());
             return Ok(ShortStr::try_from(name).unwrap_or_default());
         }
-        if self.consumer_tags.contains(wanted) {
+        if self.consumers.contains_key(wanted) {
             let text = format!("attempt to reuse consumer tag '{wanted}'");
             return Err(Fault::connection(ReplyCode::NotAllowed, text));
         }
@@ -96,7 +98,7 @@ impl Channel {
         cancel: BasicCancel,
     ) {
         let BasicCancel { consumer_tag, no_wait } = cancel;
-        let known = self.consumer_tags.remove(&consumer_tag);
+        let known = self.consumers.remove(&consumer_tag).is_some();
         let is_reply = self.reply_consumer.as_ref().is_some_and(|reply| reply.tag == consumer_tag);
         if is_reply {
             self.reply_consumer = None;
@@ -124,14 +126,19 @@ impl Channel {
         Ok(())
     }
 
-    /// The queue of a consumer is gone. A client that would not understand is not told.
+    /// The queue of a consumer is gone. A client that would not understand is not told, nor is one
+    /// that has cancelled it meanwhile: another consumer may have the tag.
     pub(crate) fn lose_consumer(
         &mut self,
         output: &mut SendBuffer,
-        consumer_tag: ShortStr,
+        number: ConsumerNumber,
         notify: bool,
     ) {
-        if self.consumer_tags.remove(&consumer_tag) && notify {
+        let mut consumers = self.consumers.iter();
+        let lost = consumers.find(|(_, other)| **other == number);
+        let Some(consumer_tag) = lost.map(|(tag, _)| tag.clone()) else { return };
+        self.consumers.remove(&consumer_tag);
+        if notify {
             output.put_method(self.id.0, &BasicCancel { consumer_tag, no_wait: true });
         }
     }

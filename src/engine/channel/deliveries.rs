@@ -8,9 +8,6 @@ use bytes::Bytes;
 use forebay_wire::method::BasicGetOk;
 use forebay_wire::{FieldValue, RawProperties, SendBuffer, ShortStr};
 
-/// Failed deliveries so far; RabbitMQ's name.
-const DELIVERY_COUNT: ShortStr = ShortStr::from_static("x-delivery-count");
-
 impl Channel {
     /// `basic.deliver`. `queue` is what the channel settles it with; nothing: settled by being
     /// sent.
@@ -23,8 +20,8 @@ impl Channel {
         frame_size_max: u32,
     ) {
         let tag = self.tag(queue, delivery);
-        let Delivery { message, redelivered, failures, .. } = delivery;
-        let counted = with_delivery_count(message, *failures);
+        let Delivery { message, redelivered, .. } = delivery;
+        let counted = with_counts(delivery);
         output.put_deliver(
             self.id.0,
             consumer_tag,
@@ -47,7 +44,7 @@ impl Channel {
         remaining: u32,
         frame_size_max: u32,
     ) {
-        let Delivery { message, redelivered, failures, .. } = delivery;
+        let Delivery { message, redelivered, .. } = delivery;
         let method = BasicGetOk {
             delivery_tag: self.tag(queue, delivery).0,
             redelivered: *redelivered,
@@ -55,8 +52,7 @@ impl Channel {
             routing_key: name(message.routing_key()),
             message_count: remaining,
         };
-        let properties =
-            with_delivery_count(message, *failures).unwrap_or_else(|| raw_properties(message));
+        let properties = with_counts(delivery).unwrap_or_else(|| raw_properties(message));
         output.put_content(self.id.0, &method, &properties, message.body(), frame_size_max);
     }
 
@@ -95,14 +91,17 @@ impl Channel {
     }
 }
 
-/// The properties with the count of failures in them; nothing when there was none.
-fn with_delivery_count(message: &Message, failures: u32) -> Option<RawProperties> {
-    if failures == 0 {
+/// The properties with the counts of failures and returns in them; nothing when there were none.
+fn with_counts(delivery: &Delivery) -> Option<RawProperties> {
+    let counts = delivery.counts();
+    if counts.is_empty() {
         return None;
     }
-    let mut properties = raw_properties(message).decode();
+    let mut properties = raw_properties(&delivery.message).decode();
     let headers = properties.headers.get_or_insert_default();
-    headers.insert(DELIVERY_COUNT, FieldValue::I64(i64::from(failures)));
+    for (name, count) in counts {
+        headers.insert(name, FieldValue::I64(count));
+    }
     Some(properties.encode())
 }
 

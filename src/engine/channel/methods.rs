@@ -1,7 +1,7 @@
 //! Which method does what; those that only a broker may send are refused.
 
 use super::{Channel, Turn};
-use crate::command::Command;
+use crate::command::{Closure, Command};
 use crate::connection::{Expects, MethodId};
 use crate::fault::Fault;
 use forebay_wire::method::{BasicRecoverOk, ChannelFlowOk};
@@ -45,7 +45,8 @@ impl Channel {
             }
             Method::ChannelClose(_) => {
                 let expects = Expects::ChannelClosed { by_client: true };
-                turn.ask(self.id, id, expects, Command::CloseChannel { channel: self.id });
+                let (channel, closure) = (self.id, Closure::ByClient);
+                turn.ask(self.id, id, expects, Command::CloseChannel { channel, closure });
                 Ok(())
             }
             Method::ChannelOpen(_) => {

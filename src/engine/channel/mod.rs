@@ -26,7 +26,7 @@ mod write_permission;
 use crate::command::Command;
 use crate::connection::{About, ChannelMode, Expects, Link, MethodId, OpenChannel, Question};
 use crate::fault::Fault;
-use crate::ids::{ChannelId, PublishSeq};
+use crate::ids::{ChannelId, ConsumerNumber, PublishSeq};
 use crate::object_name::ObjectName;
 use crate::time::Now;
 use crate::topology::Routes;
@@ -37,7 +37,7 @@ use direct_reply::ReplyConsumer;
 use forebay_wire::method::{BasicAck, BasicNack};
 use forebay_wire::{ContentHeader, EncodeMethod, Method, SendBuffer, ShortStr};
 use route_cache::RouteCache;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use transaction::Transaction;
 use unacked::{Unacked, UnackedSet};
 use write_permission::WritePermission;
@@ -77,7 +77,8 @@ pub(crate) struct Channel {
     write_permission: WritePermission,
     route_cache: RouteCache,
     unacked: UnackedSet,
-    consumer_tags: BTreeSet<ShortStr>,
+    consumers: BTreeMap<ShortStr, ConsumerNumber>,
+    last_consumer: ConsumerNumber,
     reply_consumer: Option<ReplyConsumer>,
     /// For consumers to come (`basic.qos` without `global`).
     prefetch: u16,
@@ -85,6 +86,8 @@ pub(crate) struct Channel {
     last_queue: Option<ObjectName>,
     /// Reused by acknowledgements of many deliveries.
     settled: Vec<Unacked>,
+    /// The shard waits to hear that the client uses the channel.
+    pub(crate) is_overdue: bool,
 }
 
 /// What becomes of publishes and acknowledgements. A mode is never left.
@@ -110,11 +113,13 @@ impl Channel {
             write_permission: WritePermission::default(),
             route_cache: RouteCache::default(),
             unacked: UnackedSet::default(),
-            consumer_tags: BTreeSet::new(),
+            consumers: BTreeMap::new(),
+            last_consumer: ConsumerNumber(0),
             reply_consumer: None,
             prefetch: 0,
             last_queue: None,
             settled: Vec::new(),
+            is_overdue: false,
         }
     }
 

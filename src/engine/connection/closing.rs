@@ -5,7 +5,7 @@ use super::Connection;
 use super::failure::Failure;
 use super::limits::{CLOSE_TIME_MS_MAX, CLOSE_TIME_REFUSED_MS_MAX, CLOSE_TIME_UNREADABLE_MS_MAX};
 use super::state::{Departure, Farewell, State};
-use crate::command::Command;
+use crate::command::{Closure, Command};
 use crate::fault::Fault;
 use crate::time::{Monotonic, Now};
 use forebay_wire::method::ConnectionCloseOk;
@@ -17,7 +17,9 @@ impl Connection {
         let is_open = matches!(self.state, State::Open(_));
         let time_max = if is_open { CLOSE_TIME_MS_MAX } else { CLOSE_TIME_REFUSED_MS_MAX };
         let until = now.monotonic.plus(time_max);
-        self.close(&failure, Farewell::AwaitCloseOk { until });
+        let is_forced = failure.fault.code == ReplyCode::ConnectionForced;
+        let closure = if is_forced { Closure::ByBroker } else { Closure::Failed };
+        self.close(&failure, Farewell::AwaitCloseOk { until }, closure);
         self.cause = Some(failure.fault);
     }
 
@@ -26,15 +28,15 @@ impl Connection {
         let failure = Failure::from(error);
         if !matches!(self.state, State::Closing { .. } | State::Closed) {
             let until = now.monotonic.plus(CLOSE_TIME_UNREADABLE_MS_MAX);
-            self.close(&failure, Farewell::AwaitEnd { until });
+            self.close(&failure, Farewell::AwaitEnd { until }, Closure::Failed);
             self.cause = Some(failure.fault);
         } else {
             self.lose_client();
         }
     }
 
-    fn close(&mut self, failure: &Failure, farewell: Farewell) {
-        let departure = self.depart();
+    fn close(&mut self, failure: &Failure, farewell: Farewell, closure: Closure) {
+        let departure = self.depart(closure);
         self.link.output.put_method(0, &failure.connection_close());
         self.handshake_until = None;
         self.state = State::Closing { farewell, departure };
@@ -42,7 +44,7 @@ impl Connection {
 
     /// `connection.close` from the client: its exclusive queues are gone when it reads close-ok.
     pub(super) fn close_for_client(&mut self) {
-        let departure = self.depart();
+        let departure = self.depart(Closure::ByClient);
         self.state = State::Closing { farewell: Farewell::AnswerClose, departure };
     }
 
@@ -50,7 +52,7 @@ impl Connection {
     pub(super) fn lose_client(&mut self) {
         let departure = match self.state {
             State::Closing { departure, .. } => departure,
-            _ => self.depart(),
+            _ => self.depart(Closure::Failed),
         };
         self.handshake_until = None;
         self.state = State::Closing { farewell: Farewell::Said, departure };
@@ -62,13 +64,13 @@ impl Connection {
     }
 
     /// Takes leave of the shard.
-    fn depart(&mut self) -> Departure {
+    fn depart(&mut self, closure: Closure) -> Departure {
         let State::Open(session) = &mut self.state else { return Departure::Done };
         session.flush_confirms(&mut self.link);
         if session.question.is_some() {
-            return Departure::Waiting;
+            return Departure::Waiting { closure };
         }
-        self.link.commands.push(Command::CloseConnection);
+        self.link.commands.push(Command::CloseConnection { closure });
         Departure::Asked
     }
 
@@ -76,8 +78,8 @@ impl Connection {
     pub(super) fn handle_departure(&mut self) {
         let State::Closing { farewell, departure } = &mut self.state else { return };
         match departure {
-            Departure::Waiting => {
-                self.link.commands.push(Command::CloseConnection);
+            Departure::Waiting { closure } => {
+                self.link.commands.push(Command::CloseConnection { closure: *closure });
                 *departure = Departure::Asked;
             }
             Departure::Asked => {

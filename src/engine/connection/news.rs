@@ -78,10 +78,15 @@ impl Session {
                     self.note_confirms(link, id);
                 }
             }
-            Event::ConsumerCancelled { channel: id, consumer_tag } => {
+            Event::Overdue { channel: id } => {
+                if let Some((_, channel)) = self.channel(id) {
+                    channel.is_overdue = true;
+                }
+            }
+            Event::ConsumerCancelled { channel: id, number } => {
                 if let Some((about, channel)) = self.channel(id) {
                     let notify = about.client.consumer_cancel_notify;
-                    channel.lose_consumer(&mut link.output, consumer_tag, notify);
+                    channel.lose_consumer(&mut link.output, number, notify);
                 }
             }
             Event::DirectReply { channel: id, message } => {

@@ -11,7 +11,7 @@ use super::pace::Pace;
 use super::question::{Expects, Question};
 use super::state::Tuned;
 use crate::channel::{Channel, Turn};
-use crate::command::Command;
+use crate::command::{Closure, Command};
 use crate::fault::{Fault, FaultScope};
 use crate::ids::ChannelId;
 use crate::time::Now;
@@ -163,6 +163,9 @@ impl Session {
         if matches!(&frame, Frame::Method { method: Method::BasicPublish(_), .. }) {
             self.pace.note_publish(routes.limits(), &self.about.vhost, &self.about.user);
         }
+        if std::mem::take(&mut channel.is_overdue) {
+            link.commands.push(Command::Heard { channel: id });
+        }
         let unfinished = channel.unfinished_size();
         let mut turn = Turn { now, routes, about: &self.about, link, question: &mut self.question };
         let (method, outcome) = match frame {
@@ -282,7 +285,7 @@ impl Session {
         }
         self.flush_confirms(link);
         link.output.put_method(id.0, &failure.channel_close());
-        link.commands.push(Command::CloseChannel { channel: id });
+        link.commands.push(Command::CloseChannel { channel: id, closure: Closure::Failed });
         self.leave_channel(link, id);
         self.channels.close(id);
         self.question = Some(Question {

@@ -2,6 +2,7 @@
 
 use super::client::ClientProfile;
 use super::session::Session;
+use crate::command::Closure;
 use crate::time::Monotonic;
 use forebay_wire::ShortStr;
 
@@ -56,7 +57,7 @@ pub(crate) enum Farewell {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Departure {
     /// Another request is open; `CloseConnection` is sent after its answer.
-    Waiting,
+    Waiting { closure: Closure },
     /// `CloseConnection` was sent.
     Asked,
     /// Nothing, or it never knew anything.

@@ -5,6 +5,7 @@
 //! does not walk over all those who wait for nothing.
 
 use crate::event::Delivery;
+use crate::ids::ConsumerNumber;
 use crate::shard::clients::{ChannelSlot, Clients};
 use crate::time::Monotonic;
 use forebay_wire::ShortStr;
@@ -21,6 +22,7 @@ pub(crate) struct Consumer {
     pub(crate) id: ConsumerId,
     pub(crate) channel: ChannelSlot,
     pub(crate) tag: ShortStr,
+    pub(crate) number: ConsumerNumber,
     pub(crate) no_ack: bool,
     pub(crate) exclusive: bool,
     pub(crate) priority: i64,
@@ -42,6 +44,7 @@ impl Consumer {
             id,
             channel,
             tag,
+            number: ConsumerNumber::default(),
             no_ack: false,
             exclusive: false,
             priority: 0,
@@ -61,7 +64,8 @@ impl Consumer {
         self.unacked += u64::from(!self.no_ack);
     }
 
-    fn has_credit(&self, clients: &Clients) -> bool {
+    /// Whether it may be given a message now.
+    pub(crate) fn has_credit(&self, clients: &Clients) -> bool {
         // What a consumer without acknowledgements gets fills no limit, but as in RabbitMQ it
         // waits while its channel is full.
         let is_full = !self.no_ack && self.prefetch > 0 && self.unacked >= u64::from(self.prefetch);
@@ -74,10 +78,12 @@ impl Consumer {
 pub(crate) struct Consumers {
     by_id: BTreeMap<ConsumerId, Consumer>,
     rings: BTreeMap<Reverse<i64>, VecDeque<ConsumerId>>,
-    /// Only the first of them gets messages (`x-single-active-consumer`).
+    /// Only one of them gets messages (`x-single-active-consumer`).
     single_active: bool,
-    /// The channel that was last set aside for a suspect.
-    set_aside: Option<ChannelSlot>,
+    /// Which.
+    active: Option<ConsumerId>,
+    /// The channel whose connection was last chosen to become empty for a quarantined message.
+    draining: Option<ChannelSlot>,
 }
 
 impl Consumers {
@@ -117,6 +123,7 @@ impl Consumers {
     /// Takes one out.
     pub(crate) fn remove(&mut self, id: ConsumerId) -> Option<Consumer> {
         let consumer = self.by_id.remove(&id)?;
+        self.active = self.active.filter(|active| *active != id);
         let priority = Reverse(consumer.priority);
         if let Some(ring) = self.rings.get_mut(&priority) {
             ring.retain(|other| *other != id);
@@ -184,13 +191,33 @@ impl Consumers {
 
     /// Whether one of them could be given a message.
     pub(crate) fn have_credit(&self, clients: &Clients) -> bool {
-        let served = if self.single_active { 1 } else { self.by_id.len() };
-        self.by_id.values().take(served).any(|consumer| consumer.has_credit(clients))
+        let is_served = |id: ConsumerId| !self.single_active || self.active == Some(id);
+        let mut served = self.by_id.values().filter(|consumer| is_served(consumer.id));
+        served.any(|consumer| consumer.has_credit(clients))
+    }
+
+    /// Whether somebody else could take what a client that hangs holds.
+    pub(crate) fn is_anybody_there(&self, clients: &Clients) -> bool {
+        self.by_id.values().any(|consumer| !clients.is_overdue(consumer.channel))
+    }
+
+    /// Where one is active at a time: an active consumer that hangs loses its turn when there is
+    /// another, and the next one's begins once nothing is held that was given to one before it.
+    pub(crate) fn choose_active(&mut self, clients: &Clients, is_anything_held: bool) {
+        if !self.single_active {
+            return;
+        }
+        let hangs = |consumer: &Consumer| clients.is_overdue(consumer.channel);
+        let active = self.active.and_then(|active| self.by_id.get(&active));
+        if active.is_some_and(|active| !hangs(active) || !self.is_anybody_there(clients)) {
+            return;
+        }
+        let next = self.by_id.values().find(|consumer| !hangs(consumer));
+        self.active = next.map(|next| next.id).filter(|_| !is_anything_held);
     }
 
     /// Whose turn it is: the highest priority first, round-robin among equals.
-    pub(crate) fn next(&mut self, clients: &Clients) -> Option<&mut Consumer> {
-        let active = self.by_id.keys().next().copied();
+    pub(crate) fn next(&mut self, clients: &Clients) -> Option<ConsumerId> {
         let mut chosen = None;
         for ring in self.rings.values_mut() {
             let mut passed = 0;
@@ -198,7 +225,7 @@ impl Consumers {
                 && let Some(id) = ring.pop_front()
             {
                 let Some(consumer) = self.by_id.get_mut(&id) else { continue };
-                if self.single_active && active != Some(id) {
+                if self.single_active && self.active != Some(id) {
                     ring.push_back(id);
                     passed += 1;
                 } else if consumer.has_credit(clients) {
@@ -213,20 +240,34 @@ impl Consumers {
                 break;
             }
         }
-        self.by_id.get_mut(&chosen?)
+        chosen
     }
 
-    /// A consumer with credit on a channel that holds nothing at all.
-    pub(crate) fn next_idle(&mut self, clients: &Clients) -> Option<&mut Consumer> {
-        let active = self.by_id.keys().next().copied().filter(|_| self.single_active);
-        let idle = self.rings.values().flatten().copied().find(|id| {
-            let consumer = self.by_id.get(id);
-            active.is_none_or(|active| active == *id)
-                && consumer.is_some_and(|consumer| {
-                    consumer.has_credit(clients) && clients.is_idle(consumer.channel)
+    /// The same among those whose channels are fit. The others keep their places.
+    pub(crate) fn next_fit(
+        &mut self,
+        clients: &Clients,
+        is_fit: impl Fn(ChannelSlot) -> bool,
+    ) -> Option<ConsumerId> {
+        for ring in self.rings.values_mut() {
+            let place = ring.iter().position(|id| {
+                let is_served = !self.single_active || self.active == Some(*id);
+                let consumer = self.by_id.get(id).filter(|_| is_served);
+                consumer.is_some_and(|consumer| {
+                    is_fit(consumer.channel) && consumer.has_credit(clients)
                 })
-        });
-        self.by_id.get_mut(&idle?)
+            });
+            if let Some(id) = place.and_then(|place| ring.remove(place)) {
+                ring.push_back(id);
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// The consumer of this name.
+    pub(crate) fn get_mut(&mut self, id: ConsumerId) -> Option<&mut Consumer> {
+        self.by_id.get_mut(&id)
     }
 
     /// Whether all of them get messages, not only one at a time.
@@ -234,25 +275,26 @@ impl Consumers {
         !self.single_active
     }
 
-    /// A message waits for a channel that holds nothing, and there is none: the one that holds least
-    /// is sent no more until it is empty. One channel at a time, so that the others go on.
-    pub(crate) fn set_one_aside(&mut self, clients: &mut Clients) {
-        if self.set_aside.is_some_and(|channel| clients.is_isolated(channel)) {
+    /// A quarantined message waits for an empty connection, and there is none: the one that holds
+    /// least is sent no more until it is. One at a time, so that the others go on.
+    pub(crate) fn drain_one(&mut self, clients: &mut Clients, now: Monotonic) {
+        let is_under_way = |channel| clients.is_draining(channel) && !clients.is_overdue(channel);
+        if self.draining.is_some_and(is_under_way) {
             return;
         }
-        let channels = self.by_id.values().map(|consumer| consumer.channel);
-        let channels = channels.filter(|channel| !clients.is_isolated(*channel));
-        let least = channels.min_by_key(|channel| clients.unacked(*channel));
+        let is_served = |id: ConsumerId| !self.single_active || self.active == Some(id);
+        let served = self.by_id.values().filter(|consumer| is_served(consumer.id));
+        let channels = served.map(|consumer| consumer.channel).filter(|channel| {
+            !clients.is_paused(*channel)
+                && !clients.keeps(*channel)
+                && !clients.is_overdue(*channel)
+        });
+        let least = channels.min_by_key(|channel| clients.held_by_connection(*channel));
         // One that is empty only waits for room in its output.
-        self.set_aside = least.filter(|channel| !clients.is_idle(*channel));
-        if let Some(channel) = self.set_aside {
-            clients.isolate(channel);
+        self.draining = least.filter(|channel| !clients.is_empty(*channel));
+        if let Some(channel) = self.draining {
+            clients.drain(channel, now);
         }
-    }
-
-    /// The channel lets too much time pass: suspects wait for another one.
-    pub(crate) fn give_up(&mut self, channel: ChannelSlot) {
-        self.set_aside = self.set_aside.filter(|set_aside| *set_aside != channel);
     }
 
     /// Takes what was delivered in this turn, with what is to be known of its consumer.

@@ -5,12 +5,13 @@ use super::age::Moment;
 use super::dead::{DeadLetter, DeathReason};
 use super::in_flight::Held;
 use super::lane::Lane;
+use super::trial::Pick;
 use super::{ConsumerId, Queue, Timings};
 use crate::event::{Delivery, Event, Reply};
 use crate::ids::{ChannelId, ConnectionId, Lane as LaneId, Offset, Position};
 use crate::message::Message;
 use crate::shard::WorkLimits;
-use crate::shard::clients::{ChannelSlot, Clients};
+use crate::shard::clients::{ChannelSlot, Clients, HeldCount};
 use crate::shard::outbox::Outbox;
 use crate::time::WallClock;
 
@@ -20,7 +21,18 @@ pub(crate) struct PendingGet {
     pub(crate) connection: ConnectionId,
     pub(crate) channel: ChannelId,
     pub(crate) slot: ChannelSlot,
-    pub(crate) no_ack: bool,
+    pub(crate) kind: GetKind,
+}
+
+/// What a `basic.get` is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GetKind {
+    /// The client acknowledges it.
+    Ack,
+    /// Settled by being sent.
+    NoAck,
+    /// An operator looks, and settles it.
+    Inspect,
 }
 
 /// What came of a turn.
@@ -66,13 +78,13 @@ impl Turn {
 
 /// What the deliveries of a turn have come to.
 #[derive(Debug, Default)]
-struct Round {
+pub(super) struct Round {
     /// Consumers with something to be handed on.
     served: Vec<ConsumerId>,
-    /// Suspects need a channel that holds nothing, and there is none: others go first.
-    suspects_wait: bool,
+    /// Quarantined messages can't be delivered for now: others go first.
+    pub(super) quarantined_wait: bool,
     /// A consumer waits for content that has to be fetched.
-    awaits_content: bool,
+    pub(super) awaits_content: bool,
 }
 
 /// A message at the front of the order.
@@ -102,7 +114,8 @@ impl Queue {
     ) -> Turn {
         let mut turn = Turn::new(limits);
         self.used_at.get_or_insert(at.monotonic);
-        self.take_back_overdue(at.monotonic, &mut turn);
+        self.quarantine_at = None;
+        self.take_back_overdue(at.monotonic, clients, out, &mut turn);
         self.execute_condemned(&mut turn);
         self.answer_gets(at, clients, out, timings, &mut turn);
         let is_all_offered =
@@ -125,11 +138,11 @@ impl Queue {
 
     /// What is too old and what is too much leaves; the former makes room for the latter.
     fn keep_limits(&mut self, at: Moment, turn: &mut Turn) {
-        let had_suspects = self.lanes.iter().any(Lane::has_suspects);
+        let had_quarantined = self.lanes.iter().any(Lane::has_quarantined);
         let before = self.ready();
         while self.expire_heads(at, turn) && self.drop_excess(turn) {}
-        // A suspect that left may have held others up.
-        turn.is_unfinished |= had_suspects && self.ready() < before;
+        // A quarantined one that left may have held others up.
+        turn.is_unfinished |= had_quarantined && self.ready() < before;
     }
 
     /// The message at the front.
@@ -150,7 +163,7 @@ impl Queue {
 
     /// The message at the front that is not too old; those that are leave. `None`: so many have
     /// left that the rest waits for the next turn.
-    fn front_alive(
+    pub(super) fn front_alive(
         &mut self,
         next: impl Fn(&Lane) -> Option<Offset>,
         at: Moment,
@@ -236,17 +249,29 @@ impl Queue {
         turn: &mut Turn,
     ) {
         while let Some(get) = self.pending_gets.front().copied() {
-            let Some(front) = self.front_alive(Lane::next_ready, at, turn) else { return };
-            let reply = match front {
+            let pick = self.pick_for_get(&get, at.monotonic, clients);
+            let next = match pick {
+                Some((order, _)) => self.front_alive(order, at, turn),
+                None => Some(Next::Empty),
+            };
+            let Some(next) = next else { return };
+            let reply = match next {
                 Next::Absent { level, offset } => {
                     turn.wants_fetch |= self.want(level, offset);
                     return;
+                }
+                // All that were quarantined have just expired: now the others go.
+                Next::Empty if pick.is_some_and(|(_, is_trial)| is_trial) && self.ready() > 0 => {
+                    continue;
                 }
                 Next::Empty => {
                     self.counters.gets_empty += 1;
                     Reply::Empty
                 }
                 Next::Present { level, offset, message } => {
+                    let is_trial = pick.is_some_and(|(_, is_trial)| is_trial)
+                        && self.is_quarantined(level, offset);
+                    let no_ack = get.kind == GetKind::NoAck;
                     let held = Held {
                         channel: get.slot,
                         consumer: None,
@@ -256,10 +281,15 @@ impl Queue {
                     self.note_wait(at, level, offset, message.published_at(), timings);
                     let delivery = self.delivery(level, offset, message);
                     self.counters.got += 1;
-                    self.counters.got_no_ack += u64::from(get.no_ack);
-                    clients.charge(get.slot, delivery.budget_size(), 0);
+                    self.counters.got_no_ack += u64::from(no_ack);
+                    let unacked = HeldCount { consumed: 0, all: u64::from(!no_ack) };
+                    clients.charge(get.slot, delivery.budget_size(), unacked);
                     clients.remember_queue(get.slot, self.id);
-                    turn.is_stored |= self.hand_over(level, offset, held, get.no_ack);
+                    if is_trial {
+                        let position = delivery.position;
+                        clients.begin_trial(get.slot, self.id, position, at.monotonic);
+                    }
+                    turn.is_stored |= self.hand_over(level, offset, held, no_ack);
                     let remaining = self.ready().min(u64::from(u32::MAX)) as u32;
                     Reply::Got { queue: self.id, delivery, remaining }
                 }
@@ -280,6 +310,8 @@ impl Queue {
         turn: &mut Turn,
     ) -> bool {
         let mut round = Round::default();
+        let is_anything_held = self.lanes.iter().any(Lane::has_consumed);
+        self.consumers.choose_active(clients, is_anything_held);
         turn.is_unfinished = true;
         for _ in 0..turn.limits.deliveries_max {
             if !self.deliver_one(at, clients, timings, turn, &mut round) {
@@ -303,37 +335,11 @@ impl Queue {
         turn: &mut Turn,
         round: &mut Round,
     ) -> bool {
-        if !self.consumers.are_waiting() {
-            return false;
-        }
-        let order = if round.suspects_wait { Lane::next_trusted } else { Lane::next_ready };
-        let (level, offset, message) = match self.front_alive(order, at, turn) {
-            Some(Next::Present { level, offset, message }) => (level, offset, message),
-            None | Some(Next::Empty) => return false,
-            Some(Next::Absent { level, offset }) => {
-                if self.consumers.next(clients).is_some() {
-                    round.awaits_content = true;
-                    turn.wants_fetch |= self.want(level, offset);
-                }
-                return false;
-            }
-        };
+        let Some(pick) = self.pick(at, clients, turn, round) else { return false };
+        let Pick { level, offset, message, consumer: id, is_trial } = pick;
         let published_at = message.published_at();
-        let is_suspect = self.lanes.get(level).is_some_and(|lane| lane.is_suspect(offset));
         let delivery = self.delivery(level, offset, message);
-        let consumer = if is_suspect {
-            self.consumers.next_idle(clients)
-        } else {
-            self.consumers.next(clients)
-        };
-        let Some(consumer) = consumer else {
-            // A single active consumer gets its messages in their order.
-            round.suspects_wait = is_suspect && self.consumers.are_parallel();
-            if round.suspects_wait {
-                self.consumers.set_one_aside(clients);
-            }
-            return round.suspects_wait;
-        };
+        let Some(consumer) = self.consumers.get_mut(id) else { return false };
         let no_ack = consumer.no_ack;
         let held = Held {
             channel: consumer.channel,
@@ -342,12 +348,14 @@ impl Queue {
             delivered_at: at.monotonic,
         };
         consumer.deliver(at.monotonic);
-        clients.charge(consumer.channel, delivery.budget_size(), u64::from(!no_ack));
-        if is_suspect && !no_ack {
-            clients.isolate(consumer.channel);
+        let unacked = u64::from(!no_ack);
+        let unacked = HeldCount { consumed: unacked, all: unacked };
+        clients.charge(held.channel, delivery.budget_size(), unacked);
+        if is_trial && !no_ack {
+            clients.begin_trial(held.channel, self.id, delivery.position, at.monotonic);
         }
         if consumer.outgoing.is_empty() {
-            round.served.push(consumer.id);
+            round.served.push(id);
         }
         consumer.outgoing.push(delivery);
         turn.delivered += 1;
@@ -382,6 +390,7 @@ impl Queue {
             message,
             redelivered: lane.is_some_and(|lane| lane.is_redelivered(offset)),
             failures: lane.map_or(0, |lane| lane.failures(offset)),
+            returns: lane.map_or(0, |lane| lane.returns(offset)),
         }
     }
 

@@ -1,26 +1,29 @@
-//! How deliveries end: settled by their channel, or by its death.
-//!
-//! Poison isolation: when a channel dies with several messages unacked, one of them may have killed
-//! it and the others are bystanders. Each counts a failed delivery, but the failure that would make
-//! a dead letter of a message is not held against it in company: it becomes a suspect, which is
-//! delivered only to a channel that holds nothing else and is sent nothing else until it is
-//! settled. A channel that dies then has named the culprit. While no channel is empty, what is
-//! behind the suspects goes first, and one channel is set aside until it is.
+//! How deliveries end: settled by their channel, or by its end.
 
 use super::dead::DeathReason;
 use super::in_flight::Held;
 use super::lane::Lane;
+use super::log::Counts;
 use super::{Queue, Timings};
-use crate::command::{Refusal, Run, Settle, Settlement};
+use crate::command::{Closure, Refusal, Run, Settle, Settlement};
 use crate::ids::Offset;
-use crate::shard::clients::ChannelSlot;
+use crate::shard::clients::{ChannelSlot, HeldCount};
 use crate::time::Monotonic;
+
+/// How a channel ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChannelEnding {
+    /// In good order, or not.
+    pub(crate) closure: Closure,
+    /// How many messages its connection held then, over all its channels.
+    pub(crate) held: u64,
+}
 
 /// What a settlement or a channel's end brought about.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Released {
-    /// Messages of consumers that are no longer unacked.
-    pub(crate) consumed: u64,
+    /// Messages that are no longer unacked.
+    pub(crate) count: HeldCount,
     /// Whether the store has to learn of it.
     pub(crate) is_stored: bool,
 }
@@ -30,10 +33,14 @@ pub(crate) struct Released {
 enum Ending {
     /// Its channel said so.
     Settled(Settlement),
-    /// Its channel died and held nothing else.
-    DiedAlone,
-    /// Its channel died and held others too.
-    DiedInCompany,
+    /// Its client gave it back, closing in good order.
+    Returned,
+    /// Its connection was lost, or its channel closed for an error; the connection held nothing else.
+    FailedAlone,
+    /// The same; the connection held others too.
+    FailedInCompany,
+    /// The broker ended the connection.
+    Interrupted,
 }
 
 impl Queue {
@@ -61,27 +68,30 @@ impl Queue {
         released
     }
 
-    /// A channel ended whose consumers held `unacked` messages of all queues together: what it
-    /// held returns, counted as failed deliveries.
+    /// A channel ended: what it held returns, and counts for what the end says of it.
     pub(crate) fn release_all(
         &mut self,
         channel: ChannelSlot,
-        unacked: u64,
+        ChannelEnding { closure, held }: ChannelEnding,
         now: Monotonic,
     ) -> Released {
         self.pending_gets.retain(|get| get.slot != channel);
+        self.hung.retain(|(_, slot)| *slot != channel);
         let mut released = Released::default();
-        let mut by_lane = Vec::new();
-        for (level, lane) in self.lanes.iter_mut().enumerate() {
+        let ending = match closure {
+            Closure::ByClient => Ending::Returned,
+            Closure::ByBroker => Ending::Interrupted,
+            Closure::Failed if held <= 1 => Ending::FailedAlone,
+            Closure::Failed => Ending::FailedInCompany,
+        };
+        for level in 0..self.lanes.len() {
+            let Some(lane) = self.lanes.get_mut(level) else { continue };
             let mut taken = Vec::new();
             lane.release_all(channel, &mut taken);
             lane.forget_late(channel);
-            by_lane.push((level, taken));
-        }
-        let count: usize = by_lane.iter().map(|(_, taken)| taken.len()).sum();
-        let is_alone = count == 1 && unacked <= 1;
-        let ending = if is_alone { Ending::DiedAlone } else { Ending::DiedInCompany };
-        for (level, taken) in by_lane {
+            if closure == Closure::Failed && !taken.is_empty() {
+                self.note_lost(now);
+            }
             self.finish(level, ending, taken, now, &mut released);
         }
         released
@@ -108,33 +118,60 @@ impl Queue {
             }
             Ending::Settled(Settlement::Recover) => {
                 self.counters.recovered += count;
-                if let Some(lane) = self.lanes.get_mut(level) {
-                    lane.give_back(&taken, false);
-                }
+                self.give_back_uncounted(level, &taken);
             }
-            Ending::Settled(Settlement::Requeue(_)) | Ending::DiedAlone | Ending::DiedInCompany => {
-                *self.returned_by(ending) += count;
+            Ending::Interrupted => {
+                self.counters.abandoned += count;
+                self.give_back_uncounted(level, &taken);
+            }
+            Ending::Returned => {
+                self.counters.returned += count;
                 released.is_stored |= count > 0;
-                let is_certain = ending != Ending::DiedInCompany;
+                taken.iter().for_each(|delivery| self.take_return(level, *delivery));
+            }
+            Ending::Settled(Settlement::Requeue(_))
+            | Ending::FailedAlone
+            | Ending::FailedInCompany => {
+                *self.failed_by(ending) += count;
+                released.is_stored |= count > 0;
+                let is_certain = ending != Ending::FailedInCompany;
                 taken.iter().for_each(|delivery| self.fail(level, *delivery, is_certain));
             }
         }
+        released.count.all += count;
         for same in taken.chunk_by(|(_, a), (_, b)| a.consumer == b.consumer) {
             if let Some(consumer) = same.first().and_then(|(_, held)| held.consumer) {
                 self.consumers.settled(consumer, same.len() as u64, now);
-                released.consumed += same.len() as u64;
+                released.count.consumed += same.len() as u64;
             }
         }
         taken.clear();
         self.taken = taken;
     }
 
-    /// What counts deliveries that came back this way.
-    fn returned_by(&mut self, ending: Ending) -> &mut u64 {
+    /// What counts deliveries that failed this way.
+    fn failed_by(&mut self, ending: Ending) -> &mut u64 {
         match ending {
             Ending::Settled(Settlement::Requeue(Refusal::Nack)) => &mut self.counters.nacked,
             Ending::Settled(_) => &mut self.counters.rejected,
-            Ending::DiedAlone | Ending::DiedInCompany => &mut self.counters.abandoned,
+            _ => &mut self.counters.abandoned,
+        }
+    }
+
+    fn give_back_uncounted(&mut self, level: usize, taken: &[(Offset, Held)]) {
+        if let Some(lane) = self.lanes.get_mut(level) {
+            lane.give_back(taken, Counts::NONE);
+        }
+    }
+
+    /// A client returned a delivery in good order.
+    fn take_return(&mut self, level: usize, delivery: (Offset, Held)) {
+        let limit = self.rules.return_limit();
+        let Some(lane) = self.lanes.get_mut(level) else { return };
+        if limit.is_some_and(|limit| lane.returns(delivery.0) + 1 >= limit) {
+            self.end_for(level, &[delivery], DeathReason::DeliveryLimit);
+        } else {
+            lane.give_back(&[delivery], Counts::RETURN);
         }
     }
 
@@ -145,10 +182,10 @@ impl Queue {
         let Some(lane) = self.lanes.get_mut(level) else { return };
         let is_last = limit.is_some_and(|limit| lane.failures(offset) + 1 >= limit);
         match (is_last, is_certain) {
-            (false, _) => lane.give_back(&[delivery], true),
+            (false, _) => lane.give_back(&[delivery], Counts::FAILURE),
             (true, false) => {
-                lane.give_back(&[delivery], false);
-                lane.suspect(offset);
+                lane.give_back(&[delivery], Counts::NONE);
+                lane.quarantine(offset);
             }
             (true, true) => {
                 self.end_for(level, &[delivery], DeathReason::DeliveryLimit);
@@ -188,9 +225,10 @@ impl Queue {
         let level = usize::from(run.lane.0);
         let Some(lane) = self.lanes.get_mut(level) else { return };
         for (offset, late) in lane.release_late(channel, run) {
+            released.count.all += 1;
             if let Some(consumer) = late.held.consumer {
                 self.consumers.settled(consumer, 1, now);
-                released.consumed += 1;
+                released.count.consumed += 1;
             }
             let is_end = matches!(settlement, Settlement::Ack | Settlement::Reject);
             if !late.is_last || !is_end {

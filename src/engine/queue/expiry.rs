@@ -42,15 +42,16 @@ impl Queue {
                 .is_some_and(|due| due <= at.steady)
     }
 
-    /// The heads of all lanes that are too old leave, and so does what is behind suspects and may go
-    /// before them. Whether that is all: some may have to be fetched first.
+    /// The heads of all lanes that are too old leave, and so does what may go out of the order because
+    /// of a quarantine. Whether that is all: some may have to be fetched first.
     pub(super) fn expire_heads(&mut self, at: Moment, turn: &mut Turn) -> bool {
         self.head_deadline = None;
         let mut is_all = true;
         for level in 0..self.lanes.len() {
             is_all &= self.expire_head(level, Head::Ready, at, turn);
-            if self.lanes.get(level).is_some_and(Lane::has_suspects) {
-                is_all &= self.expire_head(level, Head::Trusted, at, turn);
+            if self.lanes.get(level).is_some_and(Lane::has_quarantined) {
+                is_all &= self.expire_head(level, Head::Unquarantined, at, turn);
+                is_all &= self.expire_head(level, Head::Quarantined, at, turn);
             }
         }
         is_all
@@ -95,7 +96,8 @@ impl Queue {
 
     /// When the queue wants a turn at the latest.
     pub(crate) fn poll_timeout(&self) -> Option<Monotonic> {
-        [self.head_deadline, self.unused_until(), self.overdue_at].into_iter().flatten().min()
+        let times = [self.head_deadline, self.unused_until(), self.overdue_at, self.quarantine_at];
+        times.into_iter().flatten().min()
     }
 
     fn unused_until(&self) -> Option<Monotonic> {

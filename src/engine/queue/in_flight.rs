@@ -2,7 +2,6 @@
 //! to a [`super::lane::Lane`].
 
 use super::consumers::ConsumerId;
-use super::offset_set::OffsetSet;
 use crate::ids::Offset;
 use crate::shard::clients::ChannelSlot;
 use crate::time::Monotonic;
@@ -27,12 +26,19 @@ pub(crate) struct Held {
 pub(crate) struct InFlight {
     held: BTreeMap<Offset, Held>,
     octets: u64,
+    /// Those that consumers were given.
+    consumed: u64,
 }
 
 impl InFlight {
     /// How many there are.
     pub(crate) fn count(&self) -> u64 {
         self.held.len() as u64
+    }
+
+    /// How many of them consumers were given.
+    pub(crate) fn consumed(&self) -> u64 {
+        self.consumed
     }
 
     /// Octets of their bodies.
@@ -43,6 +49,7 @@ impl InFlight {
     /// Remembers a delivery.
     pub(crate) fn insert(&mut self, offset: Offset, held: Held) {
         self.octets += u64::from(held.size);
+        self.consumed += u64::from(held.consumer.is_some());
         self.held.insert(offset, held);
     }
 
@@ -56,12 +63,9 @@ impl InFlight {
         self.held.get(&offset).is_some_and(|held| held.channel == channel)
     }
 
-    /// Those of `suspects` that are in flight.
-    pub(crate) fn suspects(&self, suspects: &OffsetSet) -> OffsetSet {
-        let mut held = OffsetSet::default();
-        let offsets = self.held.keys().filter(|offset| suspects.contains(**offset));
-        offsets.for_each(|offset| held.insert(*offset, *offset));
-        held
+    /// Whether anybody holds this message.
+    pub(crate) fn contains(&self, offset: Offset) -> bool {
+        self.held.contains_key(&offset)
     }
 
     /// All of them, ascending.
@@ -73,6 +77,7 @@ impl InFlight {
     pub(crate) fn remove(&mut self, offset: Offset) -> Option<Held> {
         let held = self.held.remove(&offset)?;
         self.octets -= u64::from(held.size);
+        self.consumed -= u64::from(held.consumer.is_some());
         Some(held)
     }
 
@@ -97,7 +102,9 @@ impl InFlight {
         for (offset, _) in taken.iter().skip(from) {
             self.held.remove(offset);
         }
-        let gone = taken.iter().skip(start).map(|(_, held)| u64::from(held.size));
-        self.octets -= gone.sum::<u64>();
+        for (_, held) in taken.iter().skip(start) {
+            self.octets -= u64::from(held.size);
+            self.consumed -= u64::from(held.consumer.is_some());
+        }
     }
 }

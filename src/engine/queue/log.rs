@@ -10,6 +10,24 @@ use crate::ids::Offset;
 use crate::operation::{BLOCK_OFFSETS, Block, RecoveredLane, Watermark};
 use std::collections::BTreeMap;
 
+/// Deliveries of a message that came back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Those that failed.
+    pub(crate) failures: u32,
+    /// Those that a client returned in good order.
+    pub(crate) returns: u32,
+}
+
+impl Counts {
+    /// None: it came back, and that says nothing.
+    pub(crate) const NONE: Self = Self { failures: 0, returns: 0 };
+    /// One that failed.
+    pub(crate) const FAILURE: Self = Self { failures: 1, returns: 0 };
+    /// One that was returned.
+    pub(crate) const RETURN: Self = Self { failures: 0, returns: 1 };
+}
+
 /// What is known of a lane's messages without reading one: what is settled, what has failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LaneLog {
@@ -17,8 +35,8 @@ pub(crate) struct LaneLog {
     low: Offset,
     /// What is settled above `low`.
     settled: OffsetSet,
-    /// Failed deliveries of the messages that have any.
-    failures: BTreeMap<Offset, u32>,
+    /// Deliveries that came back, of the messages that have any.
+    counts: BTreeMap<Offset, Counts>,
     /// The next offset to be given.
     tail: Offset,
     /// Octets of the bodies of all messages that were ever put into pages.
@@ -45,7 +63,10 @@ impl LaneLog {
                 log.settled.insert(Offset(base + u64::from(*first)), last);
             }
             for (offset, count) in &block.failures {
-                log.failures.insert(Offset(base + u64::from(*offset)), *count);
+                log.counts.entry(Offset(base + u64::from(*offset))).or_default().failures = *count;
+            }
+            for (offset, count) in &block.returns {
+                log.counts.entry(Offset(base + u64::from(*offset))).or_default().returns = *count;
             }
         }
         if let Some((end, octets_after)) = recovered.last_page {
@@ -55,7 +76,7 @@ impl LaneLog {
         if let Some(below) = log.low.0.checked_sub(1) {
             log.settled.remove(Offset(0), Offset(below));
         }
-        log.failures = log.failures.split_off(&log.low);
+        log.counts = log.counts.split_off(&log.low);
         log.advance();
         if log.low == log.tail {
             log.octets_settled = log.octets_paged;
@@ -94,9 +115,9 @@ impl LaneLog {
             self.settled.insert(first.max(self.low), last);
             self.advance();
         }
-        if !self.failures.is_empty() {
-            while let Some((&offset, _)) = self.failures.range(first..=last).next() {
-                self.failures.remove(&offset);
+        if !self.counts.is_empty() {
+            while let Some((&offset, _)) = self.counts.range(first..=last).next() {
+                self.counts.remove(&offset);
             }
         }
     }
@@ -106,25 +127,38 @@ impl LaneLog {
         self.octets_settled += octets;
     }
 
-    /// Counts one more failed delivery; how many there are now.
-    pub(crate) fn fail(&mut self, offset: Offset) -> u32 {
-        let count = self.failures.entry(offset).or_default();
-        *count = count.saturating_add(1);
-        *count
+    /// Adds to what came back of a message; whether that is anything.
+    pub(crate) fn count(&mut self, offset: Offset, more: Counts) -> bool {
+        if more == Counts::NONE {
+            return false;
+        }
+        let counts = self.counts.entry(offset).or_default();
+        counts.failures = counts.failures.saturating_add(more.failures);
+        counts.returns = counts.returns.saturating_add(more.returns);
+        true
     }
 
     /// Failed deliveries so far.
     pub(crate) fn failures(&self, offset: Offset) -> u32 {
-        if self.failures.is_empty() {
-            return 0;
+        self.counts(offset).failures
+    }
+
+    /// Deliveries so far that a client returned in good order.
+    pub(crate) fn returns(&self, offset: Offset) -> u32 {
+        self.counts(offset).returns
+    }
+
+    fn counts(&self, offset: Offset) -> Counts {
+        if self.counts.is_empty() {
+            return Counts::NONE;
         }
-        self.failures.get(&offset).copied().unwrap_or(0)
+        self.counts.get(&offset).copied().unwrap_or_default()
     }
 
     /// A message that is not kept is gone: so is its count.
-    pub(crate) fn forget_failures(&mut self, offset: Offset) {
-        if !self.failures.is_empty() {
-            self.failures.remove(&offset);
+    pub(crate) fn forget_counts(&mut self, offset: Offset) {
+        if !self.counts.is_empty() {
+            self.counts.remove(&offset);
         }
     }
 
@@ -188,14 +222,19 @@ impl LaneLog {
                 .runs_in(first, last)
                 .map(|(first, last)| (relative(first), relative(last)))
                 .collect(),
-            failures: self
-                .failures
-                .range(first..=last)
-                .filter(|(offset, _)| !self.is_settled(**offset))
-                .map(|(offset, count)| (relative(*offset), *count))
-                .collect(),
+            failures: self.counted_in(base, |counts| counts.failures),
+            returns: self.counted_in(base, |counts| counts.returns),
         };
         (block != Block::default()).then_some(block)
+    }
+
+    /// A count of the unsettled messages of a block that have any, relative to its start.
+    fn counted_in(&self, base: u64, of: impl Fn(&Counts) -> u32) -> Vec<(u16, u32)> {
+        let range = Offset(base)..=Offset(base + BLOCK_OFFSETS - 1);
+        let counts = self.counts.range(range);
+        let counts = counts.filter(|(offset, _)| !self.is_settled(**offset));
+        let counts = counts.map(|(offset, counts)| ((offset.0 - base) as u16, of(counts)));
+        counts.filter(|(_, count)| *count > 0).collect()
     }
 
     fn advance(&mut self) {
@@ -219,6 +258,7 @@ mod tests {
         Hole,
         Settle(u64, u64),
         Fail(u64),
+        Return(u64),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -227,6 +267,7 @@ mod tests {
             1 => Just(Step::Hole),
             2 => (0u64..60, 0u64..5).prop_map(|(first, length)| Step::Settle(first, length)),
             1 => (0u64..60).prop_map(Step::Fail),
+            1 => (0u64..60).prop_map(Step::Return),
         ];
         proptest::collection::vec(step, 0..80)
     }
@@ -249,9 +290,11 @@ mod tests {
                         }
                     }
                 }
-                Step::Fail(offset) => {
+                Step::Fail(offset) | Step::Return(offset) => {
+                    let is_failure = matches!(step, Step::Fail(_));
+                    let more = if is_failure { Counts::FAILURE } else { Counts::RETURN };
                     if Offset(offset) < log.tail() && !log.is_settled(Offset(offset)) {
-                        log.fail(Offset(offset));
+                        log.count(Offset(offset), more);
                     }
                 }
             }

@@ -18,28 +18,33 @@ mod log;
 mod marks;
 mod offset_set;
 mod pages;
+mod quarantine;
 mod rules;
 mod statistics;
 mod stored;
 mod sweeping;
+mod time_outs;
 mod timings;
+mod trial;
 mod visibility;
 mod volatile;
 
 pub(crate) use age::{Moment, SteadyClock};
 pub(crate) use consumers::{Consumer, ConsumerId, Consumers};
 pub(crate) use dead::{DeadLetter, DeathReason};
-pub(crate) use dispatch::{Next, PendingGet};
+pub(crate) use dispatch::{GetKind, Next, PendingGet};
+pub(crate) use ending::ChannelEnding;
 pub use rules::QueueDefaults;
 pub(crate) use rules::{DeadLetters, Rules};
 pub use statistics::QueueStatistics;
 pub use timings::{DISTRIBUTION_BUCKETS, Distribution, Timings};
 
-use crate::ids::{Lane as LaneId, Offset, QueueId};
+use crate::delivered_record::DeliveredRecord;
+use crate::ids::{Lane as LaneId, Offset, Position, QueueId};
 use crate::message::Message;
 use crate::operation::{Operation, RecoveredLane};
 use crate::page::Page;
-use crate::shard::clients::{ChannelSlot, Clients};
+use crate::shard::clients::{ChannelSlot, Clients, HeldCount};
 use crate::shard::{Memory, MemoryUse};
 use crate::time::Monotonic;
 use in_flight::Held;
@@ -72,6 +77,14 @@ pub(crate) struct Queue {
     head_deadline: Option<Monotonic>,
     /// When to look whether a delivery was held too long.
     overdue_at: Option<Monotonic>,
+    /// When the time that a delivery may be held was set, or made shorter.
+    timed_since: Monotonic,
+    /// Consumers that let a delivery time out and may hold others, with their channels.
+    hung: Vec<(ConsumerId, ChannelSlot)>,
+    /// When a connection was last lost that held messages.
+    lost_at: Option<Monotonic>,
+    /// When to try again who may have a quarantined message.
+    quarantine_at: Option<Monotonic>,
     /// The time-out that the shard keeps for it.
     pub(crate) timer: Option<Monotonic>,
     /// Reused from one settlement to the next.
@@ -97,15 +110,31 @@ impl Queue {
             used_at: None,
             head_deadline: None,
             overdue_at: None,
+            timed_since: Monotonic::default(),
+            hung: Vec::new(),
+            lost_at: None,
+            quarantine_at: None,
             timer: None,
             taken: Vec::new(),
         }
     }
 
     /// Takes a lane that the store holds.
-    pub(crate) fn recover(&mut self, recovered: &RecoveredLane) {
+    pub(crate) fn recover(
+        &mut self,
+        recovered: &RecoveredLane,
+        delivered: Option<&DeliveredRecord>,
+    ) {
         self.is_stored = true;
-        *self.lane_mut(recovered.lane) = Lane::recover(recovered);
+        *self.lane_mut(recovered.lane) = Lane::recover(recovered, delivered);
+    }
+
+    /// Adds up to where its lanes were delivered, as far as the store has messages of them.
+    pub(crate) fn note_delivered(&self, record: &mut DeliveredRecord) {
+        let lanes = self.lanes.iter().enumerate().filter(|_| self.rules.durable);
+        record.lanes.extend(lanes.filter_map(|(level, lane)| {
+            Some(((self.id, LaneId(level as u8)), lane.delivered_to()?))
+        }));
     }
 
     /// Its settings changed. A time without use counts from the moment when it was set.
@@ -113,7 +142,8 @@ impl Queue {
         if rules.expires != self.rules.expires {
             self.used(now);
         }
-        self.rules = rules;
+        let before = std::mem::replace(&mut self.rules, rules).consumer_timeout;
+        self.change_consumer_timeout(before, now);
     }
 
     /// Whether its messages may outlive the process.
@@ -155,13 +185,22 @@ impl Queue {
         std::mem::take(&mut self.pending_gets)
     }
 
-    /// How many messages each channel holds that consumers of it were given, also those that are
-    /// cancelled by now, and settlements that it owes.
-    pub(crate) fn held_by_consumers(&self) -> BTreeMap<ChannelSlot, u64> {
-        let mut held = BTreeMap::new();
-        let of_lanes = self.lanes.iter().flat_map(Lane::held_by_consumers);
-        of_lanes.for_each(|(channel, count)| *held.entry(channel).or_default() += count);
+    /// How many messages each channel holds, with settlements that it owes.
+    pub(crate) fn held_by_channels(&self) -> BTreeMap<ChannelSlot, HeldCount> {
+        let mut held: BTreeMap<ChannelSlot, HeldCount> = BTreeMap::new();
+        for (delivery, count) in self.lanes.iter().flat_map(Lane::held_or_owed) {
+            let of_channel = held.entry(delivery.channel).or_default();
+            of_channel.all += count;
+            of_channel.consumed += if delivery.consumer.is_some() { count } else { 0 };
+        }
         held
+    }
+
+    /// A client had a quarantined message in its hands for long enough.
+    pub(crate) fn survived(&mut self, channel: ChannelSlot, position: Position) {
+        if let Some(lane) = self.lanes.get_mut(usize::from(position.lane.0)) {
+            lane.survived(channel, position.offset);
+        }
     }
 
     /// What there is to say to an operator.

@@ -4,6 +4,7 @@
 use super::dead::DeathReason;
 use crate::limits::{
     CONSUMER_TIMEOUT_DEFAULT_MS, DELIVERY_LIMIT_DEFAULT, RABBITMQ_QUORUM_DELIVERY_LIMIT,
+    RETURN_LIMIT,
 };
 use crate::topology::{DeliveryLimit, Overflow, QueueKind, QueueRecord, is_dead_letter_queue};
 
@@ -123,6 +124,12 @@ impl Rules {
             consumer_timeout: settings.consumer_timeout.or(defaults.consumer_timeout),
             expires: settings.expires,
         }
+    }
+
+    /// Deliveries that were returned in good order after which a message is a dead letter. A return
+    /// never counts for more than a failure.
+    pub(crate) fn return_limit(&self) -> Option<u32> {
+        self.delivery_limit.map(|limit| limit.max(RETURN_LIMIT))
     }
 
     /// Whether a message that leaves for this reason goes anywhere.

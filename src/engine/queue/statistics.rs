@@ -35,8 +35,11 @@ pub struct QueueStatistics {
     pub rejected: u64,
     /// Deliveries that came back by `basic.recover`.
     pub recovered: u64,
-    /// Deliveries that came back because their channel ended.
+    /// Deliveries that came back because their connection was lost, or the broker closed it or their
+    /// channel.
     pub abandoned: u64,
+    /// Deliveries that came back because their client closed its connection or channel in good order.
+    pub returned: u64,
     /// Messages that became dead letters because a client rejected them.
     pub dead_rejected: u64,
     /// Messages that became dead letters because their time to live passed.
@@ -97,6 +100,7 @@ impl QueueStatistics {
         self.rejected += gone.rejected;
         self.recovered += gone.recovered;
         self.abandoned += gone.abandoned;
+        self.returned += gone.returned;
         self.dead_rejected += gone.dead_rejected;
         self.dead_expired += gone.dead_expired;
         self.dead_overflowed += gone.dead_overflowed;

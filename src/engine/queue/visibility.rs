@@ -3,14 +3,30 @@
 //! What is timed: the oldest unsettled message of each consumer, from the later of its delivery
 //! and the consumer's last settlement. What waits in a prefetch window behind a slow message is
 //! not timed until its consumer gets to it. After `basic.get` each message is timed on its own.
-//! A consumer that lets the time pass loses that one message, and its time begins again.
+//!
+//! A consumer that lets the time pass loses that message, and its channel is sent no more until the
+//! client is heard of on it. What else it holds goes back as soon as another consumer is there.
 
 use super::dead::DeathReason;
 use super::dispatch::Turn;
+use super::in_flight::Held;
+use super::log::Counts;
 use super::{ConsumerId, Queue};
-use crate::ids::Offset;
+use crate::event::Event;
+use crate::ids::{ConnectionId, Offset};
+use crate::shard::clients::Clients;
+use crate::shard::outbox::Outbox;
 use crate::time::Monotonic;
 use std::collections::BTreeMap;
+
+/// What becomes of a message that was held too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It goes back, with so much counted.
+    Counts(Counts),
+    /// It failed too often.
+    Ends,
+}
 
 /// A delivery: when, and of what.
 type Oldest = (Monotonic, usize, Offset);
@@ -25,17 +41,45 @@ impl Queue {
         }
     }
 
-    /// Takes back what was held too long.
-    pub(super) fn take_back_overdue(&mut self, now: Monotonic, turn: &mut Turn) {
-        if self.overdue_at.is_none_or(|at| at > now) {
-            return;
+    /// The time that a delivery may be held was another one `before`. Where it is set now, or made
+    /// shorter, it begins now.
+    pub(super) fn change_consumer_timeout(&mut self, before: Option<u64>, now: Monotonic) {
+        let Some(timeout) = self.rules.consumer_timeout else { return };
+        if before.is_none_or(|before| timeout < before) {
+            self.timed_since = now;
         }
-        self.overdue_at = None;
+        if before != Some(timeout) {
+            self.overdue_at = Some(now);
+        }
+    }
+
+    /// Takes back what was held too long, and what clients hold that hang.
+    pub(super) fn take_back_overdue(
+        &mut self,
+        now: Monotonic,
+        clients: &mut Clients,
+        out: &mut Outbox,
+        turn: &mut Turn,
+    ) {
+        if self.overdue_at.is_some_and(|at| at <= now) {
+            self.overdue_at = None;
+            self.time_out(now, clients, out, turn);
+        }
+        self.take_from_hung(clients);
+    }
+
+    fn time_out(
+        &mut self,
+        now: Monotonic,
+        clients: &mut Clients,
+        out: &mut Outbox,
+        turn: &mut Turn,
+    ) {
         let Some(timeout) = self.rules.consumer_timeout else { return };
         for (since, level, offset) in self.timed() {
-            let end = since.plus(timeout);
+            let end = since.max(self.timed_since).plus(timeout);
             if end <= now {
-                self.take_back(level, offset, now);
+                self.take_back(level, offset, now, clients, out);
                 turn.is_stored = true;
             } else {
                 self.overdue_at = Some(self.overdue_at.map_or(end, |other| other.min(end)));
@@ -69,25 +113,81 @@ impl Queue {
         timed
     }
 
-    fn take_back(&mut self, level: usize, offset: Offset, now: Monotonic) {
-        let limit = self.rules.delivery_limit;
-        let has_destination = self.rules.has_destination(DeathReason::DeliveryLimit);
+    fn take_back(
+        &mut self,
+        level: usize,
+        offset: Offset,
+        now: Monotonic,
+        clients: &mut Clients,
+        out: &mut Outbox,
+    ) {
         let Some(lane) = self.lanes.get_mut(level) else { return };
         let Some(held) = lane.take_back(offset) else { return };
         self.counters.timed_out += 1;
-        self.consumers.give_up(held.channel);
+        // What a client holds that hangs already is not what it hangs at.
+        let is_first = !clients.is_overdue(held.channel);
+        if is_first && let Some(key) = clients.key(held.channel) {
+            clients.set_overdue(held.channel);
+            out.push(key.connection, Event::Overdue { channel: key.channel });
+        }
         if let Some(consumer) = held.consumer {
             self.consumers.set_active_since(consumer, now);
+            self.hung.retain(|(other, _)| *other != consumer);
+            self.hung.push((consumer, held.channel));
         }
-        let is_last = limit.is_some_and(|limit| lane.failures(offset) + 1 >= limit);
-        match (is_last, has_destination) {
-            (true, true) => lane.condemn(offset, DeathReason::DeliveryLimit, held.size),
-            (true, false) => {
+        let connection = clients.connection(held.channel).filter(|_| is_first);
+        let verdict = self.judge(level, offset, connection);
+        let has_destination = self.rules.has_destination(DeathReason::DeliveryLimit);
+        let Some(lane) = self.lanes.get_mut(level) else { return };
+        match (verdict, has_destination) {
+            (Verdict::Ends, true) => lane.condemn(offset, DeathReason::DeliveryLimit, held.size),
+            (Verdict::Ends, false) => {
                 lane.settle([(offset, held.size)]);
                 self.counters.failed += 1;
             }
-            (false, _) => lane.give_back(&[(offset, held)], true),
+            (Verdict::Counts(counts), _) => lane.give_back(&[(offset, held)], counts),
         }
-        lane.owe(offset, held, !is_last);
+        lane.owe(offset, held, verdict != Verdict::Ends);
+    }
+
+    /// What a time-out does to its message. `connection`: which let it pass; nothing when that says
+    /// nothing of the message.
+    fn judge(&mut self, level: usize, offset: Offset, connection: Option<ConnectionId>) -> Verdict {
+        let limit = self.rules.delivery_limit;
+        let lane = self.lanes.get_mut(level);
+        let (Some(lane), Some(connection)) = (lane, connection) else {
+            return Verdict::Counts(Counts::NONE);
+        };
+        let is_last = limit.is_some_and(|limit| lane.failures(offset) + 1 >= limit);
+        let is_of_one = lane.note_time_out(offset, connection);
+        match (is_last, is_of_one) {
+            (false, _) => Verdict::Counts(Counts::FAILURE),
+            (true, false) => Verdict::Ends,
+            (true, true) => {
+                lane.uncount_time_out(offset);
+                Verdict::Counts(Counts::NONE)
+            }
+        }
+    }
+
+    fn take_from_hung(&mut self, clients: &Clients) {
+        self.hung.retain(|(_, channel)| clients.is_overdue(*channel));
+        if self.hung.is_empty() || !self.consumers.is_anybody_there(clients) {
+            return;
+        }
+        // They are sent no more, so that nothing is left of them here.
+        for (consumer, _) in std::mem::take(&mut self.hung) {
+            for lane in &mut self.lanes {
+                let held = lane.held().filter(|(_, held)| held.consumer == Some(consumer));
+                let held: Vec<(Offset, Held)> =
+                    held.map(|(offset, held)| (offset, *held)).collect();
+                self.counters.timed_out += held.len() as u64;
+                for (offset, held) in &held {
+                    lane.take_back(*offset);
+                    lane.owe(*offset, *held, true);
+                }
+                lane.give_back(&held, Counts::NONE);
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! turns.
 
 use super::administering::ChannelReport;
+use super::isolation::{Isolation, IsolationEnds};
 use super::memory::MemoryLimits;
 use super::slab::Slab;
 use crate::ids::{ChannelId, ChannelKey, ConnectionId, QueueId};
@@ -32,13 +33,16 @@ pub(crate) struct ConsumerPlace {
 }
 
 #[derive(Debug)]
-struct Client {
+pub(super) struct Client {
     vhost: ShortStr,
     /// Octets that may still be sent; below 0 by one message at most.
     budget: i64,
     /// Octets of direct replies that are on their way to it.
     replies: usize,
-    channels: BTreeMap<ChannelId, ChannelSlot>,
+    pub(super) channels: BTreeMap<ChannelId, ChannelSlot>,
+    /// Deliveries of all its channels that are not settled.
+    pub(super) held: u64,
+    pub(super) isolation: Isolation,
 }
 
 #[derive(Debug)]
@@ -47,9 +51,12 @@ struct Channel {
     client: u32,
     /// Unacked messages of all its consumers at most; 0: no limit.
     prefetch: u16,
+    /// Deliveries of its consumers that are not settled, also those that were taken back.
     unacked: u64,
-    /// Is sent nothing until it has settled what it holds.
-    is_isolated: bool,
+    /// The same with what `basic.get` handed out.
+    held: u64,
+    /// Let a delivery time out and was not heard of since: it is sent nothing.
+    is_overdue: bool,
     consumers: BTreeMap<ShortStr, ConsumerPlace>,
     /// How often its consumers were let go on together.
     rounds: usize,
@@ -63,17 +70,35 @@ pub(crate) struct ClosedChannel {
     pub(crate) slot: ChannelSlot,
     pub(crate) consumers: Vec<ConsumerPlace>,
     pub(crate) queues: BTreeSet<QueueId>,
-    /// Messages that its consumers held.
-    pub(crate) unacked: u64,
+    /// Its connection was sent nothing because of what it held, and may be sent something now.
+    pub(crate) is_connection_freed: bool,
+}
+
+/// Messages that a channel was sent and has not settled, or has settled now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeldCount {
+    /// Those of consumers.
+    pub(crate) consumed: u64,
+    /// With those of `basic.get`.
+    pub(crate) all: u64,
+}
+
+/// To what deliveries may begin again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freed {
+    Nothing,
+    Channel,
+    Connection,
 }
 
 /// All connections and those of their channels that the shard has to know.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
-    by_id: HashMap<ConnectionId, u32>,
-    clients: Slab<Client>,
+    pub(super) by_id: HashMap<ConnectionId, u32>,
+    pub(super) clients: Slab<Client>,
     channels: Slab<Channel>,
     limits: MemoryLimits,
+    pub(super) isolation_ends: IsolationEnds,
 }
 
 impl Clients {
@@ -85,7 +110,14 @@ impl Clients {
     /// A connection begins.
     pub(crate) fn open(&mut self, connection: ConnectionId, vhost: ShortStr) {
         let budget = self.limits.output as i64;
-        let client = Client { vhost, budget, replies: 0, channels: BTreeMap::new() };
+        let client = Client {
+            vhost,
+            budget,
+            replies: 0,
+            channels: BTreeMap::new(),
+            held: 0,
+            isolation: Isolation::None,
+        };
         let number = self.clients.insert(client);
         self.by_id.insert(connection, number);
     }
@@ -104,6 +136,7 @@ impl Clients {
     /// A connection ended; its channels were closed before.
     pub(crate) fn close(&mut self, connection: ConnectionId) {
         if let Some(number) = self.by_id.remove(&connection) {
+            self.end_isolation(number);
             self.clients.remove(number);
         }
     }
@@ -120,7 +153,8 @@ impl Clients {
             client: number,
             prefetch: 0,
             unacked: 0,
-            is_isolated: false,
+            held: 0,
+            is_overdue: false,
             consumers: BTreeMap::new(),
             rounds: 0,
             queues: BTreeSet::new(),
@@ -140,8 +174,14 @@ impl Clients {
         let number = *self.by_id.get(&key.connection)?;
         let slot = self.clients.get_mut(number)?.channels.remove(&key.channel)?;
         let channel = self.channels.remove(slot.0)?;
+        let is_connection_freed = self.let_go(number, channel.held);
         let consumers = channel.consumers.into_values().collect();
-        Some(ClosedChannel { slot, consumers, queues: channel.queues, unacked: channel.unacked })
+        Some(ClosedChannel { slot, consumers, queues: channel.queues, is_connection_freed })
+    }
+
+    /// The connection that a channel belongs to, by its place here.
+    pub(super) fn client_of(&self, slot: ChannelSlot) -> Option<u32> {
+        Some(self.channels.get(slot.0)?.client)
     }
 
     /// The name by which others know a channel.
@@ -156,42 +196,47 @@ impl Clients {
         })
     }
 
-    /// Whether its connection's output has room for one more delivery.
+    /// Whether a consumer of the channel may be sent something: its connection's output has room for
+    /// one more delivery, and neither is held back.
     pub(crate) fn may_deliver(&self, slot: ChannelSlot) -> bool {
         let Some(channel) = self.channels.get(slot.0) else { return false };
-        !channel.is_isolated
-            && self.clients.get(channel.client).is_some_and(|client| client.budget > 0)
+        let client = self.clients.get(channel.client);
+        !channel.is_overdue
+            && client.is_some_and(|client| client.budget > 0 && !client.isolation.is_pause())
     }
 
-    /// A delivery of `octets`, by which `unacked` messages of consumers became unacked.
-    pub(crate) fn charge(&mut self, slot: ChannelSlot, octets: usize, unacked: u64) {
+    /// A delivery of `octets`, by which so many messages became unacked.
+    pub(crate) fn charge(&mut self, slot: ChannelSlot, octets: usize, unacked: HeldCount) {
         let Some(channel) = self.channels.get_mut(slot.0) else { return };
-        channel.unacked += unacked;
+        channel.unacked += unacked.consumed;
+        channel.held += unacked.all;
         if let Some(client) = self.clients.get_mut(channel.client) {
             client.budget -= octets as i64;
+            client.held += unacked.all;
         }
     }
 
-    /// How many messages the channel's consumers hold.
-    pub(crate) fn unacked(&self, slot: ChannelSlot) -> u64 {
-        self.channels.get(slot.0).map_or(0, |channel| channel.unacked)
+    /// Whose channel it is.
+    pub(crate) fn connection(&self, slot: ChannelSlot) -> Option<ConnectionId> {
+        Some(self.key(slot)?.connection)
     }
 
-    /// The channel's consumers hold nothing.
-    pub(crate) fn is_idle(&self, slot: ChannelSlot) -> bool {
-        self.channels.get(slot.0).is_some_and(|channel| channel.unacked == 0)
+    /// Whether the channel let a delivery time out and was not heard of since.
+    pub(crate) fn is_overdue(&self, slot: ChannelSlot) -> bool {
+        self.channels.get(slot.0).is_some_and(|channel| channel.is_overdue)
     }
 
-    /// Whether the channel is sent nothing until it has settled what it holds.
-    pub(crate) fn is_isolated(&self, slot: ChannelSlot) -> bool {
-        self.channels.get(slot.0).is_some_and(|channel| channel.is_isolated)
-    }
-
-    /// The channel is sent nothing until it has settled what it holds.
-    pub(crate) fn isolate(&mut self, slot: ChannelSlot) {
+    /// The channel let a delivery time out.
+    pub(crate) fn set_overdue(&mut self, slot: ChannelSlot) {
         if let Some(channel) = self.channels.get_mut(slot.0) {
-            channel.is_isolated = true;
+            channel.is_overdue = true;
         }
+    }
+
+    /// The client used the channel; whether that lets deliveries begin again.
+    pub(crate) fn heard(&mut self, slot: ChannelSlot) -> bool {
+        let channel = self.channels.get_mut(slot.0);
+        channel.is_some_and(|channel| std::mem::take(&mut channel.is_overdue))
     }
 
     /// The channel holds, or held, messages of a queue.
@@ -201,17 +246,20 @@ impl Clients {
         }
     }
 
-    /// Messages of the channel's consumers are no longer unacked. Whether that lets deliveries
-    /// begin again.
-    pub(crate) fn settled(&mut self, slot: ChannelSlot, count: u64) -> bool {
+    /// Messages that the channel held are no longer unacked.
+    pub(crate) fn settled(&mut self, slot: ChannelSlot, count: HeldCount) -> Freed {
         let was_full = self.is_channel_full(slot);
-        let mut was_isolated = false;
-        let Some(channel) = self.channels.get_mut(slot.0) else { return false };
-        channel.unacked = channel.unacked.saturating_sub(count);
-        if channel.unacked == 0 {
-            was_isolated = std::mem::take(&mut channel.is_isolated);
+        let Some(channel) = self.channels.get_mut(slot.0) else { return Freed::Nothing };
+        channel.unacked = channel.unacked.saturating_sub(count.consumed);
+        channel.held = channel.held.saturating_sub(count.all);
+        let client = channel.client;
+        if self.let_go(client, count.all) {
+            Freed::Connection
+        } else if was_full && !self.is_channel_full(slot) {
+            Freed::Channel
+        } else {
+            Freed::Nothing
         }
-        was_isolated || (was_full && !self.is_channel_full(slot))
     }
 
     /// Changes the limit of a channel's consumers together.

@@ -1,12 +1,12 @@
 //! Consumers and channels: subscribing, cancelling, credit, `basic.get`, and their end.
 
 use super::Shard;
-use super::clients::{ChannelSlot, ConsumerPlace};
+use super::clients::{ChannelSlot, ConsumerPlace, Freed};
 use crate::command::{PrefetchScope, Subscribe};
 use crate::event::Reply;
 use crate::fault::Fault;
 use crate::ids::{ChannelKey, ConnectionId, QueueId};
-use crate::queue::{Consumer, ConsumerId, Moment, PendingGet};
+use crate::queue::{ChannelEnding, Consumer, ConsumerId, GetKind, Moment, PendingGet};
 use crate::topology::arguments::Arguments;
 use crate::topology::inert;
 use crate::topology::names::Resource;
@@ -54,7 +54,7 @@ impl Shard {
     }
 
     /// `basic.get`; the queue replies in its turn.
-    pub(super) fn get(&mut self, at: Moment, key: ChannelKey, name: &ShortStr, no_ack: bool) {
+    pub(super) fn get(&mut self, at: Moment, key: ChannelKey, name: &ShortStr, kind: GetKind) {
         let Some(slot) = self.clients.channel(key) else { return };
         let Some(vhost) = self.clients.vhost(key.connection) else { return };
         let (connection, channel) = (key.connection, key.channel);
@@ -62,7 +62,7 @@ impl Shard {
             Ok(id) => {
                 if let Some(queue) = self.queues.get_mut(&id) {
                     queue.used(at.monotonic);
-                    queue.get(PendingGet { connection, channel, slot, no_ack });
+                    queue.get(PendingGet { connection, channel, slot, kind });
                 }
                 self.schedule(id);
             }
@@ -81,21 +81,48 @@ impl Shard {
         }
     }
 
+    /// The channel settled messages, or these are gone: deliveries may begin again.
+    pub(super) fn unblock(&mut self, key: ChannelKey, freed: Freed) {
+        match freed {
+            Freed::Nothing => {}
+            Freed::Channel => self.unblock_channel(key),
+            Freed::Connection => self.unblock_connection(key.connection),
+        }
+    }
+
+    /// The same for all channels of a connection.
+    pub(super) fn unblock_connection(&mut self, connection: ConnectionId) {
+        for channel in self.clients.channels_of(connection) {
+            self.unblock_channel(ChannelKey { connection, channel });
+        }
+    }
+
+    /// The client used the channel.
+    pub(super) fn hear(&mut self, key: ChannelKey) {
+        let slot = self.clients.find_channel(key);
+        if slot.is_some_and(|slot| self.clients.heard(slot)) {
+            self.unblock_channel(key);
+        }
+    }
+
     /// A channel ended: its consumers go, what it held returns.
-    pub(super) fn close_channel(&mut self, at: Moment, key: ChannelKey) {
+    pub(super) fn close_channel(&mut self, at: Moment, key: ChannelKey, ending: ChannelEnding) {
         let Some(closed) = self.clients.close_channel(key) else { return };
         for place in closed.consumers {
             self.remove_consumer(at, place);
         }
         for id in closed.queues {
-            self.return_held(at, id, closed.slot, closed.unacked);
+            self.return_held(at, id, closed.slot, ending);
+        }
+        if closed.is_connection_freed {
+            self.unblock_connection(key.connection);
         }
         self.add_topology_operations();
     }
 
-    fn return_held(&mut self, at: Moment, id: QueueId, slot: ChannelSlot, unacked: u64) {
+    fn return_held(&mut self, at: Moment, id: QueueId, slot: ChannelSlot, ending: ChannelEnding) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
-        if queue.release_all(slot, unacked, at.monotonic).is_stored {
+        if queue.release_all(slot, ending, at.monotonic).is_stored {
             self.touch_stored(id, at.monotonic);
         }
         self.schedule(id);
@@ -124,6 +151,7 @@ impl Shard {
             exclusive: subscribe.exclusive,
             priority,
             prefetch: subscribe.prefetch,
+            number: subscribe.number,
             ..Consumer::new(consumer, slot, tag.clone())
         });
         self.clients.add_consumer(slot, tag, ConsumerPlace { queue: id, consumer });

@@ -10,6 +10,7 @@ mod commits;
 mod consuming;
 mod dead_letters;
 mod death;
+mod isolation;
 mod last_death;
 mod memory;
 pub(crate) mod outbox;
@@ -38,13 +39,14 @@ pub use administering::{ChannelReport, ConsumerReport};
 pub use work::WorkLimits;
 
 use crate::access::AccessControl;
-use crate::command::Command;
+use crate::command::{Closure, Command};
+use crate::delivered_record::DeliveredRecord;
 use crate::event::{Event, Reply};
 use crate::fault::Fault;
 use crate::ids::{ChannelId, ChannelKey, CommitId, ConnectionId, Lane, Offset, QueueId};
 use crate::operation::Commit;
 use crate::page::Page;
-use crate::queue::{Moment, Queue, SteadyClock};
+use crate::queue::{ChannelEnding, GetKind, Moment, Queue, SteadyClock};
 use crate::time::{Monotonic, Now};
 use crate::topology::{Routes, Topology};
 use clients::Clients;
@@ -117,6 +119,8 @@ pub struct Shard {
     /// Where the search for content to drop goes on.
     evict_from: QueueId,
     last_consumer: u64,
+    /// What was stored of deliveries when the process was about to end.
+    delivered: Option<DeliveredRecord>,
     /// What queues counted that are gone.
     gone: QueueStatistics,
     /// How long messages took, in all queues.
@@ -171,12 +175,20 @@ impl Shard {
         let at = self.clock.moment(now);
         self.work.begin(false);
         self.commits.handle_timeout(at.monotonic);
+        self.end_isolations(at.monotonic);
         self.wake_queues(at.monotonic);
         self.run_turns(at);
     }
 
-    /// The process is about to end: what may otherwise wait is committed when next asked.
+    /// The process is about to end, and every connection is closed: what may otherwise wait is
+    /// committed when next asked, with what is known of deliveries.
     pub fn handle_stop(&mut self) {
+        let mut delivered = DeliveredRecord::default();
+        self.queues.values().for_each(|queue| queue.note_delivered(&mut delivered));
+        if self.delivered.as_ref() != Some(&delivered) {
+            self.commits.add_operations(vec![delivered.put()]);
+            self.delivered = Some(delivered);
+        }
         self.commits.hurry();
     }
 
@@ -229,7 +241,8 @@ impl Shard {
             return Some(Monotonic::AT_ONCE);
         }
         let queues = self.timers.first().map(|(when, _)| *when);
-        self.commits.poll_timeout().into_iter().chain(queues).min()
+        let isolation = self.clients.poll_isolation_timeout();
+        self.commits.poll_timeout().into_iter().chain(queues).chain(isolation).min()
     }
 
     /// The routes as they are now; their version tells whether they changed.
@@ -261,11 +274,15 @@ impl Shard {
         }
         match command {
             Command::OpenConnection { vhost, user: _ } => self.clients.open(connection, vhost),
-            Command::CloseConnection => self.close_connection(at, connection),
-            Command::CloseChannel { channel } => {
-                self.close_channel(at, key(channel));
+            Command::CloseConnection { closure } => {
+                self.close_connection(at, connection, closure);
+            }
+            Command::CloseChannel { channel, closure } => {
+                let ending = ChannelEnding { closure, held: self.clients.held_by(connection) };
+                self.close_channel(at, key(channel), ending);
                 self.reply(key(channel), Ok(Reply::Done));
             }
+            Command::Heard { channel } => self.hear(key(channel)),
             Command::Publish(publish) => self.publish(at, connection, publish),
             Command::Settle(settle) => self.settle(at, connection, &settle),
             Command::CommitTransaction { channel, publishes, settles } => {
@@ -286,7 +303,13 @@ impl Shard {
             Command::SetPrefetch { channel, scope, count } => {
                 self.set_prefetch(key(channel), scope, count);
             }
-            Command::Get { channel, queue, no_ack } => self.get(at, key(channel), &queue, no_ack),
+            Command::Get { channel, queue, no_ack } => {
+                let kind = if no_ack { GetKind::NoAck } else { GetKind::Ack };
+                self.get(at, key(channel), &queue, kind);
+            }
+            Command::Inspect { channel, queue } => {
+                self.get(at, key(channel), &queue, GetKind::Inspect);
+            }
             Command::DirectReply { to, message } => {
                 if let Some(message) = self.clients.reply(to.connection, message) {
                     let event = Event::DirectReply { channel: to.channel, message };
@@ -329,9 +352,10 @@ impl Shard {
         }
     }
 
-    fn close_connection(&mut self, at: Moment, connection: ConnectionId) {
+    fn close_connection(&mut self, at: Moment, connection: ConnectionId, closure: Closure) {
+        let ending = ChannelEnding { closure, held: self.clients.held_by(connection) };
         for channel in self.clients.channels_of(connection) {
-            self.close_channel(at, ChannelKey { connection, channel });
+            self.close_channel(at, ChannelKey { connection, channel }, ending);
         }
         let exclusive: Vec<QueueId> = self.topology.exclusive_queues(connection).collect();
         for queue in exclusive {

@@ -46,12 +46,14 @@ impl Shard {
         let Some(slot) = self.clients.find_channel(key) else { return };
         let Some(queue) = self.queues.get_mut(&settle.queue) else { return };
         let released = queue.settle(slot, settle, at.monotonic, &mut self.timings);
-        self.commits.note_consumed(released.consumed);
+        self.commits.note_consumed(released.count.consumed);
         if released.is_stored {
             self.touch_stored(settle.queue, at.monotonic);
         }
         // Before the queue itself: another one of the channel's may have waited for longer.
-        if self.clients.settled(slot, released.consumed) {
+        let freed = self.clients.settled(slot, released.count);
+        self.unblock(key, freed);
+        if self.clients.heard(slot) {
             self.unblock_channel(key);
         }
         self.schedule(settle.queue);

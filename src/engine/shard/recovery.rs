@@ -2,6 +2,7 @@
 
 use super::{Shard, ShardSettings};
 use crate::access::{AccessControl, AccessRecordError};
+use crate::delivered_record::DeliveredRecord;
 use crate::ids::QueueId;
 use crate::operation::{Operation, Recovered};
 use crate::topology::{Topology, TopologyRecordError};
@@ -41,11 +42,15 @@ impl Shard {
         }
         // They were made by another process.
         shard.turnover = Default::default();
+        let delivered = DeliveredRecord::recover(&recovered.records);
+        if delivered.is_some() {
+            shard.commits.add_operations(vec![DeliveredRecord::remove()]);
+        }
         // Queues that are not durable end with the process.
         let mut ended = BTreeSet::new();
         for lane in &recovered.lanes {
             match shard.queues.get_mut(&lane.queue) {
-                Some(queue) => queue.recover(lane),
+                Some(queue) => queue.recover(lane, delivered.as_ref()),
                 None => drop(ended.insert(lane.queue)),
             }
         }
@@ -76,6 +81,7 @@ impl Shard {
             sweeps: Default::default(),
             evict_from: QueueId::default(),
             last_consumer: 0,
+            delivered: None,
             gone: Default::default(),
             timings: Default::default(),
             turnover: Default::default(),

@@ -40,8 +40,8 @@ impl Shard {
         for consumer in queue.consumers.iter() {
             let Some(key) = self.clients.key(consumer.channel) else { continue };
             self.clients.remove_consumer(consumer.channel, &consumer.tag);
-            let (channel, consumer_tag) = (key.channel, consumer.tag.clone());
-            let event = Event::ConsumerCancelled { channel, consumer_tag };
+            let (channel, number) = (key.channel, consumer.number);
+            let event = Event::ConsumerCancelled { channel, number };
             self.outbox.push_late(key.connection, event);
         }
         for get in queue.take_gets() {
@@ -52,10 +52,10 @@ impl Shard {
             self.reply(key, Err(fault));
         }
         self.end_sweeps(id);
-        for (slot, count) in queue.held_by_consumers() {
-            let is_freed = self.clients.settled(slot, count);
-            if let Some(key) = self.clients.key(slot).filter(|_| is_freed) {
-                self.unblock_channel(key);
+        for (slot, count) in queue.held_by_channels() {
+            let freed = self.clients.settled(slot, count);
+            if let Some(key) = self.clients.key(slot) {
+                self.unblock(key, freed);
             }
         }
         if queue.is_stored {

@@ -1,6 +1,7 @@
 //! Turns: each queue that something happened to does what it can do now.
 
 use super::Shard;
+use super::isolation::Survived;
 use crate::ids::QueueId;
 use crate::limits::LOOSE_QUEUES_MAX;
 use crate::queue::Moment;
@@ -49,6 +50,21 @@ impl Shard {
             if let Some(queue) = self.queues.get_mut(&id) {
                 queue.is_scheduled = false;
                 self.take_turn(id, at);
+            }
+        }
+    }
+
+    /// Connections that were sent nothing for the sake of a quarantined message, for as long as that
+    /// may be, are sent everything again.
+    pub(super) fn end_isolations(&mut self, now: Monotonic) {
+        while let Some((channels, survived)) = self.clients.pop_isolation(now) {
+            if let Some(Survived { channel, queue, position }) = survived
+                && let Some(queue) = self.queues.get_mut(&queue)
+            {
+                queue.survived(channel, position);
+            }
+            for key in channels {
+                self.unblock_channel(key);
             }
         }
     }

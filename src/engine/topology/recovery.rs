@@ -11,6 +11,7 @@ use super::settings::QueueSettings;
 use super::{QueueIds, Topology};
 use crate::access;
 use crate::command::{Binding, Destination};
+use crate::delivered_record;
 use crate::ids::QueueId;
 use crate::object_name::ObjectName;
 use bytes::Bytes;
@@ -106,7 +107,8 @@ impl Topology {
             record::KIND_BINDING,
         ];
         let unknown = |key: &Bytes| key.first().is_none_or(|kind| !ORDER.contains(kind));
-        let foreign = |key: &Bytes| unknown(key) && !access::is_ours(key);
+        let foreign =
+            |key: &Bytes| unknown(key) && !access::is_ours(key) && !delivered_record::is_ours(key);
         for (key, _) in records.iter().filter(|(key, _)| foreign(key)) {
             refuse(key, RecordFlaw::Kind)?;
         }

@@ -86,7 +86,7 @@ pub(super) async fn peek(
     let sweep = sweep(queue, &body, SweepAction::Show, ADMIN_PEEK_MESSAGES_DEFAULT)?;
     let swept = admin.sweep(&caller, vhost, sweep).await?;
     let messages = swept.shown.iter().map(|(position, message)| {
-        let mut shown = describe_message(message, 0, false, truncate);
+        let mut shown = describe_message(message, &[], false, truncate);
         shown.insert("position".to_owned(), json!([position.lane.0, position.offset.0]));
         shown.insert("dead_since".to_owned(), message.published_at().0.into());
         Value::Object(shown)

@@ -157,7 +157,7 @@ async fn get_messages(
     let mut got: Vec<(QueueId, Delivery, u32)> = Vec::new();
     while got.len() < count {
         let queue = queue.clone();
-        let get = Command::Get { channel: SESSION_CHANNEL, queue, no_ack: false };
+        let get = Command::Inspect { channel: SESSION_CHANNEL, queue };
         match session.ask(get).await? {
             Reply::Got { queue, delivery, remaining } => got.push((queue, delivery, remaining)),
             _ => break,
@@ -178,16 +178,17 @@ fn describe(
     is_base64: bool,
     truncate: Option<usize>,
 ) -> Value {
-    let mut shown = describe_message(&delivery.message, delivery.failures, is_base64, truncate);
+    let mut shown = describe_message(&delivery.message, &delivery.counts(), is_base64, truncate);
     shown.insert("message_count".to_owned(), remaining.into());
     shown.insert("redelivered".to_owned(), delivery.redelivered.into());
     Value::Object(shown)
 }
 
 /// A message for people; its body as text when it is some, and no more than `truncate` octets.
+/// `counts`: headers that tell how often it came back.
 pub(super) fn describe_message(
     message: &Message,
-    failures: u32,
+    counts: &[(ShortStr, i64)],
     is_base64: bool,
     truncate: Option<usize>,
 ) -> Map<String, Value> {
@@ -206,13 +207,13 @@ pub(super) fn describe_message(
         ("payload", payload.into()),
         ("payload_bytes", body.len().into()),
         ("payload_encoding", encoding.into()),
-        ("properties", shown_properties(&properties, failures)),
+        ("properties", shown_properties(&properties, counts)),
         ("routing_key", octets(message.routing_key())),
     ];
     fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
 
-fn shown_properties(properties: &Properties, failures: u32) -> Value {
+fn shown_properties(properties: &Properties, counts: &[(ShortStr, i64)]) -> Value {
     let mut shown = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
         shown.extend(value.map(|value| (name.to_owned(), value)));
@@ -232,9 +233,8 @@ fn shown_properties(properties: &Properties, failures: u32) -> Value {
     put("type", text(&properties.kind));
     put("user_id", text(&properties.user_id));
     let mut headers = properties.headers.clone();
-    if failures > 0 {
-        let name = ShortStr::from_static("x-delivery-count");
-        headers.get_or_insert_default().insert(name, i64::from(failures));
+    for (name, count) in counts {
+        headers.get_or_insert_default().insert(name.clone(), *count);
     }
     put("headers", headers.as_ref().map(table_json::to_json));
     Value::Object(shown)

@@ -4,7 +4,7 @@
 use crate::connections::{Connections, Entry, EventReceiver};
 use crate::mailbox::{Batch, Look, Mail, MailSender, ReportQuestion};
 use crate::publish_budget::{PublishBudget, PublishShare, Published};
-use forebay_engine::command::{Command, Publish, Settle};
+use forebay_engine::command::{Closure, Command, Publish, Settle};
 use forebay_engine::event::{Event, Reply};
 use forebay_engine::fault::Fault;
 use forebay_engine::ids::{ChannelId, PublishSeq, QueueId};
@@ -165,8 +165,8 @@ impl Session {
     /// Ends the session; what it got and did not settle returns.
     async fn close(mut self) {
         let id = self.entry.id();
-        let asked =
-            self.send_batch(None, vec![Command::CloseConnection], PublishShare::default()).await;
+        let close = vec![Command::CloseConnection { closure: Closure::ByBroker }];
+        let asked = self.send_batch(None, close, PublishShare::default()).await;
         if asked.is_ok() {
             while let Some(events) = self.events.recv().await {
                 let is_end =

@@ -37,6 +37,7 @@ const COUNTERS_BY_REASON: [(&Metric, ByReason); 3] = [
             ("recover", |queue| queue.recovered),
             ("disconnect", |queue| queue.abandoned),
             ("timeout", |queue| queue.timed_out),
+            ("close", |queue| queue.returned),
         ],
     ),
     (

@@ -15,8 +15,11 @@ from pika import frame, spec
 PATIENCE_SECONDS = 10
 """So long an answer that must come may take."""
 
-COUNTED = re.compile("20000000001a10782d64656c69766572792d636f756e746c[0-9a-f]{16}")
-"""A header `x-delivery-count` and nothing else. We count on every queue, RabbitMQ on quorum queues."""
+COUNTED = re.compile(
+    "2000000000(1a10782d64656c69766572792d636f756e74|180e782d72657475726e2d636f756e74)6c[0-9a-f]{16}"
+)
+"""A header `x-delivery-count` or `x-return-count` and nothing else. We count on every queue, RabbitMQ on
+quorum queues."""
 
 CAPABILITIES = {
     "capabilities": {

@@ -21,7 +21,7 @@ fn a_fault_closes_only_its_channel_and_what_is_on_its_way_is_dropped() {
     client.send(2, BasicQos::default());
     assert!(client.frames().is_empty());
     let commands = client.answered();
-    assert!(matches!(commands[..], [Command::CloseChannel { channel: ChannelId(1) }]));
+    assert!(matches!(commands[..], [Command::CloseChannel { channel: ChannelId(1), .. }]));
     assert_eq!(client.methods(), [(2, BasicQosOk {}.into())]);
 
     client.send(1, ChannelCloseOk {});

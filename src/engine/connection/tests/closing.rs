@@ -1,4 +1,5 @@
 use super::*;
+use crate::command::Closure;
 use forebay_wire::ReplyCode;
 
 fn stop() -> Fault {
@@ -11,7 +12,7 @@ fn the_client_gets_close_ok_when_the_shard_has_let_go() {
     client.send(0, ConnectionClose::default());
     assert!(client.frames().is_empty());
     assert!(!client.connection.is_finished());
-    assert!(matches!(client.answered()[..], [Command::CloseConnection]));
+    assert!(matches!(client.answered()[..], [Command::CloseConnection { .. }]));
     assert_eq!(client.methods(), [(0, ConnectionCloseOk {}.into())]);
     assert!(client.connection.is_finished());
 }
@@ -29,7 +30,7 @@ fn after_our_close_only_the_end_of_the_connection_is_read() {
     client.send(1, QueueDeclare::default());
     client.send(0, ConnectionClose::default());
     assert_eq!(client.methods(), [(0, ConnectionCloseOk {}.into())]);
-    assert!(matches!(client.answered()[..], [Command::CloseConnection]));
+    assert!(matches!(client.answered()[..], [Command::CloseConnection { .. }]));
     assert!(!client.connection.is_finished());
     client.send(0, ConnectionCloseOk {});
     assert!(client.connection.is_finished());
@@ -55,10 +56,65 @@ fn a_lost_client_leaves_the_shard_after_its_open_question() {
     client.feed(&[]);
     assert!(client.take_commands().is_empty());
     client.reply(1, Ok(Reply::Done));
-    assert!(matches!(client.take_commands()[..], [Command::CloseConnection]));
+    assert!(matches!(client.take_commands()[..], [Command::CloseConnection { .. }]));
     assert!(!client.connection.is_finished());
     client.reply(0, Ok(Reply::Done));
     assert!(client.connection.is_finished());
+}
+
+/// What the shard is told of the end.
+fn closure(client: &mut Client) -> Closure {
+    match client.answered()[..] {
+        [.., Command::CloseConnection { closure }] => closure,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_shard_is_told_whether_the_client_closed_the_broker_did_or_something_failed() {
+    let end_of_input = |client: &mut Client| {
+        client.connection.handle_end_of_input(client.now);
+        client.feed(&[]);
+    };
+    let mut lost = Client::open();
+    end_of_input(&mut lost);
+    assert_eq!(closure(&mut lost), Closure::Failed);
+
+    let mut closed = Client::open();
+    closed.send(0, ConnectionClose::default());
+    end_of_input(&mut closed);
+    assert_eq!(closure(&mut closed), Closure::ByClient);
+
+    let mut stopped = Client::open();
+    stopped.connection.handle_shutdown(stopped.now, stop());
+    end_of_input(&mut stopped);
+    assert_eq!(closure(&mut stopped), Closure::ByBroker);
+
+    let mut mistaken = Client::open();
+    mistaken.send(0, ConnectionOpenOk {});
+    assert_eq!(closure(&mut mistaken), Closure::Failed);
+
+    let mut asking = Client::open();
+    asking.send(1, QueueDeclare { queue: name("q"), ..QueueDeclare::default() });
+    asking.take_commands();
+    asking.connection.handle_shutdown(asking.now, stop());
+    end_of_input(&mut asking);
+    asking.reply(1, Ok(Reply::Done));
+    assert_eq!(closure(&mut asking), Closure::ByBroker);
+}
+
+#[test]
+fn the_shard_is_told_whether_the_client_closed_a_channel_or_a_mistake_did() {
+    let mut client = Client::open();
+    client.send(1, BasicAck { delivery_tag: 7, multiple: false });
+    let commands = client.answered();
+    assert!(matches!(commands[..], [Command::CloseChannel { closure: Closure::Failed, .. }]));
+    client.send(1, ChannelCloseOk {});
+    client.frames();
+    client.open_channel(2);
+    client.send(2, ChannelClose::default());
+    let commands = client.answered();
+    assert!(matches!(commands[..], [Command::CloseChannel { closure: Closure::ByClient, .. }]));
 }
 
 #[test]

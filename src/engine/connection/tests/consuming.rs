@@ -1,5 +1,6 @@
 use super::*;
 use crate::command::{PrefetchScope, Refusal, Run, Settle, Settlement};
+use crate::ids::ConsumerNumber;
 
 fn consume(client: &mut Client, queue: &str, tag: &str) -> Vec<Command> {
     client.send(
@@ -180,11 +181,43 @@ fn only_who_understands_it_is_told_that_a_queue_is_gone() {
         consume(&mut client, "q", "t");
         client.frames();
         for _ in 0..2 {
-            client
-                .event(Event::ConsumerCancelled { channel: ChannelId(1), consumer_tag: name("t") });
+            let number = ConsumerNumber(1);
+            client.event(Event::ConsumerCancelled { channel: ChannelId(1), number });
         }
         assert_eq!(client.methods().len(), told);
     }
+}
+
+#[test]
+fn a_late_notice_leaves_a_new_consumer_alone_that_has_the_same_tag() {
+    let mut client = Client::connected(&client_properties("test"), 0, 0, 0);
+    client.open_channel(1);
+    let commands = consume(&mut client, "q", "t");
+    let Some(Command::Subscribe(first)) = commands.first() else { panic!("{commands:?}") };
+    let number = first.number;
+    client.send(1, BasicCancel { consumer_tag: name("t"), no_wait: false });
+    client.answered();
+    consume(&mut client, "r", "t");
+    client.frames();
+    client.event(Event::ConsumerCancelled { channel: ChannelId(1), number });
+    assert!(client.methods().is_empty());
+    // It can still be cancelled.
+    client.send(1, BasicCancel { consumer_tag: name("t"), no_wait: false });
+    assert!(matches!(client.answered()[..], [Command::Cancel { .. }]));
+}
+
+#[test]
+fn the_shard_hears_of_the_next_use_of_a_channel_that_is_overdue() {
+    let mut client = Client::connected(&client_properties("test"), 0, 0, 0);
+    client.open_channel(1);
+    client.open_channel(2);
+    client.event(Event::Overdue { channel: ChannelId(1) });
+    client.send(2, ConfirmSelect { no_wait: true });
+    assert!(client.take_commands().is_empty());
+    for _ in 0..2 {
+        client.send(1, ConfirmSelect { no_wait: true });
+    }
+    assert!(matches!(client.take_commands()[..], [Command::Heard { channel: ChannelId(1) }]));
 }
 
 fn qos(product: &'static str, global: bool) -> Vec<Command> {

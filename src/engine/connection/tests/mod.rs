@@ -188,8 +188,8 @@ impl Client {
 
     fn answer_to(&mut self, command: &Command) -> Option<(ChannelId, Result<Reply, Fault>)> {
         Some(match command {
-            Command::CloseConnection => (ChannelId(0), Ok(Reply::Done)),
-            Command::CloseChannel { channel }
+            Command::CloseConnection { .. } => (ChannelId(0), Ok(Reply::Done)),
+            Command::CloseChannel { channel, .. }
             | Command::CommitTransaction { channel, .. }
             | Command::Cancel { channel, .. } => (*channel, Ok(Reply::Done)),
             Command::Subscribe(subscribe) => (subscribe.channel, Ok(Reply::Done)),
@@ -366,6 +366,7 @@ pub(super) fn delivery(offset: u64) -> Delivery {
         message: message("q", &Properties::default(), b"hello"),
         redelivered: false,
         failures: 0,
+        returns: 0,
     }
 }
 

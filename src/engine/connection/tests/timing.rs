@@ -59,7 +59,7 @@ fn a_client_that_misses_two_heartbeats_is_dropped() {
     later(&mut client, 19_999);
     assert!(!client.connection.is_finished());
     later(&mut client, 1);
-    assert!(matches!(client.answered()[..], [Command::CloseConnection]));
+    assert!(matches!(client.answered()[..], [Command::CloseConnection { .. }]));
     assert!(client.connection.is_finished());
 }
 

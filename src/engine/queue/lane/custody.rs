@@ -1,5 +1,5 @@
-//! Messages of a lane that are not simply ready or delivered: suspects, those taken back from whom
-//! held them too long, those that are condemned; and the end of all that are ready.
+//! Messages of a lane that are not simply ready or delivered: those taken back from whom held them too
+//! long, those that are condemned, those that leave out of their order.
 
 use super::Lane;
 use crate::command::Run;
@@ -7,47 +7,22 @@ use crate::ids::Offset;
 use crate::queue::dead::DeathReason;
 use crate::queue::in_flight::Held;
 use crate::queue::late::LateDelivery;
-use crate::queue::offset_set::OffsetSet;
 use crate::shard::clients::ChannelSlot;
 
 impl Lane {
-    /// The next failure of this message tells something only if its consumer holds nothing else.
-    pub(crate) fn suspect(&mut self, offset: Offset) {
-        self.suspects.insert(offset, offset);
-    }
-
-    /// Whether it must be delivered to a consumer that holds nothing else.
-    pub(crate) fn is_suspect(&self, offset: Offset) -> bool {
-        self.has_suspects() && self.suspects.contains(offset)
-    }
-
-    /// Whether any message is one, ready or held.
-    pub(crate) fn has_suspects(&self) -> bool {
-        !self.suspects.is_empty()
-    }
-
-    /// The message that is to be delivered next when suspects have to wait.
-    pub(crate) fn next_trusted(&self) -> Option<Offset> {
-        if !self.has_suspects() {
-            return self.next_ready();
-        }
-        // What was never delivered is no suspect.
-        let mut returned = self.returned.first();
-        while let Some(offset) = returned.filter(|offset| self.suspects.contains(*offset)) {
-            returned = self.returned.next_present(self.suspects.next_absent(offset));
-        }
-        returned.into_iter().chain(self.next_live(self.cursor)).min()
-    }
-
     /// What is in flight, ascending.
     pub(crate) fn held(&self) -> impl Iterator<Item = (Offset, &Held)> {
         self.in_flight.iter()
     }
 
-    /// What consumers were given and the channels have not settled, one by one.
-    pub(crate) fn held_by_consumers(&self) -> impl Iterator<Item = (ChannelSlot, u64)> {
-        let held = self.in_flight.iter().map(|(_, held)| (held, 1)).chain(self.late.iter());
-        held.filter(|(held, _)| held.consumer.is_some()).map(|(held, count)| (held.channel, count))
+    /// What channels were given and have not settled, and how many settlements of each they owe.
+    pub(crate) fn held_or_owed(&self) -> impl Iterator<Item = (&Held, u64)> {
+        self.in_flight.iter().map(|(_, held)| (held, 1)).chain(self.late.iter())
+    }
+
+    /// Whether a consumer was given any message that is not settled, and not taken back either.
+    pub(crate) fn has_consumed(&self) -> bool {
+        self.in_flight.consumed() > 0
     }
 
     /// Takes a message out of flight that was held too long.
@@ -112,53 +87,5 @@ impl Lane {
             self.take(offset);
         }
         self.settle([(offset, octets)])
-    }
-
-    /// Settles every message that is not in flight; how many there were.
-    pub(crate) fn purge(&mut self) -> u64 {
-        let purged = self.ready();
-        let tail = self.log.tail();
-        let octets_before = self.log.octets();
-        let mut octets_held = 0;
-        let mut from = self.log.low();
-        let mut kept = OffsetSet::default();
-        let held = self.in_flight.iter().map(|(offset, held)| (offset, held.size));
-        let mut held: Vec<(Offset, u32)> = held.chain(self.condemned.sizes()).collect();
-        held.sort_unstable();
-        for (offset, size) in held {
-            kept.insert(offset, offset);
-            if offset < self.fresh.first() && !self.volatile.contains(offset) {
-                octets_held += u64::from(size);
-            }
-            if from < offset {
-                self.log.settle(from, Offset(offset.0 - 1), 0);
-            }
-            from = offset.next();
-        }
-        if from < tail {
-            self.log.settle(from, Offset(tail.0 - 1), 0);
-        }
-        self.log.settle_octets(octets_before.saturating_sub(octets_held));
-        for offset in self.volatile.offsets() {
-            if !kept.contains(offset) {
-                self.volatile.remove(offset);
-            }
-        }
-        for offset in (self.fresh.first().0..tail.0).map(Offset) {
-            if !kept.contains(offset) {
-                self.fresh.remove(offset);
-            }
-        }
-        self.late.overtake_all();
-        self.stored.changed_all(self.log.low(), tail);
-        self.returned = OffsetSet::default();
-        self.suspects = self.in_flight.suspects(&self.suspects);
-        self.wanted = self.condemned.offsets();
-        self.cursor = tail;
-        self.pages.set_gap(None);
-        let log = &self.log;
-        self.pages.recount(|first, end| log.unsettled_in(first, end), &mut self.stored.dead_pages);
-        self.tidy_when_empty();
-        purged
     }
 }

@@ -11,8 +11,10 @@ use crate::time::WallClock;
 pub(crate) enum Head {
     /// The one that is to be delivered next.
     Ready,
-    /// The one that is to be delivered next when suspects have to wait.
-    Trusted,
+    /// The one that is to be delivered next when quarantined ones have to wait.
+    Unquarantined,
+    /// The one that is to be delivered alone next.
+    Quarantined,
 }
 
 /// What the expiry of a message depends on.
@@ -36,14 +38,16 @@ impl MessageTimes {
 #[derive(Debug, Default)]
 pub(super) struct HeadTimes {
     ready: Option<MessageTimes>,
-    trusted: Option<MessageTimes>,
+    unquarantined: Option<MessageTimes>,
+    quarantined: Option<MessageTimes>,
 }
 
 impl HeadTimes {
     fn of(&mut self, head: Head) -> &mut Option<MessageTimes> {
         match head {
             Head::Ready => &mut self.ready,
-            Head::Trusted => &mut self.trusted,
+            Head::Unquarantined => &mut self.unquarantined,
+            Head::Quarantined => &mut self.quarantined,
         }
     }
 }
@@ -53,7 +57,8 @@ impl Lane {
     pub(crate) fn head(&self, head: Head) -> Option<Offset> {
         match head {
             Head::Ready => self.next_ready(),
-            Head::Trusted => self.next_trusted(),
+            Head::Unquarantined => self.next_unquarantined(),
+            Head::Quarantined => self.next_quarantined(),
         }
     }
 

@@ -8,11 +8,14 @@
 mod content;
 mod custody;
 mod head;
+mod purge;
+mod quarantine;
 
 pub(crate) use head::{Head, MessageTimes};
 
 use crate::command::Run;
-use crate::ids::Offset;
+use crate::delivered_record::DeliveredRecord;
+use crate::ids::{ConnectionId, Offset};
 use crate::message::Message;
 use crate::operation::RecoveredLane;
 use crate::queue::age::{Ages, Moment};
@@ -20,11 +23,13 @@ use crate::queue::dead::Condemned;
 use crate::queue::fresh::Fresh;
 use crate::queue::in_flight::{Held, InFlight};
 use crate::queue::late::Late;
-use crate::queue::log::LaneLog;
+use crate::queue::log::{Counts, LaneLog};
 use crate::queue::marks::Marks;
 use crate::queue::offset_set::OffsetSet;
 use crate::queue::pages::Pages;
+use crate::queue::quarantine::Quarantine;
 use crate::queue::stored::Stored;
+use crate::queue::time_outs::TimeOuts;
 use crate::queue::volatile::Volatile;
 use crate::shard::MemoryUse;
 use crate::shard::clients::ChannelSlot;
@@ -45,8 +50,8 @@ pub(crate) struct Lane {
     condemned: Condemned,
     /// Offsets before the cursor whose content is needed again: returned or condemned.
     wanted: OffsetSet,
-    /// Whose next failure tells nothing unless its consumer holds nothing else.
-    suspects: OffsetSet,
+    quarantine: Quarantine,
+    time_outs: TimeOuts,
     late: Late,
     ages: Ages,
     marks: Marks,
@@ -57,16 +62,18 @@ pub(crate) struct Lane {
     has_expirations: bool,
     /// Everything from here on has not been delivered.
     cursor: Offset,
-    /// What is below was there when the process began: it may have been delivered before.
+    /// What is below was there when the process began.
     recovered_to: Offset,
+    /// What is below was delivered before the process began, or may have been.
+    delivered_to: Offset,
     stored: Stored,
     /// Messages that the store should have had and did not.
     missing: u64,
 }
 
 impl Lane {
-    /// The lane that a store holds.
-    pub(crate) fn recover(recovered: &RecoveredLane) -> Self {
+    /// The lane that a store holds. `delivered`: what a process that ended in good order delivered.
+    pub(crate) fn recover(recovered: &RecoveredLane, delivered: Option<&DeliveredRecord>) -> Self {
         let log = LaneLog::recover(recovered);
         let mut fresh = Fresh::default();
         fresh.start_at(log.tail());
@@ -75,6 +82,14 @@ impl Lane {
             pages: Pages::recovered(log.low()),
             cursor: log.low(),
             recovered_to: log.tail(),
+            delivered_to: match delivered {
+                Some(delivered) => {
+                    let delivered = delivered.lanes.get(&(recovered.queue, recovered.lane));
+                    // What was not to be kept and stood at the tail has left no trace.
+                    delivered.copied().unwrap_or_default().min(log.tail())
+                }
+                None => log.tail(),
+            },
             stored: Stored::recover(recovered),
             has_expirations: log.unsettled() > 0,
             seen_to: log.tail(),
@@ -164,12 +179,23 @@ impl Lane {
 
     /// Whether the message may have been delivered before.
     pub(crate) fn is_redelivered(&self, offset: Offset) -> bool {
-        offset < self.cursor || offset < self.recovered_to
+        offset < self.cursor || offset < self.delivered_to
+    }
+
+    /// Every message from here on was never delivered; nothing when that holds for all.
+    pub(crate) fn delivered_to(&self) -> Option<Offset> {
+        let delivered_to = self.cursor.max(self.delivered_to);
+        Some(delivered_to).filter(|to| self.log.unsettled() > 0 && *to > self.log.low())
     }
 
     /// Failed deliveries of a message so far.
     pub(crate) fn failures(&self, offset: Offset) -> u32 {
         self.log.failures(offset)
+    }
+
+    /// Deliveries of a message so far that a client returned in good order.
+    pub(crate) fn returns(&self, offset: Offset) -> u32 {
+        self.log.returns(offset)
     }
 
     /// Takes the next ready message out of the order.
@@ -211,12 +237,11 @@ impl Lane {
         let mut run: Option<(Offset, Offset, u64)> = None;
         let mut is_stored = false;
         for (offset, size) in settled {
-            if !self.suspects.is_empty() {
-                self.suspects.remove(offset, offset);
-            }
+            self.quarantine.forget(offset);
+            self.time_outs.forget(offset);
             let is_fresh = offset >= fresh_from;
             if self.volatile.remove(offset) {
-                self.log.forget_failures(offset);
+                self.log.forget_counts(offset);
                 continue;
             }
             is_stored = true;
@@ -239,16 +264,25 @@ impl Lane {
         is_stored
     }
 
-    /// Gives messages back to their places. `failed`: count it as a failed delivery.
-    pub(crate) fn give_back(&mut self, taken: &[(Offset, Held)], failed: bool) {
+    /// Gives messages back to their places.
+    pub(crate) fn give_back(&mut self, taken: &[(Offset, Held)], counts: Counts) {
         for (offset, _) in taken {
             self.returned.insert(*offset, *offset);
             self.wanted.insert(*offset, *offset);
-            if failed {
-                self.log.fail(*offset);
+            if self.log.count(*offset, counts) {
                 self.stored.changed(*offset);
             }
         }
+    }
+
+    /// A connection let the message time out; whether every failure of it was a time-out on that one.
+    pub(crate) fn note_time_out(&mut self, offset: Offset, connection: ConnectionId) -> bool {
+        self.time_outs.note(offset, connection, self.log.failures(offset))
+    }
+
+    /// The time-out that was just noted does not count.
+    pub(crate) fn uncount_time_out(&mut self, offset: Offset) {
+        self.time_outs.uncount(offset);
     }
 
     /// When, on the steady clock, a message was stamped.

@@ -2,10 +2,12 @@
 
 use super::store::TestStore;
 use crate::administration::Administration;
-use crate::command::{Command, Publish, Run, Settle, Settlement, Subscribe, TopologyRequest};
+use crate::command::{
+    Closure, Command, Publish, Run, Settle, Settlement, Subscribe, TopologyRequest,
+};
 use crate::event::{Delivery, Event, Reply};
 use crate::fault::Fault;
-use crate::ids::{ChannelId, ConnectionId, PublishSeq, QueueId};
+use crate::ids::{ChannelId, ConnectionId, ConsumerNumber, PublishSeq, QueueId};
 use crate::message::{Envelope, Message};
 use crate::operation::Commit;
 use crate::shard::{QueueDefaults, Shard, ShardSettings, ShardStatistics};
@@ -44,6 +46,16 @@ impl Broker {
         };
         broker.commit();
         broker
+    }
+
+    /// The process ends in good order and begins again.
+    pub(super) fn restart(&mut self, connections: &[ConnectionId]) {
+        for connection in connections {
+            self.send(*connection, [Command::CloseConnection { closure: Closure::ByBroker }]);
+        }
+        self.shard.handle_stop();
+        self.commit();
+        self.crash();
     }
 
     /// The process dies and begins again with what was applied.
@@ -108,7 +120,7 @@ impl Broker {
 
     /// Everything that may be committed is.
     pub(super) fn commit(&mut self) {
-        self.shard.handle_stop();
+        self.shard.commits.hurry();
         self.begin_commit();
         while !self.writing.is_empty() {
             self.finish_commit();
@@ -219,6 +231,7 @@ pub(super) fn consume(queue: &str, tag: &str, prefetch: u16) -> Subscribe {
         channel: CHANNEL,
         queue: queue.try_into().unwrap(),
         consumer_tag: tag.try_into().unwrap(),
+        number: ConsumerNumber::default(),
         no_ack: false,
         exclusive: false,
         prefetch,

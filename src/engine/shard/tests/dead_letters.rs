@@ -4,7 +4,9 @@
 use super::broker::{
     Broker, CHANNEL, CONNECTION, arguments, consume, message, message_with, publish, settle,
 };
-use crate::command::{Binding, Command, Destination, Refusal, Settlement, TopologyRequest};
+use crate::command::{
+    Binding, Closure, Command, Destination, Refusal, Settlement, TopologyRequest,
+};
 use crate::event::Delivery;
 use crate::ids::{ConnectionId, QueueId};
 use forebay_wire::properties::Properties;
@@ -135,14 +137,14 @@ fn queues_that_are_not_shared_or_hold_dead_letters_have_no_limit_and_no_dead_let
         ("exclusive", true, true, false),
         ("deleted-with-its-last-consumer", true, false, true),
         // The broker names it.
-        ("", true, false, false),
+        ("amq.gen-1", true, false, false),
         ("done.dlq", true, false, false),
     ] {
         let mut broker = Broker::new();
         broker.open(CONNECTION);
         let request = TopologyRequest::DeclareQueue {
             name: name.try_into().unwrap(),
-            is_generated: false,
+            is_generated: name.starts_with("amq.gen-"),
             passive: false,
             durable,
             exclusive,
@@ -282,7 +284,7 @@ fn one_poison_message_that_kills_its_consumer_is_condemned_alone() {
         assert!(!deliveries.is_empty(), "nothing comes");
         if deliveries.iter().any(|delivery| delivery.message.body()[0] == POISON) {
             deaths += 1;
-            broker.send(WORKER, [Command::CloseConnection]);
+            broker.send(WORKER, [Command::CloseConnection { closure: Closure::Failed }]);
             broker.take_events(WORKER);
             broker.open(WORKER);
             broker.subscribe(WORKER, consume("q", "c", 50));

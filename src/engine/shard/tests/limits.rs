@@ -3,7 +3,7 @@
 use super::broker::{
     Broker, CHANNEL, CONNECTION, arguments, consume, message, message_with, publish, settle,
 };
-use crate::command::{Command, Refusal, Settlement, Subscribe};
+use crate::command::{Closure, Command, Refusal, Settlement, Subscribe};
 use crate::event::{Delivery, Event};
 use crate::ids::{ConnectionId, PublishSeq, QueueId};
 use forebay_wire::FieldValue;
@@ -132,7 +132,8 @@ fn only_the_first_consumer_is_active_and_the_next_takes_over_in_order() {
     assert_eq!(mine.len(), 2);
     broker.send(CONNECTION, [settle(queue, Settlement::Ack, &[&mine[0]])]);
     assert_eq!(broker.deliveries(CONNECTION).len(), 1);
-    broker.send(CONNECTION, [Command::CloseChannel { channel: CHANNEL }]);
+    broker
+        .send(CONNECTION, [Command::CloseChannel { channel: CHANNEL, closure: Closure::ByClient }]);
     let others: Vec<Delivery> = broker.deliveries(OTHER);
     let bodies: Vec<u8> = others.iter().map(|delivery| delivery.message.body()[0]).collect();
     assert_eq!(bodies, [1, 2]);

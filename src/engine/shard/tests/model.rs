@@ -4,7 +4,7 @@
 
 use super::broker::{Broker, CHANNEL, arguments, consume, message, publish, settle};
 use super::steps::{CLIENTS, Step, step};
-use crate::command::{Command, Settlement, Subscribe};
+use crate::command::{Closure, Command, Settlement, Subscribe};
 use crate::event::{Delivery, Event, Reply};
 use crate::ids::{ConnectionId, QueueId};
 use forebay_wire::{FieldTable, FieldValue};
@@ -26,6 +26,7 @@ struct Entry {
     place: Place,
     delivered: bool,
     failures: u32,
+    returns: u32,
     confirm: Option<u64>,
 }
 
@@ -102,12 +103,13 @@ impl Model {
                 self.settle(client, settlement, from, count);
             }
             Step::Get { client, no_ack } => self.get(client, no_ack),
-            Step::Close { client } => self.close(client),
+            Step::Close { client, closure } => self.close(client, closure),
             Step::Purge => self.purge(),
             Step::BeginCommit => self.begin_commit(),
             Step::FinishCommit => self.finish_commit(),
             Step::Pass => self.broker.pass(100),
             Step::Crash => self.crash(),
+            Step::Restart => self.restart(),
         }
         self.check_deliveries();
         self.check_confirms();
@@ -124,6 +126,7 @@ impl Model {
                 place: Place::Ready,
                 delivered: false,
                 failures: 0,
+                returns: 0,
                 confirm,
             });
             if let Some(confirm) = confirm {
@@ -184,13 +187,14 @@ impl Model {
         }
     }
 
-    fn close(&mut self, client: u64) {
+    fn close(&mut self, client: u64, closure: Closure) {
         self.subscriptions.remove(&client);
         for (index, _, _) in self.held.remove(&client).unwrap_or_default() {
             self.entries[index].place = Place::Ready;
-            self.entries[index].failures += 1;
+            self.entries[index].failures += u32::from(closure == Closure::Failed);
+            self.entries[index].returns += u32::from(closure == Closure::ByClient);
         }
-        self.broker.send(connection(client), [Command::CloseConnection]);
+        self.broker.send(connection(client), [Command::CloseConnection { closure }]);
         assert!(matches!(self.broker.reply(connection(client)), Ok(Reply::Done)));
         self.broker.open(connection(client));
     }
@@ -221,6 +225,29 @@ impl Model {
         }
     }
 
+    /// The process ends in good order: what it had durable is there, and what was delivered is known.
+    fn restart(&mut self) {
+        for client in 0..CLIENTS {
+            self.close(client, Closure::ByBroker);
+            // What it held may go to the next.
+            self.check_deliveries();
+        }
+        self.broker.commit();
+        self.written = self.entries.clone();
+        let delivered: Vec<bool> = self.entries.iter().map(|entry| entry.delivered).collect();
+        self.broker.shard.handle_stop();
+        self.broker.commit();
+        self.crash();
+        // What the store knows of deliveries goes before there are any.
+        self.broker.commit();
+        if self.durable {
+            for (entry, delivered) in self.entries.iter_mut().zip(delivered) {
+                entry.delivered = delivered;
+            }
+            self.written = self.entries.clone();
+        }
+    }
+
     fn crash(&mut self) {
         self.broker.crash();
         self.subscriptions.clear();
@@ -241,6 +268,7 @@ impl Model {
             entry.place = if survives { Place::Ready } else { Place::Gone };
             entry.delivered = true;
             entry.failures = kept.map_or(0, |kept| kept.failures);
+            entry.returns = kept.map_or(0, |kept| kept.returns);
         }
         self.written = self.entries.clone();
         if self.durable {
@@ -261,6 +289,7 @@ impl Model {
         assert_eq!(entry.place, Place::Ready, "message {index} was delivered");
         assert_eq!(delivery.redelivered, entry.delivered, "redelivered of {index}");
         assert_eq!(delivery.failures, entry.failures, "failures of {index}");
+        assert_eq!(delivery.returns, entry.returns, "returns of {index}");
         index
     }
 

@@ -1,7 +1,9 @@
 //! Declaring, consuming, deleting: what clients see of queues beside their messages.
 
 use super::broker::{Broker, CHANNEL, CONNECTION, arguments, consume, message, publish, settle};
-use crate::command::{Command, PrefetchScope, Refusal, Settlement, Subscribe, TopologyRequest};
+use crate::command::{
+    Closure, Command, PrefetchScope, Refusal, Settlement, Subscribe, TopologyRequest,
+};
 use crate::event::{Event, Reply};
 use crate::ids::{ChannelId, ConnectionId, PublishSeq};
 use crate::operation::Durability;
@@ -23,7 +25,7 @@ fn delete(name: &str, if_unused: bool, if_empty: bool) -> TopologyRequest {
 fn declare(name: &str, exclusive: bool, auto_delete: bool, durable: bool) -> TopologyRequest {
     TopologyRequest::DeclareQueue {
         name: name.try_into().unwrap(),
-        is_generated: false,
+        is_generated: name.starts_with("amq.gen-"),
         passive: false,
         durable,
         exclusive,
@@ -72,11 +74,11 @@ fn a_transient_declare_is_answered_at_once() {
     let mut broker = broker();
     // The first of all reserves numbers for many.
     broker.declare("first", true, FieldTable::new());
-    let request = declare("", true, false, false);
+    let request = declare("amq.gen-1", true, false, false);
     let command = Command::Topology { channel: CHANNEL, request, nowait: false };
     broker.send(CONNECTION, [command]);
     let Ok(Reply::QueueDeclared { name, .. }) = broker.reply(CONNECTION) else { panic!() };
-    assert!(name.to_string().starts_with("amq.gen-"));
+    assert_eq!(name.to_string(), "amq.gen-1");
 }
 
 #[test]
@@ -269,7 +271,8 @@ fn an_exclusive_consumer_is_the_only_one() {
     let fault = broker.reply(OTHER).unwrap_err();
     assert_eq!(fault.code, ReplyCode::AccessRefused);
     assert_eq!(fault.text, "queue 'q' in vhost '/' in exclusive use");
-    broker.send(CONNECTION, [Command::CloseChannel { channel: CHANNEL }]);
+    broker
+        .send(CONNECTION, [Command::CloseChannel { channel: CHANNEL, closure: Closure::ByClient }]);
     broker.subscribe(OTHER, consume("q", "c", 0));
     broker.reply(OTHER).unwrap();
     broker.subscribe(CONNECTION, exclusive());
@@ -288,9 +291,9 @@ fn exclusive_and_auto_delete_queues_go_with_those_who_use_them() {
     assert_eq!(broker.reply(OTHER).unwrap_err().text, "no queue 'nosuch' in vhost '/'");
     broker.subscribe(CONNECTION, consume("shared", "c", 0));
     broker.subscribe(OTHER, consume("shared", "c", 0));
-    broker.send(OTHER, [Command::CloseChannel { channel: CHANNEL }]);
+    broker.send(OTHER, [Command::CloseChannel { channel: CHANNEL, closure: Closure::ByClient }]);
     assert_eq!(names(&broker), ["mine", "shared"]);
-    broker.send(CONNECTION, [Command::CloseConnection]);
+    broker.send(CONNECTION, [Command::CloseConnection { closure: Closure::ByClient }]);
     assert_eq!(names(&broker), Vec::<String>::new());
     let gone = broker.take_events(CONNECTION);
     assert!(matches!(gone.last(), Some(Event::Reply { channel: ChannelId(0), .. })), "{gone:?}");

@@ -1,7 +1,7 @@
 //! Direct replies: how many are on their way to a requester that does not read.
 
 use super::broker::{Broker, CONNECTION, message};
-use crate::command::Command;
+use crate::command::{Closure, Command};
 use crate::event::Event;
 use crate::ids::{ChannelId, ChannelKey, ConnectionId};
 use crate::limits::REPLIES_OCTETS_MAX;
@@ -44,7 +44,7 @@ fn a_requester_that_does_not_read_is_sent_no_more_than_its_bound() {
 
     broker.send(CONNECTION, [Command::RepliesWritten { octets: on_their_way }]);
     assert_eq!(octets(&replies(&mut broker, &body, 1000)), on_their_way);
-    broker.send(CONNECTION, [Command::CloseConnection]);
+    broker.send(CONNECTION, [Command::CloseConnection { closure: Closure::ByClient }]);
     broker.take_events(CONNECTION);
     assert!(replies(&mut broker, &body, 1).is_empty());
 }

@@ -1,6 +1,6 @@
 //! What happens to a queue in a model test.
 
-use crate::command::{Refusal, Settlement};
+use crate::command::{Closure, Refusal, Settlement};
 use proptest::prelude::*;
 
 /// Connections with consumers.
@@ -13,12 +13,18 @@ pub(super) enum Step {
     Cancel { client: u64 },
     Settle { client: u64, settlement: Settlement, from: usize, count: usize },
     Get { client: u64, no_ack: bool },
-    Close { client: u64 },
+    Close { client: u64, closure: Closure },
     Purge,
     BeginCommit,
     FinishCommit,
     Pass,
     Crash,
+    Restart,
+}
+
+/// However a connection may end.
+pub(super) fn closure() -> impl Strategy<Value = Closure> {
+    prop_oneof![3 => Just(Closure::Failed), 2 => Just(Closure::ByClient), 1 => Just(Closure::ByBroker)]
 }
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
@@ -42,12 +48,12 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         ),
         2 => (client.clone(), any::<bool>())
             .prop_map(|(client, no_ack)| Step::Get { client, no_ack }),
-        1 => client.prop_map(|client| Step::Close { client }),
+        1 => (client, closure()).prop_map(|(client, closure)| Step::Close { client, closure }),
         1 => prop::bool::weighted(0.3)
             .prop_map(|purge| if purge { Step::Purge } else { Step::Pass }),
         4 => Just(Step::BeginCommit),
         4 => Just(Step::FinishCommit),
         2 => Just(Step::Pass),
-        1 => Just(Step::Crash),
+        1 => prop::bool::ANY.prop_map(|good| if good { Step::Restart } else { Step::Crash }),
     ]
 }

@@ -3,7 +3,7 @@
 use super::broker::{
     Broker, CHANNEL, CONNECTION, arguments, consume, message, message_with, publish, settle,
 };
-use crate::command::{Command, Settlement};
+use crate::command::{Closure, Command, Settlement};
 use crate::ids::{ConnectionId, QueueId};
 use crate::message::{Envelope, Message};
 use forebay_wire::properties::Properties;
@@ -170,7 +170,8 @@ fn an_unused_queue_ends() {
     broker.pass(900);
     broker.subscribe(CONNECTION, consume("q", "c", 0));
     broker.pass(5000);
-    broker.send(CONNECTION, [Command::CloseChannel { channel: CHANNEL }]);
+    broker
+        .send(CONNECTION, [Command::CloseChannel { channel: CHANNEL, closure: Closure::ByClient }]);
     broker.pass(999);
     assert_eq!(broker.shard.statistics().queues.len(), 1);
     broker.pass(1);
@@ -181,7 +182,7 @@ fn an_unused_queue_ends() {
 }
 
 #[test]
-fn a_hung_consumer_loses_one_message_and_keeps_its_channel() {
+fn a_hung_consumer_loses_what_it_holds_to_another_one_and_keeps_its_channel() {
     let (mut broker, queue) = broker(&[("x-consumer-timeout", FieldValue::I32(1000))]);
     broker.subscribe(CONNECTION, consume("q", "hung", 2));
     let messages = (0..3u8).map(|n| message(vec![n], true)).collect();
@@ -191,15 +192,17 @@ fn a_hung_consumer_loses_one_message_and_keeps_its_channel() {
     broker.pass(1000);
     let statistics = broker.statistics("q");
     assert_eq!((statistics.timed_out, statistics.ready, statistics.unacked), (1, 2, 1));
-    // The hung one still owes two and gets no more; another gets the message, marked.
+    // It gets no more; another one gets the message, marked, and will get what else it holds.
     assert!(broker.deliveries(CONNECTION).is_empty());
     broker.subscribe(OTHER, consume("q", "alive", 1));
     let taken = broker.deliveries(OTHER);
     assert_eq!(taken[0].message.body()[0], 0);
     assert!(taken[0].redelivered && taken[0].failures == 1);
-    // Too late: somebody else has it. Credit is back.
+    let statistics = broker.statistics("q");
+    assert_eq!((statistics.timed_out, statistics.ready, statistics.unacked), (2, 2, 1));
+    // Too late: somebody else has it. Credit is back, and it is heard of.
     broker.send(CONNECTION, [settle(queue, Settlement::Ack, &[&held[0]])]);
-    assert_eq!(broker.statistics("q").unacked, 3);
+    assert_eq!(broker.statistics("q").unacked, 2);
     assert_eq!(broker.deliveries(CONNECTION).len(), 1);
     broker.send(OTHER, [settle(queue, Settlement::Ack, &[&taken[0]])]);
     assert_eq!(broker.statistics("q").acked, 1);
@@ -232,6 +235,8 @@ fn a_consumer_that_let_the_time_pass_again_and_again_gets_all_its_credit_back_pi
     let mut held = broker.deliveries(CONNECTION);
     for _ in 0..2 {
         broker.pass(1000);
+        assert!(broker.deliveries(CONNECTION).is_empty(), "it was not heard of");
+        broker.send(CONNECTION, [Command::Heard { channel: CHANNEL }]);
         held.extend(broker.deliveries(CONNECTION));
     }
     assert_eq!(held.len(), 3, "the same message, three times");

@@ -73,7 +73,7 @@ pub const QUEUE_ACKED: Metric = counter(
 pub const QUEUE_REDELIVERED: Metric = counter(
     "forebay_queue_messages_redelivered_total",
     Unit::Count,
-    "Deliveries that came back, to be repeated or to become dead letters, by reason: nack, reject (both with requeue), recover, disconnect, timeout.",
+    "Deliveries that came back, to be repeated or to become dead letters, by reason: nack, reject (both with requeue), recover, disconnect (lost, or closed for an error or by the broker), timeout, close (returned by its client in good order).",
 );
 /// Given up in a queue.
 pub const QUEUE_DEAD_LETTERED: Metric = counter(

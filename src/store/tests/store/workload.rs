@@ -138,7 +138,8 @@ impl LaneWork {
         }
         self.blocks = blocks.keys().copied().collect();
         for (block, offsets) in blocks {
-            let content = Block { settled: runs(&offsets), failures: vec![(7, 2)] };
+            let content =
+                Block { settled: runs(&offsets), failures: vec![(7, 2)], returns: vec![(9, 1)] };
             operations.push(Operation::PutBlock { queue, lane, block, content });
         }
         let waiting = &self.waiting;

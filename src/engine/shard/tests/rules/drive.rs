@@ -3,15 +3,16 @@
 use super::list::{Entry, Handover, Handovers, List, Place};
 use super::setting::Setting;
 use super::step::{CLIENTS, Draft, Step};
-use crate::command::{Command, Settlement, Subscribe, TopologyRequest};
+use crate::command::{Closure, Command, Settlement, Subscribe, TopologyRequest};
 use crate::event::{Delivery, Event, Reply};
 use crate::ids::{ConnectionId, QueueId};
+use crate::limits::QUARANTINE_MS_MAX;
 use crate::message::{Envelope, Message};
 use crate::shard::tests::broker::{Broker, CHANNEL, consume, publish, settle};
 use bytes::BytesMut;
 use forebay_wire::properties::Properties;
 use forebay_wire::{FieldTable, FieldValue, RawProperties, ShortStr};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 const ADMIN: ConnectionId = ConnectionId(1);
 
@@ -30,8 +31,10 @@ pub(super) struct Drive {
     subscriptions: BTreeMap<u64, Subscription>,
     subscribed: u64,
     deliveries: BTreeMap<usize, Delivery>,
-    /// Clients that may have been set aside for a suspect, until they hold nothing.
-    aside: BTreeSet<u64>,
+    /// When each client was last given something.
+    given: BTreeMap<u64, u64>,
+    /// Since when each client has waited for something that was there.
+    waits: BTreeMap<u64, u64>,
     /// Confirms owed, by number: of which message, and whether it was refused.
     owed: BTreeMap<u64, (usize, bool)>,
     next_confirm: u64,
@@ -59,7 +62,8 @@ impl Drive {
             subscriptions: BTreeMap::new(),
             subscribed: 0,
             deliveries: BTreeMap::new(),
-            aside: BTreeSet::new(),
+            given: BTreeMap::new(),
+            waits: BTreeMap::new(),
             owed: BTreeMap::new(),
             next_confirm: 1,
             writing: Vec::new(),
@@ -93,7 +97,7 @@ impl Drive {
                 self.settle(client, settlement, from, count);
             }
             Step::Get { client, no_ack } => self.get(client, no_ack),
-            Step::Close { client } => self.close(client),
+            Step::Close { client, closure } => self.close(client, closure),
             Step::Purge => self.purge(),
             Step::BeginCommit => {
                 if self.broker.begin_commit() {
@@ -106,7 +110,10 @@ impl Drive {
                     self.broker.finish_commit();
                 }
             }
-            Step::Pass { milliseconds } => self.broker.pass(milliseconds),
+            Step::Pass { milliseconds } => {
+                self.list.pass(self.now() + milliseconds);
+                self.broker.pass(milliseconds);
+            }
             Step::Crash => self.crash(),
         }
     }
@@ -185,21 +192,20 @@ impl Drive {
         let get = Command::Get { channel: CHANNEL, queue: "q".try_into().unwrap(), no_ack };
         self.broker.send(connection(client), [get]);
         match self.broker.reply(connection(client)).unwrap() {
-            Reply::Empty => self.list.get(None, self.now()),
+            Reply::Empty => self.list.get(client, no_ack, None, self.now()),
             Reply::Got { delivery, remaining, .. } => {
                 let got = self.note(delivery, client, None, no_ack);
-                self.list.get(Some(got), self.now());
+                self.list.get(client, no_ack, Some(got), self.now());
                 assert_eq!(remaining as usize, self.list.order().len());
             }
             other => panic!("{other:?}"),
         }
     }
 
-    fn close(&mut self, client: u64) {
+    fn close(&mut self, client: u64, closure: Closure) {
         self.subscriptions.remove(&client);
-        self.aside.remove(&client);
-        self.list.close(client);
-        self.broker.send(connection(client), [Command::CloseConnection]);
+        self.list.close(client, closure);
+        self.broker.send(connection(client), [Command::CloseConnection { closure }]);
         assert!(matches!(self.broker.reply(connection(client)), Ok(Reply::Done)));
         self.broker.open(connection(client));
     }
@@ -216,7 +222,7 @@ impl Drive {
         self.broker.crash();
         self.subscriptions.clear();
         self.deliveries.clear();
-        self.aside.clear();
+        self.waits.clear();
         self.owed.clear();
         self.writing.clear();
         self.list.crash(&self.written);
@@ -260,12 +266,14 @@ impl Drive {
         subscription: Option<u64>,
         no_ack: bool,
     ) -> (usize, Handover) {
-        let (redelivered, failures) = (delivery.redelivered, delivery.failures);
+        let (redelivered, failures, returns) =
+            (delivery.redelivered, delivery.failures, delivery.returns);
         let index = number(&delivery);
+        self.given.insert(client, self.now());
         if !no_ack {
             self.deliveries.insert(index, delivery);
         }
-        (index, Handover { client, subscription, no_ack, redelivered, failures })
+        (index, Handover { client, subscription, no_ack, redelivered, failures, returns })
     }
 
     fn check_confirms(&mut self) {
@@ -295,38 +303,34 @@ impl Drive {
         self.list.entries.iter().filter(|entry| entry.place == place).count()
     }
 
-    /// Nobody waits with credit while there is something to be had; nobody has more than he may.
+    /// Nobody waits with credit while there is something to be had, or not for long; nobody has more
+    /// than he may.
     fn check_progress(&mut self) {
-        let (trusted, suspects) = (self.list.trusted(), self.list.suspects());
-        self.aside.retain(|client| !self.list.consumed(*client).is_empty());
-        // Who is set aside stays so until it holds nothing, whatever becomes of the suspects.
-        // A single active consumer never is.
-        if std::mem::take(&mut self.list.suspects_waited) && !self.setting.single_active {
-            let busy = (0..CLIENTS).filter(|client| !self.list.consumed(*client).is_empty());
-            self.aside.extend(busy);
-        }
-        let mut passed_over = 0;
+        let now = self.now();
+        let before = std::mem::take(&mut self.waits);
         for (client, subscription) in &self.subscriptions {
             let (prefetch, unacked) = (usize::from(subscription.prefetch), self.unacked(*client));
             let has_limit = prefetch > 0 && !subscription.no_ack;
             assert!(!has_limit || unacked <= prefetch, "{client} has {unacked} of {prefetch}");
-            let is_active = !self.setting.single_active || self.active() == Some(*client);
-            let consumed = self.list.consumed(*client);
-            let has_suspect = consumed.iter().any(|index| self.list.is_suspect(*index));
-            if !is_active || has_suspect || (has_limit && unacked == prefetch) {
+            // The active one may wait until what was given to one before it is back.
+            let is_served = !self.setting.single_active || self.subscribed == 1;
+            if !is_served || (has_limit && unacked == prefetch) || self.list.order().is_empty() {
                 continue;
             }
-            assert!(suspects.is_empty() || !consumed.is_empty(), "a suspect waits for nobody");
-            // A single active consumer gets nothing from behind a suspect.
-            let front = self.list.order().first().copied();
-            let waits_in_order = self.setting.single_active
-                && front.is_some_and(|front| self.list.is_suspect(front));
-            if !trusted.is_empty() && !waits_in_order {
-                assert!(self.aside.contains(client), "{client} waits, and {trusted:?} are there");
-                passed_over += 1;
-            }
+            let is_alone = self.list.held(*client).is_empty();
+            let (quarantined, others) = (self.list.quarantined(), self.list.unquarantined());
+            assert!(quarantined.is_empty() || !is_alone, "{quarantined:?} waits for nobody");
+            let since = *before.get(client).unwrap_or(&now);
+            self.waits.insert(*client, since);
+            let has_others = match self.setting.single_active {
+                true => self.list.order().first().is_some_and(|i| !self.list.is_quarantined(*i)),
+                false => !others.is_empty(),
+            };
+            let most =
+                if has_others { QUARANTINE_MS_MAX } else { QUARANTINE_MS_MAX * (CLIENTS + 2) };
+            let since = since.max(self.given.get(client).copied().unwrap_or(0));
+            assert!(now - since <= most, "{client} waits since {} ms", now - since);
         }
-        assert!(passed_over <= 1, "{passed_over} are set aside for {suspects:?}");
     }
 
     fn check_counts(&mut self) {

@@ -2,7 +2,8 @@
 
 use super::setting::{Letters, Setting};
 use super::step::Draft;
-use crate::command::Settlement;
+use crate::command::{Closure, Settlement};
+use crate::limits::{QUARANTINE_MS_MAX, RETURN_LIMIT};
 use crate::topology::Overflow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ pub(super) struct Handover {
     pub(super) no_ack: bool,
     pub(super) redelivered: bool,
     pub(super) failures: u32,
+    pub(super) returns: u32,
 }
 
 /// What it gave to consumers in one step.
@@ -40,6 +42,7 @@ pub(super) struct Entry {
     pub(super) place: Place,
     is_delivered: bool,
     failures: u32,
+    returns: u32,
     level: u8,
     size: u64,
     /// When it is too old.
@@ -47,7 +50,18 @@ pub(super) struct Entry {
     /// It was offered to consumers before.
     is_seen: bool,
     /// Must be delivered alone.
-    is_suspect: bool,
+    is_quarantined: bool,
+    /// Some client survived it.
+    was_released: bool,
+}
+
+/// What a client is known to do.
+#[derive(Clone, Copy, Debug, Default)]
+struct Habit {
+    /// It has one quarantined message, by itself, since then.
+    trial: Option<(usize, u64)>,
+    /// Since when it has held anything without a break.
+    holds_since: Option<u64>,
 }
 
 /// The messages ever published, by number.
@@ -59,8 +73,7 @@ pub(super) struct List {
     pub(super) expired: u64,
     pub(super) overflowed: u64,
     pub(super) refused: u64,
-    /// Some consumer may have been set aside since this was last asked.
-    pub(super) suspects_waited: bool,
+    habits: BTreeMap<u64, Habit>,
 }
 
 impl List {
@@ -71,7 +84,7 @@ impl List {
             expired: 0,
             overflowed: 0,
             refused: 0,
-            suspects_waited: false,
+            habits: BTreeMap::new(),
         }
     }
 
@@ -84,31 +97,65 @@ impl List {
         order
     }
 
-    pub(super) fn suspects(&self) -> Vec<usize> {
-        self.order().into_iter().filter(|index| self.entries[*index].is_suspect).collect()
+    /// Those that are to be delivered alone, in the order in which they are tried.
+    pub(super) fn quarantined(&self) -> Vec<usize> {
+        let mut order = self.order();
+        order.retain(|index| self.entries[*index].is_quarantined);
+        order.sort_by_key(|index| {
+            let entry = &self.entries[*index];
+            (Reverse(entry.level), entry.was_released, *index)
+        });
+        order
     }
 
-    pub(super) fn trusted(&self) -> Vec<usize> {
-        self.order().into_iter().filter(|index| !self.entries[*index].is_suspect).collect()
+    pub(super) fn unquarantined(&self) -> Vec<usize> {
+        let order = self.order().into_iter();
+        order.filter(|index| !self.entries[*index].is_quarantined).collect()
     }
 
-    pub(super) fn is_suspect(&self, index: usize) -> bool {
-        self.entries[index].is_suspect
+    pub(super) fn is_quarantined(&self, index: usize) -> bool {
+        self.entries[index].is_quarantined
+    }
+
+    /// Whether a client has a quarantined message by itself.
+    pub(super) fn is_in_trial(&self, client: u64) -> bool {
+        self.habits.get(&client).is_some_and(|habit| habit.trial.is_some())
+    }
+
+    /// Whether a client has held something for so long that it may be given anything.
+    fn may_keep(&self, client: u64, now: u64) -> bool {
+        let since = self.habits.get(&client).and_then(|habit| habit.holds_since);
+        since.is_some_and(|since| now - since >= QUARANTINE_MS_MAX)
+    }
+
+    /// Time has passed: what a client survived for long enough leaves quarantine.
+    pub(super) fn pass(&mut self, now: u64) {
+        for habit in self.habits.values_mut() {
+            if let Some((index, since)) = habit.trial
+                && now - since >= QUARANTINE_MS_MAX
+            {
+                habit.trial = None;
+                self.entries[index].is_quarantined = false;
+                self.entries[index].was_released = true;
+            }
+        }
+    }
+
+    /// Some client may hold less than before.
+    fn let_go(&mut self) {
+        for (client, habit) in std::mem::take(&mut self.habits) {
+            let held = self.held(client);
+            if !held.is_empty() {
+                let trial = habit.trial.filter(|(index, _)| held.contains(index));
+                self.habits.insert(client, Habit { trial, ..habit });
+            }
+        }
     }
 
     /// What a client holds, ascending.
     pub(super) fn held(&self, client: u64) -> Vec<usize> {
         let is_held = |place| matches!(place, Place::Held { client: other, .. } if other == client);
         (0..self.entries.len()).filter(|index| is_held(self.entries[*index].place)).collect()
-    }
-
-    /// What of it came through consumers, also through cancelled ones.
-    pub(super) fn consumed(&self, client: u64) -> Vec<usize> {
-        let mut held = self.held(client);
-        held.retain(|index| {
-            matches!(self.entries[*index].place, Place::Held { subscription: Some(_), .. })
-        });
-        held
     }
 
     /// Adds messages. Returns which were refused.
@@ -144,26 +191,27 @@ impl List {
                 place,
                 is_delivered: false,
                 failures: 0,
+                returns: 0,
                 level: draft.priority.min(self.setting.priority_max),
                 size: draft.size as u64,
                 due: ttl.map(|ttl| now + ttl),
                 is_seen: false,
-                is_suspect: false,
+                is_quarantined: false,
+                was_released: false,
             });
         }
         refused
     }
 
-    /// What the queue does after each step: deliver, then keep its limits; and again when a suspect
-    /// left by that, as it may have held others up.
+    /// What the queue does after each step: deliver, then keep its limits; and again when a quarantined
+    /// one left by that, as it may have held others up.
     pub(super) fn turn(&mut self, now: u64, handovers: &mut Handovers) {
         loop {
             self.deliver(now, handovers);
-            let suspects = self.suspects();
-            self.suspects_waited |= !suspects.is_empty();
+            let quarantined = self.quarantined();
             self.keep_limits(now);
             self.entries.iter_mut().for_each(|entry| entry.is_seen = true);
-            if self.suspects() == suspects {
+            if self.quarantined() == quarantined {
                 return;
             }
         }
@@ -183,54 +231,92 @@ impl List {
         }
     }
 
-    /// The front goes to a consumer as long as the queue gave it to one. Where the front is a
-    /// suspect that has to wait, what is behind it goes.
+    /// What is first goes to a consumer as long as the queue gave it to one. Quarantined ones go first,
+    /// unless one consumer is active at a time: that one gets everything in its order.
     fn deliver(&mut self, now: u64, handovers: &mut Handovers) {
-        let mut suspects_wait = false;
         loop {
-            let order = if suspects_wait { self.trusted() } else { self.order() };
-            let Some(front) = order.first().copied() else { return };
-            if self.is_overdue(front, now) {
-                self.expire(front);
-            } else if let Some(handover) = handovers.remove(&front) {
-                self.check_company(front, handover.client);
-                self.hand_over(front, handover);
-            } else if self.is_suspect(front) && !self.setting.single_active {
-                suspects_wait = true;
+            let orders = match self.setting.single_active {
+                true => vec![self.order()],
+                false => vec![self.quarantined(), self.unquarantined()],
+            };
+            let fronts = orders.iter().filter_map(|order| order.first().copied());
+            let next = fronts
+                .into_iter()
+                .find(|front| self.is_overdue(*front, now) || handovers.contains_key(front));
+            let Some(next) = next else { return };
+            if self.is_overdue(next, now) {
+                self.expire(next);
+            } else if let Some(handover) = handovers.remove(&next) {
+                self.check_company(next, handover.client, now);
+                self.hand_over(next, handover, now);
+            }
+        }
+    }
+
+    /// Answers a `basic.get` of a client.
+    pub(super) fn get(
+        &mut self,
+        client: u64,
+        no_ack: bool,
+        got: Option<(usize, Handover)>,
+        now: u64,
+    ) {
+        loop {
+            let (all, quarantined) = (self.order(), self.quarantined());
+            let is_single = self.setting.single_active;
+            let front = all.first().copied();
+            let is_front_quarantined = front.is_some_and(|front| self.is_quarantined(front));
+            let is_free = quarantined.is_empty() || (is_single && !is_front_quarantined);
+            let takes_any = self.may_keep(client, now)
+                && got.is_some_and(|(index, _)| self.is_quarantined(index));
+            let order = if no_ack {
+                all
+            } else if self.is_in_trial(client) {
+                Vec::new()
+            } else if is_free || takes_any {
+                all
+            } else if self.held(client).is_empty() {
+                if is_single { all } else { quarantined }
+            } else if is_single {
+                Vec::new()
             } else {
-                return;
+                self.unquarantined()
+            };
+            match order.first().copied() {
+                Some(front) if self.is_overdue(front, now) => self.expire(front),
+                front => {
+                    assert_eq!(got.map(|(index, _)| index), front);
+                    if let Some((index, handover)) = got {
+                        self.hand_over(index, handover, now);
+                    }
+                    return;
+                }
             }
         }
     }
 
-    /// Answers a `basic.get`: the front, whatever is suspected of it.
-    pub(super) fn get(&mut self, got: Option<(usize, Handover)>, now: u64) {
-        while let Some(front) = self.order().first().copied() {
-            if !self.is_overdue(front, now) {
-                let (index, handover) = got.expect("a message");
-                assert_eq!(index, front);
-                return self.hand_over(front, handover);
-            }
-            self.expire(front);
-        }
-        assert!(got.is_none(), "{got:?}");
-    }
-
-    fn hand_over(&mut self, index: usize, handover: Handover) {
-        let Handover { client, subscription, no_ack, redelivered, failures } = handover;
+    fn hand_over(&mut self, index: usize, handover: Handover, now: u64) {
+        let Handover { client, subscription, no_ack, redelivered, failures, returns } = handover;
+        let is_alone = self.held(client).is_empty();
         let entry = &mut self.entries[index];
         assert_eq!(redelivered, entry.is_delivered, "redelivered of {index}");
-        assert_eq!(failures, entry.failures, "failures of {index}");
+        assert_eq!((failures, returns), (entry.failures, entry.returns), "counts of {index}");
         entry.is_delivered = true;
         entry.place = if no_ack { Place::Gone } else { Place::Held { client, subscription } };
+        if !no_ack {
+            let is_trial = entry.is_quarantined && is_alone;
+            let habit = self.habits.entry(client).or_default();
+            habit.holds_since.get_or_insert(now);
+            habit.trial = habit.trial.or(is_trial.then_some((index, now)));
+        }
     }
 
-    /// A suspect comes alone.
-    fn check_company(&self, index: usize, client: u64) {
-        let held = self.consumed(client);
-        assert!(!self.is_suspect(index) || held.is_empty(), "{index} came in company of {held:?}");
-        let suspect = held.iter().find(|held| self.is_suspect(**held));
-        assert_eq!(suspect, None, "{index} came to who has a suspect");
+    /// A quarantined message comes alone, or to who keeps what it has.
+    fn check_company(&self, index: usize, client: u64, now: u64) {
+        let held = self.held(client);
+        let is_alone = held.is_empty() || self.may_keep(client, now);
+        assert!(!self.is_quarantined(index) || is_alone, "{index} came in company of {held:?}");
+        assert!(!self.is_in_trial(client), "{index} came to who has a quarantined message");
     }
 
     /// Settles what a client holds.
@@ -243,12 +329,27 @@ impl List {
                 Settlement::Recover => self.entries[*index].place = Place::Ready,
             }
         }
+        self.let_go();
     }
 
     /// A client ended.
-    pub(super) fn close(&mut self, client: u64) {
+    pub(super) fn close(&mut self, client: u64, closure: Closure) {
         let held = self.held(client);
-        held.iter().for_each(|index| self.fail(*index, held.len() == 1));
+        for index in &held {
+            match closure {
+                Closure::Failed => self.fail(*index, held.len() == 1),
+                Closure::ByBroker => self.entries[*index].place = Place::Ready,
+                Closure::ByClient => {
+                    let limit = self.setting.delivery_limit.map(|limit| limit.max(RETURN_LIMIT));
+                    let grave = self.failure("delivery_limit");
+                    let entry = &mut self.entries[*index];
+                    entry.returns += 1;
+                    let is_end = limit.is_some_and(|limit| entry.returns >= limit);
+                    entry.place = if is_end { grave } else { Place::Ready };
+                }
+            }
+        }
+        self.let_go();
     }
 
     fn fail(&mut self, index: usize, is_certain: bool) {
@@ -258,7 +359,7 @@ impl List {
         let entry = &mut self.entries[index];
         entry.place = if is_last && is_certain { grave } else { Place::Ready };
         entry.failures += u32::from(!is_last);
-        entry.is_suspect |= is_last;
+        entry.is_quarantined |= is_last;
     }
 
     /// Takes away all that is ready; how many there were.
@@ -279,8 +380,11 @@ impl List {
                 Some(Place::Gone) | None => Place::Gone,
             };
             entry.failures = kept.map_or(0, |kept| kept.failures);
-            (entry.is_delivered, entry.is_seen, entry.is_suspect) = (true, true, false);
+            entry.returns = kept.map_or(0, |kept| kept.returns);
+            (entry.is_delivered, entry.is_seen) = (true, true);
+            (entry.is_quarantined, entry.was_released) = (false, false);
         }
+        self.habits.clear();
     }
 
     fn octets(&self) -> u64 {
@@ -292,11 +396,11 @@ impl List {
         entry.is_seen && entry.due.is_some_and(|due| due <= now)
     }
 
-    /// At each level what comes next leaves when it is too old, whether suspects may go or have to
-    /// wait.
+    /// At each level what comes next leaves when it is too old, whether quarantined ones may go or have
+    /// to wait.
     fn expire_heads(&mut self, now: u64) {
         for level in 0..=self.setting.priority_max {
-            for order in [Self::order, Self::trusted] {
+            for order in [Self::order, Self::unquarantined, Self::quarantined] {
                 let heads = order(self);
                 let heads = heads.iter().filter(|index| self.entries[**index].level == level);
                 let is_due = |due: Option<u64>| due.is_some_and(|due| due <= now);

@@ -1,6 +1,6 @@
 //! All rules of a queue at once against a naive model: priorities, times to live of the queue and
 //! of messages, length limits in messages and octets with each way to overflow, requeues and
-//! delivery limits with suspects, a single active consumer, dead letters, commits and crashes, in
+//! delivery limits with quarantine, a single active consumer, dead letters, commits and crashes, in
 //! whatever combination.
 //!
 //! [`list`] says what ought to happen, with a plain list of messages; [`drive`] does the same to a

@@ -1,6 +1,7 @@
 //! What happens to the queue under test.
 
-use crate::command::{Refusal, Settlement};
+use crate::command::{Closure, Refusal, Settlement};
+use crate::shard::tests::steps::closure;
 use proptest::prelude::*;
 
 /// Connections with consumers.
@@ -24,7 +25,7 @@ pub(super) enum Step {
     Cancel { client: u64 },
     Settle { client: u64, settlement: Settlement, from: usize, count: usize },
     Get { client: u64, no_ack: bool },
-    Close { client: u64 },
+    Close { client: u64, closure: Closure },
     Purge,
     BeginCommit,
     FinishCommit,
@@ -59,13 +60,13 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         ),
         2 => (client(), prop::bool::weighted(0.3))
             .prop_map(|(client, no_ack)| Step::Get { client, no_ack }),
-        3 => client().prop_map(|client| Step::Close { client }),
+        3 => (client(), closure()).prop_map(|(client, closure)| Step::Close { client, closure }),
         1 => prop::bool::weighted(0.2).prop_map(|purge| match purge {
             true => Step::Purge,
             false => Step::Crash,
         }),
         4 => Just(Step::BeginCommit),
         4 => Just(Step::FinishCommit),
-        5 => prop_oneof![Just(1u64), 1u64..300].prop_map(|milliseconds| Step::Pass { milliseconds }),
+        5 => prop_oneof![5 => Just(1u64), 20 => 1u64..300, 1 => Just(5_000)].prop_map(|milliseconds| Step::Pass { milliseconds }),
     ]
 }

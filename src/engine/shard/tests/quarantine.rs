@@ -2,7 +2,7 @@
 //! hold up, and what not.
 
 use super::broker::{Broker, CHANNEL, CONNECTION, arguments, consume, message, publish, settle};
-use crate::command::{Command, Settlement};
+use crate::command::{Closure, Command, Settlement};
 use crate::event::Delivery;
 use crate::ids::{ConnectionId, QueueId};
 use forebay_wire::FieldValue;
@@ -48,12 +48,12 @@ impl Scene {
     }
 
     fn die(&mut self, connection: ConnectionId) {
-        self.broker.send(connection, [Command::CloseConnection]);
+        self.broker.send(connection, [Command::CloseConnection { closure: Closure::Failed }]);
         self.broker.reply(connection).unwrap();
     }
 
     /// Two workers are busy with 0 to 3; a third one died with 4 and 5, of which one may be poison.
-    fn with_two_busy_and_two_suspects(
+    fn with_two_busy_and_two_quarantined(
         entries: &[(&str, FieldValue)],
     ) -> (Self, [Vec<Delivery>; 2]) {
         let mut scene = Self::new(entries);
@@ -75,10 +75,10 @@ fn numbers(deliveries: &[Delivery]) -> Vec<u8> {
 }
 
 #[test]
-fn suspects_wait_for_one_channel_and_the_others_go_on() {
-    let (mut scene, [first, second]) = Scene::with_two_busy_and_two_suspects(&[]);
+fn quarantined_messages_wait_for_one_connection_and_the_others_go_on() {
+    let (mut scene, [first, second]) = Scene::with_two_busy_and_two_quarantined(&[]);
     scene.publish(6..9);
-    // The first to have room is set aside: it gets nothing until it is empty.
+    // The one that holds least is drained: it gets nothing until it is empty.
     scene.ack(FIRST, &first[0]);
     assert!(scene.take(FIRST).is_empty());
     scene.ack(SECOND, &second[0]);
@@ -92,27 +92,29 @@ fn suspects_wait_for_one_channel_and_the_others_go_on() {
     scene.die(FIRST);
     assert_eq!(scene.broker.statistics("q.dlq").ready, 1);
     assert_eq!(scene.broker.statistics("q").ready, 2);
-    // Nobody else is left: the suspect comes first, then the rest.
-    scene.broker.send(SECOND, [Command::CloseChannel { channel: CHANNEL }]);
+    // Nobody else is left: the quarantined one comes first, then the rest.
+    scene
+        .broker
+        .send(SECOND, [Command::CloseChannel { channel: CHANNEL, closure: Closure::ByClient }]);
     scene.broker.reply(SECOND).unwrap();
     scene.join(SECOND);
     assert_eq!(numbers(&scene.take(SECOND)), [5]);
 }
 
 #[test]
-fn a_suspect_does_not_wait_for_a_consumer_that_hangs() {
+fn a_quarantined_message_does_not_wait_for_a_consumer_that_hangs() {
     let timeout = [("x-consumer-timeout", FieldValue::I32(1000))];
-    let (mut scene, [first, mut held]) = Scene::with_two_busy_and_two_suspects(&timeout);
+    let (mut scene, [first, mut held]) = Scene::with_two_busy_and_two_quarantined(&timeout);
     scene.publish(6..20);
     scene.ack(FIRST, &first[0]);
-    // It is set aside and hangs; the second goes on, and is never empty.
+    // It is drained and hangs; the second goes on, and is never empty.
     for _ in 0..3 {
         scene.broker.pass(400);
         scene.ack(SECOND, &held.remove(0));
         held.extend(scene.take(SECOND));
     }
     assert_eq!(scene.broker.statistics("q").timed_out, 1);
-    // Time is up for the first: now the second is to become empty, and gets a suspect.
+    // Time is up for the first: now the second is to become empty, and gets one.
     assert_eq!(numbers(&held), [7]);
     scene.ack(SECOND, &held[0]);
     assert_eq!(numbers(&scene.take(SECOND)), [4]);
@@ -120,7 +122,7 @@ fn a_suspect_does_not_wait_for_a_consumer_that_hangs() {
 }
 
 #[test]
-fn a_single_active_consumer_gets_suspects_in_their_order() {
+fn a_single_active_consumer_gets_quarantined_messages_in_their_order() {
     let mut scene = Scene::new(&[("x-single-active-consumer", FieldValue::Bool(true))]);
     scene.join(DOOMED);
     scene.publish(0..4);
@@ -135,8 +137,8 @@ fn a_single_active_consumer_gets_suspects_in_their_order() {
 }
 
 #[test]
-fn what_was_purged_is_no_suspect() {
-    let (mut scene, [first, second]) = Scene::with_two_busy_and_two_suspects(&[]);
+fn what_was_purged_is_not_quarantined() {
+    let (mut scene, [first, second]) = Scene::with_two_busy_and_two_quarantined(&[]);
     let request = crate::command::TopologyRequest::PurgeQueue { name: "q".try_into().unwrap() };
     scene.broker.ask(request).unwrap();
     scene.publish(6..9);

@@ -1,0 +1,57 @@
+//! What happens to the fleet.
+
+use crate::command::{Closure, Refusal, Settlement};
+use proptest::prelude::*;
+
+/// Processes.
+pub(super) const CLIENTS: u64 = 3;
+/// Channels of each.
+pub(super) const CHANNELS: u16 = 2;
+/// Queues; the second may have a single active consumer.
+pub(super) const QUEUES: usize = 2;
+
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Publish { queue: usize, count: usize },
+    Subscribe { client: u64, channel: u16, queue: usize, prefetch: u16 },
+    Cancel { client: u64, channel: u16, queue: usize },
+    Settle { client: u64, which: usize, count: usize, settlement: Settlement },
+    Get { client: u64, channel: u16, queue: usize },
+    CloseChannel { client: u64, channel: u16, closure: Closure },
+    Close { client: u64, closure: Closure },
+    Pass { milliseconds: u64 },
+    Restart { in_good_order: bool },
+}
+
+pub(super) fn step() -> impl Strategy<Value = Step> {
+    let client = || 0..CLIENTS;
+    let channel = || 1..=CHANNELS;
+    let queue = || 0..QUEUES;
+    let settlement = prop_oneof![
+        6 => Just(Settlement::Ack),
+        1 => Just(Settlement::Reject),
+        2 => Just(Settlement::Requeue(Refusal::Nack)),
+        1 => Just(Settlement::Recover),
+    ];
+    let closure = prop_oneof![5 => Just(Closure::Failed), 2 => Just(Closure::ByClient), 1 => Just(Closure::ByBroker)];
+    let of_channel = prop_oneof![Just(Closure::Failed), Just(Closure::ByClient)];
+    prop_oneof![
+        6 => (queue(), 1usize..5).prop_map(|(queue, count)| Step::Publish { queue, count }),
+        10 => (client(), channel(), queue(), 0u16..5).prop_map(
+            |(client, channel, queue, prefetch)| Step::Subscribe { client, channel, queue, prefetch }
+        ),
+        2 => (client(), channel(), queue())
+            .prop_map(|(client, channel, queue)| Step::Cancel { client, channel, queue }),
+        8 => (client(), 0usize..4, 1usize..6, settlement).prop_map(
+            |(client, which, count, settlement)| Step::Settle { client, which, count, settlement }
+        ),
+        5 => (client(), channel(), queue())
+            .prop_map(|(client, channel, queue)| Step::Get { client, channel, queue }),
+        2 => (client(), channel(), of_channel)
+            .prop_map(|(client, channel, closure)| Step::CloseChannel { client, channel, closure }),
+        8 => (client(), closure).prop_map(|(client, closure)| Step::Close { client, closure }),
+        6 => prop_oneof![1u64..2_000, Just(4_999), Just(5_000)]
+            .prop_map(|milliseconds| Step::Pass { milliseconds }),
+        1 => any::<bool>().prop_map(|in_good_order| Step::Restart { in_good_order }),
+    ]
+}
