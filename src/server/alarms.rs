@@ -9,7 +9,7 @@ use crate::connections::{Connections, Shortage};
 use crate::failure::{Failure, FailureSender};
 use crate::limits::{
     ALARM_INTERVAL, DISK_ALARM_MARGIN_PERCENT, DISK_FREE_BESIDE_MERGES_OCTETS,
-    MEMORY_ALARM_MARGIN_PERCENT,
+    DISK_GIVE_BACK_INTERVAL, MEMORY_ALARM_MARGIN_PERCENT,
 };
 use crate::metrics::process;
 use crate::password_memory;
@@ -18,6 +18,7 @@ use forebay_wire::ShortStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 /// What may run short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,8 @@ struct Inner {
     memory: AtomicBool,
     /// Once there is one.
     store: OnceLock<Arc<dyn Store>>,
+    /// When the store was last asked to give space back.
+    asked_at: Mutex<Option<Instant>>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -88,7 +91,15 @@ impl Alarms {
     pub fn new(limits: AlarmLimits) -> Self {
         let (disk, memory) = (AtomicBool::new(false), AtomicBool::new(false));
         let limits = Mutex::new(limits);
-        Self { inner: Arc::new(Inner { limits, disk, memory, store: OnceLock::new() }) }
+        Self {
+            inner: Arc::new(Inner {
+                limits,
+                disk,
+                memory,
+                store: OnceLock::new(),
+                asked_at: Mutex::default(),
+            }),
+        }
     }
 
     /// From now on the store is asked what it needs, and told when the disk is short.
@@ -142,6 +153,7 @@ impl Alarms {
     /// When the store can't go on. It may be that only a thread of its own met with the reason.
     pub async fn look(&self, data_dir: &Path, connections: &Connections) -> Result<(), StoreError> {
         let (path, store) = (data_dir.to_owned(), self.inner.store.get().cloned());
+        let alarms = self.clone();
         let is_short = self.is_raised(Alarm::Disk);
         // A file system that hangs must not hold up a thread that serves clients.
         let look = tokio::task::spawn_blocking(move || {
@@ -150,7 +162,7 @@ impl Alarms {
             if let Some(store) = store {
                 store.check()?;
                 usage.merges = store.merge_octets_max();
-                if is_short {
+                if is_short && alarms.may_ask() {
                     store.give_back();
                 }
             }
@@ -162,6 +174,16 @@ impl Alarms {
             connections.set_alarm(self.reason().map(|reason| Shortage { reason, is_memory }));
         }
         Ok(())
+    }
+
+    /// Giving back takes a while, and moves what is in memory to tables.
+    fn may_ask(&self) -> bool {
+        let mut last = self.inner.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| last.elapsed() >= DISK_GIVE_BACK_INTERVAL);
+        if is_due {
+            *last = Some(Instant::now());
+        }
+        is_due
     }
 
     /// The memory alarm is over when no more than this is in use.

@@ -170,6 +170,9 @@ pub const ALARM_INTERVAL: Duration = Duration::from_millis(200);
 /// a compaction, all of which acknowledgements and drains may still need.
 pub const DISK_FREE_LIMIT_OCTETS_DEFAULT: u64 = 256 * 1024 * 1024;
 
+/// How often the store is asked to give space back while the disk is short, at most.
+pub const DISK_GIVE_BACK_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Free space that there should be beside what merges of tables need, unless `disk_free_limit` is less:
 /// for what is written while they last.
 pub const DISK_FREE_BESIDE_MERGES_OCTETS: u64 = 64 * 1024 * 1024;

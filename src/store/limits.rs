@@ -69,6 +69,12 @@ pub const GARBAGE_OCTETS_MIN: u64 = 16 * 1024 * 1024;
 /// Octets that are needed of tables up to which they are written anew, all at once.
 pub const REWRITE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
 
+/// Such octets for a store that has much to do.
+pub const BUSY_GARBAGE_OCTETS_MIN: u64 = 64 * 1024 * 1024;
+
+/// Looks of the reclaimer after which a store is looked through although it has much to do.
+pub const BUSY_LOOKS_MAX: u32 = 30;
+
 /// Octets of bodies that are written anew together, unless a single one is larger: commits wait so long.
 pub const REWRITE_BATCH_OCTETS: usize = 1024 * 1024;
 

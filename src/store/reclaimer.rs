@@ -14,8 +14,8 @@ use crate::journal_change;
 use crate::journal_check;
 use crate::key;
 use crate::limits::{
-    FLUSH_INTERVAL, GARBAGE_OCTETS_MIN, IDLE_OCTETS_MAX, IDLE_WRITTEN_OCTETS_MAX, RECLAIM_INTERVAL,
-    REMOVE_KEYS_MAX, REMOVE_OCTETS_MAX,
+    BUSY_GARBAGE_OCTETS_MIN, BUSY_LOOKS_MAX, FLUSH_INTERVAL, GARBAGE_OCTETS_MIN, IDLE_OCTETS_MAX,
+    IDLE_WRITTEN_OCTETS_MAX, RECLAIM_INTERVAL, REMOVE_KEYS_MAX, REMOVE_OCTETS_MAX,
 };
 use crate::retired_journals::JournalLooks;
 use bytes::Bytes;
@@ -171,6 +171,8 @@ struct Worker {
 #[derive(Debug, Default)]
 struct Seen {
     octets_written: u64,
+    /// Looks since it was looked through.
+    busy_looks: u32,
     /// When it was last looked through: the octets settled until then, and those left on the disk.
     looked_through: Option<(u64, u64)>,
     /// Octets of the tables of pages, and of bodies, after they were last written anew.
@@ -288,7 +290,12 @@ impl Worker {
         let before = std::mem::replace(&mut self.seen.octets_written, written);
         if written - before <= IDLE_WRITTEN_OCTETS_MAX {
             self.give_back_once(GARBAGE_OCTETS_MIN)?;
+        } else if self.seen.busy_looks >= BUSY_LOOKS_MAX {
+            // What is written anew is no more than what is given back.
+            let garbage_min = BUSY_GARBAGE_OCTETS_MIN.max(self.octets_taken() / 2);
+            self.give_back_once(garbage_min)?;
         }
+        self.seen.busy_looks += 1;
         if self.shared.database.journal_count() > 1 {
             self.shared.database.rotate()?;
         }
@@ -303,6 +310,7 @@ impl Worker {
         });
         let octets_min = IDLE_OCTETS_MAX.min(garbage_min);
         if is_new && now.1 > octets_min && self.give_back(garbage_min)? {
+            self.seen.busy_looks = 0;
             self.seen.looked_through = Some((now.0, self.octets_taken()));
         }
         Ok(())
