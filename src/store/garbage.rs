@@ -10,16 +10,18 @@ use forebay_engine::operation::Durability;
 use std::path::Path;
 use std::sync::PoisonError;
 
-/// Gives back what a keyspace does not need, if that is at least so much and takes little.
+/// Gives back what a keyspace does not need, if that is at least so much more than could not be given
+/// back the last time (`stuck`), and takes little.
 pub(crate) fn collect(
     shared: &Shared,
     space: Space,
     garbage_min: u64,
+    stuck: &mut u64,
     is_ending: &dyn Fn() -> bool,
 ) -> Result<(), Error> {
     let database = &shared.database;
     let taken = database.disk_space(space);
-    let Some(most) = taken.checked_sub(garbage_min) else { return Ok(()) };
+    let Some(most) = taken.checked_sub(garbage_min + *stuck) else { return Ok(()) };
     let most = most.min(REWRITE_OCTETS_MAX).min(room(&shared.database_path()));
     let Some(needed) = needed_octets(shared, space, most)? else { return Ok(()) };
     merge(shared, space)?;
@@ -33,13 +35,11 @@ pub(crate) fn collect(
         }
         merge(shared, space)?;
     }
-    tracing::debug!(
-        ?space,
-        taken,
-        needed,
-        left = database.disk_space(space),
-        "garbage is collected"
-    );
+    let left = database.disk_space(space);
+    // Counted again: more may have been written meanwhile.
+    let needed = needed_octets(shared, space, left)?.unwrap_or(left);
+    *stuck = left.saturating_sub(needed);
+    tracing::debug!(?space, taken, needed, left, "garbage is collected");
     Ok(())
 }
 

@@ -175,8 +175,8 @@ struct Seen {
     busy_looks: u32,
     /// When it was last looked through: the octets settled until then, and those left on the disk.
     looked_through: Option<(u64, u64)>,
-    /// Octets of the tables of pages, and of bodies, after they were last written anew.
-    written_anew: [u64; 2],
+    /// Octets of the tables of pages, and of bodies, that were not needed and could not be given back.
+    stuck: [u64; 2],
 }
 
 impl Worker {
@@ -329,13 +329,9 @@ impl Worker {
         if !self.unlink_dead_tables()? {
             return Ok(false);
         }
-        for (space, left) in MESSAGE_SPACES.into_iter().zip(&mut self.seen.written_anew) {
-            let taken = self.shared.database.disk_space(space);
-            // What could not be given back the last time is not tried again and again.
-            if taken >= left.saturating_add(garbage_min) {
-                garbage::collect(&self.shared, space, garbage_min, &|| self.board.is_ending())?;
-            }
-            *left = self.shared.database.disk_space(space);
+        for (space, stuck) in MESSAGE_SPACES.into_iter().zip(&mut self.seen.stuck) {
+            let is_ending = || self.board.is_ending();
+            garbage::collect(&self.shared, space, garbage_min, stuck, &is_ending)?;
         }
         self.begin_new_journal(garbage_min.min(IDLE_OCTETS_MAX / 2))
     }
