@@ -219,7 +219,14 @@ impl Database {
         let ranges = version.iter_tables().map(|table| {
             let range = &table.metadata.key_range;
             let (first, last) = (range.min().clone().into(), range.max().clone().into());
-            TableRange { id: table.id(), first, last }
+            let metadata = &table.metadata;
+            TableRange {
+                id: table.id(),
+                first,
+                last,
+                has_removals: metadata.tombstone_count + metadata.weak_tombstone_count > 0,
+                newest: table.get_highest_seqno(),
+            }
         });
         ranges.collect()
     }
@@ -304,6 +311,20 @@ pub(crate) struct TableRange {
     pub(crate) id: u64,
     pub(crate) first: Bytes,
     pub(crate) last: Bytes,
+    /// Whether it says of keys that they are removed, which older tables may have.
+    pub(crate) has_removals: bool,
+    /// The number of the latest write in it.
+    pub(crate) newest: u64,
+}
+
+impl TableRange {
+    pub(crate) fn holds(&self, other: &Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
 }
 
 /// What is written together.

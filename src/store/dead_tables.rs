@@ -39,9 +39,16 @@ fn unlink_one(
     let tables = shared.database.tables(space);
     let may_be_dead = {
         let lanes = shared.lanes.read().unwrap_or_else(PoisonError::into_inner);
-        tables
-            .into_iter()
-            .find(|table| !tried.contains(&table.id) && lanes.are_dead(&table.first, &table.last))
+        let (dead, needed): (Vec<_>, Vec<_>) =
+            tables.into_iter().partition(|table| lanes.are_dead(&table.first, &table.last));
+        let is_free = |table: &TableRange| {
+            !needed.iter().any(|older| older.newest < table.newest && older.overlaps(table))
+        };
+        let may_go = |table: &&TableRange| {
+            let mut gone = dead.iter().filter(|other| table.holds(other) && other.has_removals);
+            !tried.contains(&table.id) && gone.all(is_free)
+        };
+        dead.iter().find(may_go).cloned()
     };
     let Some(table) = may_be_dead else { return Ok(None) };
     shared.while_nothing_is_written(|lanes| {

@@ -102,6 +102,30 @@ fn what_stays_behind_in_every_queue_keeps_little_more_than_itself_and_can_be_rea
     }
 }
 
+/// Tables that said what was removed went before the older ones that they said it of, which then kept it.
+#[test]
+fn queues_that_are_drained_one_after_the_other_leave_nothing_beside_a_message_that_stays() {
+    let mut ground = Ground::filled();
+    for (queue, lane) in LANES {
+        let left = usize::from(queue == 9);
+        for nth in (left..96).rev() {
+            let settled = ground.workload.settle(QueueId(queue), Lane(lane), &[nth]);
+            let commit = ground.workload.commit(settled, Durability::Written);
+            ground.store.apply(&[commit]).unwrap();
+        }
+        let tables = || ground.store.shared.database.tables(Space::Bodies).len();
+        ground.store.make_tables();
+        ground.store.reclaimer.want(Wanted { is_reclaim_due: true, ..Wanted::default() });
+        let (before, began) = (tables(), Instant::now());
+        while tables() == before && began.elapsed() < Duration::from_secs(2) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    ground.give_back(MIB);
+    let pages = ground.store.read(QueueId(9), Lane(1), Offset(0), usize::MAX).unwrap();
+    assert_eq!(pages.len(), 1);
+}
+
 /// Once a pass left much, because it was needed, the next one did not look again.
 #[test]
 fn what_was_needed_at_first_comes_back_once_it_is_not() {
