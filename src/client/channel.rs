@@ -198,12 +198,13 @@ impl Channel {
         let was_ready = self.stage == Stage::Ready;
         self.stage = Stage::Closed(fault.clone());
         self.forget(|| NoAnswer::Refused(fault.clone()), wakes);
-        if let Some(replies) = &mut self.replies {
-            // Replies come to the channel that asked, so none comes any more to what it sent.
-            replies.handle_fault(fault);
-        }
         match &mut self.role {
-            Role::Publisher(window) => window.handle_fault(fault, wakes),
+            Role::Publisher(window) => {
+                window.handle_fault(fault, wakes);
+                if let Some(replies) = &mut self.replies {
+                    replies.handle_fault(fault, &window.held_correlation_ids());
+                }
+            }
             // While it is set up, whoever does that decides what becomes of it.
             Role::Consumer(inbox) if was_ready => {
                 let queue = inbox.spec.queue.to_string();

@@ -52,6 +52,13 @@ impl Outbound {
         u32::try_from(size).is_ok_and(|size| size <= frame_size_max)
     }
 
+    pub(crate) fn correlation_id(&self) -> Option<ShortStr> {
+        match &self.properties {
+            OutboundProperties::Plain(_) => None,
+            OutboundProperties::Encoded(raw) => raw.decode().correlation_id,
+        }
+    }
+
     pub(crate) fn write(&self, output: &mut SendBuffer, channel: u16, frame_size_max: u32) {
         let mut put = |properties: &[u8]| {
             output.put_publish(

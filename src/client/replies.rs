@@ -3,7 +3,7 @@
 //! Owned by a requester's channel inside the session. Keyed by correlation id; a call that was
 //! dropped or timed out takes its entry along, so a late reply finds nobody and is dropped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use forebay_wire::ShortStr;
 use tokio::sync::oneshot;
@@ -15,8 +15,8 @@ pub(crate) type ReplySender = oneshot::Sender<Result<Incoming, Loss>>;
 #[derive(Debug)]
 struct Waiting {
     sender: ReplySender,
-    /// The broker has the request; it is not sent again.
-    is_confirmed: bool,
+    /// The request is in the publisher's window, or was confirmed.
+    is_sent: bool,
 }
 
 #[derive(Debug, Default)]
@@ -30,12 +30,12 @@ impl Replies {
     }
 
     pub(crate) fn insert(&mut self, correlation_id: ShortStr, sender: ReplySender) {
-        self.waiting.insert(correlation_id, Waiting { sender, is_confirmed: false });
+        self.waiting.insert(correlation_id, Waiting { sender, is_sent: false });
     }
 
-    pub(crate) fn handle_confirm(&mut self, correlation_id: &ShortStr) {
+    pub(crate) fn handle_sent(&mut self, correlation_id: &ShortStr) {
         if let Some(waiting) = self.waiting.get_mut(correlation_id) {
-            waiting.is_confirmed = true;
+            waiting.is_sent = true;
         }
     }
 
@@ -59,10 +59,11 @@ impl Replies {
         }
     }
 
-    /// The channel is gone. Requests that are not confirmed are sent again on the next one, whose
-    /// address they then name.
-    pub(crate) fn handle_fault(&mut self, fault: &Fault) {
-        for (_, waiting) in self.waiting.extract_if(|_, waiting| waiting.is_confirmed) {
+    /// The channel is gone. Requests that the window still holds are sent again on the next one, whose
+    /// address they then name; the broker had the others, whose replies have no way any more.
+    pub(crate) fn handle_fault(&mut self, fault: &Fault, held: &HashSet<ShortStr>) {
+        let is_lost = |id: &ShortStr, waiting: &mut Waiting| waiting.is_sent && !held.contains(id);
+        for (_, waiting) in self.waiting.extract_if(is_lost) {
             let _ = waiting.sender.send(Err(Loss::Server(fault.clone())));
         }
     }

@@ -108,13 +108,20 @@ impl Call {
         let entry = Entry::new(publisher.lease(), sender);
         let request =
             self.request.correlation_id(&entry.correlation_id).reply_to(REPLY_QUEUE).mandatory();
-        let confirmed = async { publisher.publish(request).await?.await };
+        let confirmed = async {
+            let confirm = publisher.publish(request).await?;
+            entry.handle_sent();
+            confirm.await
+        };
         tokio::select! {
+            // First, because a refused request loses its way for a reply as well.
             biased;
+            confirmed = confirmed => confirmed.map_err(|error| match error {
+                PublishError::Unknown(loss) => CallError::Lost(loss),
+                error => CallError::Publish(error),
+            })?,
             reply = &mut receiver => return outcome(reply),
-            confirmed = confirmed => confirmed?,
         }
-        entry.confirm();
         outcome(receiver.await)
     }
 }
@@ -147,8 +154,8 @@ impl Entry {
         entry
     }
 
-    fn confirm(&self) {
-        self.with(|replies| replies.handle_confirm(&self.correlation_id));
+    fn handle_sent(&self) {
+        self.with(|replies| replies.handle_sent(&self.correlation_id));
     }
 
     fn with(&self, action: impl FnOnce(&mut Replies)) {

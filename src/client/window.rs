@@ -14,7 +14,11 @@
 //!         --channel closed, culprit unknown-> probing: written one at a time until all are settled
 //! ```
 
-use std::{collections::VecDeque, mem, task::Waker};
+use std::{
+    collections::{HashSet, VecDeque},
+    mem,
+    task::Waker,
+};
 
 use forebay_wire::ShortStr;
 
@@ -392,6 +396,11 @@ impl Window {
         if self.unsettled == 0 {
             self.flushers.wake_all(wakes);
         }
+    }
+
+    /// The correlation ids of what is written again.
+    pub(crate) fn held_correlation_ids(&self) -> HashSet<ShortStr> {
+        self.backlog.iter().filter_map(|published| published.message.correlation_id()).collect()
     }
 
     /// What was written on a channel that is gone goes before what was to be written.
