@@ -279,11 +279,17 @@ fn connection_context(
         mailbox: link.mailbox.clone(),
         routes: Arc::clone(routes),
         budget: link.budget.clone(),
-        tally: Tally::new(settings.connections_per_address_max),
+        tally: Tally::new(settings.connections_per_address_max, authenticated_max()),
         pace: PublishPace::new(clock, Arc::clone(routes)),
         authenticator: authenticator.clone(),
         totals: Arc::clone(&metrics.connections),
     })
+}
+
+/// Places that connections without a login can't take.
+fn authenticated_max() -> usize {
+    let max = open_files::connections_max();
+    max.saturating_sub(open_files::login_places().total_max).max(1)
 }
 
 pub(crate) fn connection_settings(
@@ -400,7 +406,7 @@ async fn serve_endpoint(
 ) -> Result<(Endpoint, SocketAddr, &'static str, JoinHandle<()>), StartError> {
     let tls = tls.filter(|_| settings.tls.as_ref().is_some_and(|tls| tls.metrics));
     let (listener, address) =
-        listen_http("metrics", "--metrics-listen", settings.metrics_listen, tls).await?;
+        listen_http("metrics", "--metrics-listen", settings.metrics_listen, tls, false).await?;
     let scheme = listener.scheme();
     let endpoint = Endpoint::new(sources);
     let task = tokio::spawn(endpoint.clone().serve(listener));
@@ -412,8 +418,9 @@ async fn listen_http(
     flag: &'static str,
     address: SocketAddr,
     tls: Option<&TlsAcceptor>,
+    proxy_protocol: bool,
 ) -> Result<(HttpListener, SocketAddr), StartError> {
-    let bound = HttpListener::bind(address, tls).await;
+    let bound = HttpListener::bind(address, tls, proxy_protocol).await;
     bound.map_err(|error| StartError::Listen { purpose, flag, address, error })
 }
 
@@ -422,8 +429,14 @@ async fn listen_admin(
     tls: Option<&TlsAcceptor>,
 ) -> Result<(SocketAddr, HttpListener), StartError> {
     let tls = tls.filter(|_| settings.tls.as_ref().is_some_and(|tls| tls.admin));
-    let (listener, address) =
-        listen_http("admin", "--admin-listen", settings.admin_listen, tls).await?;
+    let (listener, address) = listen_http(
+        "admin",
+        "--admin-listen",
+        settings.admin_listen,
+        tls,
+        settings.admin_proxy_protocol,
+    )
+    .await?;
     Ok((address, listener))
 }
 

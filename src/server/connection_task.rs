@@ -12,6 +12,7 @@ use crate::connections::{Entry, EventReceiver};
 use crate::limits::PUBLISH_TURN_MESSAGES_MAX;
 use crate::mailbox::{Batch, Mail, MailSender};
 use crate::metrics::{ConnectionTotals, OpenShare};
+use crate::places::Place as LoginPlace;
 use crate::publish_budget::{PublishBudget, Published};
 use crate::publish_pace::PublishPace;
 use crate::read_buffer;
@@ -74,8 +75,12 @@ struct ConnectionTask {
     received: usize,
     /// The shard knows of this connection.
     opened: bool,
+    /// Among those that have not logged in.
+    login_place: Option<LoginPlace>,
     /// Counted in a virtual host.
     place: Option<Place>,
+    /// It had not logged in, and made room for others.
+    is_dropped: bool,
     /// Shared with the register, once the handshake is over.
     about: Option<Arc<ConnectionAbout>>,
     open: OpenShare,
@@ -93,12 +98,14 @@ pub async fn serve(
     peer: Peer,
     entry: Entry,
     events: EventReceiver,
+    login_place: LoginPlace,
 ) {
     let (id, address) = (entry.id(), peer.address);
     let mailbox = context.mailbox.clone();
     // A defect that panics ends this connection, not the broker; the shard must still hear of it.
     let served = AssertUnwindSafe(async {
-        let Ok(mut task) = ConnectionTask::new(context, socket, peer, entry, events) else {
+        let task = ConnectionTask::new(context, socket, peer, (entry, events), login_place);
+        let Ok(mut task) = task else {
             tracing::error!("the system has no randomness: connection {id} is dropped");
             return;
         };
@@ -120,8 +127,8 @@ impl ConnectionTask {
         context: Arc<ConnectionContext>,
         socket: Socket,
         peer: Peer,
-        entry: Entry,
-        events: EventReceiver,
+        (entry, events): (Entry, EventReceiver),
+        login_place: LoginPlace,
     ) -> Result<Self, getrandom::Error> {
         let mut seed = Seed::default();
         getrandom::fill(&mut seed)?;
@@ -140,7 +147,9 @@ impl ConnectionTask {
             input: BytesMut::new(),
             received: 0,
             opened: false,
+            login_place: Some(login_place),
             place: None,
+            is_dropped: false,
             about: None,
             open,
             sending: None,
@@ -153,6 +162,9 @@ impl ConnectionTask {
     async fn run(&mut self) {
         while !self.connection.is_finished() {
             self.wait().await;
+            if self.is_dropped {
+                return;
+            }
             self.read();
             self.send_commands();
             if self.write() {
@@ -186,6 +198,9 @@ impl ConnectionTask {
 
     /// Writes what the client must still read: a close, a close-ok, the protocol header.
     async fn finish(&mut self) {
+        if self.is_dropped {
+            return;
+        }
         self.socket.finish(self.connection.output()).await;
     }
 
@@ -224,6 +239,7 @@ impl ConnectionTask {
             // Whatever it is ready for is tried on every turn.
             () = self.socket.ready(reads, writes) => {}
             () = self.timer.fired() => self.take_timeout(),
+            () = left(&self.login_place) => self.is_dropped = true,
         }
     }
 
@@ -300,6 +316,9 @@ impl ConnectionTask {
 
     fn take_login(&mut self, (user, verdict): Login) {
         self.context.totals.count_login(verdict.is_ok());
+        if verdict.is_ok() {
+            self.login_place = None;
+        }
         if let Err(refused) = verdict {
             let (user, address) = (&*user.to_string(), self.peer.address);
             tracing::warn!(user, %address, reason = %refused, "login refused");
@@ -392,6 +411,13 @@ impl ConnectionTask {
         }
         self.connection.handle_written();
         true
+    }
+}
+
+async fn left(place: &Option<LoginPlace>) {
+    match place {
+        Some(place) => place.left().await,
+        None => std::future::pending().await,
     }
 }
 

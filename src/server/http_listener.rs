@@ -6,8 +6,11 @@
 
 use crate::limits::{
     ACCEPT_ERROR_PAUSE, ADMIN_REQUEST_DURATION_MAX, HTTP_CONNECTION_DURATION_MAX,
-    HTTP_CONNECTIONS_MAX, HTTP_HEAD_DURATION_MAX, HTTP_HEAD_OCTETS_MAX, TLS_HANDSHAKE_DURATION_MAX,
+    HTTP_CONNECTIONS_MAX, HTTP_HEAD_DURATION_MAX, HTTP_HEAD_OCTETS_MAX, HTTP_OWING_CONNECTIONS_MAX,
+    HTTP_OWING_CONNECTIONS_PER_ADDRESS_MAX, HTTP_OWING_GRACE, TLS_HANDSHAKE_DURATION_MAX,
 };
+use crate::places::{Place, PlaceLimits, Places};
+use crate::proxy_protocol::read_client_address;
 use crate::tls::TlsAcceptor;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
@@ -19,9 +22,10 @@ use hyper_util::service::TowerToHyperService;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 /// A listener for HTTP; with certificates for HTTPS alone.
@@ -29,6 +33,8 @@ use tokio::time::{sleep, timeout};
 pub struct HttpListener {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    /// Whether clients come through a balancer that says whose connections they are.
+    proxy_protocol: bool,
 }
 
 impl HttpListener {
@@ -39,10 +45,11 @@ impl HttpListener {
     pub(crate) async fn bind(
         address: SocketAddr,
         tls: Option<&TlsAcceptor>,
+        proxy_protocol: bool,
     ) -> io::Result<(Self, SocketAddr)> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok((Self { listener, tls: tls.cloned() }, address))
+        Ok((Self { listener, tls: tls.cloned(), proxy_protocol }, address))
     }
 
     /// As in a URL.
@@ -53,16 +60,38 @@ impl HttpListener {
 
 /// Serves until it is dropped, and its connections with it. Handlers find the peer's address in a
 /// [`ConnectInfo`].
-pub(crate) async fn serve_http(HttpListener { listener, tls }: HttpListener, router: Router) {
+pub(crate) async fn serve_http(http: HttpListener, router: Router) {
+    let places = Places::new(PlaceLimits {
+        purpose: "HTTP",
+        total_max: HTTP_OWING_CONNECTIONS_MAX,
+        per_address_max: HTTP_OWING_CONNECTIONS_PER_ADDRESS_MAX,
+        grace: HTTP_OWING_GRACE,
+    });
     let mut connections = JoinSet::new();
     loop {
-        // Who comes when all places are taken waits in the kernel.
+        // Who comes when all are busy with answers waits in the kernel.
         while connections.len() >= HTTP_CONNECTIONS_MAX {
             connections.join_next().await;
         }
-        match listener.accept().await {
+        match http.listener.accept().await {
             Ok((stream, address)) => {
-                connections.spawn(serve(stream, address, tls.clone(), router.clone()));
+                let counted = (!http.proxy_protocol).then_some(address.ip());
+                let place = Arc::new(places.enter(counted).await);
+                let connection = HttpConnection {
+                    address,
+                    proxy_protocol: http.proxy_protocol,
+                    tls: http.tls.clone(),
+                    place: Arc::clone(&place),
+                    router: router.clone(),
+                };
+                connections.spawn(async move {
+                    tokio::select! {
+                        () = connection.serve(stream) => {}
+                        () = place.left() => {}
+                    }
+                });
+                // Its request may be there already: then it owes none when the next one comes.
+                yield_now().await;
             }
             Err(error) => {
                 tracing::warn!("cannot accept an HTTP connection: {error}");
@@ -73,44 +102,72 @@ pub(crate) async fn serve_http(HttpListener { listener, tls }: HttpListener, rou
     }
 }
 
-async fn serve(stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>, router: Router) {
-    let Some(tls) = tls else { return serve_requests(stream, address, router).await };
-    let handshake = tokio_rustls::TlsAcceptor::from(tls.config()).accept(stream);
-    match timeout(TLS_HANDSHAKE_DURATION_MAX, handshake).await {
-        Ok(Ok(stream)) => serve_requests(stream, address, router).await,
-        Ok(Err(error)) if is_departure(&error) => {
-            tracing::debug!("{address} ended its TLS handshake for HTTP");
+/// A connection that was accepted.
+struct HttpConnection {
+    address: SocketAddr,
+    proxy_protocol: bool,
+    tls: Option<TlsAcceptor>,
+    place: Arc<Place>,
+    router: Router,
+}
+
+impl HttpConnection {
+    async fn serve(mut self, mut stream: TcpStream) {
+        if self.proxy_protocol {
+            match read_client_address(&mut stream).await {
+                Ok(client) => self.address = client.unwrap_or(self.address),
+                Err(error) => {
+                    tracing::warn!("HTTP connection from {} dropped: {error}", self.address);
+                    return;
+                }
+            }
+            self.place.set_address(self.address.ip());
         }
-        Ok(Err(error)) => tracing::warn!("TLS handshake for HTTP with {address} failed: {error}"),
-        Err(_) => tracing::warn!("TLS handshake for HTTP with {address} took too long"),
+        let address = self.address;
+        let Some(tls) = self.tls.take() else { return self.serve_requests(stream).await };
+        let handshake = tokio_rustls::TlsAcceptor::from(tls.config()).accept(stream);
+        match timeout(TLS_HANDSHAKE_DURATION_MAX, handshake).await {
+            Ok(Ok(stream)) => self.serve_requests(stream).await,
+            Ok(Err(error)) if is_departure(&error) => {
+                tracing::debug!("{address} ended its TLS handshake for HTTP");
+            }
+            Ok(Err(error)) => {
+                tracing::warn!("TLS handshake for HTTP with {address} failed: {error}");
+            }
+            Err(_) => tracing::warn!("TLS handshake for HTTP with {address} took too long"),
+        }
+    }
+
+    async fn serve_requests(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let Self { address, place, router, .. } = self;
+        let router = TowerToHyperService::new(router);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(address));
+            place.settle();
+            let (answer, place) = (router.call(request), Arc::clone(&place));
+            async move {
+                let answer = answer.await;
+                // It may be slow to take it, too.
+                place.owe(address.ip());
+                answer
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            // From the end of one answer to the end of the next head: an idle one ends with it, too.
+            .header_read_timeout(HTTP_HEAD_DURATION_MAX)
+            .max_buf_size(HTTP_HEAD_OCTETS_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        // That a peer was slow or left is its affair.
+        if timeout(HTTP_CONNECTION_DURATION_MAX, connection.as_mut()).await.is_err() {
+            connection.as_mut().graceful_shutdown();
+            let _ = timeout(ADMIN_REQUEST_DURATION_MAX, connection).await;
+        }
     }
 }
 
 /// A port scan or a check whether somebody listens, mostly.
 fn is_departure(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset)
-}
-
-async fn serve_requests(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    address: SocketAddr,
-    router: Router,
-) {
-    let router = TowerToHyperService::new(router);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(address));
-        router.call(request)
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // From the end of one answer to the end of the next head: who is idle ends with it, too.
-        .header_read_timeout(HTTP_HEAD_DURATION_MAX)
-        .max_buf_size(HTTP_HEAD_OCTETS_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    // That a peer was slow or left is its affair.
-    if timeout(HTTP_CONNECTION_DURATION_MAX, connection.as_mut()).await.is_err() {
-        connection.as_mut().graceful_shutdown();
-        let _ = timeout(ADMIN_REQUEST_DURATION_MAX, connection).await;
-    }
 }

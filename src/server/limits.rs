@@ -54,6 +54,20 @@ pub const ACCEPT_BACKLOG_MAX: u32 = 4096;
 /// How long accepting rests after an error such as "too many open files".
 pub const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
 
+/// One in so many of the connections that there may be is for those that have not logged in.
+pub const LOGIN_CONNECTIONS_SHARE: usize = 4;
+/// Connections at once that have not logged in, if there may be so many.
+pub const LOGIN_CONNECTIONS_MAX: usize = 8_192;
+/// One in so many of those is for one address.
+pub const LOGIN_CONNECTIONS_ADDRESS_SHARE: usize = 2;
+/// None of them makes room for another one sooner.
+pub const LOGIN_CONNECTIONS_GRACE: Duration = Duration::from_millis(500);
+
+/// How long the header of the PROXY protocol may take to come.
+pub const PROXY_HEADER_DURATION_MAX: Duration = Duration::from_secs(10);
+/// Bytes of that header after the first 16: certificates of clients may stand in it.
+pub const PROXY_HEADER_BYTES_MAX: u16 = 16 * 1024;
+
 /// How long a TLS handshake may take; what AMQP's may take follows.
 pub const TLS_HANDSHAKE_DURATION_MAX: Duration = Duration::from_secs(10);
 
@@ -100,7 +114,14 @@ pub const LOGIN_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Connections of the admin listener, and as many of the metrics listener, at once; further ones wait
 /// in the kernel.
-pub const HTTP_CONNECTIONS_MAX: usize = 64;
+pub const HTTP_CONNECTIONS_MAX: usize = 128;
+/// Those among them that owe a request: idle ones, slow ones, and those that do not take their answer.
+/// Who has owed one for longest makes room, so that a new one (is the broker ready?) is always heard.
+pub const HTTP_OWING_CONNECTIONS_MAX: usize = 96;
+/// The same of one address.
+pub const HTTP_OWING_CONNECTIONS_PER_ADDRESS_MAX: usize = 48;
+/// None of them makes room sooner: so long a request may be on its way.
+pub const HTTP_OWING_GRACE: Duration = Duration::from_millis(50);
 /// How long the head of a request may take to come, from the beginning of the connection or the end
 /// of the last answer: an idle connection lives no longer.
 pub const HTTP_HEAD_DURATION_MAX: Duration = Duration::from_secs(10);
@@ -210,6 +231,10 @@ const _: () = {
     assert!(LOGIN_PAUSE_FIRST.as_millis() <= LOGIN_PAUSE_MAX.as_millis());
     assert!(OPEN_FILES_RESERVED < CONNECTIONS_MAX);
     assert!(2 * HTTP_CONNECTIONS_MAX <= OPEN_FILES_RESERVED / 2);
+    // Those that are answered have places that nobody can take from them by being slow.
+    assert!(HTTP_OWING_CONNECTIONS_MAX < HTTP_CONNECTIONS_MAX);
+    assert!(HTTP_OWING_CONNECTIONS_PER_ADDRESS_MAX <= HTTP_OWING_CONNECTIONS_MAX / 2);
+    assert!(LOGIN_CONNECTIONS_MAX <= CONNECTIONS_MAX / LOGIN_CONNECTIONS_SHARE);
     assert!(PUBLISH_BUDGET_OCTETS_MAX <= u32::MAX as usize);
     assert!(WATCHDOG_INTERVAL.as_millis() < COMMIT_DURATION_MAX.as_millis());
 };

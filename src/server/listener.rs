@@ -6,6 +6,8 @@ use crate::limits::{
     ACCEPT_BACKLOG_MAX, ACCEPT_ERROR_PAUSE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES_MAX,
     KEEPALIVE_SILENCE,
 };
+use crate::places::{Place, Places};
+use crate::proxy_protocol::read_client_address;
 use crate::socket::Socket;
 use crate::tls::{HandshakeError, Handshaken, TlsAcceptor};
 use forebay_engine::connection::Peer;
@@ -54,6 +56,10 @@ pub struct Reception {
     pub connections: Connections,
     /// How many there may be, over all listeners.
     pub connections_max: usize,
+    /// Places for those that have not logged in, over all listeners.
+    pub login_places: Places,
+    /// Whether they come through a balancer that says whose they are.
+    pub proxy_protocol: bool,
     /// Certificates, where clients are to speak TLS.
     pub tls: Option<TlsAcceptor>,
 }
@@ -66,7 +72,7 @@ pub async fn accept_all(listener: TcpListener, reception: Reception, stopped: Ca
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address)) => reception.start(stream, address),
+            Ok((stream, address)) => reception.start(stream, address).await,
             // The client was faster.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -79,8 +85,34 @@ pub async fn accept_all(listener: TcpListener, reception: Reception, stopped: Ca
 }
 
 impl Reception {
-    fn start(&self, stream: TcpStream, address: SocketAddr) {
-        let Some(place) = self.context.tally.connect(address.ip()) else {
+    async fn start(&self, stream: TcpStream, address: SocketAddr) {
+        // Behind a balancer the address is known later.
+        let counted = (!self.proxy_protocol).then_some(address.ip());
+        let place = self.login_places.enter(counted).await;
+        let reception = self.clone();
+        tokio::spawn(async move { reception.receive(stream, address, place).await });
+    }
+
+    async fn receive(self, mut stream: TcpStream, mut address: SocketAddr, place: Place) {
+        if let Err(error) = prepare(&stream) {
+            tracing::debug!("connection from {address} is gone: {error}");
+            return;
+        }
+        if self.proxy_protocol {
+            let client = tokio::select! {
+                client = read_client_address(&mut stream) => client,
+                () = place.left() => return,
+            };
+            match client {
+                Ok(client) => address = client.unwrap_or(address),
+                Err(error) => {
+                    tracing::warn!("connection from {address} dropped: {error}");
+                    return;
+                }
+            }
+            place.set_address(address.ip());
+        }
+        let Some(_counted) = self.context.tally.connect(address.ip()) else {
             tracing::warn!("connection from {address} dropped: its address has too many already");
             return;
         };
@@ -89,22 +121,15 @@ impl Reception {
             tracing::warn!("connection from {address} dropped: {max} are open already");
             return;
         };
-        if let Err(error) = prepare(&stream) {
-            tracing::debug!("connection from {address} is gone: {error}");
-            return;
-        }
-        let context = Arc::clone(&self.context);
-        let tls = self.tls.clone();
-        tokio::spawn(async move {
-            match tls {
-                None => {
-                    let (socket, peer) = (Socket::new(stream), Peer::at(address));
-                    serve(context, socket, peer, entry, events).await;
-                }
-                Some(tls) => serve_tls(context, tls, stream, address, entry, events).await,
+        match self.tls {
+            None => {
+                let (socket, peer) = (Socket::new(stream), Peer::at(address));
+                serve(self.context, socket, peer, entry, events, place).await;
             }
-            drop(place);
-        });
+            Some(tls) => {
+                serve_tls(self.context, tls, stream, address, (entry, events), place).await
+            }
+        }
     }
 }
 
@@ -122,18 +147,19 @@ async fn serve_tls(
     tls: TlsAcceptor,
     stream: TcpStream,
     address: SocketAddr,
-    entry: Entry,
-    mut events: EventReceiver,
+    (entry, mut events): (Entry, EventReceiver),
+    place: Place,
 ) {
     let handshake = tokio::select! {
         handshake = tls.accept(&stream) => handshake,
         // The broker stops: nothing else is told to who is not logged in.
         _ = events.recv() => return,
+        () = place.left() => return,
     };
     match handshake {
         Ok(Handshaken { session, certificate_user }) => {
             let peer = Peer { address, certificate_user };
-            serve(context, Socket::with_tls(stream, session), peer, entry, events).await;
+            serve(context, Socket::with_tls(stream, session), peer, entry, events, place).await;
         }
         Err(HandshakeError::Ended) => tracing::debug!("{address} ended its TLS handshake"),
         Err(error) => {

@@ -1,6 +1,10 @@
 //! How many files, and so how many sockets, the process may open. Raised once at the start.
 
-use crate::limits::{CONNECTIONS_MAX, OPEN_FILES_RESERVED};
+use crate::limits::{
+    CONNECTIONS_MAX, LOGIN_CONNECTIONS_ADDRESS_SHARE, LOGIN_CONNECTIONS_GRACE,
+    LOGIN_CONNECTIONS_MAX, LOGIN_CONNECTIONS_SHARE, OPEN_FILES_RESERVED,
+};
+use crate::places::PlaceLimits;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the soft limit of open files to the hard one.
@@ -24,6 +28,18 @@ pub fn connections_max() -> usize {
 fn connections_within(open_files_max: Option<u64>) -> usize {
     let files = open_files_max.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
     files.saturating_sub(OPEN_FILES_RESERVED).clamp(1, CONNECTIONS_MAX)
+}
+
+/// Of those, places for connections that have not logged in.
+#[must_use]
+pub fn login_places() -> PlaceLimits {
+    let total_max = (connections_max() / LOGIN_CONNECTIONS_SHARE).clamp(1, LOGIN_CONNECTIONS_MAX);
+    PlaceLimits {
+        purpose: "a login",
+        total_max,
+        per_address_max: (total_max / LOGIN_CONNECTIONS_ADDRESS_SHARE).max(1),
+        grace: LOGIN_CONNECTIONS_GRACE,
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::connection_task::ConnectionContext;
 use crate::connections::Connections;
 use crate::listener::{BoundSocket, Reception, accept_all};
 use crate::open_files;
+use crate::places::Places;
 use crate::settings::Settings;
 use crate::start_error::StartError;
 use crate::tls::TlsAcceptor;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Port {
     socket: BoundSocket,
     tls: Option<TlsAcceptor>,
+    proxy_protocol: bool,
 }
 
 /// Takes the addresses, so that one that is taken is told before anything is touched.
@@ -32,7 +34,11 @@ pub(crate) fn bind_all(
             address,
             error,
         })?;
-        Ok(Port { socket, tls: tls.cloned() })
+        let proxy_protocol = match tls {
+            None => settings.proxy_protocol,
+            Some(_) => settings.tls.as_ref().is_some_and(|tls| tls.proxy_protocol),
+        };
+        Ok(Port { socket, tls: tls.cloned(), proxy_protocol })
     };
     plain.chain(with_tls).map(bind).collect()
 }
@@ -45,15 +51,18 @@ pub(crate) fn listen_all(
     accepting: &CancellationToken,
 ) -> Result<Vec<SocketAddr>, StartError> {
     let connections_max = open_files::connections_max();
+    let login_places = Places::new(open_files::login_places());
     let mut addresses = Vec::with_capacity(ports.len());
-    for Port { socket, tls } in ports {
+    for Port { socket, tls, proxy_protocol } in ports {
         let listener = socket.listen()?;
         let address = listener.local_addr()?;
         let manner = if tls.is_some() { " with TLS" } else { "" };
         tracing::info!("listening for AMQP 0-9-1{manner} on {address}");
         addresses.push(address);
         let (context, connections) = (Arc::clone(context), connections.clone());
-        let reception = Reception { context, connections, connections_max, tls };
+        let login_places = login_places.clone();
+        let reception =
+            Reception { context, connections, connections_max, login_places, proxy_protocol, tls };
         tokio::spawn(accept_all(listener, reception, accepting.clone()));
     }
     Ok(addresses)

@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Tally {
     /// Connections of one address at once.
     per_address_max: Arc<AtomicUsize>,
+    /// Connections that are open in virtual hosts at once.
+    total_max: usize,
     counts: Arc<Mutex<Counts>>,
 }
 
@@ -23,6 +25,7 @@ struct Counts {
     addresses: HashMap<IpAddr, usize>,
     vhosts: HashMap<ShortStr, usize>,
     users: HashMap<ShortStr, usize>,
+    open: usize,
     channels: HashMap<ShortStr, usize>,
 }
 
@@ -44,11 +47,12 @@ pub struct Place {
 }
 
 impl Tally {
-    /// Nobody is there yet, and no address may have more connections than this; nothing: any number.
+    /// Nobody is there yet. No address may have more connections than this (nothing: any number), and no
+    /// more may be open in virtual hosts than `total_max`.
     #[must_use]
-    pub fn new(per_address_max: Option<usize>) -> Self {
+    pub fn new(per_address_max: Option<usize>, total_max: usize) -> Self {
         let per_address_max = Arc::new(AtomicUsize::new(per_address_max.unwrap_or(usize::MAX)));
-        Self { per_address_max, counts: Arc::default() }
+        Self { per_address_max, total_max, counts: Arc::default() }
     }
 
     /// No address may have more connections than this from now on; those that are there stay.
@@ -82,6 +86,13 @@ impl Tally {
         let mut counts = self.counts();
         let reached =
             |limit, owner, there| limits.get(limit, owner).filter(|most| there as u64 >= *most);
+        if counts.open >= self.total_max {
+            let text = format!(
+                "connection refused: node connection limit ({}) is reached",
+                self.total_max
+            );
+            return Err(Fault::connection(ReplyCode::NotAllowed, text));
+        }
         let there = counts.users.get(user).copied().unwrap_or(0);
         if let Some(most) = reached(Limit::UserConnections, user, there) {
             let text = format!(
@@ -97,6 +108,7 @@ impl Tally {
             );
             return Err(Fault::connection(ReplyCode::NotAllowed, text));
         }
+        counts.open += 1;
         *counts.users.entry(user.clone()).or_default() += 1;
         *counts.vhosts.entry(vhost.clone()).or_default() += 1;
         Ok(Place { tally: self.clone(), vhost: vhost.clone(), user: user.clone(), channels: 0 })
@@ -148,6 +160,7 @@ impl Drop for AddressPlace {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.tally.counts();
+        counts.open = counts.open.saturating_sub(1);
         lower(&mut counts.vhosts, &self.vhost, 1);
         lower(&mut counts.users, &self.user, 1);
         lower(&mut counts.channels, &self.user, self.channels);
@@ -179,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_place_is_counted_until_it_is_dropped() {
-        let tally = Tally::new(None);
+        let tally = Tally::new(None, 10);
         let (shop, app) = (ShortStr::from_static("shop"), ShortStr::from_static("app"));
         for limits in
             [limits(Limit::VhostConnections, "shop", 2), limits(Limit::UserConnections, "app", 2)]
@@ -196,8 +209,19 @@ mod tests {
     }
 
     #[test]
+    fn no_more_are_open_than_the_node_has_room_for() {
+        let tally = Tally::new(None, 1);
+        let (shop, app) = (ShortStr::from_static("shop"), ShortStr::from_static("app"));
+        let first = tally.enter(&shop, &app, &Limits::default()).unwrap();
+        let fault = tally.enter(&shop, &app, &Limits::default()).unwrap_err();
+        assert!(fault.text.contains("node connection limit (1)"), "{fault}");
+        drop(first);
+        tally.enter(&shop, &app, &Limits::default()).unwrap();
+    }
+
+    #[test]
     fn channels_count_over_all_connections_of_a_user() {
-        let tally = Tally::new(None);
+        let tally = Tally::new(None, 10);
         let (shop, app) = (ShortStr::from_static("shop"), ShortStr::from_static("app"));
         let enter = || tally.enter(&shop, &app, &Limits::default()).unwrap();
         let (mut first, mut second) = (enter(), enter());
@@ -213,7 +237,7 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_connections() {
-        let tally = Tally::new(Some(1));
+        let tally = Tally::new(Some(1), 10);
         let (here, there) = ("127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap());
         let place = tally.connect(here).unwrap();
         assert!(tally.connect("::ffff:127.0.0.1".parse().unwrap()).is_none());

@@ -37,6 +37,7 @@ mod kill_storm;
 mod lag;
 mod logins;
 mod negotiation;
+mod places;
 mod poison;
 mod privacy;
 mod process;
