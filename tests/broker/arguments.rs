@@ -28,7 +28,7 @@ use Kind::{Boolean, From, Name, Nothing, Within, Word};
 
 const TEN_YEARS_MS: i64 = 315_360_000_000;
 
-const QUEUE_ARGUMENTS: [(&str, Kind); 28] = [
+const QUEUE_ARGUMENTS: [(&str, Kind); 24] = [
     ("x-message-ttl", Within(0, TEN_YEARS_MS)),
     ("x-expires", Within(1, TEN_YEARS_MS)),
     ("x-max-length", From(0)),
@@ -53,22 +53,11 @@ const QUEUE_ARGUMENTS: [(&str, Kind); 28] = [
     ("x-max-age", Nothing),
     ("x-stream-filter-size-bytes", Nothing),
     ("x-stream-max-segment-size-bytes", Nothing),
-    ("x-retry-delay", From(1)),
-    ("x-retry-delay-max", From(1)),
-    ("x-dedup-window", From(1)),
-    ("x-message-group", Name),
 ];
 
 /// What RabbitMQ knows nothing of, or takes whatever it is, or answers with 541.
-const OURS_ALONE: [&str; 7] = [
-    "x-queue-master-locator",
-    "x-consumer-timeout",
-    "x-stream-filter-size-bytes",
-    "x-retry-delay",
-    "x-retry-delay-max",
-    "x-dedup-window",
-    "x-message-group",
-];
+const OURS_ALONE: [&str; 3] =
+    ["x-queue-master-locator", "x-consumer-timeout", "x-stream-filter-size-bytes"];
 
 fn text(text: &str) -> FieldValue {
     FieldValue::LongStr(text.to_owned().into())
@@ -158,7 +147,7 @@ async fn a_queue_s_arguments_with_wrong_values_are_refused() {
             assert!(!ours() || says_what, "{refusal}");
         }
     }
-    for name in ["x-dead-letter-exchange", "x-dead-letter-routing-key", "x-message-group"] {
+    for name in ["x-dead-letter-exchange", "x-dead-letter-routing-key"] {
         let mut arguments = with(name, &text(&"x".repeat(256)));
         arguments.insert(short("x-dead-letter-exchange"), text(&"x".repeat(256)));
         let refused = refusal(&mut raw, &declare(arguments)).await;
@@ -226,8 +215,13 @@ async fn a_consumer_s_arguments_with_wrong_values_are_refused() {
         ("x-priority", From(i64::MIN)),
         ("x-cancel-on-ha-failover", Boolean),
         ("x-stream-offset", Nothing),
+        ("x-stream-filter", Nothing),
+        ("x-stream-match-unfiltered", Nothing),
     ];
     for (name, kind) in arguments {
+        if !ours() && name.starts_with("x-stream-") && name != "x-stream-offset" {
+            continue;
+        }
         for value in values() {
             let arguments = with(name, &value);
             let consume = BasicConsume { queue: queue.clone(), arguments, ..<_>::default() };
@@ -287,5 +281,45 @@ async fn an_expiration_that_is_no_number_of_milliseconds_is_refused() {
             assert_eq!(close.reply_code, 406);
             assert!(close.reply_text.to_string().contains("invalid expiration"), "{close:?}");
         }
+    }
+}
+
+/// What has no effect yet is refused with 540, which ends the connection.
+#[tokio::test]
+async fn an_argument_that_has_no_effect_yet_is_named_and_ends_the_connection() {
+    if !ours() {
+        return;
+    }
+    let of_queues = ["x-message-group", "x-dedup-window", "x-retry-delay", "x-delayed-retry-type"];
+    let declares = of_queues.map(|name| (name, method_octets(&declare(with(name, &text("a"))))));
+    let delayed = ExchangeDeclare {
+        exchange: short("delayed"),
+        kind: short("x-delayed-message"),
+        ..<_>::default()
+    };
+    let delayed = ("x-delayed-message", method_octets(&delayed));
+    for (name, method) in declares.into_iter().chain([delayed]) {
+        let mut raw = Raw::open_channel(shared()).await;
+        raw.send_octets(&method).await;
+        let close = raw.connection_close().await;
+        assert_eq!(close.reply_code, 540, "{}", close.reply_text);
+        assert!(
+            close.reply_text.to_string().contains(&format!("'{name}'")),
+            "{}",
+            close.reply_text
+        );
+    }
+    for name in ["x-credit", "x-consumer-timeout"] {
+        let mut raw = Raw::open_channel(shared()).await;
+        let queue = raw.declare(QueueDeclare { exclusive: true, ..<_>::default() }).await;
+        let arguments = with(name, &FieldValue::I32(1));
+        raw.send(1, &BasicConsume { queue, arguments, ..<_>::default() }).await;
+        let close = raw.connection_close().await;
+        assert_eq!(close.reply_code, 540, "{}", close.reply_text);
+        assert!(
+            close.reply_text.to_string().contains(&format!("'{name}'")),
+            "{}",
+            close.reply_text
+        );
     }
 }

@@ -8,8 +8,8 @@ use crate::fault::Fault;
 use crate::ids::{ChannelKey, ConnectionId, QueueId};
 use crate::queue::{ChannelEnding, Consumer, ConsumerId, GetKind, Moment, PendingGet};
 use crate::topology::arguments::Arguments;
-use crate::topology::inert;
 use crate::topology::names::Resource;
+use crate::topology::{inert, reserved};
 use forebay_wire::{ReplyCode, ShortStr};
 
 impl Shard {
@@ -174,8 +174,10 @@ impl Shard {
 
 /// `x-priority`; 0 when it is not given.
 fn priority(subscribe: &Subscribe, vhost: &ShortStr) -> Result<i64, Fault> {
+    let resource = Resource::queue(&subscribe.queue, vhost);
+    reserved::check_consumer(&subscribe.arguments, resource)?;
     let arguments = Arguments::new(&subscribe.arguments);
     let priority = inert::check_consumer(arguments).and_then(|()| arguments.signed("x-priority"));
-    let priority = priority.map_err(|bad| bad.fault(Resource::queue(&subscribe.queue, vhost)))?;
+    let priority = priority.map_err(|bad| bad.fault(resource))?;
     Ok(priority.unwrap_or(0))
 }

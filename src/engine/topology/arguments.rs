@@ -1,7 +1,7 @@
 //! Reading the arguments of a declare, and the definitions of policies: typed, within bounds, with
 //! one way to say what is wrong.
 
-use super::meaning::{float, shown, type_name};
+use super::meaning::{shown, type_name};
 use super::names::Resource;
 use crate::connection::limits::EXPIRATION_MS_MAX;
 use crate::fault::Fault;
@@ -88,23 +88,6 @@ impl<'a> Arguments<'a> {
     pub(crate) fn duration(self, name: &str, least: u32) -> Result<Option<u64>, BadArgument> {
         let value = self.integer(name, i128::from(least)..=i128::from(EXPIRATION_MS_MAX))?;
         Ok(value.and_then(|value| u64::try_from(value).ok()))
-    }
-
-    /// A number, integer or float, within the bounds.
-    pub(crate) fn number(
-        self,
-        name: &str,
-        bounds: RangeInclusive<f64>,
-    ) -> Result<Option<f64>, BadArgument> {
-        self.read(
-            name,
-            |value| {
-                #[expect(clippy::cast_precision_loss, reason = "the bounds are small")]
-                let number = value.as_integer().map(|value| value as f64).or_else(|| float(value));
-                number.filter(|value| bounds.contains(value))
-            },
-            || format!("a number from {} to {}", bounds.start(), bounds.end()),
-        )
     }
 
     /// A boolean.

@@ -6,6 +6,7 @@ use super::equivalence::{check_arguments, check_field};
 use super::matcher::Matcher;
 use super::names::{Resource, check_not_default_exchange, is_reserved, vhost_not_found};
 use super::policy::Policy;
+use super::reserved;
 use super::{Topology, record};
 use crate::fault::Fault;
 use crate::object_name::ObjectName;
@@ -131,6 +132,7 @@ impl Topology {
             check_not_default_exchange(name)?;
             return exchanges.get(name).map(|_| ()).ok_or_else(|| resource.not_found());
         }
+        reserved::check_exchange_kind(request.kind)?;
         let kind = ExchangeKind::from_name(request.kind.as_bytes())
             .ok_or_else(|| unknown_kind(request.kind))?;
         check_not_default_exchange(name)?;
@@ -287,17 +289,9 @@ pub(super) fn declared_alternate(arguments: &FieldTable) -> Result<Option<ShortS
     Ok(alternate.map(ObjectName::into_short))
 }
 
-/// A plugin's type that people will try, with the way to do without.
-const DELAYED: &[u8] = b"x-delayed-message";
-
 fn unknown_kind(name: &ShortStr) -> Fault {
     let known = ExchangeKind::ALL.map(ExchangeKind::name).join(", ");
-    let mut text = format!("unknown exchange type '{name}', expected one of {known}");
-    if name.as_bytes() == DELAYED {
-        text.push_str(
-            "; to delay, let messages expire (x-message-ttl) in a queue that dead-letters",
-        );
-    }
+    let text = format!("unknown exchange type '{name}', expected one of {known}");
     Fault::connection(ReplyCode::CommandInvalid, text)
 }
 

@@ -44,6 +44,10 @@ const STREAM_ARGUMENTS: [&str; 4] = [
     "x-stream-max-segment-size-bytes",
 ];
 
+/// Arguments of consumers of streams.
+const STREAM_CONSUMER_ARGUMENTS: [&str; 3] =
+    ["x-stream-filter", "x-stream-match-unfiltered", "x-stream-offset"];
+
 /// What both arguments and policies may say.
 fn check_both(settings: Arguments<'_>) -> Result<(), BadArgument> {
     let words = |name, words: &[&str]| {
@@ -99,10 +103,8 @@ pub(super) fn check_policy(settings: Arguments<'_>) -> Result<(), BadArgument> {
 /// A value of a wrong type, and any argument of streams.
 pub(crate) fn check_consumer(arguments: Arguments<'_>) -> Result<(), BadArgument> {
     arguments.boolean("x-cancel-on-ha-failover")?;
-    match arguments.has("x-stream-offset") {
-        true => {
-            Err(arguments.refused("x-stream-offset", "no such argument, as there are no streams"))
-        }
-        false => Ok(()),
+    match STREAM_CONSUMER_ARGUMENTS.into_iter().find(|name| arguments.has(name)) {
+        Some(name) => Err(arguments.refused(name, "no such argument, as there are no streams")),
+        None => Ok(()),
     }
 }

@@ -1,8 +1,7 @@
 //! The settings of a queue that arguments and policies both can give, and how they add up.
 
 use super::arguments::{Arguments, BadArgument};
-use super::limits::{RETRY_MULTIPLIER_DEFAULT, RETRY_MULTIPLIER_MAX, RETRY_MULTIPLIER_MIN};
-use super::settings::{DeliveryLimit, Overflow, Retry};
+use super::settings::{DeliveryLimit, Overflow};
 use crate::object_name::ObjectName;
 use forebay_wire::ShortStr;
 
@@ -19,8 +18,6 @@ pub(crate) struct Layer {
     pub(crate) dead_letter_routing_key: Option<ShortStr>,
     pub(crate) delivery_limit: Option<DeliveryLimit>,
     pub(crate) consumer_timeout: Option<u64>,
-    pub(crate) retry: Option<Retry>,
-    pub(crate) dedup_window: Option<u64>,
 }
 
 impl Layer {
@@ -46,8 +43,6 @@ impl Layer {
             dead_letter_routing_key: arguments.short_string("x-dead-letter-routing-key")?,
             delivery_limit: read_delivery_limit(arguments)?,
             consumer_timeout: arguments.unsigned("x-consumer-timeout", 1)?,
-            retry: read_retry(arguments)?,
-            dedup_window: arguments.unsigned("x-dedup-window", 1)?,
         })
     }
 
@@ -70,8 +65,6 @@ impl Layer {
             overflow: self.overflow.or(below.overflow),
             dead_letter_exchange: self.dead_letter_exchange.or(below.dead_letter_exchange),
             dead_letter_routing_key: self.dead_letter_routing_key.or(below.dead_letter_routing_key),
-            retry: self.retry.or(below.retry),
-            dedup_window: self.dedup_window.or(below.dedup_window),
         }
     }
 }
@@ -85,28 +78,4 @@ fn read_delivery_limit(arguments: Arguments<'_>) -> Result<Option<DeliveryLimit>
     Ok(limit.map(|limit| {
         u32::try_from(limit).map_or(DeliveryLimit::Unlimited, DeliveryLimit::Failures)
     }))
-}
-
-fn read_retry(arguments: Arguments<'_>) -> Result<Option<Retry>, BadArgument> {
-    let base = arguments.sent_name("x-retry-delay");
-    let delay = arguments.unsigned("x-retry-delay", 1)?;
-    let delay_max = arguments.unsigned("x-retry-delay-max", 1)?;
-    let multipliers = RETRY_MULTIPLIER_MIN..=RETRY_MULTIPLIER_MAX;
-    let multiplier = arguments.number("x-retry-multiplier", multipliers)?;
-    let Some(delay) = delay else {
-        let dependents = ["x-retry-delay-max", "x-retry-multiplier"];
-        return match dependents.into_iter().find(|name| arguments.has(name)) {
-            Some(name) => {
-                let allowed = format!("it only together with '{base}'");
-                Err(arguments.refused(name, &allowed))
-            }
-            None => Ok(None),
-        };
-    };
-    if delay_max.is_some_and(|delay_max| delay_max < delay) {
-        let allowed = format!("at least '{base}', which is {delay}");
-        return Err(arguments.refused("x-retry-delay-max", &allowed));
-    }
-    let multiplier = multiplier.unwrap_or(RETRY_MULTIPLIER_DEFAULT);
-    Ok(Some(Retry { delay, delay_max, multiplier }))
 }

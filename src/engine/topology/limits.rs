@@ -5,14 +5,6 @@
 /// and so many ids at most are lost in a restart.
 pub(super) const QUEUE_IDS_RESERVED: u64 = 1024;
 
-/// What `x-retry-multiplier` may be: at least this.
-pub(super) const RETRY_MULTIPLIER_MIN: f64 = 1.0;
-/// What `x-retry-multiplier` is when it is not given.
-pub(super) const RETRY_MULTIPLIER_DEFAULT: f64 = 2.0;
-/// What `x-retry-multiplier` may be: with more, a second failure of a message that waits an hour
-/// would wait for months.
-pub(super) const RETRY_MULTIPLIER_MAX: f64 = 1000.0;
-
 /// The weight of a binding to an `x-consistent-hash` exchange may be: at most this.
 pub(super) const HASH_WEIGHT_MAX: u16 = u16::MAX;
 
@@ -26,8 +18,6 @@ pub(super) const TARGETS_INLINE: usize = 32;
 /// Characters of a value that an error text shows.
 pub(super) const SHOWN_CHARACTERS_MAX: usize = 48;
 
-const _: () = assert!(RETRY_MULTIPLIER_MIN <= RETRY_MULTIPLIER_DEFAULT);
-const _: () = assert!(RETRY_MULTIPLIER_DEFAULT <= RETRY_MULTIPLIER_MAX);
 const _: () = assert!(QUEUE_IDS_RESERVED > 0);
 // An error text must fit the 255 octets of `reply-text` with the names of what it is about.
 const _: () = assert!(2 * SHOWN_CHARACTERS_MAX < 255);

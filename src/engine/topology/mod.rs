@@ -29,6 +29,7 @@ mod queue;
 mod queue_ids;
 mod record;
 mod recovery;
+pub(crate) mod reserved;
 mod routes;
 mod settings;
 mod topic;
@@ -40,9 +41,7 @@ pub use policy::{AppliesTo, Policy, PolicyError, PolicyOwner, PolicyRequest};
 pub use queue::{DeclaredQueue, QueueRecord, QueueRequest};
 pub use recovery::{RecordFlaw, TopologyRecordError, queue_record_key, recorded_queue};
 pub use routes::Routes;
-pub use settings::{
-    ArgumentError, DeliveryLimit, MessageGroup, Overflow, QueueKind, QueueSettings, Retry,
-};
+pub use settings::{ArgumentError, DeliveryLimit, Overflow, QueueKind, QueueSettings};
 
 use crate::access::AccessControl;
 use crate::ids::{ConnectionId, QueueId};

@@ -6,6 +6,7 @@ use super::dead_letter_queues::is_dead_letter_queue;
 use super::exchange::ALTERNATE_EXCHANGE;
 use super::inert::{self, INERT_SETTINGS};
 use super::layer::Layer;
+use super::reserved;
 use super::settings::QueueKind;
 use crate::name_pattern::NamePattern;
 use crate::object_name::ObjectName;
@@ -83,16 +84,12 @@ const OPERATOR_SETTINGS: [&str; 5] =
     ["delivery-limit", "expires", "max-length", "max-length-bytes", "message-ttl"];
 
 /// What a user's policy may set beyond that.
-const USER_SETTINGS: [&str; 9] = [
+const USER_SETTINGS: [&str; 5] = [
     ALTERNATE_EXCHANGE,
     "consumer-timeout",
     "dead-letter-exchange",
     "dead-letter-routing-key",
-    "dedup-window",
     "overflow",
-    "retry-delay",
-    "retry-delay-max",
-    "retry-multiplier",
 ];
 
 impl AppliesTo {
@@ -138,6 +135,21 @@ impl Policy {
     /// # Errors
     /// Names the first field that is wrong, and what is allowed.
     pub fn new(owner: PolicyOwner, request: PolicyRequest<'_>) -> Result<Self, PolicyError> {
+        if let Some(setting) = reserved::setting(request.definition) {
+            let (field, reason) = (format!("definition.{setting}"), reserved::REASON.to_owned());
+            return Err(PolicyError { field, reason });
+        }
+        Self::stored(owner, request)
+    }
+
+    /// The same for one that is in the store: an earlier version took settings that have no effect.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn stored(
+        owner: PolicyOwner,
+        request: PolicyRequest<'_>,
+    ) -> Result<Self, PolicyError> {
         let wrong = |field: &str, reason: String| PolicyError { field: field.to_owned(), reason };
         if request.name.is_empty() {
             return Err(wrong("name", "must not be empty".to_owned()));
@@ -244,7 +256,8 @@ fn check_names(owner: PolicyOwner, definition: &FieldTable) -> Result<(), Policy
     allowed.sort_unstable();
     for (name, _) in definition {
         let is_known = |known: &[&str]| known.iter().any(|known| name == known);
-        if !is_known(&allowed) && !is_known(&INERT_SETTINGS) {
+        let is_reserved = reserved::is_setting(name);
+        if !is_known(&allowed) && !is_known(&INERT_SETTINGS) && !is_reserved {
             let field = format!("definition.{name}");
             return Err(PolicyError {
                 field,

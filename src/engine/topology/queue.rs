@@ -6,6 +6,7 @@ use super::equivalence::{check_arguments, check_field};
 use super::inert::INERT_ARGUMENTS;
 use super::names::Resource;
 use super::policies::Holding;
+use super::reserved;
 use super::settings::{QUEUE_ARGUMENTS, QueueKind, QueueSettings};
 use super::{Topology, record};
 use crate::fault::Fault;
@@ -76,7 +77,7 @@ impl Topology {
     /// 403 for a name that begins with `amq.`; 404 for a passive declare of what is not there; 405
     /// when it is there and exclusive to another connection, or with another `exclusive`; 406 when
     /// it is there and differs, or an argument has a wrong type or value. All close the channel.
-    /// 540 for a type of queue that we don't have (closes the connection).
+    /// 540 for a type of queue and arguments that we don't have (closes the connection).
     pub fn declare_queue(
         &mut self,
         vhost: &ShortStr,
@@ -92,6 +93,7 @@ impl Topology {
         if !request.is_generated {
             Resource::queue(&name, vhost).check_not_reserved()?;
         }
+        reserved::check_queue(request.arguments, Resource::queue(&name, vhost))?;
         if let Some(there) = self.find_queue(vhost, &name) {
             there.check_equivalent(connection, &request)?;
             return Ok(DeclaredQueue { id: there.id, name, created: false });

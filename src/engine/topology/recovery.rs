@@ -180,7 +180,7 @@ impl Topology {
             priority,
         };
         self.check_vhost(&vhost)?;
-        let policy = Policy::new(owner, request)
+        let policy = Policy::stored(owner, request)
             .map_err(|error| RecordFlaw::Refused { reason: error.to_string() })?;
         self.set_policy(&vhost, policy)
             .map(|_| ())

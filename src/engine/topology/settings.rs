@@ -3,28 +3,24 @@
 use super::arguments::{Arguments, BadArgument};
 use super::inert;
 use super::layer::Layer;
+use super::reserved;
 use forebay_wire::{FieldTable, ShortStr};
 
 /// Every argument of `queue.declare` that means something to us: these and the
 /// [`INERT_ARGUMENTS`](super::inert::INERT_ARGUMENTS), and only these, are compared when a queue is
 /// declared again.
-pub(crate) const QUEUE_ARGUMENTS: [&str; 17] = [
+pub(crate) const QUEUE_ARGUMENTS: [&str; 12] = [
     "x-consumer-timeout",
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
-    "x-dedup-window",
     "x-delivery-limit",
     "x-expires",
     "x-max-length",
     "x-max-length-bytes",
     "x-max-priority",
-    "x-message-group",
     "x-message-ttl",
     "x-overflow",
     "x-queue-type",
-    "x-retry-delay",
-    "x-retry-delay-max",
-    "x-retry-multiplier",
     "x-single-active-consumer",
 ];
 
@@ -56,12 +52,6 @@ pub struct QueueSettings {
     pub priority_max: u8,
     /// `x-single-active-consumer`.
     pub single_active_consumer: bool,
-    /// `x-retry-delay` and what belongs to it.
-    pub retry: Option<Retry>,
-    /// `x-message-group`.
-    pub message_group: Option<MessageGroup>,
-    /// `x-dedup-window`, ms, above 0.
-    pub dedup_window: Option<u64>,
 }
 
 /// An argument of a declare that is refused.
@@ -105,32 +95,16 @@ pub enum DeliveryLimit {
     Unlimited,
 }
 
-/// How long a failed message waits.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Retry {
-    /// `x-retry-delay`: ms after the first failure, above 0.
-    pub delay: u64,
-    /// `x-retry-delay-max`: ms at most, `>= delay`.
-    pub delay_max: Option<u64>,
-    /// `x-retry-multiplier`: the factor with each further failure, 1 to 1000.
-    pub multiplier: f64,
-}
-
-/// What names a message's group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MessageGroup {
-    /// Its routing key.
-    RoutingKey,
-    /// The header of this name.
-    Header(ShortStr),
-}
-
 impl QueueSettings {
     /// Whether a queue may be declared with these arguments.
     ///
     /// # Errors
-    /// Names the first argument that has a wrong type or value.
+    /// Names the first argument that has a wrong type or value, or no effect yet.
     pub fn check(arguments: &FieldTable) -> Result<(), ArgumentError> {
+        if let Some(name) = reserved::queue_argument(arguments) {
+            let (field, reason) = (name.to_owned(), reserved::REASON.to_owned());
+            return Err(ArgumentError { field, reason });
+        }
         let checked = Self::effective(arguments, None, None);
         checked.map(drop).map_err(|bad| ArgumentError { field: bad.name, reason: bad.reason })
     }
@@ -174,21 +148,6 @@ impl QueueSettings {
                 .and_then(|value| u8::try_from(value).ok())
                 .unwrap_or(0),
             single_active_consumer: arguments.boolean("x-single-active-consumer")?.unwrap_or(false),
-            retry: layer.retry,
-            message_group: read_message_group(arguments)?,
-            dedup_window: layer.dedup_window,
         })
     }
-}
-
-fn read_message_group(arguments: Arguments<'_>) -> Result<Option<MessageGroup>, BadArgument> {
-    const NAME: &str = "x-message-group";
-    let Some(header) = arguments.short_string(NAME)? else { return Ok(None) };
-    if header.is_empty() {
-        return Err(arguments.refused(NAME, "'routing-key' or the name of a header"));
-    }
-    Ok(Some(match header.as_bytes() {
-        b"routing-key" => MessageGroup::RoutingKey,
-        _ => MessageGroup::Header(header),
-    }))
 }

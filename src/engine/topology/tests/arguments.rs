@@ -2,7 +2,7 @@
 
 use super::{Host, Queue, name, table, text};
 use crate::fault::{Fault, FaultScope};
-use crate::topology::{DeliveryLimit, MessageGroup, Overflow, QueueKind, QueueSettings, Retry};
+use crate::topology::{DeliveryLimit, Overflow, QueueKind, QueueSettings};
 use forebay_wire::{FieldTable, FieldValue, ReplyCode};
 
 fn declared(arguments: FieldTable) -> Result<QueueSettings, Fault> {
@@ -39,11 +39,6 @@ fn every_argument_is_read() {
         ("x-queue-version", integer(2)),
         ("x-queue-leader-locator", text("client-local")),
         ("x-quorum-initial-group-size", integer(3)),
-        ("x-retry-delay", integer(100)),
-        ("x-retry-delay-max", integer(100)),
-        ("x-retry-multiplier", FieldValue::F32(1.5)),
-        ("x-message-group", text("customer")),
-        ("x-dedup-window", integer(60_000)),
     ]));
     let expected = QueueSettings {
         kind: QueueKind::Quorum,
@@ -58,20 +53,10 @@ fn every_argument_is_read() {
         consumer_timeout: Some(1000),
         priority_max: 255,
         single_active_consumer: true,
-        retry: Some(Retry { delay: 100, delay_max: Some(100), multiplier: 1.5 }),
-        message_group: Some(MessageGroup::Header(name("customer"))),
-        dedup_window: Some(60_000),
     };
     assert_eq!(settings.unwrap(), expected);
-    let settings = declared(table(&[
-        ("x-delivery-limit", integer(-1)),
-        ("x-retry-delay", integer(10)),
-        ("x-message-group", text("routing-key")),
-    ]));
-    let settings = settings.unwrap();
+    let settings = declared(table(&[("x-delivery-limit", integer(-1))])).unwrap();
     assert_eq!(settings.delivery_limit, Some(DeliveryLimit::Unlimited));
-    assert_eq!(settings.retry, Some(Retry { delay: 10, delay_max: None, multiplier: 2.0 }));
-    assert_eq!(settings.message_group, Some(MessageGroup::RoutingKey));
 }
 
 #[test]
@@ -129,13 +114,6 @@ fn a_bad_value_is_refused_with_name_value_and_what_is_allowed() {
         ("x-max-in-memory-length", integer(-1), at_least(0)),
         ("x-max-in-memory-bytes", text("1"), at_least(0)),
         ("x-max-age", text("1D"), "no such argument, as there are no streams".into()),
-        ("x-retry-delay", integer(0), at_least(1)),
-        ("x-retry-delay-max", integer(5), "it only together with 'x-retry-delay'".into()),
-        ("x-retry-multiplier", integer(2), "it only together with 'x-retry-delay'".into()),
-        ("x-retry-multiplier", FieldValue::F64(0.5), "a number from 1 to 1000".into()),
-        ("x-retry-multiplier", FieldValue::F64(f64::NAN), "a number from 1 to 1000".into()),
-        ("x-message-group", text(""), "'routing-key' or the name of a header".into()),
-        ("x-dedup-window", integer(0), at_least(1)),
     ];
     for (argument, value, allowed) in cases {
         let fault = declared(table(&[(argument, value)])).unwrap_err();
@@ -145,16 +123,6 @@ fn a_bad_value_is_refused_with_name_value_and_what_is_allowed() {
         assert!(fault.text.starts_with(&start), "{}", fault.text);
         assert!(fault.text.ends_with(&format!("; expected {allowed}")), "{}", fault.text);
     }
-}
-
-#[test]
-fn a_retry_delay_s_limit_is_not_below_the_delay() {
-    let integer = FieldValue::I64;
-    let arguments = table(&[("x-retry-delay", integer(10)), ("x-retry-delay-max", integer(9))]);
-    let fault = declared(arguments).unwrap_err();
-    assert!(
-        fault.text.ends_with("'9' of type 'long'; expected at least 'x-retry-delay', which is 10")
-    );
 }
 
 #[test]
@@ -185,4 +153,49 @@ fn a_quorum_queue_is_durable_and_shared() {
         assert!(fault.text.starts_with(&start), "{}", fault.text);
     }
     Host::new().queue_with("q", &quorum).unwrap();
+}
+
+#[test]
+fn an_argument_that_has_no_effect_yet_is_refused_and_named() {
+    for argument in [
+        "x-message-group",
+        "x-dedup-window",
+        "x-retry-delay",
+        "x-retry-delay-max",
+        "x-retry-multiplier",
+        "x-delayed-retry-type",
+        "x-delayed-retry-min",
+        "x-delayed-retry-max",
+        "x-delayed-retry-multiplier",
+    ] {
+        let arguments = table(&[(argument, FieldValue::I32(1))]);
+        let fault = declared(arguments.clone()).unwrap_err();
+        assert_eq!((fault.scope, fault.code), (FaultScope::Connection, ReplyCode::NotImplemented));
+        let start = format!("argument '{argument}' for queue 'q' in vhost '/' is not implemented");
+        assert!(fault.text.starts_with(&start), "{}", fault.text);
+        let error = QueueSettings::check(&arguments).unwrap_err();
+        assert_eq!(error.field, argument);
+    }
+}
+
+#[test]
+fn a_queue_that_an_earlier_version_gave_such_an_argument_is_there_and_declared_without_it() {
+    let mut host = Host::new();
+    let arguments = table(&[("x-message-group", text("customer"))]);
+    let durable = Queue { durable: true, ..Queue::default() };
+    host.queue_with("old", &durable).unwrap();
+    host.store();
+    for (key, value) in &mut host.records {
+        if key.first() == Some(&b'q') {
+            let mut octets = value[..value.len() - 4].to_vec();
+            let mut encoded = bytes::BytesMut::new();
+            arguments.encode(&mut encoded);
+            octets.extend_from_slice(&encoded);
+            *value = octets.into();
+        }
+    }
+    let mut back = host.restarted();
+    let record = back.topology.find_queue(&back.vhost, &name("old")).unwrap();
+    assert_eq!(record.arguments, arguments);
+    assert!(!back.queue_with("old", &durable).unwrap().created);
 }
