@@ -77,6 +77,8 @@ pub enum Administration {
         /// Its name.
         name: ShortStr,
     },
-    /// All of them, or none: 406 with the path of the first that can't be.
+    /// All of them, or none: 406 with the path of the first that can't be. Other clients come in
+    /// between; should one of them take away what a definition needs, the fault says that what stands
+    /// before it is there.
     Import(Vec<Definition>),
 }

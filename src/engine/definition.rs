@@ -2,12 +2,11 @@
 //! made together or not at all.
 
 use crate::access::{AccessControl, Limit, Permission, User};
-use crate::command::TopologyRequest;
+use crate::command::{Destination, TopologyRequest};
 use crate::fault::Fault;
 use crate::ids::{ConnectionId, QueueId};
 use crate::topology::{ExchangeRequest, Policy, QueueRequest, Topology};
 use forebay_wire::ShortStr;
-use std::collections::BTreeSet;
 
 /// Belongs to no connection: nothing exclusive is made by a file.
 const NOBODY: ConnectionId = ConnectionId(0);
@@ -82,24 +81,62 @@ pub fn make_all(definitions: &[Definition]) -> Result<(Topology, AccessControl),
     Ok((topology, access))
 }
 
-/// Makes all of them, in their order; returns the queues whose settings changed thereby. After an
-/// error what was made before it is there: the caller works on copies.
-pub(crate) fn apply(
+/// Makes all of them, in their order. After an error what was made before it is there: the caller
+/// works on copies.
+fn apply(
     topology: &mut Topology,
     access: &mut AccessControl,
     definitions: &[Definition],
-) -> Result<BTreeSet<QueueId>, DefinitionError> {
-    let mut changed = BTreeSet::new();
-    for Definition { path, object } in definitions {
-        let made = make(topology, access, object);
-        changed.extend(
-            made.map_err(|fault| DefinitionError { path: path.clone(), reason: fault.text })?,
-        );
-    }
-    Ok(changed)
+) -> Result<(), DefinitionError> {
+    definitions.iter().try_for_each(|definition| make(topology, access, definition).map(drop))
 }
 
-fn make(
+/// Makes one in a trial beside the broker, to which it brings along what the definition names and the
+/// broker has: nothing else decides whether it can be made.
+pub(crate) fn try_out(
+    there: &Topology,
+    trial: &mut Topology,
+    access: &mut AccessControl,
+    definition: &Definition,
+) -> Result<(), DefinitionError> {
+    match &definition.object {
+        DefinedObject::Vhost(_) | DefinedObject::User(..) => {}
+        DefinedObject::Permission { vhost, .. }
+        | DefinedObject::Limit { owner: vhost, .. }
+        | DefinedObject::Policy(vhost, _) => trial.bring_vhost(there, vhost),
+        DefinedObject::Topology(vhost, request) => {
+            trial.bring_vhost(there, vhost);
+            match request {
+                TopologyRequest::DeclareExchange { name, .. } => {
+                    trial.bring_exchange(there, vhost, name);
+                }
+                TopologyRequest::DeclareQueue { name, .. } => trial.bring_queue(there, vhost, name),
+                TopologyRequest::Bind(binding) => {
+                    trial.bring_exchange(there, vhost, &binding.source);
+                    match &binding.destination {
+                        Destination::Queue(name) => trial.bring_queue(there, vhost, name),
+                        Destination::Exchange(name) => trial.bring_exchange(there, vhost, name),
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    make(trial, access, definition).map(drop)
+}
+
+/// Makes one; returns the queues whose settings changed thereby.
+pub(crate) fn make(
+    topology: &mut Topology,
+    access: &mut AccessControl,
+    definition: &Definition,
+) -> Result<Vec<QueueId>, DefinitionError> {
+    let Definition { path, object } = definition;
+    make_object(topology, access, object)
+        .map_err(|fault| DefinitionError { path: path.clone(), reason: fault.text })
+}
+
+fn make_object(
     topology: &mut Topology,
     access: &mut AccessControl,
     object: &DefinedObject,
@@ -133,7 +170,7 @@ fn declare(
     topology.require_vhost(vhost)?;
     match request {
         TopologyRequest::DeclareExchange { name, .. }
-            if topology.exchanges(vhost).any(|exchange| *name == exchange.name) =>
+            if topology.find_exchange(vhost, name).is_some() =>
         {
             Ok(())
         }

@@ -73,6 +73,13 @@ pub const INPUT_WORK_MAX: usize = 8192;
 /// The same while work of earlier inputs is left over.
 pub const INPUT_WORK_BEHIND_MAX: usize = 256;
 
+/// Bindings and records that are removed for one input with the object that they belong to, and in
+/// each slice when it has more.
+pub const REMOVALS_MAX: usize = 256;
+
+/// The same in a slice that comes with an input of a client.
+pub const REMOVALS_BEHIND_MAX: usize = 16;
+
 /// What one copy of a dead letter counts as such work: its headers are written anew.
 pub const DEAD_LETTER_WORK: usize = 4;
 

@@ -3,7 +3,6 @@
 use super::{MemoryLimits, Shard};
 use crate::access::{AccessControl, ConfiguredUser, Limit, Permission, User};
 use crate::administration::Administration;
-use crate::definition::{self, Definition};
 use crate::event::Reply;
 use crate::fault::Fault;
 use crate::ids::{ChannelKey, QueueId};
@@ -91,20 +90,35 @@ impl Shard {
 
     /// Does what was asked, and replies when it is durable.
     pub(super) fn administer(&mut self, at: Moment, key: ChannelKey, request: Administration) {
+        let Some(request) = self.holds_administration(key, request) else { return };
+        let request = match request {
+            Administration::Import(definitions) => return self.begin_import(key, definitions),
+            other => other,
+        };
+        let removals = self.topology.removals_begun();
         let reply = self.change(at, request).map(|()| Reply::Done);
         self.add_topology_operations();
+        self.add_access_operations();
+        if self.topology.removals_begun() > removals {
+            self.reply_when_done(key, reply, true);
+        } else {
+            self.reply_when_durable(key, reply);
+        }
+    }
+
+    /// What users and permissions want stored goes with the next commit, and connections see it.
+    pub(super) fn add_access_operations(&mut self) {
         let operations = self.access.take_operations();
         if !operations.is_empty() {
             self.topology.publish_access(&self.access);
             self.commits.add_operations(operations);
         }
-        self.reply_when_durable(key, reply);
     }
 
     fn change(&mut self, at: Moment, request: Administration) -> Result<(), Fault> {
         match request {
             Administration::CreateVhost { name } => drop(self.topology.create_vhost(&name)),
-            Administration::DeleteVhost { name } => self.delete_vhost(at, &name)?,
+            Administration::DeleteVhost { name } => self.delete_vhost(&name)?,
             Administration::DecideFirstUser(user) => self.decide_first_user(user)?,
             Administration::PutUser { name, user } => self.access.put_user(&name, user),
             Administration::DeleteUser { name } => {
@@ -138,7 +152,8 @@ impl Shard {
                 let missing = || not_found(format!("no policy '{name}' in vhost '{vhost}'"));
                 self.renew_rules(at, changed.ok_or_else(missing)?);
             }
-            Administration::Import(definitions) => self.import(at, &definitions)?,
+            // Taken in slices, and answered when it is there.
+            Administration::Import(_) => {}
         }
         Ok(())
     }
@@ -163,29 +178,11 @@ impl Shard {
         self.topology.require_vhost(vhost).map_err(|fault| not_found(fault.text))
     }
 
-    fn delete_vhost(&mut self, at: Moment, name: &ShortStr) -> Result<(), Fault> {
+    fn delete_vhost(&mut self, name: &ShortStr) -> Result<(), Fault> {
         self.check_vhost_there(name)?;
-        let queues = self.topology.queues().filter(|queue| queue.vhost == *name);
-        for queue in queues.map(|queue| queue.id).collect::<Vec<QueueId>>() {
-            self.delete_queue(at, queue);
-        }
-        self.topology.delete_vhost(name);
+        let queues = self.topology.begin_vhost_removal(name).unwrap_or_default();
+        self.remove_queues(queues);
         self.access.remove_vhost(name);
-        Ok(())
-    }
-
-    /// Works on copies, so that a refused file has changed nothing.
-    fn import(&mut self, at: Moment, definitions: &[Definition]) -> Result<(), Fault> {
-        let (mut topology, mut access) = (self.topology.clone(), self.access.clone());
-        let changed = definition::apply(&mut topology, &mut access, definitions)
-            .map_err(|error| Fault::channel(ReplyCode::PreconditionFailed, error.to_string()))?;
-        (self.topology, self.access) = (topology, access);
-        let queues = self.topology.queues().map(|queue| queue.id);
-        let new = queues.filter(|queue| !self.queues.contains_key(queue)).collect::<Vec<_>>();
-        for queue in new {
-            self.add_queue(queue);
-        }
-        self.renew_rules(at, changed);
         Ok(())
     }
 }

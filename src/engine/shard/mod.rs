@@ -10,6 +10,7 @@ mod commits;
 mod consuming;
 mod dead_letters;
 mod death;
+mod import;
 mod isolation;
 mod last_death;
 mod memory;
@@ -21,6 +22,7 @@ mod recovery;
 mod slab;
 mod statistics;
 mod sweeps;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod topology_requests;
@@ -55,6 +57,7 @@ use forebay_wire::ShortStr;
 use outbox::Outbox;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use sweeps::Sweeps;
+use tasks::Tasks;
 use work::Work;
 
 /// What an operator may choose.
@@ -108,6 +111,7 @@ pub struct Shard {
     /// Queues that are to be given a turn.
     scheduled: VecDeque<QueueId>,
     work: Work,
+    tasks: Tasks,
     /// Queues that may have messages in the buffers they were received in.
     loose: Vec<QueueId>,
     /// Queues that want content.
@@ -253,12 +257,13 @@ impl Shard {
 
     /// Bounds the work that one input may cause, otherwise than [`WorkLimits::DEFAULT`].
     pub fn set_work_limits(&mut self, limits: WorkLimits) {
+        self.topology.set_removals_at_once(limits.removals_max);
         self.work.limits = limits;
     }
 
     /// Whether something is left to be done that waits for nothing.
     fn has_work(&self) -> bool {
-        !self.scheduled.is_empty()
+        !self.scheduled.is_empty() || !self.tasks.is_idle()
     }
 
     /// Begins an input.
@@ -358,17 +363,18 @@ impl Shard {
             self.close_channel(at, ChannelKey { connection, channel }, ending);
         }
         let exclusive: Vec<QueueId> = self.topology.exclusive_queues(connection).collect();
-        for queue in exclusive {
-            self.delete_queue(at, queue);
-        }
-        self.add_topology_operations();
+        self.remove_queues(exclusive);
         self.clients.close(connection);
         self.sweeps.forget(connection);
-        self.reply(ChannelKey { connection, channel: ChannelId(0) }, Ok(Reply::Done));
+        self.tasks.forget(connection);
+        self.advance_tasks(at);
+        let key = ChannelKey { connection, channel: ChannelId(0) };
+        self.reply_when_done(key, Ok(Reply::Done), false);
     }
 
     /// What the topology wants stored goes with the next commit.
     fn add_topology_operations(&mut self) {
         self.commits.add_operations(self.topology.take_operations());
+        self.note_removals();
     }
 }

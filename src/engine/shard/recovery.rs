@@ -76,6 +76,7 @@ impl Shard {
             timers: Default::default(),
             scheduled: Default::default(),
             work: Default::default(),
+            tasks: Default::default(),
             loose: Vec::new(),
             fetches: Default::default(),
             sweeps: Default::default(),

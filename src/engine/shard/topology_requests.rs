@@ -14,7 +14,7 @@ use forebay_wire::{ReplyCode, ShortStr};
 
 impl Shard {
     /// Does what was asked, and replies when it is durable, or at once when nothing had to be
-    /// stored or nobody waits.
+    /// stored or nobody waits. What concerns an object that is being removed waits for that.
     pub(super) fn handle_topology(
         &mut self,
         at: Moment,
@@ -23,9 +23,13 @@ impl Shard {
         nowait: bool,
     ) {
         let vhost = self.clients.vhost(key.connection).unwrap_or_default();
+        let Some(request) = self.holds_topology(key, &vhost, request, nowait) else { return };
+        let removals = self.topology.removals_begun();
         let reply = self.apply(at, key, &vhost, request);
         self.add_topology_operations();
-        if nowait {
+        if self.topology.removals_begun() > removals {
+            self.reply_when_done(key, reply, !nowait);
+        } else if nowait {
             self.reply(key, reply);
         } else {
             self.reply_when_durable(key, reply);

@@ -37,6 +37,7 @@ impl Shard {
     /// Gives turns until there is nothing more to do, or as much was done as one input may cause.
     pub(super) fn run_turns(&mut self, at: Moment) {
         self.give_turns(at);
+        self.advance_tasks(at);
         self.commits.note_unwritten(self.memory.unwritten_octets());
         self.settle_down();
         self.evict();

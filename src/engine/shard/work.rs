@@ -2,8 +2,8 @@
 //! next one. What is left over goes on with the inputs after it, or as soon as there is no other.
 
 use crate::limits::{
-    INPUT_WORK_BEHIND_MAX, INPUT_WORK_MAX, TURN_DEAD_LETTERS_MAX, TURN_DELIVERIES_MAX,
-    TURN_DEPARTURES_MAX,
+    INPUT_WORK_BEHIND_MAX, INPUT_WORK_MAX, REMOVALS_BEHIND_MAX, REMOVALS_MAX,
+    TURN_DEAD_LETTERS_MAX, TURN_DELIVERIES_MAX, TURN_DEPARTURES_MAX,
 };
 
 /// The bounds of work, as values: tests cross them with few messages.
@@ -20,6 +20,10 @@ pub struct WorkLimits {
     /// The same while work of earlier inputs is left over: inputs that come one after the other
     /// must not add up.
     pub work_behind_max: usize,
+    /// Bindings and records that are removed for one input.
+    pub removals_max: usize,
+    /// The same while removals of earlier inputs are left over.
+    pub removals_behind_max: usize,
 }
 
 impl WorkLimits {
@@ -30,6 +34,8 @@ impl WorkLimits {
         dead_letters_max: TURN_DEAD_LETTERS_MAX,
         work_max: INPUT_WORK_MAX,
         work_behind_max: INPUT_WORK_BEHIND_MAX,
+        removals_max: REMOVALS_MAX,
+        removals_behind_max: REMOVALS_BEHIND_MAX,
     };
 }
 
@@ -44,12 +50,19 @@ impl Default for WorkLimits {
 pub(super) struct Work {
     pub(super) limits: WorkLimits,
     left: usize,
+    is_behind: bool,
 }
 
 impl Work {
     /// An input begins; `is_behind`: work of earlier ones is left over.
     pub(super) fn begin(&mut self, is_behind: bool) {
+        self.is_behind = is_behind;
         self.left = if is_behind { self.limits.work_behind_max } else { self.limits.work_max };
+    }
+
+    /// How many bindings and records may be removed.
+    pub(super) fn removals_max(&self) -> usize {
+        if self.is_behind { self.limits.removals_behind_max } else { self.limits.removals_max }
     }
 
     /// Whether it may go on.

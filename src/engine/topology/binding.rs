@@ -101,17 +101,41 @@ impl Bindings {
             .take_while(move |key| key.source == lowest.source)
     }
 
-    fn to(&self, destination: &Destination) -> Vec<BindingKey> {
+    fn to<'a>(
+        &'a self,
+        destination: &'a Destination,
+    ) -> impl Iterator<Item = BindingKey> + use<'a> {
         let lowest = (destination.clone(), ObjectName::EMPTY, MatchKey::lowest());
-        self.by_destination
-            .range(lowest..)
-            .take_while(|(there, ..)| there == destination)
-            .map(|(destination, source, matching)| BindingKey {
+        self.by_destination.range(lowest..).take_while(move |(there, ..)| there == destination).map(
+            |(destination, source, matching)| BindingKey {
                 source: source.clone(),
                 destination: destination.clone(),
                 matching: matching.clone(),
-            })
-            .collect()
+            },
+        )
+    }
+
+    /// All that lead to the object, and, of an exchange, all that lead away from it.
+    pub(super) fn of<'a>(
+        &'a self,
+        object: &'a Destination,
+    ) -> impl Iterator<Item = BindingKey> + use<'a> {
+        let from = match object {
+            Destination::Exchange(name) => Some(self.from(name).cloned()),
+            Destination::Queue(_) => None,
+        };
+        self.to(object).chain(from.into_iter().flatten())
+    }
+
+    /// Takes any one out; returns the number of its record, when it has one.
+    pub(super) fn pop(&mut self) -> Option<Option<BindingNumber>> {
+        if self.by_source.is_empty() {
+            // Ends with `by_source`, whose keys it has.
+            self.by_destination.clear();
+        }
+        let (key, entry) = self.by_source.pop_first()?;
+        self.by_destination.remove(&(key.destination, key.source, key.matching));
+        Some(entry.stored_as)
     }
 
     fn insert(&mut self, key: BindingKey, entry: Entry) {
@@ -193,15 +217,19 @@ impl Topology {
         if let Destination::Queue(queue) = &binding.destination {
             self.queue(vhost, queue, connection)?;
         }
-        let orphaned = self.remove_binding(vhost, &key);
-        self.remove_all(vhost, orphaned);
+        if let Some(orphaned) = self.remove_binding(vhost, &key, None) {
+            self.remove_exchange(vhost, &orphaned);
+        }
         Ok(())
     }
 
     /// The bindings of a virtual host by source, without those of the default exchange.
-    pub fn bindings(&self, vhost: &ShortStr) -> impl Iterator<Item = Binding> {
+    pub fn bindings<'a>(&'a self, vhost: &'a ShortStr) -> impl Iterator<Item = Binding> + use<'a> {
         let bindings = self.vhosts.get(vhost).map(|host| &host.bindings.by_source);
-        bindings.into_iter().flatten().map(|(key, entry)| key.binding(&entry.arguments))
+        let is_there =
+            |key: &BindingKey| !self.is_binding_leaving(vhost, &key.source, &key.destination);
+        let bindings = bindings.into_iter().flatten().filter(move |(key, _)| is_there(key));
+        bindings.map(|(key, entry)| key.binding(&entry.arguments))
     }
 
     /// Adds a binding between ends that are there. `stored_as`: it comes from the store.
@@ -230,49 +258,18 @@ impl Topology {
         Ok(())
     }
 
-    /// Takes out all bindings that lead away from an exchange which is gone itself.
-    pub(super) fn remove_bindings_from(&mut self, vhost: &ShortStr, source: &ShortStr) {
-        let Some(host) = self.vhosts.get(vhost) else { return };
-        let keys: Vec<_> = host.bindings.from(source).cloned().collect();
-        for key in keys {
-            self.remove_binding(vhost, &key);
-        }
-    }
-
-    /// Takes out all bindings that lead to an exchange; returns the auto-delete exchanges that
-    /// have none left.
-    pub(super) fn remove_bindings_to_exchange(
+    /// Takes one out; returns its source if that is an auto-delete exchange without bindings now.
+    /// `gone`: where it leads to, when that is gone.
+    pub(super) fn remove_binding(
         &mut self,
         vhost: &ShortStr,
-        name: &ShortStr,
-    ) -> Vec<ShortStr> {
-        let Some(host) = self.vhosts.get(vhost) else { return Vec::new() };
-        let keys = host.bindings.to(&Destination::Exchange(ObjectName::stored(name.clone())));
-        keys.iter().filter_map(|key| self.remove_binding(vhost, key)).collect()
-    }
-
-    /// Takes out all bindings that lead to a queue, and the auto-delete exchanges that have none
-    /// left.
-    pub(super) fn remove_bindings_to_queue(&mut self, vhost: &ShortStr, name: &ShortStr) {
-        let Some(host) = self.vhosts.get(vhost) else { return };
-        let keys = host.bindings.to(&Destination::Queue(ObjectName::stored(name.clone())));
-        let orphaned: Vec<_> =
-            keys.iter().filter_map(|key| self.remove_binding(vhost, key)).collect();
-        self.remove_all(vhost, orphaned);
-    }
-
-    fn remove_all(&mut self, vhost: &ShortStr, exchanges: impl IntoIterator<Item = ShortStr>) {
-        for exchange in exchanges {
-            self.remove_exchange(vhost, &exchange);
-        }
-    }
-
-    /// Takes one out; returns its source if that is an auto-delete exchange without bindings now.
-    fn remove_binding(&mut self, vhost: &ShortStr, key: &BindingKey) -> Option<ShortStr> {
-        let endpoint = match &key.destination {
+        key: &BindingKey,
+        gone: Option<Endpoint>,
+    ) -> Option<ShortStr> {
+        let endpoint = gone.or_else(|| match &key.destination {
             Destination::Queue(name) => self.find_queue(vhost, name).map(|q| Endpoint::Queue(q.id)),
             Destination::Exchange(name) => Some(Endpoint::Exchange(name.clone().into_short())),
-        };
+        });
         let host = self.vhosts.get_mut(vhost)?;
         let entry = host.bindings.remove(key)?;
         if let Some(number) = entry.stored_as {

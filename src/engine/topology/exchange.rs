@@ -8,6 +8,7 @@ use super::names::{Resource, check_not_default_exchange, is_reserved, vhost_not_
 use super::policy::Policy;
 use super::reserved;
 use super::{Topology, record};
+use crate::command::Destination;
 use crate::fault::Fault;
 use crate::object_name::ObjectName;
 use forebay_wire::{FieldTable, ReplyCode, ShortStr};
@@ -227,19 +228,37 @@ impl Topology {
     }
 
     /// Removes an exchange, its bindings, and the auto-delete exchanges that lose their last
-    /// binding thereby.
+    /// binding thereby; with many bindings in slices.
     pub(super) fn remove_exchange(&mut self, vhost: &ShortStr, name: &ShortStr) {
-        let mut doomed = vec![name.clone()];
-        while let Some(name) = doomed.pop() {
-            let Some(host) = self.vhosts.get_mut(vhost) else { return };
-            let Some(exchange) = host.exchanges.remove(&name) else { continue };
-            if exchange.is_stored() {
-                self.operations.push(record::remove_exchange(&exchange));
-            }
-            self.routes.remove_exchange(vhost, &name);
-            self.remove_bindings_from(vhost, &name);
-            doomed.extend(self.remove_bindings_to_exchange(vhost, &name));
+        if self.take_exchange(vhost, name) {
+            self.remove_bindings_of(
+                vhost,
+                Destination::Exchange(ObjectName::stored(name.clone())),
+                None,
+            );
         }
+    }
+
+    /// Removes an exchange without its bindings; whether it was there.
+    pub(super) fn take_exchange(&mut self, vhost: &ShortStr, name: &ShortStr) -> bool {
+        let host = self.vhosts.get_mut(vhost);
+        let Some(exchange) = host.and_then(|host| host.exchanges.remove(name)) else {
+            return false;
+        };
+        if exchange.is_stored() {
+            self.operations.push(record::remove_exchange(&exchange));
+        }
+        self.routes.remove_exchange(vhost, name);
+        true
+    }
+
+    /// The exchange of this name.
+    pub(crate) fn find_exchange(
+        &self,
+        vhost: &ShortStr,
+        name: &ShortStr,
+    ) -> Option<&ExchangeRecord> {
+        self.exchange(vhost, name)
     }
 
     /// The exchange, when it is there.

@@ -29,10 +29,12 @@ mod queue;
 mod queue_ids;
 mod record;
 mod recovery;
+mod removal;
 pub(crate) mod reserved;
 mod routes;
 mod settings;
 mod topic;
+mod trial;
 
 pub(crate) use dead_letter_queues::{dead_letter_queue_name, is_dead_letter_queue};
 pub use exchange::{ExchangeKind, ExchangeRecord, ExchangeRequest};
@@ -50,6 +52,7 @@ use binding::{BindingNumber, Bindings};
 use forebay_wire::ShortStr;
 use policies::Policies;
 use queue_ids::QueueIds;
+use removal::Removals;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -62,6 +65,7 @@ pub struct Topology {
     queue_ids: QueueIds,
     next_binding: BindingNumber,
     routes: Routes,
+    removals: Removals,
     /// What the store must still learn, in order.
     operations: Vec<Operation>,
 }
@@ -91,6 +95,7 @@ impl Topology {
             queue_ids: QueueIds::new(),
             next_binding: 0,
             routes: Routes::default(),
+            removals: Removals::default(),
             operations: Vec::new(),
         }
     }
@@ -128,17 +133,11 @@ impl Topology {
     /// Removes a virtual host and all that is in it; returns its queues, or nothing when it is not
     /// there.
     pub fn delete_vhost(&mut self, name: &ShortStr) -> Option<Vec<Arc<QueueRecord>>> {
-        let host = self.vhosts.get(name)?;
-        let queues: Vec<_> = host.queues.values().copied().collect();
-        let exchanges: Vec<_> = host.exchanges.keys().cloned().collect();
-        for exchange in exchanges {
-            self.remove_exchange(name, &exchange);
-        }
+        let queues = self.begin_vhost_removal(name)?;
         let queues = queues.into_iter().filter_map(|queue| self.remove_queue(queue)).collect();
-        self.remove_policy_records(name);
-        self.vhosts.remove(name);
-        self.routes.remove_vhost(name);
-        self.operations.push(record::remove_vhost(name));
+        while self.removals_done() < self.removals_begun() {
+            self.take_away(usize::MAX);
+        }
         Some(queues)
     }
 

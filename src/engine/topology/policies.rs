@@ -120,10 +120,4 @@ impl Topology {
         changed.sort_unstable();
         changed
     }
-
-    /// Removes the records of a virtual host's policies, which go with it.
-    pub(super) fn remove_policy_records(&mut self, vhost: &ShortStr) {
-        let Some(host) = self.vhosts.get(vhost) else { return };
-        self.operations.extend(host.policies.iter().map(|p| record::remove_policy(vhost, p)));
-    }
 }

@@ -9,6 +9,7 @@ use super::policies::Holding;
 use super::reserved;
 use super::settings::{QUEUE_ARGUMENTS, QueueKind, QueueSettings};
 use super::{Topology, record};
+use crate::command::Destination;
 use crate::fault::Fault;
 use crate::ids::{ConnectionId, QueueId};
 use crate::object_name::ObjectName;
@@ -170,13 +171,12 @@ impl Topology {
     }
 
     /// Removes a queue with its bindings, and the auto-delete exchanges that lose their last
-    /// binding thereby. Not there: no change.
+    /// binding thereby; with many bindings in slices. Not there: no change.
     pub fn remove_queue(&mut self, queue: QueueId) -> Option<Arc<QueueRecord>> {
         let (vhost, name) = {
             let queue = self.queues.get(&queue)?;
             (queue.vhost.clone(), queue.name.clone())
         };
-        self.remove_bindings_to_queue(&vhost, &name);
         let record = self.queues.remove(&queue)?;
         if let Some(host) = self.vhosts.get_mut(&vhost) {
             host.queues.remove(&name);
@@ -188,6 +188,8 @@ impl Topology {
             self.operations.push(record::remove_queue(queue));
         }
         self.routes.remove_queue(&vhost, &name);
+        let end = Destination::Queue(ObjectName::stored(name));
+        self.remove_bindings_of(&vhost, end, Some(queue));
         Some(record)
     }
 

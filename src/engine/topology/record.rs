@@ -11,9 +11,12 @@
 //! 'n'                          ceiling:u64, above every queue id ever given
 //! 'p' vhost:short owner:u8     priority:i64 pattern:long apply-to:short definition:table
 //!     name:short
+//! 'd' vhost:short [end:u8      -
+//!     name:short]
 //!
 //! short: length:u8 octets; long: length:u16 octets; table: as on the wire; flags: 1 auto-delete,
-//! 2 internal; destination: 0 queue, 1 exchange; owner: 0 user, 1 operator; integers big endian
+//! 2 internal; destination, end: 0 queue, 1 exchange; 'd' tells of what is being removed, a virtual
+//! host when it names no end; owner: 0 user, 1 operator; integers big endian
 //! ```
 
 use super::binding::BindingNumber;
@@ -35,6 +38,7 @@ pub(super) const KIND_QUEUE: u8 = b'q';
 pub(super) const KIND_BINDING: u8 = b'b';
 pub(super) const KIND_NEXT_QUEUE: u8 = b'n';
 pub(super) const KIND_POLICY: u8 = b'p';
+pub(super) const KIND_REMOVAL: u8 = b'd';
 
 pub(super) const FLAG_AUTO_DELETE: u8 = 1;
 pub(super) const FLAG_INTERNAL: u8 = 2;
@@ -119,6 +123,30 @@ pub(super) fn put_policy(vhost: &ShortStr, policy: &Policy) -> Operation {
 
 pub(super) fn remove_policy(vhost: &ShortStr, policy: &Policy) -> Operation {
     Operation::RemoveRecord { key: policy_key(vhost, policy) }
+}
+
+/// The object is gone, and what belongs to it is being removed.
+pub(super) fn put_removal(vhost: &ShortStr, end: Option<&Destination>) -> Operation {
+    put(removal_key(vhost, end), value())
+}
+
+/// Nothing is left of it.
+pub(super) fn remove_removal(vhost: &ShortStr, end: Option<&Destination>) -> Operation {
+    Operation::RemoveRecord { key: removal_key(vhost, end) }
+}
+
+fn removal_key(vhost: &ShortStr, end: Option<&Destination>) -> Bytes {
+    let mut key = BytesMut::from_iter([KIND_REMOVAL]);
+    put_short(&mut key, vhost.as_bytes());
+    let end = end.map(|end| match end {
+        Destination::Queue(name) => (TO_QUEUE, name),
+        Destination::Exchange(name) => (TO_EXCHANGE, name),
+    });
+    if let Some((kind, name)) = end {
+        key.put_u8(kind);
+        put_short(&mut key, name.as_bytes());
+    }
+    key.freeze()
 }
 
 fn put(key: Bytes, value: BytesMut) -> Operation {

@@ -72,7 +72,8 @@ impl Topology {
         topology.take_all(records, |key, flaw| {
             Err(TopologyRecordError { key: key.escape_ascii().to_string(), flaw })
         })?;
-        topology.operations.clear();
+        // What a removal had left over goes now.
+        topology.operations = std::mem::take(&mut topology.removals.interrupted).operations();
         Ok(topology)
     }
 
@@ -98,7 +99,8 @@ impl Topology {
         mut refuse: impl FnMut(&Bytes, RecordFlaw) -> Result<(), E>,
     ) -> Result<(), E> {
         // Every kind needs those before it.
-        const ORDER: [u8; 6] = [
+        const ORDER: [u8; 7] = [
+            record::KIND_REMOVAL,
             record::KIND_NEXT_QUEUE,
             record::KIND_VHOST,
             record::KIND_POLICY,
@@ -122,24 +124,25 @@ impl Topology {
         Ok(())
     }
 
-    fn take_record(&mut self, kind: u8, key: &Bytes, value: &Bytes) -> Read<()> {
-        let mut key = Fields { rest: key.slice(1..) };
+    fn take_record(&mut self, kind: u8, whole: &Bytes, value: &Bytes) -> Read<()> {
+        let mut key = Fields { rest: whole.slice(1..) };
         let mut value = Fields { rest: value.clone() };
         match value.octet("version")? {
             record::VERSION => {}
             found => return Err(RecordFlaw::Version { found }),
         }
         match kind {
+            record::KIND_REMOVAL => self.take_removal(whole, key, &value),
             record::KIND_NEXT_QUEUE => self.take_next_queue(&key, value),
-            record::KIND_VHOST => self.take_vhost(key, &value),
-            record::KIND_POLICY => self.take_policy(key, value),
-            record::KIND_EXCHANGE => self.take_exchange(key, value),
-            record::KIND_QUEUE => self.take_queue(key, value),
+            record::KIND_VHOST => self.take_vhost(whole, key, &value),
+            record::KIND_POLICY => self.take_policy(whole, key, value),
+            record::KIND_EXCHANGE => self.take_exchange_record(whole, key, value),
+            record::KIND_QUEUE => self.take_queue(whole, key, value),
             _ => {
                 let number = key.integer("number")?;
                 key.end()?;
                 self.next_binding = self.next_binding.max(number.saturating_add(1));
-                self.take_binding(number, value)
+                self.take_binding(whole, number, value)
             }
         }
     }
@@ -150,16 +153,33 @@ impl Topology {
         value.end()
     }
 
-    fn take_vhost(&mut self, key: Fields, value: &Fields) -> Read<()> {
+    fn take_removal(&mut self, whole: &Bytes, mut key: Fields, value: &Fields) -> Read<()> {
         value.end()?;
-        let name =
-            ShortStr::try_from(key.rest).map_err(|_| RecordFlaw::Damaged { part: "name" })?;
-        self.create_vhost(&name);
+        let vhost = key.short("vhost")?;
+        let end = match key.rest.is_empty() {
+            true => None,
+            false => Some(key.destination("end")?),
+        };
+        key.end()?;
+        self.removals.interrupted.add(whole.clone(), vhost, end);
         Ok(())
     }
 
-    fn take_policy(&mut self, mut key: Fields, mut value: Fields) -> Read<()> {
+    fn take_vhost(&mut self, whole: &Bytes, key: Fields, value: &Fields) -> Read<()> {
+        value.end()?;
+        let name =
+            ShortStr::try_from(key.rest).map_err(|_| RecordFlaw::Damaged { part: "name" })?;
+        if !self.removals.interrupted.takes(whole, &name) {
+            self.create_vhost(&name);
+        }
+        Ok(())
+    }
+
+    fn take_policy(&mut self, whole: &Bytes, mut key: Fields, mut value: Fields) -> Read<()> {
         let vhost = key.short("vhost")?;
+        if self.removals.interrupted.takes(whole, &vhost) {
+            return Ok(());
+        }
         let owner = match key.octet("owner")? {
             record::OWNER_USER => PolicyOwner::User,
             record::OWNER_OPERATOR => PolicyOwner::Operator,
@@ -187,9 +207,17 @@ impl Topology {
             .map_err(|fault| RecordFlaw::Refused { reason: fault.text })
     }
 
-    fn take_exchange(&mut self, mut key: Fields, mut value: Fields) -> Read<()> {
+    fn take_exchange_record(
+        &mut self,
+        whole: &Bytes,
+        mut key: Fields,
+        mut value: Fields,
+    ) -> Read<()> {
         let (vhost, name) = (key.short("vhost")?, key.short("name")?);
         key.end()?;
+        if self.removals.interrupted.takes(whole, &vhost) {
+            return Ok(());
+        }
         let flags = value.flags(record::FLAG_AUTO_DELETE | record::FLAG_INTERNAL)?;
         let kind = ExchangeKind::from_name(value.short("type")?.as_bytes())
             .ok_or(RecordFlaw::Damaged { part: "type" })?;
@@ -210,11 +238,14 @@ impl Topology {
         self.add_exchange(exchange).map_err(|fault| RecordFlaw::Refused { reason: fault.text })
     }
 
-    fn take_queue(&mut self, mut key: Fields, mut value: Fields) -> Read<()> {
+    fn take_queue(&mut self, whole: &Bytes, mut key: Fields, mut value: Fields) -> Read<()> {
         let id = QueueId(key.integer("id")?);
         key.end()?;
         let flags = value.flags(record::FLAG_AUTO_DELETE)?;
         let (vhost, name) = (value.short("vhost")?, value.short("name")?);
+        if self.removals.interrupted.takes(whole, &vhost) {
+            return Ok(());
+        }
         let arguments = value.last_table("arguments")?;
         let settings =
             QueueSettings::effective(&arguments, None, None).map_err(refused_argument)?;
@@ -242,13 +273,12 @@ impl Topology {
         Ok(())
     }
 
-    fn take_binding(&mut self, number: u64, mut value: Fields) -> Read<()> {
+    fn take_binding(&mut self, whole: &Bytes, number: u64, mut value: Fields) -> Read<()> {
         let (vhost, source) = (value.short("vhost")?, value.object_name("source")?);
-        let destination = match value.octet("destination")? {
-            record::TO_QUEUE => Destination::Queue(value.object_name("destination")?),
-            record::TO_EXCHANGE => Destination::Exchange(value.object_name("destination")?),
-            _ => return Err(RecordFlaw::Damaged { part: "destination" }),
-        };
+        let destination = value.destination("destination")?;
+        if self.removals.interrupted.takes_binding(whole, &vhost, &source, &destination) {
+            return Ok(());
+        }
         let routing_key = value.short("routing key")?;
         let arguments = value.last_table("arguments")?;
         self.check_vhost(&vhost)?;
@@ -363,6 +393,14 @@ impl Fields {
 
     fn object_name(&mut self, part: &'static str) -> Read<ObjectName> {
         self.short(part).map(ObjectName::stored)
+    }
+
+    fn destination(&mut self, part: &'static str) -> Read<Destination> {
+        match self.octet(part)? {
+            record::TO_QUEUE => Ok(Destination::Queue(self.object_name(part)?)),
+            record::TO_EXCHANGE => Ok(Destination::Exchange(self.object_name(part)?)),
+            _ => Err(RecordFlaw::Damaged { part }),
+        }
     }
 
     /// Octets behind their length in two octets.

@@ -118,6 +118,20 @@ impl Broker {
         self.collect();
     }
 
+    /// The same, without letting the shard finish its work.
+    pub(super) fn finish_commit_only(&mut self) {
+        let Some(commit) = self.writing.pop_front() else { return };
+        self.store.apply(&commit);
+        self.shard.handle_committed(self.now, commit.id);
+        self.collect();
+    }
+
+    /// One commit, without letting the shard finish its work.
+    pub(super) fn commit_once(&mut self) {
+        self.begin_commit();
+        self.finish_commit_only();
+    }
+
     /// Everything that may be committed is.
     pub(super) fn commit(&mut self) {
         self.shard.commits.hurry();

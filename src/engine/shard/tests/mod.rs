@@ -15,6 +15,7 @@ mod order;
 mod policies;
 mod quarantine;
 mod queues;
+mod removals;
 mod replies;
 mod reports;
 mod rules;

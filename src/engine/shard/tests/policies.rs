@@ -100,6 +100,7 @@ fn work_limits() -> impl Strategy<Value = WorkLimits> {
                 dead_letters_max,
                 work_max,
                 work_behind_max,
+                ..WorkLimits::DEFAULT
             }
         },
     );
