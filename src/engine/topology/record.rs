@@ -11,11 +11,11 @@
 //! 'n'                          ceiling:u64, above every queue id ever given
 //! 'p' vhost:short owner:u8     priority:i64 pattern:long apply-to:short definition:table
 //!     name:short
-//! 'd' vhost:short [end:u8      -
+//! 'r' vhost:short [end:u8      -
 //!     name:short]
 //!
 //! short: length:u8 octets; long: length:u16 octets; table: as on the wire; flags: 1 auto-delete,
-//! 2 internal; destination, end: 0 queue, 1 exchange; 'd' tells of what is being removed, a virtual
+//! 2 internal; destination, end: 0 queue, 1 exchange; 'r' tells of what is being removed, a virtual
 //! host when it names no end; owner: 0 user, 1 operator; integers big endian
 //! ```
 
@@ -38,7 +38,7 @@ pub(super) const KIND_QUEUE: u8 = b'q';
 pub(super) const KIND_BINDING: u8 = b'b';
 pub(super) const KIND_NEXT_QUEUE: u8 = b'n';
 pub(super) const KIND_POLICY: u8 = b'p';
-pub(super) const KIND_REMOVAL: u8 = b'd';
+pub(super) const KIND_REMOVAL: u8 = b'r';
 
 pub(super) const FLAG_AUTO_DELETE: u8 = 1;
 pub(super) const FLAG_INTERNAL: u8 = 2;

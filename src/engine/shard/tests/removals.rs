@@ -3,7 +3,7 @@
 
 use super::broker::{Broker, CHANNEL, CONNECTION};
 use crate::administration::Administration;
-use crate::command::{Binding, Command, Destination, TopologyRequest};
+use crate::command::{Binding, Closure, Command, Destination, TopologyRequest};
 use crate::event::{Event, Reply};
 use crate::ids::ConnectionId;
 use crate::shard::WorkLimits;
@@ -160,7 +160,11 @@ fn exclusive_queues_of_a_connection_go_in_slices_and_it_is_told_when_all_are_gon
         };
         broker.ask(request).unwrap();
     }
-    broker.shard.handle_commands(broker.now, CONNECTION, [Command::CloseConnection]);
+    broker.shard.handle_commands(
+        broker.now,
+        CONNECTION,
+        [Command::CloseConnection { closure: Closure::ByClient }],
+    );
     broker.collect();
     assert!(!has_reply(&broker, CONNECTION));
     broker.fetch();
