@@ -168,7 +168,10 @@ impl Broker {
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), Failure> {
         tokio::select! {
             () = stop => {}
-            failure = self.failures.first() => return Err(failure),
+            failure = self.failures.first() => {
+                self.endpoint.set_ready(false);
+                return Err(failure);
+            }
         }
         self.endpoint.set_ready(false);
         self.accepting.cancel();

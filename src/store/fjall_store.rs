@@ -2,10 +2,12 @@
 //! [`Store::read`]; a thread of its own reclaims what is settled, so that no commit waits for it.
 
 use crate::changes::Changes;
+use crate::damage::Damage;
 use crate::damaged_read::DamagedRead;
 use crate::data_directory::DataDirectory;
 use crate::database::{self, Database, Space, View};
 use crate::error::StoreError;
+use crate::fjall_failure::{self, Cause};
 use crate::high_water::HighWater;
 use crate::key;
 use crate::lanes::Lanes;
@@ -48,11 +50,20 @@ pub(crate) struct Shared {
     writer: Mutex<Writer>,
     /// A write failed: what is on the disk is unknown until a restart.
     is_stopped: AtomicBool,
+    /// Why, once that is known.
+    stop_reason: Mutex<Option<StopReason>>,
     /// The first read that met damage: the broker ends with it.
     damage: Once,
     counters: Counters,
     pub(crate) scrubbed: ScrubCounters,
     directory: DataDirectory,
+}
+
+/// Why the store takes no more writes; everybody is told the first reason.
+#[derive(Clone, Debug)]
+enum StopReason {
+    Damaged(Box<Damage>),
+    Failed { action: &'static str, what: String },
 }
 
 #[derive(Debug)]
@@ -96,6 +107,7 @@ impl FjallStore {
     /// As [`FjallStore::open`].
     pub fn open_with(path: impl AsRef<Path>, memory: StoreMemory) -> Result<Self, StoreError> {
         let directory = DataDirectory::open(path.as_ref())?;
+        fjall_failure::listen();
         let Opened { database, high_water, progress } = opening::open(&directory, memory)?;
         let view = database.view();
         let lanes = recovery::lanes(&view).map_err(|error| recovery::named(error, &view))?;
@@ -110,6 +122,7 @@ impl FjallStore {
             lanes: RwLock::new(lanes),
             writer: Mutex::new(Writer { progress, high_water, has_bodies, octets: 0 }),
             is_stopped: AtomicBool::new(false),
+            stop_reason: Mutex::default(),
             damage: Once::new(),
             counters: Counters::default(),
             scrubbed: ScrubCounters::default(),
@@ -207,10 +220,14 @@ impl Store for FjallStore {
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        if self.shared.is_stopped.load(Ordering::Acquire) {
-            return Err(StoreError::Stopped);
+        if self.is_stopped() {
+            return Err(self.shared.stopped());
         }
         self.shared.database.check().map_err(|error| self.shared.stop("write to its files", error))
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.shared.is_stopped.load(Ordering::Acquire)
     }
 
     fn merge_octets_max(&self) -> u64 {
@@ -353,13 +370,37 @@ impl Shared {
 
     fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.is_stopped.load(Ordering::Acquire) { Err(StoreError::Stopped) } else { Ok(writer) }
+        if self.is_stopped.load(Ordering::Acquire) { Err(self.stopped()) } else { Ok(writer) }
     }
 
-    /// Refuses all further writes.
+    /// Refuses all further writes. Tells the first reason, whoever met it.
     pub(crate) fn stop(&self, action: &'static str, error: database::Error) -> StoreError {
         self.is_stopped.store(true, Ordering::Release);
-        StoreError::failed(action, error)
+        let mut reason = self.stop_reason.lock().unwrap_or_else(PoisonError::into_inner);
+        if reason.is_none() {
+            *reason = Some(self.reason(action, &error));
+        }
+        drop(reason);
+        self.stopped()
+    }
+
+    fn stopped(&self) -> StoreError {
+        match &*self.stop_reason.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => StoreError::Stopped,
+            Some(StopReason::Damaged(damage)) => StoreError::Damaged(damage.clone()),
+            Some(StopReason::Failed { action, what }) => StoreError::failed(action, what.clone()),
+        }
+    }
+
+    /// fjall's own threads tell nobody but the log why they ended.
+    fn reason(&self, action: &'static str, error: &database::Error) -> StopReason {
+        if !matches!(error, database::Error::Poisoned) {
+            return StopReason::Failed { action, what: error.to_string() };
+        }
+        match fjall_failure::cause(&self.directory.database()) {
+            Cause::Told(what) => StopReason::Failed { action: "write its tables", what },
+            Cause::Damaged(damage) => StopReason::Damaged(Box::new(damage)),
+        }
     }
 }
 

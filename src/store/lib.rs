@@ -27,6 +27,7 @@ mod descriptors;
 mod direct_file;
 pub mod error;
 pub mod faulty;
+mod fjall_failure;
 pub mod fjall_store;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz_target;

@@ -121,6 +121,10 @@ pub const SCRUB_WINDOW_SIZE: usize = 64 * 1024;
 /// How long a scrub rests between two rounds through all files.
 pub const SCRUB_PAUSE: Duration = Duration::from_secs(20);
 
+/// Octets that are read, when fjall can't go on and the system did not fail, to name the files that are
+/// damaged.
+pub const FAILURE_READ_OCTETS_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
 const _: () = assert!(FORMAT_VERSION_OLDEST <= FORMAT_VERSION);
 const _: () = assert!(BODY_INLINE_SIZE_MAX < PAGE_SIZE_MAX);
 const _: () = assert!(PAGE_SIZE_MAX as u64 * 8 <= PAGES_MEMTABLE_SIZE_MAX);

@@ -58,6 +58,11 @@ pub trait Store: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Whether it takes no more writes; asked without waiting for anything.
+    fn is_stopped(&self) -> bool {
+        false
+    }
+
     /// Octets that must be free on the disk beside what the operator wants to be free, for merges of
     /// tables. Called now and then, from any thread.
     fn merge_octets_max(&self) -> u64 {

@@ -137,8 +137,13 @@ impl Endpoint {
         }
     }
 
+    fn is_store_stopped(&self) -> bool {
+        let store = self.inner.store.get().and_then(Weak::upgrade);
+        store.is_some_and(|store| store.is_stopped())
+    }
+
     fn is_ready(&self) -> bool {
-        self.inner.ready.load(Ordering::Acquire)
+        self.inner.ready.load(Ordering::Acquire) && !self.is_store_stopped()
     }
 
     /// What the shard says; nothing while it is not ready or too busy to answer.

@@ -116,7 +116,7 @@ fn check(files: &[TableFile], damages: &mut Vec<FileDamage>) -> io::Result<()> {
     Ok(())
 }
 
-fn checksum_of(path: &Path) -> io::Result<u128> {
+pub(super) fn checksum_of(path: &Path) -> io::Result<u128> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; 1 << 16];
     let mut hasher = Xxh3::new();

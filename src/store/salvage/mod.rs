@@ -292,6 +292,19 @@ pub(crate) fn damaged_stretches(path: &Path) -> io::Result<Vec<DamagedStretch>> 
     }
 }
 
+/// Whether a file has this checksum, or is gone.
+///
+/// # Errors
+/// When the system fails to read.
+pub(crate) fn is_sound_file(path: &Path, checksum: u128) -> io::Result<bool> {
+    match keyspace::checksum_of(path) {
+        Ok(found) => Ok(found == checksum),
+        // It was merged into others.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether a value of ours is as it was written under this key.
 fn is_sealed(item: &Item) -> bool {
     item.kind == Kind::Value && seal::unseal(&item.key, &item.value).is_ok()
