@@ -235,7 +235,7 @@ async fn no_name_writes_lines_of_its_own_into_the_log() {
     let Some(place) = Place::new() else { return };
     place.write("");
     let name =
-        "eve\" reason=\"none\"\n2026-01-01T00:00:00Z  INFO login accepted\x1b[2J\u{202e}\u{9b}";
+        "eve\" reason=\"none\"\n2026-01-01T00.00.00Z  INFO login accepted\x1b[2J\u{202e}\u{9b}";
     for (format, quoted) in [("text", "user=\"eve\\\""), ("json", "\"user\":\"eve\\\"")] {
         let broker = Broker::launch(&place.launch().argument(format!("--log-format={format}")));
         // Over AMQP, over HTTP, and in the name of a mechanism.

@@ -124,6 +124,12 @@ async fn behind_a_balancer_the_client_is_seen_where_that_is_set_and_nowhere_else
     // Where nobody said that a balancer is there, the header is what any client could send.
     let elsewhere = TempDir::new().unwrap();
     let broker = Broker::start(elsewhere.path());
-    assert!(!matches!(log_in(broker.address, &local).await, Some(Method::ConnectionTune(_))));
+    let mut raw = Raw::connect(broker.address).await;
+    raw.send_octets(&[&local[..], &PROTOCOL_HEADER].concat()).await;
+    assert_eq!(
+        raw.rest().await[..],
+        PROTOCOL_HEADER,
+        "it is no beginning that this listener knows"
+    );
     assert!(!whoami(broker.admin, &local).contains("200"));
 }
