@@ -57,6 +57,11 @@ identifier!(
     /// One group of operations that become durable together, in order from 1.
     CommitId(u64)
 );
+identifier!(
+    /// A body that messages of several queues have in common, and that is stored once; from 1. May be
+    /// used again when no message has it any more.
+    BodyId(u64)
+);
 
 impl Offset {
     /// The offset after this one.

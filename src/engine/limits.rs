@@ -3,6 +3,10 @@
 /// Octets of messages in one page at most, unless a single message is larger.
 pub const PAGE_OCTETS_MAX: usize = 1024 * 1024;
 
+/// A body above this size that goes to several queues is stored once for all of them. Below, a reference
+/// costs about as much as the body.
+pub const BODY_OWN_SIZE_MAX: usize = 4 * 1024;
+
 /// Octets of deliveries that may wait in memory for one connection's socket; a delivery begins
 /// while any of it is left, so one message may exceed it.
 pub const OUTPUT_BUDGET_OCTETS: usize = 1024 * 1024;

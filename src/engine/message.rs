@@ -11,6 +11,7 @@
 //! read back as it is: a delivery copies its slices straight into frames. A clone costs two
 //! reference counts and copies nothing.
 
+use crate::ids::BodyId;
 use crate::time::WallClock;
 use bytes::{BufMut, Bytes, BytesMut};
 use forebay_wire::{RawProperties, ShortStr};
@@ -25,6 +26,8 @@ const NO_EXPIRATION: u64 = u64::MAX;
 pub struct Message {
     head: Bytes,
     body: Bytes,
+    /// 0: the body is this message's own.
+    body_id: BodyId,
 }
 
 /// The octets are no message head: from a damaged or newer store.
@@ -80,7 +83,7 @@ impl Message {
         arena.put_slice(exchange);
         arena.put_slice(routing_key);
         arena.put_slice(properties);
-        Self { head: arena.split().freeze(), body }
+        Self { head: arena.split().freeze(), body, body_id: BodyId(0) }
     }
 
     /// Takes a head as it was stored.
@@ -92,7 +95,7 @@ impl Message {
             Some(&VERSION) => {}
             found => return Err(MessageHeadError::Version { found: found.copied().unwrap_or(0) }),
         }
-        let message = Self { head, body };
+        let message = Self { head, body, body_id: BodyId(0) };
         let expected = HEAD_FIXED_SIZE
             + message.octet(3) as usize
             + message.octet(4) as usize
@@ -108,7 +111,7 @@ impl Message {
     /// the receive buffer they came in should.
     #[must_use]
     pub fn copied_by(&self, copy: &mut impl FnMut(&Bytes) -> Bytes) -> Self {
-        Self { head: copy(&self.head), body: copy(&self.body) }
+        Self { head: copy(&self.head), body: copy(&self.body), body_id: self.body_id }
     }
 
     /// The head as it is stored.
@@ -121,6 +124,19 @@ impl Message {
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.body
+    }
+
+    /// The body under which several queues' messages are stored once; `None`: it is this message's own.
+    #[must_use]
+    pub fn shared_body(&self) -> Option<BodyId> {
+        (self.body_id != BodyId(0)).then_some(self.body_id)
+    }
+
+    /// The same message, whose body other messages have too.
+    #[must_use]
+    pub fn with_shared_body(mut self, id: BodyId) -> Self {
+        self.body_id = id;
+        self
     }
 
     /// Octets that the message takes, head and body.

@@ -4,7 +4,7 @@
 //! random number or the leader's memory decided is already written into the operations: applying
 //! the same commits twice gives the same store.
 
-use crate::ids::{CommitId, Lane, Offset, QueueId};
+use crate::ids::{BodyId, CommitId, Lane, Offset, QueueId};
 use crate::page::Page;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -133,6 +133,8 @@ pub struct Recovered {
     pub records: Vec<(Bytes, Bytes)>,
     /// Every lane of every queue that has a page, a watermark or a block.
     pub lanes: Vec<RecoveredLane>,
+    /// The highest identifier of a body that several messages have in common; 0 when there is none.
+    pub last_body: BodyId,
 }
 
 /// A lane as it was recovered.

@@ -7,6 +7,7 @@ use crate::key::{self, AckKind};
 use crate::lanes::{LaneChange, Lanes, Span};
 use crate::page_value;
 use crate::seal;
+use crate::shared_bodies::BodyUses;
 use bytes::Bytes;
 use forebay_engine::ids::{Lane, Offset, QueueId};
 use forebay_engine::operation::{Commit, Operation};
@@ -112,25 +113,39 @@ impl Changes {
         self.dropped.insert(queue);
     }
 
+    /// Whether a page is written that has bodies in common with others.
+    pub(crate) fn shares_bodies(&self) -> bool {
+        let pages = self.pages.values().flatten();
+        pages.flat_map(|page| &page.records).any(|record| record.message.shared_body().is_some())
+    }
+
     /// Writes everything into a batch. `bodies` shows the bodies that are on the disk, unless there
-    /// never were any. Tells whether the batch holds such bodies.
+    /// never were any and none is shared. Tells whether the batch holds such bodies.
     pub(crate) fn write(
         self,
         batch: &mut WriteBatch<'_>,
         bodies: Option<&View>,
     ) -> Result<bool, Error> {
         let mut has_bodies = false;
+        let mut uses = BodyUses::default();
         for ((queue, lane, first), page) in self.pages {
             if let Some(page) = page {
                 for (key, body) in page_value::outside_bodies(queue, lane, &page) {
                     batch.insert(Space::Bodies, key, body);
                     has_bodies = true;
                 }
+                uses.put_page(batch, queue, lane, &page);
                 let value = page_value::encode(queue, lane, &page);
                 batch.insert(Space::Pages, key::page(queue, lane, first), value);
             } else {
                 remove_page(batch, queue, lane, first, bodies)?;
+                if let Some(view) = bodies {
+                    uses.remove_page(batch, view, queue, lane, first)?;
+                }
             }
+        }
+        if let Some(view) = bodies {
+            has_bodies |= uses.write(batch, view)?;
         }
         for ((_, key), value) in self.acks {
             put_or_remove(batch, Space::Acks, key, value);

@@ -407,6 +407,17 @@ impl View {
             .map(|guard| Ok(Bytes::copy_from_slice(&guard.key()?)))
     }
 
+    /// The highest key of a range.
+    pub(crate) fn last_key(
+        &self,
+        space: Space,
+        first: &[u8],
+        last: &[u8],
+    ) -> Result<Option<Bytes>, Error> {
+        let highest = self.snapshot.range(self.database.keyspace(space), first..=last).next_back();
+        highest.map(|guard| Ok(Bytes::copy_from_slice(&guard.key()?))).transpose()
+    }
+
     /// Octets of the values; those that are kept apart are not read.
     pub(crate) fn sizes(
         &self,

@@ -13,7 +13,7 @@ use crate::key;
 use crate::lanes::Lanes;
 use crate::limits::{
     GARBAGE_OCTETS_MIN, HEARTBEAT_OCTETS, JOURNALS_LOOK_OCTETS, RECLAIM_OCTETS,
-    RECLAIM_TABLES_SIZE_MIN,
+    RECLAIM_TABLES_SIZE_MIN, REMOVE_KEYS_MAX,
 };
 use crate::opening::{self, Opened};
 use crate::progress::{MessagesPut, Progress};
@@ -22,6 +22,7 @@ use crate::reclaimer::{Reclaimer, Wanted};
 use crate::recovery;
 use crate::retired_journals::RetiredJournals;
 use crate::scrubber::{ScrubCounters, Scrubber};
+use crate::shared_bodies::BodyUses;
 use crate::store::{Statistics, Store};
 use crate::store_memory::StoreMemory;
 use forebay_engine::ids::{Lane, Offset, QueueId};
@@ -267,7 +268,8 @@ impl Shared {
 
         let applied = writer.progress.applied + 1;
         let messages = changes.messages();
-        let bodies = writer.has_bodies.then(|| self.database.view());
+        let has_bodies = writer.has_bodies || changes.shares_bodies();
+        let bodies = has_bodies.then(|| self.database.view());
         let mut batch = self.database.batch();
         writer.has_bodies |= changes
             .write(&mut batch, bodies.as_ref())
@@ -306,6 +308,27 @@ impl Shared {
         wanted.is_reclaim_due = before / RECLAIM_OCTETS != (before + settled) / RECLAIM_OCTETS
             && self.database.table_octets() >= RECLAIM_TABLES_SIZE_MIN;
         Ok(wanted)
+    }
+
+    /// Removes some of the references to shared bodies in a range of keys, with the bodies that nothing
+    /// refers to any more. Tells whether there were any. No commit runs meanwhile: both change counts.
+    pub(crate) fn release_bodies(
+        &self,
+        first: &[u8],
+        last: &[u8],
+    ) -> Result<bool, database::Error> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let view = self.database.view();
+        let mut batch = self.database.batch();
+        let mut uses = BodyUses::default();
+        for item in view.range(Space::Meta, first, last).take(REMOVE_KEYS_MAX) {
+            let (key, value) = item?;
+            uses.remove(&mut batch, key, &value);
+        }
+        let has_any = batch.octets() > 0;
+        uses.write(&mut batch, &view)?;
+        batch.commit(Durability::Written)?;
+        Ok(has_any)
     }
 
     /// Brings everything applied so far to stable storage.

@@ -3,14 +3,18 @@
 //! ```text
 //! pages:  shard:u16 queue:u64 lane:u8 [first:u64]              without first: the lane's keeper
 //! bodies: shard:u16 queue:u64 lane:u8 first:u64 offset:u64     first: of the page it belongs to
+//!         shard:u16 shared:u64 body:u64                        a body of several messages
 //! acks:   shard:u16 queue:u64 lane:u8 kind:u8 [block:u64]      kind 0 lane, 1 watermark, 2 block
 //! meta:   shard:u16 kind:u8 rest                               kind 0 progress, 1 dropped queue
-//!                                                              (queue:u64), 2 record (its key)
+//!                                                              (queue:u64), 2 record (its key),
+//!                                                              3 body count (body:u64), 4 page bodies
+//!                                                              (queue:u64 lane:u8 first:u64)
 //! ```
-//! A single machine has one shard, number 0. No shard has the number of [`HEARTBEAT_KEY`].
+//! A single machine has one shard, number 0. No shard has the number of [`HEARTBEAT_KEY`]; `shared` is the
+//! number of no queue.
 
 use bytes::{BufMut, Bytes};
-use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::ids::{BodyId, Lane, Offset, QueueId};
 
 const SHARD: u16 = 0;
 const LANE_KEY_SIZE: usize = 2 + 8 + 1;
@@ -47,6 +51,28 @@ pub(crate) fn body(queue: QueueId, lane: Lane, first: Offset, offset: Offset) ->
     key.put_u64(first.0);
     key.put_u64(offset.0);
     key.into()
+}
+
+/// Where a queue's number stands in the keys of `bodies`, for bodies of several messages.
+const SHARED: QueueId = QueueId(u64::MAX);
+const SHARED_BODY_KEY_SIZE: usize = 2 + 8 + 8;
+
+pub(crate) fn shared_body(body: BodyId) -> Bytes {
+    let mut key = Vec::with_capacity(SHARED_BODY_KEY_SIZE);
+    key.put_u16(SHARD);
+    key.put_u64(SHARED.0);
+    key.put_u64(body.0);
+    key.into()
+}
+
+/// The first and the last key that a body of several messages can have.
+pub(crate) fn shared_bodies_range() -> (Bytes, Bytes) {
+    (shared_body(BodyId(0)), shared_body(BodyId(u64::MAX)))
+}
+
+pub(crate) fn parse_shared_body(key: &[u8]) -> Option<BodyId> {
+    let id = key.strip_prefix(&SHARD.to_be_bytes())?.strip_prefix(&SHARED.0.to_be_bytes())?;
+    Some(BodyId(u64::from_be_bytes(id.try_into().ok()?)))
 }
 
 pub(crate) fn ack(queue: QueueId, lane: Lane, kind: AckKind) -> Bytes {
@@ -130,6 +156,8 @@ pub(crate) enum MetaKind {
     Progress,
     DroppedQueue,
     Record,
+    BodyCount,
+    PageBodies,
 }
 
 pub(crate) fn progress() -> Bytes {
@@ -142,6 +170,23 @@ pub(crate) fn dropped_queue(queue: QueueId) -> Bytes {
 
 pub(crate) fn record(key: &[u8]) -> Bytes {
     meta(MetaKind::Record, key)
+}
+
+/// How many stored messages have a shared body.
+pub(crate) fn body_count(body: BodyId) -> Bytes {
+    meta(MetaKind::BodyCount, &body.0.to_be_bytes())
+}
+
+/// The shared bodies of a page.
+pub(crate) fn page_bodies(queue: QueueId, lane: Lane, first: Offset) -> Bytes {
+    let page = page(queue, lane, first);
+    meta(MetaKind::PageBodies, page.get(size_of_val(&SHARD)..).unwrap_or_default())
+}
+
+/// The first and the last key of the shared bodies of a queue's pages.
+pub(crate) fn queue_page_bodies(queue: QueueId) -> (Bytes, Bytes) {
+    let lowest = page_bodies(queue, Lane(0), Offset(0));
+    (lowest, page_bodies(queue, Lane(u8::MAX), Offset(u64::MAX)))
 }
 
 fn meta(kind: MetaKind, rest: &[u8]) -> Bytes {

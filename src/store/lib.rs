@@ -54,6 +54,7 @@ mod salvage;
 mod scrubber;
 mod seal;
 mod settled_blocks;
+mod shared_bodies;
 pub mod store;
 mod store_memory;
 mod survey;

@@ -6,6 +6,7 @@ use crate::error::StoreError;
 use crate::store::{Statistics, Store};
 use bytes::Bytes;
 use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::message::Message;
 use forebay_engine::operation::{
     Block, Commit, Durability, Operation, Recovered, RecoveredLane, Watermark,
 };
@@ -178,7 +179,10 @@ impl Content {
                 .filter(|page| page.end > content.low())
                 .map(|page| (page.end, page.octets_after)),
         });
-        Recovered { records: records.collect(), lanes: lanes.collect() }
+        let pages = self.lanes.values().flat_map(|lane| lane.pages.values());
+        let messages = pages.flat_map(|page| &page.records).map(|record| &record.message);
+        let last_body = messages.filter_map(Message::shared_body).max().unwrap_or_default();
+        Recovered { records: records.collect(), lanes: lanes.collect(), last_body }
     }
 }
 

@@ -3,22 +3,27 @@
 //!
 //! ```text
 //! page:   first:u64 end:u64 octets_before:u64 octets_after:u64 count:varint record*
-//! record: gap:varint head_size:varint body:varint head (inline body | body_checksum:u64)
+//! record: gap:varint head_size:varint body:varint head
+//!         (inline body | body_checksum:u64 | body_id:u64 body_checksum:u64)
 //! ```
 //! `gap` counts the offsets left out since the record before. `body` is twice the body's size, plus
 //! one when the body is a value of its own, in `bodies`: as it came, its checksum standing here, so
-//! that a large body is not copied.
+//! that a large body is not copied. With [`SHARED`] besides, other messages have it too, and it stands
+//! under its identifier.
 
 use crate::cursor::{Cursor, put_varint, varint_size};
 use crate::key;
 use crate::limits::BODY_INLINE_SIZE_MAX;
 use crate::seal::{self, Flaw, Sealing};
 use bytes::{BufMut, Bytes};
-use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::ids::{BodyId, Lane, Offset, QueueId};
 use forebay_engine::message::Message;
 use forebay_engine::page::{Page, Record};
 
 const HEADER_SIZE: usize = 4 * 8;
+
+/// In the size of a body: other messages have it too. Beyond every size that a body can have.
+const SHARED: u64 = 1 << 48;
 
 /// The bodies of a page that are values of their own: key and body.
 pub(crate) fn outside_bodies(
@@ -32,8 +37,9 @@ pub(crate) fn outside_bodies(
     })
 }
 
+/// Whether the body is a value of its own that belongs to this message alone.
 fn is_outside(message: &Message) -> bool {
-    message.body().len() > BODY_INLINE_SIZE_MAX
+    message.shared_body().is_none() && message.body().len() > BODY_INLINE_SIZE_MAX
 }
 
 pub(crate) fn encode(queue: QueueId, lane: Lane, page: &Page) -> Bytes {
@@ -51,7 +57,10 @@ pub(crate) fn encode(queue: QueueId, lane: Lane, page: &Page) -> Bytes {
         put_varint(buffer, head.len() as u64);
         put_varint(buffer, body_field(message));
         buffer.put_slice(head);
-        if is_outside(message) {
+        if let Some(id) = message.shared_body() {
+            buffer.put_u64(id.0);
+            buffer.put_u64(seal::checksum(&key::shared_body(id), body));
+        } else if is_outside(message) {
             let key = key::body(queue, lane, page.first, *offset);
             buffer.put_u64(seal::checksum(&key, body));
         } else {
@@ -63,7 +72,11 @@ pub(crate) fn encode(queue: QueueId, lane: Lane, page: &Page) -> Bytes {
 }
 
 fn body_field(message: &Message) -> u64 {
-    (message.body().len() as u64) << 1 | u64::from(is_outside(message))
+    let size = (message.body().len() as u64) << 1;
+    match message.shared_body() {
+        Some(_) => size | SHARED | 1,
+        None => size | u64::from(is_outside(message)),
+    }
 }
 
 fn content_size(page: &Page) -> usize {
@@ -73,7 +86,11 @@ fn content_size(page: &Page) -> usize {
         let head = message.head().len();
         size += varint_size(offset.0.saturating_sub(expected.0));
         size += varint_size(head as u64) + varint_size(body_field(message)) + head;
-        size += if is_outside(message) { 8 } else { message.body().len() };
+        size += match message.shared_body() {
+            Some(_) => 16,
+            None if is_outside(message) => 8,
+            None => message.body().len(),
+        };
         expected = offset.next();
     }
     size
@@ -125,10 +142,13 @@ pub(crate) fn decode_without<E>(
         let RawRecord { offset, head, body } =
             raw.ok_or(PageFlaw::Flaw(Flaw::Layout("page record")))?;
         expected = offset.next();
+        let mut shared = None;
         let body = match body {
             RawBody::Inline(body) => body,
-            RawBody::Outside { size, checksum } => {
-                let key = key::body(queue, lane, first, offset);
+            RawBody::Outside { size, id, checksum } => {
+                shared = id;
+                let own = || key::body(queue, lane, first, offset);
+                let key = id.map_or_else(own, key::shared_body);
                 match fetch(&key).map_err(PageFlaw::Fetch)? {
                     Some(body)
                         if body.len() as u64 == size && seal::checksum(&key, &body) == checksum =>
@@ -148,6 +168,10 @@ pub(crate) fn decode_without<E>(
         };
         let message =
             Message::from_stored(head, body).map_err(|flaw| PageFlaw::Head { offset, flaw })?;
+        let message = match shared {
+            Some(id) => message.with_shared_body(id),
+            None => message,
+        };
         page.records.push(Record { offset, message });
     }
     if cursor.is_empty() { Ok(page) } else { Err(PageFlaw::Flaw(Flaw::Layout("page end"))) }
@@ -188,7 +212,12 @@ struct RawRecord {
 
 enum RawBody {
     Inline(Bytes),
-    Outside { size: u64, checksum: u64 },
+    /// `id`: of a body that other messages have too.
+    Outside {
+        size: u64,
+        id: Option<BodyId>,
+        checksum: u64,
+    },
 }
 
 fn decode_record(cursor: &mut Cursor, expected: Offset) -> Option<RawRecord> {
@@ -196,11 +225,15 @@ fn decode_record(cursor: &mut Cursor, expected: Offset) -> Option<RawRecord> {
     let head_size = cursor.varint()?;
     let body_field = cursor.varint()?;
     let head = cursor.bytes(head_size)?;
-    let size = body_field >> 1;
+    let size = (body_field & !SHARED) >> 1;
     let body = if body_field & 1 == 0 {
-        RawBody::Inline(cursor.bytes(size)?)
+        RawBody::Inline(cursor.bytes(body_field >> 1)?)
     } else {
-        RawBody::Outside { size, checksum: cursor.integer()? }
+        let id = match body_field & SHARED {
+            0 => None,
+            _ => Some(BodyId(cursor.integer()?)),
+        };
+        RawBody::Outside { size, id, checksum: cursor.integer()? }
     };
     Some(RawRecord { offset, head, body })
 }

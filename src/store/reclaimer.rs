@@ -251,6 +251,9 @@ impl Worker {
                 return Ok(());
             }
         }
+        if !self.release_bodies(queue)? {
+            return Ok(());
+        }
         for space in [Space::Pages, Space::Bodies, Space::Acks] {
             if !self.remove_keys(space, &first, &last)? {
                 return Ok(());
@@ -261,6 +264,18 @@ impl Worker {
         batch.commit(Durability::Written)?;
         self.board.lock().wanted.queues.remove(&queue);
         Ok(())
+    }
+
+    /// Takes a dropped queue's messages off the counts of the bodies that others have too, some at a time.
+    /// Tells whether it came to the end.
+    fn release_bodies(&self, queue: QueueId) -> Result<bool, Error> {
+        let (first, last) = key::queue_page_bodies(queue);
+        while self.shared.release_bodies(&first, &last)? {
+            if self.board.is_ending() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Removes what lies in a range of keys, some at a time. Tells whether it came to the end.

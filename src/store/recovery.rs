@@ -10,6 +10,7 @@ use crate::key::{self, AckKind, MetaKind};
 use crate::lanes::{LaneState, Lanes, Span};
 use crate::page_value;
 use crate::seal::{self, Flaw};
+use crate::shared_bodies;
 use bytes::Bytes;
 use forebay_engine::ids::{Lane, Offset, QueueId};
 use forebay_engine::operation::{Block, Recovered, RecoveredLane, Watermark};
@@ -66,7 +67,8 @@ pub(crate) fn recover(view: &View) -> Result<Recovered, StoreError> {
         let Settled { blocks, .. } = settled;
         lanes.push(RecoveredLane { queue, lane, watermark, blocks, last_page });
     }
-    Ok(Recovered { records: records(view)?, lanes })
+    let last_body = shared_bodies::last(view).map_err(failed)?;
+    Ok(Recovered { records: records(view)?, lanes, last_body })
 }
 
 /// What the store itself keeps in memory.

@@ -27,7 +27,7 @@ fn apply(log: &[Commit]) -> MemoryStore {
 
 /// Records, lanes and pages.
 fn content(store: &MemoryStore) -> String {
-    let Recovered { records, lanes } = store.recover().expect("what a store holds");
+    let Recovered { records, lanes, .. } = store.recover().expect("what a store holds");
     let pages = lanes.iter().map(|lane| {
         let pages = store.read(lane.queue, lane.lane, Offset(0), usize::MAX);
         pages.expect("pages without a hole")

@@ -31,8 +31,11 @@ impl Shard {
         let origin = Origin { id, vhost, name, rules };
         let Some(address) = self.dead_letter_address(&origin) else { return };
         for letter in letters {
-            let obituary = Obituary::new(letter, &origin.name, &address, at.wall);
+            let mut obituary = Obituary::new(letter, &origin.name, &address, at.wall);
             let queues = self.queues_for(&origin, &address, &obituary);
+            if queues.len() > 1 {
+                self.shared_bodies.share(std::slice::from_mut(&mut obituary.message));
+            }
             if obituary.goes_too_far(queues.len()) {
                 self.keep_dead_letter(at, &origin, letter);
             } else {

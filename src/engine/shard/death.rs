@@ -248,7 +248,11 @@ fn rewritten(
         published_at: now,
         expiration: None,
     };
-    Message::new(envelope, message.body().clone(), &mut BytesMut::new())
+    let dead_letter = Message::new(envelope, message.body().clone(), &mut BytesMut::new());
+    match message.shared_body() {
+        Some(id) => dead_letter.with_shared_body(id),
+        None => dead_letter,
+    }
 }
 
 fn carbon_copies(headers: &FieldTable) -> Vec<ShortStr> {

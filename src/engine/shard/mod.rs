@@ -19,6 +19,7 @@ mod policies;
 mod promises;
 mod publishing;
 mod recovery;
+mod shared_bodies;
 mod slab;
 mod statistics;
 mod sweeps;
@@ -55,6 +56,7 @@ use clients::Clients;
 use commits::{Commits, NewPage};
 use forebay_wire::ShortStr;
 use outbox::Outbox;
+use shared_bodies::SharedBodies;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use sweeps::Sweeps;
 use tasks::Tasks;
@@ -130,6 +132,7 @@ pub struct Shard {
     /// How long messages took, in all queues.
     timings: Timings,
     turnover: QueueTurnover,
+    shared_bodies: SharedBodies,
 }
 
 impl Shard {

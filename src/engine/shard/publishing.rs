@@ -12,11 +12,14 @@ impl Shard {
     /// them on stable storage, and at once when there is nothing to store. What a full queue
     /// refuses is refused.
     pub(super) fn publish(&mut self, at: Moment, connection: ConnectionId, publish: Publish) {
-        let Publish { channel, confirm, targets, messages } = publish;
+        let Publish { channel, confirm, targets, mut messages } = publish;
         let count = messages.len() as u64;
         let is_awaited = confirm.is_some();
         let mut refused = Vec::new();
         let mut is_kept = false;
+        if targets.len() > 1 {
+            self.shared_bodies.share(&mut messages);
+        }
         for id in targets.iter() {
             if self.queues.get(id).is_some_and(|queue| queue.refuses_newcomers()) {
                 is_kept |= self.enqueue_with_room(*id, &messages, is_awaited, at, &mut refused);

@@ -1,5 +1,6 @@
 //! The shard as a store holds it.
 
+use super::shared_bodies::SharedBodies;
 use super::{Shard, ShardSettings};
 use crate::access::{AccessControl, AccessRecordError};
 use crate::delivered_record::DeliveredRecord;
@@ -34,6 +35,7 @@ impl Shard {
     pub fn recover(settings: &ShardSettings, recovered: Recovered) -> Result<Self, RecoverError> {
         let topology = Topology::recover(&recovered.records)?;
         let mut shard = Self::with_topology(topology, settings);
+        shard.shared_bodies = SharedBodies::recover(recovered.last_body);
         shard.access = AccessControl::recover(&recovered.records)?;
         shard.topology.publish_access(&shard.access);
         let queues: Vec<QueueId> = shard.topology.queues().map(|record| record.id).collect();
@@ -86,6 +88,7 @@ impl Shard {
             gone: Default::default(),
             timings: Default::default(),
             turnover: Default::default(),
+            shared_bodies: Default::default(),
         };
         shard.add_topology_operations();
         shard

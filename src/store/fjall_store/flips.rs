@@ -20,7 +20,7 @@ struct Content {
 }
 
 fn content(store: &FjallStore) -> Result<Content, StoreError> {
-    let Recovered { records, lanes } = store.recover()?;
+    let Recovered { records, lanes, .. } = store.recover()?;
     let pages = lanes
         .iter()
         .map(|lane| store.read(lane.queue, lane.lane, Offset(0), usize::MAX))

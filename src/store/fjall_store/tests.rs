@@ -3,10 +3,13 @@
 use super::*;
 use crate::MemoryStore;
 use crate::damage::Damage;
+use crate::shared_bodies;
 use crate::workload::{Workload, put_record};
 use bytes::Bytes;
+use forebay_engine::ids::BodyId;
 use forebay_engine::operation::Operation;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -15,6 +18,17 @@ enum Step {
         lane: u8,
         skipped: u64,
         sizes: Vec<usize>,
+    },
+    /// To all queues.
+    FanOut {
+        lane: u8,
+        size: usize,
+    },
+    /// As a dead letter of what was sent to all.
+    Copy {
+        queue: u64,
+        lane: u8,
+        nth: usize,
     },
     Settle {
         queue: u64,
@@ -56,6 +70,10 @@ fn step() -> impl Strategy<Value = Step> {
                 Step::Publish { queue, lane, skipped, sizes }
             }
         ),
+        4 => (0_u8..2, prop_oneof![Just(5_000_usize), Just(70_000)])
+            .prop_map(|(lane, size)| Step::FanOut { lane, size }),
+        3 => (place.clone(), 0_usize..20)
+            .prop_map(|((queue, lane), nth)| Step::Copy { queue, lane, nth }),
         8 => (place.clone(), proptest::collection::vec(0_usize..8, 0..6))
             .prop_map(|((queue, lane), nth)| Step::Settle { queue, lane, nth }),
         2 => (0_u8..4, any::<Option<u64>>()).prop_map(|(key, value)| Step::Record { key, value }),
@@ -113,6 +131,14 @@ impl Run {
                 let queue = self.queue(queue);
                 let operation = self.workload.publish(queue, Lane(lane), skipped, &sizes);
                 self.operations.push(operation);
+            }
+            Step::FanOut { lane, size } => {
+                let queues = [0, 1, 2].map(|queue| self.queue(queue));
+                self.operations.extend(self.workload.fan_out(&queues, Lane(lane), size));
+            }
+            Step::Copy { queue, lane, nth } => {
+                let queue = self.queue(queue);
+                self.operations.extend(self.workload.copy(queue, Lane(lane), nth));
             }
             Step::Settle { queue, lane, nth } => {
                 let queue = self.queue(queue);
@@ -173,6 +199,33 @@ impl Run {
         for lane in found.lanes {
             self.compare_read(lane.queue, lane.lane, Offset(0), usize::MAX);
         }
+        self.compare_bodies();
+    }
+
+    /// Each body that several messages have is there once, and counted as often as pages have it.
+    fn compare_bodies(&self) {
+        while self.store().statistics().queues_to_remove > 0 {
+            std::thread::yield_now();
+        }
+        let mut expected: BTreeMap<BodyId, u64> = BTreeMap::new();
+        for lane in self.model.recover().unwrap().lanes {
+            let pages = self.model.read(lane.queue, lane.lane, Offset(0), usize::MAX).unwrap();
+            let records = pages.iter().flat_map(|page| &page.records);
+            for id in records.filter_map(|record| record.message.shared_body()) {
+                *expected.entry(id).or_default() += 1;
+            }
+        }
+        let view = self.store().shared.database.view();
+        let (first, last) = key::shared_bodies_range();
+        let stored = view.keys(Space::Bodies, &first, &last);
+        let stored = stored.map(|key| key::parse_shared_body(&key.unwrap()).unwrap());
+        assert_eq!(stored.collect::<Vec<_>>(), expected.keys().copied().collect::<Vec<_>>());
+        let prefix = key::meta_prefix(key::MetaKind::BodyCount);
+        let counts = view.prefix(Space::Meta, &prefix).map(|item| {
+            let (key, value) = item.unwrap();
+            shared_bodies::decode_count(&key, &value).unwrap()
+        });
+        assert_eq!(counts.collect::<Vec<_>>(), expected.into_values().collect::<Vec<_>>());
     }
 }
 

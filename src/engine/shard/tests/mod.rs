@@ -20,6 +20,7 @@ mod replies;
 mod reports;
 mod rules;
 mod scene;
+mod shared_bodies;
 mod steps;
 mod store;
 mod sweeps;

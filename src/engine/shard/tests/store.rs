@@ -1,7 +1,8 @@
 //! A store for tests: what a real one does, as plainly as can be, and every promise of the engine
 //! to it checked.
 
-use crate::ids::{Lane, Offset, QueueId};
+use crate::ids::{BodyId, Lane, Offset, QueueId};
+use crate::message::Message;
 use crate::operation::{
     BLOCK_OFFSETS, Block, Commit, Operation, Recovered, RecoveredLane, Watermark,
 };
@@ -103,6 +104,12 @@ impl TestStore {
         Fetched { queue, lane, from, pages }
     }
 
+    fn last_body(&self) -> BodyId {
+        let pages = self.lanes.values().flat_map(|lane| lane.pages.values());
+        let messages = pages.flat_map(|page| &page.records).map(|record| &record.message);
+        messages.filter_map(Message::shared_body).max().unwrap_or_default()
+    }
+
     pub(super) fn recover(&self) -> Recovered {
         let lane = |(&(queue, lane), content): (&LaneKey, &LaneContent)| RecoveredLane {
             queue,
@@ -117,7 +124,15 @@ impl TestStore {
         Recovered {
             records: self.records.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             lanes: self.lanes.iter().map(lane).collect(),
+            last_body: self.last_body(),
         }
+    }
+
+    /// All messages of a queue that stand in pages.
+    pub(super) fn messages(&self, queue: QueueId) -> Vec<Message> {
+        let lanes = self.lanes.iter().filter(|((owner, _), _)| *owner == queue);
+        let pages = lanes.flat_map(|(_, lane)| lane.pages.values());
+        pages.flat_map(|page| &page.records).map(|record| record.message.clone()).collect()
     }
 
     pub(super) fn pages(&self) -> usize {

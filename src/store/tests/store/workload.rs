@@ -2,7 +2,7 @@
 //! the store relies on.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use forebay_engine::ids::{CommitId, Lane, Offset, QueueId};
+use forebay_engine::ids::{BodyId, CommitId, Lane, Offset, QueueId};
 use forebay_engine::message::{Envelope, Message};
 use forebay_engine::operation::{BLOCK_OFFSETS, Block, Commit, Durability, Operation, Watermark};
 use forebay_engine::page::{Page, Record};
@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub(crate) struct Workload {
     pub(crate) lanes: BTreeMap<(QueueId, Lane), LaneWork>,
     commits: u64,
+    /// One message of each body that several have, by its identifier.
+    shared: Vec<Message>,
 }
 
 #[derive(Debug, Default)]
@@ -62,18 +64,49 @@ impl Workload {
         skipped: u64,
         sizes: &[usize],
     ) -> Operation {
+        let tail = self.lanes.entry((queue, lane)).or_default().tail;
+        let messages = (tail + skipped..).zip(sizes).map(|(offset, size)| message(offset, *size));
+        self.put(queue, lane, skipped, messages.collect())
+    }
+
+    /// The same message in a page of each of these queues, its body in common.
+    pub(crate) fn fan_out(
+        &mut self,
+        queues: &[QueueId],
+        lane: Lane,
+        size: usize,
+    ) -> Vec<Operation> {
+        let id = self.shared.len() as u64 + 1;
+        let message = message(id, size).with_shared_body(BodyId(id));
+        self.shared.push(message.clone());
+        queues.iter().map(|queue| self.put(*queue, lane, 0, vec![message.clone()])).collect()
+    }
+
+    /// One more message with the body of an earlier one, as a dead letter is, in one page with one of its own.
+    pub(crate) fn copy(&mut self, queue: QueueId, lane: Lane, nth: usize) -> Option<Operation> {
+        let message = self.shared.get(nth % self.shared.len().max(1))?.clone();
+        Some(self.put(queue, lane, 0, vec![message.clone(), message, self::message(0, 20)]))
+    }
+
+    fn put(
+        &mut self,
+        queue: QueueId,
+        lane: Lane,
+        skipped: u64,
+        messages: Vec<Message>,
+    ) -> Operation {
         let work = self.lanes.entry((queue, lane)).or_default();
         let first = work.tail;
         let octets_before = work.octets_published;
+        let count = messages.len() as u64;
         work.settled.extend(first..first + skipped);
-        let mut records = Vec::with_capacity(sizes.len());
-        for (offset, size) in (first + skipped..).zip(sizes) {
-            let message = message(offset, *size);
+        let mut records = Vec::with_capacity(messages.len());
+        for (offset, message) in (first + skipped..).zip(messages) {
             work.octets_published += message.size() as u64;
             work.waiting.insert(offset, message.size() as u64);
             records.push(Record { offset: Offset(offset), message });
         }
-        work.tail = first + skipped + sizes.len() as u64;
+        work.tail = first + skipped + count;
         work.pages.insert(first, work.tail);
         let page = Page {
             first: Offset(first),
