@@ -75,6 +75,18 @@ impl DataDirectory {
         Ok(Self { path: path.into(), _lock: lock(path)? })
     }
 
+    /// Says that this program has written here: an older one would take what it does not know for damage.
+    ///
+    /// # Errors
+    /// When the file can't be written; then it is as it was.
+    pub(crate) fn renew_format(&self) -> io::Result<()> {
+        let content = fs::read(self.path.join(FORMAT_FILE))?;
+        match content == format_text().as_bytes() {
+            true => Ok(()),
+            false => write_format(&self.path),
+        }
+    }
+
     /// Whether only the last step of a repair is missing: putting what it made in place.
     pub(crate) fn is_repair_interrupted(&self) -> bool {
         self.repaired().is_dir() && !self.database().exists()
@@ -208,10 +220,14 @@ fn check_format(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     Ok(())
 }
 
+fn format_text() -> String {
+    format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n")
+}
+
 fn write_format(path: &Path) -> io::Result<()> {
     let draft = path.join(FORMAT_DRAFT);
     let mut file = File::create(&draft)?;
-    writeln!(file, "{FORMAT_PREFIX}{FORMAT_VERSION}")?;
+    file.write_all(format_text().as_bytes())?;
     file.sync_all()?;
     fs::rename(&draft, path.join(FORMAT_FILE))?;
     File::open(path)?.sync_all()

@@ -40,7 +40,7 @@ fn unlink_one(
     let may_be_dead = {
         let lanes = shared.lanes.read().unwrap_or_else(PoisonError::into_inner);
         let (dead, needed): (Vec<_>, Vec<_>) =
-            tables.into_iter().partition(|table| lanes.are_dead(&table.first, &table.last));
+            tables.into_iter().partition(|table| lanes.are_dead(space, &table.first, &table.last));
         let is_free = |table: &TableRange| {
             !needed.iter().any(|older| older.newest < table.newest && older.overlaps(table))
         };
@@ -52,7 +52,7 @@ fn unlink_one(
     };
     let Some(table) = may_be_dead else { return Ok(None) };
     shared.while_nothing_is_written(|lanes| {
-        if lanes.are_dead(&table.first, &table.last) {
+        if lanes.are_dead(space, &table.first, &table.last) {
             shared.database.drop_range(space, &table.first, &table.last)?;
         }
         Ok(())

@@ -22,10 +22,10 @@ use crate::reclaimer::{Reclaimer, Wanted};
 use crate::recovery;
 use crate::retired_journals::RetiredJournals;
 use crate::scrubber::{ScrubCounters, Scrubber};
-use crate::shared_bodies::BodyUses;
+use crate::shared_bodies::{self, BodyUses};
 use crate::store::{Statistics, Store};
 use crate::store_memory::StoreMemory;
-use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::ids::{BodyId, Lane, Offset, QueueId};
 use forebay_engine::operation::{Commit, Durability, Recovered};
 use forebay_engine::page::Page;
 use std::path::{Path, PathBuf};
@@ -111,9 +111,15 @@ impl FjallStore {
         fjall_failure::listen();
         let Opened { database, high_water, progress } = opening::open(&directory, memory)?;
         let view = database.view();
-        let lanes = recovery::lanes(&view).map_err(|error| recovery::named(error, &view))?;
+        let mut lanes = recovery::lanes(&view).map_err(|error| recovery::named(error, &view))?;
+        if shared_bodies::last(&view).map_err(recovery::failed)? > BodyId(0) {
+            lanes.note_shared_bodies();
+        }
         let dropped = recovery::dropped_queues(&view)?;
         read_damaged_again(&directory, &view, &lanes)?;
+        directory
+            .renew_format()
+            .map_err(|source| StoreError::Unwritable { directory: path.as_ref().into(), source })?;
         let (first, _) = key::queue_range(QueueId(0));
         let (_, last) = key::queue_range(QueueId(u64::MAX));
         let has_bodies = view.keys(Space::Bodies, &first, &last).next().is_some();
@@ -268,7 +274,12 @@ impl Shared {
 
         let applied = writer.progress.applied + 1;
         let messages = changes.messages();
-        let has_bodies = writer.has_bodies || changes.shares_bodies();
+        let shares_bodies = changes.shares_bodies();
+        let has_bodies = writer.has_bodies || shares_bodies;
+        if shares_bodies {
+            // Before any of them is on the disk.
+            self.lanes.write().unwrap_or_else(PoisonError::into_inner).note_shared_bodies();
+        }
         let bodies = has_bodies.then(|| self.database.view());
         let mut batch = self.database.batch();
         writer.has_bodies |= changes

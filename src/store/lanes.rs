@@ -1,6 +1,7 @@
 //! What the store keeps in memory of each lane: a few octets, whatever its backlog. The thread that
 //! applies commits changes it, after they are written; readers and the reclaimer look at it.
 
+use crate::database::Space;
 use crate::key;
 use bytes::Bytes;
 use forebay_engine::ids::{Lane, Offset, QueueId};
@@ -12,6 +13,7 @@ use std::ops::Bound;
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
     lanes: BTreeMap<(QueueId, Lane), LaneState>,
+    has_shared_bodies: bool,
 }
 
 /// One lane.
@@ -81,10 +83,21 @@ impl Lanes {
         }
     }
 
-    /// Whether no page whose key lies between these two is needed: none of them, or of the bodies with
-    /// such keys, would be read again. Of keys that name no lane nothing is known, but that of a
+    /// There are, or have been, bodies that several messages have. Which of them are needed is not known
+    /// here.
+    pub(crate) fn note_shared_bodies(&mut self) {
+        self.has_shared_bodies = true;
+    }
+
+    /// Whether nothing whose key in `space`, which is that of pages or of bodies, lies between these two is
+    /// needed: none of it would be read again. Of keys that name no lane nothing is known, but that of a
     /// heartbeat, which is not needed either.
-    pub(crate) fn are_dead(&self, first: &[u8], last: &[u8]) -> bool {
+    pub(crate) fn are_dead(&self, space: Space, first: &[u8], last: &[u8]) -> bool {
+        let (first_shared, last_shared) = key::shared_bodies_range();
+        let may_be_shared = *first_shared <= *last && *first <= *last_shared;
+        if space == Space::Bodies && self.has_shared_bodies && may_be_shared {
+            return false;
+        }
         let (Some(from), Some(to)) = (key::lane_of(first), key::lane_of(last)) else {
             return false;
         };
@@ -95,9 +108,12 @@ impl Lanes {
         })
     }
 
-    /// The keys of pages that may be needed: from the first to the last one, of each lane.
+    /// The keys of pages and bodies that may be needed: from the first to the last one, of each lane, and
+    /// of bodies that several messages have.
     pub(crate) fn needed(&self) -> impl Iterator<Item = (Bytes, Bytes)> + use<'_> {
-        self.lanes.iter().filter_map(|((queue, lane), state)| state.needed_from(*queue, *lane))
+        let lanes = self.lanes.iter();
+        let lanes = lanes.filter_map(|((queue, lane), state)| state.needed_from(*queue, *lane));
+        lanes.chain(self.has_shared_bodies.then(key::shared_bodies_range))
     }
 }
 
@@ -149,7 +165,7 @@ mod tests {
         let lanes = lanes();
         let dead = |first: (u64, u8, u64), last: (u64, u8, u64)| {
             let key = |(queue, lane, offset)| key::page(QueueId(queue), Lane(lane), Offset(offset));
-            lanes.are_dead(&key(first), &key(last))
+            lanes.are_dead(Space::Pages, &key(first), &key(last))
         };
         assert!(dead((1, 0, 0), (1, 0, 99)));
         // A page begins at 47 at the earliest that covers offset 50.
@@ -161,12 +177,23 @@ mod tests {
         assert!(!dead((5, 0, 98), (5, 0, 98)) && dead((5, 0, 0), (5, 0, 96)));
         assert!(dead((6, 0, 0), (u64::MAX, 255, u64::MAX)));
         let heartbeat = key::HEARTBEAT_KEY;
-        assert!(lanes.are_dead(&key::page(QueueId(6), Lane(0), Offset(0)), heartbeat));
-        assert!(!lanes.are_dead(&key::page(QueueId(4), Lane(0), Offset(0)), heartbeat));
-        assert!(!lanes.are_dead(b"", heartbeat));
+        assert!(lanes.are_dead(
+            Space::Pages,
+            &key::page(QueueId(6), Lane(0), Offset(0)),
+            heartbeat
+        ));
+        assert!(!lanes.are_dead(
+            Space::Pages,
+            &key::page(QueueId(4), Lane(0), Offset(0)),
+            heartbeat
+        ));
+        assert!(!lanes.are_dead(Space::Pages, b"", heartbeat));
         let body = |offset| key::body(QueueId(3), Lane(5), Offset(offset), Offset(offset));
-        assert!(lanes.are_dead(&body(0), &body(46)) && !lanes.are_dead(&body(0), &body(47)));
-        assert!(!lanes.are_dead(&body(u64::MAX), &body(u64::MAX)));
+        assert!(
+            lanes.are_dead(Space::Bodies, &body(0), &body(46))
+                && !lanes.are_dead(Space::Bodies, &body(0), &body(47))
+        );
+        assert!(!lanes.are_dead(Space::Pages, &body(u64::MAX), &body(u64::MAX)));
         assert_eq!(lanes.needed().count(), 2);
     }
 }

@@ -9,7 +9,7 @@ pub const BODY_INLINE_SIZE_MAX: usize = 64 * 1024;
 pub const PAGE_SIZE_MAX: usize = 1024 * 1024;
 
 /// The on-disk format that this program writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The oldest one that it reads.
 pub const FORMAT_VERSION_OLDEST: u32 = 1;

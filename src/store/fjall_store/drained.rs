@@ -137,6 +137,35 @@ fn what_was_needed_at_first_comes_back_once_it_is_not() {
 }
 
 #[test]
+fn bodies_that_several_queues_had_are_given_back_and_those_in_use_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FjallStore::open(directory.path()).unwrap();
+    let mut ground = Ground { _directory: directory, store, workload: Workload::default() };
+    let queues = [1, 2, 3].map(QueueId);
+    for round in 0..100 {
+        let pages = ground.workload.fan_out(&queues, Lane(0), 200_000);
+        let commit = ground.workload.commit(pages, Durability::Written);
+        ground.store.apply(&[commit]).unwrap();
+        if round % 30 == 29 {
+            ground.store.make_tables();
+        }
+    }
+    assert!(ground.taken() > 19 * MIB && ground.taken() < 60 * MIB, "{}", ground.taken());
+    for queue in queues {
+        // The third keeps the last five.
+        let count = if queue == QueueId(3) { 95 } else { 100 };
+        let settled = ground.workload.settle_oldest(queue, Lane(0), count);
+        let commit = ground.workload.commit(settled, Durability::Written);
+        ground.store.apply(&[commit]).unwrap();
+    }
+    ground.give_back(2 * MIB);
+    let pages = ground.store.read(QueueId(3), Lane(0), Offset(0), usize::MAX).unwrap();
+    let sizes =
+        pages.iter().flat_map(|page| &page.records).map(|record| record.message.body().len());
+    assert_eq!(sizes.collect::<Vec<_>>(), [200_000; 5]);
+}
+
+#[test]
 fn dropped_queues_give_back_what_they_took_beside_one_that_stays() {
     let mut ground = Ground::filled();
     let drops = [2, 9].map(|queue| ground.workload.drop_queue(QueueId(queue)));

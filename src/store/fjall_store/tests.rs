@@ -3,10 +3,8 @@
 use super::*;
 use crate::MemoryStore;
 use crate::damage::Damage;
-use crate::shared_bodies;
 use crate::workload::{Workload, put_record};
 use bytes::Bytes;
-use forebay_engine::ids::BodyId;
 use forebay_engine::operation::Operation;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
