@@ -117,7 +117,8 @@ pub(crate) fn parse_page(key: &[u8]) -> Option<(QueueId, Lane, Offset)> {
 
 /// Whether a key is laid out as those of `bodies` are.
 pub(crate) fn is_body(key: &[u8]) -> bool {
-    key.len() == BODY_KEY_SIZE && key.starts_with(&SHARD.to_be_bytes())
+    let is_own = key.len() == BODY_KEY_SIZE && key.starts_with(&SHARD.to_be_bytes());
+    is_own || parse_shared_body(key).is_some()
 }
 
 pub(crate) fn parse_ack(key: &[u8]) -> Option<(QueueId, Lane, AckKind)> {
@@ -200,6 +201,16 @@ fn meta(kind: MetaKind, rest: &[u8]) -> Bytes {
 /// The prefix of all keys of one kind.
 pub(crate) fn meta_prefix(kind: MetaKind) -> Bytes {
     meta(kind, &[])
+}
+
+pub(crate) fn parse_body_count(key: &[u8]) -> Option<BodyId> {
+    let id = key.strip_prefix(&*meta_prefix(MetaKind::BodyCount))?;
+    Some(BodyId(u64::from_be_bytes(id.try_into().ok()?)))
+}
+
+/// Whether the shared bodies of a page stand under a key.
+pub(crate) fn is_page_bodies(key: &[u8]) -> bool {
+    key.starts_with(&meta_prefix(MetaKind::PageBodies))
 }
 
 pub(crate) fn parse_dropped_queue(key: &[u8]) -> Option<QueueId> {

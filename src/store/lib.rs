@@ -55,6 +55,7 @@ mod scrubber;
 mod seal;
 mod settled_blocks;
 mod shared_bodies;
+mod shared_survey;
 pub mod store;
 mod store_memory;
 mod survey;

@@ -19,6 +19,7 @@ use bytes::{BufMut, Bytes};
 use forebay_engine::ids::{BodyId, Lane, Offset, QueueId};
 use forebay_engine::message::Message;
 use forebay_engine::page::{Page, Record};
+use std::collections::BTreeSet;
 
 const HEADER_SIZE: usize = 4 * 8;
 
@@ -45,11 +46,7 @@ fn is_outside(message: &Message) -> bool {
 pub(crate) fn encode(queue: QueueId, lane: Lane, page: &Page) -> Bytes {
     let mut sealing = Sealing::with_size(content_size(page));
     let buffer = sealing.content();
-    buffer.put_u64(page.first.0);
-    buffer.put_u64(page.end.0);
-    buffer.put_u64(page.octets_before);
-    buffer.put_u64(page.octets_after);
-    put_varint(buffer, page.records.len() as u64);
+    put_header(buffer, page, page.records.len());
     let mut expected = page.first;
     for Record { offset, message } in &page.records {
         let (head, body) = (message.head(), message.body());
@@ -69,6 +66,14 @@ pub(crate) fn encode(queue: QueueId, lane: Lane, page: &Page) -> Bytes {
         expected = offset.next();
     }
     sealing.finish(&key::page(queue, lane, page.first))
+}
+
+fn put_header(buffer: &mut Vec<u8>, page: &Page, records: usize) {
+    buffer.put_u64(page.first.0);
+    buffer.put_u64(page.end.0);
+    buffer.put_u64(page.octets_before);
+    buffer.put_u64(page.octets_after);
+    put_varint(buffer, records as u64);
 }
 
 fn body_field(message: &Message) -> u64 {
@@ -111,14 +116,44 @@ pub(crate) enum PageFlaw<E> {
     Fetch(E),
 }
 
+/// What a page says of a body that is a value of its own.
+pub(crate) struct Outside {
+    pub(crate) size: u64,
+    pub(crate) checksum: u64,
+}
+
+impl Outside {
+    /// The body, if what stands under `key` is it.
+    pub(crate) fn checked(&self, key: &[u8], body: Option<Bytes>) -> Result<Bytes, BodyFlaw> {
+        let body = body.ok_or(BodyFlaw::Missing)?;
+        if self.is_of(body.len() as u64, seal::checksum(key, &body)) {
+            Ok(body)
+        } else {
+            Err(BodyFlaw::Checksum)
+        }
+    }
+
+    pub(crate) fn is_of(&self, size: u64, checksum: u64) -> bool {
+        (self.size, self.checksum) == (size, checksum)
+    }
+}
+
+/// Why a body can't be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyFlaw {
+    Missing,
+    Checksum,
+}
+
 /// Decodes the page that stands under `first`; `fetch` gets bodies that are values of their own.
 pub(crate) fn decode<E>(
     queue: QueueId,
     lane: Lane,
     first: Offset,
     value: &Bytes,
-    fetch: impl FnMut(&[u8]) -> Result<Option<Bytes>, E>,
+    mut fetch: impl FnMut(&[u8]) -> Result<Option<Bytes>, E>,
 ) -> Result<Page, PageFlaw<E>> {
+    let fetch = |key: &[u8], outside: &Outside| Ok(outside.checked(key, fetch(key)?));
     decode_without(queue, lane, first, value, fetch, Err)
 }
 
@@ -129,7 +164,7 @@ pub(crate) fn decode_without<E>(
     lane: Lane,
     first: Offset,
     value: &Bytes,
-    mut fetch: impl FnMut(&[u8]) -> Result<Option<Bytes>, E>,
+    mut fetch: impl FnMut(&[u8], &Outside) -> Result<Result<Bytes, BodyFlaw>, E>,
     mut lose: impl FnMut(PageFlaw<E>) -> Result<(), PageFlaw<E>>,
 ) -> Result<Page, PageFlaw<E>> {
     let content = seal::unseal(&key::page(queue, lane, first), value).map_err(PageFlaw::Flaw)?;
@@ -142,25 +177,20 @@ pub(crate) fn decode_without<E>(
         let RawRecord { offset, head, body } =
             raw.ok_or(PageFlaw::Flaw(Flaw::Layout("page record")))?;
         expected = offset.next();
-        let mut shared = None;
-        let body = match body {
-            RawBody::Inline(body) => body,
-            RawBody::Outside { size, id, checksum } => {
-                shared = id;
+        let (body, id) = match body {
+            RawBody::Inline(body) => (body, None),
+            RawBody::Outside { outside, id } => {
                 let own = || key::body(queue, lane, first, offset);
                 let key = id.map_or_else(own, key::shared_body);
-                match fetch(&key).map_err(PageFlaw::Fetch)? {
-                    Some(body)
-                        if body.len() as u64 == size && seal::checksum(&key, &body) == checksum =>
-                    {
-                        body
-                    }
-                    Some(_) => {
-                        lose(PageFlaw::BodyChecksum { offset, size })?;
+                let size = outside.size;
+                match fetch(&key, &outside).map_err(PageFlaw::Fetch)? {
+                    Ok(body) => (body, id),
+                    Err(BodyFlaw::Missing) => {
+                        lose(PageFlaw::BodyMissing { offset, size })?;
                         continue;
                     }
-                    None => {
-                        lose(PageFlaw::BodyMissing { offset, size })?;
+                    Err(BodyFlaw::Checksum) => {
+                        lose(PageFlaw::BodyChecksum { offset, size })?;
                         continue;
                     }
                 }
@@ -168,13 +198,61 @@ pub(crate) fn decode_without<E>(
         };
         let message =
             Message::from_stored(head, body).map_err(|flaw| PageFlaw::Head { offset, flaw })?;
-        let message = match shared {
+        let message = match id {
             Some(id) => message.with_shared_body(id),
             None => message,
         };
         page.records.push(Record { offset, message });
     }
     if cursor.is_empty() { Ok(page) } else { Err(PageFlaw::Flaw(Flaw::Layout("page end"))) }
+}
+
+/// The value of the same page without the messages at these offsets. What is left stands in it as it was,
+/// so that no body is needed.
+pub(crate) fn without(
+    queue: QueueId,
+    lane: Lane,
+    first: Offset,
+    value: &Bytes,
+    lost: &BTreeSet<Offset>,
+) -> Result<Bytes, Flaw> {
+    let key = key::page(queue, lane, first);
+    let mut cursor = Cursor::new(seal::unseal(&key, value)?);
+    let (page, count) = decode_header(&mut cursor).ok_or(Flaw::Layout("page header"))?;
+    let mut records = Vec::new();
+    let mut expected = first;
+    for _ in 0..count {
+        let raw = decode_record(&mut cursor, expected).ok_or(Flaw::Layout("page record"))?;
+        expected = raw.offset.next();
+        if !lost.contains(&raw.offset) {
+            records.push(raw);
+        }
+    }
+    let mut sealing = Sealing::with_size(value.len());
+    let buffer = sealing.content();
+    put_header(buffer, &page, records.len());
+    let mut expected = first;
+    for RawRecord { offset, head, body } in records {
+        put_varint(buffer, offset.0.saturating_sub(expected.0));
+        put_varint(buffer, head.len() as u64);
+        match body {
+            RawBody::Inline(body) => {
+                put_varint(buffer, (body.len() as u64) << 1);
+                buffer.put_slice(&head);
+                buffer.put_slice(&body);
+            }
+            RawBody::Outside { outside: Outside { size, checksum }, id } => {
+                put_varint(buffer, size << 1 | 1 | id.map_or(0, |_| SHARED));
+                buffer.put_slice(&head);
+                if let Some(id) = id {
+                    buffer.put_u64(id.0);
+                }
+                buffer.put_u64(checksum);
+            }
+        }
+        expected = offset.next();
+    }
+    Ok(sealing.finish(&key))
 }
 
 /// The page without its records: `end` and `octets_after` are all that a recovery asks for.
@@ -214,9 +292,8 @@ enum RawBody {
     Inline(Bytes),
     /// `id`: of a body that other messages have too.
     Outside {
-        size: u64,
+        outside: Outside,
         id: Option<BodyId>,
-        checksum: u64,
     },
 }
 
@@ -233,7 +310,7 @@ fn decode_record(cursor: &mut Cursor, expected: Offset) -> Option<RawRecord> {
             0 => None,
             _ => Some(BodyId(cursor.integer()?)),
         };
-        RawBody::Outside { size, id, checksum: cursor.integer()? }
+        RawBody::Outside { outside: Outside { size, checksum: cursor.integer()? }, id }
     };
     Some(RawRecord { offset, head, body })
 }

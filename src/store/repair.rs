@@ -18,6 +18,7 @@ use crate::progress::{MessagesPut, Progress};
 use crate::recovery;
 use crate::seal;
 use crate::settled_blocks::blocks;
+use crate::shared_bodies;
 use crate::survey::{Hole, Keeper, LaneSurvey, Survey};
 use crate::verify::{Count, ReadProgress, Surveyed, Verification, survey_of};
 use bytes::Bytes;
@@ -224,9 +225,19 @@ fn complete<F: FnMut(ReadProgress)>(
             copy.keep(Space::Acks, key, value)?;
         }
     }
+    for (id, messages) in survey.shared.used() {
+        let key = key::body_count(id);
+        let value = shared_bodies::encode_count(&key, messages);
+        copy.keep(Space::Meta, key, value)?;
+    }
     // A key may stand in a batch once: the next ones replace some that were copied.
     copy.flush(Durability::Written)?;
     mend_topology(&mut survey, &mut copy)?;
+    let mut batch = copy.target.batch();
+    for id in survey.shared.unused() {
+        batch.remove(Space::Bodies, key::shared_body(id));
+    }
+    batch.commit(Durability::Written).map_err(recovery::failed)?;
     let number = survey.progress.applied.max(synced) + 1;
     let progress = Progress { applied: number, synced: number, ..Progress::NONE };
     let key = key::progress();

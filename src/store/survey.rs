@@ -8,11 +8,13 @@ use crate::database::Space;
 use crate::error::StoreError;
 use crate::key::{self, AckKind};
 use crate::lanes::Span;
-use crate::page_value::{self, PageFlaw};
+use crate::page_value::{self, Outside, PageFlaw};
 use crate::progress::Progress;
 use crate::recovery;
 use crate::salvage::{FileDamage, Item, Items, LostCommits, Salvage};
 use crate::seal;
+use crate::shared_bodies;
+use crate::shared_survey::SharedSurvey;
 use bytes::Bytes;
 use forebay_engine::ids::{Lane, Offset, QueueId};
 use forebay_engine::page::Page;
@@ -29,12 +31,16 @@ pub(crate) struct Survey {
     /// Keys and values of the engine's records.
     pub(crate) records: Vec<(Bytes, Bytes)>,
     pub(crate) progress: Progress,
+    /// Bodies that several messages have.
+    pub(crate) shared: SharedSurvey,
     /// Some record may be lost.
     pub(crate) is_topology_damaged: bool,
     /// Some settled state may be lost.
     are_acks_damaged: bool,
     /// Pages may be lost by something else than that commits are.
     are_pages_damaged: bool,
+    /// All bodies were read, and what is damaged of them is named.
+    are_bodies_read: bool,
     /// Messages of lost commits that are there all the same.
     survivors: u64,
     pub(crate) damages: Vec<Damage>,
@@ -83,7 +89,9 @@ pub(crate) fn survey(
     survey.files_damaged(salvage.damages());
     survey.meta(salvage, keeper)?;
     survey.acks(salvage, keeper)?;
+    survey.shared_bodies(salvage, keeper)?;
     survey.pages(salvage, keeper)?;
+    survey.shared_counts();
     salvage.check_blob_files().map_err(failed)?;
     survey.files_damaged(salvage.damages());
     let named = survey.holes();
@@ -157,6 +165,16 @@ impl Survey {
                     continue;
                 }
             };
+            if key::is_page_bodies(&key) {
+                let bodies = shared_bodies::decode_page_bodies(&key, &value).unwrap_or_default();
+                self.shared.note_references(bodies);
+                continue;
+            }
+            if let Some(id) = key::parse_body_count(&key) {
+                let count = shared_bodies::decode_count(&key, &value).unwrap_or(0);
+                self.shared.note_count(id, count);
+                continue;
+            }
             self.dropped.extend(key::parse_dropped_queue(&key));
             self.names.extend(recovery::queue_name(&key, &value));
             self.records.extend(key::parse_record(&key).map(|key| (key, content)));
@@ -212,8 +230,16 @@ impl Survey {
             }
             let of_page = bodies.of_page(&key).map_err(failed)?;
             let damages = bodies.items.damages();
-            self.files_damaged(damages);
-            let fetch = |key: &[u8]| Ok::<_, io::Error>(of_page.get(key).cloned());
+            if !self.are_bodies_read {
+                self.files_damaged(damages);
+            }
+            let shared = &mut self.shared;
+            let fetch = |key: &[u8], outside: &Outside| {
+                Ok::<_, io::Error>(match key::parse_shared_body(key) {
+                    Some(id) => shared.stand_in(id, outside),
+                    None => outside.checked(key, of_page.get(key).cloned()),
+                })
+            };
             let mut lost = Vec::new();
             let lose = |flaw| {
                 lost.push(flaw);
@@ -224,7 +250,7 @@ impl Survey {
                     self.survivors += if is_survivor { page.records.len() as u64 } else { 0 };
                     let value = match lost.is_empty() {
                         true => value,
-                        false => page_value::encode(queue, lane, &page),
+                        false => without(queue, lane, first, &value, &lost),
                     };
                     self.page(queue, lane, &page, (key, value), keeper)?;
                     self.bodiless(queue, lane, lost);
@@ -237,6 +263,36 @@ impl Survey {
             }
         }
         Ok(())
+    }
+
+    /// Looks at all bodies that several messages have: which are there, and as what.
+    fn shared_bodies(
+        &mut self,
+        salvage: &Salvage,
+        keeper: &mut impl Keeper,
+    ) -> Result<(), StoreError> {
+        // What tells of them may itself be lost.
+        if self.shared.is_unused() && !self.is_topology_damaged {
+            return Ok(());
+        }
+        let mut items = salvage.items(Space::Bodies).map_err(failed)?;
+        while let Some(Item { key, value, .. }) = items.next().map_err(failed)? {
+            if let Some(id) = key::parse_shared_body(&key) {
+                self.shared.found(id, value.len() as u64, seal::checksum(&key, &value));
+                keeper.keep(Space::Bodies, key, value)?;
+            }
+        }
+        self.files_damaged(items.damages());
+        self.are_bodies_read = true;
+        Ok(())
+    }
+
+    /// A count that is too low would take a body away that messages have; one too high keeps it for ever.
+    fn shared_counts(&mut self) {
+        for (id, counted, found) in self.shared.wrong_counts() {
+            let what = format!("body {id} is counted for {counted} messages; {found} have it");
+            self.damaged(None, None, what);
+        }
     }
 
     fn page(
@@ -261,6 +317,9 @@ impl Survey {
                 found.octets += record.message.size() as u64;
             }
         }
+        if let Some((key, value)) = self.shared.use_page(queue, lane, page) {
+            keeper.keep(Space::Meta, key, value)?;
+        }
         for (key, body) in page_value::outside_bodies(queue, lane, page) {
             keeper.keep(Space::Bodies, key, body)?;
         }
@@ -275,10 +334,15 @@ impl Survey {
             else {
                 continue;
             };
-            self.are_pages_damaged = true;
             let mut damage = Damage::missing(queue, lane, offset, offset.next());
             damage.what = flaw.to_string();
             let found = self.lanes.entry((queue, lane)).or_default();
+            let is_settled = found.runs.unsettled(offset, offset.next()).is_empty();
+            if is_settled && matches!(flaw, PageFlaw::BodyMissing { .. }) {
+                // A settled message's body may be gone before its page is.
+                continue;
+            }
+            self.are_pages_damaged = true;
             if found.runs.unsettled(offset, offset.next()).is_empty() {
                 damage.messages = Some(0);
             } else {
@@ -355,6 +419,25 @@ impl Survey {
             damage.queue = queue.cloned();
         }
     }
+}
+
+/// The value of a page without the messages whose bodies are lost.
+fn without(
+    queue: QueueId,
+    lane: Lane,
+    first: Offset,
+    value: &Bytes,
+    lost: &[PageFlaw<io::Error>],
+) -> Bytes {
+    let lost = lost.iter().filter_map(|flaw| match flaw {
+        PageFlaw::BodyMissing { offset, .. } | PageFlaw::BodyChecksum { offset, .. } => {
+            Some(*offset)
+        }
+        _ => None,
+    });
+    // It was decoded just now.
+    page_value::without(queue, lane, first, value, &lost.collect())
+        .unwrap_or_else(|_| value.clone())
 }
 
 /// Unsettled offsets without a page.

@@ -31,11 +31,8 @@ impl Shard {
         let origin = Origin { id, vhost, name, rules };
         let Some(address) = self.dead_letter_address(&origin) else { return };
         for letter in letters {
-            let mut obituary = Obituary::new(letter, &origin.name, &address, at.wall);
+            let obituary = Obituary::new(letter, &origin.name, &address, at.wall);
             let queues = self.queues_for(&origin, &address, &obituary);
-            if queues.len() > 1 {
-                self.shared_bodies.share(std::slice::from_mut(&mut obituary.message));
-            }
             if obituary.goes_too_far(queues.len()) {
                 self.keep_dead_letter(at, &origin, letter);
             } else {
@@ -73,7 +70,10 @@ impl Shard {
         if queues.is_empty() {
             return self.drop_dead_letter(origin);
         }
-        let message = obituary.into_message(queues.len(), at.wall);
+        let mut message = obituary.into_message(queues.len(), at.wall);
+        if queues.len() > 1 {
+            self.shared_bodies.share(std::slice::from_mut(&mut message));
+        }
         for queue in queues {
             self.enqueue(*queue, [message.clone()], false, at);
         }

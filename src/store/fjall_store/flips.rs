@@ -38,6 +38,12 @@ fn fill(store: &FjallStore, has_tables: bool) {
         if round % 7 == 0 {
             operations.push(workload.publish(queue, Lane(1), 0, &[66_000]));
         }
+        if round % 6 == 1 {
+            operations.extend(workload.fan_out(&[0, 1, 2].map(QueueId), Lane(2), 5_000));
+        }
+        if round % 12 == 11 {
+            operations.extend(workload.copy(queue, Lane(2), round as usize));
+        }
         if round % 2 == 0 {
             operations.extend(workload.settle(queue, Lane(0), &[0, 2]));
         }

@@ -3,4 +3,5 @@
 
 mod drain;
 mod kill;
+#[allow(dead_code, reason = "the crate's own tests use the rest of it")]
 mod workload;
