@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! LOCK            locked while a process has the directory open
-//! FORMAT          "forebay data format 1"
+//! FORMAT          "forebay data format 2"
 //! HIGH-WATER      the last commit that is on stable storage
 //! DAMAGED         the read that met damage and ended the last broker, if one did
 //! fjall/          pages, bodies, acks, meta and their journals
