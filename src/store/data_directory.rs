@@ -259,10 +259,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         drop(DataDirectory::open(directory.path()).unwrap());
         let format = directory.path().join(FORMAT_FILE);
-        fs::write(&format, "forebay data format 2\n").unwrap();
+        fs::write(&format, "forebay data format 3\n").unwrap();
         assert!(matches!(
             DataDirectory::open(directory.path()),
-            Err(StoreError::NewerFormat { found: 2, .. })
+            Err(StoreError::NewerFormat { found: 3, .. })
         ));
         fs::write(&format, "forebay data format 0\n").unwrap();
         assert!(matches!(
