@@ -12,8 +12,7 @@ use crate::broker;
 use broker::Broker;
 use bytes::{Bytes, BytesMut};
 use forebay_engine::command::{
-    Closure, Command, PrefetchScope, Publish, Refusal, Run, Settle, Settlement, Subscribe,
-    TopologyRequest,
+    Closure, Command, Publish, Refusal, Run, Settle, Settlement, Subscribe, TopologyRequest,
 };
 use forebay_engine::event::{Event, Reply};
 use forebay_engine::ids::{ChannelId, ConnectionId, ConsumerNumber, Position, PublishSeq, QueueId};
@@ -100,11 +99,7 @@ impl Model {
                 let kinds = [Settlement::Ack, Settlement::Reject, requeue];
                 return self.settle(kinds[usize::from(kind % 14) - 5], which, amount);
             }
-            8 => {
-                let scopes = [PrefetchScope::Channel, PrefetchScope::EachConsumer];
-                let (scope, count) = (scopes[usize::from(which) % 2], u16::from(amount % 5));
-                Command::SetPrefetch { channel: CHANNEL, scope, count }
-            }
+            8 => Command::SetPrefetch { channel: CHANNEL, count: u16::from(amount % 5) },
             9 => {
                 self.held.retain(|(holder, ..)| *holder != connection);
                 let endings = [Closure::ByClient, Closure::Failed, Closure::ByBroker];

@@ -5,8 +5,8 @@ use forebay_server::config_file::ConfigFile;
 use forebay_server::config_value::{
     Address, Addresses, ConnectionCount, Count, DeliveryLimit, FilePath, Flag, HeartbeatSeconds,
     LogFilter, LogFormat, LoopbackUsers, MemoryWatermark, MessageSize, Milliseconds, Seconds, Size,
-    Text,
 };
+use forebay_server::product::Product;
 use forebay_server::queue_defaults::{ConfigQueues, DefaultsOf};
 use forebay_server::tls::{ConfigLoginFrom, ConfigTls, SanType};
 
@@ -70,9 +70,9 @@ pub(crate) struct SettingsFlags {
     #[arg(long, value_name = "AMOUNT", env = "FOREBAY_MEMORY_HIGH_WATERMARK")]
     memory_high_watermark: Option<MemoryWatermark>,
 
-    /// The name that clients see as `product` [default: Forebay]
+    /// What clients are told this is: a name, or a name and a version [default: Forebay]
     #[arg(long, value_name = "NAME", env = "FOREBAY_PRODUCT")]
-    product: Option<Text>,
+    product: Option<Product>,
 
     /// Bytes of a message's body at most, as 16MiB [default: 128MiB]
     #[arg(long, value_name = "BYTES", env = "FOREBAY_MAX_MESSAGE_SIZE")]

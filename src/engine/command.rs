@@ -9,6 +9,7 @@ use crate::administration::Administration;
 use crate::ids::{ChannelId, ConsumerNumber, Lane, Offset, PublishSeq, QueueId};
 use crate::message::Message;
 use crate::object_name::ObjectName;
+use crate::reply_address::ReplyAddress;
 use crate::sweep::Sweep;
 use forebay_wire::{FieldTable, ShortStr};
 use std::sync::Arc;
@@ -49,7 +50,8 @@ pub enum Command {
     Publish(Publish),
     /// Messages of one queue are settled. Not replied.
     Settle(Settle),
-    /// `tx.commit`: all of it in one atomic commit. Replied when durable.
+    /// `tx.commit`: all of it in one atomic commit. Replied when durable, or with 406 when a queue
+    /// refuses some of it (`x-overflow`); then nothing of it is done.
     CommitTransaction {
         /// The channel.
         channel: ChannelId,
@@ -57,6 +59,8 @@ pub enum Command {
         publishes: Vec<Publish>,
         /// In the order sent.
         settles: Vec<Settle>,
+        /// Answers, which need no commit.
+        replies: Vec<DirectReply>,
     },
     /// `basic.consume`. Replied with `Done`.
     Subscribe(Subscribe),
@@ -67,12 +71,10 @@ pub enum Command {
         /// The consumer on it.
         consumer_tag: ShortStr,
     },
-    /// `basic.qos`. Not replied: it takes effect in order.
+    /// `basic.qos` for all consumers of the channel together. Not replied: it takes effect in order.
     SetPrefetch {
         /// The channel.
         channel: ChannelId,
-        /// What it limits.
-        scope: PrefetchScope,
         /// Unacked messages at most; 0: no limit.
         count: u16,
     },
@@ -93,13 +95,22 @@ pub enum Command {
         /// The queue's name.
         queue: ObjectName,
     },
-    /// A publish to `amq.rabbitmq.reply-to.*`: handed to that channel, or dropped when it is gone.
-    /// Not replied.
-    DirectReply {
-        /// Whom it is for.
-        to: crate::ids::ChannelKey,
-        /// The message.
-        message: Message,
+    /// A publish to a [`ReplyAddress`]. Not replied; confirmed when asked for.
+    DirectReply(DirectReply),
+    /// The channel waits for answers under an address with this token, or no more. Not replied.
+    AwaitReplies {
+        /// The channel.
+        channel: ChannelId,
+        /// What the address can't be guessed without.
+        token: Option<u128>,
+    },
+    /// `queue.declare` of an address. Replied with `QueueDeclared`, or with 404 when nobody waits
+    /// there.
+    FindReplyAddress {
+        /// The channel.
+        channel: ChannelId,
+        /// As declared.
+        name: ObjectName,
     },
     /// A change of, or a question to, the topology. Replied; a change is replied when it is
     /// durable, or as soon as it is applied when `nowait` is set.
@@ -147,7 +158,8 @@ impl Command {
             Self::Publish(_)
                 | Self::Settle(_)
                 | Self::CommitTransaction { .. }
-                | Self::DirectReply { .. }
+                | Self::DirectReply(_)
+                | Self::AwaitReplies { .. }
                 | Self::DeliveriesWritten { .. }
                 | Self::RepliesWritten { .. }
                 | Self::OpenConnection { .. }
@@ -178,6 +190,21 @@ pub struct Publish {
     pub targets: Targets,
     /// In the order published; never empty.
     pub messages: Vec<Message>,
+}
+
+/// An answer over `amq.rabbitmq.reply-to`.
+#[derive(Clone, Debug)]
+pub struct DirectReply {
+    /// The channel that publishes it.
+    pub channel: ChannelId,
+    /// Whom it is for.
+    pub to: ReplyAddress,
+    /// The message.
+    pub message: Message,
+    /// Its sequence number. Nothing: no confirm.
+    pub confirm: Option<PublishSeq>,
+    /// It comes back ([`crate::event::Event::Returned`]) when it reaches nobody.
+    pub mandatory: bool,
 }
 
 /// How a delivery ended.
@@ -246,15 +273,6 @@ pub struct Subscribe {
     pub prefetch: u16,
     /// `x-priority` and what else the client sent.
     pub arguments: FieldTable,
-}
-
-/// What a prefetch limit covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PrefetchScope {
-    /// All consumers of the channel together (`global` set, RabbitMQ's meaning).
-    Channel,
-    /// Each consumer that the channel has now, on its own.
-    EachConsumer,
 }
 
 /// A request about exchanges, queues and bindings (AMQP 0-9-1, 1.6 and 1.7). An empty

@@ -63,10 +63,19 @@ pub enum Event {
         /// The channel.
         channel: ChannelId,
     },
+    /// A mandatory answer that reached nobody: `basic.return`.
+    Returned {
+        /// The channel that published it.
+        channel: ChannelId,
+        /// The answer.
+        message: Message,
+    },
     /// An answer over `amq.rabbitmq.reply-to`.
     DirectReply {
         /// The channel.
         channel: ChannelId,
+        /// The token of the address that it was sent to.
+        token: u128,
         /// The answer.
         message: Message,
     },

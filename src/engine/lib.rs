@@ -26,6 +26,7 @@ pub mod object_name;
 pub mod operation;
 pub mod page;
 pub(crate) mod queue;
+pub mod reply_address;
 pub mod shard;
 pub mod sweep;
 pub mod time;

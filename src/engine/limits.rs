@@ -11,6 +11,10 @@ pub const BODY_OWN_SIZE_MAX: usize = 4 * 1024;
 /// while any of it is left, so one message may exceed it.
 pub const OUTPUT_BUDGET_OCTETS: usize = 1024 * 1024;
 
+/// Queues of which a channel held messages that are remembered before those are forgotten of which
+/// it holds none any more.
+pub const CHANNEL_QUEUES_UNCHECKED_MAX: usize = 64;
+
 /// Octets of direct replies (`amq.rabbitmq.reply-to`) that may be on their way to one connection, from
 /// the shard to its socket; further ones are dropped, as they are when the requester has gone. One
 /// message may exceed it.

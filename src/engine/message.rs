@@ -19,7 +19,15 @@ use forebay_wire::{RawProperties, ShortStr};
 const VERSION: u8 = 1;
 const HEAD_FIXED_SIZE: usize = 24;
 const FLAG_PERSISTENT: u8 = 1;
+/// The properties have a header `BCC`, which no consumer is shown.
+const FLAG_BLIND_COPIES: u8 = 2;
 const NO_EXPIRATION: u64 = u64::MAX;
+
+/// The header with further routing keys.
+pub(crate) const CARBON_COPY: &str = "CC";
+
+/// The header with further routing keys that consumers are not shown.
+pub(crate) const BLIND_CARBON_COPY: &str = "BCC";
 
 /// One message: routing facts, properties as they came, body. Immutable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,13 +75,23 @@ pub struct Envelope<'a> {
 impl Message {
     /// Writes the head behind `arena`'s content and splits it off: many heads share one allocation.
     pub fn new(envelope: Envelope<'_>, body: Bytes, arena: &mut BytesMut) -> Self {
+        Self::with_flags(envelope, body, arena, 0)
+    }
+
+    /// The same for one with a header `BCC`. It stays with the message, since a dead letter goes by
+    /// those keys too; [`Self::shown_properties`] leaves it out.
+    pub fn with_blind_copies(envelope: Envelope<'_>, body: Bytes, arena: &mut BytesMut) -> Self {
+        Self::with_flags(envelope, body, arena, FLAG_BLIND_COPIES)
+    }
+
+    fn with_flags(envelope: Envelope<'_>, body: Bytes, arena: &mut BytesMut, flags: u8) -> Self {
         let properties = envelope.properties.as_bytes();
         let exchange = envelope.exchange.as_bytes();
         let routing_key = envelope.routing_key.as_bytes();
         let persistent = envelope.properties.delivery_mode() == Some(2);
         arena.reserve(HEAD_FIXED_SIZE + exchange.len() + routing_key.len() + properties.len());
         arena.put_u8(VERSION);
-        arena.put_u8(if persistent { FLAG_PERSISTENT } else { 0 });
+        arena.put_u8(flags | if persistent { FLAG_PERSISTENT } else { 0 });
         arena.put_u8(envelope.properties.priority().unwrap_or(0));
         arena.put_u8(exchange.len() as u8);
         arena.put_u8(routing_key.len() as u8);
@@ -149,6 +167,26 @@ impl Message {
     #[must_use]
     pub fn is_persistent(&self) -> bool {
         self.octet(1) & FLAG_PERSISTENT != 0
+    }
+
+    /// Whether it has a header `BCC`.
+    #[must_use]
+    pub fn has_blind_copies(&self) -> bool {
+        self.octet(1) & FLAG_BLIND_COPIES != 0
+    }
+
+    /// The properties as consumers see them.
+    #[must_use]
+    pub fn shown_properties(&self) -> RawProperties {
+        // They were checked when the message came, and its page by a checksum.
+        let raw = RawProperties::parse(self.properties_bytes())
+            .unwrap_or_else(|_| RawProperties::empty());
+        if !self.has_blind_copies() {
+            return raw;
+        }
+        let mut properties = raw.decode();
+        properties.headers.as_mut().map(|headers| headers.remove(BLIND_CARBON_COPY));
+        properties.encode()
     }
 
     /// The priority as published; 0 when none was given.

@@ -310,8 +310,8 @@ pub(crate) fn connection_settings(
 
 fn identity(settings: &Settings) -> Identity {
     Identity {
-        product: settings.product.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        product: settings.product.name.clone(),
+        version: settings.product.version.clone(),
         platform: "Rust".to_owned(),
         cluster_name: "forebay".to_owned(),
         information: "Licensed under MIT or Apache-2.0".to_owned(),

@@ -5,6 +5,7 @@ use crate::config_value::{
     Address, Addresses, ConnectionCount, Count, FilePath, Flag, HeartbeatSeconds, LogFilter,
     LogFormat, LoopbackUsers, MemoryWatermark, MessageSize, Names, Seconds, Size, Text,
 };
+use crate::product::Product;
 use crate::queue_defaults::ConfigQueues;
 use crate::tls::ConfigTls;
 use serde::de::{Error as _, SeqAccess, Visitor};
@@ -38,8 +39,8 @@ pub struct ConfigFile {
     pub disk_free_limit: Option<Size>,
     /// Memory above which publishers wait.
     pub memory_high_watermark: Option<MemoryWatermark>,
-    /// The name shown to clients as `product`.
-    pub product: Option<Text>,
+    /// The name shown to clients as `product`, and behind a space the version that goes with it.
+    pub product: Option<Product>,
     /// Bytes of a message's body at most.
     pub max_message_size: Option<MessageSize>,
     /// The heartbeat interval that is suggested to clients; 0: none.

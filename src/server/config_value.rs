@@ -3,6 +3,7 @@
 
 use crate::amount::Amount;
 use crate::limits::MEMORY_HIGH_WATERMARK_UNITLESS_BYTES_MIN;
+use crate::product::Product;
 use forebay_wire::limits::MESSAGE_SIZE_MAX;
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -103,6 +104,7 @@ macro_rules! read_everywhere {
 
 read_everywhere!(
     Text,
+    Product,
     FilePath,
     Address,
     Addresses,
@@ -131,6 +133,15 @@ impl Value for Text {
 
     fn from_text(text: &str) -> Option<Self> {
         Some(Self(text.to_owned()))
+    }
+}
+
+impl Value for Product {
+    const EXPECTED: &'static str =
+        "a name, or a name and a version of dotted numbers, as \"RabbitMQ 3.13.0\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        Self::parse(text)
     }
 }
 

@@ -86,6 +86,8 @@ struct ConnectionTask {
     open: OpenShare,
     sending: Pending<()>,
     authenticating: Pending<Login>,
+    /// Whether a new password is the user's.
+    checking_secret: Pending<bool>,
     /// Messages that it may publish next.
     pacing: Pending<u32>,
     timer: Timer,
@@ -154,6 +156,7 @@ impl ConnectionTask {
             open,
             sending: None,
             authenticating: None,
+            checking_secret: None,
             pacing: None,
             timer: Timer::default(),
         })
@@ -230,6 +233,10 @@ impl ConnectionTask {
             login = pending(&mut self.authenticating) => {
                 self.authenticating = None;
                 self.take_login(login);
+            }
+            is_right = pending(&mut self.checking_secret) => {
+                self.checking_secret = None;
+                self.take_secret_check(is_right);
             }
             messages = pending(&mut self.pacing) => {
                 self.pacing = None;
@@ -332,6 +339,7 @@ impl ConnectionTask {
         while let Some(action) = self.connection.poll_action() {
             match action {
                 Action::Authenticate(credentials) => self.authenticate(credentials),
+                Action::CheckSecret(credentials) => self.check_secret(credentials),
                 Action::Enter { vhost, user } => self.enter(&vhost, &user),
                 Action::AwaitTurn { vhost, user } => self.await_turn(vhost, user),
             }
@@ -378,6 +386,23 @@ impl ConnectionTask {
             let user = credentials.user.clone();
             (user, authenticator.verify(credentials, &peer).await)
         }));
+    }
+
+    fn check_secret(&mut self, credentials: Credentials) {
+        let (authenticator, peer) = (self.context.authenticator.clone(), self.peer.clone());
+        self.checking_secret =
+            Some(Box::pin(async move { authenticator.verify(credentials, &peer).await.is_ok() }));
+    }
+
+    fn take_secret_check(&mut self, is_right: bool) {
+        if !is_right {
+            let (id, address) = (self.id, self.peer.address);
+            let what = "a new password (connection.update-secret) does not let its user in: the \
+                        connection stays, but will not get in again";
+            tracing::warn!(connection = %id, %address, "{what}");
+        }
+        self.connection.handle_secret_checked(self.context.clock.now());
+        self.parse();
     }
 
     fn enter(&mut self, vhost: &ShortStr, user: &ShortStr) {

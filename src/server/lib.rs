@@ -40,6 +40,7 @@ mod password_memory;
 pub mod places;
 mod port;
 mod privacy;
+pub mod product;
 mod proxy_protocol;
 pub mod publish_budget;
 pub mod publish_pace;

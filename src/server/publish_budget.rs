@@ -8,7 +8,7 @@
 //! well: nothing else would keep such publishers in step with consumers and with the disk.
 
 use crate::limits::{PUBLISH_BUDGET_OCTETS_MAX, UNAWAITED_BUDGET_OCTETS_MAX};
-use forebay_engine::command::{Command, Publish};
+use forebay_engine::command::{Command, DirectReply, Publish};
 use forebay_engine::message::Message;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -177,13 +177,12 @@ impl Published {
                             published.unawaited_octets.saturating_add(octets);
                     }
                 }
-                Command::DirectReply { message, .. } => {
-                    published.octets = published.octets.saturating_add(message.size());
-                }
-                Command::CommitTransaction { publishes, .. } => {
+                Command::DirectReply(reply) => published.add_reply(reply),
+                Command::CommitTransaction { publishes, replies, .. } => {
                     for publish in publishes {
                         published.add(publish);
                     }
+                    replies.iter().for_each(|reply| published.add_reply(reply));
                 }
                 _ => {}
             }
@@ -197,6 +196,10 @@ impl Published {
     pub fn among(self, received: usize) -> Self {
         let least = if self.octets > 0 { received / 2 } else { 0 };
         Self { octets: self.octets.max(least), ..self }
+    }
+
+    fn add_reply(&mut self, reply: &DirectReply) {
+        self.octets = self.octets.saturating_add(reply.message.size());
     }
 
     fn add(&mut self, publish: &Publish) -> usize {

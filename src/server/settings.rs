@@ -12,6 +12,7 @@ use crate::limits::{
 };
 use crate::memory_budgets::message_size_max;
 use crate::memory_limit::MemoryLimit;
+use crate::product::Product;
 use crate::rabbitmq_defaults::RabbitmqDefaults;
 use crate::settings_error::SettingsError;
 use crate::tls::{TLS_LISTEN_DEFAULT, TlsSettings, UnresolvedTls};
@@ -31,8 +32,6 @@ pub const METRICS_LISTEN_DEFAULT: &str = "127.0.0.1:15692";
 pub const ADMIN_LISTEN_DEFAULT: &str = "127.0.0.1:15672";
 /// Where the data lies when nothing else is said.
 pub const DATA_DIR_DEFAULT: &str = "./forebay-data";
-/// What clients see as `product` when nothing else is said.
-pub const PRODUCT_DEFAULT: &str = "Forebay";
 
 /// What is logged when nothing else is said.
 pub const LOG_DEFAULT: &str = "info";
@@ -91,8 +90,8 @@ pub struct Settings {
     pub loopback_users: Vec<ShortStr>,
     /// The virtual host that exists from the start.
     pub default_vhost: ShortStr,
-    /// What clients see as `product`.
-    pub product: String,
+    /// What clients see as `product` and `version`.
+    pub product: Product,
     /// What is logged: levels, of the program and of parts of it.
     pub log: String,
     /// How lines of the log are written.
@@ -158,7 +157,7 @@ impl Settings {
             default_user: defaults.user.clone(),
             loopback_users: loopback_users(said.loopback_users)?,
             default_vhost: defaults.vhost.clone(),
-            product: said.product.map_or_else(|| PRODUCT_DEFAULT.to_owned(), |Text(text)| text),
+            product: said.product.unwrap_or_default(),
             log: said.log.map_or_else(|| LOG_DEFAULT.to_owned(), |LogFilter(filter)| filter),
             log_format: said.log_format.unwrap_or_default(),
         })

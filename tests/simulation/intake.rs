@@ -18,7 +18,7 @@ impl History {
         match command {
             Command::Publish(publish) => drop(self.publish(shard, connection, publish, false)),
             Command::Settle(settle) => self.settle(connection, settle),
-            Command::CommitTransaction { channel, publishes, settles } => {
+            Command::CommitTransaction { channel, publishes, settles, .. } => {
                 let mut ids = Vec::new();
                 for publish in publishes {
                     ids.extend(self.publish(shard, connection, publish, true));

@@ -76,6 +76,7 @@ impl Socket {
         while let Some(action) = self.connection.poll_action() {
             match action {
                 Action::Authenticate(_) => self.connection.handle_authenticated(now, true),
+                Action::CheckSecret(_) => self.connection.handle_secret_checked(now),
                 Action::Enter { .. } => self.connection.handle_entered(now, Ok(())),
                 Action::AwaitTurn { .. } => self.connection.handle_turn(now, 1),
             }

@@ -3,11 +3,12 @@
 use super::direct_reply::{REPLY_QUEUE, ReplyConsumer, check_consume};
 use super::{Channel, Turn};
 use crate::access::{Access, Object};
-use crate::command::{Command, PrefetchScope, Subscribe};
+use crate::command::{Command, Subscribe};
 use crate::connection::{Expects, MethodId};
 use crate::fault::Fault;
 use crate::ids::{ChannelKey, ConsumerNumber};
 use crate::object_name::ObjectName;
+use crate::reply_address::ReplyAddress;
 use forebay_wire::method::{
     BasicCancel, BasicCancelOk, BasicConsume, BasicConsumeOk, BasicGet, BasicQos, BasicQosOk,
 };
@@ -19,17 +20,12 @@ impl Channel {
             let text = format!("prefetch_size!=0 ({})", qos.prefetch_size);
             return Err(Fault::connection(ReplyCode::NotImplemented, text));
         }
-        let scope = if qos.global {
-            Some(PrefetchScope::Channel)
+        if qos.global || turn.about.client.qos_is_for_the_channel {
+            let (channel, count) = (self.id, qos.prefetch_count);
+            turn.link.commands.push(Command::SetPrefetch { channel, count });
         } else {
             self.prefetch = qos.prefetch_count;
             turn.link.channels_changed = true;
-            let each = turn.about.client.qos_acts_on_existing_consumers;
-            each.then_some(PrefetchScope::EachConsumer)
-        };
-        if let Some(scope) = scope {
-            let (channel, count) = (self.id, qos.prefetch_count);
-            turn.link.commands.push(Command::SetPrefetch { channel, scope, count });
         }
         turn.send(self.id, &BasicQosOk {});
         Ok(())
@@ -55,8 +51,9 @@ impl Channel {
         self.consumers.insert(consumer_tag.clone(), self.last_consumer);
         if is_reply_queue {
             let key = ChannelKey { connection: turn.link.id, channel: self.id };
-            let nonce = turn.link.random.token();
-            self.reply_consumer = Some(ReplyConsumer::new(key, nonce, consumer_tag));
+            let address = ReplyAddress { key, token: turn.link.random.token() };
+            self.reply_consumer = Some(ReplyConsumer::new(address, consumer_tag));
+            self.await_replies(turn, Some(address.token));
             if !consume.no_wait {
                 turn.send(self.id, &ok);
             }
@@ -102,6 +99,7 @@ impl Channel {
         let is_reply = self.reply_consumer.as_ref().is_some_and(|reply| reply.tag == consumer_tag);
         if is_reply {
             self.reply_consumer = None;
+            self.await_replies(turn, None);
         }
         let ok = BasicCancelOk { consumer_tag: consumer_tag.clone() };
         if known && !is_reply {
@@ -111,6 +109,10 @@ impl Channel {
         } else if !no_wait {
             turn.send(self.id, &ok);
         }
+    }
+
+    fn await_replies(&self, turn: &mut Turn<'_>, token: Option<u128>) {
+        turn.link.commands.push(Command::AwaitReplies { channel: self.id, token });
     }
 
     pub(super) fn handle_get(

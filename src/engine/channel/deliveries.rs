@@ -21,7 +21,7 @@ impl Channel {
     ) {
         let tag = self.tag(queue, delivery);
         let Delivery { message, redelivered, .. } = delivery;
-        let counted = with_counts(delivery);
+        let changed = changed_properties(delivery);
         output.put_deliver(
             self.id.0,
             consumer_tag,
@@ -29,7 +29,7 @@ impl Channel {
             *redelivered,
             message.exchange(),
             message.routing_key(),
-            counted.as_ref().map_or(message.properties(), RawProperties::as_bytes),
+            changed.as_ref().map_or(message.properties(), RawProperties::as_bytes),
             message.body(),
             frame_size_max,
         );
@@ -52,7 +52,7 @@ impl Channel {
             routing_key: name(message.routing_key()),
             message_count: remaining,
         };
-        let properties = with_counts(delivery).unwrap_or_else(|| raw_properties(message));
+        let properties = changed_properties(delivery).unwrap_or_else(|| message.shown_properties());
         output.put_content(self.id.0, &method, &properties, message.body(), frame_size_max);
     }
 
@@ -61,15 +61,15 @@ impl Channel {
     pub(crate) fn deliver_reply(
         &mut self,
         output: &mut SendBuffer,
+        token: u128,
         message: &Message,
         frame_size_max: u32,
     ) {
         let consumer = self.reply_consumer.as_ref();
-        let Some(consumer) =
-            consumer.filter(|consumer| consumer.address.as_bytes() == message.routing_key())
-        else {
+        let Some(consumer) = consumer.filter(|consumer| consumer.address.token == token) else {
             return;
         };
+        let hidden = message.has_blind_copies().then(|| message.shown_properties());
         output.put_deliver(
             self.id.0,
             &consumer.tag,
@@ -77,7 +77,7 @@ impl Channel {
             false,
             message.exchange(),
             message.routing_key(),
-            message.properties(),
+            hidden.as_ref().map_or(message.properties(), RawProperties::as_bytes),
             message.body(),
             frame_size_max,
         );
@@ -91,13 +91,14 @@ impl Channel {
     }
 }
 
-/// The properties with the counts of failures and returns in them; nothing when there were none.
-fn with_counts(delivery: &Delivery) -> Option<RawProperties> {
-    let counts = delivery.counts();
+/// The properties without `BCC` and with the counts of failures and returns in them; nothing when
+/// they are those of the message.
+fn changed_properties(delivery: &Delivery) -> Option<RawProperties> {
+    let (message, counts) = (&delivery.message, delivery.counts());
     if counts.is_empty() {
-        return None;
+        return message.has_blind_copies().then(|| message.shown_properties());
     }
-    let mut properties = raw_properties(&delivery.message).decode();
+    let mut properties = message.shown_properties().decode();
     let headers = properties.headers.get_or_insert_default();
     for (name, count) in counts {
         headers.insert(name, FieldValue::I64(count));
@@ -105,11 +106,6 @@ fn with_counts(delivery: &Delivery) -> Option<RawProperties> {
     Some(properties.encode())
 }
 
-/// They were checked when the message came, and its page by a checksum.
-fn raw_properties(message: &Message) -> RawProperties {
-    RawProperties::parse(message.properties_bytes()).unwrap_or_else(|_| RawProperties::empty())
-}
-
-fn name(octets: &[u8]) -> ShortStr {
+pub(super) fn name(octets: &[u8]) -> ShortStr {
     ShortStr::try_from(Bytes::copy_from_slice(octets)).unwrap_or_default()
 }

@@ -4,11 +4,8 @@
 use super::direct_reply::{REPLY_QUEUE, ReplyConsumer};
 use crate::connection::limits::EXPIRATION_MS_MAX;
 use crate::fault::Fault;
+use crate::message::{BLIND_CARBON_COPY, CARBON_COPY};
 use forebay_wire::{FieldValue, RawProperties, ReplyCode, ShortStr};
-
-/// Header names that carry further routing keys.
-const CARBON_COPY: &str = "CC";
-const BLIND_CARBON_COPY: &str = "BCC";
 
 /// The time to live in ms.
 ///
@@ -68,16 +65,16 @@ pub(crate) fn with_reply_address(
         return Err(refused("fast reply consumer does not exist".to_owned()));
     };
     let mut decoded = properties.decode();
-    decoded.reply_to = Some(consumer.address.clone());
+    decoded.reply_to = Some(consumer.name.clone());
     Ok(Some(decoded.encode()))
 }
 
 /// Further routing keys of a message.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Copies {
     pub(crate) routing_keys: Vec<ShortStr>,
-    /// The properties without `BCC`, when they had it.
-    pub(crate) stripped: Option<RawProperties>,
+    /// Some of them are in `BCC`, which stays with the message and is shown to nobody.
+    pub(crate) has_blind: bool,
 }
 
 /// Reads `CC` and `BCC`; nothing when there are none.
@@ -89,7 +86,8 @@ pub(crate) fn copies(properties: &RawProperties) -> Result<Option<Copies>, Fault
         return Ok(None);
     }
     let Some(headers) = properties.headers() else { return Ok(None) };
-    let mut copies = Copies::default();
+    let has_blind = headers.get(BLIND_CARBON_COPY).is_some();
+    let mut copies = Copies { routing_keys: Vec::new(), has_blind };
     for name in [CARBON_COPY, BLIND_CARBON_COPY] {
         match headers.get(name) {
             None => {}
@@ -103,14 +101,8 @@ pub(crate) fn copies(properties: &RawProperties) -> Result<Option<Copies>, Fault
             }
         }
     }
-    if headers.get(BLIND_CARBON_COPY).is_some() {
-        let mut decoded = properties.decode();
-        decoded.headers.as_mut().map(|headers| headers.remove(BLIND_CARBON_COPY));
-        copies.stripped = Some(decoded.encode());
-    } else if copies.routing_keys.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(copies))
+    let is_plain = copies.routing_keys.is_empty() && !has_blind;
+    Ok((!is_plain).then_some(copies))
 }
 
 /// Whether the octets hold one of the names with its length in front: a look that allocates

@@ -15,7 +15,7 @@ mod methods;
 mod publishes;
 mod publishing;
 mod returns;
-mod route_cache;
+pub(crate) mod route_cache;
 mod settling;
 mod topology_methods;
 mod transaction;
@@ -36,7 +36,6 @@ use content::ContentAssembler;
 use direct_reply::ReplyConsumer;
 use forebay_wire::method::{BasicAck, BasicNack};
 use forebay_wire::{ContentHeader, EncodeMethod, Method, SendBuffer, ShortStr};
-use route_cache::RouteCache;
 use std::collections::BTreeMap;
 use transaction::Transaction;
 use unacked::{Unacked, UnackedSet};
@@ -75,7 +74,6 @@ pub(crate) struct Channel {
     /// Its publishes are numbered from above this.
     published_to: PublishSeq,
     write_permission: WritePermission,
-    route_cache: RouteCache,
     unacked: UnackedSet,
     consumers: BTreeMap<ShortStr, ConsumerNumber>,
     last_consumer: ConsumerNumber,
@@ -111,7 +109,6 @@ impl Channel {
             has_published: false,
             published_to,
             write_permission: WritePermission::default(),
-            route_cache: RouteCache::default(),
             unacked: UnackedSet::default(),
             consumers: BTreeMap::new(),
             last_consumer: ConsumerNumber(0),

@@ -2,39 +2,48 @@
 
 use super::confirms::Verdict;
 use super::content::{Address, Content};
-use super::direct_reply::{addressee, is_reply_address};
 use super::envelope::{
     Copies, check_delivery_mode, check_user, copies, expiration, with_reply_address,
 };
 use super::publishing::{publish, publish_in_transaction};
 use super::returns::Return;
 use super::{Channel, Mode, Turn};
-use crate::command::{Command, Publish, Targets};
+use crate::command::{Command, DirectReply, Publish, Targets};
 use crate::fault::Fault;
-use crate::ids::{ChannelKey, PublishSeq};
+use crate::ids::PublishSeq;
 use crate::message::{Envelope, Message};
+use crate::reply_address::ReplyAddress;
 use forebay_wire::method::BasicPublish;
 use forebay_wire::{RawProperties, ReplyCode, ShortStr};
-
-/// Where a message goes.
-enum Destination {
-    Queues(Targets),
-    /// The requester of an answer.
-    Requester(ChannelKey),
-    Nowhere,
-}
+use smallvec::SmallVec;
 
 /// A publish that may be carried out.
 struct Routed {
-    destination: Destination,
+    targets: Targets,
+    /// The requesters of answers, when it is one.
+    requesters: Requesters,
     envelope: OwnEnvelope,
 }
+
+/// Mostly none, or the one that the routing key names.
+type Requesters = SmallVec<[ReplyAddress; 1]>;
 
 /// What its message says that the publish itself does not.
 struct OwnEnvelope {
     /// Instead of those it came with.
     properties: Option<RawProperties>,
     expiration: Option<u64>,
+    has_blind_copies: bool,
+}
+
+/// What a transaction published, ready for the queues.
+#[derive(Default)]
+pub(super) struct RoutedTransaction {
+    pub(super) publishes: Vec<Publish>,
+    pub(super) replies: Vec<DirectReply>,
+    pub(super) returns: Vec<Return>,
+    /// Publishes that nobody takes and nobody wants back.
+    dropped: u64,
 }
 
 impl Channel {
@@ -61,66 +70,93 @@ impl Channel {
             transaction.publishes.push(content);
             return Ok(());
         }
-        match routed.destination {
-            Destination::Queues(targets) => {
-                let message = routed.envelope.message(turn, &content);
-                publish(&mut turn.link.commands, self.id, seq, targets, message);
+        let Routed { targets, requesters, envelope } = routed;
+        if targets.is_empty() && requesters.is_empty() {
+            if content.address.is_mandatory {
+                turn.link.traffic.returned += 1;
+                // Clients wait for the answer to one publish before the return of the next.
+                self.flush_confirms(&mut turn.link.output);
+                let frame_size_max = turn.about.tuned.frame_size_max;
+                Return(content).write(&mut turn.link.output, self.id, frame_size_max);
+            } else {
+                turn.link.traffic.dropped += 1;
             }
-            Destination::Requester(to) => {
-                let message = routed.envelope.message(turn, &content);
-                turn.link.commands.push(Command::DirectReply { to, message });
-                self.resolve_at_once(turn, seq);
-            }
-            Destination::Nowhere => {
-                if count_unroutable(turn, &content) {
-                    let frame_size_max = turn.about.tuned.frame_size_max;
-                    Return(content).write(&mut turn.link.output, self.id, frame_size_max);
-                }
-                self.resolve_at_once(turn, seq);
-            }
+            self.resolve_at_once(turn, seq);
+            return Ok(());
+        }
+        let message = envelope.message(turn, &content);
+        let replies = self.replies(&targets, requesters, seq, &content, &message);
+        turn.link.commands.extend(replies.map(Command::DirectReply));
+        if !targets.is_empty() {
+            publish(&mut turn.link.commands, self.id, seq, targets, message);
         }
         Ok(())
     }
 
-    /// What a transaction published, routed as the topology is now. An exchange that has gone in
-    /// the meantime has no queues.
+    /// What a transaction published, routed as the topology is now.
+    ///
+    /// # Errors
+    /// That of the first publish that is not possible any more: its exchange or the permission has
+    /// gone in the meantime.
     pub(super) fn route_transaction(
         &mut self,
         turn: &mut Turn<'_>,
         contents: Vec<Content>,
-    ) -> (Vec<Publish>, Vec<Return>) {
-        let (mut publishes, mut returns) = (Vec::new(), Vec::new());
+    ) -> Result<RoutedTransaction, Fault> {
+        let mut routed = RoutedTransaction::default();
         for content in contents {
-            match self.routed(turn, &content) {
-                Ok(Routed { destination: Destination::Queues(targets), envelope }) => {
-                    let message = envelope.message(turn, &content);
-                    publish_in_transaction(&mut publishes, self.id, targets, message);
+            let Routed { targets, requesters, envelope } = self.routed(turn, &content)?;
+            if targets.is_empty() && requesters.is_empty() {
+                if content.address.is_mandatory {
+                    routed.returns.push(Return(content));
+                } else {
+                    routed.dropped += 1;
                 }
-                Ok(Routed { destination: Destination::Requester(to), envelope }) => {
-                    let message = envelope.message(turn, &content);
-                    turn.link.commands.push(Command::DirectReply { to, message });
-                }
-                Ok(Routed { destination: Destination::Nowhere, .. }) | Err(_) => {
-                    if count_unroutable(turn, &content) {
-                        returns.push(Return(content));
-                    }
-                }
+                continue;
+            }
+            let message = envelope.message(turn, &content);
+            routed.replies.extend(self.replies(&targets, requesters, None, &content, &message));
+            if !targets.is_empty() {
+                publish_in_transaction(&mut routed.publishes, self.id, targets, message);
             }
         }
-        (publishes, returns)
+        turn.link.traffic.returned += routed.returns.len() as u64;
+        turn.link.traffic.dropped += routed.dropped;
+        Ok(routed)
     }
 
-    fn routed(&mut self, turn: &Turn<'_>, content: &Content) -> Result<Routed, Fault> {
+    /// The message for each of its requesters. Where no queue takes it, the first of these decides
+    /// whether it comes back, and confirms it.
+    fn replies(
+        &self,
+        targets: &Targets,
+        requesters: Requesters,
+        seq: Option<PublishSeq>,
+        content: &Content,
+        message: &Message,
+    ) -> impl Iterator<Item = DirectReply> + use<> {
+        let (channel, message) = (self.id, message.clone());
+        let is_all = targets.is_empty();
+        let is_mandatory = is_all && content.address.is_mandatory;
+        requesters.into_iter().enumerate().map(move |(place, to)| DirectReply {
+            channel,
+            to,
+            message: message.clone(),
+            confirm: seq.filter(|_| is_all && place == 0),
+            mandatory: is_mandatory && place == 0,
+        })
+    }
+
+    fn routed(&mut self, turn: &mut Turn<'_>, content: &Content) -> Result<Routed, Fault> {
         let copies = copies(&content.properties)?;
-        let destination = self.destination(turn, content, copies.as_ref())?;
+        let (targets, requesters) = self.destinations(turn, content, copies.as_ref())?;
         check_user(&content.properties, &turn.about.user)?;
         check_delivery_mode(&content.properties)?;
         let expiration = expiration(&content.properties)?;
-        let stripped = copies.and_then(|copies| copies.stripped);
-        let properties = stripped.as_ref().unwrap_or(&content.properties);
-        let addressed = with_reply_address(properties, self.reply_consumer.as_ref())?;
-        let envelope = OwnEnvelope { properties: addressed.or(stripped), expiration };
-        Ok(Routed { destination, envelope })
+        let properties = with_reply_address(&content.properties, self.reply_consumer.as_ref())?;
+        let has_blind_copies = copies.is_some_and(|copies| copies.has_blind);
+        let envelope = OwnEnvelope { properties, expiration, has_blind_copies };
+        Ok(Routed { targets, requesters, envelope })
     }
 
     fn count(&mut self, turn: &mut Turn<'_>, body_size: usize, wants_confirm: bool) {
@@ -131,42 +167,28 @@ impl Channel {
         }
     }
 
-    fn destination(
+    fn destinations(
         &mut self,
-        turn: &Turn<'_>,
+        turn: &mut Turn<'_>,
         content: &Content,
         copies: Option<&Copies>,
-    ) -> Result<Destination, Fault> {
+    ) -> Result<(Targets, Requesters), Fault> {
         let Address { exchange, routing_key, .. } = &content.address;
         self.write_permission.check(turn, exchange)?;
-        if exchange.is_empty() && is_reply_address(routing_key) {
-            return Ok(addressee(routing_key).map_or(Destination::Nowhere, Destination::Requester));
-        }
-        let targets = match copies {
-            Some(copies) if !copies.routing_keys.is_empty() => {
-                let mut routing_keys = vec![routing_key.clone()];
-                routing_keys.extend(copies.routing_keys.iter().cloned());
-                let headers = || content.properties.headers();
-                turn.routes.route(&turn.about.vhost, exchange, &routing_keys, &headers)?
+        let Some(copies) = copies.filter(|copies| !copies.routing_keys.is_empty()) else {
+            if exchange.is_empty() && ReplyAddress::is_named_by(routing_key) {
+                let requester = ReplyAddress::parse(routing_key);
+                return Ok((turn.routes.nowhere(), requester.into_iter().collect()));
             }
-            _ => self.route(turn, content)?,
+            return Ok((route(turn, content)?, Requesters::new()));
         };
-        Ok(if targets.is_empty() { Destination::Nowhere } else { Destination::Queues(targets) })
-    }
-
-    fn route(&mut self, turn: &Turn<'_>, content: &Content) -> Result<Targets, Fault> {
-        let Address { exchange, routing_key, .. } = &content.address;
-        let (routes, vhost) = (turn.routes, &turn.about.vhost);
-        if let Some(targets) = self.route_cache.find(routes.version(), exchange, routing_key) {
-            return Ok(targets.clone());
-        }
+        let own_key = std::iter::once(routing_key);
+        let routing_keys: Vec<_> = own_key.chain(&copies.routing_keys).cloned().collect();
         let headers = || content.properties.headers();
-        let routing_keys: &[ShortStr] = std::slice::from_ref(routing_key);
-        let targets = routes.route(vhost, exchange, routing_keys, &headers)?;
-        if routes.is_cacheable(vhost, exchange) {
-            self.route_cache.remember(&targets);
-        }
-        Ok(targets)
+        let targets = turn.routes.route(&turn.about.vhost, exchange, &routing_keys, &headers)?;
+        let is_default = exchange.is_empty();
+        let requesters = routing_keys.iter().filter(|_| is_default).filter_map(ReplyAddress::parse);
+        Ok((targets, requesters.collect()))
     }
 
     /// No queue owes anything: the confirm needs nobody's answer.
@@ -178,12 +200,20 @@ impl Channel {
     }
 }
 
-/// Nobody takes the message. Whether it goes back.
-fn count_unroutable(turn: &mut Turn<'_>, content: &Content) -> bool {
-    let is_mandatory = content.address.is_mandatory;
-    turn.link.traffic.returned += u64::from(is_mandatory);
-    turn.link.traffic.dropped += u64::from(!is_mandatory);
-    is_mandatory
+fn route(turn: &mut Turn<'_>, content: &Content) -> Result<Targets, Fault> {
+    let Address { exchange, routing_key, .. } = &content.address;
+    let (routes, vhost) = (turn.routes, &turn.about.vhost);
+    let cache = &mut turn.link.route_cache;
+    if let Some(targets) = cache.find(routes.version(), exchange, routing_key) {
+        return Ok(targets.clone());
+    }
+    let headers = || content.properties.headers();
+    let routing_keys: &[ShortStr] = std::slice::from_ref(routing_key);
+    let targets = routes.route(vhost, exchange, routing_keys, &headers)?;
+    if routes.is_cacheable(vhost, exchange) {
+        cache.remember(&targets);
+    }
+    Ok(targets)
 }
 
 impl OwnEnvelope {
@@ -195,6 +225,10 @@ impl OwnEnvelope {
             published_at: turn.now.wall,
             expiration: self.expiration,
         };
-        Message::new(envelope, content.body.clone(), turn.link.arena())
+        let (body, arena) = (content.body.clone(), turn.link.arena());
+        if self.has_blind_copies {
+            return Message::with_blind_copies(envelope, body, arena);
+        }
+        Message::new(envelope, body, arena)
     }
 }

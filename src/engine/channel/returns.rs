@@ -1,7 +1,10 @@
 //! Mandatory messages that no queue takes: `basic.return` (AMQP 0-9-1, 1.8.3.8).
 
-use super::content::Content;
+use super::Channel;
+use super::content::{Address, Content};
+use super::deliveries::name;
 use crate::ids::ChannelId;
+use crate::message::Message;
 use forebay_wire::method::BasicReturn;
 use forebay_wire::{ReplyCode, SendBuffer, ShortStr};
 
@@ -20,5 +23,24 @@ impl Return {
             routing_key: address.routing_key,
         };
         output.put_content(channel.0, &method, &properties, &body, frame_size_max);
+    }
+}
+
+impl Channel {
+    /// A mandatory answer reached nobody.
+    pub(crate) fn return_reply(
+        &mut self,
+        output: &mut SendBuffer,
+        message: &Message,
+        frame_size_max: u32,
+    ) {
+        self.flush_confirms(output);
+        let address = Address {
+            exchange: name(message.exchange()).into(),
+            routing_key: name(message.routing_key()),
+            is_mandatory: true,
+        };
+        let (properties, body) = (message.shown_properties(), message.body().clone());
+        Return(Content { address, properties, body }).write(output, self.id, frame_size_max);
     }
 }

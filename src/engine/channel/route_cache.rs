@@ -1,8 +1,9 @@
-//! The routes that a channel has asked for lately, so that a publish costs no look-up in the
+//! The routes that a connection has asked for lately, so that a publish costs no look-up in the
 //! topology. Valid for one version of it.
 
 use crate::command::Targets;
-use crate::connection::limits::ROUTE_CACHE_ENTRIES_MAX;
+use crate::connection::limits::{ROUTE_CACHE_ENTRIES_MAX, ROUTE_CACHE_SIZE_MAX};
+use crate::ids::QueueId;
 use forebay_wire::ShortStr;
 use std::collections::BTreeMap;
 
@@ -11,6 +12,8 @@ use std::collections::BTreeMap;
 pub(crate) struct RouteCache {
     version: u64,
     routes: BTreeMap<Box<[u8]>, Targets>,
+    /// Bytes of all of them, about.
+    size: usize,
     /// The key of the last look-up, and what was found: most publishers use one route.
     last_key: Vec<u8>,
     last: Option<Targets>,
@@ -26,7 +29,7 @@ impl RouteCache {
     ) -> Option<&Targets> {
         if self.version != version {
             self.version = version;
-            self.routes.clear();
+            self.clear();
             self.last = None;
         }
         let (exchange, routing_key) = (exchange.as_bytes(), routing_key.as_bytes());
@@ -39,11 +42,20 @@ impl RouteCache {
 
     /// Remembers what the route of the last [`Self::find`] leads to.
     pub(crate) fn remember(&mut self, targets: &Targets) {
-        if self.routes.len() >= ROUTE_CACHE_ENTRIES_MAX {
-            self.routes.clear();
-        }
-        self.routes.insert(self.last_key.as_slice().into(), targets.clone());
         self.last = Some(targets.clone());
+        let size = self.last_key.len() + targets.len() * size_of::<QueueId>();
+        if self.routes.len() >= ROUTE_CACHE_ENTRIES_MAX || self.size + size > ROUTE_CACHE_SIZE_MAX {
+            self.clear();
+        }
+        if size <= ROUTE_CACHE_SIZE_MAX {
+            self.size += size;
+            self.routes.insert(self.last_key.as_slice().into(), targets.clone());
+        }
+    }
+
+    fn clear(&mut self) {
+        self.routes.clear();
+        self.size = 0;
     }
 }
 
@@ -93,6 +105,16 @@ mod tests {
             cache.find(1, &name("x"), &name(&key.to_string()));
             cache.remember(&one);
             assert!(cache.routes.len() <= ROUTE_CACHE_ENTRIES_MAX);
+        }
+        // Fan-outs to many queues, and one that is larger than all that may be kept.
+        for (key, queues) in (0..1_000).map(|key| (key, 5_000)).chain([(1_000, 100_000)]) {
+            let many: Targets = (0..queues).map(QueueId).collect();
+            cache.find(1, &name("x"), &name(&key.to_string()));
+            cache.remember(&many);
+            assert!(cache.size <= ROUTE_CACHE_SIZE_MAX);
+            let kept = cache.routes.values().map(|targets| targets.len()).sum::<usize>();
+            assert!(kept * size_of::<QueueId>() <= ROUTE_CACHE_SIZE_MAX);
+            assert_eq!(cache.find(1, &name("x"), &name(&key.to_string())), Some(&many));
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Classes exchange and queue (AMQP 0-9-1, 1.6 and 1.7): requests to the shard, and what the
 //! channel answers for the pseudo queue `amq.rabbitmq.reply-to`.
 
-use super::direct_reply::{REPLY_QUEUE, addressee};
+use super::direct_reply::REPLY_QUEUE;
 use super::{Channel, Turn};
 use crate::command::{Binding, Command, Destination, TopologyRequest};
 use crate::connection::{About, Expects, MethodId};
 use crate::fault::Fault;
 use crate::object_name::ObjectName;
+use crate::reply_address::ReplyAddress;
 use forebay_wire::method::{
     ExchangeBind, ExchangeBindOk, ExchangeDeclare, ExchangeDeclareOk, ExchangeDelete,
     ExchangeDeleteOk, ExchangeUnbind, ExchangeUnbindOk, QueueBind, QueueBindOk, QueueDeclare,
@@ -125,10 +126,13 @@ impl Channel {
             let text = format!("no queue '' in vhost '{}'", turn.about.vhost);
             return Err(Fault::channel(ReplyCode::NotFound, text));
         }
-        // Answers whose requester is gone are dropped, so a requester on another connection is
-        // taken as being there; a made-up address is not.
-        let is_reply_queue = name == REPLY_QUEUE || declare.passive && addressee(&name).is_some();
-        if is_reply_queue {
+        if ReplyAddress::is_named_by(&name) {
+            let command = Command::FindReplyAddress { channel: self.id, name };
+            let expects = Expects::QueueDeclared { no_wait: declare.no_wait };
+            turn.ask(self.id, method, expects, command);
+            return Ok(());
+        }
+        if name == REPLY_QUEUE {
             if !declare.no_wait {
                 let queue = name.into_short();
                 let ok = QueueDeclareOk { queue, message_count: 0, consumer_count: 1 };

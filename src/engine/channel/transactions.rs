@@ -1,6 +1,7 @@
 //! Confirm and transaction modes: confirm.select and class tx (AMQP 0-9-1, 1.9).
 
 use super::confirms::ConfirmTracker;
+use super::publishes::RoutedTransaction;
 use super::transaction::Transaction;
 use super::{Channel, Mode, Turn};
 use crate::command::Command;
@@ -57,16 +58,17 @@ impl Channel {
         let contents = std::mem::take(&mut transaction.publishes);
         transaction.publishes_size = 0;
         let settles = transaction.take_settles(self.id);
-        let (publishes, returns) = self.route_transaction(turn, contents);
+        let RoutedTransaction { publishes, replies, returns, .. } =
+            self.route_transaction(turn, contents)?;
         if let Mode::Transaction(transaction) = &mut self.mode {
             transaction.returns = returns;
         }
-        if publishes.is_empty() && settles.is_empty() {
+        if publishes.is_empty() && settles.is_empty() && replies.is_empty() {
             self.return_unroutable(&mut turn.link.output, turn.about.tuned.frame_size_max);
             turn.send(self.id, &TxCommitOk {});
             return Ok(());
         }
-        let command = Command::CommitTransaction { channel: self.id, publishes, settles };
+        let command = Command::CommitTransaction { channel: self.id, publishes, settles, replies };
         turn.ask(self.id, method, Expects::Committed, command);
         Ok(())
     }

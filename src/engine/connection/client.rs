@@ -12,18 +12,19 @@ pub(crate) struct ClientProfile {
     pub(crate) consumer_cancel_notify: bool,
     /// Understands `connection.blocked`.
     pub(crate) connection_blocked: bool,
-    /// Expects `basic.qos` without `global` to act on the consumers that exist already.
+    /// Takes `basic.qos` without `global` as the standard has it: for all consumers of the channel
+    /// together, those that exist already among them.
     ///
-    /// py-amqp's callers (kombu, so Celery) raise the prefetch of a running worker while tasks with
-    /// an ETA wait in it. From a broker named RabbitMQ they ask with `global` set; from any other
-    /// one with `global` clear, in the meaning of the standard: the whole channel. Taken as
-    /// RabbitMQ takes it, for new consumers only, the change would do nothing and the worker would
-    /// starve.
-    pub(crate) qos_acts_on_existing_consumers: bool,
+    /// py-amqp's callers (kombu, so Celery) branch on the broker's `product`: they set `global` where
+    /// it is RabbitMQ, and leave it clear in the standard's meaning everywhere else. Taken as
+    /// RabbitMQ takes it, for each new consumer, a worker of several queues would hold a prefetch of
+    /// each, and one that raises its prefetch while tasks with an ETA wait in it would starve.
+    pub(crate) qos_is_for_the_channel: bool,
 }
 
 impl ClientProfile {
-    pub(crate) fn new(properties: &FieldTable) -> Self {
+    /// `is_rabbitmq`: what we say we are in `product`.
+    pub(crate) fn new(properties: &FieldTable, is_rabbitmq: bool) -> Self {
         let capability = |name: &str| match properties.get("capabilities") {
             Some(FieldValue::Table(table)) => {
                 matches!(table.get(name), Some(FieldValue::Bool(true)))
@@ -38,7 +39,7 @@ impl ClientProfile {
             authentication_failure_close: capability("authentication_failure_close"),
             consumer_cancel_notify: capability("consumer_cancel_notify"),
             connection_blocked: capability("connection.blocked"),
-            qos_acts_on_existing_consumers: product == b"py-amqp",
+            qos_is_for_the_channel: product == b"py-amqp" && !is_rabbitmq,
         }
     }
 }

@@ -113,7 +113,7 @@ impl Connection {
     }
 
     fn handle_start_ok(&mut self, start: ConnectionStartOk) {
-        let client = ClientProfile::new(&start.client_properties);
+        let client = ClientProfile::new(&start.client_properties, self.settings.is_rabbitmq);
         self.name = client::connection_name(&start.client_properties);
         let claim = Mechanism::parse(&start.mechanism, &self.peer).and_then(|mechanism| {
             Ok((mechanism, mechanism.credentials(&start.response, &self.peer)?))

@@ -52,7 +52,10 @@ pub(crate) const PUBLISHES_UNCHECKED_MAX: u32 = 1000;
 /// small; one allocation serves some dozens of messages.
 pub(crate) const HEAD_ARENA_SIZE: usize = 4096;
 
-/// Routes that a channel remembers.
+/// Bytes of routes that a connection remembers, beside the one that it used last.
+pub(crate) const ROUTE_CACHE_SIZE_MAX: usize = 128 * 1024;
+
+/// Routes that a connection remembers.
 pub(crate) const ROUTE_CACHE_ENTRIES_MAX: usize = 512;
 
 /// Ten years, as RabbitMQ: the longest time to live in ms.

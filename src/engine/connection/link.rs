@@ -3,6 +3,7 @@
 use super::limits::HEAD_ARENA_SIZE;
 use super::random::{Random, Seed};
 use super::traffic::Traffic;
+use crate::channel::route_cache::RouteCache;
 use crate::command::Command;
 use crate::ids::ConnectionId;
 use bytes::BytesMut;
@@ -22,6 +23,8 @@ pub(crate) struct Link {
     pub(crate) publishers: usize,
     /// A channel was opened or closed, or has another mode.
     pub(crate) channels_changed: bool,
+    /// Of all channels: most of them publish by the same few routes.
+    pub(crate) route_cache: RouteCache,
     /// Message heads are cut from it.
     arena: BytesMut,
 }
@@ -36,6 +39,7 @@ impl Link {
             traffic: Traffic::default(),
             publishers: 0,
             channels_changed: false,
+            route_cache: RouteCache::default(),
             arena: BytesMut::new(),
         }
     }

@@ -47,7 +47,7 @@ use crate::fault::Fault;
 use crate::ids::ConnectionId;
 use crate::time::{Monotonic, Now};
 use crate::topology::Routes;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use failure::Failure;
 use forebay_wire::method::ConnectionUpdateSecretOk;
 use forebay_wire::{FrameDecoder, SendBuffer, ShortStr};
@@ -67,6 +67,9 @@ pub enum Action {
     /// [`Connection::handle_authenticated`]. Whether the user may come from where it comes from
     /// ([`Peer::is_loopback`]) is part of the check.
     Authenticate(Credentials),
+    /// Check a password that a client wants to log in with from now on, say in the log when it is not
+    /// the user's, and call [`Connection::handle_secret_checked`].
+    CheckSecret(Credentials),
     /// See whether limits let one more connection of this user into the virtual host, then call
     /// [`Connection::handle_entered`].
     Enter {
@@ -173,11 +176,30 @@ impl Connection {
         match wish {
             Ok(Wish::Nothing) => {}
             Ok(Wish::Close) => self.close_for_client(),
-            // A password does not expire, so a login holds, as with RabbitMQ's own users.
-            Ok(Wish::UpdateSecret) => {
-                self.link.output.put_method(0, &ConnectionUpdateSecretOk {});
-            }
+            Ok(Wish::UpdateSecret(password)) => self.check_secret(password),
             Err(failure) => self.fail(now, failure),
+        }
+    }
+
+    /// A password does not expire, so the login holds whatever the new one is, as with RabbitMQ's own
+    /// users. It is checked all the same, for the log: a client that will not get in again after a
+    /// loss should be known before.
+    fn check_secret(&mut self, password: Bytes) {
+        let State::Open(session) = &mut self.state else { return };
+        session.is_secret_checked = true;
+        let user = session.about.user.clone();
+        self.action =
+            Some(Action::CheckSecret(Credentials { user, proof: Proof::Password(password) }));
+    }
+
+    /// The answer to [`Action::CheckSecret`].
+    pub fn handle_secret_checked(&mut self, now: Now) {
+        if let State::Open(session) = &mut self.state
+            && std::mem::take(&mut session.is_secret_checked)
+        {
+            self.link.output.put_method(0, &ConnectionUpdateSecretOk {});
+            // What came meanwhile was not read: the client was not silent.
+            self.heartbeat.hear(now.monotonic);
         }
     }
 

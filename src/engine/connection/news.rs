@@ -89,12 +89,19 @@ impl Session {
                     channel.lose_consumer(&mut link.output, number, notify);
                 }
             }
-            Event::DirectReply { channel: id, message } => {
+            Event::Returned { channel: id, message } => {
+                if let Some((about, channel)) = self.channel(id) {
+                    let frame_size_max = about.tuned.frame_size_max;
+                    channel.return_reply(&mut link.output, &message, frame_size_max);
+                    link.traffic.returned += 1;
+                }
+            }
+            Event::DirectReply { channel: id, token, message } => {
                 // Also what is dropped here, because the channel is closing, is on its way no more.
                 self.replied_size += message.size();
                 if let Some((about, channel)) = self.channel(id) {
                     let frame_size_max = about.tuned.frame_size_max;
-                    channel.deliver_reply(&mut link.output, &message, frame_size_max);
+                    channel.deliver_reply(&mut link.output, token, &message, frame_size_max);
                 }
             }
             Event::Blocked { reason, is_memory_short } => {

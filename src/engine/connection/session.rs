@@ -16,6 +16,7 @@ use crate::fault::{Fault, FaultScope};
 use crate::ids::ChannelId;
 use crate::time::Now;
 use crate::topology::Routes;
+use bytes::Bytes;
 use forebay_wire::method::{ChannelCloseOk, ChannelOpenOk, ConnectionBlocked, ConnectionUnblocked};
 use forebay_wire::{Frame, Method, ReplyCode, ShortStr};
 
@@ -34,6 +35,8 @@ pub(crate) struct Session {
     pub(crate) about: About,
     channels: ChannelTable,
     pub(super) question: Option<Question>,
+    /// The server looks at a new password.
+    pub(super) is_secret_checked: bool,
     alarm: Alarm,
     pub(super) pace: Pace,
     /// Bytes of content that is not all there and of publishes in transactions.
@@ -66,8 +69,8 @@ pub(crate) enum Wish {
     Nothing,
     /// `connection.close`.
     Close,
-    /// `connection.update-secret`.
-    UpdateSecret,
+    /// `connection.update-secret`, with the new password.
+    UpdateSecret(Bytes),
 }
 
 impl Session {
@@ -81,6 +84,7 @@ impl Session {
             about: About { vhost, user, client, tuned },
             channels: ChannelTable::default(),
             question: None,
+            is_secret_checked: false,
             alarm: Alarm::Off,
             pace: Pace::default(),
             unfinished_size: 0,
@@ -93,7 +97,10 @@ impl Session {
 
     /// Whether input has to wait.
     pub(crate) const fn is_paused(&self) -> bool {
-        self.question.is_some() || self.is_blocked() || self.pace.is_waiting()
+        self.question.is_some()
+            || self.is_secret_checked
+            || self.is_blocked()
+            || self.pace.is_waiting()
     }
 
     pub(super) const fn is_blocked(&self) -> bool {
@@ -390,7 +397,9 @@ impl Alarm {
 fn connection_method(method: &Method) -> Result<Wish, Failure> {
     match method {
         Method::ConnectionClose(_) => Ok(Wish::Close),
-        Method::ConnectionUpdateSecret(_) => Ok(Wish::UpdateSecret),
+        Method::ConnectionUpdateSecret(update) => {
+            Ok(Wish::UpdateSecret(Bytes::copy_from_slice(&update.new_secret)))
+        }
         _ => {
             let text = format!("unexpected method '{}' in connection state running", method.name());
             let fault = Fault::connection(ReplyCode::ChannelError, text);

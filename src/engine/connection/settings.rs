@@ -51,6 +51,8 @@ pub struct ConnectionSettings {
     /// Octets of bodies that are not all there and of publishes in transactions that one connection may
     /// have; at least `message_size_max`.
     pub unfinished_size_max: usize,
+    /// Clients are told that this is RabbitMQ, and some then ask in RabbitMQ's way.
+    pub is_rabbitmq: bool,
 }
 
 impl ConnectionSettings {
@@ -65,6 +67,7 @@ impl ConnectionSettings {
             channels_max: limits::CHANNELS_MAX,
             message_size_max: limits::MESSAGE_SIZE_MAX,
             unfinished_size_max: UNFINISHED_SIZE_MAX,
+            is_rabbitmq: identity.product == "RabbitMQ",
         }
     }
 }

@@ -155,14 +155,6 @@ impl Consumers {
         self.unblock(id);
     }
 
-    /// Changes its prefetch limit.
-    pub(crate) fn set_prefetch(&mut self, id: ConsumerId, prefetch: u16) {
-        if let Some(consumer) = self.by_id.get_mut(&id) {
-            consumer.prefetch = prefetch;
-        }
-        self.unblock(id);
-    }
-
     /// `count` of its messages are no longer unacked.
     pub(crate) fn settled(&mut self, id: ConsumerId, count: u64, now: Monotonic) {
         if let Some(consumer) = self.by_id.get_mut(&id) {

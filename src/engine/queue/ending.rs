@@ -44,6 +44,11 @@ enum Ending {
 }
 
 impl Queue {
+    /// Whether the channel holds any of its messages, or still owes the settlement of one.
+    pub(crate) fn is_held_by(&self, channel: ChannelSlot) -> bool {
+        self.lanes.iter().any(|lane| lane.is_held_by(channel))
+    }
+
     /// Settles what `channel` holds.
     pub(crate) fn settle(
         &mut self,

@@ -20,6 +20,16 @@ impl Queue {
         self.rules.is_over(self.ready() + 1, octets)
     }
 
+    /// Whether the queue would have no more than it may with so many more messages.
+    pub(crate) fn has_room_for(&self, messages: u64, octets: u64) -> bool {
+        !self.rules.is_over(self.ready() + messages, self.ready_octets() + octets)
+    }
+
+    /// Newcomers were refused together, none of which becomes a dead letter.
+    pub(crate) fn count_refused(&mut self, messages: u64) {
+        self.counters.refused += messages;
+    }
+
     /// A newcomer was refused; whether it is to become a dead letter.
     pub(crate) fn refuse(&mut self) -> bool {
         self.counters.refused += 1;

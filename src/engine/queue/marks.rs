@@ -25,15 +25,19 @@ impl Marks {
             Some((_, last)) if last.0.abs_diff(stamp.0) < self.interval => return,
             _ => {}
         }
-        self.learn(offset, stamp);
-        if self.stamps.len() > MARKS_MAX {
-            self.thin_out(low);
-        }
+        self.insert(offset, stamp, low);
     }
 
     /// A message was read from the store.
     pub(crate) fn learn(&mut self, offset: Offset, stamp: WallClock) {
+        self.insert(offset, stamp, Offset(0));
+    }
+
+    fn insert(&mut self, offset: Offset, stamp: WallClock, low: Offset) {
         self.stamps.insert(offset, stamp);
+        if self.stamps.len() > MARKS_MAX {
+            self.thin_out(low);
+        }
     }
 
     /// The stamp of the message, or of one before it, as near as is known; nothing when none is.
@@ -79,5 +83,16 @@ mod tests {
             assert!(stamp(offset).0 - known.0 <= stamp(100_000).0 / (MARKS_MAX as u64 / 4));
         }
         assert_eq!(Marks::default().stamp(Offset(0)), None);
+    }
+
+    #[test]
+    fn what_is_read_from_the_store_is_bounded_too() {
+        let mut marks = Marks::default();
+        for offset in 0..100_000 {
+            marks.learn(Offset(offset), WallClock(offset));
+            assert!(marks.stamps.len() <= MARKS_MAX);
+        }
+        assert_eq!(marks.stamp(Offset(0)), Some(WallClock(0)));
+        assert!(marks.stamp(Offset(99_999)).unwrap() <= WallClock(99_999));
     }
 }

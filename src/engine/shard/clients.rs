@@ -7,9 +7,10 @@ use super::isolation::{Isolation, IsolationEnds};
 use super::memory::MemoryLimits;
 use super::slab::Slab;
 use crate::ids::{ChannelId, ChannelKey, ConnectionId, QueueId};
-use crate::limits::REPLIES_LOOSE_OCTETS_MAX;
+use crate::limits::{CHANNEL_QUEUES_UNCHECKED_MAX, REPLIES_LOOSE_OCTETS_MAX};
 use crate::message::Message;
 use crate::queue::ConsumerId;
+use crate::reply_address::ReplyAddress;
 use bytes::Bytes;
 use forebay_wire::ShortStr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -58,10 +59,14 @@ struct Channel {
     /// Let a delivery time out and was not heard of since: it is sent nothing.
     is_overdue: bool,
     consumers: BTreeMap<ShortStr, ConsumerPlace>,
+    /// What it waits for answers under (`amq.rabbitmq.reply-to`).
+    reply_token: Option<u128>,
     /// How often its consumers were let go on together.
     rounds: usize,
     /// Queues of which it holds or held messages.
     queues: BTreeSet<QueueId>,
+    /// When so many are remembered, those of which it holds nothing are forgotten.
+    queues_checked_at: usize,
 }
 
 /// What is left of a channel that ended.
@@ -156,8 +161,10 @@ impl Clients {
             held: 0,
             is_overdue: false,
             consumers: BTreeMap::new(),
+            reply_token: None,
             rounds: 0,
             queues: BTreeSet::new(),
+            queues_checked_at: CHANNEL_QUEUES_UNCHECKED_MAX,
         }));
         client.channels.insert(key.channel, slot);
         Some(slot)
@@ -246,6 +253,25 @@ impl Clients {
         }
     }
 
+    /// Forgets the queues of which the channel holds nothing, each time their number has doubled.
+    pub(crate) fn forget_queues(
+        &mut self,
+        slot: ChannelSlot,
+        is_held: impl FnMut(&QueueId) -> bool,
+    ) {
+        let Some(channel) = self.channels.get_mut(slot.0) else { return };
+        if channel.queues.len() >= channel.queues_checked_at {
+            channel.queues.retain(is_held);
+            channel.queues_checked_at = CHANNEL_QUEUES_UNCHECKED_MAX.max(2 * channel.queues.len());
+        }
+    }
+
+    /// How many queues the channel remembers.
+    #[cfg(test)]
+    pub(crate) fn remembered_queues(&self, slot: ChannelSlot) -> usize {
+        self.channels.get(slot.0).map_or(0, |channel| channel.queues.len())
+    }
+
     /// Messages that the channel held are no longer unacked.
     pub(crate) fn settled(&mut self, slot: ChannelSlot, count: HeldCount) -> Freed {
         let was_full = self.is_channel_full(slot);
@@ -267,6 +293,21 @@ impl Clients {
         if let Some(channel) = self.channels.get_mut(slot.0) {
             channel.prefetch = prefetch;
         }
+    }
+
+    /// The channel waits for answers under this token, or for none.
+    pub(crate) fn await_replies(&mut self, key: ChannelKey, token: Option<u128>) {
+        let slot = self.channel(key);
+        if let Some(channel) = slot.and_then(|slot| self.channels.get_mut(slot.0)) {
+            channel.reply_token = token;
+        }
+    }
+
+    /// Whether a channel waits for answers to this address.
+    pub(crate) fn awaits_replies(&self, address: &ReplyAddress) -> bool {
+        let slot = self.find_channel(address.key);
+        let channel = slot.and_then(|slot| self.channels.get(slot.0));
+        channel.is_some_and(|channel| channel.reply_token == Some(address.token))
     }
 
     /// A direct reply to a connection, as it is to be sent; nothing when the connection has gone, or

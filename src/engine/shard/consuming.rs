@@ -2,7 +2,7 @@
 
 use super::Shard;
 use super::clients::{ChannelSlot, ConsumerPlace, Freed};
-use crate::command::{PrefetchScope, Subscribe};
+use crate::command::Subscribe;
 use crate::event::Reply;
 use crate::fault::Fault;
 use crate::ids::{ChannelKey, ConnectionId, QueueId};
@@ -34,29 +34,18 @@ impl Shard {
         }
     }
 
-    /// `basic.qos`.
-    pub(super) fn set_prefetch(&mut self, key: ChannelKey, scope: PrefetchScope, count: u16) {
+    /// `basic.qos` for the whole channel.
+    pub(super) fn set_prefetch(&mut self, key: ChannelKey, count: u16) {
         let Some(slot) = self.clients.channel(key) else { return };
-        match scope {
-            PrefetchScope::Channel => {
-                self.clients.set_prefetch(slot, count);
-                self.unblock_channel(key);
-            }
-            PrefetchScope::EachConsumer => {
-                for place in self.clients.consumers_of(slot) {
-                    if let Some(queue) = self.queues.get_mut(&place.queue) {
-                        queue.consumers.set_prefetch(place.consumer, count);
-                    }
-                    self.schedule(place.queue);
-                }
-            }
-        }
+        self.clients.set_prefetch(slot, count);
+        self.unblock_channel(key);
     }
 
     /// `basic.get`; the queue replies in its turn.
     pub(super) fn get(&mut self, at: Moment, key: ChannelKey, name: &ShortStr, kind: GetKind) {
         let Some(slot) = self.clients.channel(key) else { return };
         let Some(vhost) = self.clients.vhost(key.connection) else { return };
+        self.forget_settled_queues(slot);
         let (connection, channel) = (key.connection, key.channel);
         match self.topology.queue(&vhost, name, connection).map(|queue| queue.id) {
             Ok(id) => {
@@ -68,6 +57,13 @@ impl Shard {
             }
             Err(fault) => self.reply(key, Err(fault)),
         }
+    }
+
+    /// Lets the channel forget queues of which it holds nothing, once it remembers many.
+    pub(super) fn forget_settled_queues(&mut self, slot: ChannelSlot) {
+        let queues = &self.queues;
+        let is_held = |id: &QueueId| queues.get(id).is_some_and(|queue| queue.is_held_by(slot));
+        self.clients.forget_queues(slot, is_held);
     }
 
     /// The channel's consumers may be able to take messages again, each time another one first.
@@ -137,6 +133,7 @@ impl Shard {
             Fault::channel(ReplyCode::AccessRefused, text)
         };
         let slot = self.clients.channel(key).ok_or_else(in_use)?;
+        self.forget_settled_queues(slot);
         let queue = self.queues.get_mut(&id).ok_or_else(in_use)?;
         if queue.consumers.refuse(subscribe.exclusive) {
             return Err(in_use());

@@ -3,7 +3,7 @@
 //! and `x-last-death-*`.
 
 use crate::limits::{DEAD_LETTER_COPIES_MAX, DEAD_LETTER_HOPS_MAX};
-use crate::message::{Envelope, Message};
+use crate::message::{BLIND_CARBON_COPY, CARBON_COPY, Envelope, Message};
 use crate::queue::{DeadLetter, DeathReason};
 use crate::time::WallClock;
 use bytes::{Bytes, BytesMut};
@@ -15,7 +15,6 @@ pub(super) const X_DEATH: &str = "x-death";
 /// How many copies of a message there may be, made by dead letters that went to several queues
 /// without a client having a hand in it. Not there: one.
 const X_COPIES: &str = "x-dead-letter-copies";
-const CARBON_COPIES: &str = "CC";
 
 /// Where a dead letter goes.
 #[derive(Clone, Debug)]
@@ -50,7 +49,9 @@ impl<'a> Obituary<'a> {
         let mut properties = raw.map(|raw| raw.decode()).unwrap_or_default();
         let mut headers = properties.headers.take().unwrap_or_default();
         let own_key = short(message.routing_key());
-        let copies = carbon_copies(&headers);
+        let copies = keys(&headers, CARBON_COPY);
+        let blind_copies =
+            if message.has_blind_copies() { keys(&headers, BLIND_CARBON_COPY) } else { Vec::new() };
         let death = Death {
             reason: *reason,
             queue,
@@ -65,10 +66,13 @@ impl<'a> Obituary<'a> {
         }
         let routing_keys = match &address.routing_key {
             Some(key) => {
-                headers.remove(CARBON_COPIES);
+                headers.remove(CARBON_COPY);
+                if message.has_blind_copies() {
+                    headers.remove(BLIND_CARBON_COPY);
+                }
                 vec![key.clone()]
             }
-            None => std::iter::once(own_key).chain(copies).collect(),
+            None => std::iter::once(own_key).chain(copies).chain(blind_copies).collect(),
         };
         Self { original: message, address, properties, routing_keys, headers, reason: *reason }
     }
@@ -248,15 +252,23 @@ fn rewritten(
         published_at: now,
         expiration: None,
     };
-    let dead_letter = Message::new(envelope, message.body().clone(), &mut BytesMut::new());
+    let (body, arena) = (message.body().clone(), &mut BytesMut::new());
+    let headers = properties.headers.as_ref();
+    let is_blind = message.has_blind_copies()
+        && headers.is_some_and(|headers| headers.get(BLIND_CARBON_COPY).is_some());
+    let dead_letter = if is_blind {
+        Message::with_blind_copies(envelope, body, arena)
+    } else {
+        Message::new(envelope, body, arena)
+    };
     match message.shared_body() {
         Some(id) => dead_letter.with_shared_body(id),
         None => dead_letter,
     }
 }
 
-fn carbon_copies(headers: &FieldTable) -> Vec<ShortStr> {
-    let Some(FieldValue::Array(copies)) = headers.get(CARBON_COPIES) else { return Vec::new() };
+fn keys(headers: &FieldTable, name: &str) -> Vec<ShortStr> {
+    let Some(FieldValue::Array(copies)) = headers.get(name) else { return Vec::new() };
     let keys = copies.iter().filter_map(|copy| match copy {
         FieldValue::LongStr(key) => ShortStr::try_from(key.clone()).ok(),
         _ => None,

@@ -54,7 +54,11 @@ impl LastDeath {
             published_at: now,
             expiration: message.expiration(),
         };
-        Message::new(envelope, message.body().clone(), &mut BytesMut::new())
+        let (body, arena) = (message.body().clone(), &mut BytesMut::new());
+        if message.has_blind_copies() {
+            return Message::with_blind_copies(envelope, body, arena);
+        }
+        Message::new(envelope, body, arena)
     }
 }
 
@@ -68,6 +72,5 @@ fn first_key(death: &FieldTable) -> Option<ShortStr> {
 
 /// The headers of a message; none when it has none.
 pub(super) fn headers(message: &Message) -> FieldTable {
-    let raw = RawProperties::parse(message.properties_bytes()).ok();
-    raw.and_then(|raw| raw.headers()).unwrap_or_default()
+    message.shown_properties().headers().unwrap_or_default()
 }

@@ -10,6 +10,7 @@ mod commits;
 mod consuming;
 mod dead_letters;
 mod death;
+mod direct_replies;
 mod import;
 mod isolation;
 mod last_death;
@@ -27,6 +28,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod topology_requests;
+mod transactions;
 mod turns;
 mod work;
 
@@ -293,24 +295,15 @@ impl Shard {
             Command::Heard { channel } => self.hear(key(channel)),
             Command::Publish(publish) => self.publish(at, connection, publish),
             Command::Settle(settle) => self.settle(at, connection, &settle),
-            Command::CommitTransaction { channel, publishes, settles } => {
-                for publish in publishes {
-                    self.publish(at, connection, publish);
-                }
-                for settle in &settles {
-                    self.settle(at, connection, settle);
-                }
-                self.commits.must_sync();
-                self.commits.promises.reply(key(channel), Ok(Reply::Done));
+            Command::CommitTransaction { channel, publishes, settles, replies } => {
+                self.commit_transaction(at, key(channel), publishes, &settles, replies);
             }
             Command::Subscribe(subscribe) => self.subscribe(connection, subscribe),
             Command::Cancel { channel, consumer_tag } => {
                 self.cancel(at, key(channel), &consumer_tag);
                 self.reply(key(channel), Ok(Reply::Done));
             }
-            Command::SetPrefetch { channel, scope, count } => {
-                self.set_prefetch(key(channel), scope, count);
-            }
+            Command::SetPrefetch { channel, count } => self.set_prefetch(key(channel), count),
             Command::Get { channel, queue, no_ack } => {
                 let kind = if no_ack { GetKind::NoAck } else { GetKind::Ack };
                 self.get(at, key(channel), &queue, kind);
@@ -318,11 +311,13 @@ impl Shard {
             Command::Inspect { channel, queue } => {
                 self.get(at, key(channel), &queue, GetKind::Inspect);
             }
-            Command::DirectReply { to, message } => {
-                if let Some(message) = self.clients.reply(to.connection, message) {
-                    let event = Event::DirectReply { channel: to.channel, message };
-                    self.outbox.push(to.connection, event);
-                }
+            Command::DirectReply(reply) => self.direct_reply(connection, reply),
+            Command::AwaitReplies { channel, token } => {
+                self.clients.await_replies(key(channel), token);
+            }
+            Command::FindReplyAddress { channel, name } => {
+                let reply = self.find_reply_address(connection, name);
+                self.reply(key(channel), reply);
             }
             Command::RepliesWritten { octets } => self.clients.replies_written(connection, octets),
             Command::Topology { channel, request, nowait } => {

@@ -4,7 +4,7 @@
 
 use super::binding::MatchKey;
 use super::destinations::{Destinations, Endpoint};
-use super::meaning::{same_meaning, shown, type_name};
+use super::meaning::{same_header, shown, type_name};
 use crate::fault::Fault;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 use rpds::RedBlackTreeMapSync;
@@ -69,7 +69,7 @@ impl HeaderPattern {
     fn matches(&self, headers: &SortedHeaders<'_>) -> bool {
         let mut found = self.pairs.iter().map(|(name, wanted)| match headers.get(name) {
             None => false,
-            Some(there) => wanted.as_ref().is_none_or(|wanted| same_meaning(wanted, there)),
+            Some(there) => wanted.as_ref().is_none_or(|wanted| same_header(wanted, there)),
         });
         match self.wanted {
             Wanted::All => found.all(|found| found),

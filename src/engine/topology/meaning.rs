@@ -24,6 +24,77 @@ pub(crate) fn same_meaning(left: &FieldValue, right: &FieldValue) -> bool {
     }
 }
 
+/// Whether a message's header has the value that a binding of a headers exchange asks for, as
+/// RabbitMQ compares them: numbers by value, whatever their type, timestamps among them; text by its
+/// bytes. Within tables and arrays the types count as well, and so does the order.
+pub(crate) fn same_header(wanted: &FieldValue, there: &FieldValue) -> bool {
+    match (number(wanted), number(there)) {
+        (Some(wanted), Some(there)) => wanted.equals(there),
+        (None, None) => same_value(wanted, there),
+        _ => false,
+    }
+}
+
+/// Whether two values that are no numbers are the same, their own types aside.
+fn same_value(left: &FieldValue, right: &FieldValue) -> bool {
+    use FieldValue::{Array, ByteArray, LongStr, Table};
+    match (left, right) {
+        (LongStr(left) | ByteArray(left), LongStr(right) | ByteArray(right)) => left == right,
+        (Array(left), Array(right)) => {
+            left.len() == right.len()
+                && left.iter().zip(right).all(|(left, right)| same_typed(left, right))
+        }
+        (Table(left), Table(right)) => {
+            left.len() == right.len()
+                && left
+                    .iter()
+                    .zip(right.iter())
+                    .all(|(left, right)| left.0 == right.0 && same_typed(&left.1, &right.1))
+        }
+        // Nothing in them tells one from the other.
+        (Array(array), Table(table)) | (Table(table), Array(array)) => {
+            array.is_empty() && table.is_empty()
+        }
+        _ => left == right,
+    }
+}
+
+/// Whether two values within a table or an array are the same, of the same type.
+fn same_typed(left: &FieldValue, right: &FieldValue) -> bool {
+    type_name(left) == type_name(right) && same_header(left, right)
+}
+
+/// A value that is a number to RabbitMQ.
+#[derive(Clone, Copy)]
+enum Number {
+    Integer(i128),
+    Float(f64),
+}
+
+impl Number {
+    fn equals(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Integer(left), Self::Integer(right)) => left == right,
+            (Self::Float(left), Self::Float(right)) => left == right,
+            (Self::Integer(integer), Self::Float(float))
+            | (Self::Float(float), Self::Integer(integer)) => {
+                // Exact: what is beyond 128 bits becomes a number that no field can hold.
+                #[expect(clippy::cast_possible_truncation, reason = "it has no fraction")]
+                let whole = float as i128;
+                float.fract() == 0.0 && whole == integer
+            }
+        }
+    }
+}
+
+fn number(value: &FieldValue) -> Option<Number> {
+    let integer = match value {
+        FieldValue::Timestamp(seconds) => Some(i128::from(*seconds)),
+        value => value.as_integer(),
+    };
+    integer.map(Number::Integer).or_else(|| float(value).map(Number::Float))
+}
+
 fn same_tables(left: &FieldTable, right: &FieldTable) -> bool {
     let mut left: Vec<_> = left.iter().collect();
     let mut right: Vec<_> = right.iter().collect();

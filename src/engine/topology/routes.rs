@@ -56,6 +56,12 @@ impl Routes {
         self.version
     }
 
+    /// No queues.
+    #[must_use]
+    pub fn nowhere(&self) -> Targets {
+        self.nowhere.clone()
+    }
+
     /// Who may do what in this version: what was allowed may be remembered for it.
     #[must_use]
     pub fn permissions(&self) -> &Permissions {

@@ -18,7 +18,7 @@ use forebay_engine::event::{Delivery, Reply};
 use forebay_engine::ids::QueueId;
 use forebay_engine::message::{Envelope, Message};
 use forebay_engine::object_name::ObjectName;
-use forebay_wire::{Properties, RawProperties, ShortStr};
+use forebay_wire::{Properties, ShortStr};
 use serde_json::{Map, Value, json};
 
 /// What the default exchange is called in paths.
@@ -199,8 +199,7 @@ pub(super) fn describe_message(
         Some(text) => (text.to_owned(), "string"),
         None => (STANDARD.encode(shown), "base64"),
     };
-    let raw = RawProperties::parse(message.properties_bytes());
-    let properties = raw.map(|raw| raw.decode()).unwrap_or_default();
+    let properties = message.shown_properties().decode();
     let octets = |octets: &[u8]| Value::from(String::from_utf8_lossy(octets));
     let fields = [
         ("exchange", octets(message.exchange())),

@@ -35,6 +35,7 @@ use crate::clock::Clock;
 use crate::http_listener::{HttpListener, serve_http};
 use crate::limits::{ADMIN_BODY_OCTETS_MAX, ADMIN_REQUEST_DURATION_MAX};
 use crate::metrics::QueueRates;
+use crate::product::Product;
 use crate::publish_pace::PublishPace;
 use crate::tls::TlsAcceptor;
 use api_error::ApiError;
@@ -87,8 +88,8 @@ pub struct Sources {
     pub authenticator: Authenticator,
     /// For what has a date.
     pub clock: Clock,
-    /// The broker's name.
-    pub product: String,
+    /// Who the broker says it is.
+    pub product: Product,
     /// What listens where.
     pub listeners: Vec<Listener>,
     /// The certificate that is served.

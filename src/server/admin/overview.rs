@@ -43,8 +43,8 @@ pub(super) async fn overview(
             "exchanges": exchanges,
             "queues": statistics.queues.len(),
         },
-        "product_name": admin.inner.product,
-        "product_version": env!("CARGO_PKG_VERSION"),
+        "product_name": admin.inner.product.name,
+        "product_version": admin.inner.product.version,
         "queue_totals": {
             "messages": sum.ready + sum.unacked,
             "messages_ready": sum.ready,

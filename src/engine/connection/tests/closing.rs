@@ -1,6 +1,5 @@
 use super::*;
 use crate::command::Closure;
-use forebay_wire::ReplyCode;
 
 fn stop() -> Fault {
     Fault::connection(ReplyCode::ConnectionForced, "broker is shutting down")

@@ -1,5 +1,5 @@
 use super::*;
-use crate::command::{PrefetchScope, Refusal, Run, Settle, Settlement};
+use crate::command::{Refusal, Run, Settle, Settlement};
 use crate::ids::ConsumerNumber;
 
 fn consume(client: &mut Client, queue: &str, tag: &str) -> Vec<Command> {
@@ -235,23 +235,21 @@ fn prefetch_is_for_new_consumers_or_for_the_channel() {
     let [Command::Subscribe(subscribe)] = &qos("test", false)[..] else { panic!() };
     assert_eq!(subscribe.prefetch, 9);
     let commands = qos("test", true);
-    let [Command::SetPrefetch { scope, count: 9, .. }, Command::Subscribe(subscribe)] =
-        &commands[..]
+    let [Command::SetPrefetch { count: 9, .. }, Command::Subscribe(subscribe)] = &commands[..]
     else {
         panic!("{commands:?}")
     };
-    assert_eq!((*scope, subscribe.prefetch), (PrefetchScope::Channel, 0));
+    assert_eq!(subscribe.prefetch, 0);
 }
 
 #[test]
-fn for_celery_prefetch_acts_on_running_consumers_too() {
+fn for_celery_prefetch_is_for_all_consumers_of_the_channel_together() {
     let commands = qos("py-amqp", false);
-    let [Command::SetPrefetch { scope, count: 9, .. }, Command::Subscribe(subscribe)] =
-        &commands[..]
+    let [Command::SetPrefetch { count: 9, .. }, Command::Subscribe(subscribe)] = &commands[..]
     else {
         panic!("{commands:?}")
     };
-    assert_eq!((*scope, subscribe.prefetch), (PrefetchScope::EachConsumer, 9));
+    assert_eq!(subscribe.prefetch, 0);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 use super::*;
 use crate::connection::{Credentials, Proof};
-use forebay_wire::ReplyCode;
 
 #[test]
 fn a_foreign_protocol_is_answered_with_ours() {
@@ -212,10 +211,15 @@ fn loopback_is_told_from_elsewhere() {
 }
 
 #[test]
-fn a_new_secret_is_taken_as_it_comes() {
+fn a_new_secret_is_checked_and_taken_whatever_it_is() {
     let mut client = Client::open();
     let new_secret = Bytes::from_static(b"anything");
     client.send(0, ConnectionUpdateSecret { new_secret, reason: name("expired") });
-    assert_eq!(client.outcome().0, "open");
-    assert!(client.connection.poll_action().is_none());
+    let Some(Action::CheckSecret(credentials)) = client.connection.poll_action() else { panic!() };
+    assert_eq!(credentials.user, "guest");
+    // One at a time: nothing else is read meanwhile.
+    assert!(client.connection.is_paused() && client.methods().is_empty());
+    client.connection.handle_secret_checked(client.now);
+    assert_eq!(client.methods(), [(0, ConnectionUpdateSecretOk {}.into())]);
+    assert!(!client.connection.is_paused());
 }

@@ -11,6 +11,7 @@ mod permissions;
 mod publishing;
 mod random;
 mod reply_to;
+mod several_channels;
 mod timing;
 mod traffic;
 mod transactions;
@@ -22,13 +23,14 @@ use crate::event::{Delivery, Event, Reply};
 use crate::fault::Fault;
 use crate::ids::{ChannelId, ConnectionId, Lane, Offset, Position, QueueId};
 use crate::message::{Envelope, Message};
+use crate::reply_address::ReplyAddress;
 use crate::time::{Monotonic, Now, WallClock};
 use crate::topology::{ExchangeRequest, QueueRequest, Topology};
 use bytes::{Buf, Bytes, BytesMut};
 use forebay_wire::method::*;
 use forebay_wire::{
     FieldTable, FieldValue, Frame, FrameDecoder, Method, PROTOCOL_HEADER, Properties,
-    RawProperties, SendBuffer, ShortStr,
+    RawProperties, ReplyCode, SendBuffer, ShortStr,
 };
 use std::sync::Arc;
 
@@ -194,6 +196,7 @@ impl Client {
             | Command::Cancel { channel, .. } => (*channel, Ok(Reply::Done)),
             Command::Subscribe(subscribe) => (subscribe.channel, Ok(Reply::Done)),
             Command::Get { channel, .. } => (*channel, Ok(Reply::Empty)),
+            Command::FindReplyAddress { channel, name } => (*channel, found(name)),
             Command::Topology { channel, request, .. } => (*channel, self.topology_reply(request)),
             _ => return None,
         })
@@ -293,6 +296,14 @@ impl Client {
         self.answered();
         assert!(matches!(self.methods()[..], [(1, Method::QueueDeclareOk(_))]));
         self.topology.find_queue(&name("/"), &name(queue)).unwrap().id
+    }
+}
+
+/// Every address that can be one has somebody who waits there.
+fn found(name: &ShortStr) -> Result<Reply, Fault> {
+    match ReplyAddress::parse(name) {
+        Some(_) => Ok(Reply::QueueDeclared { name: name.clone(), messages: 0, consumers: 1 }),
+        None => Err(Fault::channel(ReplyCode::NotFound, format!("no queue '{name}'"))),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::access::Permission;
-use forebay_wire::ReplyCode;
 
 fn restrict(client: &mut Client, configure: &str, write: &str, read: &str) {
     let mut access = AccessControl::new();

@@ -187,9 +187,16 @@ fn copies_reach_further_queues_and_blind_ones_leave_no_trace() {
         client.publish(to("a"), &with_header(key, copies), b"x");
         let sent = publishes(client.take_commands());
         assert_eq!(sent[0].targets[..], [a, b]);
-        let properties = sent[0].messages[0].properties_bytes();
-        let headers = RawProperties::parse(properties).unwrap().headers().unwrap();
+        let message = &sent[0].messages[0];
+        assert_eq!(message.has_blind_copies(), key == "BCC");
+        let headers = message.shown_properties().headers().unwrap();
         assert_eq!(headers.get(key).is_some(), key == "CC");
+        client.event(deliver(a, "t", vec![Delivery { message: message.clone(), ..delivery(0) }]));
+        let frames = client.frames();
+        let Some(Frame::Header { header, .. }) = frames.get(1) else { panic!("{frames:?}") };
+        let delivered = header.properties.headers().unwrap();
+        assert_eq!(delivered.get(key).is_some(), key == "CC");
+        client.take_commands();
     }
     let text = FieldValue::LongStr("b".into());
     assert!(refusal(&with_header("CC", text.clone())).starts_with("chclose:406"));
@@ -299,9 +306,7 @@ fn a_publisher_that_waits_for_its_turn_counts_as_alive_and_may_be_closed() {
     client.feed(&[]);
     client.publish(to("q"), &Properties::default(), b"y");
     assert!(client.connection.is_paused());
-    client.event(Event::Close {
-        fault: Fault::connection(forebay_wire::ReplyCode::ConnectionForced, "bye"),
-    });
+    client.event(Event::Close { fault: Fault::connection(ReplyCode::ConnectionForced, "bye") });
     assert_eq!(client.outcome().0, "close:320");
 }
 
@@ -319,4 +324,16 @@ fn a_limit_that_comes_later_is_seen_before_long() {
     client.connection.handle_turn(client.now, 1);
     client.feed(&[]);
     assert!(!client.connection.is_paused());
+}
+
+#[test]
+fn an_unroutable_publish_is_confirmed_before_the_next_one_comes_back() {
+    let mut client = Client::open();
+    client.send(1, ConfirmSelect { no_wait: true });
+    let publish = BasicPublish { mandatory: true, ..to("nowhere") };
+    client.feed(&publish_octets(1, &publish, &Properties::default(), b"x").repeat(2));
+    let methods = client.methods();
+    let is_return = |at: usize| matches!(methods.get(at), Some((1, Method::BasicReturn(_))));
+    assert!(is_return(0) && is_return(2), "{methods:?}");
+    assert_eq!((&methods[1], &methods[3]), (&ack(1, false), &ack(2, false)));
 }

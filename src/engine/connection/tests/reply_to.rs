@@ -26,7 +26,10 @@ fn asked() -> (Client, ShortStr) {
     consume(&mut client, true);
     client.publish(to("requests"), &asking(), b"?");
     let commands = client.take_commands();
-    let [Command::Publish(publish)] = &commands[..] else { panic!("{commands:?}") };
+    let [Command::AwaitReplies { token: Some(_), .. }, Command::Publish(publish)] = &commands[..]
+    else {
+        panic!("{commands:?}")
+    };
     let properties = RawProperties::parse(publish.messages[0].properties_bytes()).unwrap();
     client.frames();
     (client, properties.reply_to().unwrap())
@@ -39,9 +42,11 @@ fn an_answer_to_the_address_in_a_request_reaches_the_one_who_asked() {
     assert!(text.starts_with("amq.rabbitmq.reply-to."), "{text}");
     client.publish(BasicPublish { mandatory: true, ..to(&text) }, &Properties::default(), b"!");
     let commands = client.take_commands();
-    let [Command::DirectReply { to, message }] = &commands[..] else { panic!("{commands:?}") };
-    assert_eq!((to.connection, to.channel), (ConnectionId(7), ChannelId(1)));
-    client.event(Event::DirectReply { channel: ChannelId(1), message: message.clone() });
+    let [Command::DirectReply(reply)] = &commands[..] else { panic!("{commands:?}") };
+    let (key, token, message) = (reply.to.key, reply.to.token, reply.message.clone());
+    assert_eq!((key.connection, key.channel), (ConnectionId(7), ChannelId(1)));
+    assert!(reply.mandatory);
+    client.event(Event::DirectReply { channel: ChannelId(1), token, message });
     let frames = client.frames();
     let [Frame::Method { method: Method::BasicDeliver(deliver), .. }, _, Frame::Body { body, .. }] =
         &frames[..]
@@ -54,15 +59,15 @@ fn an_answer_to_the_address_in_a_request_reaches_the_one_who_asked() {
 #[test]
 fn an_answer_to_a_guessed_or_old_address_is_dropped() {
     let (mut client, address) = asked();
-    let guessed = "amq.rabbitmq.reply-to.7.1.0000000000000001";
-    for (routing_key, cancels) in [(guessed.to_owned(), false), (address.to_string(), true)] {
+    let right = ReplyAddress::parse(&address).unwrap().token;
+    for (token, cancels) in [(right ^ 1, false), (right, true)] {
         if cancels {
             client.send(1, BasicCancel { consumer_tag: name("answers"), no_wait: true });
             consume(&mut client, true);
             client.frames();
         }
-        let message = message(&routing_key, &Properties::default(), b"!");
-        client.event(Event::DirectReply { channel: ChannelId(1), message });
+        let message = message("any", &Properties::default(), b"!");
+        client.event(Event::DirectReply { channel: ChannelId(1), token, message });
         assert!(client.frames().is_empty());
     }
 }
@@ -72,6 +77,7 @@ fn the_address_can_be_asked_for() {
     let (mut client, address) = asked();
     for queue in [address, name(QUEUE)] {
         client.send(1, QueueDeclare { queue: queue.clone(), passive: true, ..Default::default() });
+        client.answered();
         let ok = QueueDeclareOk { queue, message_count: 0, consumer_count: 1 };
         assert_eq!(client.methods(), [(1, ok.into())]);
     }
@@ -132,7 +138,8 @@ fn the_shard_learns_what_has_left_for_the_socket() {
     for _ in 0..10 {
         let message = message(&address.to_string(), &Properties::default(), &BODY);
         sent += message.size();
-        client.event(Event::DirectReply { channel: ChannelId(1), message });
+        let token = ReplyAddress::parse(&address).unwrap().token;
+        client.event(Event::DirectReply { channel: ChannelId(1), token, message });
         client.frames();
         for command in client.take_commands() {
             let Command::RepliesWritten { octets } = command else { panic!("{command:?}") };
@@ -140,4 +147,36 @@ fn the_shard_learns_what_has_left_for_the_socket() {
         }
         assert!(sent - reported <= REPLIES_UNREPORTED_SIZE_MAX);
     }
+}
+
+#[test]
+fn an_answer_that_reached_nobody_comes_back_before_it_is_confirmed() {
+    let (mut client, address) = asked();
+    client.send(1, ConfirmSelect { no_wait: true });
+    let publish = BasicPublish { mandatory: true, ..to(&address.to_string()) };
+    client.publish(publish, &Properties::default(), b"!");
+    let commands = client.take_commands();
+    let [Command::DirectReply(reply)] = &commands[..] else { panic!("{commands:?}") };
+    let (message, first) = (reply.message.clone(), reply.confirm.unwrap());
+    assert!(client.methods().is_empty());
+    client.event(Event::Returned { channel: ChannelId(1), message });
+    client.event(Event::Confirm { channel: ChannelId(1), first, last: first });
+    let methods = client.methods();
+    let [(1, Method::BasicReturn(returned)), (1, Method::BasicAck(_))] = &methods[..] else {
+        panic!("{methods:?}")
+    };
+    assert_eq!((returned.reply_code, &returned.routing_key), (312, &address));
+}
+
+#[test]
+fn an_address_in_a_carbon_copy_is_answered_too() {
+    let (mut client, address) = asked();
+    let copies = FieldValue::Array(vec![FieldValue::LongStr(address.into_bytes())]);
+    let headers: FieldTable = [(name("CC"), copies)].into_iter().collect();
+    let properties = Properties { headers: Some(headers), ..Properties::default() };
+    client.publish(to("requests"), &properties, b"!");
+    let commands = client.take_commands();
+    let [Command::DirectReply(_), Command::Publish(_)] = &commands[..] else {
+        panic!("{commands:?}")
+    };
 }

@@ -85,3 +85,56 @@ fn what_a_transaction_published_is_routed_as_the_topology_is_when_it_commits() {
         "{methods:?}"
     );
 }
+
+/// A transaction that publishes to the queue and then to an exchange, and acknowledges.
+fn to_an_exchange() -> Client {
+    let mut client = transactional();
+    let declare =
+        ExchangeDeclare { exchange: name("x"), kind: name("fanout"), ..Default::default() };
+    client.send(1, declare);
+    client.answered();
+    client.frames();
+    client.publish(to("q"), &Properties::default(), b"x");
+    client.publish(BasicPublish { mandatory: true, ..to("no") }, &Properties::default(), b"y");
+    let publish = BasicPublish { exchange: name("x"), ..to("k") };
+    client.publish(publish, &Properties::default(), b"z");
+    ack(&mut client, 1, false);
+    client
+}
+
+/// Nothing of it is done: the channel goes, and with it what was acknowledged returns.
+fn is_refused(client: &mut Client, outcome: &str) {
+    client.send(1, TxCommit {});
+    let commands = client.take_commands();
+    assert!(matches!(commands[..], [Command::CloseChannel { .. }]), "{commands:?}");
+    assert_eq!(client.outcome().0, outcome);
+}
+
+#[test]
+fn a_commit_fails_as_a_whole_when_an_exchange_of_it_has_gone() {
+    let mut client = to_an_exchange();
+    let exchange = crate::object_name::ObjectName::try_from("x").unwrap();
+    client.topology.delete_exchange(&name("/"), &exchange, false).unwrap();
+    is_refused(&mut client, "chclose:404");
+}
+
+#[test]
+fn a_commit_fails_as_a_whole_when_the_permission_has_gone() {
+    let mut client = to_an_exchange();
+    let mut access = AccessControl::new();
+    let permission = crate::access::Permission::new(".*", "^amq\\.default$", ".*").unwrap();
+    access.grant(&name("guest"), &name("/"), permission);
+    client.topology.publish_access(&access);
+    is_refused(&mut client, "chclose:403");
+}
+
+#[test]
+fn what_the_shard_refuses_closes_the_channel_and_returns_nothing() {
+    let mut client = to_an_exchange();
+    client.send(1, TxCommit {});
+    let commands = client.take_commands();
+    assert!(matches!(commands[..], [Command::CommitTransaction { .. }]), "{commands:?}");
+    let fault = Fault::channel(ReplyCode::PreconditionFailed, "no room");
+    client.reply(1, Err(fault));
+    assert_eq!(client.outcome().0, "chclose:406");
+}

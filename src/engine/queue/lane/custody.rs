@@ -25,6 +25,11 @@ impl Lane {
         self.in_flight.consumed() > 0
     }
 
+    /// Whether `channel` holds any of its messages, or still owes the settlement of one.
+    pub(crate) fn is_held_by(&self, channel: ChannelSlot) -> bool {
+        self.held_or_owed().any(|(held, _)| held.channel == channel)
+    }
+
     /// Takes a message out of flight that was held too long.
     pub(crate) fn take_back(&mut self, offset: Offset) -> Option<Held> {
         self.in_flight.remove(offset)

@@ -33,6 +33,7 @@ impl Lane {
         for offset in self.volatile.offsets() {
             if !kept.contains(offset) {
                 self.volatile.remove(offset);
+                self.log.forget_counts(offset);
             }
         }
         for offset in (self.fresh.first().0..tail.0).map(Offset) {

@@ -9,13 +9,15 @@ use crate::command::{
 };
 use crate::event::Delivery;
 use crate::ids::{ConnectionId, QueueId};
+use crate::message::{Envelope, Message};
+use bytes::{Bytes, BytesMut};
 use forebay_wire::properties::Properties;
 use forebay_wire::{FieldTable, FieldValue, RawProperties, ShortStr};
 use proptest::prelude::*;
 
 const WORKER: ConnectionId = ConnectionId(2);
 
-fn text(text: &str) -> FieldValue {
+pub(super) fn text(text: &str) -> FieldValue {
     FieldValue::LongStr(text.to_owned().into())
 }
 
@@ -27,7 +29,7 @@ fn broker(queue_arguments: FieldTable) -> (Broker, QueueId) {
     (broker, queue)
 }
 
-fn fetch_one(broker: &mut Broker, queue: &str) -> Option<Delivery> {
+pub(super) fn fetch_one(broker: &mut Broker, queue: &str) -> Option<Delivery> {
     let get = Command::Get { channel: CHANNEL, queue: queue.try_into().unwrap(), no_ack: false };
     broker.send(CONNECTION, [get]);
     broker.deliveries(CONNECTION).pop()
@@ -387,5 +389,45 @@ proptest! {
         }
         found.sort_unstable();
         prop_assert_eq!(found, (0..total).collect::<Vec<u8>>());
+    }
+}
+
+#[test]
+fn a_blind_copy_dies_by_its_own_key_and_tells_nobody_of_it() {
+    let settings = arguments(&[("x-dead-letter-exchange", text("amq.direct"))]);
+    let (mut broker, queue) = broker(settings);
+    for (dead, key) in [("dead.own", "q"), ("dead.blind", "blind")] {
+        broker.declare(dead, true, FieldTable::new());
+        let bind = TopologyRequest::Bind(Binding {
+            source: "amq.direct".try_into().unwrap(),
+            destination: Destination::Queue(dead.try_into().unwrap()),
+            routing_key: key.try_into().unwrap(),
+            arguments: FieldTable::new(),
+        });
+        broker.ask(bind).unwrap();
+    }
+    let copies = FieldValue::Array(vec![text("blind")]);
+    let headers = Some(arguments(&[("BCC", copies), ("mine", text("kept"))]));
+    let properties = Properties { delivery_mode: Some(2), headers, ..Properties::default() };
+    let envelope = Envelope {
+        exchange: &ShortStr::EMPTY,
+        routing_key: &ShortStr::from_static("q"),
+        properties: &properties.encode(),
+        published_at: broker.now.wall,
+        expiration: None,
+    };
+    let sent = Message::with_blind_copies(envelope, Bytes::from("x"), &mut BytesMut::new());
+    broker.send(CONNECTION, [publish(queue, vec![sent], None)]);
+    let delivery = fetch_one(&mut broker, "q").unwrap();
+    broker.send(CONNECTION, [settle(queue, Settlement::Reject, &[&delivery])]);
+    broker.commit();
+    broker.crash();
+    broker.open(CONNECTION);
+    for dead in ["dead.own", "dead.blind"] {
+        let letter = fetch_one(&mut broker, dead).unwrap();
+        let shown = letter.message.shown_properties().headers().unwrap();
+        assert_eq!((shown.get("BCC"), shown.get("mine")), (None, Some(&text("kept"))), "{dead}");
+        let death = death(&letter, 0);
+        assert_eq!(death.get("routing-keys"), Some(&FieldValue::Array(vec![text("q")])));
     }
 }

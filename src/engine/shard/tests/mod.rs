@@ -25,4 +25,5 @@ mod steps;
 mod store;
 mod sweeps;
 mod timing;
+mod transactions;
 mod work;

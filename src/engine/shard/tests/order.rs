@@ -2,7 +2,7 @@
 //! the same credit are served by turns.
 
 use super::broker::{Broker, CHANNEL, CONNECTION, arguments, consume, message, publish, settle};
-use crate::command::{Command, PrefetchScope, Settlement, Subscribe};
+use crate::command::{Command, Settlement, Subscribe};
 use crate::event::{Event, Reply};
 use crate::ids::QueueId;
 use forebay_wire::{FieldTable, FieldValue};
@@ -18,8 +18,7 @@ fn get(queue: &str) -> Command {
 }
 
 fn limit_channel(broker: &mut Broker, count: u16) {
-    let scope = PrefetchScope::Channel;
-    broker.send(CONNECTION, [Command::SetPrefetch { channel: CHANNEL, scope, count }]);
+    broker.send(CONNECTION, [Command::SetPrefetch { channel: CHANNEL, count }]);
 }
 
 fn fill(broker: &mut Broker, queue: QueueId, count: u8) {

@@ -1,11 +1,10 @@
 //! Declaring, consuming, deleting: what clients see of queues beside their messages.
 
 use super::broker::{Broker, CHANNEL, CONNECTION, arguments, consume, message, publish, settle};
-use crate::command::{
-    Closure, Command, PrefetchScope, Refusal, Settlement, Subscribe, TopologyRequest,
-};
+use crate::command::{Closure, Command, Refusal, Settlement, Subscribe, TopologyRequest};
 use crate::event::{Event, Reply};
-use crate::ids::{ChannelId, ConnectionId, PublishSeq};
+use crate::ids::{ChannelId, ChannelKey, ConnectionId, PublishSeq};
+use crate::limits::CHANNEL_QUEUES_UNCHECKED_MAX;
 use crate::operation::Durability;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode};
 
@@ -147,7 +146,7 @@ fn consumers_with_credit_take_turns_and_the_higher_priority_goes_first() {
 fn a_channel_limit_covers_its_consumers_together() {
     let mut broker = broker();
     let queue = broker.declare("q", true, FieldTable::new());
-    let limit = Command::SetPrefetch { channel: CHANNEL, scope: PrefetchScope::Channel, count: 3 };
+    let limit = Command::SetPrefetch { channel: CHANNEL, count: 3 };
     broker.send(CONNECTION, [limit]);
     broker.subscribe(CONNECTION, consume("q", "a", 0));
     broker.subscribe(CONNECTION, consume("q", "b", 0));
@@ -190,7 +189,7 @@ fn a_channel_is_free_of_what_a_cancelled_consumer_held_of_a_deleted_queue() {
         broker.declare("q", true, FieldTable::new()),
         broker.declare("r", true, FieldTable::new()),
     );
-    let limit = Command::SetPrefetch { channel: CHANNEL, scope: PrefetchScope::Channel, count: 1 };
+    let limit = Command::SetPrefetch { channel: CHANNEL, count: 1 };
     broker.send(OTHER, [limit]);
     broker.subscribe(OTHER, consume("q", "c", 0));
     broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
@@ -314,6 +313,7 @@ fn a_transaction_is_answered_when_all_of_it_is_durable() {
         channel: CHANNEL,
         publishes: vec![moved],
         settles: vec![acked],
+        replies: Vec::new(),
     };
     broker.send(CONNECTION, [commit]);
     assert!(broker.events.is_empty());
@@ -340,4 +340,32 @@ fn what_comes_back_soon_goes_out_again_without_a_read() {
     assert!(broker.shard.poll_fetch().is_none());
     broker.collect();
     assert_eq!(broker.deliveries(CONNECTION).len(), 1);
+}
+
+#[test]
+fn a_channel_forgets_queues_of_which_it_holds_nothing() {
+    let mut broker = Broker::new();
+    broker.open(CONNECTION);
+    let get = |queue: &str, no_ack| Command::Get {
+        channel: CHANNEL,
+        queue: queue.try_into().unwrap(),
+        no_ack,
+    };
+    let held = broker.declare("held", true, FieldTable::new());
+    broker.send(CONNECTION, [publish(held, vec![message("x", true)], None), get("held", false)]);
+    for at in 0..500 {
+        let name = format!("q{at}");
+        let queue = broker.declare(&name, false, FieldTable::new());
+        broker.send(CONNECTION, [publish(queue, vec![message("x", false)], None)]);
+        broker.send(CONNECTION, [get(&name, true)]);
+        broker.take_events(CONNECTION);
+    }
+    let clients = &broker.shard.clients;
+    let key = ChannelKey { connection: CONNECTION, channel: CHANNEL };
+    let remembered = clients.remembered_queues(clients.find_channel(key).unwrap());
+    assert!(remembered <= CHANNEL_QUEUES_UNCHECKED_MAX + 1, "{remembered}");
+    // What it holds comes back all the same.
+    let close = Command::CloseChannel { channel: CHANNEL, closure: Closure::ByClient };
+    broker.send(CONNECTION, [close]);
+    assert_eq!(broker.statistics("held").ready, 1);
 }

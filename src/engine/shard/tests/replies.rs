@@ -1,19 +1,29 @@
 //! Direct replies: how many are on their way to a requester that does not read.
 
 use super::broker::{Broker, CONNECTION, message};
-use crate::command::{Closure, Command};
+use crate::command::{Closure, Command, DirectReply};
 use crate::event::Event;
-use crate::ids::{ChannelId, ChannelKey, ConnectionId};
+use crate::ids::{ChannelId, ChannelKey, ConnectionId, PublishSeq};
 use crate::limits::REPLIES_OCTETS_MAX;
 use crate::message::Message;
+use crate::object_name::ObjectName;
+use crate::reply_address::ReplyAddress;
 use bytes::Bytes;
 
 const RESPONDER: ConnectionId = ConnectionId(2);
 const BODY_SIZE: usize = 64 * 1024;
 
+/// What the requester's address has in it.
+const TOKEN: u128 = 7;
+
+fn reply(to: ReplyAddress, message: Message) -> Command {
+    let (channel, confirm) = (ChannelId(3), Some(PublishSeq(1)));
+    Command::DirectReply(DirectReply { channel, to, message, confirm, mandatory: true })
+}
+
 fn replies(broker: &mut Broker, body: &Bytes, count: usize) -> Vec<Message> {
     let to = ChannelKey { connection: CONNECTION, channel: ChannelId(1) };
-    let reply = Command::DirectReply { to, message: message(body.clone(), false) };
+    let reply = reply(ReplyAddress { key: to, token: TOKEN }, message(body.clone(), false));
     broker.send(RESPONDER, vec![reply; count]);
     let events = broker.take_events(CONNECTION).into_iter();
     events
@@ -33,6 +43,7 @@ fn a_requester_that_does_not_read_is_sent_no_more_than_its_bound() {
     let mut broker = Broker::new();
     broker.open(CONNECTION);
     broker.open(RESPONDER);
+    broker.send(CONNECTION, [Command::AwaitReplies { channel: ChannelId(1), token: Some(TOKEN) }]);
     let body = Bytes::from(vec![7; BODY_SIZE]);
     let first = replies(&mut broker, &body, 1000);
     let on_their_way = octets(&first);
@@ -47,4 +58,55 @@ fn a_requester_that_does_not_read_is_sent_no_more_than_its_bound() {
     broker.send(CONNECTION, [Command::CloseConnection { closure: Closure::ByClient }]);
     broker.take_events(CONNECTION);
     assert!(replies(&mut broker, &body, 1).is_empty());
+}
+
+/// What the responder is told of an answer to this address: whether it came back, and whether the
+/// address is found.
+fn outcome(broker: &mut Broker, to: ReplyAddress) -> (bool, bool) {
+    broker.take_events(RESPONDER);
+    broker.send(RESPONDER, [reply(to, message("x", false))]);
+    let events = broker.take_events(RESPONDER);
+    let returned = match &events[..] {
+        [Event::Confirm { .. }] => false,
+        [Event::Returned { channel: ChannelId(3), .. }, Event::Confirm { .. }] => true,
+        other => panic!("{other:?}"),
+    };
+    let name = ObjectName::from(to.name());
+    broker.send(RESPONDER, [Command::FindReplyAddress { channel: ChannelId(3), name }]);
+    (returned, broker.reply(RESPONDER).is_ok())
+}
+
+#[test]
+fn an_answer_reaches_who_waits_for_it_in_the_same_virtual_host_and_nobody_else() {
+    let (reached, returned) = ((false, true), (true, false));
+    let mut broker = Broker::new();
+    broker.open(CONNECTION);
+    broker.open(RESPONDER);
+    let key = ChannelKey { connection: CONNECTION, channel: ChannelId(1) };
+    let address = ReplyAddress { key, token: TOKEN };
+    assert_eq!(outcome(&mut broker, address), returned, "nobody waits yet");
+    broker.send(CONNECTION, [Command::AwaitReplies { channel: ChannelId(1), token: Some(TOKEN) }]);
+    assert_eq!(outcome(&mut broker, address), reached);
+    assert_eq!(broker.take_events(CONNECTION).len(), 1);
+    assert_eq!(outcome(&mut broker, ReplyAddress { token: TOKEN + 1, ..address }), returned);
+    let other_channel = ChannelKey { channel: ChannelId(2), ..key };
+    assert_eq!(outcome(&mut broker, ReplyAddress { key: other_channel, ..address }), returned);
+    broker.send(CONNECTION, [Command::AwaitReplies { channel: ChannelId(1), token: None }]);
+    assert_eq!(outcome(&mut broker, address), returned, "it has stopped to wait");
+    broker.send(CONNECTION, [Command::AwaitReplies { channel: ChannelId(1), token: Some(TOKEN) }]);
+
+    // The same connection number in another virtual host.
+    const STRANGER: ConnectionId = ConnectionId(8);
+    let (vhost, user) = ("other".try_into().unwrap(), "guest".try_into().unwrap());
+    broker.send(STRANGER, [Command::OpenConnection { vhost, user }]);
+    broker.send(STRANGER, [reply(address, message("x", false))]);
+    let events = broker.take_events(STRANGER);
+    assert!(matches!(events[..], [Event::Returned { .. }, Event::Confirm { .. }]), "{events:?}");
+    assert!(broker.take_events(CONNECTION).is_empty());
+
+    broker.send(
+        CONNECTION,
+        [Command::CloseChannel { channel: ChannelId(1), closure: Closure::ByClient }],
+    );
+    assert_eq!(outcome(&mut broker, address), returned, "its channel has gone");
 }
