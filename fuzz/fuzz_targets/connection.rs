@@ -164,7 +164,13 @@ impl Client {
         self.broker.settle();
         self.work();
         assert!(self.connection.is_finished(), "a connection that never ends");
-        assert!(self.broker.shard.channels().is_empty(), "a channel without a connection");
+        let mut list = forebay_engine::shard::ChannelListing::default();
+        let channels = loop {
+            if let Some(channels) = self.broker.shard.advance_channels(&mut list) {
+                break channels;
+            }
+        };
+        assert!(channels.is_empty(), "a channel without a connection");
         for queue in self.broker.shard.statistics().queues {
             let figures = queue.statistics;
             assert_eq!((figures.unacked, figures.consumers, figures.missing), (0, 0, 0));

@@ -2,7 +2,8 @@
 //! is taken an empty broker can judge.
 #![cfg_attr(fuzzing, no_main)]
 
-use forebay_server::definitions::parse;
+use forebay_engine::topology::Topology;
+use forebay_server::definitions::{ReadOptions, parse};
 use forebay_wire::ShortStr;
 
 #[cfg(fuzzing)]
@@ -12,11 +13,14 @@ libfuzzer_sys::fuzz_target!(|octets: &[u8]| run(octets));
 /// When a promise is broken.
 pub fn run(octets: &[u8]) {
     let vhost = ShortStr::from_static("/");
-    for vhost in [None, Some(&vhost)] {
-        let checked = parse(octets, vhost)
-            .and_then(|read| forebay_engine::definition::check(&read.definitions).map(drop));
-        if let Err(error) = checked {
-            assert!(!error.to_string().is_empty());
+    let options = [(None, false), (Some(&vhost), false), (None, true)];
+    for (vhost, skip_unsupported) in options {
+        match parse(octets, ReadOptions { vhost, skip_unsupported }) {
+            Ok(read) => {
+                let flaws = forebay_engine::definition::check(Topology::new(), &read.definitions);
+                assert!(flaws.iter().all(|flaw| !flaw.to_string().is_empty()));
+            }
+            Err(flaws) => assert!(!flaws.to_string().is_empty()),
         }
     }
 }

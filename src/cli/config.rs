@@ -2,8 +2,9 @@
 
 use super::printable::printable_lines;
 use clap::Subcommand;
+use forebay_server::definitions::{self, ReadOptions};
 use forebay_server::tls::TlsAcceptor;
-use forebay_server::{Overrides, RabbitmqDefaults, Settings, definitions};
+use forebay_server::{Overrides, RabbitmqDefaults, Settings};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -52,7 +53,7 @@ fn check(file: &Path) -> Result<Vec<String>, Box<dyn Error>> {
     let mut warnings = settings.warnings();
     if let Some(path) = &settings.load_definitions {
         let users: Vec<_> = settings.users.iter().map(|user| &user.name).collect();
-        let named = definitions::check(path)?;
+        let named = definitions::check(path, ReadOptions::default())?;
         warnings.extend(definitions::warnings_of_users(&named.definitions, &users));
     }
     Ok(warnings)

@@ -4,16 +4,18 @@
 
 use crate::access::{Limit, Permission, User};
 use crate::definition::Definition;
-use crate::topology::{Policy, PolicyOwner};
+use crate::topology::{Policy, PolicyOwner, VhostUpdate};
 use forebay_wire::ShortStr;
 
 /// One change. Replied with `Done`, or with the fault that refuses it; nothing has changed then.
 #[derive(Clone, Debug)]
 pub enum Administration {
-    /// Makes a virtual host; there already: no change.
-    CreateVhost {
+    /// Makes a virtual host, or changes what is said of one.
+    PutVhost {
         /// Its name.
         name: ShortStr,
+        /// What is to be said of it.
+        update: VhostUpdate,
     },
     /// Deletes a virtual host with all that is in it. 404 when it is not there.
     DeleteVhost {

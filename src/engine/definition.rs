@@ -5,7 +5,7 @@ use crate::access::{AccessControl, Limit, Permission, User};
 use crate::command::{Destination, TopologyRequest};
 use crate::fault::Fault;
 use crate::ids::{ConnectionId, QueueId};
-use crate::topology::{ExchangeRequest, Policy, QueueRequest, Topology};
+use crate::topology::{ExchangeRequest, Policy, QueueRequest, Topology, VhostUpdate};
 use forebay_wire::ShortStr;
 
 /// Belongs to no connection: nothing exclusive is made by a file.
@@ -23,8 +23,8 @@ pub struct Definition {
 /// What a file can define.
 #[derive(Clone, Debug)]
 pub enum DefinedObject {
-    /// A virtual host.
-    Vhost(ShortStr),
+    /// A virtual host, and what is said of it.
+    Vhost(ShortStr, VhostUpdate),
     /// A user; replaces one of the same name.
     User(ShortStr, User),
     /// A user's permission in a virtual host; replaces another.
@@ -62,12 +62,12 @@ pub struct DefinitionError {
     pub reason: String,
 }
 
-/// Whether a broker that has nothing but the virtual host `/` could take all of them.
-///
-/// # Errors
-/// Names the first that it could not.
-pub fn check(definitions: &[Definition]) -> Result<(), DefinitionError> {
-    make_all(definitions).map(drop)
+/// Those that a broker with this topology could not take, if it took them in their order.
+#[must_use]
+pub fn check(mut topology: Topology, definitions: &[Definition]) -> Vec<DefinitionError> {
+    let mut access = AccessControl::new();
+    let check = |definition| make(&mut topology, &mut access, definition).err();
+    definitions.iter().filter_map(check).collect()
 }
 
 /// Makes all of them in a broker that has nothing but the virtual host `/`.
@@ -100,7 +100,7 @@ pub(crate) fn try_out(
     definition: &Definition,
 ) -> Result<(), DefinitionError> {
     match &definition.object {
-        DefinedObject::Vhost(_) | DefinedObject::User(..) => {}
+        DefinedObject::Vhost(..) | DefinedObject::User(..) => {}
         DefinedObject::Permission { vhost, .. }
         | DefinedObject::Limit { owner: vhost, .. }
         | DefinedObject::Policy(vhost, _) => trial.bring_vhost(there, vhost),
@@ -142,7 +142,9 @@ fn make_object(
     object: &DefinedObject,
 ) -> Result<Vec<QueueId>, Fault> {
     match object {
-        DefinedObject::Vhost(name) => drop(topology.create_vhost(name)),
+        DefinedObject::Vhost(name, update) => {
+            topology.put_vhost(name, update.clone());
+        }
         DefinedObject::User(name, user) => access.put_user(name, user.clone()),
         DefinedObject::Permission { user, vhost, permission } => {
             topology.require_vhost(vhost)?;
@@ -211,7 +213,7 @@ fn declare(
                 auto_delete: *auto_delete,
                 arguments,
             };
-            topology.declare_queue(vhost, NOBODY, request).map(drop)
+            topology.declare_queue_as_said(vhost, NOBODY, request).map(drop)
         }
         TopologyRequest::Bind(binding) => topology.bind(vhost, NOBODY, binding),
         // Files tell what there is to be, not what is to go.

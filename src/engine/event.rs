@@ -88,6 +88,9 @@ pub enum Event {
     },
     /// Publishers may go on (`connection.unblocked`).
     Unblocked,
+    /// An operator asks about the channels: [`crate::connection::Connection::poll_channels`] tells of
+    /// them as they are now.
+    Describe,
     /// Close the connection in order (an operator's wish, a deleted vhost or user).
     Close {
         /// Code and text.

@@ -125,6 +125,11 @@ impl Authenticator {
         self.inner.sources.list()
     }
 
+    /// Counts logins by address anew.
+    pub fn reset_attempts(&self) {
+        self.inner.sources.reset_counts();
+    }
+
     /// Checks a login. Takes no time for a password that was right before, and at least
     /// [`LOGIN_REFUSAL_DURATION_MIN`] when it is refused.
     ///

@@ -5,14 +5,14 @@
 //! listens. Stop: no new sockets, every connection closed with 320, the shard drained, the
 //! committer joined after a last sync, and the readers, so that the data directory is free.
 
-use crate::admin::session::{SESSION_CHANNEL, ShardLink};
+use crate::admin::session::ShardLink;
 use crate::admin::{self, Admin, Listener};
 use crate::alarms::{AlarmLimits, Alarms};
 use crate::authenticator::Authenticator;
 use crate::clock::Clock;
 use crate::connection_task::ConnectionContext;
 use crate::connections::Connections;
-use crate::definitions;
+use crate::definitions::{self, ReadOptions};
 use crate::failure::{Failure, FailureReceiver, FailureSender, failures};
 use crate::first_user;
 use crate::http_listener::HttpListener;
@@ -21,32 +21,34 @@ use crate::mailbox::{Mail, MailReceiver, MailSender, mailbox};
 use crate::memory_budgets::MemoryBudgets;
 use crate::memory_limit::{MEMORY_LIMIT_MIN, MemoryLimit};
 use crate::metrics::endpoint::{Endpoint, Sources};
-use crate::metrics::{Metrics, QueueRates};
+use crate::metrics::{BrokerRates, Metrics, QueueRates};
 use crate::open_files;
 use crate::port::{bind_all, listen_all};
 use crate::publish_budget::PublishBudget;
 use crate::publish_pace::PublishPace;
-use crate::recovered::{StoreThreads, recover, start_shard};
+use crate::recovered::{Published, StoreThreads, recover, start_shard};
 use crate::reload::Reloader;
 use crate::settings::Settings;
 use crate::start_error::StartError;
 use crate::tally::Tally;
 use crate::tls::TlsAcceptor;
 use arc_swap::ArcSwap;
-use forebay_engine::administration::Administration;
-use forebay_engine::command::Command;
 use forebay_engine::connection::{ConnectionSettings, Identity};
 use forebay_engine::fault::Fault;
-use forebay_engine::topology::Routes;
+use forebay_engine::topology::{Routes, Topology};
 use forebay_store::check_data_directory;
 use forebay_wire::{ReplyCode, ShortStr};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+/// How fast messages pass, by queue and in the broker as a whole.
+type Rates = (Arc<ArcSwap<QueueRates>>, Arc<ArcSwap<BrokerRates>>);
 
 /// A broker that runs.
 pub struct Broker {
@@ -84,6 +86,8 @@ impl Broker {
         let metrics = Metrics::new().map_err(io::Error::other)?;
         let alarms = Alarms::new(alarm_limits(&settings, &budgets));
         let rates = Arc::new(ArcSwap::from_pointee(QueueRates::default()));
+        let broker_rates = Arc::new(ArcSwap::from_pointee(BrokerRates::default()));
+        let rates = (rates, broker_rates);
         let sources = endpoint_sources(&settings, &link, &metrics, &alarms, &rates);
         let (endpoint, metrics_address, metrics_scheme, endpoint_task) =
             serve_endpoint(sources, &settings, tls.as_ref()).await?;
@@ -92,19 +96,20 @@ impl Broker {
         let is_new = recovered.is_new;
         endpoint.set_store(&recovered.store);
         alarms.set_store(&recovered.store);
-        let routes = Arc::new(ArcSwap::from_pointee(recovered.shard.routes().clone()));
+        let published = published(recovered.shard.topology());
+        endpoint.set_topology(&published);
         let (failure_sender, failures) = failures();
         let (store_threads, shard) =
-            start_shard(recovered, clock, mail, &routes, &metrics, failure_sender.clone())?;
-        load_definitions(&link, &settings).await?;
-        first_user::decide(&link, &routes, &settings, is_new).await?;
-        let authenticator = authenticator(&settings, &routes)?;
+            start_shard(recovered, clock, mail, &published, &metrics, failure_sender.clone())?;
+        load_definitions(&link, &published.1, &settings).await?;
+        first_user::decide(&link, &published.0, &settings, is_new).await?;
+        let authenticator = authenticator(&settings, &published.0)?;
         let context = connection_context(
             &settings,
             &budgets,
             clock,
             &link,
-            &routes,
+            &published.0,
             &authenticator,
             &metrics,
         );
@@ -115,7 +120,8 @@ impl Broker {
         let listeners = listeners(&settings, &amqp_addresses, metrics_address, admin_address);
         announce(&settings, (admin_scheme, admin_address), (metrics_scheme, metrics_address));
         let reloader = reloader(&settings, budgets, &link, &context, &alarms, tls.as_ref());
-        let admin = admin(&settings, &link, &context, &alarms, &rates, tls.as_ref(), listeners);
+        let shown = (rates, published.1);
+        let admin = admin(&settings, &link, &context, &alarms, shown, tls.as_ref(), listeners);
         let admin_task = tokio::spawn(admin.serve(admin_listener));
         endpoint.set_ready(true);
         tracing::info!("ready");
@@ -221,20 +227,25 @@ fn admin(
     link: &ShardLink,
     context: &ConnectionContext,
     alarms: &Alarms,
-    rates: &Arc<ArcSwap<QueueRates>>,
+    ((rates, broker_rates), catalogue): (Rates, Arc<ArcSwap<Topology>>),
     tls: Option<&TlsAcceptor>,
     listeners: Vec<Listener>,
 ) -> Admin {
     Admin::new(admin::Sources {
         link: link.clone(),
         routes: Arc::clone(&context.routes),
+        catalogue,
         authenticator: context.authenticator.clone(),
         clock: context.clock,
         product: settings.product.clone(),
         listeners,
         tls: tls.cloned(),
         alarms: alarms.clone(),
-        rates: Arc::clone(rates),
+        rates,
+        broker_rates,
+        totals: Arc::clone(&context.totals),
+        data_dir: settings.data_dir.clone(),
+        started: Instant::now(),
         pace: context.pace.clone(),
         connection_settings: Arc::clone(&context.settings),
     })
@@ -355,7 +366,7 @@ fn endpoint_sources(
     link: &ShardLink,
     metrics: &Metrics,
     alarms: &Alarms,
-    rates: &Arc<ArcSwap<QueueRates>>,
+    (rates, broker_rates): &Rates,
 ) -> Sources {
     Sources {
         metrics: metrics.clone(),
@@ -366,7 +377,14 @@ fn endpoint_sources(
         queues_max: settings.metrics_queues_max,
         alarms: alarms.clone(),
         rates: Arc::clone(rates),
+        broker_rates: Arc::clone(broker_rates),
     }
+}
+
+/// What the shard lets others see, as it is before the first change.
+fn published(topology: &Topology) -> Published {
+    let routes = Arc::new(ArcSwap::from_pointee(topology.routes().clone()));
+    (routes, Arc::new(ArcSwap::from_pointee(topology.snapshot())))
 }
 
 fn load_certificates(settings: &Settings) -> Result<Option<TlsAcceptor>, StartError> {
@@ -391,7 +409,7 @@ fn listeners(
     admin: SocketAddr,
 ) -> Vec<Listener> {
     let tls = settings.tls.as_ref();
-    let named = |protocol, address: &SocketAddr| Listener { protocol, port: address.port() };
+    let named = |protocol, address: &SocketAddr| Listener { protocol, address: *address };
     let (plain, with_tls) = amqp.split_at(settings.listen.len().min(amqp.len()));
     let metrics_protocol =
         if tls.is_some_and(|tls| tls.metrics) { "https/prometheus" } else { "http/prometheus" };
@@ -444,12 +462,18 @@ async fn listen_admin(
 }
 
 /// What the file says is there before the first client is.
-async fn load_definitions(link: &ShardLink, settings: &Settings) -> Result<(), StartError> {
+async fn load_definitions(
+    link: &ShardLink,
+    catalogue: &ArcSwap<Topology>,
+    settings: &Settings,
+) -> Result<(), StartError> {
     let Some(path) = &settings.load_definitions else { return Ok(()) };
     let (file, owned) = (path.to_owned(), path.to_owned());
-    let read = tokio::task::spawn_blocking(move || definitions::read(&owned));
+    let read =
+        tokio::task::spawn_blocking(move || definitions::read(&owned, ReadOptions::default()));
     let read = read.await.map_err(io::Error::other)??;
     for ignored in &read.ignored {
+        let ignored = ignored.escape_debug();
         tracing::warn!("definitions {}: {ignored} has no meaning here", file.display());
     }
     let hidden = settings.users.iter().map(|user| &user.name);
@@ -457,10 +481,10 @@ async fn load_definitions(link: &ShardLink, settings: &Settings) -> Result<(), S
         tracing::warn!("definitions {}: {warning}", file.display());
     }
     let count = read.definitions.len();
-    let request = Box::new(Administration::Import(read.definitions));
-    let command = Command::Administer { channel: SESSION_CHANNEL, request };
-    match link.ask(ShortStr::default(), ShortStr::default(), command).await {
-        Ok(_) => {
+    let catalogue = catalogue.load().snapshot();
+    let imported = definitions::import(link, catalogue, ShortStr::default(), read.definitions);
+    match imported.await {
+        Ok(()) => {
             tracing::info!("{count} definitions of {} are there", file.display());
             Ok(())
         }

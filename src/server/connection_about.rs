@@ -1,11 +1,15 @@
 //! What operators are shown of a connection. Its task keeps it up to date, the register hands it out.
 
-use forebay_engine::connection::OpenChannel;
+use crate::connection_traffic::ConnectionTraffic;
+use crate::tls::TlsDetails;
+use forebay_engine::connection::{ClientDetails, OpenChannel};
 use forebay_engine::time::WallClock;
 use forebay_wire::ShortStr;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// What is known of a connection that is open in a virtual host.
 #[derive(Debug)]
@@ -20,8 +24,18 @@ pub struct ConnectionAbout {
     pub name: Option<ShortStr>,
     /// When it was opened, by the wall clock.
     pub connected_at: WallClock,
+    /// Our end of the socket.
+    pub local: Option<SocketAddr>,
+    /// What the client said of itself, and what was agreed with it.
+    pub client: ClientDetails,
+    /// What was agreed in the TLS handshake; nothing without TLS.
+    pub tls: Option<TlsDetails>,
+    /// What has passed through its socket.
+    pub traffic: ConnectionTraffic,
     /// Channels that are open, by number.
     channels: Mutex<Vec<OpenChannel>>,
+    /// Channels were told.
+    told: Notify,
     /// It published during an alarm, and waits.
     pub blocked: AtomicBool,
     /// It published faster than it may, and waits for its turn.
@@ -38,13 +52,19 @@ impl ConnectionAbout {
         name: Option<ShortStr>,
         connected_at: WallClock,
     ) -> Self {
+        let (local, client, tls) = (None, ClientDetails::default(), None);
         Self {
             user,
             vhost,
             peer,
             name,
             connected_at,
+            local,
+            client,
+            tls,
+            traffic: ConnectionTraffic::default(),
             channels: Mutex::default(),
+            told: Notify::new(),
             blocked: AtomicBool::new(false),
             paced: AtomicBool::new(false),
         }
@@ -59,6 +79,12 @@ impl ConnectionAbout {
     /// From now on these are.
     pub fn set_channels(&self, open: Vec<OpenChannel>) {
         *self.channels.lock().unwrap_or_else(PoisonError::into_inner) = open;
+        self.told.notify_waiters();
+    }
+
+    /// Waits until channels are told once more.
+    pub fn told(&self) -> Notified<'_> {
+        self.told.notified()
     }
 
     /// How it does; RabbitMQ calls it flow when a publisher is slowed.

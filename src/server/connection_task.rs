@@ -20,7 +20,7 @@ use crate::socket::{Read, Socket, Written};
 use crate::tally::{Place, Tally};
 use crate::timer::Timer;
 use arc_swap::ArcSwap;
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use forebay_engine::access::Limit;
 use forebay_engine::command::{Closure, Command};
 use forebay_engine::connection::{Action, Connection, ConnectionSettings, Credentials, Peer, Seed};
@@ -194,6 +194,7 @@ impl ConnectionTask {
             if let Some(open) = self.connection.poll_channels() {
                 about.set_channels(open);
             }
+            about.traffic.set(self.socket.traffic(), self.connection.output().remaining());
             about.blocked.store(self.connection.is_blocked(), Ordering::Relaxed);
             about.paced.store(self.pacing.is_some(), Ordering::Relaxed);
         }
@@ -421,8 +422,11 @@ impl ConnectionTask {
     fn describe(&mut self, user: ShortStr, vhost: ShortStr) {
         let name = self.connection.name().cloned();
         let connected_at = self.context.clock.now().wall;
-        let about =
-            Arc::new(ConnectionAbout::new(user, vhost, self.peer.address, name, connected_at));
+        let mut about = ConnectionAbout::new(user, vhost, self.peer.address, name, connected_at);
+        about.local = self.socket.local_address();
+        about.client = self.connection.take_details();
+        about.tls = self.socket.tls_details();
+        let about = Arc::new(about);
         self.entry.describe(&about);
         self.about = Some(about);
     }

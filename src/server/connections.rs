@@ -2,15 +2,19 @@
 //! something. Each connection task enters itself and leaves when it ends.
 
 use crate::connection_about::ConnectionAbout;
+use crate::limits::{DESCRIBE_DURATION_MAX, DESCRIBED_AT_ONCE_MAX};
 use forebay_engine::event::Event;
 use forebay_engine::fault::Fault;
 use forebay_engine::ids::ConnectionId;
 use forebay_wire::ShortStr;
+use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
 
 /// Where a connection's news go. Unbounded as a channel, bounded by what is sent: deliveries by
 /// the engine's budget, replies by one open request, confirms by what was published.
@@ -141,6 +145,29 @@ impl Connections {
             .collect();
         list.sort_by_key(|(id, _)| *id);
         list
+    }
+
+    /// Takes the rates of what passes through the sockets.
+    pub fn sample_traffic(&self) {
+        let now = Instant::now();
+        self.list().iter().for_each(|(_, about)| about.traffic.sample(now));
+    }
+
+    /// Asks connections to tell of their channels anew; returns when they have, or soon.
+    pub async fn describe_channels(&self, asked: &[(ConnectionId, Arc<ConnectionAbout>)]) {
+        let described = async {
+            for some in asked.chunks(DESCRIBED_AT_ONCE_MAX) {
+                let told: Vec<_> = some.iter().map(|(_, about)| about.told()).collect();
+                {
+                    let register = self.register();
+                    let members = some.iter().filter_map(|(id, _)| register.members.get(id));
+                    members.for_each(|member| member.tell(Event::Describe));
+                }
+                join_all(told).await;
+            }
+        };
+        // One that is about to end, or has to wait for the shard, is shown as it was last.
+        let _ = timeout(DESCRIBE_DURATION_MAX, described).await;
     }
 
     /// Waits until none is open.

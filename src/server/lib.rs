@@ -21,6 +21,7 @@ pub mod config_file;
 pub mod config_value;
 mod connection_about;
 pub mod connection_task;
+mod connection_traffic;
 pub mod connections;
 pub mod definitions;
 pub mod failure;

@@ -130,8 +130,15 @@ pub const HTTP_HEAD_OCTETS_MAX: usize = 64 * 1024;
 /// How long a connection is served; then it gets the answer that it waits for, and is closed.
 pub const HTTP_CONNECTION_DURATION_MAX: Duration = Duration::from_secs(300);
 
-/// Octets of an admin request's body: a large file of definitions has a few MiB.
-pub const ADMIN_BODY_OCTETS_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of an admin request's body.
+pub const ADMIN_BODY_OCTETS_MAX: usize = 64 * 1024;
+/// Bytes of a file of definitions, which administrators alone may send: a large one has a few MiB.
+pub const ADMIN_DEFINITIONS_OCTETS_MAX: usize = 32 * 1024 * 1024;
+
+/// Connections that are asked for their channels at once.
+pub const DESCRIBED_AT_ONCE_MAX: usize = 64;
+/// How long a list of channels waits for the connections that it asks.
+pub const DESCRIBE_DURATION_MAX: Duration = Duration::from_secs(1);
 
 /// How long an admin request may take.
 pub const ADMIN_REQUEST_DURATION_MAX: Duration = Duration::from_secs(30);
@@ -140,6 +147,11 @@ pub const ADMIN_REQUEST_DURATION_MAX: Duration = Duration::from_secs(30);
 pub const ADMIN_PAGE_ITEMS_MAX: usize = 500;
 /// Items on one page when nothing is said.
 pub const ADMIN_PAGE_ITEMS_DEFAULT: usize = 100;
+
+/// Lists of more items than a page has that are written at once.
+pub const ADMIN_LISTS_AT_ONCE_MAX: usize = 2;
+/// KiB of lists that were written and that their clients have not read: further ones wait.
+pub const ADMIN_ANSWERS_KIB_MAX: u32 = 32 * 1024;
 
 /// Messages that one admin request gets.
 pub const ADMIN_GET_MESSAGES_MAX: usize = 1_000;

@@ -82,6 +82,14 @@ impl LoginSources {
         list
     }
 
+    /// Counts anew, for people; who has to wait goes on waiting.
+    pub fn reset_counts(&self) {
+        for source in self.sources().values() {
+            let mut counts = source.counts();
+            (counts.accepted, counts.refused) = (0, 0);
+        }
+    }
+
     fn sources(&self) -> MutexGuard<'_, HashMap<IpAddr, Arc<LoginSource>>> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,7 +7,7 @@ use crate::publish_budget::PublishShare;
 use forebay_engine::access::ConfiguredUser;
 use forebay_engine::command::Command;
 use forebay_engine::ids::{ConnectionId, QueueId};
-use forebay_engine::shard::{Shard, ShardStatistics};
+use forebay_engine::shard::{ChannelReport, ConsumerReport, Shard, ShardStatistics};
 use tokio::sync::{mpsc, oneshot};
 
 /// One piece of mail for the shard.
@@ -18,23 +18,39 @@ pub enum Mail {
     /// The connection's task ended after its `CloseConnection` was answered: nothing more goes to
     /// it or comes from it.
     Left(ConnectionId),
-    /// A question for the figures as they are now.
+    /// A question that is answered by steps, beside messages.
     Report(ReportQuestion),
-    /// A question that only looks.
-    Look(Look),
     /// The configuration was read again: these are its users now.
     Configure(Vec<ConfiguredUser>),
+    /// A question that only looks, while the broker starts.
+    Look(Look),
+    /// A question whether the shard takes its mail.
+    Ping(oneshot::Sender<()>),
     /// Every connection is closed: make durable what is there and end.
     Stop,
 }
 
-/// A question for figures, answered when the shard has come to all queues that it asks about.
+/// A question for a list, and who waits for it: answered when the shard has come to all that it asks
+/// about.
 #[derive(Debug)]
-pub struct ReportQuestion {
-    /// The queue that it asks about; all when there is none.
-    pub queue: Option<QueueId>,
-    /// Who waits for them.
-    pub answer: oneshot::Sender<ShardStatistics>,
+pub enum ReportQuestion {
+    /// The figures of all queues, or of one.
+    Queues(Option<QueueId>, oneshot::Sender<ShardStatistics>),
+    /// The consumers of all queues, or of one.
+    Consumers(Option<QueueId>, oneshot::Sender<Vec<ConsumerReport>>),
+    /// The channels that consume, or hold or held messages.
+    Channels(oneshot::Sender<Vec<ChannelReport>>),
+}
+
+impl ReportQuestion {
+    /// Whether nobody waits any more.
+    pub(crate) fn is_given_up(&self) -> bool {
+        match self {
+            Self::Queues(_, answer) => answer.is_closed(),
+            Self::Consumers(_, answer) => answer.is_closed(),
+            Self::Channels(answer) => answer.is_closed(),
+        }
+    }
 }
 
 /// A question to the shard: runs in its task, so it must be short; its answer goes where it likes.

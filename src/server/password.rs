@@ -44,6 +44,12 @@ pub fn imported(algorithm: &str, hash: &str) -> Result<PasswordHash, String> {
     }
 }
 
+/// Whether hashes of this algorithm are taken.
+#[must_use]
+pub fn is_known(algorithm: &str) -> bool {
+    [ARGON2ID, RABBITMQ_SHA256, RABBITMQ_SHA512].contains(&algorithm)
+}
+
 /// Algorithm and hash as the API and files show them.
 #[must_use]
 pub fn exported(password: &PasswordHash) -> (&'static str, &str) {

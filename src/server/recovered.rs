@@ -16,7 +16,7 @@ use crate::user::User;
 use arc_swap::ArcSwap;
 use forebay_engine::access::ConfiguredUser;
 use forebay_engine::shard::{Shard, ShardSettings};
-use forebay_engine::topology::Routes;
+use forebay_engine::topology::{Routes, Topology};
 use forebay_store::{FjallStore, Store, check_data_directory};
 use std::io;
 use std::path::Path;
@@ -99,12 +99,15 @@ fn open(
     Ok(Recovered { store, shard, is_new })
 }
 
+/// Where the shard publishes routes and catalogue.
+pub(crate) type Published = (Arc<ArcSwap<Routes>>, Arc<ArcSwap<Topology>>);
+
 /// Sets the shard to work, with its committer and readers.
 pub(crate) fn start_shard(
     recovered: Recovered,
     clock: Clock,
     mailbox: MailReceiver,
-    routes: &Arc<ArcSwap<Routes>>,
+    (routes, catalogue): &Published,
     metrics: &Metrics,
     failures: FailureSender,
 ) -> Result<(StoreThreads, JoinHandle<()>), StartError> {
@@ -121,6 +124,7 @@ pub(crate) fn start_shard(
         committer,
         readers,
         routes: Arc::clone(routes),
+        catalogue: Arc::clone(catalogue),
     };
     let shard = tokio::spawn(async move {
         // A panic in the shard ends the broker: its state can't be trusted any more.

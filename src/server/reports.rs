@@ -4,7 +4,9 @@
 
 use crate::limits::REPORT_TURN_DURATION;
 use crate::mailbox::ReportQuestion;
-use forebay_engine::shard::{Report, Shard, ShardStatistics};
+use forebay_engine::shard::{
+    ChannelListing, ChannelReport, ConsumerListing, ConsumerReport, Report, Shard, ShardStatistics,
+};
 use forebay_engine::time::Now;
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -15,7 +17,15 @@ use tokio::sync::oneshot;
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     waiting: VecDeque<ReportQuestion>,
-    begun: Option<(Report, oneshot::Sender<ShardStatistics>)>,
+    begun: Option<Begun>,
+}
+
+/// A question that is being answered.
+#[derive(Debug)]
+enum Begun {
+    Queues(Report, oneshot::Sender<ShardStatistics>),
+    Consumers(ConsumerListing, oneshot::Sender<Vec<ConsumerReport>>),
+    Channels(ChannelListing, oneshot::Sender<Vec<ChannelReport>>),
 }
 
 impl Reports {
@@ -34,35 +44,63 @@ impl Reports {
     pub(crate) fn advance(&mut self, shard: &mut Shard, now: Now) {
         let started = Instant::now();
         while self.are_wanted() {
-            self.step(shard, now);
+            let begun = self.begun.take().or_else(|| self.begin(shard));
+            self.begun = begun.and_then(|begun| begun.step(shard, now));
             if started.elapsed() >= REPORT_TURN_DURATION {
                 return;
             }
         }
     }
 
-    fn step(&mut self, shard: &mut Shard, now: Now) {
-        let Some((mut report, answer)) = self.begun.take().or_else(|| self.begin(shard)) else {
-            return;
-        };
-        match shard.advance_report(now, &mut report) {
-            // Who asked may have gone.
-            Some(statistics) => drop(answer.send(statistics)),
-            None => self.begun = Some((report, answer)),
-        }
-    }
-
     /// The next one that somebody still waits for.
-    fn begin(&mut self, shard: &Shard) -> Option<(Report, oneshot::Sender<ShardStatistics>)> {
-        while let Some(ReportQuestion { queue, answer }) = self.waiting.pop_front() {
-            if !answer.is_closed() {
-                let report = match queue {
-                    Some(queue) => shard.begin_report_of(queue),
-                    None => shard.begin_report(),
-                };
-                return Some((report, answer));
+    fn begin(&mut self, shard: &Shard) -> Option<Begun> {
+        while let Some(question) = self.waiting.pop_front() {
+            if !question.is_given_up() {
+                return Some(Begun::new(question, shard));
             }
         }
         None
+    }
+}
+
+impl Begun {
+    fn new(question: ReportQuestion, shard: &Shard) -> Self {
+        match question {
+            ReportQuestion::Queues(None, answer) => Self::Queues(shard.begin_report(), answer),
+            ReportQuestion::Queues(Some(queue), answer) => {
+                Self::Queues(shard.begin_report_of(queue), answer)
+            }
+            ReportQuestion::Consumers(queue, answer) => {
+                Self::Consumers(shard.begin_consumers(queue), answer)
+            }
+            ReportQuestion::Channels(answer) => Self::Channels(ChannelListing::default(), answer),
+        }
+    }
+
+    /// Goes on by a step; itself, unless it was the last one. Who asked may have gone.
+    fn step(self, shard: &mut Shard, now: Now) -> Option<Self> {
+        match self {
+            Self::Queues(mut report, answer) => match shard.advance_report(now, &mut report) {
+                None => Some(Self::Queues(report, answer)),
+                Some(statistics) => {
+                    let _ = answer.send(statistics);
+                    None
+                }
+            },
+            Self::Consumers(mut list, answer) => match shard.advance_consumers(&mut list) {
+                None => Some(Self::Consumers(list, answer)),
+                Some(consumers) => {
+                    let _ = answer.send(consumers);
+                    None
+                }
+            },
+            Self::Channels(mut list, answer) => match shard.advance_channels(&mut list) {
+                None => Some(Self::Channels(list, answer)),
+                Some(channels) => {
+                    let _ = answer.send(channels);
+                    None
+                }
+            },
+        }
     }
 }

@@ -20,7 +20,7 @@ use arc_swap::ArcSwap;
 use forebay_engine::ids::{CommitId, ConnectionId};
 use forebay_engine::shard::Shard;
 use forebay_engine::time::Monotonic;
-use forebay_engine::topology::Routes;
+use forebay_engine::topology::{Routes, Topology};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -42,6 +42,8 @@ pub struct ShardTask {
     pub readers: ReaderPool,
     /// Where connections find the routes.
     pub routes: Arc<ArcSwap<Routes>>,
+    /// Where the admin listener finds the topology.
+    pub catalogue: Arc<ArcSwap<Topology>>,
 }
 
 struct Turns {
@@ -123,6 +125,8 @@ impl Turns {
                 self.task.shard.handle_commands(self.task.clock.now(), connection, commands);
             }
             Mail::Look(Look(question)) => question(&self.task.shard),
+            // Who asked may have gone.
+            Mail::Ping(answer) => drop(answer.send(())),
             Mail::Left(connection) => drop(self.connections.remove(&connection)),
             Mail::Report(question) => self.reports.ask(question),
             Mail::Configure(users) => self.task.shard.configure_users(&users),
@@ -149,6 +153,7 @@ impl Turns {
         self.share.shrink(self.task.shard.unwritten_octets());
         let routes = self.task.shard.routes();
         if routes.version() != self.task.routes.load().version() {
+            self.task.catalogue.store(Arc::new(self.task.shard.topology().snapshot()));
             self.task.routes.store(Arc::new(routes.clone()));
         }
         while let Some((connection, events)) = self.task.shard.poll_event() {

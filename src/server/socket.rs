@@ -5,10 +5,11 @@ use crate::limits::{
     END_OF_OUTPUT_AFTER, LAST_WRITE_DURATION_MAX, LINGER_DURATION_MAX, WRITE_SEGMENTS_MAX,
 };
 use crate::read_buffer;
-use crate::tls::TlsSession;
+use crate::tls::{TlsDetails, TlsSession};
 use bytes::{Buf, BytesMut};
 use std::future::pending;
 use std::io::{self, ErrorKind, IoSlice};
+use std::net::SocketAddr;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -22,6 +23,20 @@ pub struct Socket {
     input_ended: bool,
     /// What is written goes nowhere.
     output_failed: bool,
+    traffic: SocketTraffic,
+}
+
+/// What has passed through a socket; with TLS, before it is encrypted and after it is decrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketTraffic {
+    /// Bytes that came.
+    pub received: u64,
+    /// Reads that found some.
+    pub reads: u64,
+    /// Bytes that were handed to the system.
+    pub sent: u64,
+    /// Writes that it took some of.
+    pub writes: u64,
 }
 
 /// What came of a read.
@@ -52,13 +67,37 @@ impl Socket {
     /// A socket that was just accepted.
     #[must_use]
     pub fn new(stream: TcpStream) -> Self {
-        Self { stream, tls: None, input_ended: false, output_failed: false }
+        Self {
+            stream,
+            tls: None,
+            input_ended: false,
+            output_failed: false,
+            traffic: SocketTraffic::default(),
+        }
     }
 
     /// One with TLS, after the handshake.
     #[must_use]
     pub fn with_tls(stream: TcpStream, session: TlsSession) -> Self {
         Self { tls: Some(Box::new(session)), ..Self::new(stream) }
+    }
+
+    /// What has passed through it.
+    #[must_use]
+    pub fn traffic(&self) -> SocketTraffic {
+        self.traffic
+    }
+
+    /// Our end of it.
+    #[must_use]
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.stream.local_addr().ok()
+    }
+
+    /// What was agreed in the TLS handshake; nothing without TLS.
+    #[must_use]
+    pub fn tls_details(&self) -> Option<TlsDetails> {
+        self.tls.as_ref().map(|tls| tls.details())
     }
 
     /// Whether nothing will come from the client any more.
@@ -86,7 +125,11 @@ impl Socket {
         };
         let reason = match read {
             Ok(0) => "the client closed its side".to_owned(),
-            Ok(_) => return Read::Some,
+            Ok(octets) => {
+                self.traffic.received += octets as u64;
+                self.traffic.reads += 1;
+                return Read::Some;
+            }
             Err(error) if is_passing(&error) => return Read::Nothing,
             Err(error) => error.to_string(),
         };
@@ -106,10 +149,14 @@ impl Socket {
             return Written::Nothing;
         }
         while !self.output_failed && (output.has_remaining() || self.holds_output()) {
+            let before = output.remaining();
             let written = match &mut self.tls {
                 None => write_once(&self.stream, output),
                 Some(tls) => tls.write_once(&self.stream, output),
             };
+            let sent = before - output.remaining();
+            self.traffic.sent += sent as u64;
+            self.traffic.writes += u64::from(sent > 0);
             match written {
                 Ok(()) => {}
                 Err(error) if is_passing(&error) => return Written::Part,

@@ -1,7 +1,7 @@
 //! Why a broker did not start: what was wrong, and what to do.
 
 use crate::admin::session::SessionError;
-use crate::definitions::DefinitionsFileError;
+use crate::definitions::{DefinitionsFileError, ImportError};
 use crate::memory_limit::MEMORY_LIMIT_MIN;
 use crate::refusal::Refusal;
 use crate::tls::TlsError;
@@ -47,12 +47,12 @@ pub enum StartError {
     #[error(transparent)]
     DefinitionsFile(#[from] DefinitionsFileError),
     /// The file of definitions does not fit what is there.
-    #[error("definitions {path}: {error}; nothing of it was taken")]
+    #[error("definitions {path}: {error}")]
     Definitions {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        error: SessionError,
+        error: ImportError,
     },
     /// There is less memory than a broker needs.
     #[error(

@@ -53,7 +53,7 @@ async fn an_operator_sees_what_died_and_sends_it_back() {
 
     let peeked = printed(&broker, &["dlq", "peek", "orders.dlq", "-n", "2"]);
     assert!(peeked.starts_with("0:0  rejected in orders\n"), "{peeked}");
-    assert!(peeked.contains("    customer: somebody\n    7 octets: order 0\n"), "{peeked}");
+    assert!(peeked.contains("    customer: somebody\n    7 bytes: order 0\n"), "{peeked}");
     assert!(peeked.contains("order 1") && !peeked.contains("order 2"), "{peeked}");
 
     let dry = printed(&broker, &["dlq", "redrive", "orders.dlq", "--dry-run"]);

@@ -156,31 +156,3 @@ async fn the_first_connection_is_tried_again_on_request() {
     let refused = fault(wrong).await;
     assert!(matches!(refused, Error::Connect(ConnectError::CredentialsRefused { .. })));
 }
-
-#[tokio::test]
-async fn a_lazy_connection_comes_about_when_there_is_a_broker() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let options: ConnectOptions = format!("amqp://{address}").parse().unwrap();
-    let options = options.backoff(Duration::from_millis(5), Duration::from_millis(20));
-    let connection = Connection::connect_lazy(options).unwrap();
-    let mut state = connection.state();
-    let failed = |state: &ConnectionState| match state {
-        ConnectionState::Down(outage) => outage.last_failure.is_some(),
-        _ => false,
-    };
-    must("a failure", state.wait_for(failed)).await.unwrap();
-    let publishing = tokio::spawn({
-        let connection = connection.clone();
-        async move { connection.publisher().await.map(drop) }
-    });
-    let listener = TcpListener::bind(address).await.unwrap();
-    let (mut client, _) = must("an attempt", listener.accept()).await.unwrap();
-    let mut upstream = tokio::net::TcpStream::connect(broker::shared()).await.unwrap();
-    tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut upstream).await });
-    must("a publisher", publishing).await.unwrap().unwrap();
-    assert!(state.borrow_and_update().is_connected());
-    must("a close", connection.close()).await.unwrap();
-    assert!(matches!(Connection::connect_lazy("rabbit://"), Err(Error::Uri(_))));
-}

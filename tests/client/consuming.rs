@@ -348,37 +348,6 @@ async fn a_consumer_dropped_after_its_delivery_costs_one_life() {
     connection.delete_queue(format!("{queue}.dlq")).await.unwrap();
 }
 
-/// The broker may have begun to deliver.
-#[tokio::test]
-async fn a_consumer_dropped_while_it_is_started_or_closed_costs_nothing() {
-    let connection = connect().await;
-    let queue = name("cut-start");
-    connection.declare_queue(&queue, QueueOptions::durable()).await.unwrap();
-    fill(&connection, &queue, numbers(5)).await;
-    for turns in 0..40 {
-        let start = async {
-            let mut consumer = connection.consume(&queue).start().await.unwrap();
-            let first = next(&mut consumer).await;
-            assert_eq!(first.delivery_count(), 0);
-            consumer.close_releasing([first]).await.unwrap();
-        };
-        tokio::select! {
-            biased;
-            () = start => {}
-            () = async { for _ in 0..turns { tokio::task::yield_now().await } } => {}
-        }
-    }
-    must("all of them", async { while state(&connection, &queue).await.messages < 5 {} }).await;
-    let mut consumer = connection.consume(&queue).start().await.unwrap();
-    for number in numbers(5) {
-        let delivery = next(&mut consumer).await;
-        assert_eq!((text(&delivery), delivery.delivery_count()), (number, 0));
-        delivery.ack().unwrap();
-    }
-    must("a close", consumer.close()).await.unwrap();
-    connection.delete_queue(&queue).await.unwrap();
-}
-
 /// Without acks the broker sends as fast as the socket takes it.
 #[tokio::test]
 async fn a_consumer_without_acks_reads_ahead_only_so_far() {

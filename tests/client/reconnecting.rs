@@ -352,30 +352,6 @@ async fn what_the_broker_deleted_by_itself_is_not_declared_again() {
     assert!(bind.unwrap_err().fault().unwrap().is_not_found());
 }
 
-/// The broker deleted it because nobody used it for the time of its `x-expires`.
-#[tokio::test]
-async fn an_expired_queue_is_not_declared_again() {
-    let (proxy, connection) = proxied(|options| options).await;
-    let own = connect().await;
-    let (left, used) = (name("expired"), name("expired"));
-    for queue in [&left, &used] {
-        let options = QueueOptions::transient().expires_after(Duration::from_millis(200));
-        connection.declare_queue(queue, options).await.unwrap();
-    }
-    let mut consumer = connection.consume(&used).start().await.unwrap();
-    // Each question counts as a use.
-    while own.inspect_queue(&left).await.is_ok() {
-        tokio::time::sleep(Duration::from_millis(600)).await;
-    }
-    let mut watch = connection.state();
-    proxy.cut();
-    down(&mut watch).await;
-    up(&mut watch).await;
-    fill(&own, &used, ["x".to_owned()]).await;
-    next(&mut consumer).await.ack().unwrap();
-    assert!(own.inspect_queue(&left).await.unwrap_err().fault().unwrap().is_not_found());
-}
-
 /// What was read before the loss and not yet handed out comes again, so it is not handed out.
 #[tokio::test]
 async fn deliveries_of_a_lost_connection_are_not_handed_out() {

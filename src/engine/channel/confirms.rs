@@ -77,6 +77,12 @@ impl ConfirmTracker {
         }
     }
 
+    /// How many publishes the client has no answer for.
+    pub(crate) fn count_open(&self) -> u64 {
+        let told: u64 = self.told.iter().map(|(first, last)| last - first + 1).sum();
+        (self.next - self.low).saturating_sub(told)
+    }
+
     /// Whether [`Self::flush`] has something to say.
     pub(crate) const fn has_news(&self) -> bool {
         !self.fresh.is_empty()

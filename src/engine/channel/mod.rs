@@ -121,13 +121,29 @@ impl Channel {
     }
 
     /// For people.
-    pub(crate) const fn describe(&self) -> OpenChannel {
-        let mode = match &self.mode {
-            Mode::Plain => ChannelMode::Plain,
-            Mode::Confirm(_) => ChannelMode::Confirm,
-            Mode::Transaction(_) => ChannelMode::Transaction,
+    pub(crate) fn describe(&self) -> OpenChannel {
+        let mut described = OpenChannel {
+            id: self.id,
+            mode: ChannelMode::Plain,
+            prefetch: self.prefetch,
+            unacked: self.unacked.len() as u64,
+            unconfirmed: 0,
+            publishes_uncommitted: 0,
+            acks_uncommitted: 0,
         };
-        OpenChannel { id: self.id, mode, prefetch: self.prefetch }
+        match &self.mode {
+            Mode::Plain => {}
+            Mode::Confirm(tracker) => {
+                described.mode = ChannelMode::Confirm;
+                described.unconfirmed = tracker.count_open();
+            }
+            Mode::Transaction(transaction) => {
+                described.mode = ChannelMode::Transaction;
+                described.publishes_uncommitted = transaction.publishes.len() as u64;
+                described.acks_uncommitted = transaction.settled.len() as u64;
+            }
+        }
+        described
     }
 
     /// Whether it is a publisher's.

@@ -71,6 +71,7 @@ impl Channel {
             return Ok(());
         }
         let Routed { targets, requesters, envelope } = routed;
+        count_for_exchange(turn, &content, targets.len() + requesters.len());
         if targets.is_empty() && requesters.is_empty() {
             if content.address.is_mandatory {
                 turn.link.traffic.returned += 1;
@@ -106,6 +107,7 @@ impl Channel {
         let mut routed = RoutedTransaction::default();
         for content in contents {
             let Routed { targets, requesters, envelope } = self.routed(turn, &content)?;
+            count_for_exchange(turn, &content, targets.len() + requesters.len());
             if targets.is_empty() && requesters.is_empty() {
                 if content.address.is_mandatory {
                     routed.returns.push(Return(content));
@@ -214,6 +216,12 @@ fn route(turn: &mut Turn<'_>, content: &Content) -> Result<Targets, Fault> {
         cache.remember(&targets);
     }
     Ok(targets)
+}
+
+/// A message was published, and goes to so many queues and requesters.
+fn count_for_exchange(turn: &mut Turn<'_>, content: &Content, destinations: usize) {
+    let (routes, vhost, exchange) = (turn.routes, &turn.about.vhost, &content.address.exchange);
+    turn.link.exchange_flow.count(routes, vhost, exchange, destinations);
 }
 
 impl OwnEnvelope {

@@ -106,7 +106,6 @@ impl UnackedSet {
     }
 
     /// How many are held.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.holes
     }

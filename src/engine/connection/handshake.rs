@@ -67,6 +67,9 @@ impl Connection {
             {
                 match self.tune(&tune) {
                     Ok(tuned) => {
+                        self.details.channels_max = tuned.channels_max;
+                        self.details.frame_size_max = tuned.frame_size_max;
+                        self.details.heartbeat_s = tune.heartbeat;
                         self.decoder.set_frame_size_max(tuned.frame_size_max);
                         self.heartbeat = Heartbeat::new(
                             tune.heartbeat,
@@ -115,12 +118,14 @@ impl Connection {
     fn handle_start_ok(&mut self, start: ConnectionStartOk) {
         let client = ClientProfile::new(&start.client_properties, self.settings.is_rabbitmq);
         self.name = client::connection_name(&start.client_properties);
+        self.details.properties = start.client_properties.detached();
         let claim = Mechanism::parse(&start.mechanism, &self.peer).and_then(|mechanism| {
             Ok((mechanism, mechanism.credentials(&start.response, &self.peer)?))
         });
         match claim {
             Ok((mechanism, credentials)) => {
                 let (user, mechanism) = (credentials.user.clone(), mechanism.name());
+                self.details.mechanism = mechanism;
                 self.state = State::Authenticating { client, user, mechanism };
                 self.action = Some(Action::Authenticate(credentials));
             }

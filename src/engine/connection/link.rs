@@ -1,5 +1,6 @@
 //! What every handler of a connection writes into: octets for the socket, commands for the shard.
 
+use super::exchange_flow::ExchangeFlow;
 use super::limits::HEAD_ARENA_SIZE;
 use super::random::{Random, Seed};
 use super::traffic::Traffic;
@@ -19,6 +20,7 @@ pub(crate) struct Link {
     pub(crate) commands: Vec<Command>,
     pub(crate) random: Random,
     pub(crate) traffic: Traffic,
+    pub(crate) exchange_flow: ExchangeFlow,
     /// Channels that have published.
     pub(crate) publishers: usize,
     /// A channel was opened or closed, or has another mode.
@@ -37,6 +39,7 @@ impl Link {
             commands: Vec::new(),
             random: Random::new(seed),
             traffic: Traffic::default(),
+            exchange_flow: ExchangeFlow::default(),
             publishers: 0,
             channels_changed: false,
             route_cache: RouteCache::default(),

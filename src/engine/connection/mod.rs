@@ -13,7 +13,9 @@
 mod answer;
 mod channel_table;
 mod client;
+mod client_details;
 mod closing;
+mod exchange_flow;
 mod failure;
 mod handshake;
 mod heartbeat;
@@ -32,6 +34,7 @@ mod state;
 mod tests;
 mod traffic;
 
+pub use client_details::ClientDetails;
 pub(crate) use failure::MethodId;
 pub(crate) use link::Link;
 pub use open_channel::{ChannelMode, OpenChannel};
@@ -106,6 +109,8 @@ pub struct Connection {
     cause: Option<Fault>,
     /// What the client calls this connection.
     name: Option<ShortStr>,
+    /// For people; gathered in the handshake.
+    details: ClientDetails,
 }
 
 impl Connection {
@@ -130,6 +135,7 @@ impl Connection {
             answers_size: 0,
             cause: None,
             name: None,
+            details: ClientDetails::default(),
         }
     }
 
@@ -362,6 +368,11 @@ impl Connection {
         self.name.as_ref()
     }
 
+    /// What people are shown of the client; told once, after the handshake.
+    pub fn take_details(&mut self) -> ClientDetails {
+        std::mem::take(&mut self.details)
+    }
+
     /// Who is at the other end.
     #[must_use]
     pub fn peer(&self) -> &Peer {
@@ -398,6 +409,7 @@ impl Connection {
 
     /// What happened since the last call.
     pub fn poll_traffic(&mut self) -> Traffic {
+        self.link.exchange_flow.flush();
         std::mem::take(&mut self.link.traffic)
     }
 

@@ -108,6 +108,7 @@ impl Session {
                 self.raise_alarm(reason, is_memory_short)?;
             }
             Event::Unblocked => self.clear_alarm(link),
+            Event::Describe => link.channels_changed = true,
             // The connection's own matter.
             Event::Close { .. } => {}
         }

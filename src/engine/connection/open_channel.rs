@@ -11,6 +11,14 @@ pub struct OpenChannel {
     pub mode: ChannelMode,
     /// Unacknowledged messages at most of each consumer that it makes; 0: no limit.
     pub prefetch: u16,
+    /// Messages that it was given, also by `basic.get`, and has not settled.
+    pub unacked: u64,
+    /// Publishes that it has no answer for.
+    pub unconfirmed: u64,
+    /// Publishes that wait for `tx.commit`.
+    pub publishes_uncommitted: u64,
+    /// Acknowledgements and refusals that wait for `tx.commit`.
+    pub acks_uncommitted: u64,
 }
 
 /// What becomes of what a channel publishes.

@@ -6,9 +6,10 @@
 
 use crate::event::Delivery;
 use crate::ids::ConsumerNumber;
+use crate::shard::ConsumerActivity;
 use crate::shard::clients::{ChannelSlot, Clients};
 use crate::time::Monotonic;
-use forebay_wire::ShortStr;
+use forebay_wire::{FieldTable, ShortStr};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -28,6 +29,8 @@ pub(crate) struct Consumer {
     pub(crate) priority: i64,
     /// Unacked messages at most; 0: no limit.
     pub(crate) prefetch: u16,
+    /// As sent, for people.
+    pub(crate) arguments: FieldTable,
     pub(crate) unacked: u64,
     /// When it last settled something, or began to hold something.
     pub(crate) active_since: Monotonic,
@@ -49,6 +52,7 @@ impl Consumer {
             exclusive: false,
             priority: 0,
             prefetch: 0,
+            arguments: FieldTable::new(),
             unacked: 0,
             active_since: Monotonic::default(),
             outgoing: Vec::new(),
@@ -111,6 +115,22 @@ impl Consumers {
     /// All of them, the oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Consumer> {
         self.by_id.values()
+    }
+
+    /// Those of this number and above, the oldest first.
+    pub(crate) fn iter_from(&self, first: ConsumerId) -> impl Iterator<Item = &Consumer> {
+        self.by_id.range(first..).map(|(_, consumer)| consumer)
+    }
+
+    /// Whether one of them is given messages.
+    pub(crate) fn activity(&self, id: ConsumerId) -> ConsumerActivity {
+        if !self.single_active {
+            return ConsumerActivity::Up;
+        }
+        match self.active {
+            Some(active) if active == id => ConsumerActivity::SingleActive,
+            _ => ConsumerActivity::Waiting,
+        }
     }
 
     /// Adds one.

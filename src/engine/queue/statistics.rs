@@ -87,7 +87,7 @@ impl QueueStatistics {
     }
 
     /// Adds another queue's counters, not its sizes: the queue is gone.
-    pub(crate) fn absorb(&mut self, gone: &Self) {
+    pub fn absorb(&mut self, gone: &Self) {
         self.published += gone.published;
         self.delivered += gone.delivered;
         self.delivered_no_ack += gone.delivered_no_ack;

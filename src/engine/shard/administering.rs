@@ -5,74 +5,15 @@ use crate::access::{AccessControl, ConfiguredUser, Limit, Permission, User};
 use crate::administration::Administration;
 use crate::event::Reply;
 use crate::fault::Fault;
-use crate::ids::{ChannelKey, QueueId};
-use crate::queue::{Consumer, Moment, Queue};
+use crate::ids::ChannelKey;
+use crate::queue::Moment;
 use forebay_wire::{ReplyCode, ShortStr};
-
-/// One consumer, for people.
-#[derive(Clone, Debug)]
-pub struct ConsumerReport {
-    /// Its virtual host.
-    pub vhost: ShortStr,
-    /// The queue's name.
-    pub queue: ShortStr,
-    /// Where it is.
-    pub key: ChannelKey,
-    /// Its tag on the channel.
-    pub tag: ShortStr,
-    /// Deliveries count as settled when sent.
-    pub no_ack: bool,
-    /// The only one of its queue.
-    pub exclusive: bool,
-    /// Unacked messages at most; 0: no limit.
-    pub prefetch: u16,
-}
-
-/// One channel, for people.
-#[derive(Clone, Copy, Debug)]
-pub struct ChannelReport {
-    /// Which.
-    pub key: ChannelKey,
-    /// Its consumers.
-    pub consumers: usize,
-    /// Messages that its consumers have not settled.
-    pub unacked: u64,
-    /// Those at most, of all its consumers; 0: no limit.
-    pub prefetch: u16,
-}
 
 impl Shard {
     /// Users and permissions as they are now.
     #[must_use]
     pub fn access(&self) -> &AccessControl {
         &self.access
-    }
-
-    /// All consumers, by queue.
-    #[must_use]
-    pub fn consumers(&self) -> Vec<ConsumerReport> {
-        let of_queue = |(id, queue): (&QueueId, &Queue)| {
-            let Some(record) = self.topology.queue_by_id(*id) else { return Vec::new() };
-            let report = |consumer: &Consumer| {
-                Some(ConsumerReport {
-                    vhost: record.vhost.clone(),
-                    queue: record.name.clone(),
-                    key: self.clients.key(consumer.channel)?,
-                    tag: consumer.tag.clone(),
-                    no_ack: consumer.no_ack,
-                    exclusive: consumer.exclusive,
-                    prefetch: consumer.prefetch,
-                })
-            };
-            queue.consumers.iter().filter_map(report).collect()
-        };
-        self.queues.iter().flat_map(|(id, queue)| of_queue((id, queue))).collect()
-    }
-
-    /// The channels that consume, or hold or held messages.
-    #[must_use]
-    pub fn channels(&self) -> Vec<ChannelReport> {
-        self.clients.reports()
     }
 
     /// Says what users of the configuration may do. They are not stored: to be told at every
@@ -117,7 +58,9 @@ impl Shard {
 
     fn change(&mut self, at: Moment, request: Administration) -> Result<(), Fault> {
         match request {
-            Administration::CreateVhost { name } => drop(self.topology.create_vhost(&name)),
+            Administration::PutVhost { name, update } => {
+                self.topology.put_vhost(&name, update);
+            }
             Administration::DeleteVhost { name } => self.delete_vhost(&name)?,
             Administration::DecideFirstUser(user) => self.decide_first_user(user)?,
             Administration::PutUser { name, user } => self.access.put_user(&name, user),

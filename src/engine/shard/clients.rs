@@ -2,8 +2,8 @@
 //! consumers and unacked messages. Owned by the [`super::Shard`]; queues ask it for credit in their
 //! turns.
 
-use super::administering::ChannelReport;
 use super::isolation::{Isolation, IsolationEnds};
+use super::listings::ChannelReport;
 use super::memory::MemoryLimits;
 use super::slab::Slab;
 use crate::ids::{ChannelId, ChannelKey, ConnectionId, QueueId};
@@ -361,20 +361,20 @@ impl Clients {
         self.channels.get_mut(slot.0)?.consumers.remove(tag)
     }
 
-    /// All channels, for people.
-    pub(crate) fn reports(&self) -> Vec<ChannelReport> {
-        let slots = self.by_id.values().filter_map(|number| self.clients.get(*number));
-        let slots = slots.flat_map(|client| client.channels.values());
-        let report = |slot: &ChannelSlot| {
-            let channel = self.channels.get(slot.0)?;
-            Some(ChannelReport {
-                key: channel.key,
-                consumers: channel.consumers.len(),
-                unacked: channel.unacked,
-                prefetch: channel.prefetch,
-            })
-        };
-        slots.filter_map(report).collect()
+    /// Above every place that [`Self::report_channel`] knows.
+    pub(crate) fn count_channel_places(&self) -> u32 {
+        self.channels.count_places()
+    }
+
+    /// The channel at a place, for people.
+    pub(crate) fn report_channel(&self, place: u32) -> Option<ChannelReport> {
+        let channel = self.channels.get(place)?;
+        Some(ChannelReport {
+            key: channel.key,
+            consumers: channel.consumers.len(),
+            unacked: channel.unacked,
+            prefetch: channel.prefetch,
+        })
     }
 
     /// The consumers of a channel.

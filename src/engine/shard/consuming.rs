@@ -149,6 +149,7 @@ impl Shard {
             priority,
             prefetch: subscribe.prefetch,
             number: subscribe.number,
+            arguments: subscribe.arguments.detached(),
             ..Consumer::new(consumer, slot, tag.clone())
         });
         self.clients.add_consumer(slot, tag, ConsumerPlace { queue: id, consumer });

@@ -14,6 +14,7 @@ mod direct_replies;
 mod import;
 mod isolation;
 mod last_death;
+mod listings;
 mod memory;
 pub(crate) mod outbox;
 mod policies;
@@ -40,7 +41,9 @@ pub(crate) use memory::{Memory, MemoryUse};
 pub use recovery::RecoverError;
 pub use statistics::{QueueReport, QueueTurnover, Report, ShardStatistics};
 
-pub use administering::{ChannelReport, ConsumerReport};
+pub use listings::{
+    ChannelListing, ChannelReport, ConsumerActivity, ConsumerListing, ConsumerReport,
+};
 pub use work::WorkLimits;
 
 use crate::access::AccessControl;

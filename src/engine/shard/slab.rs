@@ -37,6 +37,11 @@ impl<T> Slab<T> {
         self.slots.get_mut(number as usize)?.as_mut()
     }
 
+    /// Above every number that was ever given.
+    pub(crate) fn count_places(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
     /// Takes a value out; its number is free.
     pub(crate) fn remove(&mut self, number: u32) -> Option<T> {
         let value = self.slots.get_mut(number as usize)?.take()?;

@@ -3,6 +3,7 @@
 
 use super::destinations::Endpoint;
 use super::names::{Resource, check_not_default_exchange};
+use super::persistent::{Tree, TreeSet, take};
 use super::routes::Others;
 use super::{Topology, record};
 use crate::command::{Binding, Destination};
@@ -11,7 +12,6 @@ use crate::ids::ConnectionId;
 use crate::object_name::ObjectName;
 use bytes::{Bytes, BytesMut};
 use forebay_wire::{FieldTable, ShortStr};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// What a binding matches by: two that differ in it are two, whatever the exchange's type.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,8 +42,8 @@ struct Entry {
 /// All bindings of a virtual host, found by either end.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bindings {
-    by_source: BTreeMap<BindingKey, Entry>,
-    by_destination: BTreeSet<(Destination, ObjectName, MatchKey)>,
+    by_source: Tree<BindingKey, Entry>,
+    by_destination: TreeSet<(Destination, ObjectName, MatchKey)>,
 }
 
 impl MatchKey {
@@ -89,7 +89,7 @@ impl Bindings {
         self.from(source).next().is_some()
     }
 
-    fn from(&self, source: &ShortStr) -> impl Iterator<Item = &BindingKey> {
+    fn from(&self, source: &ShortStr) -> impl Iterator<Item = (&BindingKey, &Entry)> {
         let lowest = BindingKey {
             source: ObjectName::stored(source.clone()),
             destination: Destination::Queue(ObjectName::EMPTY),
@@ -97,8 +97,7 @@ impl Bindings {
         };
         self.by_source
             .range(lowest.clone()..)
-            .map(|(key, _)| key)
-            .take_while(move |key| key.source == lowest.source)
+            .take_while(move |(key, _)| key.source == lowest.source)
     }
 
     fn to<'a>(
@@ -121,7 +120,7 @@ impl Bindings {
         object: &'a Destination,
     ) -> impl Iterator<Item = BindingKey> + use<'a> {
         let from = match object {
-            Destination::Exchange(name) => Some(self.from(name).cloned()),
+            Destination::Exchange(name) => Some(self.from(name).map(|(key, _)| key.clone())),
             Destination::Queue(_) => None,
         };
         self.to(object).chain(from.into_iter().flatten())
@@ -131,23 +130,24 @@ impl Bindings {
     pub(super) fn pop(&mut self) -> Option<Option<BindingNumber>> {
         if self.by_source.is_empty() {
             // Ends with `by_source`, whose keys it has.
-            self.by_destination.clear();
+            self.by_destination = TreeSet::default();
         }
-        let (key, entry) = self.by_source.pop_first()?;
-        self.by_destination.remove(&(key.destination, key.source, key.matching));
+        let key = self.by_source.first().map(|(key, _)| key.clone())?;
+        let entry = take(&mut self.by_source, &key)?;
+        self.by_destination.remove_mut(&(key.destination, key.source, key.matching));
         Some(entry.stored_as)
     }
 
     fn insert(&mut self, key: BindingKey, entry: Entry) {
         let BindingKey { source, destination, matching } = key.clone();
-        self.by_destination.insert((destination, source, matching));
-        self.by_source.insert(key, entry);
+        self.by_destination.insert_mut((destination, source, matching));
+        self.by_source.insert_mut(key, entry);
     }
 
     fn remove(&mut self, key: &BindingKey) -> Option<Entry> {
-        let entry = self.by_source.remove(key)?;
+        let entry = take(&mut self.by_source, key)?;
         let BindingKey { source, destination, matching } = key.clone();
-        self.by_destination.remove(&(destination, source, matching));
+        self.by_destination.remove_mut(&(destination, source, matching));
         Some(entry)
     }
 
@@ -230,6 +230,23 @@ impl Topology {
             |key: &BindingKey| !self.is_binding_leaving(vhost, &key.source, &key.destination);
         let bindings = bindings.into_iter().flatten().filter(move |(key, _)| is_there(key));
         bindings.map(|(key, entry)| key.binding(&entry.arguments))
+    }
+
+    /// The bindings that lead away from an exchange, the default one apart.
+    pub fn bindings_from(&self, vhost: &ShortStr, source: &ObjectName) -> Vec<Binding> {
+        let Some(host) = self.vhosts.get(vhost) else { return Vec::new() };
+        host.bindings.from(source).map(|(key, entry)| key.binding(&entry.arguments)).collect()
+    }
+
+    /// The bindings that lead to a queue or an exchange, those of the default exchange apart.
+    pub fn bindings_to(&self, vhost: &ShortStr, destination: &Destination) -> Vec<Binding> {
+        let Some(host) = self.vhosts.get(vhost) else { return Vec::new() };
+        let keys = host.bindings.to(destination);
+        let bindings = keys.filter_map(|key| {
+            let entry = host.bindings.by_source.get(&key)?;
+            Some(key.binding(&entry.arguments))
+        });
+        bindings.collect()
     }
 
     /// Adds a binding between ends that are there. `stored_as`: it comes from the store.

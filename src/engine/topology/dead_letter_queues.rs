@@ -47,7 +47,7 @@ impl Topology {
     /// queue's dead-letter exchange leads to.
     #[must_use]
     pub fn dead_letter_queues(&self, vhost: &ShortStr) -> BTreeSet<ShortStr> {
-        let queues = || self.queues().filter(|queue| queue.vhost == *vhost);
+        let queues = || self.queues_of(vhost);
         let named = queues().map(|queue| &queue.name).filter(|name| is_dead_letter_queue(name));
         let mut found: BTreeSet<ShortStr> = named.cloned().collect();
         let mut exchanges = Vec::new();

@@ -5,6 +5,7 @@ use super::consistent_hash::HASH_HEADER;
 use super::equivalence::{check_arguments, check_field};
 use super::matcher::Matcher;
 use super::names::{Resource, check_not_default_exchange, is_reserved, vhost_not_found};
+use super::persistent::take;
 use super::policy::Policy;
 use super::reserved;
 use super::{Topology, record};
@@ -33,7 +34,8 @@ pub enum ExchangeKind {
 }
 
 impl ExchangeKind {
-    const ALL: [Self; 5] =
+    /// Each.
+    pub const ALL: [Self; 5] =
         [Self::Direct, Self::Fanout, Self::Topic, Self::Headers, Self::ConsistentHash];
 
     /// The type by the name that clients declare.
@@ -187,6 +189,12 @@ impl Topology {
         self.vhosts.get(vhost).into_iter().flat_map(|host| host.exchanges.values())
     }
 
+    /// The exchange of this name; the default exchange has no record.
+    #[must_use]
+    pub fn find_exchange(&self, vhost: &ShortStr, name: &ShortStr) -> Option<&ExchangeRecord> {
+        self.exchange(vhost, name)
+    }
+
     /// Gives a new virtual host its exchanges.
     pub(super) fn predeclare_exchanges(&mut self, vhost: &ShortStr) {
         for (name, kind, internal) in PREDECLARED {
@@ -223,7 +231,7 @@ impl Topology {
         let (vhost, name) = (exchange.vhost.clone(), exchange.name.clone());
         let alternate = exchange.alternate.clone();
         self.routes.insert_exchange(&vhost, &name, matcher, exchange.internal, alternate);
-        host.exchanges.insert(name, exchange);
+        host.exchanges.insert_mut(name, exchange);
         Ok(())
     }
 
@@ -242,7 +250,7 @@ impl Topology {
     /// Removes an exchange without its bindings; whether it was there.
     pub(super) fn take_exchange(&mut self, vhost: &ShortStr, name: &ShortStr) -> bool {
         let host = self.vhosts.get_mut(vhost);
-        let Some(exchange) = host.and_then(|host| host.exchanges.remove(name)) else {
+        let Some(exchange) = host.and_then(|host| take(&mut host.exchanges, name)) else {
             return false;
         };
         if exchange.is_stored() {
@@ -250,15 +258,6 @@ impl Topology {
         }
         self.routes.remove_exchange(vhost, name);
         true
-    }
-
-    /// The exchange of this name.
-    pub(crate) fn find_exchange(
-        &self,
-        vhost: &ShortStr,
-        name: &ShortStr,
-    ) -> Option<&ExchangeRecord> {
-        self.exchange(vhost, name)
     }
 
     /// The exchange, when it is there.

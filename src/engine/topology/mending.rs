@@ -6,6 +6,7 @@ use super::limits::QUEUE_IDS_RESERVED;
 use super::queue::QueueRecord;
 use super::recovery::{RecordFlaw, recorded_ceiling, recorded_queue};
 use super::settings::QueueSettings;
+use super::vhost::VhostMetadata;
 use super::{Topology, record};
 use crate::ids::QueueId;
 use crate::operation::Operation;
@@ -67,7 +68,7 @@ pub fn mend(
     let mut records = records.to_vec();
     mending.raise_ceiling(highest, &mut records);
     for vhost in missing_vhosts(&records) {
-        mending.add(record::put_vhost(&vhost), &mut records);
+        mending.add(record::put_vhost(&vhost, &VhostMetadata::default()), &mut records);
     }
     mending.settle_names(with_messages, &mut records);
     for (key, flaw) in Topology::misfits(&records) {
@@ -88,7 +89,7 @@ pub fn mend(
             _ => None,
         });
         let vhost = vhosts.min().unwrap_or_else(|| ShortStr::from_static("/"));
-        mending.add(record::put_vhost(&vhost), &mut records);
+        mending.add(record::put_vhost(&vhost, &VhostMetadata::default()), &mut records);
         for queue in nameless {
             mending.rename(queue, vhost.clone(), None, &mut records);
         }
@@ -284,7 +285,7 @@ mod tests {
     fn a_queue_above_the_recorded_ceiling_keeps_its_name() {
         let records = records(vec![
             record::put_next_queue(QueueId(8)),
-            record::put_vhost(&ShortStr::from_static("/")),
+            record::put_vhost(&ShortStr::from_static("/"), &VhostMetadata::default()),
             queue(3, "/"),
             queue(8, "/"),
             queue(1500, "/"),
@@ -305,7 +306,7 @@ mod tests {
         let name = ShortStr::from_static("orders");
         let records = records(vec![
             record::put_next_queue(QueueId(100)),
-            record::put_vhost(&ShortStr::from_static("/")),
+            record::put_vhost(&ShortStr::from_static("/"), &VhostMetadata::default()),
             named(3, "/", name.clone()),
             named(7, "/", name.clone()),
             named(9, "/", name.clone()),
@@ -327,7 +328,11 @@ mod tests {
     fn whole_records_stay_as_they_are() {
         let vhost = ShortStr::from_static("/");
         let ceiling = record::put_next_queue(QueueId(8));
-        let records = records(vec![ceiling, record::put_vhost(&vhost), queue(3, "/")]);
+        let records = records(vec![
+            ceiling,
+            record::put_vhost(&vhost, &VhostMetadata::default()),
+            queue(3, "/"),
+        ]);
         let mending = mend(&records, QueueId(3), &BTreeSet::new());
         assert!(mending.put.is_empty() && mending.removed.is_empty(), "{mending:?}");
     }

@@ -14,6 +14,7 @@ mod dead_letter_queues;
 mod destinations;
 mod equivalence;
 mod exchange;
+mod exchange_counters;
 mod headers;
 pub(crate) mod inert;
 mod layer;
@@ -35,9 +36,11 @@ mod routes;
 mod settings;
 mod topic;
 mod trial;
+mod vhost;
 
 pub(crate) use dead_letter_queues::{dead_letter_queue_name, is_dead_letter_queue};
 pub use exchange::{ExchangeKind, ExchangeRecord, ExchangeRequest};
+pub use exchange_counters::ExchangeCounters;
 pub use mending::{Mending, RemovedRecord, RenamedQueue, mend, recovered_queue_name};
 pub use policy::{AppliesTo, Policy, PolicyError, PolicyOwner, PolicyRequest};
 pub use queue::{DeclaredQueue, QueueRecord, QueueRequest};
@@ -45,23 +48,25 @@ pub use recovery::{RecordFlaw, TopologyRecordError, queue_record_key, recorded_q
 pub use routes::Routes;
 pub use settings::{ArgumentError, DeliveryLimit, Overflow, QueueKind, QueueSettings};
 
+pub use vhost::{VhostMetadata, VhostUpdate};
+
 use crate::access::AccessControl;
 use crate::ids::{ConnectionId, QueueId};
 use crate::operation::Operation;
 use binding::{BindingNumber, Bindings};
 use forebay_wire::ShortStr;
+use persistent::{Tree, TreeSet};
 use policies::Policies;
 use queue_ids::QueueIds;
 use removal::Removals;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Virtual hosts, exchanges, queues, bindings, and the routes that follow from them.
 #[derive(Clone, Debug)]
 pub struct Topology {
-    vhosts: BTreeMap<ShortStr, Vhost>,
-    queues: BTreeMap<QueueId, Arc<QueueRecord>>,
-    exclusive: BTreeSet<(ConnectionId, QueueId)>,
+    vhosts: Tree<ShortStr, Vhost>,
+    queues: Tree<QueueId, Arc<QueueRecord>>,
+    exclusive: TreeSet<(ConnectionId, QueueId)>,
     queue_ids: QueueIds,
     next_binding: BindingNumber,
     routes: Routes,
@@ -72,10 +77,11 @@ pub struct Topology {
 
 #[derive(Clone, Debug, Default)]
 struct Vhost {
-    exchanges: BTreeMap<ShortStr, ExchangeRecord>,
-    queues: BTreeMap<ShortStr, QueueId>,
+    exchanges: Tree<ShortStr, ExchangeRecord>,
+    queues: Tree<ShortStr, QueueId>,
     bindings: Bindings,
     policies: Policies,
+    metadata: Arc<VhostMetadata>,
 }
 
 impl Default for Topology {
@@ -89,13 +95,29 @@ impl Topology {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            vhosts: BTreeMap::new(),
-            queues: BTreeMap::new(),
-            exclusive: BTreeSet::new(),
+            vhosts: Tree::default(),
+            queues: Tree::default(),
+            exclusive: TreeSet::default(),
             queue_ids: QueueIds::new(),
             next_binding: 0,
             routes: Routes::default(),
             removals: Removals::default(),
+            operations: Vec::new(),
+        }
+    }
+
+    /// All of it as it is now, to be looked at elsewhere: it stays as it is when this one changes.
+    /// Costs a few reference counts. It is another one whenever the version of the routes is.
+    #[must_use]
+    pub fn snapshot(&self) -> Self {
+        Self {
+            vhosts: self.vhosts.clone(),
+            queues: self.queues.clone(),
+            exclusive: self.exclusive.clone(),
+            queue_ids: self.queue_ids,
+            next_binding: self.next_binding,
+            routes: self.routes.clone(),
+            removals: self.removals.clone(),
             operations: Vec::new(),
         }
     }
@@ -119,15 +141,33 @@ impl Topology {
 
     /// Makes a virtual host with the exchanges that every one has; returns whether it is new.
     pub fn create_vhost(&mut self, name: &ShortStr) -> bool {
-        if self.vhosts.contains_key(name) {
+        self.put_vhost(name, VhostUpdate::default())
+    }
+
+    /// The same, with what is to be said of it; of one that is there this is changed.
+    pub fn put_vhost(&mut self, name: &ShortStr, update: VhostUpdate) -> bool {
+        if let Some(host) = self.vhosts.get_mut(name) {
+            if Arc::make_mut(&mut host.metadata).update(update) {
+                self.operations.push(record::put_vhost(name, &host.metadata));
+                self.routes.note_change();
+            }
             return false;
         }
         let name = name.detached();
-        self.operations.push(record::put_vhost(&name));
+        let mut metadata = VhostMetadata::default();
+        metadata.update(update);
+        self.operations.push(record::put_vhost(&name, &metadata));
         self.routes.create_vhost(&name);
-        self.vhosts.insert(name.clone(), Vhost::default());
+        let host = Vhost { metadata: Arc::new(metadata), ..Vhost::default() };
+        self.vhosts.insert_mut(name.clone(), host);
         self.predeclare_exchanges(&name);
         true
+    }
+
+    /// What is said of a virtual host that is there.
+    #[must_use]
+    pub fn vhost_metadata(&self, name: &ShortStr) -> Option<&VhostMetadata> {
+        self.vhosts.get(name).map(|host| &*host.metadata)
     }
 
     /// Removes a virtual host and all that is in it; returns its queues, or nothing when it is not
@@ -144,7 +184,7 @@ impl Topology {
     /// How many queues a virtual host has.
     #[must_use]
     pub fn count_queues(&self, vhost: &ShortStr) -> usize {
-        self.vhosts.get(vhost).map_or(0, |host| host.queues.len())
+        self.vhosts.get(vhost).map_or(0, |host| host.queues.size())
     }
 
     /// The virtual hosts by name.

@@ -6,15 +6,28 @@ use super::settings::QueueKind;
 use super::{Topology, record};
 use crate::fault::Fault;
 use crate::ids::QueueId;
-use forebay_wire::ShortStr;
+use forebay_wire::{FieldTable, FieldValue, ShortStr};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Of these the lowest value holds, whoever sets it.
+const LOWEST_OF: [&str; 6] = [
+    "consumer-timeout",
+    "delivery-limit",
+    "expires",
+    "max-length",
+    "max-length-bytes",
+    "message-ttl",
+];
+
+/// Whose it is, its priority the highest first, its name.
+type Rank = (PolicyOwner, Reverse<i64>, ShortStr);
+
 /// All policies of a virtual host, by owner, the highest priority first, then by name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Policies {
-    ranked: BTreeMap<(PolicyOwner, Reverse<i64>, ShortStr), Policy>,
+    ranked: Arc<BTreeMap<Rank, Policy>>,
 }
 
 /// The policies that hold for one queue or exchange.
@@ -59,13 +72,13 @@ impl Policies {
     fn insert(&mut self, policy: Policy) {
         self.remove(policy.owner(), policy.name());
         let key = (policy.owner(), Reverse(policy.priority()), policy.name().clone());
-        self.ranked.insert(key, policy);
+        Arc::make_mut(&mut self.ranked).insert(key, policy);
     }
 
     fn remove(&mut self, owner: PolicyOwner, name: &ShortStr) -> Option<Policy> {
         let is_it = |policy: &&Policy| policy.owner() == owner && policy.name() == name;
         let priority = self.iter().find(is_it)?.priority();
-        self.ranked.remove(&(owner, Reverse(priority), name.clone()))
+        Arc::make_mut(&mut self.ranked).remove(&(owner, Reverse(priority), name.clone()))
     }
 }
 
@@ -97,6 +110,32 @@ impl Topology {
         Some(self.apply_policies(vhost))
     }
 
+    /// The definitions of a policy and an operator's policy together, by their names: of limits the
+    /// lowest holds, of everything else the operator's.
+    #[must_use]
+    pub fn effective_definition(
+        &self,
+        vhost: &ShortStr,
+        policy: Option<&ShortStr>,
+        operator: Option<&ShortStr>,
+    ) -> FieldTable {
+        let find = |owner, name: Option<&ShortStr>| {
+            let is_it = |policy: &&Policy| policy.owner() == owner && Some(policy.name()) == name;
+            self.policies(vhost).find(is_it).map(Policy::definition)
+        };
+        let mut together = find(PolicyOwner::User, policy).cloned().unwrap_or_default();
+        let above = find(PolicyOwner::Operator, operator);
+        for (key, value) in above.into_iter().flat_map(FieldTable::iter) {
+            let theirs = together.get(key.as_bytes()).and_then(FieldValue::as_integer);
+            let is_limit = LOWEST_OF.iter().any(|limit| key.as_bytes() == limit.as_bytes());
+            let holds = is_limit && theirs < value.as_integer() && theirs.is_some();
+            if !holds {
+                together.insert(key.clone(), value.clone());
+            }
+        }
+        together
+    }
+
     /// The policies of a virtual host: users' first, then operators', the highest priority first.
     pub fn policies(&self, vhost: &ShortStr) -> impl Iterator<Item = &Policy> {
         self.vhosts.get(vhost).into_iter().flat_map(|host| host.policies.iter())
@@ -104,10 +143,14 @@ impl Topology {
 
     /// Computes anew what holds for everything in a virtual host.
     fn apply_policies(&mut self, vhost: &ShortStr) -> Vec<QueueId> {
+        self.routes.note_change();
         let Some(host) = self.vhosts.get_mut(vhost) else { return Vec::new() };
-        for (name, exchange) in &mut host.exchanges {
-            if exchange.apply_policy(host.policies.of_exchange(name)) {
-                self.routes.set_alternate(vhost, name, exchange.alternate.clone());
+        let names: Vec<ShortStr> = host.exchanges.keys().cloned().collect();
+        for name in names {
+            let policy = host.policies.of_exchange(&name);
+            let Some(exchange) = host.exchanges.get_mut(&name) else { continue };
+            if exchange.apply_policy(policy) {
+                self.routes.set_alternate(vhost, &name, exchange.alternate.clone());
             }
         }
         let mut changed: Vec<QueueId> = Vec::new();

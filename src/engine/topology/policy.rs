@@ -186,6 +186,18 @@ impl Policy {
         })
     }
 
+    /// The names of a definition that a policy of this owner can't set.
+    #[must_use]
+    pub fn unknown_settings(owner: PolicyOwner, definition: &FieldTable) -> Vec<ShortStr> {
+        let allowed = allowed_settings(owner);
+        let is_known = |name: &ShortStr| {
+            let is_listed = allowed.iter().chain(&INERT_SETTINGS).any(|known| name == known);
+            // Named by the check that follows, with what is to be done.
+            is_listed || reserved::is_setting(name)
+        };
+        definition.iter().map(|(name, _)| name).filter(|name| !is_known(name)).cloned().collect()
+    }
+
     /// Whose it is.
     #[must_use]
     pub fn owner(&self) -> PolicyOwner {
@@ -249,21 +261,20 @@ fn check_names(owner: PolicyOwner, definition: &FieldTable) -> Result<(), Policy
         let reason = "must set something".to_owned();
         return Err(PolicyError { field: "definition".to_owned(), reason });
     }
+    match Policy::unknown_settings(owner, definition).first() {
+        None => Ok(()),
+        Some(name) => Err(PolicyError {
+            field: format!("definition.{name}"),
+            reason: format!("expected one of {}", allowed_settings(owner).join(", ")),
+        }),
+    }
+}
+
+fn allowed_settings(owner: PolicyOwner) -> Vec<&'static str> {
     let mut allowed = OPERATOR_SETTINGS.to_vec();
     if owner == PolicyOwner::User {
         allowed.extend(USER_SETTINGS);
     }
     allowed.sort_unstable();
-    for (name, _) in definition {
-        let is_known = |known: &[&str]| known.iter().any(|known| name == known);
-        let is_reserved = reserved::is_setting(name);
-        if !is_known(&allowed) && !is_known(&INERT_SETTINGS) && !is_reserved {
-            let field = format!("definition.{name}");
-            return Err(PolicyError {
-                field,
-                reason: format!("expected one of {}", allowed.join(", ")),
-            });
-        }
-    }
-    Ok(())
+    allowed
 }

@@ -5,6 +5,7 @@ use super::arguments::Arguments;
 use super::equivalence::{check_arguments, check_field};
 use super::inert::INERT_ARGUMENTS;
 use super::names::Resource;
+use super::persistent::take;
 use super::policies::Holding;
 use super::reserved;
 use super::settings::{QUEUE_ARGUMENTS, QueueKind, QueueSettings};
@@ -15,6 +16,8 @@ use crate::ids::{ConnectionId, QueueId};
 use crate::object_name::ObjectName;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 use std::sync::Arc;
+
+const QUEUE_TYPE: &str = "x-queue-type";
 
 /// A queue as it was declared.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +63,17 @@ pub struct QueueRequest<'a> {
     pub arguments: &'a FieldTable,
 }
 
+impl QueueRequest<'_> {
+    /// Whether a virtual host's default type can be this one's.
+    fn takes_default(&self, kind: QueueKind) -> bool {
+        let can_be = match kind {
+            QueueKind::Classic => false,
+            QueueKind::Quorum => self.durable && !self.exclusive && !self.auto_delete,
+        };
+        can_be && !self.passive && self.arguments.get(QUEUE_TYPE).is_none()
+    }
+}
+
 /// The queue that a declare found or made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclaredQueue {
@@ -80,6 +94,31 @@ impl Topology {
     /// it is there and differs, or an argument has a wrong type or value. All close the channel.
     /// 540 for a type of queue and arguments that we don't have (closes the connection).
     pub fn declare_queue(
+        &mut self,
+        vhost: &ShortStr,
+        connection: ConnectionId,
+        request: QueueRequest<'_>,
+    ) -> Result<DeclaredQueue, Fault> {
+        let default_kind = self.vhost(vhost)?.metadata.default_queue_type;
+        let Some(kind) = default_kind.filter(|kind| request.takes_default(*kind)) else {
+            return self.declare_queue_as_said(vhost, connection, request);
+        };
+        // One from before the virtual host had this default stays what it is.
+        let there = self.find_queue(vhost, request.name);
+        if there.is_some_and(|there| there.settings.kind != kind) {
+            return self.declare_queue_as_said(vhost, connection, request);
+        }
+        let mut arguments = request.arguments.clone();
+        arguments.insert(ShortStr::from_static(QUEUE_TYPE), kind.name());
+        let request = QueueRequest { arguments: &arguments, ..request };
+        self.declare_queue_as_said(vhost, connection, request)
+    }
+
+    /// The same, and a queue without a type is a classic one whatever the virtual host's default is.
+    ///
+    /// # Errors
+    /// Those of [`Self::declare_queue`].
+    pub fn declare_queue_as_said(
         &mut self,
         vhost: &ShortStr,
         connection: ConnectionId,
@@ -163,6 +202,17 @@ impl Topology {
         self.queues.values().map(Arc::as_ref)
     }
 
+    /// The queues of this number and above.
+    pub fn queues_from(&self, first: QueueId) -> impl Iterator<Item = &QueueRecord> {
+        self.queues.range(first..).map(|(_, queue)| queue.as_ref())
+    }
+
+    /// The queues of a virtual host by name.
+    pub fn queues_of(&self, vhost: &ShortStr) -> impl Iterator<Item = &QueueRecord> {
+        let ids = self.vhosts.get(vhost).into_iter().flat_map(|host| host.queues.values());
+        ids.filter_map(|id| self.queue_by_id(*id))
+    }
+
     /// The exclusive queues of a connection, which go with it.
     pub fn exclusive_queues(&self, connection: ConnectionId) -> impl Iterator<Item = QueueId> {
         let first = (connection, QueueId(0));
@@ -177,12 +227,12 @@ impl Topology {
             let queue = self.queues.get(&queue)?;
             (queue.vhost.clone(), queue.name.clone())
         };
-        let record = self.queues.remove(&queue)?;
+        let record = take(&mut self.queues, &queue)?;
         if let Some(host) = self.vhosts.get_mut(&vhost) {
-            host.queues.remove(&name);
+            host.queues.remove_mut(&name);
         }
         if let Some(owner) = record.exclusive_owner {
-            self.exclusive.remove(&(owner, queue));
+            self.exclusive.remove_mut(&(owner, queue));
         }
         if record.durable {
             self.operations.push(record::remove_queue(queue));
@@ -201,11 +251,11 @@ impl Topology {
             self.operations.push(record::put_queue(&queue));
         }
         if let Some(owner) = queue.exclusive_owner {
-            self.exclusive.insert((owner, queue.id));
+            self.exclusive.insert_mut((owner, queue.id));
         }
-        host.queues.insert(queue.name.clone(), queue.id);
+        host.queues.insert_mut(queue.name.clone(), queue.id);
         self.routes.insert_queue(&queue.vhost, &queue.name, queue.id);
-        self.queues.insert(queue.id, Arc::new(queue));
+        self.queues.insert_mut(queue.id, Arc::new(queue));
     }
 }
 
@@ -244,8 +294,8 @@ impl QueueRecord {
 /// The arguments with the type of queue written out: to leave it out is to ask for `classic`.
 fn with_kind(arguments: &FieldTable) -> FieldTable {
     let mut arguments = arguments.clone();
-    if arguments.get("x-queue-type").is_none() {
-        let name = ShortStr::from_static("x-queue-type");
+    if arguments.get(QUEUE_TYPE).is_none() {
+        let name = ShortStr::from_static(QUEUE_TYPE);
         arguments.insert(name, FieldValue::from("classic"));
     }
     arguments
@@ -253,13 +303,12 @@ fn with_kind(arguments: &FieldTable) -> FieldTable {
 
 /// There are no streams.
 fn check_no_stream(arguments: &FieldTable, resource: Resource<'_>) -> Result<(), Fault> {
-    const NAME: &str = "x-queue-type";
-    let kind = arguments.get(NAME).and_then(FieldValue::as_long_str);
+    let kind = arguments.get(QUEUE_TYPE).and_then(FieldValue::as_long_str);
     if kind.is_none_or(|kind| kind != "stream") {
         return Ok(());
     }
     let allowed = "'classic' or 'quorum', as there are no streams";
-    let fault = Arguments::new(arguments).refused(NAME, allowed).fault(resource);
+    let fault = Arguments::new(arguments).refused(QUEUE_TYPE, allowed).fault(resource);
     Err(Fault::connection(ReplyCode::NotImplemented, fault.text))
 }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! key                          value (version:u8 first)
-//! 'v' name                     -
+//! 'v' name                     nothing, or version 2: metadata:table
 //! 'x' vhost:short name:short   flags:u8 kind:short arguments:table
 //! 'q' id:u64                   flags:u8 vhost:short name:short arguments:table
 //! 'b' number:u64               vhost:short source:short destination:u8 name:short
@@ -23,6 +23,7 @@ use super::binding::BindingNumber;
 use super::exchange::ExchangeRecord;
 use super::policy::{Policy, PolicyOwner};
 use super::queue::QueueRecord;
+use super::vhost::VhostMetadata;
 use crate::command::{Binding, Destination};
 use crate::ids::QueueId;
 use crate::operation::Operation;
@@ -31,6 +32,9 @@ use forebay_wire::{FieldTable, ShortStr};
 
 /// The version of every value here.
 pub(super) const VERSION: u8 = 1;
+
+/// The version of a virtual host of which something is said.
+pub(super) const VERSION_WITH_METADATA: u8 = 2;
 
 pub(super) const KIND_VHOST: u8 = b'v';
 pub(super) const KIND_EXCHANGE: u8 = b'x';
@@ -49,8 +53,14 @@ pub(super) const TO_EXCHANGE: u8 = 1;
 pub(super) const OWNER_USER: u8 = 0;
 pub(super) const OWNER_OPERATOR: u8 = 1;
 
-pub(super) fn put_vhost(name: &ShortStr) -> Operation {
-    put(vhost_key(name), value())
+pub(super) fn put_vhost(name: &ShortStr, metadata: &VhostMetadata) -> Operation {
+    let table = metadata.to_table();
+    if table.is_empty() {
+        return put(vhost_key(name), value());
+    }
+    let mut value = BytesMut::from_iter([VERSION_WITH_METADATA]);
+    put_table(&mut value, &table);
+    put(vhost_key(name), value)
 }
 
 pub(super) fn remove_vhost(name: &ShortStr) -> Operation {

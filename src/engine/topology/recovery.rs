@@ -8,6 +8,7 @@ use super::policy::{Policy, PolicyOwner, PolicyRequest};
 use super::queue::QueueRecord;
 use super::record;
 use super::settings::QueueSettings;
+use super::vhost::{VhostMetadata, VhostUpdate};
 use super::{QueueIds, Topology};
 use crate::access;
 use crate::command::{Binding, Destination};
@@ -129,12 +130,18 @@ impl Topology {
         let mut value = Fields { rest: value.clone() };
         match value.octet("version")? {
             record::VERSION => {}
+            record::VERSION_WITH_METADATA if kind == record::KIND_VHOST => {
+                return self.take_vhost(whole, key, &value.last_table("metadata")?);
+            }
             found => return Err(RecordFlaw::Version { found }),
         }
         match kind {
             record::KIND_REMOVAL => self.take_removal(whole, key, &value),
             record::KIND_NEXT_QUEUE => self.take_next_queue(&key, value),
-            record::KIND_VHOST => self.take_vhost(whole, key, &value),
+            record::KIND_VHOST => {
+                value.end()?;
+                self.take_vhost(whole, key, &FieldTable::new())
+            }
             record::KIND_POLICY => self.take_policy(whole, key, value),
             record::KIND_EXCHANGE => self.take_exchange_record(whole, key, value),
             record::KIND_QUEUE => self.take_queue(whole, key, value),
@@ -165,12 +172,18 @@ impl Topology {
         Ok(())
     }
 
-    fn take_vhost(&mut self, whole: &Bytes, key: Fields, value: &Fields) -> Read<()> {
-        value.end()?;
+    fn take_vhost(&mut self, whole: &Bytes, key: Fields, metadata: &FieldTable) -> Read<()> {
         let name =
             ShortStr::try_from(key.rest).map_err(|_| RecordFlaw::Damaged { part: "name" })?;
+        let metadata = VhostMetadata::from_table(metadata);
+        let metadata = metadata.ok_or(RecordFlaw::Damaged { part: "metadata" })?;
         if !self.removals.interrupted.takes(whole, &name) {
-            self.create_vhost(&name);
+            let update = VhostUpdate {
+                description: Some(metadata.description),
+                tags: Some(metadata.tags),
+                default_queue_type: metadata.default_queue_type,
+            };
+            self.put_vhost(&name, update);
         }
         Ok(())
     }

@@ -8,6 +8,7 @@
 //! a record that says what is being removed; a recovery that finds one completes the removal.
 
 use super::destinations::Endpoint;
+use super::persistent::{pop, take};
 use super::{Topology, Vhost, record};
 use crate::command::Destination;
 use crate::ids::QueueId;
@@ -182,7 +183,7 @@ impl Topology {
     /// Removes a virtual host from sight; what is in it leaves in slices. Returns its queues, which
     /// the caller removes before it goes on with [`Self::take_away`].
     pub(crate) fn begin_vhost_removal(&mut self, name: &ShortStr) -> Option<Vec<QueueId>> {
-        let host = self.vhosts.remove(name)?;
+        let host = take(&mut self.vhosts, name)?;
         self.routes.remove_vhost(name);
         let queues = host.queues.values().copied().collect();
         self.begin_removal(Leaving::Vhost(name.clone(), Box::new(host)));
@@ -248,7 +249,7 @@ impl Topology {
             taken += 1;
         }
         while taken < most
-            && let Some((_, exchange)) = host.exchanges.pop_first()
+            && let Some(exchange) = pop(&mut host.exchanges)
         {
             if exchange.is_stored() {
                 self.operations.push(record::remove_exchange(&exchange));

@@ -6,6 +6,7 @@
 
 use super::binding::MatchKey;
 use super::destinations::{Destinations, Endpoint};
+use super::exchange_counters::ExchangeCounters;
 use super::limits::TARGETS_INLINE;
 use super::matcher::{Granularity, Matcher};
 use super::names::{Resource, vhost_not_found};
@@ -37,6 +38,8 @@ struct VhostRoutes {
     /// The default exchange: queues by name.
     queues: Map<ShortStr, Targets>,
     exchanges: Map<ShortStr, ExchangeRoutes>,
+    /// Of the default exchange.
+    counters: Arc<ExchangeCounters>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,6 +50,7 @@ struct ExchangeRoutes {
     alternate: Option<ShortStr>,
     /// Every exchange that a binding of this one leads to.
     links: RedBlackTreeSetSync<ShortStr>,
+    counters: Arc<ExchangeCounters>,
 }
 
 impl Routes {
@@ -78,6 +82,20 @@ impl Routes {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What was published to an exchange; to the default one under its empty name.
+    #[must_use]
+    pub fn exchange_counters(
+        &self,
+        vhost: &ShortStr,
+        exchange: &ShortStr,
+    ) -> Option<&Arc<ExchangeCounters>> {
+        let routes = self.vhosts.get(vhost.as_bytes())?;
+        if exchange.as_bytes().is_empty() {
+            return Some(&routes.counters);
+        }
+        Some(&routes.exchanges.get(exchange.as_bytes())?.counters)
     }
 
     /// Whether the virtual host is there.
@@ -154,6 +172,11 @@ impl Routes {
         true
     }
 
+    /// Something changed that is shown together with the routes.
+    pub(super) fn note_change(&mut self) {
+        self.version += 1;
+    }
+
     pub(super) fn set_access(&mut self, access: &AccessControl) {
         self.version += 1;
         self.permissions = access.permissions().clone();
@@ -196,7 +219,8 @@ impl Routes {
         self.version += 1;
         if let Some(routes) = self.vhosts.get_mut(vhost.as_bytes()) {
             let links = RedBlackTreeSetSync::new_sync();
-            let exchange = ExchangeRoutes { matcher, internal, alternate, links };
+            let counters = Arc::default();
+            let exchange = ExchangeRoutes { matcher, internal, alternate, links, counters };
             routes.exchanges.insert_mut(name.clone(), exchange);
         }
     }

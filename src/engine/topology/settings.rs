@@ -74,6 +74,23 @@ pub enum QueueKind {
     Quorum,
 }
 
+impl QueueKind {
+    /// As clients name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Quorum => "quorum",
+        }
+    }
+
+    /// The kind that clients name so.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Classic, Self::Quorum].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// What gives way when a queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overflow {

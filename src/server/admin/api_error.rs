@@ -22,6 +22,12 @@ pub(super) enum ApiError {
     /// 404: the object is not there.
     #[error("{0}")]
     NotFound(String),
+    /// 405: the path is known, the method is not its.
+    #[error("{0}")]
+    MethodNotAllowed(String),
+    /// 413: the body is larger than such a request may have.
+    #[error("{0}")]
+    TooLarge(String),
     /// 503: not now.
     #[error("{0}")]
     Unavailable(String),
@@ -65,13 +71,16 @@ impl IntoResponse for ApiError {
             Self::NotAuthorised(_) => (StatusCode::UNAUTHORIZED, "not_authorised"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "Object Not Found"),
+            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         };
         let body = json!({ "error": error, "reason": self.to_string() }).to_string();
         let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let mut response = (status, [json], body).into_response();
         if status == StatusCode::UNAUTHORIZED {
-            let realm = HeaderValue::from_static("Basic realm=\"Forebay\"");
+            // Stored credentials of HTTP clients are set up for this realm.
+            let realm = HeaderValue::from_static("Basic realm=\"RabbitMQ Management\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
             // Who is not let in holds none of the few places.
             let close = HeaderValue::from_static("close");

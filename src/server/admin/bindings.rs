@@ -2,16 +2,16 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Visit};
+use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
 use super::messages::exchange_name;
-use super::request_body::RequestBody;
 use super::{Admin, json_reply, no_content, object_name, short, table_json};
-use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use forebay_engine::command::{Binding, Destination, TopologyRequest};
 use forebay_engine::object_name::ObjectName;
+use forebay_engine::topology::Topology;
 use forebay_wire::{FieldTable, ShortStr};
 use serde_json::{Value, json};
 
@@ -24,22 +24,20 @@ type One = (String, String, String, String);
 pub(super) async fn list(
     State(admin): State<Admin>,
     caller: Caller,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    let vhosts = admin.link().look(|shard| shard.topology().vhosts().cloned().collect::<Vec<_>>());
-    let mut bindings = Vec::new();
-    for vhost in vhosts.await?.into_iter().filter(|vhost| caller.sees(&admin, vhost)) {
-        bindings.extend(admin.bindings(vhost, |_| true).await?);
-    }
-    listing.reply(bindings)
+    let catalogue = admin.catalogue();
+    let seen = catalogue.vhosts().filter(|vhost| caller.sees(&admin, vhost));
+    let bindings = seen.flat_map(|vhost| all(&catalogue, vhost)).collect();
+    reply(listing, bindings).await
 }
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
     Visit { vhost, .. }: Visit,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    listing.reply(admin.bindings(vhost, |_| true).await?)
+    reply(listing, all(&admin.catalogue(), &vhost)).await
 }
 
 pub(super) async fn of_queue(
@@ -48,31 +46,41 @@ pub(super) async fn of_queue(
     Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let name = object_name("queue", &name)?;
-    admin.check_queue(&vhost, &name).await?;
-    let to = Destination::Queue(name);
-    let bindings = admin.bindings(vhost, move |binding| binding.destination == to).await?;
-    Ok(json_reply(&bindings.into()))
+    admin.check_queue(&vhost, &name)?;
+    let own = describe(&vhost, &bound_by_name(&name));
+    let others = admin.catalogue().bindings_to(&vhost, &Destination::Queue(name));
+    let others = others.iter().map(|binding| describe(&vhost, binding));
+    Ok(json_reply(&std::iter::once(own).chain(others).collect()))
 }
 
 pub(super) async fn from_exchange(
     State(admin): State<Admin>,
     Visit { vhost, .. }: Visit,
     Path((_, name)): Path<(String, String)>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
     let name = exchange_name("exchange", &name)?;
-    let bindings = admin.bindings(vhost, move |binding| binding.source == name).await?;
-    Ok(json_reply(&bindings.into()))
+    admin.check_exchange(&vhost, &name)?;
+    let catalogue = admin.catalogue();
+    let bindings: Vec<_> = match name.is_empty() {
+        true => queue_names(&catalogue, &vhost).map(|queue| bound_by_name(&queue)).collect(),
+        false => catalogue.bindings_from(&vhost, &name),
+    };
+    let bindings = bindings.into_iter().map(|binding| (vhost.clone(), binding));
+    reply(listing, bindings.collect()).await
 }
 
 pub(super) async fn to_exchange(
     State(admin): State<Admin>,
     Visit { vhost, .. }: Visit,
     Path((_, name)): Path<(String, String)>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    let name = object_name("exchange", &name)?;
-    let to = Destination::Exchange(name);
-    let bindings = admin.bindings(vhost, move |binding| binding.destination == to).await?;
-    Ok(json_reply(&bindings.into()))
+    let name = exchange_name("exchange", &name)?;
+    admin.check_exchange(&vhost, &name)?;
+    let bindings = admin.catalogue().bindings_to(&vhost, &Destination::Exchange(name));
+    let bindings = bindings.into_iter().map(|binding| (vhost.clone(), binding));
+    reply(listing, bindings.collect()).await
 }
 
 pub(super) async fn between_queue(
@@ -80,7 +88,7 @@ pub(super) async fn between_queue(
     caller: Caller,
     Path(ends): Path<Ends>,
 ) -> Result<Response, ApiError> {
-    between(&admin, &caller, ends, Destination::Queue).await
+    between(&admin, &caller, ends, Destination::Queue)
 }
 
 pub(super) async fn between_exchanges(
@@ -88,25 +96,25 @@ pub(super) async fn between_exchanges(
     caller: Caller,
     Path(ends): Path<Ends>,
 ) -> Result<Response, ApiError> {
-    between(&admin, &caller, ends, Destination::Exchange).await
+    between(&admin, &caller, ends, Destination::Exchange)
 }
 
 pub(super) async fn bind_queue(
     State(admin): State<Admin>,
     caller: Caller,
     Path(ends): Path<Ends>,
-    body: Bytes,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    bind(&admin, &caller, ends, Destination::Queue, &body).await
+    bind(&admin, &caller, ends, Destination::Queue, body).await
 }
 
 pub(super) async fn bind_exchange(
     State(admin): State<Admin>,
     caller: Caller,
     Path(ends): Path<Ends>,
-    body: Bytes,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    bind(&admin, &caller, ends, Destination::Exchange, &body).await
+    bind(&admin, &caller, ends, Destination::Exchange, body).await
 }
 
 pub(super) async fn one_of_queue(
@@ -114,7 +122,7 @@ pub(super) async fn one_of_queue(
     caller: Caller,
     Path(one): Path<One>,
 ) -> Result<Response, ApiError> {
-    let (vhost, binding) = find(&admin, &caller, one, Destination::Queue).await?;
+    let (vhost, binding) = find(&admin, &caller, one, Destination::Queue)?;
     Ok(json_reply(&describe(&vhost, &binding)))
 }
 
@@ -123,7 +131,7 @@ pub(super) async fn one_of_exchange(
     caller: Caller,
     Path(one): Path<One>,
 ) -> Result<Response, ApiError> {
-    let (vhost, binding) = find(&admin, &caller, one, Destination::Exchange).await?;
+    let (vhost, binding) = find(&admin, &caller, one, Destination::Exchange)?;
     Ok(json_reply(&describe(&vhost, &binding)))
 }
 
@@ -143,25 +151,25 @@ pub(super) async fn unbind_exchange(
     unbind(&admin, &caller, one, Destination::Exchange).await
 }
 
-impl Admin {
-    async fn bindings(
-        &self,
-        vhost: ShortStr,
-        is_wanted: impl Fn(&Binding) -> bool + Send + 'static,
-    ) -> Result<Vec<Value>, ApiError> {
-        let bindings = self.link().look(move |shard| {
-            let topology = shard.topology();
-            let queues = topology.queues().filter(|queue| queue.vhost == vhost);
-            let implied = queues.map(|queue| bound_by_name(&queue.name));
-            let bindings = implied.chain(topology.bindings(&vhost));
-            let wanted = bindings.filter(|binding| is_wanted(binding));
-            wanted.map(|binding| describe(&vhost, &binding)).collect()
-        });
-        Ok(bindings.await?)
-    }
+/// Bindings with their virtual hosts.
+type Found = Vec<(ShortStr, Binding)>;
+
+async fn reply(listing: Listing, bindings: Found) -> Result<Response, ApiError> {
+    listing.reply(bindings, |(vhost, binding)| describe(vhost, binding)).await
 }
 
-async fn between(
+/// All bindings of a virtual host, those to the default exchange first.
+fn all(catalogue: &Topology, vhost: &ShortStr) -> Found {
+    let implied = queue_names(catalogue, vhost).map(|queue| bound_by_name(&queue));
+    let bindings = implied.chain(catalogue.bindings(vhost));
+    bindings.map(|binding| (vhost.clone(), binding)).collect()
+}
+
+fn queue_names(catalogue: &Topology, vhost: &ShortStr) -> impl Iterator<Item = ShortStr> {
+    catalogue.queues_of(vhost).map(|queue| queue.name.clone())
+}
+
+fn between(
     admin: &Admin,
     caller: &Caller,
     (vhost, source, name): Ends,
@@ -169,9 +177,28 @@ async fn between(
 ) -> Result<Response, ApiError> {
     let (vhost, source) = (short("vhost", &vhost)?, exchange_name("source", &source)?);
     caller.check_sees(admin, &vhost)?;
-    let to = to(object_name("destination", &name)?);
-    let is_wanted = move |there: &Binding| there.source == source && there.destination == to;
-    Ok(json_reply(&admin.bindings(vhost, is_wanted).await?.into()))
+    let found = bindings_between(admin, &vhost, &source, to(object_name("destination", &name)?))?;
+    Ok(json_reply(&found.iter().map(|binding| describe(&vhost, binding)).collect()))
+}
+
+/// The bindings between two ends that are there.
+fn bindings_between(
+    admin: &Admin,
+    vhost: &ShortStr,
+    source: &ObjectName,
+    to: Destination,
+) -> Result<Vec<Binding>, ApiError> {
+    admin.check_exchange(vhost, source)?;
+    match &to {
+        Destination::Queue(name) => admin.check_queue(vhost, name)?,
+        Destination::Exchange(name) => admin.check_exchange(vhost, name)?,
+    }
+    if let (Destination::Queue(name), true) = (&to, source.is_empty()) {
+        return Ok(vec![bound_by_name(name)]);
+    }
+    let mut found = admin.catalogue().bindings_to(vhost, &to);
+    found.retain(|binding| binding.source == *source);
+    Ok(found)
 }
 
 async fn bind(
@@ -179,20 +206,25 @@ async fn bind(
     caller: &Caller,
     (vhost, source, name): Ends,
     to: fn(ObjectName) -> Destination,
-    body: &[u8],
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
     let vhost = short("vhost", &vhost)?;
-    let body = RequestBody::parse(body)?;
-    let binding = Binding {
+    let ends = Binding {
         source: exchange_name("source", &source)?,
         destination: to(object_name("destination", &name)?),
+        routing_key: ShortStr::default(),
+        arguments: FieldTable::new(),
+    };
+    // Which permissions a binding needs depends on its ends alone.
+    caller.check_request(admin, &vhost, &TopologyRequest::Bind(ends.clone()))?;
+    let body = body.read().await?;
+    let binding = Binding {
         routing_key: short("routing_key", body.text("routing_key")?.unwrap_or_default())?,
         arguments: body.table("arguments")?,
+        ..ends
     };
     let key = properties_key(&binding);
-    let request = TopologyRequest::Bind(binding);
-    caller.check_request(admin, &vhost, &request)?;
-    admin.request(caller, vhost, request).await?;
+    admin.request(caller, vhost, TopologyRequest::Bind(binding)).await?;
     let location = HeaderValue::from_str(&key.replace('%', "%25"));
     let location = location.unwrap_or_else(|_| HeaderValue::from_static(EMPTY_KEY));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
@@ -204,7 +236,7 @@ async fn unbind(
     one: One,
     to: fn(ObjectName) -> Destination,
 ) -> Result<Response, ApiError> {
-    let (vhost, binding) = find(admin, caller, one, to).await?;
+    let (vhost, binding) = find(admin, caller, one, to)?;
     let request = TopologyRequest::Unbind(binding);
     caller.check_request(admin, &vhost, &request)?;
     admin.request(caller, vhost, request).await?;
@@ -212,7 +244,7 @@ async fn unbind(
 }
 
 /// The binding that a path names.
-async fn find(
+fn find(
     admin: &Admin,
     caller: &Caller,
     (vhost, source, name, key): One,
@@ -220,17 +252,13 @@ async fn find(
 ) -> Result<(ShortStr, Binding), ApiError> {
     let (vhost, source) = (short("vhost", &vhost)?, exchange_name("source", &source)?);
     caller.check_sees(admin, &vhost)?;
-    let to = to(object_name("destination", &name)?);
+    let found = bindings_between(admin, &vhost, &source, to(object_name("destination", &name)?))?;
     let missing = || ApiError::not_found(format!("no binding '{key}' in vhost '{vhost}'"));
-    let (there, wanted) = (vhost.clone(), key.clone());
-    let found = admin.link().look(move |shard| {
-        shard.topology().bindings(&there).find(|binding| {
-            binding.source == source
-                && binding.destination == to
-                && properties_key(binding) == wanted
-        })
-    });
-    let binding = found.await?.ok_or_else(missing)?;
+    // A properties key stands in a path escaped once more, as whole paths are, or as it is listed.
+    let is_escaped = |binding: &&Binding| properties_key(binding) == key;
+    let is_listed = |binding: &&Binding| unescaped(&properties_key(binding)) == key;
+    let named = found.iter().find(is_escaped).or_else(|| found.iter().find(is_listed));
+    let binding = named.ok_or_else(missing)?.clone();
     Ok((vhost, binding))
 }
 
@@ -284,6 +312,11 @@ fn escaped(octets: &[u8]) -> String {
         }
     }
     text
+}
+
+/// What a key says once the server has taken its escapes off, as it does with every path.
+fn unescaped(key: &str) -> String {
+    percent_encoding::percent_decode_str(key).decode_utf8_lossy().into_owned()
 }
 
 /// FNV-1a of the arguments as they are encoded.

@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use forebay_engine::access::{Access, Object};
 use forebay_engine::command::TopologyRequest;
 use forebay_engine::connection::{Credentials, Peer, Proof};
 use forebay_wire::ShortStr;
@@ -92,6 +93,21 @@ impl Caller {
         self.check_vhost(admin, vhost)
     }
 
+    /// Whether it may do this with an object of the virtual host.
+    ///
+    /// # Errors
+    /// 404 when the virtual host is not there, 401 when not.
+    pub(super) fn check_access(
+        &self,
+        admin: &Admin,
+        vhost: &ShortStr,
+        access: Access,
+        object: Object<'_>,
+    ) -> Result<(), ApiError> {
+        self.check_vhost(admin, vhost)?;
+        Ok(admin.routes().permissions().check(&self.name, vhost, access, object)?)
+    }
+
     /// Whether it may ask this of the topology: the permissions that an AMQP client needs.
     ///
     /// # Errors
@@ -121,6 +137,7 @@ impl FromRequestParts<Admin> for Caller {
         let peer = Peer::at(address.ok_or_else(refused)?);
         let name = credentials.user.clone();
         let verdict = admin.authenticator().verify(credentials, &peer).await;
+        admin.inner.logins.count(verdict.is_ok());
         if let Err(reason) = verdict {
             let (user, address) = (&*name.to_string(), peer.address);
             tracing::warn!(user, %address, %reason, "admin login refused");

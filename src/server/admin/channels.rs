@@ -4,41 +4,47 @@
 use super::api_error::ApiError;
 use super::caller::{Caller, Visit};
 use super::connections::connection_name;
+use super::extract::Path;
 use super::listing::Listing;
 use super::{Admin, NODE, json_reply};
 use crate::connection_about::ConnectionAbout;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::connection::{ChannelMode, OpenChannel};
-use forebay_engine::ids::{ChannelKey, ConnectionId};
-use forebay_engine::shard::{ChannelReport, Shard};
+use forebay_engine::ids::{ChannelId, ChannelKey, ConnectionId};
+use forebay_engine::shard::ChannelReport;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 pub(super) async fn list(
     State(admin): State<Admin>,
     caller: Caller,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    listing.reply(admin.channels(&caller, |_, _| true).await?)
+    admin.channels(&caller, |_, _| true).await?.reply(listing).await
 }
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
     Visit { caller, vhost }: Visit,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    listing.reply(admin.channels(&caller, |_, about| about.vhost == vhost).await?)
+    admin.channels(&caller, |_, about| about.vhost == vhost).await?.reply(listing).await
 }
 
 pub(super) async fn list_of_connection(
     State(admin): State<Admin>,
     caller: Caller,
     Path(name): Path<String>,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
     let is_meant = |id, about: &ConnectionAbout| connection_name(id, about) == name;
-    listing.reply(admin.channels(&caller, is_meant).await?)
+    let channels = admin.channels(&caller, is_meant).await?;
+    if channels.connections.is_empty() {
+        return Err(ApiError::not_found(format!("no connection '{name}'")));
+    }
+    channels.reply(listing).await
 }
 
 pub(super) async fn show(
@@ -46,10 +52,33 @@ pub(super) async fn show(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let channels = admin.channels(&caller, |_, _| true).await?;
-    let found = channels.into_iter().find(|channel| channel["name"] == name);
-    let channel = found.ok_or_else(|| ApiError::not_found(format!("no channel '{name}'")))?;
-    Ok(json_reply(&channel))
+    let missing = || ApiError::not_found(format!("no channel '{name}'"));
+    // `CONNECTION (NUMBER)`.
+    let (connection, _) = name.rsplit_once(" (").ok_or_else(missing)?;
+    let is_meant = |id, about: &ConnectionAbout| connection_name(id, about) == connection;
+    let channels = admin.channels(&caller, is_meant).await?;
+    let shown = channels.open.iter().map(|open| channels.reports.describe(open));
+    let found = shown.into_iter().find(|channel| channel.get("name") == Some(&json!(name)));
+    Ok(json_reply(&found.ok_or_else(missing)?))
+}
+
+type OpenChannels = Vec<(ConnectionId, Arc<ConnectionAbout>, OpenChannel)>;
+
+/// The channels of some connections.
+struct Channels {
+    connections: Vec<ConnectionId>,
+    open: OpenChannels,
+    reports: Reports,
+}
+
+/// What the shard knows of channels.
+struct Reports(HashMap<ChannelKey, ChannelReport>);
+
+impl Channels {
+    async fn reply(self, listing: Listing) -> Result<Response, ApiError> {
+        let Self { open, reports, .. } = self;
+        listing.reply(open, move |open| reports.describe(open)).await
+    }
 }
 
 impl Admin {
@@ -58,46 +87,68 @@ impl Admin {
         &self,
         caller: &Caller,
         is_meant: impl Fn(ConnectionId, &ConnectionAbout) -> bool,
-    ) -> Result<Vec<Value>, ApiError> {
-        let reports = self.link().look(Shard::channels).await?;
-        let reports: HashMap<_, _> =
-            reports.into_iter().map(|report| (report.key, report)).collect();
-        let mut channels = Vec::new();
-        for (id, about) in self.connections_of(caller) {
-            if is_meant(id, &about) {
-                channels.extend(about.channels().into_iter().map(|open| {
-                    let key = ChannelKey { connection: id, channel: open.id };
-                    describe(&connection_name(id, &about), &about, open, reports.get(&key))
-                }));
-            }
-        }
-        Ok(channels)
+    ) -> Result<Channels, ApiError> {
+        let mut connections = self.connections_of(caller);
+        connections.retain(|(id, about)| is_meant(*id, about));
+        self.link().connections.describe_channels(&connections).await;
+        let reports = self.link().channels().await?;
+        let reports = Reports(reports.into_iter().map(|report| (report.key, report)).collect());
+        let open = connections.iter().flat_map(|(id, about)| {
+            about.channels().into_iter().map(|open| (*id, Arc::clone(about), open))
+        });
+        let open = open.collect();
+        let connections = connections.iter().map(|(id, _)| *id).collect();
+        Ok(Channels { connections, open, reports })
     }
 }
 
-fn describe(
-    connection: &str,
+impl Reports {
+    fn describe(
+        &self,
+        (id, about, open): &(ConnectionId, Arc<ConnectionAbout>, OpenChannel),
+    ) -> Value {
+        let report = self.0.get(&ChannelKey { connection: *id, channel: open.id });
+        let connection = connection_name(*id, about);
+        json!({
+            "acks_uncommitted": open.acks_uncommitted,
+            "confirm": open.mode == ChannelMode::Confirm,
+            "connection_details": {
+                "name": connection,
+                "peer_host": about.peer.ip().to_canonical().to_string(),
+                "peer_port": about.peer.port(),
+            },
+            "consumer_count": report.map_or(0, |report| report.consumers),
+            "global_prefetch_count": report.map_or(0, |report| report.prefetch),
+            "messages_unacknowledged": open.unacked,
+            "messages_uncommitted": open.publishes_uncommitted,
+            "messages_unconfirmed": open.unconfirmed,
+            "name": format!("{connection} ({})", open.id),
+            "node": NODE,
+            "number": open.id.0,
+            "prefetch_count": open.prefetch,
+            "state": about.state(),
+            "transactional": open.mode == ChannelMode::Transaction,
+            "user": about.user.to_string(),
+            "user_who_performed_action": about.user.to_string(),
+            "vhost": about.vhost.to_string(),
+        })
+    }
+}
+
+/// A channel as it is named where something of it is shown.
+pub(super) fn channel_details(
+    id: ConnectionId,
     about: &ConnectionAbout,
-    open: OpenChannel,
-    report: Option<&ChannelReport>,
+    channel: ChannelId,
 ) -> Value {
+    let connection = connection_name(id, about);
     json!({
-        "confirm": open.mode == ChannelMode::Confirm,
-        "connection_details": {
-            "name": connection,
-            "peer_host": about.peer.ip().to_string(),
-            "peer_port": about.peer.port(),
-        },
-        "consumer_count": report.map_or(0, |report| report.consumers),
-        "global_prefetch_count": report.map_or(0, |report| report.prefetch),
-        "messages_unacknowledged": report.map_or(0, |report| report.unacked),
-        "name": format!("{connection} ({})", open.id),
+        "connection_name": connection,
+        "name": format!("{connection} ({channel})"),
         "node": NODE,
-        "number": open.id.0,
-        "prefetch_count": open.prefetch,
-        "state": about.state(),
-        "transactional": open.mode == ChannelMode::Transaction,
+        "number": channel.0,
+        "peer_host": about.peer.ip().to_canonical().to_string(),
+        "peer_port": about.peer.port(),
         "user": about.user.to_string(),
-        "vhost": about.vhost.to_string(),
     })
 }

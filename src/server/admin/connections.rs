@@ -1,28 +1,28 @@
-//! `/api/connections` and `/api/consumers`.
+//! `/api/connections`.
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Visit};
+use super::extract::Path;
+use super::figures::Figures;
 use super::listing::Listing;
-use super::{Admin, NODE, json_reply, no_content};
+use super::{Admin, NODE, json_reply, no_content, short, table_json};
 use crate::connection_about::ConnectionAbout;
-use axum::extract::{Path, Query, State};
+use crate::tls::TlsDetails;
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use forebay_engine::fault::Fault;
 use forebay_engine::ids::ConnectionId;
-use forebay_engine::shard::ConsumerReport;
-use forebay_wire::{ReplyCode, ShortStr};
+use forebay_wire::ReplyCode;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(super) async fn list(
     State(admin): State<Admin>,
     caller: Caller,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    let connections = admin.connections_of(&caller);
-    listing.reply(connections.iter().map(|(id, about)| describe(*id, about)).collect())
+    listing.reply(admin.connections_of(&caller), |(id, about)| describe(*id, about)).await
 }
 
 pub(super) async fn show(
@@ -45,29 +45,49 @@ pub(super) async fn close(
 ) -> Result<Response, ApiError> {
     let own = caller.name.clone();
     let may_all = caller.check_administrator().is_ok();
-    let reason = headers.get("x-reason").and_then(|reason| reason.to_str().ok());
-    let reason = reason.unwrap_or("Closed via management plugin");
-    let fault = Fault::connection(ReplyCode::ConnectionForced, reason);
-    let closed = admin.link().connections.close_some(&fault, |id, about| {
+    let closed = admin.link().connections.close_some(&closing(&headers), |id, about| {
         connection_name(id, about) == name && (may_all || about.user == own)
     });
     if closed == 0 { Err(missing(&name)) } else { Ok(no_content()) }
 }
 
-pub(super) async fn consumers(
-    State(admin): State<Admin>,
-    caller: Caller,
-    Query(listing): Query<Listing>,
-) -> Result<Response, ApiError> {
-    listing.reply(admin.consumers(&caller, |_| true).await?)
-}
-
-pub(super) async fn consumers_of_vhost(
+/// Those of a virtual host.
+pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
     Visit { caller, vhost }: Visit,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    listing.reply(admin.consumers(&caller, |there| *there == vhost).await?)
+    let mut connections = admin.connections_of(&caller);
+    connections.retain(|(_, about)| about.vhost == vhost);
+    listing.reply(connections, |(id, about)| describe(*id, about)).await
+}
+
+/// Those of a user; everybody sees their own.
+pub(super) async fn list_of_user(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(user): Path<String>,
+    listing: Listing,
+) -> Result<Response, ApiError> {
+    let user = short("user", &user)?;
+    let mut connections = admin.connections_of(&caller);
+    connections.retain(|(_, about)| about.user == user);
+    listing.reply(connections, |(id, about)| describe(*id, about)).await
+}
+
+/// Closes all of a user.
+pub(super) async fn close_of_user(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(user): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let user = short("user", &user)?;
+    if user != caller.name {
+        caller.check_administrator()?;
+    }
+    admin.link().connections.close_some(&closing(&headers), |_, about| about.user == user);
+    Ok(no_content())
 }
 
 impl Admin {
@@ -82,58 +102,68 @@ impl Admin {
         }
         connections
     }
-
-    async fn consumers(
-        &self,
-        caller: &Caller,
-        is_wanted: impl Fn(&ShortStr) -> bool,
-    ) -> Result<Vec<Value>, ApiError> {
-        let connections: HashMap<_, _> = self.link().connections.list().into_iter().collect();
-        let consumers = self.link().look(forebay_engine::shard::Shard::consumers).await?;
-        let seen = consumers
-            .iter()
-            .filter(|consumer| is_wanted(&consumer.vhost) && caller.sees(self, &consumer.vhost));
-        Ok(seen.map(|consumer| describe_consumer(consumer, &connections)).collect())
-    }
 }
 
-fn describe_consumer(
-    consumer: &ConsumerReport,
-    connections: &HashMap<ConnectionId, Arc<ConnectionAbout>>,
-) -> Value {
-    let id = consumer.key.connection;
-    let name = connections.get(&id).map(|about| connection_name(id, about)).unwrap_or_default();
-    json!({
-        "ack_required": !consumer.no_ack,
-        "active": true,
-        "channel_details": {
-            "connection_name": name,
-            "name": format!("{name} ({})", consumer.key.channel),
-            "node": NODE,
-            "number": consumer.key.channel.0,
-        },
-        "consumer_tag": consumer.tag.to_string(),
-        "exclusive": consumer.exclusive,
-        "prefetch_count": consumer.prefetch,
-        "queue": { "name": consumer.queue.to_string(), "vhost": consumer.vhost.to_string() },
-    })
+/// What a client is told whose connection an operator closes.
+fn closing(headers: &HeaderMap) -> Fault {
+    let reason = headers.get("x-reason").and_then(|reason| reason.to_str().ok());
+    let reason = reason.unwrap_or("Closed via management plugin");
+    Fault::connection(ReplyCode::ConnectionForced, reason)
 }
 
 fn describe(id: ConnectionId, about: &ConnectionAbout) -> Value {
-    json!({
+    let user = about.user.to_string();
+    let client = &about.client;
+    let passed = about.traffic.passed();
+    let (received_rate, sent_rate) = about.traffic.rates();
+    let mut figures = Figures::default();
+    figures.put("recv_oct", passed.received, received_rate);
+    figures.put("send_oct", passed.sent, sent_rate);
+    let mut shown = json!({
+        "auth_mechanism": client.mechanism,
+        "channel_max": client.channels_max,
         "channels": about.channels().len(),
+        "client_properties": table_json::to_json(&client.properties),
         "connected_at": about.connected_at.0,
+        "frame_max": client.frame_size_max,
+        "host": about.local.map(|local| local.ip().to_canonical().to_string()),
         "name": connection_name(id, about),
         "node": NODE,
-        "peer_host": about.peer.ip().to_string(),
+        "peer_host": about.peer.ip().to_canonical().to_string(),
         "peer_port": about.peer.port(),
+        "port": about.local.map(|local| local.port()),
         "protocol": "AMQP 0-9-1",
+        "recv_cnt": passed.reads,
+        "send_cnt": passed.writes,
+        "send_pend": about.traffic.pending(),
+        "ssl": about.tls.is_some(),
         "state": about.state(),
+        "timeout": client.heartbeat_s,
         "type": "network",
-        "user": about.user.to_string(),
+        "user": user,
         "user_provided_name": about.name.as_ref().map(ToString::to_string),
+        "user_who_performed_action": user,
         "vhost": about.vhost.to_string(),
-    })
+    });
+    figures.add_to(&mut shown);
+    add_tls(about.tls.as_ref(), &mut shown);
+    shown
+}
+
+/// What was agreed over TLS; null without.
+fn add_tls(tls: Option<&TlsDetails>, shown: &mut Value) {
+    let Some(shown) = shown.as_object_mut() else { return };
+    let peer = tls.and_then(|tls| tls.peer.as_ref());
+    let fields = [
+        ("peer_cert_issuer", json!(peer.map(|peer| &peer.issuer))),
+        ("peer_cert_subject", json!(peer.map(|peer| &peer.subject))),
+        ("peer_cert_validity", json!(peer.map(|peer| &peer.validity))),
+        ("ssl_cipher", json!(tls.and_then(|tls| tls.cipher.as_deref()))),
+        ("ssl_hash", json!(tls.and_then(|tls| tls.hash.as_deref()))),
+        ("ssl_key_exchange", json!(tls.and_then(|tls| tls.key_exchange.as_deref()))),
+        ("ssl_protocol", json!(tls.and_then(|tls| tls.protocol))),
+    ];
+    shown.extend(fields.map(|(name, value)| (name.to_owned(), value)));
 }
 
 /// The peer's address alone would not be unique over time.

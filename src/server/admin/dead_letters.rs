@@ -6,14 +6,14 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost, Visit};
+use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
 use super::messages::describe_message;
 use super::request_body::RequestBody;
 use super::session::SESSION_CHANNEL;
 use super::{Admin, json_reply, object_name, short};
 use crate::limits::ADMIN_PEEK_MESSAGES_DEFAULT;
-use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Access, Object};
 use forebay_engine::command::{Command, Run};
@@ -35,23 +35,22 @@ type Counts = BTreeMap<ShortStr, u64>;
 pub(super) async fn list(
     State(admin): State<Admin>,
     caller: Caller,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    let vhosts: Vec<ShortStr> =
-        admin.link().look(|shard| shard.topology().vhosts().cloned().collect()).await?;
+    let catalogue = admin.catalogue();
     let mut found = Vec::new();
-    for vhost in vhosts.into_iter().filter(|vhost| caller.sees(&admin, vhost)) {
-        found.extend(dead_letter_queues(&admin, &caller, vhost).await?);
+    for vhost in catalogue.vhosts().filter(|vhost| caller.sees(&admin, vhost)) {
+        found.extend(dead_letter_queues(&admin, &caller, vhost.clone()).await?);
     }
-    listing.reply(found)
+    listing.reply(found, Value::clone).await
 }
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
     Visit { caller, vhost }: Visit,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    listing.reply(dead_letter_queues(&admin, &caller, vhost).await?)
+    listing.reply(dead_letter_queues(&admin, &caller, vhost).await?, Value::clone).await
 }
 
 pub(super) async fn show(
@@ -60,13 +59,11 @@ pub(super) async fn show(
     Path((_, queue)): Path<Named>,
 ) -> Result<Response, ApiError> {
     let queue = object_name("queue", &queue)?;
-    let (there, name) = (vhost.clone(), queue.clone());
-    let id = admin.link().look(move |shard| {
-        let record = shard.topology().find_queue(&there, &name)?;
-        record.exclusive_owner.is_none().then_some(record.id)
-    });
     let missing = || ApiError::not_found(format!("no queue '{queue}' in vhost '{vhost}'"));
-    let id = id.await?.ok_or_else(missing)?;
+    let catalogue = admin.catalogue();
+    let record = catalogue.find_queue(&vhost, &queue);
+    let shared = record.filter(|record| record.exclusive_owner.is_none());
+    let id = shared.ok_or_else(missing)?.id;
     let statistics = admin.link().report(Some(id)).await?;
     let messages = statistics.queues.first().ok_or_else(missing)?.statistics.ready;
     Ok(json_reply(&admin.describe_dead_letters(&caller, &vhost, &queue, messages).await?))
@@ -77,11 +74,11 @@ pub(super) async fn peek(
     caller: Caller,
     Vhost(vhost): Vhost,
     Path((_, queue)): Path<Named>,
-    body: Bytes,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
     let queue = object_name("queue", &queue)?;
-    check(&admin, &caller, &vhost, Access::Read, Object::Queue(&queue))?;
-    let body = RequestBody::parse(&body)?;
+    caller.check_access(&admin, &vhost, Access::Read, Object::Queue(&queue))?;
+    let body = body.read().await?;
     let truncate = body.integer("truncate")?.and_then(|octets| usize::try_from(octets).ok());
     let sweep = sweep(queue, &body, SweepAction::Show, ADMIN_PEEK_MESSAGES_DEFAULT)?;
     let swept = admin.sweep(&caller, vhost, sweep).await?;
@@ -101,13 +98,13 @@ pub(super) async fn redrive(
     caller: Caller,
     Vhost(vhost): Vhost,
     Path((_, queue)): Path<Named>,
-    body: Bytes,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
     let queue = object_name("queue", &queue)?;
-    check(&admin, &caller, &vhost, Access::Read, Object::Queue(&queue))?;
+    caller.check_access(&admin, &vhost, Access::Read, Object::Queue(&queue))?;
     // As a client would need that takes messages out and publishes them to their queues.
-    check(&admin, &caller, &vhost, Access::Write, Object::Exchange(&ObjectName::EMPTY))?;
-    let body = RequestBody::parse(&body)?;
+    caller.check_access(&admin, &vhost, Access::Write, Object::Exchange(&ObjectName::EMPTY))?;
+    let body = body.read().await?;
     let is_dry = body.flag("dry_run", false)?;
     if !is_dry {
         // What is moved is written once more.
@@ -172,9 +169,9 @@ async fn dead_letter_queues(
     caller: &Caller,
     vhost: ShortStr,
 ) -> Result<Vec<Value>, ApiError> {
-    let there = vhost.clone();
-    let names = admin.link().look(move |shard| shard.topology().dead_letter_queues(&there));
-    let names = names.await?;
+    let (catalogue, there) = (admin.catalogue(), vhost.clone());
+    let names = tokio::task::spawn_blocking(move || catalogue.dead_letter_queues(&there));
+    let names = names.await.map_err(|error| ApiError::Unavailable(error.to_string()))?;
     let mut counts = ready(admin, &vhost).await?;
     counts.retain(|name, _| names.contains(name));
     let mut queues = Vec::new();
@@ -195,17 +192,6 @@ async fn ready(admin: &Admin, vhost: &ShortStr) -> Result<Counts, ApiError> {
         |record: &QueueRecord| record.vhost == *vhost && record.exclusive_owner.is_none();
     let wanted = queues.filter(|queue| is_wanted(&queue.record));
     Ok(wanted.map(|queue| (queue.record.name.clone(), queue.statistics.ready)).collect())
-}
-
-fn check(
-    admin: &Admin,
-    caller: &Caller,
-    vhost: &ShortStr,
-    access: Access,
-    object: Object<'_>,
-) -> Result<(), ApiError> {
-    caller.check_vhost(admin, vhost)?;
-    Ok(admin.routes().permissions().check(&caller.name, vhost, access, object)?)
 }
 
 fn sweep(

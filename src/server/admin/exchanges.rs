@@ -2,49 +2,43 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost, Visit};
+use super::extract::{Path, Query, UnreadBody};
+use super::figures::{Figures, put_field};
 use super::listing::Listing;
 use super::messages::exchange_name;
-use super::request_body::RequestBody;
 use super::{Admin, json_reply, no_content, put_reply, short, table_json};
-use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use crate::metrics::BrokerRates;
+use axum::extract::State;
 use axum::response::Response;
+use forebay_engine::access::{Access, Object};
 use forebay_engine::command::TopologyRequest;
 use forebay_engine::object_name::ObjectName;
-use forebay_engine::topology::ExchangeRecord;
-use forebay_wire::ShortStr;
+use forebay_engine::topology::{ExchangeKind, ExchangeRecord, Routes, Topology};
+use forebay_wire::{FieldTable, ShortStr};
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 pub(super) async fn list(
     State(admin): State<Admin>,
     caller: Caller,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    let exchanges = admin.link().look(|shard| {
-        let topology = shard.topology();
-        let of_vhost = |vhost: &ShortStr| {
-            std::iter::once(default_exchange(vhost))
-                .chain(topology.exchanges(vhost).map(describe))
-                .map(|exchange| (vhost.clone(), exchange))
-                .collect::<Vec<_>>()
-        };
-        topology.vhosts().flat_map(of_vhost).collect::<Vec<_>>()
-    });
-    let seen = exchanges.await?.into_iter().filter(|(vhost, _)| caller.sees(&admin, vhost));
-    listing.reply(seen.map(|(_, exchange)| exchange).collect())
+    let catalogue = admin.catalogue();
+    let seen = catalogue.vhosts().filter(|vhost| caller.sees(&admin, vhost));
+    let exchanges = seen.flat_map(|vhost| all(&catalogue, vhost)).collect();
+    let figures = admin.exchange_figures();
+    listing.reply(exchanges, move |exchange| figures.describe(exchange)).await
 }
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
     Visit { vhost, .. }: Visit,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    let exchanges = admin.link().look(move |shard| {
-        let declared = shard.topology().exchanges(&vhost).map(describe);
-        std::iter::once(default_exchange(&vhost)).chain(declared).collect()
-    });
-    listing.reply(exchanges.await?)
+    let exchanges = all(&admin.catalogue(), &vhost);
+    let figures = admin.exchange_figures();
+    listing.reply(exchanges, move |exchange| figures.describe(exchange)).await
 }
 
 pub(super) async fn show(
@@ -53,7 +47,8 @@ pub(super) async fn show(
     Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let name = exchange_name("exchange", &name)?;
-    Ok(json_reply(&admin.exchange(&vhost, &name).await?))
+    let exchange = admin.exchange(&vhost, &name)?;
+    Ok(json_reply(&admin.exchange_figures().describe(&exchange)))
 }
 
 pub(super) async fn declare(
@@ -61,10 +56,11 @@ pub(super) async fn declare(
     caller: Caller,
     Vhost(vhost): Vhost,
     Path((_, name)): Path<(String, String)>,
-    body: Bytes,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
     let name = exchange_name("exchange", &name)?;
-    let body = RequestBody::parse(&body)?;
+    caller.check_access(&admin, &vhost, Access::Configure, Object::Exchange(&name))?;
+    let body = body.read().await?;
     let request = TopologyRequest::DeclareExchange {
         name: name.clone(),
         kind: short("type", body.text("type")?.unwrap_or("direct"))?,
@@ -75,7 +71,7 @@ pub(super) async fn declare(
         arguments: body.table("arguments")?,
     };
     caller.check_request(&admin, &vhost, &request)?;
-    let is_new = admin.exchange(&vhost, &name).await.is_err();
+    let is_new = admin.exchange(&vhost, &name).is_err();
     admin.request(&caller, vhost, request).await?;
     Ok(put_reply(is_new))
 }
@@ -91,7 +87,7 @@ pub(super) async fn delete(
     let if_unused = flags.get("if-unused").is_some_and(|flag| flag == "true");
     let request = TopologyRequest::DeleteExchange { name: name.clone(), if_unused };
     caller.check_request(&admin, &vhost, &request)?;
-    admin.exchange(&vhost, &name).await?;
+    admin.check_exchange(&vhost, &name)?;
     admin.request(&caller, vhost, request).await?;
     Ok(no_content())
 }
@@ -99,43 +95,76 @@ pub(super) async fn delete(
 impl Admin {
     /// # Errors
     /// 404 when there is no such exchange.
-    async fn exchange(&self, vhost: &ShortStr, name: &ObjectName) -> Result<Value, ApiError> {
+    fn exchange(&self, vhost: &ShortStr, name: &ObjectName) -> Result<ExchangeRecord, ApiError> {
         if name.is_empty() {
             return Ok(default_exchange(vhost));
         }
-        let (there, wanted) = (vhost.clone(), name.clone());
-        let found = self.link().look(move |shard| {
-            let mut exchanges = shard.topology().exchanges(&there);
-            exchanges.find(|exchange| wanted == exchange.name).map(describe)
-        });
         let missing = || ApiError::not_found(format!("no exchange '{name}' in vhost '{vhost}'"));
-        found.await?.ok_or_else(missing)
+        self.catalogue().find_exchange(vhost, name).cloned().ok_or_else(missing)
+    }
+
+    /// # Errors
+    /// 404 when there is no such exchange.
+    pub(super) fn check_exchange(
+        &self,
+        vhost: &ShortStr,
+        name: &ObjectName,
+    ) -> Result<(), ApiError> {
+        self.exchange(vhost, name).map(drop)
+    }
+
+    fn exchange_figures(&self) -> ExchangeFigures {
+        ExchangeFigures { routes: self.routes(), rates: self.inner.broker_rates.load_full() }
     }
 }
 
-fn describe(exchange: &ExchangeRecord) -> Value {
-    json!({
-        "arguments": table_json::to_json(&exchange.arguments),
-        "auto_delete": exchange.auto_delete,
-        "durable": exchange.durable,
-        "internal": exchange.internal,
-        "name": exchange.name.to_string(),
-        "policy": exchange.policy.as_ref().map(ToString::to_string),
-        "type": exchange.kind.name(),
-        "vhost": exchange.vhost.to_string(),
-    })
+/// What passed through exchanges.
+struct ExchangeFigures {
+    routes: Arc<Routes>,
+    rates: Arc<BrokerRates>,
+}
+
+impl ExchangeFigures {
+    fn describe(&self, exchange: &ExchangeRecord) -> Value {
+        let ExchangeRecord { vhost, name, .. } = exchange;
+        let mut shown = json!({
+            "arguments": table_json::to_json(&exchange.arguments),
+            "auto_delete": exchange.auto_delete,
+            "durable": exchange.durable,
+            "internal": exchange.internal,
+            "name": name.to_string(),
+            "policy": exchange.policy.as_ref().map(ToString::to_string),
+            "type": exchange.kind.name(),
+            "vhost": vhost.to_string(),
+        });
+        if let Some(counters) = self.routes.exchange_counters(vhost, name) {
+            let (rate_in, rate_out) = self.rates.exchange(vhost, name);
+            let mut figures = Figures::default();
+            figures.put("publish_in", counters.published_in(), rate_in);
+            figures.put("publish_out", counters.published_out(), rate_out);
+            put_field(&mut shown, "message_stats", figures.into_json());
+        }
+        shown
+    }
+}
+
+/// The exchanges of a virtual host, the default one first.
+fn all(catalogue: &Topology, vhost: &ShortStr) -> Vec<ExchangeRecord> {
+    let declared = catalogue.exchanges(vhost).cloned();
+    std::iter::once(default_exchange(vhost)).chain(declared).collect()
 }
 
 /// Every virtual host has it, and no record tells of it.
-fn default_exchange(vhost: &ShortStr) -> Value {
-    json!({
-        "arguments": {},
-        "auto_delete": false,
-        "durable": true,
-        "internal": false,
-        "name": "",
-        "policy": null,
-        "type": "direct",
-        "vhost": vhost.to_string(),
-    })
+fn default_exchange(vhost: &ShortStr) -> ExchangeRecord {
+    ExchangeRecord {
+        vhost: vhost.clone(),
+        name: ShortStr::EMPTY,
+        kind: ExchangeKind::Direct,
+        durable: true,
+        auto_delete: false,
+        internal: false,
+        arguments: FieldTable::new(),
+        alternate: None,
+        policy: None,
+    }
 }

@@ -2,11 +2,12 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost};
+use super::extract::Path;
 use super::session::SESSION_CHANNEL;
 use super::{Admin, NODE, json_reply};
 use crate::alarms::Alarm;
 use crate::tls::TlsAcceptor;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
@@ -31,7 +32,7 @@ pub(super) async fn well(
     State(admin): State<Admin>,
     _caller: Caller,
 ) -> Result<Response, ApiError> {
-    admin.link().look(|_| ()).await?;
+    admin.link().ping().await?;
     Ok(json_reply(&ok()))
 }
 
@@ -55,7 +56,7 @@ pub(super) async fn replicas(
     State(admin): State<Admin>,
     _caller: Caller,
 ) -> Result<Response, ApiError> {
-    admin.link().look(|_| ()).await?;
+    admin.link().ping().await?;
     Ok(json_reply(&json!({ "status": "ok", "reason": "single node cluster" })))
 }
 
@@ -64,7 +65,8 @@ pub(super) async fn port(
     _caller: Caller,
     Path(port): Path<u16>,
 ) -> Result<Response, ApiError> {
-    let ports: Vec<u16> = admin.inner.listeners.iter().map(|listener| listener.port).collect();
+    let ports: Vec<u16> =
+        admin.inner.listeners.iter().map(|listener| listener.address.port()).collect();
     if ports.contains(&port) {
         return Ok(json_reply(&json!({ "status": "ok", "port": port })));
     }

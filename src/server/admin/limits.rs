@@ -2,11 +2,10 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost, Visit};
+use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
-use super::request_body::RequestBody;
 use super::{Admin, json_reply, no_content, short};
-use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Limit, Limits};
 use forebay_engine::administration::Administration;
@@ -19,12 +18,13 @@ type Named = (String, String);
 pub(super) async fn of_vhosts(
     State(admin): State<Admin>,
     caller: Caller,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
     let routes = admin.routes();
     let seen = by_owner(routes.limits(), Limit::OF_VHOST).into_iter();
     let seen = seen.filter(|(vhost, _)| caller.sees(&admin, vhost));
-    listing.reply(seen.map(|(vhost, value)| describe("vhost", &vhost, &value)).collect())
+    let seen = seen.map(|(vhost, value)| describe("vhost", &vhost, &value)).collect();
+    listing.reply(seen, Value::clone).await
 }
 
 pub(super) async fn of_vhost(
@@ -40,11 +40,11 @@ pub(super) async fn set_of_vhost(
     caller: Caller,
     Vhost(vhost): Vhost,
     Path((_, name)): Path<Named>,
-    body: Bytes,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
     let limit = checked(&caller, &name, Limit::OF_VHOST)?;
-    let most = most(&body)?;
-    set(&admin, &caller, limit, vhost, most).await
+    let most = most(body).await?;
+    set_limit(&admin, &caller, limit, vhost, most).await
 }
 
 pub(super) async fn clear_of_vhost(
@@ -54,18 +54,19 @@ pub(super) async fn clear_of_vhost(
     Path((_, name)): Path<Named>,
 ) -> Result<Response, ApiError> {
     let limit = checked(&caller, &name, Limit::OF_VHOST)?;
-    set(&admin, &caller, limit, vhost, None).await
+    set_limit(&admin, &caller, limit, vhost, None).await
 }
 
 pub(super) async fn of_users(
     State(admin): State<Admin>,
     caller: Caller,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
     let routes = admin.routes();
     let users = by_owner(routes.limits(), Limit::OF_USER).into_iter();
-    listing.reply(users.map(|(user, value)| describe("user", &user, &value)).collect())
+    let users = users.map(|(user, value)| describe("user", &user, &value)).collect();
+    listing.reply(users, Value::clone).await
 }
 
 pub(super) async fn of_user(
@@ -83,11 +84,12 @@ pub(super) async fn set_of_user(
     State(admin): State<Admin>,
     caller: Caller,
     Path((user, name)): Path<Named>,
-    body: Bytes,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
     let limit = checked(&caller, &name, Limit::OF_USER)?;
-    let most = most(&body)?;
-    set(&admin, &caller, limit, known_user(&admin, &user)?, most).await
+    let user = known_user(&admin, &user)?;
+    let most = most(body).await?;
+    set_limit(&admin, &caller, limit, user, most).await
 }
 
 pub(super) async fn clear_of_user(
@@ -96,7 +98,7 @@ pub(super) async fn clear_of_user(
     Path((user, name)): Path<Named>,
 ) -> Result<Response, ApiError> {
     let limit = checked(&caller, &name, Limit::OF_USER)?;
-    set(&admin, &caller, limit, known_user(&admin, &user)?, None).await
+    set_limit(&admin, &caller, limit, known_user(&admin, &user)?, None).await
 }
 
 /// The limits of one virtual host or user by name, as files of definitions have them, too.
@@ -116,6 +118,15 @@ fn describe(kind: &str, owner: &ShortStr, value: &Map<String, Value>) -> Value {
 
 fn checked(caller: &Caller, name: &str, among: [Limit; 3]) -> Result<Limit, ApiError> {
     caller.check_administrator()?;
+    named(name, among)
+}
+
+/// A limit of virtual hosts by its name.
+pub(super) fn limit_of_vhost(name: &str) -> Result<Limit, ApiError> {
+    named(name, Limit::OF_VHOST)
+}
+
+fn named(name: &str, among: [Limit; 3]) -> Result<Limit, ApiError> {
     Limit::named(name, among).ok_or_else(|| {
         let names = among.map(Limit::name).join(", ");
         ApiError::bad(format!("unrecognised limit '{name}', expected one of {names}"))
@@ -131,13 +142,14 @@ fn known_user(admin: &Admin, user: &str) -> Result<ShortStr, ApiError> {
 }
 
 /// A negative number lifts a limit, as in RabbitMQ.
-fn most(body: &[u8]) -> Result<Option<u64>, ApiError> {
-    let value = RequestBody::parse(body)?.integer("value")?;
+async fn most(body: UnreadBody) -> Result<Option<u64>, ApiError> {
+    let value = body.read().await?.integer("value")?;
     let value = value.ok_or_else(|| ApiError::bad("value: missing, expected an integer"))?;
     Ok(u64::try_from(value).ok())
 }
 
-async fn set(
+/// Sets a limit, or lifts it, for a caller who was found to be allowed to.
+pub(super) async fn set_limit(
     admin: &Admin,
     caller: &Caller,
     limit: Limit,

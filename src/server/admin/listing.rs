@@ -1,20 +1,56 @@
 //! Lists as RabbitMQ's management API gives them: filtered by name, sorted, one page at a time,
 //! with the columns asked for.
+//!
+//! A long list is written beside the threads that serve clients, a few at once, and what was written
+//! and has not been read by its client is bounded.
 
+use super::Admin;
 use super::api_error::ApiError;
-use super::json_reply;
-use crate::limits::{ADMIN_PAGE_ITEMS_DEFAULT, ADMIN_PAGE_ITEMS_MAX};
-use axum::response::Response;
+use super::extract::Query;
+use crate::limits::{
+    ADMIN_ANSWERS_KIB_MAX, ADMIN_LISTS_AT_ONCE_MAX, ADMIN_PAGE_ITEMS_DEFAULT, ADMIN_PAGE_ITEMS_MAX,
+};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use forebay_engine::name_pattern::NamePattern;
 use forebay_wire::ShortStr;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::cmp::Ordering;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The query of a list.
+/// What bounds the lists of a broker. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct ListingTurns {
+    /// For writing one.
+    writing: Arc<Semaphore>,
+    /// For KiB that were written and wait for their clients.
+    unsent: Arc<Semaphore>,
+}
+
+impl Default for ListingTurns {
+    fn default() -> Self {
+        Self {
+            writing: Arc::new(Semaphore::new(ADMIN_LISTS_AT_ONCE_MAX)),
+            unsent: Arc::new(Semaphore::new(ADMIN_ANSWERS_KIB_MAX as usize)),
+        }
+    }
+}
+
+/// A list that was asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Listing {
+    query: ListingQuery,
+    turns: ListingTurns,
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Listing {
+struct ListingQuery {
     page: Option<usize>,
     page_size: Option<usize>,
     name: Option<String>,
@@ -24,22 +60,74 @@ pub(super) struct Listing {
     columns: Option<String>,
 }
 
+impl FromRequestParts<Admin> for Listing {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, ApiError> {
+        let Query(query) = Query::from_request_parts(parts, admin).await?;
+        Ok(Self { query, turns: admin.inner.lists.clone() })
+    }
+}
+
+/// An answer that was written, and its share of what may wait for clients.
+struct Answer {
+    text: Vec<u8>,
+    _unsent: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
 impl Listing {
     /// The reply for these items: a page when one was asked for, or else all of them.
     ///
     /// # Errors
     /// 400 for a page that can't be, or a pattern that is none.
-    pub(super) fn reply(&self, mut items: Vec<Value>) -> Result<Response, ApiError> {
+    pub(super) async fn reply<T: Send + 'static>(
+        self,
+        items: Vec<T>,
+        describe: impl Fn(&T) -> Value + Send + 'static,
+    ) -> Result<Response, ApiError> {
+        let Self { query, turns } = self;
+        let unavailable = |_| ApiError::Unavailable("the broker is stopping".to_owned());
+        let text = if items.len() <= ADMIN_PAGE_ITEMS_MAX {
+            query.write(items, describe)?
+        } else {
+            let turn = turns.writing.acquire_owned().await.map_err(unavailable)?;
+            let written = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                query.write(items, describe)
+            });
+            written.await.map_err(|error| ApiError::Unavailable(error.to_string()))??
+        };
+        let kib = u32::try_from(text.len() / 1024 + 1).unwrap_or(u32::MAX);
+        let share = turns.unsent.acquire_many_owned(kib.min(ADMIN_ANSWERS_KIB_MAX)).await;
+        let answer = Answer { text, _unsent: share.map_err(unavailable)? };
+        let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(([json], Bytes::from_owner(answer)).into_response())
+    }
+}
+
+impl ListingQuery {
+    fn write<T>(
+        &self,
+        mut items: Vec<T>,
+        describe: impl Fn(&T) -> Value,
+    ) -> Result<Vec<u8>, ApiError> {
         let total = items.len();
         if let Some(column) = &self.sort {
-            items.sort_by(|left, right| compare(field(left, column), field(right, column)));
+            let key = |item: T| (field(&describe(&item), column).cloned(), item);
+            let mut keyed: Vec<_> = items.into_iter().map(key).collect();
+            keyed.sort_by(|(left, _), (right, _)| compare(left.as_ref(), right.as_ref()));
             if is_true(self.sort_reverse.as_deref()) {
-                items.reverse();
+                keyed.reverse();
             }
+            items = keyed.into_iter().map(|(_, item)| item).collect();
         }
-        let Some(page) = self.page else {
-            return Ok(json_reply(&Value::Array(self.with_columns(items))));
-        };
+        let Some(page) = self.page else { return Ok(self.write_items(&items, &describe)) };
         let size = self.page_size.unwrap_or(ADMIN_PAGE_ITEMS_DEFAULT);
         if page == 0 || size == 0 || size > ADMIN_PAGE_ITEMS_MAX {
             return Err(ApiError::bad(format!(
@@ -47,29 +135,48 @@ impl Listing {
                  {ADMIN_PAGE_ITEMS_MAX}"
             )));
         }
-        self.keep_named(&mut items)?;
+        self.keep_named(&mut items, &describe)?;
         let filtered = items.len();
         let pages = filtered.div_ceil(size).max(1);
         if page > pages {
             return Err(ApiError::bad(format!("page={page}: there are {pages}")));
         }
         let items: Vec<_> = items.into_iter().skip((page - 1) * size).take(size).collect();
-        Ok(json_reply(&json!({
+        let items: Vec<_> = items.iter().map(|item| self.with_columns(describe(item))).collect();
+        let page = json!({
             "filtered_count": filtered,
             "item_count": items.len(),
-            "items": self.with_columns(items),
+            "items": items,
             "page": page,
             "page_count": pages,
             "page_size": size,
             "total_count": total,
-        })))
+        });
+        Ok(page.to_string().into_bytes())
     }
 
-    fn keep_named(&self, items: &mut Vec<Value>) -> Result<(), ApiError> {
+    /// One after the other, so that the items are never all there as values.
+    fn write_items<T>(&self, items: &[T], describe: &impl Fn(&T) -> Value) -> Vec<u8> {
+        let mut text = vec![b'['];
+        for (at, item) in items.iter().enumerate() {
+            if at > 0 {
+                text.push(b',');
+            }
+            text.extend_from_slice(self.with_columns(describe(item)).to_string().as_bytes());
+        }
+        text.push(b']');
+        text
+    }
+
+    fn keep_named<T>(
+        &self,
+        items: &mut Vec<T>,
+        describe: &impl Fn(&T) -> Value,
+    ) -> Result<(), ApiError> {
         let Some(name) = self.name.as_deref().filter(|name| !name.is_empty()) else {
             return Ok(());
         };
-        let name_of = |item: &Value| item.get("name").and_then(Value::as_str).map(str::to_owned);
+        let name_of = |item: &T| describe(item).get("name")?.as_str().map(str::to_owned);
         if is_true(self.use_regex.as_deref()) {
             let pattern =
                 NamePattern::new(name).map_err(|error| ApiError::bad(format!("name: {error}")))?;
@@ -84,12 +191,12 @@ impl Listing {
         Ok(())
     }
 
-    fn with_columns(&self, items: Vec<Value>) -> Vec<Value> {
+    fn with_columns(&self, item: Value) -> Value {
         let Some(columns) = self.columns.as_deref().filter(|columns| !columns.is_empty()) else {
-            return items;
+            return item;
         };
         let columns: Vec<&str> = columns.split(',').collect();
-        items.iter().map(|item| chosen(item, &columns)).collect()
+        chosen(&item, &columns)
     }
 }
 
@@ -138,6 +245,15 @@ fn is_true(text: Option<&str>) -> bool {
 mod tests {
     use super::*;
 
+    fn names(count: usize) -> Vec<String> {
+        (0..count).map(|number| format!("q{number}")).collect()
+    }
+
+    fn write(query: &ListingQuery, items: Vec<String>) -> Result<Value, ApiError> {
+        let text = query.write(items, |name| json!({ "name": name, "length": name.len() }))?;
+        Ok(serde_json::from_slice(&text).unwrap())
+    }
+
     #[test]
     fn columns_may_stand_in_one_another() {
         let item = json!({"a": {"b": 1, "c": 2}, "d": 3, "e": 4});
@@ -145,14 +261,25 @@ mod tests {
     }
 
     #[test]
+    fn all_items_come_as_they_are_sorted_and_cut() {
+        assert_eq!(write(&ListingQuery::default(), Vec::new()).unwrap(), json!([]));
+        let query = ListingQuery {
+            sort: Some("name".to_owned()),
+            sort_reverse: Some("true".to_owned()),
+            columns: Some("name".to_owned()),
+            ..ListingQuery::default()
+        };
+        let expected = json!([{ "name": "q2" }, { "name": "q1" }, { "name": "q0" }]);
+        assert_eq!(write(&query, names(3)).unwrap(), expected);
+    }
+
+    #[test]
     fn a_page_that_cannot_be_is_refused() {
-        let items = || (0..3).map(|n| json!({ "name": format!("q{n}") })).collect();
         for (page, page_size) in [(0, 1), (1, 0), (1, ADMIN_PAGE_ITEMS_MAX + 1), (4, 1)] {
-            let listing =
-                Listing { page: Some(page), page_size: Some(page_size), ..Listing::default() };
-            listing.reply(items()).unwrap_err();
+            let (page, page_size) = (Some(page), Some(page_size));
+            write(&ListingQuery { page, page_size, ..<_>::default() }, names(3)).unwrap_err();
         }
-        let listing = Listing { page: Some(3), page_size: Some(1), ..Listing::default() };
-        listing.reply(items()).unwrap();
+        let (page, page_size) = (Some(3), Some(1));
+        write(&ListingQuery { page, page_size, ..<_>::default() }, names(3)).unwrap();
     }
 }

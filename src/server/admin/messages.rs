@@ -2,12 +2,13 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost};
+use super::extract::{Path, UnreadBody};
 use super::request_body::RequestBody;
 use super::session::{SESSION_CHANNEL, Session, SessionError};
 use super::{Admin, json_reply, no_content, object_name, short, table_json};
 use crate::limits::ADMIN_GET_MESSAGES_MAX;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -42,11 +43,11 @@ pub(super) async fn publish(
     caller: Caller,
     Vhost(vhost): Vhost,
     Path((_, exchange)): Path<(String, String)>,
-    body: Bytes,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
     let exchange = exchange_name("exchange", &exchange)?;
-    caller.check_vhost(&admin, &vhost)?;
-    let body = RequestBody::parse(&body)?;
+    caller.check_access(&admin, &vhost, Access::Write, Object::Exchange(&exchange))?;
+    let body = body.read().await?;
     let routing_key = short("routing_key", body.required("routing_key")?)?;
     let payload = match body.text("payload_encoding")?.unwrap_or("string") {
         "string" => Bytes::copy_from_slice(body.required("payload")?.as_bytes()),
@@ -71,8 +72,6 @@ pub(super) async fn publish(
         return Err(ApiError::bad(text));
     }
     let routes = admin.routes();
-    let write = Object::Exchange(&exchange);
-    routes.permissions().check(&caller.name, &vhost, Access::Write, write)?;
     let raw = properties.encode();
     let keys = std::slice::from_ref(&routing_key);
     let targets = routes.route(&vhost, &exchange, keys, &|| properties.headers.clone())?;
@@ -102,13 +101,11 @@ pub(super) async fn get(
     caller: Caller,
     Vhost(vhost): Vhost,
     Path((_, name)): Path<(String, String)>,
-    body: Bytes,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
     let name = object_name("queue", &name)?;
-    caller.check_vhost(&admin, &vhost)?;
-    let read = Object::Queue(&name);
-    admin.routes().permissions().check(&caller.name, &vhost, Access::Read, read)?;
-    let body = RequestBody::parse(&body)?;
+    caller.check_access(&admin, &vhost, Access::Read, Object::Queue(&name))?;
+    let body = body.read().await?;
     let wanted = body.integer("count")?.unwrap_or(1);
     let count = usize::try_from(wanted).ok().filter(|count| *count <= ADMIN_GET_MESSAGES_MAX);
     let count = count.ok_or_else(|| {

@@ -1,23 +1,29 @@
 //! The admin listener: RabbitMQ's management API over HTTP, as far as tools need it.
 //!
-//! Reads look at the shard; changes of queues, exchanges, bindings and messages go through a
+//! Reads look at a catalogue that the shard publishes beside the routes, and ask it for figures, which
+//! it gathers between messages; changes of queues, exchanges, bindings and messages go through a
 //! [`session::Session`], with the permissions that an AMQP client would need; changes of virtual
 //! hosts, users, permissions and policies are an [`Administration`].
 
+mod absent;
 mod api_error;
 mod bindings;
 mod caller;
 mod channels;
 mod connections;
+mod consumers;
 mod cross_origin;
 mod dead_letters;
 mod definitions;
 mod exchanges;
+mod extract;
+mod figures;
 mod health;
 mod limits;
 mod listing;
 mod logins;
 mod messages;
+mod nodes;
 mod overview;
 mod parameters;
 mod permissions;
@@ -33,17 +39,17 @@ use crate::alarms::Alarms;
 use crate::authenticator::Authenticator;
 use crate::clock::Clock;
 use crate::http_listener::{HttpListener, serve_http};
-use crate::limits::{ADMIN_BODY_OCTETS_MAX, ADMIN_REQUEST_DURATION_MAX};
-use crate::metrics::QueueRates;
+use crate::limits::ADMIN_REQUEST_DURATION_MAX;
+use crate::metrics::{BrokerRates, ConnectionTotals, QueueRates};
 use crate::product::Product;
 use crate::publish_pace::PublishPace;
 use crate::tls::TlsAcceptor;
 use api_error::ApiError;
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::extract::Request;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn, map_request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use caller::Caller;
@@ -51,13 +57,20 @@ use forebay_engine::administration::Administration;
 use forebay_engine::command::Command;
 use forebay_engine::connection::ConnectionSettings;
 use forebay_engine::object_name::ObjectName;
-use forebay_engine::topology::Routes;
+use forebay_engine::topology::{Routes, Topology};
 use forebay_wire::ShortStr;
 pub(crate) use limits::of_owner as limits_of;
+use listing::ListingTurns;
+use logins::Logins;
 pub(crate) use policies::describe as describe_policy;
 use serde_json::Value;
 use session::{SESSION_CHANNEL, ShardLink};
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 /// The name of the one node, where RabbitMQ shows one.
@@ -66,7 +79,25 @@ const NODE: &str = "forebay@localhost";
 /// What the admin listener works with. Clones are the same.
 #[derive(Clone)]
 pub struct Admin {
-    inner: Arc<Sources>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    sources: Sources,
+    /// Who logged in here.
+    logins: Logins,
+    /// What bounds lists.
+    lists: ListingTurns,
+    /// Held by whoever imports definitions.
+    imports: Arc<Mutex<()>>,
+}
+
+impl Deref for Inner {
+    type Target = Sources;
+
+    fn deref(&self) -> &Sources {
+        &self.sources
+    }
 }
 
 /// A port and what is spoken there, as RabbitMQ names it.
@@ -74,8 +105,8 @@ pub struct Admin {
 pub struct Listener {
     /// As `amqp/ssl`.
     pub protocol: &'static str,
-    /// The port.
-    pub port: u16,
+    /// Where.
+    pub address: SocketAddr,
 }
 
 /// What it tells of, and how it reaches the shard.
@@ -84,6 +115,8 @@ pub struct Sources {
     pub link: ShardLink,
     /// Users, permissions, policies.
     pub routes: Arc<ArcSwap<Routes>>,
+    /// Virtual hosts, exchanges, queues, bindings, policies.
+    pub catalogue: Arc<ArcSwap<Topology>>,
     /// Who may come in.
     pub authenticator: Authenticator,
     /// For what has a date.
@@ -98,6 +131,14 @@ pub struct Sources {
     pub alarms: Alarms,
     /// How fast messages come and go, renewed by the metrics endpoint.
     pub rates: Arc<ArcSwap<QueueRates>>,
+    /// The same of the broker as a whole and of exchanges.
+    pub broker_rates: Arc<ArcSwap<BrokerRates>>,
+    /// What all connections did.
+    pub totals: Arc<ConnectionTotals>,
+    /// Where the store is.
+    pub data_dir: PathBuf,
+    /// When the broker was started.
+    pub started: Instant,
     /// Whose turn it is where publish rates are limited.
     pub pace: PublishPace,
     /// What holds for connections: here too.
@@ -108,13 +149,22 @@ impl Admin {
     /// Works with these.
     #[must_use]
     pub fn new(sources: Sources) -> Self {
-        Self { inner: Arc::new(sources) }
+        Self {
+            inner: Arc::new(Inner {
+                sources,
+                logins: Logins::default(),
+                lists: ListingTurns::default(),
+                imports: Arc::default(),
+            }),
+        }
     }
 
     /// Serves until the task is dropped.
     pub async fn serve(self, listener: HttpListener) {
         let router =
             router().layer(from_fn(cross_origin::refuse)).layer(from_fn(in_time)).with_state(self);
+        // Outside of the router, which chooses the handler by what is left.
+        let router = Router::new().fallback_service(router).layer(map_request(without_last_slash));
         serve_http(listener, router).await;
     }
 
@@ -124,6 +174,11 @@ impl Admin {
 
     fn routes(&self) -> Arc<Routes> {
         self.inner.routes.load_full()
+    }
+
+    /// What there is, as the shard last told: the same that messages are routed by.
+    fn catalogue(&self) -> Arc<Topology> {
+        self.inner.catalogue.load_full()
     }
 
     /// What is published here waits for alarms as little as it can: nobody would know for how long.
@@ -153,9 +208,25 @@ fn router() -> Router<Admin> {
     Router::new()
         .merge(objects())
         .merge(operators())
+        .merge(broker())
         .merge(our_own())
         .fallback(async || ApiError::not_found("Not Found"))
-        .layer(DefaultBodyLimit::max(ADMIN_BODY_OCTETS_MAX))
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+            ApiError::MethodNotAllowed(format!("{method} is no method of {}", uri.path()))
+        })
+}
+
+/// `/api/queues/` is `/api/queues`, as in RabbitMQ.
+async fn without_last_slash(mut request: Request) -> Request {
+    let uri = request.uri();
+    let path = uri.path().trim_end_matches('/');
+    if path.len() < uri.path().len() && !path.is_empty() {
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        if let Ok(uri) = format!("{path}{query}").parse() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
 }
 
 /// What clients of a virtual host work with.
@@ -172,6 +243,7 @@ fn objects() -> Router<Admin> {
         .route("/api/queues/{vhost}/{name}", queue)
         .route("/api/queues/{vhost}/{name}/contents", delete(messages::purge))
         .route("/api/queues/{vhost}/{name}/get", post(messages::get))
+        .route("/api/queues/{vhost}/{name}/actions", post(queues::act))
         .route("/api/queues/{vhost}/{name}/bindings", get(bindings::of_queue))
         .route("/api/exchanges", get(exchanges::list))
         .route("/api/exchanges/{vhost}", get(exchanges::list_of_vhost))
@@ -185,11 +257,16 @@ fn objects() -> Router<Admin> {
         .route("/api/bindings/{vhost}/e/{source}/e/{name}", bind_exchange)
         .route("/api/bindings/{vhost}/e/{source}/q/{name}/{key}", queue_binding)
         .route("/api/bindings/{vhost}/e/{source}/e/{name}/{key}", exchange_binding)
-        .route("/api/consumers", get(connections::consumers))
-        .route("/api/consumers/{vhost}", get(connections::consumers_of_vhost))
+        .route("/api/consumers", get(consumers::list))
+        .route("/api/consumers/{vhost}", get(consumers::list_of_vhost))
         .route("/api/connections", get(connections::list))
         .route("/api/connections/{name}", get(connections::show).delete(connections::close))
         .route("/api/connections/{name}/channels", get(channels::list_of_connection))
+        .route(
+            "/api/connections/username/{user}",
+            get(connections::list_of_user).delete(connections::close_of_user),
+        )
+        .route("/api/vhosts/{vhost}/connections", get(connections::list_of_vhost))
         .route("/api/channels", get(channels::list))
         .route("/api/channels/{name}", get(channels::show))
         .route("/api/vhosts/{vhost}/channels", get(channels::list_of_vhost))
@@ -204,11 +281,6 @@ fn operators() -> Router<Admin> {
         .put(policies::put_operators)
         .delete(policies::delete_operators);
     Router::new()
-        .route("/api/overview", get(overview::overview))
-        .route("/api/whoami", get(overview::whoami))
-        .route("/api/nodes", get(overview::nodes))
-        .route("/api/cluster-name", get(overview::cluster_name))
-        .route("/api/auth/attempts/{node}/source", get(logins::by_source))
         .route("/api/vhosts", get(vhosts::list))
         .route("/api/vhosts/{vhost}", get(vhosts::show).put(vhosts::put).delete(vhosts::delete))
         .route("/api/vhosts/{vhost}/permissions", get(permissions::of_vhost))
@@ -238,7 +310,10 @@ fn operators() -> Router<Admin> {
         .route("/api/parameters", get(parameters::list))
         .route("/api/parameters/{component}", get(parameters::of_component))
         .route("/api/parameters/{component}/{vhost}", get(parameters::of_vhost))
-        .route("/api/parameters/{component}/{vhost}/{name}", get(parameters::show))
+        .route(
+            "/api/parameters/{component}/{vhost}/{name}",
+            get(parameters::show).put(parameters::put).delete(parameters::delete),
+        )
         .route("/api/definitions", get(definitions::export).post(definitions::import))
         .route(
             "/api/definitions/{vhost}",
@@ -257,6 +332,49 @@ fn operators() -> Router<Admin> {
         .route("/api/healthchecks/node", get(health::well))
         .route("/api/health/checks/port-listener/{port}", get(health::port))
         .route("/api/health/checks/protocol-listener/{protocol}", get(health::protocol))
+}
+
+/// The broker itself, and what there is none of.
+fn broker() -> Router<Admin> {
+    Router::new()
+        .route("/api/overview", get(overview::overview))
+        .route("/api/whoami", get(overview::whoami))
+        .route("/api/nodes", get(nodes::list))
+        .route("/api/nodes/{name}", get(nodes::show))
+        .route("/api/extensions", get(overview::nothing))
+        .route("/api/feature-flags", get(overview::nothing))
+        .route("/api/deprecated-features", get(overview::nothing))
+        .route("/api/deprecated-features/used", get(overview::nothing))
+        .route("/api/auth", get(overview::auth))
+        .route("/api/rebalance/queues", post(nodes::rebalance))
+        .route("/api/vhosts/{vhost}/start/{node}", post(nodes::start_vhost))
+        .route("/api/cluster-name", get(overview::cluster_name))
+        .route(
+            "/api/auth/attempts/{node}",
+            get(logins::by_protocol).delete(logins::reset_by_protocol),
+        )
+        .route(
+            "/api/auth/attempts/{node}/source",
+            get(logins::by_source).delete(logins::reset_by_source),
+        )
+        .route("/api/global-parameters", get(overview::nothing))
+        .route(
+            "/api/global-parameters/{name}",
+            get(absent::global_parameter)
+                .put(absent::put_global_parameter)
+                .delete(absent::global_parameter),
+        )
+        .route("/api/topic-permissions", get(overview::nothing))
+        .route(
+            "/api/topic-permissions/{vhost}/{user}",
+            get(overview::nothing)
+                .put(absent::put_topic_permission)
+                .delete(absent::delete_topic_permission),
+        )
+        .route("/api/vhosts/{vhost}/topic-permissions", get(overview::nothing))
+        .route("/api/users/{name}/topic-permissions", get(overview::nothing))
+        .route("/api/users/without-permissions", get(users::without_permissions))
+        .route("/api/users/bulk-delete", post(users::bulk_delete))
 }
 
 /// What RabbitMQ has no call for.

@@ -1,96 +1,191 @@
-//! `/api/overview`, `/api/whoami`, `/api/nodes`, `/api/cluster-name`.
+//! `/api/overview`, `/api/whoami`, `/api/cluster-name`, and what says that there is none of something:
+//! `/api/extensions`, `/api/feature-flags`, `/api/deprecated-features`, `/api/auth`.
 
 use super::api_error::ApiError;
 use super::caller::Caller;
-use super::queues::message_stats;
+use super::figures::{Figures, add, put_field};
 use super::{Admin, NODE, json_reply};
-use crate::alarms::Alarm;
-use crate::metrics::process;
+use crate::metrics::{BrokerCounts, Flow};
 use axum::extract::State;
 use axum::response::Response;
-use forebay_engine::shard::QueueStatistics;
-use serde_json::json;
+use forebay_engine::shard::{QueueStatistics, QueueTurnover};
+use forebay_engine::topology::ExchangeKind;
+use serde_json::{Value, json};
 
 /// What RabbitMQ's API it is: tools compare it.
 const MANAGEMENT_VERSION: &str = "3.13.0";
 
+/// As clients are told in `connection.start`.
+const CLUSTER_NAME: &str = "forebay";
+
+const CHURN: [&str; 7] = [
+    "channel_closed",
+    "channel_created",
+    "connection_closed",
+    "connection_created",
+    "queue_created",
+    "queue_declared",
+    "queue_deleted",
+];
+
 pub(super) async fn overview(
     State(admin): State<Admin>,
-    _caller: Caller,
+    caller: Caller,
 ) -> Result<Response, ApiError> {
-    let exchanges = admin.link().look(|shard| {
-        let topology = shard.topology();
-        topology.vhosts().map(|vhost| topology.exchanges(vhost).count() + 1).sum::<usize>()
-    });
-    let exchanges = exchanges.await?;
     let statistics = admin.link().report(None).await?;
-    let mut sum = statistics.gone;
-    for queue in &statistics.queues {
+    let catalogue = admin.catalogue();
+    let sees = |vhost: &_| caller.sees(&admin, vhost);
+    let exchanges: usize = catalogue
+        .vhosts()
+        .filter(|vhost| sees(vhost))
+        .map(|vhost| catalogue.exchanges(vhost).count() + 1)
+        .sum();
+    let rates = admin.inner.rates.load();
+    let seen = || statistics.queues.iter().filter(|queue| sees(&queue.record.vhost));
+    let (mut sum, mut flow) = (QueueStatistics::default(), Flow::default());
+    for queue in seen() {
         add(&mut sum, &queue.statistics);
+        flow = flow.plus(&rates.flow(queue.record.id));
     }
-    let connections = admin.link().connections.list();
+    let mut totals = Figures::default();
+    totals.put_messages(&sum, &flow);
+    // Of deleted queues only their counters are left.
+    sum.absorb(&statistics.gone);
+    let counts = admin.broker_counts(&statistics.turnover);
+    let connections = admin.connections_of(&caller);
     let channels = connections.iter().map(|(_, about)| about.channels().len()).sum::<usize>();
-    Ok(json_reply(&json!({
-        "cluster_name": "forebay",
-        "exchange_types": [],
+    let mut overview = json!({
+        "churn_rates": admin.broker_figures(&counts, &CHURN).into_json(),
+        "cluster_name": CLUSTER_NAME,
+        "cluster_tags": {},
+        "contexts": admin.contexts(),
+        "disable_stats": false,
+        "enable_queue_totals": false,
+        // There is no Erlang; some clients insist on the fields.
+        "erlang_full_version": "",
+        "erlang_version": "",
+        "exchange_types": exchange_types(),
         "management_version": MANAGEMENT_VERSION,
-        "message_stats": message_stats(&sum, &admin.inner.rates.load().total_flow()),
+        "message_stats": admin.message_figures(&sum, &flow, &counts).into_json(),
         "node": NODE,
+        "node_tags": {},
         "object_totals": {
             "channels": channels,
             "connections": connections.len(),
             "consumers": sum.consumers,
             "exchanges": exchanges,
-            "queues": statistics.queues.len(),
+            "queues": seen().count(),
         },
         "product_name": admin.inner.product.name,
         "product_version": admin.inner.product.version,
-        "queue_totals": {
-            "messages": sum.ready + sum.unacked,
-            "messages_ready": sum.ready,
-            "messages_unacknowledged": sum.unacked,
-        },
+        "queue_totals": totals.into_json(),
         "rabbitmq_version": MANAGEMENT_VERSION,
         "rates_mode": "basic",
         "statistics_db_event_queue": 0,
-    })))
+    });
+    // As in RabbitMQ, for those who watch the broker.
+    if caller.sees_everything() {
+        put_field(&mut overview, "listeners", admin.listeners());
+    }
+    Ok(json_reply(&overview))
+}
+
+impl Admin {
+    /// What the broker counted as a whole.
+    pub(super) fn broker_counts(&self, turnover: &QueueTurnover) -> BrokerCounts {
+        let totals = self.inner.totals.load();
+        BrokerCounts::new(&totals, self.link().connections.counts(), turnover)
+    }
+
+    /// Some of the broker's counters with their rates.
+    pub(super) fn broker_figures(&self, counts: &BrokerCounts, names: &[&str]) -> Figures {
+        let rates = self.inner.broker_rates.load();
+        let mut figures = Figures::default();
+        for name in names {
+            figures.put(name, counts.get(name), rates.flow(name));
+        }
+        figures
+    }
+
+    /// What was counted of messages in all queues and by all connections.
+    fn message_figures(
+        &self,
+        sum: &QueueStatistics,
+        flow: &Flow,
+        counts: &BrokerCounts,
+    ) -> Figures {
+        let mut figures = Figures::of_messages(sum, flow);
+        // `publish` counts messages here, not the queues that each went to.
+        let names = ["confirm", "drop_unroutable", "publish", "return_unroutable"];
+        figures.extend(self.broker_figures(counts, &names));
+        figures
+    }
+
+    /// What listens for AMQP and HTTP.
+    fn listeners(&self) -> Value {
+        let listeners = self.inner.listeners.iter().map(|listener| {
+            json!({
+                "ip_address": listener.address.ip().to_string(),
+                "node": NODE,
+                "port": listener.address.port(),
+                "protocol": listener.protocol,
+            })
+        });
+        listeners.collect()
+    }
+
+    /// What is served over HTTP.
+    pub(super) fn contexts(&self) -> Value {
+        let served = |protocol| match protocol {
+            "http" | "https" => Some(("Admin API", "/api")),
+            "http/prometheus" | "https/prometheus" => Some(("Metrics and health", "/")),
+            _ => None,
+        };
+        let contexts = self.inner.listeners.iter().filter_map(|listener| {
+            let (description, path) = served(listener.protocol)?;
+            Some(json!({
+                "description": description,
+                "ip": listener.address.ip().to_string(),
+                "node": NODE,
+                "path": path,
+                "port": listener.address.port().to_string(),
+                "ssl": listener.protocol.starts_with("https"),
+            }))
+        });
+        contexts.collect()
+    }
+}
+
+/// What clients can declare.
+pub(super) fn exchange_types() -> Value {
+    let described = |kind: ExchangeKind| json!({ "description": description(kind), "enabled": true, "name": kind.name() });
+    ExchangeKind::ALL.into_iter().map(described).collect()
+}
+
+const fn description(kind: ExchangeKind) -> &'static str {
+    match kind {
+        ExchangeKind::Direct => "by equal routing key",
+        ExchangeKind::Fanout => "to every bound queue",
+        ExchangeKind::Topic => "by pattern of words in the routing key",
+        ExchangeKind::Headers => "by headers",
+        ExchangeKind::ConsistentHash => "to one bound queue, by a hash of the routing key",
+    }
 }
 
 pub(super) async fn whoami(caller: Caller) -> Response {
     json_reply(&json!({ "name": caller.name.to_string(), "tags": caller.tags }))
 }
 
-pub(super) async fn nodes(
-    State(admin): State<Admin>,
-    caller: Caller,
-) -> Result<Response, ApiError> {
-    caller.check_monitoring()?;
-    let alarms = &admin.inner.alarms;
-    let limits = alarms.limits();
-    Ok(json_reply(&json!([{
-        "disk_free_alarm": alarms.is_raised(Alarm::Disk),
-        "disk_free_limit": limits.disk_free_min,
-        "mem_alarm": alarms.is_raised(Alarm::Memory),
-        "mem_limit": limits.memory_max,
-        "mem_used": process::resident_memory(),
-        "name": NODE,
-        "running": true,
-        "type": "disc",
-    }])))
-}
-
 pub(super) async fn cluster_name(_caller: Caller) -> Response {
-    json_reply(&json!({ "name": "forebay" }))
+    json_reply(&json!({ "name": CLUSTER_NAME }))
 }
 
-fn add(sum: &mut QueueStatistics, queue: &QueueStatistics) {
-    sum.ready += queue.ready;
-    sum.unacked += queue.unacked;
-    sum.consumers += queue.consumers;
-    sum.published += queue.published;
-    sum.delivered += queue.delivered;
-    sum.delivered_no_ack += queue.delivered_no_ack;
-    sum.redelivered += queue.redelivered;
-    sum.got += queue.got;
-    sum.acked += queue.acked;
+/// There is no page with extensions, no feature that can be switched, no topic permission.
+pub(super) async fn nothing(_caller: Caller) -> Response {
+    json_reply(&json!([]))
+}
+
+/// Passwords alone let in here.
+pub(super) async fn auth() -> Response {
+    json_reply(&json!({ "enable_uaa": false, "oauth_enabled": false }))
 }

@@ -2,11 +2,10 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost, Visit};
+use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
-use super::request_body::RequestBody;
 use super::{Admin, json_reply, no_content, put_reply, short};
-use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Access, Permission};
 use forebay_engine::administration::Administration;
@@ -16,10 +15,10 @@ use serde_json::{Value, json};
 pub(super) async fn list(
     State(admin): State<Admin>,
     caller: Caller,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
-    listing.reply(permissions(&admin, |_, _| true).await?)
+    listing.reply(permissions(&admin, |_, _| true), Value::clone).await
 }
 
 pub(super) async fn of_vhost(
@@ -27,7 +26,7 @@ pub(super) async fn of_vhost(
     Visit { caller, vhost: wanted }: Visit,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
-    let permissions = permissions(&admin, |_, vhost| *vhost == wanted).await?;
+    let permissions = permissions(&admin, |_, vhost| *vhost == wanted);
     Ok(json_reply(&permissions.into()))
 }
 
@@ -38,7 +37,7 @@ pub(super) async fn of_user(
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
     let wanted = short("user", &user)?;
-    let permissions = permissions(&admin, |user, _| *user == wanted).await?;
+    let permissions = permissions(&admin, |user, _| *user == wanted);
     Ok(json_reply(&permissions.into()))
 }
 
@@ -61,11 +60,11 @@ pub(super) async fn put(
     caller: Caller,
     Vhost(vhost): Vhost,
     Path((_, user)): Path<(String, String)>,
-    body: Bytes,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
     let user = short("user", &user)?;
-    let body = RequestBody::parse(&body)?;
+    let body = body.read().await?;
     if admin.authenticator().tags(&user).is_none() {
         return Err(ApiError::bad(format!("user: no user '{user}'")));
     }
@@ -90,17 +89,13 @@ pub(super) async fn delete(
 }
 
 /// What operators granted and what the configuration grants.
-async fn permissions(
-    admin: &Admin,
-    is_wanted: impl Fn(&ShortStr, &ShortStr) -> bool,
-) -> Result<Vec<Value>, ApiError> {
-    let vhosts = admin.link().look(|shard| shard.topology().vhosts().cloned().collect::<Vec<_>>());
-    let vhosts = vhosts.await?;
+fn permissions(admin: &Admin, is_wanted: impl Fn(&ShortStr, &ShortStr) -> bool) -> Vec<Value> {
+    let catalogue = admin.catalogue();
     let routes = admin.routes();
     let stored = routes.permissions().iter();
     let mut keys: Vec<_> = stored.map(|(user, vhost, _)| (user.clone(), vhost.clone())).collect();
     for (user, _) in admin.authenticator().configured() {
-        keys.extend(vhosts.iter().map(|vhost| (user.clone(), vhost.clone())));
+        keys.extend(catalogue.vhosts().map(|vhost| (user.clone(), vhost.clone())));
     }
     keys.sort();
     keys.dedup();
@@ -108,7 +103,7 @@ async fn permissions(
     let describe = |(user, vhost): &(ShortStr, ShortStr)| {
         Some(describe(user, vhost, routes.permissions().get(user, vhost)?))
     };
-    Ok(keys.iter().filter_map(describe).collect())
+    keys.iter().filter_map(describe).collect()
 }
 
 fn describe(user: &ShortStr, vhost: &ShortStr, permission: &Permission) -> Value {

@@ -2,11 +2,11 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Visit};
+use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
 use super::request_body::RequestBody;
 use super::{Admin, json_reply, no_content, put_reply, short, table_json};
-use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::administration::Administration;
 use forebay_engine::topology::{Policy, PolicyOwner, PolicyRequest};
@@ -18,33 +18,34 @@ type Named = (String, String);
 pub(super) async fn list(
     State(admin): State<Admin>,
     caller: Caller,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    listing.reply(policies(&admin, &caller, PolicyOwner::User, None).await?)
+    listing.reply(policies(&admin, &caller, PolicyOwner::User, None), Value::clone).await
 }
 
 pub(super) async fn list_operators(
     State(admin): State<Admin>,
     caller: Caller,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    listing.reply(policies(&admin, &caller, PolicyOwner::Operator, None).await?)
+    listing.reply(policies(&admin, &caller, PolicyOwner::Operator, None), Value::clone).await
 }
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
     Visit { caller, vhost }: Visit,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    listing.reply(policies(&admin, &caller, PolicyOwner::User, Some(vhost)).await?)
+    listing.reply(policies(&admin, &caller, PolicyOwner::User, Some(vhost)), Value::clone).await
 }
 
 pub(super) async fn list_operators_of_vhost(
     State(admin): State<Admin>,
     Visit { caller, vhost }: Visit,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    listing.reply(policies(&admin, &caller, PolicyOwner::Operator, Some(vhost)).await?)
+    let found = policies(&admin, &caller, PolicyOwner::Operator, Some(vhost));
+    listing.reply(found, Value::clone).await
 }
 
 pub(super) async fn show(
@@ -52,7 +53,7 @@ pub(super) async fn show(
     caller: Caller,
     Path(named): Path<Named>,
 ) -> Result<Response, ApiError> {
-    one(&admin, &caller, PolicyOwner::User, named).await
+    one(&admin, &caller, PolicyOwner::User, named)
 }
 
 pub(super) async fn show_operators(
@@ -60,25 +61,25 @@ pub(super) async fn show_operators(
     caller: Caller,
     Path(named): Path<Named>,
 ) -> Result<Response, ApiError> {
-    one(&admin, &caller, PolicyOwner::Operator, named).await
+    one(&admin, &caller, PolicyOwner::Operator, named)
 }
 
 pub(super) async fn put(
     State(admin): State<Admin>,
     caller: Caller,
     Path(named): Path<Named>,
-    body: Bytes,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    set(&admin, &caller, PolicyOwner::User, named, &body).await
+    set(&admin, &caller, PolicyOwner::User, named, body).await
 }
 
 pub(super) async fn put_operators(
     State(admin): State<Admin>,
     caller: Caller,
     Path(named): Path<Named>,
-    body: Bytes,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    set(&admin, &caller, PolicyOwner::Operator, named, &body).await
+    set(&admin, &caller, PolicyOwner::Operator, named, body).await
 }
 
 pub(super) async fn delete(
@@ -97,26 +98,23 @@ pub(super) async fn delete_operators(
     clear(&admin, &caller, PolicyOwner::Operator, named).await
 }
 
-async fn policies(
+fn policies(
     admin: &Admin,
     caller: &Caller,
     owner: PolicyOwner,
     wanted: Option<ShortStr>,
-) -> Result<Vec<Value>, ApiError> {
-    let found = admin.link().look(move |shard| {
-        let topology = shard.topology();
-        let vhosts = topology.vhosts().filter(|vhost| wanted.as_ref().is_none_or(|w| w == *vhost));
-        let of_vhost = |vhost: &ShortStr| {
-            let owned = topology.policies(vhost).filter(|policy| policy.owner() == owner);
-            owned.map(|policy| (vhost.clone(), describe(vhost, policy))).collect::<Vec<_>>()
-        };
-        vhosts.flat_map(of_vhost).collect::<Vec<_>>()
-    });
-    let seen = found.await?.into_iter().filter(|(vhost, _)| caller.sees(admin, vhost));
-    Ok(seen.map(|(_, policy)| policy).collect())
+) -> Vec<Value> {
+    let catalogue = admin.catalogue();
+    let vhosts = catalogue.vhosts().filter(|vhost| wanted.as_ref().is_none_or(|w| w == *vhost));
+    let seen = vhosts.filter(|vhost| caller.sees(admin, vhost));
+    let of_vhost = |vhost| {
+        let owned = catalogue.policies(vhost).filter(|policy| policy.owner() == owner);
+        owned.map(move |policy| describe(vhost, policy))
+    };
+    seen.flat_map(of_vhost).collect()
 }
 
-async fn one(
+fn one(
     admin: &Admin,
     caller: &Caller,
     owner: PolicyOwner,
@@ -124,7 +122,7 @@ async fn one(
 ) -> Result<Response, ApiError> {
     let vhost = short("vhost", &vhost)?;
     caller.check_sees(admin, &vhost)?;
-    let policies = policies(admin, caller, owner, Some(vhost.clone())).await?;
+    let policies = policies(admin, caller, owner, Some(vhost.clone()));
     let found = policies.iter().find(|policy| policy.get("name") == Some(&json!(name)));
     let missing = || ApiError::not_found(format!("no policy '{name}' in vhost '{vhost}'"));
     Ok(json_reply(found.ok_or_else(missing)?))
@@ -135,11 +133,22 @@ async fn set(
     caller: &Caller,
     owner: PolicyOwner,
     (vhost, name): Named,
-    body: &[u8],
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
     let (vhost, name) = (short("vhost", &vhost)?, short("policy", &name)?);
     check(admin, caller, owner, &vhost)?;
-    let body = RequestBody::parse(body)?;
+    let body = body.read().await?;
+    set_policy(admin, caller, owner, (vhost, name), &body).await
+}
+
+/// Sets a policy for a caller who was found to be allowed to.
+pub(super) async fn set_policy(
+    admin: &Admin,
+    caller: &Caller,
+    owner: PolicyOwner,
+    (vhost, name): (ShortStr, ShortStr),
+    body: &RequestBody,
+) -> Result<Response, ApiError> {
     let request = PolicyRequest {
         name: &name,
         pattern: body.required("pattern")?,
@@ -148,7 +157,7 @@ async fn set(
         priority: body.integer("priority")?.unwrap_or(0),
     };
     let policy = Policy::new(owner, request).map_err(|error| ApiError::bad(error.to_string()))?;
-    let there = policies(admin, caller, owner, Some(vhost.clone())).await?;
+    let there = policies(admin, caller, owner, Some(vhost.clone()));
     let name = json!(name.to_string());
     let is_new = there.iter().all(|policy| policy.get("name") != Some(&name));
     let request = Administration::SetPolicy { vhost, policy: Box::new(policy) };
@@ -156,7 +165,7 @@ async fn set(
     Ok(put_reply(is_new))
 }
 
-async fn clear(
+pub(super) async fn clear(
     admin: &Admin,
     caller: &Caller,
     owner: PolicyOwner,
@@ -168,7 +177,7 @@ async fn clear(
     Ok(no_content())
 }
 
-fn check(
+pub(super) fn check(
     admin: &Admin,
     caller: &Caller,
     owner: PolicyOwner,

@@ -2,36 +2,42 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost, Visit};
+use super::connections::connection_name;
+use super::extract::{Path, Query, UnreadBody};
+use super::figures::{Figures, put_field};
 use super::listing::Listing;
-use super::request_body::RequestBody;
 use super::session::SESSION_CHANNEL;
 use super::{Admin, NODE, json_reply, no_content, object_name, put_reply, table_json};
-use crate::metrics::{Flow, QueueRates};
-use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use crate::connection_about::ConnectionAbout;
+use crate::metrics::QueueRates;
+use axum::extract::State;
 use axum::response::Response;
+use forebay_engine::access::{Access, Object};
 use forebay_engine::command::{Command, TopologyRequest};
+use forebay_engine::ids::ConnectionId;
 use forebay_engine::object_name::ObjectName;
-use forebay_engine::shard::{QueueReport, QueueStatistics};
-use forebay_engine::topology::{QueueKind, QueueRecord};
+use forebay_engine::shard::QueueReport;
+use forebay_engine::topology::{QueueKind, QueueRecord, Topology};
 use forebay_wire::{FieldValue, ShortStr};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 pub(super) async fn list(
     State(admin): State<Admin>,
     caller: Caller,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    listing.reply(queues(&admin, &caller, None).await?)
+    queues(&admin, &caller, None, listing).await
 }
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
     Visit { caller, vhost }: Visit,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    listing.reply(queues(&admin, &caller, Some(&vhost)).await?)
+    queues(&admin, &caller, Some(&vhost), listing).await
 }
 
 pub(super) async fn show(
@@ -40,15 +46,20 @@ pub(super) async fn show(
     Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let name = object_name("queue", &name)?;
-    let (there, wanted) = (vhost.clone(), name.clone());
-    let id = admin
-        .link()
-        .look(move |shard| shard.topology().find_queue(&there, &wanted).map(|record| record.id));
     let missing = || ApiError::not_found(format!("no queue '{name}' in vhost '{vhost}'"));
-    let id = id.await?.ok_or_else(missing)?;
+    let id = admin.catalogue().find_queue(&vhost, &name).map(|record| record.id);
+    let id = id.ok_or_else(missing)?;
     let statistics = admin.link().report(Some(id)).await?;
     let queue = statistics.queues.first().ok_or_else(missing)?;
-    Ok(json_reply(&describe(queue, &admin.inner.rates.load())))
+    let mut shown = admin.queue_view().describe(queue);
+    let (consumers, active) = admin.consumers_of(id).await?;
+    let tags = consumers.as_array().into_iter().flatten();
+    let exclusive = tags.clone().find(|consumer| consumer.get("exclusive") == Some(&json!(true)));
+    let exclusive = exclusive.and_then(|consumer| consumer.get("consumer_tag")).cloned();
+    put_field(&mut shown, "exclusive_consumer_tag", json!(exclusive));
+    put_field(&mut shown, "consumer_details", consumers);
+    put_field(&mut shown, "single_active_consumer_tag", json!(active));
+    Ok(json_reply(&shown))
 }
 
 pub(super) async fn declare(
@@ -56,13 +67,14 @@ pub(super) async fn declare(
     caller: Caller,
     Vhost(vhost): Vhost,
     Path((_, name)): Path<(String, String)>,
-    body: Bytes,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
     let name = object_name("queue", &name)?;
     if name.is_empty() {
         return Err(ApiError::bad("queue: the name is empty, expected one of 1 to 255 octets"));
     }
-    let body = RequestBody::parse(&body)?;
+    caller.check_access(&admin, &vhost, Access::Configure, Object::Queue(&name))?;
+    let body = body.read().await?;
     let mut arguments = body.table("arguments")?;
     if let Some(kind) = body.text("queue_type")?.filter(|_| arguments.get(KIND).is_none()) {
         arguments.insert(ShortStr::from_static(KIND), FieldValue::from(kind));
@@ -77,10 +89,7 @@ pub(super) async fn declare(
         arguments,
     };
     caller.check_request(&admin, &vhost, &request)?;
-    let (there, queue) = (vhost.clone(), name);
-    let is_new =
-        admin.link().look(move |shard| shard.topology().find_queue(&there, &queue).is_none());
-    let is_new = is_new.await?;
+    let is_new = admin.catalogue().find_queue(&vhost, &name).is_none();
     admin.request(&caller, vhost, request).await?;
     Ok(put_reply(is_new))
 }
@@ -107,7 +116,7 @@ pub(super) async fn delete(
         if_empty: flags.if_empty.as_deref() == Some("true"),
     };
     caller.check_request(&admin, &vhost, &request)?;
-    admin.check_queue(&vhost, &name).await?;
+    admin.check_queue(&vhost, &name)?;
     admin.request(&caller, vhost, request).await?;
     Ok(no_content())
 }
@@ -129,18 +138,38 @@ impl Admin {
 
     /// # Errors
     /// 404 when there is no such queue.
-    pub(super) async fn check_queue(
-        &self,
-        vhost: &ShortStr,
-        name: &ObjectName,
-    ) -> Result<(), ApiError> {
-        let (there, queue) = (vhost.clone(), name.clone());
-        let found =
-            self.link().look(move |shard| shard.topology().find_queue(&there, &queue).is_some());
-        if found.await? {
-            return Ok(());
+    pub(super) fn check_queue(&self, vhost: &ShortStr, name: &ObjectName) -> Result<(), ApiError> {
+        match self.catalogue().find_queue(vhost, name) {
+            Some(_) => Ok(()),
+            None => Err(ApiError::not_found(format!("no queue '{name}' in vhost '{vhost}'"))),
         }
-        Err(ApiError::not_found(format!("no queue '{name}' in vhost '{vhost}'")))
+    }
+
+    fn queue_view(&self) -> QueueView {
+        QueueView {
+            catalogue: self.catalogue(),
+            rates: self.inner.rates.load_full(),
+            connections: self.link().connections.list().into_iter().collect(),
+        }
+    }
+}
+
+const NO_ACTION: &str = "expected 'sync' or 'cancel_sync'";
+
+/// There are no mirrors: each of them is always in step.
+pub(super) async fn act(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Vhost(vhost): Vhost,
+    Path((_, name)): Path<(String, String)>,
+    body: UnreadBody,
+) -> Result<Response, ApiError> {
+    let name = object_name("queue", &name)?;
+    caller.check_access(&admin, &vhost, Access::Configure, Object::Queue(&name))?;
+    admin.check_queue(&vhost, &name)?;
+    match body.read().await?.required("action")? {
+        "sync" | "cancel_sync" => Ok(no_content()),
+        other => Err(ApiError::bad(format!("action: '{other}', {NO_ACTION}"))),
     }
 }
 
@@ -149,63 +178,80 @@ async fn queues(
     admin: &Admin,
     caller: &Caller,
     vhost: Option<&ShortStr>,
-) -> Result<Vec<Value>, ApiError> {
-    let statistics = admin.link().report(None).await?;
-    let rates = admin.inner.rates.load();
-    let is_seen = |record: &QueueRecord| {
+    listing: Listing,
+) -> Result<Response, ApiError> {
+    let mut queues = admin.link().report(None).await?.queues;
+    queues.retain(|queue| {
+        let record = &queue.record;
         vhost.is_none_or(|vhost| record.vhost == *vhost) && caller.sees(admin, &record.vhost)
-    };
-    let mut seen: Vec<_> =
-        statistics.queues.iter().filter(|queue| is_seen(&queue.record)).collect();
-    seen.sort_by_key(|queue| (&queue.record.vhost, &queue.record.name));
-    Ok(seen.into_iter().map(|queue| describe(queue, &rates)).collect())
+    });
+    queues.sort_by(|left, right| {
+        let key = |queue: &QueueReport| (queue.record.vhost.clone(), queue.record.name.clone());
+        key(left).cmp(&key(right))
+    });
+    let view = admin.queue_view();
+    listing.reply(queues, move |queue| view.describe(queue)).await
 }
 
-fn describe(report: &QueueReport, rates: &QueueRates) -> Value {
-    let QueueReport { record: queue, statistics } = report;
-    let kind = match queue.settings.kind {
-        QueueKind::Classic => "classic",
-        QueueKind::Quorum => "quorum",
-    };
-    let messages = statistics.ready + statistics.unacked;
-    let oldest_age = if messages == 0 { Some(0) } else { statistics.oldest_age };
-    let policy = |name: &Option<ShortStr>| name.as_ref().map(ToString::to_string);
-    json!({
-        "arguments": table_json::to_json(&queue.arguments),
-        "auto_delete": queue.auto_delete,
-        "consumers": statistics.consumers,
-        "durable": queue.durable,
-        "exclusive": queue.exclusive_owner.is_some(),
-        "message_bytes": statistics.octets,
-        "message_stats": message_stats(statistics, &rates.flow(queue.id)),
-        "messages": messages,
-        "messages_ready": statistics.ready,
-        "messages_unacknowledged": statistics.unacked,
-        // Ours; null while nobody has read the oldest message since the start.
-        "oldest_message_age_ms": oldest_age,
-        "name": queue.name.to_string(),
-        "node": NODE,
-        "operator_policy": policy(&queue.operator_policy),
-        "policy": policy(&queue.policy),
-        "state": "running",
-        "type": kind,
-        "vhost": queue.vhost.to_string(),
-    })
+/// What is shown of queues beside what they report.
+struct QueueView {
+    catalogue: Arc<Topology>,
+    rates: Arc<QueueRates>,
+    connections: HashMap<ConnectionId, Arc<ConnectionAbout>>,
 }
 
-pub(super) fn message_stats(statistics: &QueueStatistics, flow: &Flow) -> Value {
-    let got = statistics.got;
-    json!({
-        "ack": statistics.acked,
-        "ack_details": { "rate": flow.acked },
-        "deliver_get": statistics.delivered,
-        "deliver_get_details": { "rate": flow.delivered },
-        "deliver": statistics.delivered.saturating_sub(statistics.delivered_no_ack),
-        "deliver_no_ack": statistics.delivered_no_ack,
-        "get": got,
-        "publish": statistics.published,
-        "publish_details": { "rate": flow.published },
-        "redeliver": statistics.redelivered,
-        "redeliver_details": { "rate": flow.redelivered },
-    })
+impl QueueView {
+    fn describe(&self, report: &QueueReport) -> Value {
+        let QueueReport { record: queue, statistics } = report;
+        let messages = statistics.ready + statistics.unacked;
+        let oldest_age = if messages == 0 { Some(0) } else { statistics.oldest_age };
+        let policy = |name: &Option<ShortStr>| name.as_ref().map(ToString::to_string);
+        let flow = self.rates.flow(queue.id);
+        let mut shown = json!({
+            "arguments": table_json::to_json(&queue.arguments),
+            "auto_delete": queue.auto_delete,
+            "consumer_capacity": self.rates.utilisation(report),
+            "consumer_utilisation": self.rates.utilisation(report),
+            "consumers": statistics.consumers,
+            "durable": queue.durable,
+            "effective_policy_definition": self.effective_policy(queue),
+            "exclusive": queue.exclusive_owner.is_some(),
+            "message_bytes": statistics.octets,
+            "message_stats": Figures::of_messages(statistics, &flow).into_json(),
+            // Ours; null while nobody has read the oldest message since the start.
+            "oldest_message_age_ms": oldest_age,
+            "name": queue.name.to_string(),
+            "node": NODE,
+            "operator_policy": policy(&queue.operator_policy),
+            "policy": policy(&queue.policy),
+            "state": "running",
+            "type": queue.settings.kind.name(),
+            "vhost": queue.vhost.to_string(),
+        });
+        let mut figures = Figures::default();
+        figures.put_messages(statistics, &flow);
+        figures.add_to(&mut shown);
+        if queue.settings.kind == QueueKind::Quorum {
+            put_field(&mut shown, "leader", json!(NODE));
+            put_field(&mut shown, "members", json!([NODE]));
+            put_field(&mut shown, "online", json!([NODE]));
+        }
+        if let Some(owner) = queue.exclusive_owner
+            && let Some(about) = self.connections.get(&owner)
+        {
+            let details = json!({
+                "name": connection_name(owner, about),
+                "peer_host": about.peer.ip().to_canonical().to_string(),
+                "peer_port": about.peer.port(),
+            });
+            put_field(&mut shown, "owner_pid_details", details);
+        }
+        shown
+    }
+
+    fn effective_policy(&self, queue: &QueueRecord) -> Value {
+        let (policy, operator) = (queue.policy.as_ref(), queue.operator_policy.as_ref());
+        let definition = self.catalogue.effective_definition(&queue.vhost, policy, operator);
+        table_json::to_json(&definition)
+    }
 }

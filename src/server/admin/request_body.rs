@@ -23,6 +23,23 @@ impl RequestBody {
         }
     }
 
+    /// An object within it.
+    ///
+    /// # Errors
+    /// 400 when it is not there or no object.
+    pub(super) fn object(&self, key: &str) -> Result<Self, ApiError> {
+        match self.get(key) {
+            Some(Value::Object(object)) => Ok(Self(object.clone())),
+            Some(other) => Err(wrong(key, other, "an object")),
+            None => Err(ApiError::bad(format!("{key}: missing, expected an object"))),
+        }
+    }
+
+    /// The names of its fields.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &String> {
+        self.0.keys()
+    }
+
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.0.get(key).filter(|value| !value.is_null())
     }

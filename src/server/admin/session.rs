@@ -8,7 +8,7 @@ use forebay_engine::command::{Closure, Command, Publish, Settle};
 use forebay_engine::event::{Event, Reply};
 use forebay_engine::fault::Fault;
 use forebay_engine::ids::{ChannelId, PublishSeq, QueueId};
-use forebay_engine::shard::{Shard, ShardStatistics};
+use forebay_engine::shard::{ChannelReport, ConsumerReport, Shard, ShardStatistics};
 use forebay_wire::ShortStr;
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -51,7 +51,7 @@ pub struct Session {
 }
 
 impl ShardLink {
-    /// Looks at the shard; `question` must be short.
+    /// Looks at the shard while the broker starts; `question` must be short.
     ///
     /// # Errors
     /// When the broker stops.
@@ -66,14 +66,50 @@ impl ShardLink {
         answered.await.map_err(|_| SessionError::Stopping)
     }
 
+    /// Waits until the shard has taken a piece of mail.
+    ///
+    /// # Errors
+    /// When the broker stops.
+    pub async fn ping(&self) -> Result<(), SessionError> {
+        let (answer, answered) = oneshot::channel();
+        self.mailbox.send(Mail::Ping(answer)).await.map_err(|_| SessionError::Stopping)?;
+        answered.await.map_err(|_| SessionError::Stopping)
+    }
+
     /// How things stand, with the ages of messages: all queues, or one.
     ///
     /// # Errors
     /// When the broker stops.
     pub async fn report(&self, queue: Option<QueueId>) -> Result<ShardStatistics, SessionError> {
+        self.question(|answer| ReportQuestion::Queues(queue, answer)).await
+    }
+
+    /// The consumers of all queues, or of one.
+    ///
+    /// # Errors
+    /// When the broker stops.
+    pub async fn consumers(
+        &self,
+        queue: Option<QueueId>,
+    ) -> Result<Vec<ConsumerReport>, SessionError> {
+        self.question(|answer| ReportQuestion::Consumers(queue, answer)).await
+    }
+
+    /// The channels that consume, or hold or held messages.
+    ///
+    /// # Errors
+    /// When the broker stops.
+    pub async fn channels(&self) -> Result<Vec<ChannelReport>, SessionError> {
+        self.question(ReportQuestion::Channels).await
+    }
+
+    async fn question<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> ReportQuestion,
+    ) -> Result<T, SessionError> {
         let (answer, answered) = oneshot::channel();
-        let question = Mail::Report(ReportQuestion { queue, answer });
-        self.mailbox.send(question).await.map_err(|_| SessionError::Stopping)?;
+        let mail = Mail::Report(question(answer));
+        self.mailbox.send(mail).await.map_err(|_| SessionError::Stopping)?;
         answered.await.map_err(|_| SessionError::Stopping)
     }
 

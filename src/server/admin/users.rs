@@ -2,28 +2,29 @@
 
 use super::api_error::ApiError;
 use super::caller::Caller;
+use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
 use super::request_body::RequestBody;
 use super::{Admin, json_reply, limits_of, no_content, put_reply, short};
 use crate::limits::ADMIN_TEXT_OCTETS_MAX;
 use crate::password;
 use crate::user::{ADMINISTRATOR, hash_password};
-use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Limit, PasswordHash, User};
 use forebay_engine::administration::Administration;
 use forebay_engine::fault::Fault;
 use forebay_wire::{ReplyCode, ShortStr};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 pub(super) async fn list(
     State(admin): State<Admin>,
     caller: Caller,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
-    listing.reply(users(&admin).into_iter().map(|(_, user)| user).collect())
+    listing.reply(users(&admin), |(_, user)| user.clone()).await
 }
 
 pub(super) async fn show(
@@ -42,12 +43,12 @@ pub(super) async fn put(
     State(admin): State<Admin>,
     caller: Caller,
     Path(name): Path<String>,
-    body: Bytes,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
     let name = short("user", &name)?;
     check_stored(&admin, &name)?;
-    let body = RequestBody::parse(&body)?;
+    let body = body.read().await?;
     let tags = tags_of(&body)?;
     let password = password_of(&body).await?;
     let is_new = admin.authenticator().tags(&name).is_none();
@@ -64,11 +65,65 @@ pub(super) async fn delete(
     caller.check_administrator()?;
     let name = short("user", &name)?;
     check_stored(&admin, &name)?;
-    admin.administer(&caller, Administration::DeleteUser { name: name.clone() }).await?;
+    remove(&admin, &caller, name).await?;
+    Ok(no_content())
+}
+
+/// All that are named, or none when one of them can't be.
+pub(super) async fn bulk_delete(
+    State(admin): State<Admin>,
+    caller: Caller,
+    body: UnreadBody,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    let body = body.read().await?;
+    let wrong = || ApiError::bad("users: expected a list of names");
+    let named = body.get("users").and_then(Value::as_array).ok_or_else(wrong)?;
+    let mut names = Vec::with_capacity(named.len());
+    for name in named {
+        let name = short("user", name.as_str().ok_or_else(wrong)?)?;
+        if admin.authenticator().tags(&name).is_none() {
+            return Err(ApiError::bad(format!("users: no user '{name}'")));
+        }
+        check_stored(&admin, &name)?;
+        names.push(name);
+    }
+    names.sort();
+    names.dedup();
+    for name in names {
+        match remove(&admin, &caller, name).await {
+            // Somebody else was faster.
+            Err(ApiError::NotFound(_)) => {}
+            removed => removed?,
+        }
+    }
+    Ok(no_content())
+}
+
+/// Users that may enter no virtual host.
+pub(super) async fn without_permissions(
+    State(admin): State<Admin>,
+    caller: Caller,
+    listing: Listing,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    let routes = admin.routes();
+    let permitted: BTreeSet<&ShortStr> =
+        routes.permissions().iter().map(|(user, ..)| user).collect();
+    let configured = admin.authenticator().configured();
+    let is_configured = |name: &ShortStr| configured.iter().any(|(there, _)| there == name);
+    let mut found = users(&admin);
+    found.retain(|(name, _)| !permitted.contains(name) && !is_configured(name));
+    listing.reply(found, |(_, user)| user.clone()).await
+}
+
+/// Deletes a user and closes its connections.
+async fn remove(admin: &Admin, caller: &Caller, name: ShortStr) -> Result<(), ApiError> {
+    admin.administer(caller, Administration::DeleteUser { name: name.clone() }).await?;
     let text = format!("user '{name}' was deleted");
     let fault = Fault::connection(ReplyCode::ConnectionForced, text);
     admin.link().connections.close_some(&fault, |_, about| about.user == name);
-    Ok(no_content())
+    Ok(())
 }
 
 /// A user of the configuration goes before a stored one, so that a change here would have no effect.

@@ -2,13 +2,19 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost, Visit};
+use super::extract::UnreadBody;
+use super::figures::{Figures, add};
 use super::listing::Listing;
+use super::users::tags;
 use super::{Admin, json_reply, no_content, put_reply};
-use axum::extract::{Query, State};
+use crate::metrics::Flow;
+use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::Permission;
 use forebay_engine::administration::Administration;
 use forebay_engine::fault::Fault;
+use forebay_engine::shard::QueueStatistics;
+use forebay_engine::topology::{QueueKind, VhostMetadata, VhostUpdate};
 use forebay_wire::{ReplyCode, ShortStr};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -16,11 +22,11 @@ use std::collections::BTreeMap;
 pub(super) async fn list(
     State(admin): State<Admin>,
     caller: Caller,
-    Query(listing): Query<Listing>,
+    listing: Listing,
 ) -> Result<Response, ApiError> {
-    let vhosts = admin.vhosts().await?;
-    let seen = vhosts.into_iter().filter(|(vhost, _)| caller.sees(&admin, vhost));
-    listing.reply(seen.map(|(_, vhost)| vhost).collect())
+    let mut vhosts = admin.vhosts().await?;
+    vhosts.retain(|vhost, _| caller.sees(&admin, vhost));
+    listing.reply(vhosts.into_iter().collect(), |(name, vhost)| vhost.describe(name)).await
 }
 
 pub(super) async fn show(
@@ -28,21 +34,39 @@ pub(super) async fn show(
     Visit { vhost, .. }: Visit,
 ) -> Result<Response, ApiError> {
     let missing = || ApiError::not_found(format!("no vhost '{vhost}'"));
-    Ok(json_reply(admin.vhosts().await?.get(&vhost).ok_or_else(missing)?))
+    let vhosts = admin.vhosts().await?;
+    Ok(json_reply(&vhosts.get(&vhost).ok_or_else(missing)?.describe(&vhost)))
 }
 
 pub(super) async fn put(
     State(admin): State<Admin>,
     caller: Caller,
     Vhost(name): Vhost,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
+    let body = body.read().await?;
+    if body.flag("tracing", false)? {
+        return Err(ApiError::bad("tracing: messages can't be traced here, expected false"));
+    }
+    let default_queue_type = body.text("default_queue_type")?;
+    let update = VhostUpdate {
+        description: body.text("description")?.map(str::to_owned),
+        tags: body.get("tags").map(|value| tags(Some(value))).transpose()?,
+        default_queue_type: default_queue_type.map(queue_kind).transpose()?,
+    };
     let is_new = !admin.routes().has_vhost(name.as_bytes());
-    admin.administer(&caller, Administration::CreateVhost { name: name.clone() }).await?;
+    admin.administer(&caller, Administration::PutVhost { name: name.clone(), update }).await?;
     if is_new {
         admin.grant_everything(&caller, name).await?;
     }
     Ok(put_reply(is_new))
+}
+
+fn queue_kind(name: &str) -> Result<QueueKind, ApiError> {
+    let wrong =
+        || ApiError::bad(format!("default_queue_type: '{name}', expected 'classic' or 'quorum'"));
+    QueueKind::from_name(name).ok_or_else(wrong)
 }
 
 pub(super) async fn delete(
@@ -58,6 +82,13 @@ pub(super) async fn delete(
     Ok(no_content())
 }
 
+/// A virtual host with what its queues have.
+struct VhostView {
+    metadata: VhostMetadata,
+    sum: QueueStatistics,
+    flow: Flow,
+}
+
 impl Admin {
     /// Whoever makes a virtual host may do everything in it, as in RabbitMQ. Users of the
     /// configuration have what that says.
@@ -71,32 +102,48 @@ impl Admin {
         self.administer(caller, Administration::Grant { user, vhost, permission }).await
     }
 
-    async fn vhosts(&self) -> Result<BTreeMap<ShortStr, Value>, ApiError> {
-        let names = self.link().look(|shard| {
-            let names = shard.topology().vhosts().map(|vhost| (vhost.clone(), (0, 0)));
-            names.collect::<BTreeMap<ShortStr, (u64, u64)>>()
-        });
-        let mut sums = names.await?;
-        for queue in self.link().report(None).await?.queues {
-            if let Some((ready, unacked)) = sums.get_mut(&queue.record.vhost) {
-                *ready += queue.statistics.ready;
-                *unacked += queue.statistics.unacked;
+    async fn vhosts(&self) -> Result<BTreeMap<ShortStr, VhostView>, ApiError> {
+        let queues = self.link().report(None).await?.queues;
+        let catalogue = self.catalogue();
+        let (sum, flow) = (QueueStatistics::default(), Flow::default());
+        let view = |name: &ShortStr| {
+            let metadata = catalogue.vhost_metadata(name).cloned().unwrap_or_default();
+            (name.clone(), VhostView { metadata, sum, flow })
+        };
+        let mut vhosts: BTreeMap<_, _> = catalogue.vhosts().map(view).collect();
+        let rates = self.inner.rates.load();
+        for queue in queues {
+            if let Some(vhost) = vhosts.get_mut(&queue.record.vhost) {
+                add(&mut vhost.sum, &queue.statistics);
+                vhost.flow = vhost.flow.plus(&rates.flow(queue.record.id));
             }
         }
-        let describe = |(name, (ready, unacked)): (ShortStr, (u64, u64))| {
-            let vhost = json!({
-                "cluster_state": { super::NODE: "running" },
-                "default_queue_type": "classic",
-                "description": "",
-                "messages": ready + unacked,
-                "messages_ready": ready,
-                "messages_unacknowledged": unacked,
-                "name": name.to_string(),
-                "tags": [],
-                "tracing": false,
-            });
-            (name, vhost)
-        };
-        Ok(sums.into_iter().map(describe).collect())
+        Ok(vhosts)
+    }
+}
+
+impl VhostView {
+    fn describe(&self, name: &ShortStr) -> Value {
+        let VhostMetadata { description, tags, default_queue_type } = &self.metadata;
+        let default_queue_type = default_queue_type.unwrap_or_default().name();
+        let mut shown = json!({
+            "cluster_state": { super::NODE: "running" },
+            "default_queue_type": default_queue_type,
+            "description": description,
+            "message_stats": Figures::of_messages(&self.sum, &self.flow).into_json(),
+            "metadata": {
+                "default_queue_type": default_queue_type,
+                "description": description,
+                "tags": tags,
+            },
+            "name": name.to_string(),
+            "tags": tags,
+            // There is none.
+            "tracing": false,
+        });
+        let mut figures = Figures::default();
+        figures.put_messages(&self.sum, &self.flow);
+        figures.add_to(&mut shown);
+        shown
     }
 }

@@ -2,9 +2,11 @@
 
 use crate::admin::{describe_policy, limits_of, table_json};
 use crate::password;
-use forebay_engine::access::{Access, AccessControl, Limit, Limits};
-use forebay_engine::command::Destination;
-use forebay_engine::topology::{ExchangeRecord, PolicyOwner, QueueKind, QueueRecord, Topology};
+use forebay_engine::access::{Access, Limit, Limits};
+use forebay_engine::command::{Binding, Destination};
+use forebay_engine::topology::{
+    ExchangeRecord, PolicyOwner, QueueRecord, Routes, Topology, VhostMetadata,
+};
 use forebay_wire::ShortStr;
 use serde_json::{Map, Value, json};
 
@@ -13,10 +15,10 @@ const RESERVED_PREFIX: &[u8] = b"amq.";
 
 /// The whole broker.
 #[must_use]
-pub fn export(topology: &Topology, access: &AccessControl) -> Value {
+pub fn export(topology: &Topology, access: &Routes) -> Value {
     let vhosts: Vec<&ShortStr> = topology.vhosts().collect();
     let mut file = objects(topology, access.limits(), &vhosts, true);
-    let names = vhosts.iter().map(|vhost| json!({ "name": vhost.to_string() }));
+    let named = vhosts.iter().map(|vhost| describe_vhost(vhost, topology.vhost_metadata(vhost)));
     let users = access.users().iter().map(|(name, user)| {
         let (algorithm, hash) = password::exported(&user.password);
         json!({
@@ -36,7 +38,7 @@ pub fn export(topology: &Topology, access: &AccessControl) -> Value {
             "write": permission.text(Access::Write),
         })
     });
-    file.insert("vhosts".to_owned(), names.collect());
+    file.insert("vhosts".to_owned(), named.collect());
     file.insert("users".to_owned(), users.collect());
     file.insert("permissions".to_owned(), permissions.collect());
     file.insert("topic_permissions".to_owned(), json!([]));
@@ -44,9 +46,31 @@ pub fn export(topology: &Topology, access: &AccessControl) -> Value {
     Value::Object(file)
 }
 
+/// A virtual host and what is said of it, both ways in which RabbitMQ's versions write it.
+fn describe_vhost(name: &ShortStr, metadata: Option<&VhostMetadata>) -> Value {
+    let mut shown = Map::new();
+    if let Some(VhostMetadata { description, tags, default_queue_type }) = metadata {
+        if !description.is_empty() {
+            shown.insert("description".to_owned(), json!(description));
+        }
+        if !tags.is_empty() {
+            shown.insert("tags".to_owned(), json!(tags));
+        }
+        if let Some(kind) = default_queue_type {
+            shown.insert("default_queue_type".to_owned(), json!(kind.name()));
+        }
+    }
+    if !shown.is_empty() {
+        let metadata = Value::Object(shown.clone());
+        shown.insert("metadata".to_owned(), metadata);
+    }
+    shown.insert("name".to_owned(), json!(name.to_string()));
+    Value::Object(shown)
+}
+
 /// The objects of one virtual host, which they don't name.
 #[must_use]
-pub fn export_vhost(topology: &Topology, access: &AccessControl, vhost: &ShortStr) -> Value {
+pub fn export_vhost(topology: &Topology, access: &Routes, vhost: &ShortStr) -> Value {
     Value::Object(objects(topology, access.limits(), &[vhost], false))
 }
 
@@ -83,7 +107,8 @@ fn objects(
     put(
         "queues",
         each(&|vhost| {
-            topology.queues().filter(|q| q.vhost == *vhost && q.durable).map(queue).collect()
+            let shared = topology.queues_of(vhost).filter(|queue| queue.exclusive_owner.is_none());
+            shared.map(queue).collect()
         }),
     );
     put("bindings", each(&|vhost| bindings(topology, vhost)));
@@ -91,7 +116,7 @@ fn objects(
 }
 
 fn is_exported(exchange: &ExchangeRecord) -> bool {
-    exchange.durable && !exchange.name.as_bytes().starts_with(RESERVED_PREFIX)
+    !exchange.name.as_bytes().starts_with(RESERVED_PREFIX)
 }
 
 fn policies(topology: &Topology, vhost: &ShortStr) -> Vec<Value> {
@@ -130,7 +155,7 @@ fn exchange(exchange: &ExchangeRecord) -> Value {
     json!({
         "arguments": table_json::to_json(&exchange.arguments),
         "auto_delete": exchange.auto_delete,
-        "durable": true,
+        "durable": exchange.durable,
         "internal": exchange.internal,
         "name": exchange.name.to_string(),
         "type": exchange.kind.name(),
@@ -138,39 +163,33 @@ fn exchange(exchange: &ExchangeRecord) -> Value {
 }
 
 fn queue(queue: &QueueRecord) -> Value {
-    let kind = match queue.settings.kind {
-        QueueKind::Classic => "classic",
-        QueueKind::Quorum => "quorum",
-    };
     json!({
         "arguments": table_json::to_json(&queue.arguments),
         "auto_delete": queue.auto_delete,
-        "durable": true,
+        "durable": queue.durable,
         "name": queue.name.to_string(),
-        "type": kind,
+        "type": queue.settings.kind.name(),
     })
 }
 
-/// Those between durable ends.
+/// Those between ends that are exported, or that every virtual host has.
 fn bindings(topology: &Topology, vhost: &ShortStr) -> Vec<Value> {
-    let is_durable_exchange =
-        |name: &ShortStr| topology.exchanges(vhost).any(|x| x.name == *name && x.durable);
-    let binding = |binding: forebay_engine::command::Binding| {
-        let (kind, name, is_durable) = match &binding.destination {
-            Destination::Queue(name) => {
-                ("queue", name, topology.find_queue(vhost, name).is_some_and(|q| q.durable))
-            }
-            Destination::Exchange(name) => ("exchange", name, is_durable_exchange(name)),
+    let binding = |binding: Binding| {
+        let (kind, name) = match &binding.destination {
+            Destination::Queue(name) => ("queue", name),
+            Destination::Exchange(name) => ("exchange", name),
         };
-        (is_durable && is_durable_exchange(&binding.source)).then(|| {
-            json!({
-                "arguments": table_json::to_json(&binding.arguments),
-                "destination": name.to_string(),
-                "destination_type": kind,
-                "routing_key": binding.routing_key.to_string(),
-                "source": binding.source.to_string(),
-            })
-        })
+        let queue = topology.find_queue(vhost, name).filter(|_| kind == "queue");
+        if queue.is_some_and(|queue| queue.exclusive_owner.is_some()) {
+            return None;
+        }
+        Some(json!({
+            "arguments": table_json::to_json(&binding.arguments),
+            "destination": name.to_string(),
+            "destination_type": kind,
+            "routing_key": binding.routing_key.to_string(),
+            "source": binding.source.to_string(),
+        }))
     };
     topology.bindings(vhost).filter_map(binding).collect()
 }

@@ -3,16 +3,22 @@
 //! field that is wrong.
 
 mod export;
+mod flaws;
+mod import;
 mod node;
 mod parse;
 mod user_warnings;
 
 pub(crate) use export::parameters;
 pub use export::{export, export_vhost};
-pub use parse::{Definitions, parse};
+pub use flaws::DefinitionFlaws;
+pub use import::{ImportError, import};
+pub use parse::{Definitions, ReadOptions, parse};
 pub use user_warnings::warnings_of_users;
 
-use forebay_engine::definition::DefinitionError;
+use forebay_engine::definition;
+use forebay_engine::topology::Topology;
+use forebay_wire::ShortStr;
 use std::path::{Path, PathBuf};
 
 /// Why a file of definitions is refused.
@@ -27,12 +33,12 @@ pub enum DefinitionsFileError {
         error: std::io::Error,
     },
     /// Something in it is wrong.
-    #[error("definitions {path}: {error}; nothing of it was taken")]
+    #[error("definitions {path}: nothing of it was taken\n{error}")]
     Refused {
         /// The file.
         path: PathBuf,
         /// What, and where.
-        error: DefinitionError,
+        error: DefinitionFlaws,
     },
 }
 
@@ -40,10 +46,10 @@ pub enum DefinitionsFileError {
 ///
 /// # Errors
 /// When it can't be read, or something in it is wrong by itself.
-pub fn read(path: &Path) -> Result<Definitions, DefinitionsFileError> {
+pub fn read(path: &Path, options: ReadOptions<'_>) -> Result<Definitions, DefinitionsFileError> {
     let octets = std::fs::read(path)
         .map_err(|error| DefinitionsFileError::Read { path: path.to_owned(), error })?;
-    parse(&octets, None)
+    parse(&octets, options)
         .map_err(|error| DefinitionsFileError::Refused { path: path.to_owned(), error })
 }
 
@@ -51,9 +57,15 @@ pub fn read(path: &Path) -> Result<Definitions, DefinitionsFileError> {
 ///
 /// # Errors
 /// When it can't be read, or an empty broker could not take it.
-pub fn check(path: &Path) -> Result<Definitions, DefinitionsFileError> {
-    let read = read(path)?;
-    forebay_engine::definition::check(&read.definitions)
-        .map_err(|error| DefinitionsFileError::Refused { path: path.to_owned(), error })?;
-    Ok(read)
+pub fn check(path: &Path, options: ReadOptions<'_>) -> Result<Definitions, DefinitionsFileError> {
+    let read = read(path, options)?;
+    let mut empty = Topology::new();
+    empty.create_vhost(&ShortStr::from_static("/"));
+    if let Some(vhost) = options.vhost {
+        empty.create_vhost(vhost);
+    }
+    match DefinitionFlaws::of(definition::check(empty, &read.definitions)) {
+        None => Ok(read),
+        Some(error) => Err(DefinitionsFileError::Refused { path: path.to_owned(), error }),
+    }
 }

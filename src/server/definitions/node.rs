@@ -46,7 +46,7 @@ impl<'a> Node<'a> {
     }
 
     /// A list of objects; not there: empty.
-    pub(super) fn list(&self, key: &str) -> Read<Vec<Self>> {
+    pub(super) fn list(&self, key: &str) -> Read<Vec<Read<Self>>> {
         let values = match self.get(key) {
             None => return Ok(Vec::new()),
             Some(Value::Array(values)) => values,
@@ -61,7 +61,17 @@ impl<'a> Node<'a> {
                 other => wrong(&path, format!("{}, expected an object", kind(other))),
             }
         };
-        values.iter().enumerate().map(item).collect()
+        Ok(values.iter().enumerate().map(item).collect())
+    }
+
+    /// Whether a field says nothing: an empty list or object.
+    pub(super) fn is_empty(&self, key: &str) -> bool {
+        match self.get(key) {
+            None => true,
+            Some(Value::Array(values)) => values.is_empty(),
+            Some(Value::Object(object)) => object.is_empty(),
+            Some(_) => false,
+        }
     }
 
     pub(super) fn optional(&self, key: &str) -> Read<Option<&'a str>> {

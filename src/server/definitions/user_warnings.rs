@@ -43,7 +43,7 @@ fn is_guessable(name: &ShortStr, user: &User) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definitions::parse;
+    use crate::definitions::{ReadOptions, parse};
 
     #[test]
     fn a_password_that_everybody_knows_is_named_with_its_path() {
@@ -54,7 +54,7 @@ mod tests {
             {"name":"guest","password":"guest","tags":""},
             {"name":"none","password_hash":"","tags":""}
         ]}"#;
-        let definitions = parse(file.as_bytes(), None).unwrap().definitions;
+        let definitions = parse(file.as_bytes(), ReadOptions::default()).unwrap().definitions;
         let configured = ShortStr::from_static("b");
         let warnings = warnings_of_users(&definitions, &[&configured]);
         let [first, second, third] = &warnings[..] else { panic!("{warnings:?}") };

@@ -27,9 +27,9 @@ pub struct ConnectionTotals {
 
 /// The sums at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Totals {
-    pub(super) logins_accepted: u64,
-    pub(super) logins_refused: u64,
+pub(crate) struct Totals {
+    pub(crate) logins_accepted: u64,
+    pub(crate) logins_refused: u64,
     pub(super) published: u64,
     pub(super) confirmed: u64,
     pub(super) channels: usize,
@@ -74,7 +74,7 @@ impl ConnectionTotals {
     }
 
     /// The sums by now.
-    pub(super) fn load(&self) -> Totals {
+    pub(crate) fn load(&self) -> Totals {
         let load = |total: &AtomicU64| total.load(Ordering::Relaxed);
         Totals {
             logins_accepted: load(&self.logins_accepted),

@@ -2,6 +2,7 @@
 //! `/health/ready` over HTTP. Up before recovery begins, so that "not ready yet" can be told from
 //! "not there".
 
+use super::broker_rates::{BrokerCounts, BrokerRates};
 use super::exposition::{Page, open_metrics};
 use super::queue_rates::QueueRates;
 use super::rabbitmq::{self, Selection};
@@ -21,15 +22,17 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use forebay_engine::shard::ShardStatistics;
+use forebay_engine::topology::{Routes, Topology};
 use forebay_store::Store;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const NOT_READY: &str = "not ready: recovering or stopping\n";
 const OPEN_METRICS_FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What the endpoint tells about. Clones are the same.
@@ -56,12 +59,19 @@ pub struct Sources {
     pub alarms: Alarms,
     /// Where it leaves what takes two looks at the queues.
     pub rates: Arc<ArcSwap<QueueRates>>,
+    /// The same of the broker as a whole and of exchanges.
+    pub broker_rates: Arc<ArcSwap<BrokerRates>>,
 }
+
+/// What there is to route by, and what there is.
+pub(crate) type TopologySource = (Arc<ArcSwap<Routes>>, Arc<ArcSwap<Topology>>);
 
 struct Inner {
     sources: Sources,
     /// Not kept alive: who stops the broker gives the data directory free.
     store: OnceLock<Weak<dyn Store>>,
+    /// What exchanges there are, and what passed through them.
+    topology: OnceLock<TopologySource>,
     started: Instant,
     /// Seconds since 1970.
     started_at: f64,
@@ -77,6 +87,7 @@ impl Endpoint {
             inner: Arc::new(Inner {
                 sources,
                 store: OnceLock::new(),
+                topology: OnceLock::new(),
                 started: Instant::now(),
                 started_at: now.as_secs_f64(),
                 ready: AtomicBool::new(false),
@@ -88,6 +99,12 @@ impl Endpoint {
     pub fn set_store(&self, store: &Arc<dyn Store>) {
         // A second one is not given.
         let _ = self.inner.store.set(Arc::downgrade(store));
+    }
+
+    /// The topology is recovered; told once.
+    pub(crate) fn set_topology(&self, (routes, catalogue): &TopologySource) {
+        // A second one is not given.
+        let _ = self.inner.topology.set((Arc::clone(routes), Arc::clone(catalogue)));
     }
 
     /// Says whether clients are served.
@@ -126,10 +143,8 @@ impl Endpoint {
             } else if let Some(statistics) = self.statistics().await {
                 let elapsed = last.elapsed();
                 last = Instant::now();
-                let rates = Arc::clone(&self.inner.sources.rates);
-                let look = move || {
-                    rates.store(Arc::new(rates.load().next(elapsed, &statistics.queues)));
-                };
+                let endpoint = self.clone();
+                let look = move || endpoint.look(elapsed, &statistics);
                 if let Err(error) = tokio::task::spawn_blocking(look).await {
                     tracing::error!("rates of queues are not told: {error}");
                 }
@@ -140,6 +155,22 @@ impl Endpoint {
     fn is_store_stopped(&self) -> bool {
         let store = self.inner.store.get().and_then(Weak::upgrade);
         store.is_some_and(|store| store.is_stopped())
+    }
+
+    /// Takes the rates since the last look.
+    fn look(&self, elapsed: Duration, statistics: &ShardStatistics) {
+        let sources = &self.inner.sources;
+        let rates = sources.rates.load().next(elapsed, &statistics.queues);
+        sources.rates.store(Arc::new(rates));
+        sources.connections.sample_traffic();
+        if let Some((routes, catalogue)) = self.inner.topology.get() {
+            let totals = sources.metrics.connections.load();
+            let counts = sources.connections.counts();
+            let counted = BrokerCounts::new(&totals, counts, &statistics.turnover);
+            let last = sources.broker_rates.load();
+            let rates = last.next(elapsed, counted, &catalogue.load(), &routes.load());
+            sources.broker_rates.store(Arc::new(rates));
+        }
     }
 
     fn is_ready(&self) -> bool {
@@ -153,11 +184,21 @@ impl Endpoint {
         }
         let (answer, answered) = oneshot::channel();
         let asked = async {
-            let question = ReportQuestion { queue: None, answer };
+            let question = ReportQuestion::Queues(None, answer);
             self.inner.sources.mailbox.send(Mail::Report(question)).await.ok()?;
             answered.await.ok()
         };
         timeout(STATISTICS_DURATION_MAX, asked).await.ok().flatten()
+    }
+
+    /// Why there are no figures.
+    fn silence(&self) -> String {
+        if self.is_ready() {
+            let seconds = STATISTICS_DURATION_MAX.as_secs();
+            format!("the broker did not give its figures within {seconds} s\n")
+        } else {
+            NOT_READY.to_owned()
+        }
     }
 
     /// Writes the page; takes some milliseconds when there are many queues.
@@ -198,7 +239,10 @@ impl Endpoint {
     }
 
     async fn respond(&self, selection: Selection, headers: &HeaderMap) -> Response {
-        let statistics = self.statistics().await.unwrap_or_default();
+        // Without the figures of queues there would be zeros in their places, and no alert.
+        let Some(statistics) = self.statistics().await else {
+            return (StatusCode::SERVICE_UNAVAILABLE, self.silence()).into_response();
+        };
         let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
         let is_open = accepted.is_some_and(|types| types.contains("application/openmetrics-text"));
         let endpoint = self.clone();
@@ -222,7 +266,7 @@ async fn readiness(State(endpoint): State<Endpoint>) -> (StatusCode, &'static st
     if endpoint.is_ready() {
         (StatusCode::OK, "ready\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready: recovering or stopping\n")
+        (StatusCode::SERVICE_UNAVAILABLE, NOT_READY)
     }
 }
 

@@ -2,6 +2,7 @@
 //! where messages pass; what the shard knows is asked for when somebody scrapes.
 
 mod alarm_families;
+mod broker_rates;
 pub mod catalogue;
 mod commit;
 mod connection_totals;
@@ -9,14 +10,18 @@ mod connection_totals;
 mod documentation;
 pub mod endpoint;
 mod exposition;
+mod message_stats;
 pub(crate) mod process;
 mod queue_families;
 mod queue_rates;
 mod rabbitmq;
 mod shard_families;
 
+pub(crate) use broker_rates::BrokerCounts;
+pub use broker_rates::BrokerRates;
 pub use commit::CommitMetrics;
 pub use connection_totals::{ConnectionTotals, OpenShare};
+pub(crate) use message_stats::{MESSAGE_COUNTERS, message_counts};
 pub(crate) use queue_rates::Flow;
 pub use queue_rates::QueueRates;
 

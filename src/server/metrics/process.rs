@@ -35,6 +35,33 @@ pub(super) fn write(page: &mut Page, data_dir: &Path, started_at: f64) {
     }
 }
 
+/// What the process takes of its machine; nothing where the system does not tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) memory: Option<u64>,
+    pub(crate) disk_free: Option<u64>,
+    pub(crate) files: Option<u64>,
+    pub(crate) files_max: Option<u64>,
+    pub(crate) threads: Option<u64>,
+    pub(crate) threads_max: Option<u64>,
+}
+
+/// Looks at the process and at the disk of a directory.
+pub(crate) fn usage(directory: &Path) -> Usage {
+    let count = |path| fs::read_dir(path).ok().map(|entries| entries.count() as u64);
+    let machine = fs::read_to_string("/proc/sys/kernel/threads-max").ok();
+    let machine = machine.and_then(|most| most.trim().parse().ok());
+    let own = getrlimit(Resource::Nproc).current;
+    Usage {
+        memory: resident_memory(),
+        disk_free: disk_free(directory),
+        files: count("/proc/self/fd"),
+        files_max: getrlimit(Resource::Nofile).current,
+        threads: count("/proc/self/task"),
+        threads_max: own.into_iter().chain(machine).min(),
+    }
+}
+
 /// Octets that are free on the disk of a directory, for who is not root.
 pub(crate) fn disk_free(directory: &Path) -> Option<u64> {
     rustix::fs::statvfs(directory).ok().map(|disk| disk.f_bavail * disk.f_frsize)

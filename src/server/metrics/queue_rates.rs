@@ -2,6 +2,7 @@
 //! how often its consumers had room. Looked at in a fixed interval by the metrics endpoint, so that
 //! it does not matter who asks, there or at the admin listener, and how often.
 
+use super::message_stats::{PerCounter, message_counts};
 use forebay_engine::ids::QueueId;
 use forebay_engine::shard::{QueueReport, QueueStatistics};
 use std::collections::HashMap;
@@ -27,21 +28,19 @@ struct Rate {
 /// What a queue had counted by a look; 0 before its first one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counted {
-    published: u64,
-    delivered: u64,
-    acked: u64,
-    redelivered: u64,
+    messages: PerCounter<u64>,
     settled: u64,
+    ready: u64,
+    unacked: u64,
 }
 
 impl Counted {
     fn by(queue: &QueueStatistics) -> Self {
         Self {
-            published: queue.published,
-            delivered: queue.delivered,
-            acked: queue.acked,
-            redelivered: queue.redelivered,
+            messages: message_counts(queue),
             settled: settled(queue),
+            ready: queue.ready,
+            unacked: queue.unacked,
         }
     }
 }
@@ -49,31 +48,37 @@ impl Counted {
 /// Messages a second between the last two looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Flow {
-    pub(crate) published: f64,
-    pub(crate) delivered: f64,
-    pub(crate) acked: f64,
-    pub(crate) redelivered: f64,
+    /// By counter.
+    pub(crate) messages: PerCounter<f64>,
+    /// By how much the ready messages became more.
+    pub(crate) ready: f64,
+    /// By how much the unacked messages became more.
+    pub(crate) unacked: f64,
 }
 
 impl Flow {
     fn between(before: &Counted, after: &Counted, elapsed: Duration) -> Self {
         let seconds = elapsed.as_secs_f64().max(0.001);
         let rate = |before: u64, after: u64| after.saturating_sub(before) as f64 / seconds;
+        let change = |before: u64, after: u64| (after as f64 - before as f64) / seconds;
+        let mut messages = PerCounter::default();
+        let counts = before.messages.iter().zip(after.messages);
+        for (flow, (before, after)) in messages.iter_mut().zip(counts) {
+            *flow = rate(*before, after);
+        }
         Self {
-            published: rate(before.published, after.published),
-            delivered: rate(before.delivered, after.delivered),
-            acked: rate(before.acked, after.acked),
-            redelivered: rate(before.redelivered, after.redelivered),
+            messages,
+            ready: change(before.ready, after.ready),
+            unacked: change(before.unacked, after.unacked),
         }
     }
 
-    fn plus(self, other: &Self) -> Self {
-        Self {
-            published: self.published + other.published,
-            delivered: self.delivered + other.delivered,
-            acked: self.acked + other.acked,
-            redelivered: self.redelivered + other.redelivered,
-        }
+    pub(crate) fn plus(mut self, other: &Self) -> Self {
+        let flows = self.messages.iter_mut().zip(other.messages);
+        flows.for_each(|(sum, more)| *sum += more);
+        self.ready += other.ready;
+        self.unacked += other.unacked;
+        self
     }
 }
 
@@ -148,11 +153,6 @@ impl QueueRates {
         self.queues.get(&queue).map(|rate| rate.flow).unwrap_or_default()
     }
 
-    /// The same, of all queues together.
-    pub(crate) fn total_flow(&self) -> Flow {
-        self.queues.values().fold(Flow::default(), |sum, rate| sum.plus(&rate.flow))
-    }
-
     /// How long the queue's lag takes at the rate at which it is worked off; infinite when it is
     /// not.
     pub(super) fn drain_seconds(&self, queue: &QueueReport) -> f64 {
@@ -161,13 +161,14 @@ impl QueueRates {
     }
 
     /// The share of looks at which a consumer had room.
-    pub(super) fn utilisation(&self, queue: &QueueReport) -> f64 {
+    pub(crate) fn utilisation(&self, queue: &QueueReport) -> f64 {
         self.queues.get(&queue.record.id).map_or(0.0, |rate| rate.utilisation)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::message_stats::MESSAGE_COUNTERS;
     use super::super::queue_families::tests::report_of;
     use super::*;
 
@@ -185,8 +186,11 @@ mod tests {
         let queue = report(40, 60, true);
         let flow = |rates: &QueueRates| {
             let flow = rates.flow(queue.record.id);
-            assert_eq!(rates.total_flow(), flow);
-            (flow.published, flow.acked)
+            let named = |name| {
+                let at = MESSAGE_COUNTERS.iter().position(|counter| counter.name == name).unwrap();
+                flow.messages[at]
+            };
+            (named("publish"), named("ack"))
         };
         let rates = QueueRates::default();
         assert_eq!(flow(&rates), (0.0, 0.0));

@@ -6,6 +6,7 @@
 //! this.
 
 mod acceptor;
+mod details;
 mod error;
 mod files;
 mod identity;
@@ -13,6 +14,7 @@ mod session;
 mod settings;
 
 pub use acceptor::{HandshakeError, Handshaken, TlsAcceptor};
+pub use details::{PeerCertificate, TlsDetails};
 pub use error::TlsError;
 pub use files::TlsFiles;
 pub use identity::{LoginFrom, SanType};

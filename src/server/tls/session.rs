@@ -1,6 +1,7 @@
 //! The octets of a TLS session over a socket that nobody waits for: read and written as far as can
 //! be, in the manner of a socket.
 
+use super::details::TlsDetails;
 use crate::limits::{READ_OCTETS_MAX, WRITE_SEGMENTS_MAX};
 use crate::read_buffer;
 use bytes::{Buf, BytesMut};
@@ -29,6 +30,12 @@ impl TlsSession {
 
     pub(super) fn session(&self) -> &ServerConnection {
         &self.session
+    }
+
+    /// What was agreed.
+    #[must_use]
+    pub fn details(&self) -> TlsDetails {
+        TlsDetails::of(&self.session)
     }
 
     /// Whether [`Self::read`] has something whatever the socket says.

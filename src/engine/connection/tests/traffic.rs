@@ -51,7 +51,15 @@ fn a_channel_is_a_publisher_from_its_first_message_to_its_end() {
 #[test]
 fn channels_are_told_when_one_of_them_has_changed() {
     let mut client = Client::open();
-    let open = |id, mode, prefetch| OpenChannel { id: ChannelId(id), mode, prefetch };
+    let open = |id, mode, prefetch| OpenChannel {
+        id: ChannelId(id),
+        mode,
+        prefetch,
+        unacked: 0,
+        unconfirmed: 0,
+        publishes_uncommitted: 0,
+        acks_uncommitted: 0,
+    };
     let first = open(1, ChannelMode::Plain, 0);
     assert_eq!(client.connection.poll_channels(), Some(vec![first]));
     client.publish(to("q"), &Properties::default(), b"x");

@@ -10,7 +10,9 @@ use crate::fault::Fault;
 use crate::ids::{ChannelId, ConnectionId, ConsumerNumber, PublishSeq, QueueId};
 use crate::message::{Envelope, Message};
 use crate::operation::Commit;
-use crate::shard::{QueueDefaults, Shard, ShardSettings, ShardStatistics};
+use crate::shard::{
+    ChannelListing, ChannelReport, QueueDefaults, Shard, ShardSettings, ShardStatistics,
+};
 use crate::time::{Monotonic, Now, WallClock};
 use bytes::{Bytes, BytesMut};
 use forebay_wire::properties::Properties;
@@ -223,6 +225,16 @@ impl Broker {
 
     pub(super) fn subscribe(&mut self, connection: ConnectionId, subscribe: Subscribe) {
         self.send(connection, [Command::Subscribe(subscribe)]);
+    }
+
+    /// The channels that the shard knows.
+    pub(super) fn channels(&self) -> Vec<ChannelReport> {
+        let mut list = ChannelListing::default();
+        loop {
+            if let Some(channels) = self.shard.advance_channels(&mut list) {
+                return channels;
+            }
+        }
     }
 
     /// Deliveries so far, in order, of one connection.

@@ -1,9 +1,11 @@
 //! A report is made in steps, between which the shard goes on.
 
 use super::broker::{Broker, CHANNEL, CONNECTION, arguments, message, publish};
-use crate::command::{Command, TopologyRequest};
+use crate::command::{Command, Subscribe, TopologyRequest};
+use crate::ids::ConsumerNumber;
 use crate::limits::REPORT_STEP_QUEUES_MAX;
-use crate::shard::{QueueStatistics, Report, ShardStatistics};
+use crate::shard::{ConsumerActivity, ConsumerReport, QueueStatistics, Report, ShardStatistics};
+use forebay_wire::FieldValue;
 
 const QUEUES: usize = 2 * REPORT_STEP_QUEUES_MAX + 1;
 
@@ -94,4 +96,68 @@ fn one_queue_is_told_alone() {
     delete(&mut broker, 7);
     let mut report = broker.shard.begin_report_of(id);
     assert!(step(&mut broker, &mut report).expect("nothing to look at").queues.is_empty());
+}
+
+fn consumers(broker: &Broker) -> Vec<ConsumerReport> {
+    let mut list = broker.shard.begin_consumers(None);
+    let mut steps = 1;
+    let found = loop {
+        match broker.shard.advance_consumers(&mut list) {
+            Some(found) => break found,
+            None => steps += 1,
+        }
+    };
+    assert!(found.len() <= steps * REPORT_STEP_QUEUES_MAX, "{} in {steps}", found.len());
+    found
+}
+
+fn subscribe(broker: &mut Broker, queue: &str, tag: &str) {
+    let arguments = arguments(&[("x-priority", FieldValue::I64(7))]);
+    let subscribe = Subscribe {
+        channel: CHANNEL,
+        number: ConsumerNumber::default(),
+        queue: queue.try_into().unwrap(),
+        consumer_tag: tag.try_into().unwrap(),
+        no_ack: false,
+        exclusive: false,
+        prefetch: 3,
+        arguments,
+    };
+    broker.subscribe(CONNECTION, subscribe);
+}
+
+#[test]
+fn consumers_of_few_and_of_many_queues_are_listed_once_each() {
+    let mut broker = filled();
+    // More than one step of one queue, and some of others.
+    for number in 0..2 * REPORT_STEP_QUEUES_MAX + 3 {
+        subscribe(&mut broker, &name(1), &format!("t{number:04}"));
+    }
+    for number in [0, 2, QUEUES - 1] {
+        subscribe(&mut broker, &name(number), &format!("q{number:04}"));
+    }
+    let found = consumers(&broker);
+    assert_eq!(found.len(), 2 * REPORT_STEP_QUEUES_MAX + 6);
+    let mut tags: Vec<_> = found.iter().map(|consumer| consumer.tag.to_string()).collect();
+    tags.sort();
+    tags.dedup();
+    assert_eq!(tags.len(), found.len());
+    assert!(found.iter().all(|consumer| consumer.activity == ConsumerActivity::Up));
+    assert!(found.iter().all(|consumer| consumer.arguments.get("x-priority").is_some()));
+}
+
+#[test]
+fn of_single_active_consumers_one_is_active_and_the_others_wait() {
+    let mut broker = Broker::new();
+    broker.open(CONNECTION);
+    let mut single = arguments(&[]);
+    single.insert("x-single-active-consumer".try_into().unwrap(), true);
+    broker.declare("single", true, single);
+    for tag in ["a", "b", "c"] {
+        subscribe(&mut broker, "single", tag);
+    }
+    let activities: Vec<_> =
+        consumers(&broker).into_iter().map(|consumer| consumer.activity).collect();
+    let waiting = ConsumerActivity::Waiting;
+    assert_eq!(activities, [ConsumerActivity::SingleActive, waiting, waiting]);
 }

@@ -244,7 +244,7 @@ fn a_consumer_that_let_the_time_pass_again_and_again_gets_all_its_credit_back_pi
     for delivery in held {
         assert!(broker.deliveries(CONNECTION).is_empty(), "three are not settled");
         broker.send(CONNECTION, [settle(queue, Settlement::Ack, &[&delivery])]);
-        assert_eq!(broker.shard.channels()[0].unacked, 3);
+        assert_eq!(broker.channels()[0].unacked, 3);
         assert_eq!(broker.deliveries(CONNECTION).len(), 1);
     }
     let statistics = broker.statistics("q");

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::definitions::{export, export_vhost};
-use forebay_engine::access::AccessControl;
 use forebay_engine::topology::Topology;
 use serde_json::json;
 
@@ -75,13 +74,30 @@ fn version_4() -> Value {
 }
 
 fn parsed(file: &Value) -> Definitions {
-    parse(file.to_string().as_bytes(), None).unwrap()
+    parse(file.to_string().as_bytes(), ReadOptions::default()).unwrap()
+}
+
+fn skipping(file: &Value) -> Definitions {
+    let options = ReadOptions { skip_unsupported: true, ..ReadOptions::default() };
+    parse(file.to_string().as_bytes(), options).unwrap()
+}
+
+fn empty() -> Topology {
+    let mut topology = Topology::new();
+    topology.create_vhost(&ShortStr::from_static("/"));
+    topology
+}
+
+fn flaws(file: &Value) -> Vec<String> {
+    let flaws = match parse(file.to_string().as_bytes(), ReadOptions::default()) {
+        Err(flaws) => flaws.all().to_vec(),
+        Ok(read) => forebay_engine::definition::check(empty(), &read.definitions),
+    };
+    flaws.iter().map(ToString::to_string).collect()
 }
 
 fn refused(file: &Value) -> String {
-    let read = parse(file.to_string().as_bytes(), None);
-    let checked = read.and_then(|read| forebay_engine::definition::check(&read.definitions));
-    checked.unwrap_err().to_string()
+    flaws(file).into_iter().next().expect("a flaw")
 }
 
 #[test]
@@ -89,8 +105,9 @@ fn files_of_both_generations_are_taken() {
     for (file, count) in [(version_3(), 9), (version_4(), 10)] {
         let read = parsed(&file);
         assert_eq!(read.definitions.len(), count);
-        assert_eq!(read.ignored, ["global_parameters"]);
-        forebay_engine::definition::check(&read.definitions).unwrap();
+        // RabbitMQ's own global parameters are no news.
+        assert_eq!(read.ignored, Vec::<String>::new());
+        assert_eq!(forebay_engine::definition::check(empty(), &read.definitions), []);
     }
 }
 
@@ -126,7 +143,8 @@ fn a_file_that_is_wrong_is_refused_with_the_path() {
         assert!(text.starts_with(expected), "{text}\nexpected {expected}");
     }
     assert!(refused(&json!([])).starts_with("$: a list"));
-    assert!(parse(b"{", None).unwrap_err().to_string().starts_with("$: is no JSON"));
+    let cut = parse(b"{", ReadOptions::default()).unwrap_err().to_string();
+    assert!(cut.starts_with("$: is no JSON"), "{cut}");
 }
 
 #[test]
@@ -140,23 +158,151 @@ fn streams_are_refused_not_turned_into_queues() {
 #[test]
 fn what_is_exported_is_taken_back_and_the_same() {
     let read = parsed(&version_4());
-    let (topology, access) = made(&read);
-    let file = export(&topology, &access);
-    let (again, again_access) = made(&parsed(&file));
-    assert_eq!(export(&again, &again_access), file);
+    let topology = made(&read);
+    let file = export(&topology, topology.routes());
+    let again = made(&parsed(&file));
+    assert_eq!(export(&again, again.routes()), file);
     assert_eq!(file["queues"].as_array().map(Vec::len), Some(2));
     assert_eq!(file["users"][0]["tags"], json!(["administrator", "monitoring"]));
     assert_eq!(file["parameters"][0]["component"], "operator_policy");
     // One virtual host's file fits another one.
     let orders = ShortStr::from_static("orders");
-    let file = export_vhost(&topology, &access, &orders);
+    let file = export_vhost(&topology, topology.routes(), &orders);
     assert!(file["queues"][0].get("vhost").is_none());
     let other = ShortStr::from_static("/");
-    let read = parse(file.to_string().as_bytes(), Some(&other)).unwrap();
-    let (topology, _) = made(&read);
+    let options = ReadOptions { vhost: Some(&other), ..ReadOptions::default() };
+    let read = parse(file.to_string().as_bytes(), options).unwrap();
+    let topology = made(&read);
     assert!(topology.find_queue(&other, &ShortStr::from_static("o1")).is_some());
 }
 
-fn made(read: &Definitions) -> (Topology, AccessControl) {
-    forebay_engine::definition::make_all(&read.definitions).unwrap()
+fn made(read: &Definitions) -> Topology {
+    let made = forebay_engine::definition::make_all(&read.definitions);
+    let (mut topology, access) = made.unwrap();
+    topology.publish_access(&access);
+    topology
+}
+
+#[test]
+fn all_flaws_are_named_at_once() {
+    let mut file = version_4();
+    file["users"][0]["name"] = json!(1);
+    file["policies"][0]["pattern"] = json!("[");
+    file["queues"][0]["arguments"] = json!({ "x-max-priority": 999 });
+    file["queues"][1]["arguments"] = json!({ "x-max-length": "many" });
+    let paths: Vec<String> =
+        flaws(&file).iter().map(|flaw| flaw.split(':').next().unwrap().to_owned()).collect();
+    let expected = [
+        "users[0].name",
+        "policies[0].pattern",
+        "queues[0].arguments.x-max-priority",
+        "queues[1].arguments.x-max-length",
+    ];
+    assert_eq!(paths, expected);
+    let mut file = version_4();
+    file["bindings"].as_array_mut().unwrap().push(json!({
+        "source": "nox", "vhost": "orders", "destination": "o1", "destination_type": "queue",
+        "routing_key": "", "arguments": {}
+    }));
+    file["permissions"][0]["vhost"] = json!("nowhere");
+    let flaws = flaws(&file);
+    assert_eq!(flaws.len(), 2, "{flaws:?}");
+}
+
+/// What RabbitMQ has and we have not.
+fn with_plugins() -> Value {
+    let mut file = version_4();
+    file["parameters"].as_array_mut().unwrap().push(json!(
+        { "component": "shovel", "name": "move", "vhost": "orders", "value": {} }
+    ));
+    file["policies"] = json!([
+        { "vhost": "orders", "name": "fed", "pattern": "", "definition": {
+            "federation-upstream-set": "all" } },
+        { "vhost": "orders", "name": "both", "pattern": "", "definition": {
+            "federation-upstream": "up", "max-length": 5 } },
+    ]);
+    file["queues"].as_array_mut().unwrap().push(json!({
+        "name": "log", "vhost": "orders", "durable": true, "auto_delete": false,
+        "type": "stream", "arguments": { "x-queue-type": "stream" }
+    }));
+    file["exchanges"].as_array_mut().unwrap().push(json!({
+        "name": "lvc", "vhost": "orders", "type": "x-recent-history", "durable": true,
+        "auto_delete": false, "internal": false, "arguments": {}
+    }));
+    for (source, destination) in [("events", "log"), ("lvc", "o1")] {
+        file["bindings"].as_array_mut().unwrap().push(json!({
+            "source": source, "vhost": "orders", "destination": destination,
+            "destination_type": "queue", "routing_key": "", "arguments": {}
+        }));
+    }
+    file["topic_permissions"] = json!([
+        { "user": "app", "vhost": "orders", "exchange": "events", "write": "", "read": "^a" }
+    ]);
+    file["vhosts"][1]["default_queue_type"] = json!("stream");
+    file["vhosts"][1]["metadata"] = Value::Null;
+    file
+}
+
+#[test]
+fn what_there_is_not_is_named_and_can_be_passed_over() {
+    let file = with_plugins();
+    let flaws = flaws(&file);
+    let paths: Vec<&str> = flaws.iter().map(|flaw| flaw.split(':').next().unwrap()).collect();
+    let expected = [
+        "vhosts[1].default_queue_type",
+        "policies[0].definition.federation-upstream-set",
+        "policies[1].definition.federation-upstream",
+        "exchanges[1]",
+        "queues[2].arguments.x-queue-type",
+        "topic_permissions[0]",
+    ];
+    assert_eq!(paths, expected, "{flaws:#?}");
+    let read = skipping(&file);
+    let expected = [
+        "default queue type 'stream' of vhost 'orders'",
+        "federation-upstream-set of policy 'fed' in vhost 'orders'",
+        "federation-upstream of policy 'both' in vhost 'orders'",
+        "parameter 'move' of 'shovel' in vhost 'orders'",
+        "exchange 'lvc' of type 'x-recent-history' in vhost 'orders'",
+        "stream 'log' in vhost 'orders'",
+        "binding from 'events' to 'log' in vhost 'orders'",
+        "binding from 'lvc' to 'o1' in vhost 'orders'",
+    ];
+    assert_eq!(read.ignored[..8], expected, "{:#?}", read.ignored);
+    assert!(read.ignored[8].starts_with("topic permission of user 'app' for exchange 'events'"));
+    let topology = made(&read);
+    let orders = ShortStr::from_static("orders");
+    let policies: Vec<_> = topology.policies(&orders).map(|it| it.name().to_string()).collect();
+    assert_eq!(policies, ["both", "limits"]);
+}
+
+#[test]
+fn what_is_said_of_virtual_hosts_is_kept() {
+    let mut file = version_4();
+    file["vhosts"][1] = json!({
+        "name": "orders", "description": "the shop", "tags": ["prod"],
+        "default_queue_type": "quorum"
+    });
+    let topology = made(&parsed(&file));
+    let exported = export(&topology, topology.routes());
+    assert_eq!(exported["vhosts"][0], json!({ "name": "/" }));
+    let shop = &exported["vhosts"][1];
+    assert_eq!((&shop["description"], &shop["tags"]), (&json!("the shop"), &json!(["prod"])));
+    assert_eq!(shop["default_queue_type"], "quorum");
+    assert_eq!(shop["metadata"]["default_queue_type"], "quorum");
+    // A file says of each queue what it is: the default is for queues to come.
+    assert_eq!(exported["queues"][0]["type"], "classic");
+    let only_metadata = json!({ "vhosts": [{ "name": "v", "metadata": shop["metadata"] }] });
+    let topology = made(&parsed(&only_metadata));
+    let metadata = topology.vhost_metadata(&ShortStr::from_static("v")).unwrap();
+    assert_eq!(metadata.description, "the shop");
+}
+
+#[test]
+fn a_file_of_one_virtual_host_asks_which_it_is_for() {
+    let topology = made(&parsed(&version_4()));
+    let orders = ShortStr::from_static("orders");
+    let flaws = flaws(&export_vhost(&topology, topology.routes(), &orders));
+    assert_eq!(flaws.len(), 1, "{flaws:?}");
+    assert!(flaws[0].contains("--vhost"), "{flaws:?}");
 }

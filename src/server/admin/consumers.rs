@@ -1,0 +1,82 @@
+//! `/api/consumers`, and the consumers of a queue.
+
+use super::api_error::ApiError;
+use super::caller::{Caller, Visit};
+use super::channels::channel_details;
+use super::listing::Listing;
+use super::{Admin, table_json};
+use crate::connection_about::ConnectionAbout;
+use axum::extract::State;
+use axum::response::Response;
+use forebay_engine::ids::{ConnectionId, QueueId};
+use forebay_engine::shard::{ConsumerActivity, ConsumerReport};
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+type Connections = HashMap<ConnectionId, Arc<ConnectionAbout>>;
+
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    caller: Caller,
+    listing: Listing,
+) -> Result<Response, ApiError> {
+    let mut consumers = admin.link().consumers(None).await?;
+    consumers.retain(|consumer| caller.sees(&admin, &consumer.vhost));
+    let connections = admin.connections_by_id();
+    listing.reply(consumers, move |consumer| describe(consumer, &connections)).await
+}
+
+pub(super) async fn list_of_vhost(
+    State(admin): State<Admin>,
+    Visit { vhost, .. }: Visit,
+    listing: Listing,
+) -> Result<Response, ApiError> {
+    let mut consumers = admin.link().consumers(None).await?;
+    consumers.retain(|consumer| consumer.vhost == vhost);
+    let connections = admin.connections_by_id();
+    listing.reply(consumers, move |consumer| describe(consumer, &connections)).await
+}
+
+impl Admin {
+    fn connections_by_id(&self) -> Connections {
+        self.link().connections.list().into_iter().collect()
+    }
+
+    /// The consumers of a queue, and the tag of the single active one.
+    pub(super) async fn consumers_of(
+        &self,
+        queue: QueueId,
+    ) -> Result<(Value, Option<String>), ApiError> {
+        let consumers = self.link().consumers(Some(queue)).await?;
+        let connections = self.connections_by_id();
+        let active = consumers.iter().find(|it| it.activity == ConsumerActivity::SingleActive);
+        let active = active.map(|consumer| consumer.tag.to_string());
+        Ok((consumers.iter().map(|consumer| describe(consumer, &connections)).collect(), active))
+    }
+}
+
+fn describe(consumer: &ConsumerReport, connections: &Connections) -> Value {
+    let id = consumer.key.connection;
+    // One that has just ended.
+    let channel = connections.get(&id).map_or_else(
+        || Value::Object(Map::new()),
+        |about| channel_details(id, about, consumer.key.channel),
+    );
+    let (active, status) = match consumer.activity {
+        ConsumerActivity::Up => (true, "up"),
+        ConsumerActivity::SingleActive => (true, "single_active"),
+        ConsumerActivity::Waiting => (false, "waiting"),
+    };
+    json!({
+        "ack_required": !consumer.no_ack,
+        "active": active,
+        "activity_status": status,
+        "arguments": table_json::to_json(&consumer.arguments),
+        "channel_details": channel,
+        "consumer_tag": consumer.tag.to_string(),
+        "exclusive": consumer.exclusive,
+        "prefetch_count": consumer.prefetch,
+        "queue": { "name": consumer.queue.to_string(), "vhost": consumer.vhost.to_string() },
+    })
+}

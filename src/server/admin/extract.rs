@@ -1,0 +1,86 @@
+//! What handlers take from a request, with refusals in JSON like every other answer.
+//!
+//! A body is handed over unread: a handler finds out who asks and what it may do before it takes the
+//! first byte of it.
+
+use super::Admin;
+use super::api_error::ApiError;
+use super::request_body::RequestBody;
+use crate::limits::ADMIN_BODY_OCTETS_MAX;
+use axum::body::{Body, HttpBody};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+
+/// The variable segments of a path.
+#[derive(Clone, Debug)]
+pub(super) struct Path<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Admin> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, ApiError> {
+        let path = axum::extract::Path::<T>::from_request_parts(parts, admin).await;
+        path.map(|path| Self(path.0)).map_err(|rejection| ApiError::bad(rejection.body_text()))
+    }
+}
+
+/// The query of a path.
+#[derive(Clone, Debug)]
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Admin> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, ApiError> {
+        let query = axum::extract::Query::<T>::from_request_parts(parts, admin).await;
+        query.map(|query| Self(query.0)).map_err(|rejection| ApiError::bad(rejection.body_text()))
+    }
+}
+
+/// A body of which nothing has been read.
+#[derive(Debug)]
+pub(super) struct UnreadBody(Body);
+
+impl FromRequest<Admin> for UnreadBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _admin: &Admin) -> Result<Self, ApiError> {
+        Ok(Self(request.into_body()))
+    }
+}
+
+impl UnreadBody {
+    /// Reads it as a JSON object of the usual size.
+    ///
+    /// # Errors
+    /// 400 when it is none, 413 when it is larger.
+    pub(super) async fn read(self) -> Result<RequestBody, ApiError> {
+        RequestBody::parse(&self.octets(ADMIN_BODY_OCTETS_MAX).await?)
+    }
+
+    /// Reads at most so many bytes.
+    ///
+    /// # Errors
+    /// 413 when there are more, 400 when the client breaks off.
+    pub(super) async fn octets(self, most: usize) -> Result<Bytes, ApiError> {
+        let too_large = || ApiError::TooLarge(format!("the body is larger than {most} bytes"));
+        let told = self.0.size_hint().lower();
+        if told > most as u64 {
+            return Err(too_large());
+        }
+        let mut octets = BytesMut::with_capacity(told as usize);
+        let mut chunks = self.0.into_data_stream();
+        while let Some(chunk) = chunks.next().await {
+            let broken = |error| ApiError::bad(format!("the body can't be read: {error}"));
+            let chunk = chunk.map_err(broken)?;
+            if octets.len() + chunk.len() > most {
+                return Err(too_large());
+            }
+            octets.extend_from_slice(&chunk);
+        }
+        Ok(octets.freeze())
+    }
+}

@@ -1,0 +1,136 @@
+//! `/api/nodes`: the one node, as those who watch machines ask for it.
+
+use super::api_error::ApiError;
+use super::caller::Caller;
+use super::extract::Path;
+use super::overview::exchange_types;
+use super::{Admin, NODE, json_reply, no_content};
+use crate::alarms::Alarm;
+use crate::metrics::process;
+use axum::extract::State;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+/// Counters of the broker that RabbitMQ shows of a node.
+const CHURN: [&str; 7] = [
+    "channel_closed",
+    "channel_created",
+    "connection_closed",
+    "connection_created",
+    "queue_created",
+    "queue_declared",
+    "queue_deleted",
+];
+
+pub(super) async fn list(State(admin): State<Admin>, caller: Caller) -> Result<Response, ApiError> {
+    caller.check_monitoring()?;
+    Ok(json_reply(&json!([admin.node().await?])))
+}
+
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    caller.check_monitoring()?;
+    check_node(&name)?;
+    Ok(json_reply(&admin.node().await?))
+}
+
+/// Virtual hosts run as long as the broker does.
+pub(super) async fn start_vhost(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path((vhost, node)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    caller.check_sees(&admin, &super::short("vhost", &vhost)?)?;
+    check_node(&node)?;
+    Ok(no_content())
+}
+
+/// There is no other node that a queue could move to.
+pub(super) async fn rebalance(caller: Caller) -> Result<Response, ApiError> {
+    caller.check_administrator()?;
+    Ok(no_content())
+}
+
+/// # Errors
+/// 404 for every other name.
+pub(super) fn check_node(name: &str) -> Result<(), ApiError> {
+    if name == NODE {
+        return Ok(());
+    }
+    Err(ApiError::not_found(format!("no node '{name}', there is '{NODE}' only")))
+}
+
+impl Admin {
+    async fn node(&self) -> Result<Value, ApiError> {
+        let turnover = self.link().report(None).await?.turnover;
+        let data_dir = self.inner.data_dir.clone();
+        // A file system that hangs must not hold up a thread that serves clients.
+        let usage = tokio::task::spawn_blocking(move || process::usage(&data_dir)).await;
+        let usage = usage.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+        let alarms = &self.inner.alarms;
+        let limits = alarms.limits();
+        let runtime = tokio::runtime::Handle::current().metrics();
+        let uptime = self.inner.started.elapsed().as_millis();
+        let mut node = json!({
+            "applications": [{
+                "description": "the broker",
+                "name": "forebay",
+                "version": env!("CARGO_PKG_VERSION"),
+            }],
+            "auth_mechanisms": self.auth_mechanisms(),
+            "being_drained": false,
+            "cluster_links": [],
+            "contexts": self.contexts(),
+            "db_dir": self.inner.data_dir,
+            "disk_free": usage.disk_free,
+            "disk_free_alarm": alarms.is_raised(Alarm::Disk),
+            "disk_free_limit": limits.disk_free_min,
+            "enabled_plugins": [],
+            "exchange_types": exchange_types(),
+            "fd_total": usage.files_max,
+            "fd_used": usage.files,
+            // To standard output, which its supervisor keeps.
+            "log_files": [],
+            "mem_alarm": alarms.is_raised(Alarm::Memory),
+            "mem_calculation_strategy": "rss",
+            "mem_limit": limits.memory_max,
+            "mem_used": usage.memory,
+            "name": NODE,
+            "os_pid": std::process::id().to_string(),
+            "partitions": [],
+            // Threads: what the system limits here as it limits Erlang's processes there.
+            "proc_total": usage.threads_max,
+            "proc_used": usage.threads,
+            "processors": std::thread::available_parallelism().map_or(1, usize::from),
+            "rates_mode": "basic",
+            "run_queue": runtime.global_queue_depth(),
+            "running": true,
+            "sockets_total": crate::open_files::connections_max(),
+            "sockets_used": self.link().connections.counts().0,
+            "type": "disc",
+            "uptime": u64::try_from(uptime).unwrap_or(u64::MAX),
+        });
+        // What the system does not tell is left out.
+        if let Some(node) = node.as_object_mut() {
+            node.retain(|_, value| !value.is_null());
+        }
+        let counts = self.broker_counts(&turnover);
+        self.broker_figures(&counts, &CHURN).add_to(&mut node);
+        Ok(node)
+    }
+
+    /// How clients can log in.
+    fn auth_mechanisms(&self) -> Value {
+        let external = self.inner.tls.is_some().then_some(("EXTERNAL", "by client certificate"));
+        let by_password = [("AMQPLAIN", "by password, in a table"), ("PLAIN", "by password")];
+        let mechanisms = by_password.into_iter().chain(external);
+        let described = mechanisms.map(|(name, description)| {
+            json!({ "description": description, "enabled": true, "name": name })
+        });
+        described.collect()
+    }
+}
