@@ -15,6 +15,7 @@ mod harness;
 use harness::http;
 
 mod access;
+mod api_reference;
 mod autoscaling;
 mod command;
 mod dead_letter_storm;

@@ -96,6 +96,7 @@ fn objects(
     let mut file = Map::new();
     let mut put = |key: &str, value: Value| drop(file.insert(key.to_owned(), value));
     put("rabbit_version", json!("3.13.0"));
+    put("rabbitmq_version", json!("3.13.0"));
     put("product_name", json!("Forebay"));
     put("product_version", json!(env!("CARGO_PKG_VERSION")));
     put("policies", each(&|vhost| policies(topology, vhost)));

@@ -142,10 +142,10 @@ fn newer_versions_and_kinds_are_refused() {
     for at in 0..good.len() {
         let mut records = good.clone();
         let mut value = records[at].1.to_vec();
-        value[0] = 2;
+        value[0] = 3;
         records[at].1 = value.into();
         let error = Topology::recover(&records).unwrap_err();
-        assert_eq!(error.flaw, RecordFlaw::Version { found: 2 });
+        assert_eq!(error.flaw, RecordFlaw::Version { found: 3 });
     }
     for key in [&b""[..], b"zebra"] {
         let mut records = good.clone();
