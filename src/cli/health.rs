@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
   forebay health
-  forebay health --metrics https://broker-1 --cacertfile authority.pem || echo 'not ready'";
+  forebay health --metrics https://broker-1 --cacertfile authority.pem > /dev/null || echo 'not ready'";
 
 /// Where the metrics listener is unless the address says otherwise.
 const PORT: u16 = 15_692;

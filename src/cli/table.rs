@@ -31,7 +31,8 @@ pub(crate) fn lines<const COLUMNS: usize>(
     let shown = width.map_or(COLUMNS, |width| fit(&mut widths, width));
     let line = |row: &[String; COLUMNS]| {
         let cells = row.iter().zip(widths).take(shown).enumerate().map(|(at, (cell, width))| {
-            let cell = truncate_str(cell, width, "…");
+            // No place is left for the mark of what was cut either.
+            let cell = if width == 0 { "".into() } else { truncate_str(cell, width, "…") };
             let padding = " ".repeat(width.saturating_sub(measure_text_width(&cell)));
             if at == 0 { format!("{cell}{padding}") } else { format!("{padding}{cell}") }
         });
