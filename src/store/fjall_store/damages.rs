@@ -23,6 +23,7 @@ use forebay_engine::event::{Delivery, Event, Reply};
 use forebay_engine::ids::{ChannelId, ConnectionId, PublishSeq};
 use forebay_engine::message::{Envelope, Message};
 use forebay_engine::operation::BLOCK_OFFSETS;
+use forebay_engine::page::Record;
 use forebay_engine::shard::{Fetched, QueueDefaults, Shard, ShardSettings};
 use forebay_engine::time::{Monotonic, Now, WallClock};
 use forebay_engine::topology;
@@ -282,13 +283,12 @@ impl Ground {
         let found = content(directory.path()).unwrap();
         assert_eq!(found.queues, confirmed);
         read_files(directory.path(), Path::new(""), &mut files);
-        let pages = found.pages.into_iter().filter_map(|bodies| {
+        let pages = found.pages.into_iter().filter_map(|(all, bodies)| {
             let places = files.iter().enumerate().filter_map(|(file, (path, octets))| {
                 let starts: Option<Vec<usize>> =
-                    bodies.iter().map(|body| find(octets, body.as_bytes())).collect();
+                    all.iter().map(|body| find(octets, body.as_bytes())).collect();
                 let starts = starts?;
-                let end =
-                    bodies.iter().zip(&starts).map(|(body, start)| start + body.len()).max()?;
+                let end = all.iter().zip(&starts).map(|(body, start)| start + body.len()).max()?;
                 // What stands before: heads, the page's header, its key. In a table a block.
                 let (before, behind) =
                     if path.extension().is_some() { (250, 40) } else { (6_000, 6_000) };
@@ -296,7 +296,7 @@ impl Ground {
                 Some((file, start..end + behind))
             });
             let places: Vec<_> = places.collect();
-            let is_small = bodies.iter().all(|body| body.len() < 60_000);
+            let is_small = all.iter().all(|body| body.len() < 60_000);
             is_small.then_some(PagePlaces { bodies, places })
         });
         let pages: Vec<_> = pages.collect();
@@ -347,8 +347,8 @@ fn read_files(root: &Path, below: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
 /// What a directory holds.
 struct Content {
     queues: Queues,
-    /// Unsettled bodies of each page.
-    pages: Vec<BTreeSet<String>>,
+    /// All bodies of each page, and those that are not settled.
+    pages: Vec<(BTreeSet<String>, BTreeSet<String>)>,
 }
 
 /// Opens a directory as a broker does, and reads everything.
@@ -375,19 +375,18 @@ fn content(path: &Path) -> Result<Content, StoreError> {
             })
         };
         for page in store.read(lane.queue, lane.lane, Offset(0), usize::MAX)? {
+            let body = |record: &Record| String::from_utf8(record.message.body().to_vec()).unwrap();
             let live = page
                 .records
                 .iter()
                 .filter(|record| record.offset >= lane.watermark.low && !is_settled(record.offset));
-            let bodies: BTreeSet<String> = live
-                .map(|record| String::from_utf8(record.message.body().to_vec()).unwrap())
-                .collect();
+            let bodies: BTreeSet<String> = live.map(body).collect();
             // Without a record it is a deleted queue's, or its messages are gone: a broker drops it.
             let Some(name) = names.get(&lane.queue) else { continue };
             content.queues.entry(name.clone()).or_default().extend(bodies.iter().cloned());
             // Dead letters have the bodies of what they are copies of.
             if !name.ends_with(".dlq") {
-                content.pages.push(bodies);
+                content.pages.push((page.records.iter().map(body).collect(), bodies));
             }
         }
     }
