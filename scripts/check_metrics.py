@@ -146,7 +146,7 @@ def check_figures(page, faults):
         f"forebay_queue_messages_ready{{{queue}}}": lag - HELD,
         f"forebay_queue_consumers{{{queue}}}": 1,
         f'forebay_queue_messages_redelivered_total{{{queue},reason="nack"}}': REQUEUED,
-        f'forebay_queue_messages_redelivered_total{{{queue},reason="disconnect"}}': ABANDONED,
+        f'forebay_queue_messages_redelivered_total{{{queue},reason="close"}}': ABANDONED,
         f'forebay_queue_messages_dead_lettered_total{{{queue},reason="rejected"}}': REJECTED,
         'forebay_queue_lag_messages{vhost="/",queue="work.dlq"}': REJECTED,
         "forebay_messages_published_total": PUBLISHED + 1,

@@ -36,6 +36,8 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Register {
+    last_id: u64,
+    /// Of clients.
     opened_total: u64,
     closing: Option<Fault>,
     /// Why publishers have to wait.
@@ -81,15 +83,26 @@ impl Connections {
         if register.members.len() >= max {
             return None;
         }
-        let (sender, receiver) = unbounded_channel();
         register.opened_total += 1;
-        let id = ConnectionId(register.opened_total);
+        Some(self.add(&mut register))
+    }
+
+    /// Enters what the broker itself asks the shard through, which is no client's.
+    #[must_use]
+    pub fn enter_session(&self) -> (Entry, EventReceiver) {
+        self.add(&mut self.register())
+    }
+
+    fn add(&self, register: &mut Register) -> (Entry, EventReceiver) {
+        let (sender, receiver) = unbounded_channel();
+        register.last_id += 1;
+        let id = ConnectionId(register.last_id);
         if let Some(fault) = register.closing.clone() {
             // The receiver is at hand: this can't fail.
             let _ = sender.send(vec![Event::Close { fault }]);
         }
         register.members.insert(id, Member { sender: sender.clone(), about: None });
-        Some((Entry { id, sender, connections: self.clone() }, receiver))
+        (Entry { id, sender, connections: self.clone() }, receiver)
     }
 
     /// Tells every connection, and all that come later, to close with this fault.

@@ -150,7 +150,7 @@ impl ShardLink {
 impl Session {
     async fn open(link: ShardLink, vhost: ShortStr, user: ShortStr) -> Result<Self, SessionError> {
         // The limit is for sockets.
-        let (entry, events) = link.connections.enter(usize::MAX).ok_or(SessionError::Stopping)?;
+        let (entry, events) = link.connections.enter_session();
         let mut session = Self { link, entry, events, pending: VecDeque::new() };
         let opens = Some(session.entry.sender());
         let commands = vec![Command::OpenConnection { vhost, user }];
