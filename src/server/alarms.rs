@@ -17,7 +17,7 @@ use forebay_store::{Store, StoreError};
 use forebay_wire::ShortStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 /// What may run short.
@@ -72,7 +72,8 @@ struct Inner {
     disk: AtomicBool,
     memory: AtomicBool,
     /// Once there is one.
-    store: OnceLock<Arc<dyn Store>>,
+    /// Not kept open: a broker that has ended lets go of its data directory.
+    store: OnceLock<Weak<dyn Store>>,
     /// When the store was last asked to give space back.
     asked_at: Mutex<Option<Instant>>,
 }
@@ -105,7 +106,7 @@ impl Alarms {
     /// From now on the store is asked what it needs, and told when the disk is short.
     pub fn set_store(&self, store: &Arc<dyn Store>) {
         // A second one would be a second broker's.
-        let _ = self.inner.store.set(Arc::clone(store));
+        let _ = self.inner.store.set(Arc::downgrade(store));
     }
 
     /// When they are raised.
@@ -152,7 +153,7 @@ impl Alarms {
     /// # Errors
     /// When the store can't go on. It may be that only a thread of its own met with the reason.
     pub async fn look(&self, data_dir: &Path, connections: &Connections) -> Result<(), StoreError> {
-        let (path, store) = (data_dir.to_owned(), self.inner.store.get().cloned());
+        let (path, store) = (data_dir.to_owned(), self.inner.store.get().and_then(Weak::upgrade));
         let alarms = self.clone();
         let is_short = self.is_raised(Alarm::Disk);
         // A file system that hangs must not hold up a thread that serves clients.

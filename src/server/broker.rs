@@ -196,10 +196,10 @@ impl Broker {
             // Both ends only fail when a failure was reported.
             let _ = self.mailbox.send(Mail::Stop).await;
             let _ = self.shard.await;
+            self.alarm_task.abort();
             let threads = self.store_threads;
             let _ = tokio::task::spawn_blocking(move || threads.join()).await;
             self.endpoint_task.abort();
-            self.alarm_task.abort();
         };
         tokio::select! {
             biased;
