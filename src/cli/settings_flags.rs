@@ -182,7 +182,7 @@ struct QueueFlags {
     )]
     queues_delivery_limit: Option<DeliveryLimit>,
 
-    /// What is given up goes to <queue>.dlq [default: true]
+    /// What is given up goes to QUEUE.dlq [default: true]
     #[arg(
         long, value_name = "BOOL", env = "FOREBAY_QUEUES_DEAD_LETTER_QUEUES",
         num_args = 0..=1, require_equals = true, default_missing_value = "true"
