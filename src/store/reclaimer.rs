@@ -6,7 +6,7 @@
 //! that one which was drained soon takes next to nothing. A crash at any point is harmless: liveness
 //! comes from the settled state only, and a dropped queue keeps its mark until the last key is gone.
 
-use crate::database::{Error, Space, View};
+use crate::database::{self, Error, Space, View};
 use crate::dead_tables;
 use crate::fjall_store::Shared;
 use crate::garbage;
@@ -182,7 +182,9 @@ struct Seen {
 impl Worker {
     fn run(mut self) {
         loop {
-            let done = match self.board.next() {
+            let task = self.board.next();
+            let is_reading = matches!(task, Task::LookAround | Task::GiveBack { .. });
+            let done = match task {
                 Task::End => return,
                 Task::Heartbeat => self.shared.database.rotate(),
                 Task::Reclaim => self.unlink_dead_tables().map(drop),
@@ -191,6 +193,14 @@ impl Worker {
                 Task::LookAround => self.look_around(),
             };
             if let Err(error) = done {
+                if is_reading && database::is_damage(&error) {
+                    // Space stays taken, and no message needs it: whoever reads what is damaged is told,
+                    // and so is the scrub. It is tried again when more was settled.
+                    tracing::error!(%error, "disk space is not given back: a table is damaged");
+                    let now = (self.shared.octets_settled(), self.octets_taken());
+                    self.seen.looked_through = Some(now);
+                    continue;
+                }
                 let error = self.shared.stop("reclaim disk space", error);
                 tracing::error!(%error, "the store stops");
                 return;
