@@ -25,6 +25,7 @@ pub mod name_pattern;
 pub mod object_name;
 pub mod operation;
 pub mod page;
+pub mod published_properties;
 pub(crate) mod queue;
 pub mod reply_address;
 pub mod shard;

@@ -375,6 +375,7 @@ fn endpoint_sources(
         budget: link.budget.clone(),
         data_dir: settings.data_dir.clone(),
         queues_max: settings.metrics_queues_max,
+        product: settings.product.clone(),
         alarms: alarms.clone(),
         rates: Arc::clone(rates),
         broker_rates: Arc::clone(broker_rates),

@@ -50,6 +50,15 @@ impl Product {
     }
 }
 
+impl Product {
+    /// The version of RabbitMQ whose HTTP API, definitions and metrics are spoken, which tools compare
+    /// before they use them: the one that is configured for the name RabbitMQ.
+    #[must_use]
+    pub fn rabbitmq_version(&self) -> &str {
+        if self.name == RABBITMQ { &self.version } else { RABBITMQ_VERSION }
+    }
+}
+
 impl fmt::Display for Product {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {}", self.name, self.version)
@@ -72,6 +81,14 @@ mod tests {
         ] {
             let expected = Product { name: name.to_owned(), version: version.to_owned() };
             assert_eq!(Product::parse(text), Some(expected), "{text}");
+        }
+        for (text, spoken) in [
+            ("Forebay", "3.13.0"),
+            ("Our Broker 7", "3.13.0"),
+            ("RabbitMQ", "3.13.0"),
+            ("RabbitMQ 3.10.8", "3.10.8"),
+        ] {
+            assert_eq!(Product::parse(text).unwrap().rabbitmq_version(), spoken, "{text}");
         }
         for text in
             ["", " ", "3.13.0", "RabbitMQ 3.x", "RabbitMQ 3..1", "RabbitMQ 3.", " 3.1", "7 8"]

@@ -1,10 +1,15 @@
 //! Queues, exchanges, bindings, messages and connections over the admin listener, with the paths
 //! and fields that rabbitmqadmin and KEDA use.
 
-use crate::harness::broker::Broker;
+use crate::harness::broker::{Broker, http_get};
+use crate::harness::launch::Launch;
 use crate::harness::must;
-use crate::harness::session::{Session, confirmed, consume, declare_named, next_bodies, publish};
+use crate::harness::session::{
+    Session, confirmed, consume, consume_with, declare_named, next_bodies, publish,
+};
 use crate::http::Admin;
+use lapin::options::BasicConsumeOptions;
+use lapin::types::FieldTable;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -64,6 +69,112 @@ fn what_is_declared_over_http_is_there() {
     admin.done("DELETE", "/api/queues/%2F/q%2F1", &Value::Null);
     assert_eq!(admin.refused("GET", "/api/queues/%2F/q%2F1", &Value::Null).0, 404);
     assert_eq!(admin.refused("DELETE", "/api/exchanges/%2F/y", &Value::Null).0, 404);
+}
+
+#[test]
+fn a_message_goes_by_its_further_routing_keys_too() {
+    let (broker, _data) = broker();
+    let admin = Admin::guest(&broker);
+    for queue in ["copy", "blind"] {
+        admin.done("PUT", &format!("/api/queues/%2F/{queue}"), &json!({}));
+    }
+    let publish = |headers: &Value| {
+        let message = json!({
+            "routing_key": "nowhere", "payload": "x", "payload_encoding": "string",
+            "properties": { "headers": headers },
+        });
+        admin.ask("POST", "/api/exchanges/%2F/amq.default/publish", &message)
+    };
+    let both = json!({ "CC": ["copy"], "BCC": ["blind", "none"] });
+    assert_eq!(publish(&both).json["routed"], json!(true));
+    assert_eq!(publish(&json!({ "CC": ["none"] })).json["routed"], json!(false));
+    let refused = publish(&json!({ "CC": "copy" }));
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(refused.json["reason"].as_str().unwrap().contains("must be an array"), "{refused:?}");
+    for queue in ["copy", "blind"] {
+        let get = json!({ "count": 5, "ackmode": "ack_requeue_false", "encoding": "auto" });
+        let got = admin.done("POST", &format!("/api/queues/%2F/{queue}/get"), &get);
+        assert_eq!(got.as_array().map(Vec::len), Some(1), "{queue}: {got}");
+        // Nobody sees who else got it.
+        assert_eq!(got[0]["properties"]["headers"], json!({ "CC": ["copy"] }), "{queue}");
+    }
+}
+
+#[test]
+fn properties_are_refused_that_are_refused_over_amqp() {
+    let (broker, _data) = broker();
+    let admin = Admin::guest(&broker);
+    admin.done("PUT", "/api/queues/%2F/q", &json!({}));
+    for (properties, reason) in [
+        (json!({ "delivery_mode": 3 }), "invalid delivery_mode 3"),
+        (json!({ "expiration": "soon" }), "invalid expiration 'soon'"),
+        (json!({ "user_id": "other" }), "'other' but authenticated user was 'guest'"),
+    ] {
+        let message = json!({
+            "routing_key": "q", "payload": "x", "payload_encoding": "string",
+            "properties": properties,
+        });
+        let path = "/api/exchanges/%2F/amq.default/publish";
+        let (status, text) = admin.refused("POST", path, &message);
+        assert!(status == 400 && text.contains(reason), "{status} {text}");
+    }
+    assert_eq!(admin.get("/api/queues/%2F/q")["messages"], 0);
+}
+
+#[test]
+fn who_we_say_we_are_is_said_everywhere() {
+    for (product, name, version, spoken) in [
+        ("RabbitMQ 3.10.8", "RabbitMQ", "3.10.8", "3.10.8"),
+        ("Our \"Broker\" 7.1", "Our \"Broker\"", "7.1", "3.13.0"),
+    ] {
+        let data = TempDir::new().unwrap();
+        let launch = Launch::on(data.path()).argument("--product").argument(product);
+        let broker = Broker::launch(&launch);
+        let admin = Admin::guest(&broker);
+        let (overview, file) = (admin.get("/api/overview"), admin.get("/api/definitions"));
+        for shown in [&overview, &file] {
+            assert_eq!(shown["product_name"], name);
+            assert_eq!(shown["product_version"], version);
+            assert_eq!(shown["rabbitmq_version"], spoken);
+        }
+        assert_eq!(overview["management_version"], spoken);
+        assert_eq!(file["rabbit_version"], spoken);
+        let info = format!(
+            "rabbitmq_build_info{{rabbitmq_version=\"{spoken}\",product_name=\"{}\",\
+             product_version=\"{version}\"}} 1\n",
+            name.replace('"', "\\\"")
+        );
+        for path in ["/metrics", "/metrics/per-object", "/metrics/detailed"] {
+            let page = http_get(broker.metrics, path);
+            assert!(page.contains(&info), "{path} has no {info}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_tells_how_long_it_may_hold_a_message() {
+    let (broker, _data) = broker();
+    let admin = Admin::guest(&broker);
+    let session = Session::open_at(broker.address).await;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-consumer-timeout".into(), 5000.into());
+    declare_named(&session.channel, "own", arguments).await;
+    declare_named(&session.channel, "default", <_>::default()).await;
+    let _own = consume(&session.channel, "own").await;
+    let _default = consume(&session.channel, "default").await;
+    let no_ack = BasicConsumeOptions { no_ack: true, ..<_>::default() };
+    let _no_ack = consume_with(&session.channel, "own", no_ack).await;
+    let timeouts = |queue: &str| {
+        let queue = admin.get(&format!("/api/queues/%2F/{queue}"));
+        let consumers = queue["consumer_details"].as_array().unwrap().iter();
+        consumers.map(|consumer| consumer["consumer_timeout"].clone()).collect::<Vec<_>>()
+    };
+    // Without acknowledgements nothing is held.
+    assert_eq!(timeouts("own"), [json!(5000), json!(0)]);
+    assert_eq!(timeouts("default"), [json!(1_800_000)]);
+    let policy = json!({ "pattern": "^default$", "definition": { "consumer-timeout": 60_000 } });
+    admin.done("PUT", "/api/policies/%2F/p", &policy);
+    assert_eq!(timeouts("default"), [json!(60_000)]);
 }
 
 #[test]
@@ -185,6 +296,9 @@ fn health_checks_answer_what_they_answer_elsewhere() {
     assert_eq!(check("certificate-expiration/x/months").status, 400);
     assert_eq!(check("certificate-expiration/1/foo").status, 400);
     assert_eq!(admin.get("/api/healthchecks/node"), ok);
+    let node = admin.get("/api/overview")["node"].as_str().unwrap().to_owned();
+    assert_eq!(admin.get(&format!("/api/healthchecks/node/{node}")), ok);
+    assert_eq!(admin.refused("GET", "/api/healthchecks/node/other", &Value::Null).0, 404);
 }
 
 #[test]

@@ -2,9 +2,7 @@
 
 use super::confirms::Verdict;
 use super::content::{Address, Content};
-use super::envelope::{
-    Copies, check_delivery_mode, check_user, copies, expiration, with_reply_address,
-};
+use super::envelope::with_reply_address;
 use super::publishing::{publish, publish_in_transaction};
 use super::returns::Return;
 use super::{Channel, Mode, Turn};
@@ -12,6 +10,7 @@ use crate::command::{Command, DirectReply, Publish, Targets};
 use crate::fault::Fault;
 use crate::ids::PublishSeq;
 use crate::message::{Envelope, Message};
+use crate::published_properties::{Copies, check_delivery_mode, check_user, copies, expiration};
 use crate::reply_address::ReplyAddress;
 use forebay_wire::method::BasicPublish;
 use forebay_wire::{RawProperties, ReplyCode, ShortStr};

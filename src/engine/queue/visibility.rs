@@ -32,6 +32,11 @@ enum Verdict {
 type Oldest = (Monotonic, usize, Offset);
 
 impl Queue {
+    /// How long a consumer may hold a message, in ms.
+    pub(crate) fn consumer_timeout(&self) -> Option<u64> {
+        self.rules.consumer_timeout
+    }
+
     /// Something was delivered that has to be settled in time.
     pub(super) fn watch(&mut self, delivered_at: Monotonic) {
         if let Some(timeout) = self.rules.consumer_timeout

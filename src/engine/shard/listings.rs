@@ -28,6 +28,8 @@ pub struct ConsumerReport {
     pub arguments: FieldTable,
     /// Whether it is given messages.
     pub activity: ConsumerActivity,
+    /// How long it may hold a message, in ms; nothing: any time, or there is nothing to acknowledge.
+    pub timeout: Option<u64>,
 }
 
 /// Whether a consumer is given messages.
@@ -96,7 +98,8 @@ impl Shard {
                 }
                 steps += 1;
                 let activity = queue.consumers.activity(consumer.id);
-                list.found.extend(self.report_consumer(*id, consumer, activity));
+                let timeout = queue.consumer_timeout().filter(|_| !consumer.no_ack);
+                list.found.extend(self.report_consumer(*id, consumer, activity, timeout));
             }
             list.next = (QueueId(id.0.saturating_add(1)), ConsumerId(0));
             steps += 1;
@@ -115,6 +118,7 @@ impl Shard {
         queue: QueueId,
         consumer: &Consumer,
         activity: ConsumerActivity,
+        timeout: Option<u64>,
     ) -> Option<ConsumerReport> {
         let record = self.topology.queue_by_id(queue)?;
         Some(ConsumerReport {
@@ -127,6 +131,7 @@ impl Shard {
             prefetch: consumer.prefetch,
             arguments: consumer.arguments.clone(),
             activity,
+            timeout,
         })
     }
 

@@ -75,6 +75,8 @@ fn describe(consumer: &ConsumerReport, connections: &Connections) -> Value {
         "arguments": table_json::to_json(&consumer.arguments),
         "channel_details": channel,
         "consumer_tag": consumer.tag.to_string(),
+        // In ms. 0 for any time, since clients of the API insist on a number.
+        "consumer_timeout": consumer.timeout.unwrap_or(0),
         "exclusive": consumer.exclusive,
         "prefetch_count": consumer.prefetch,
         "queue": { "name": consumer.queue.to_string(), "vhost": consumer.vhost.to_string() },

@@ -25,8 +25,8 @@ pub(super) async fn export(
     caller: Caller,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
-    let (catalogue, routes) = (admin.catalogue(), admin.routes());
-    written(move || definitions::export(&catalogue, &routes)).await
+    let (catalogue, routes, product) = (admin.catalogue(), admin.routes(), admin.product());
+    written(move || definitions::export(&catalogue, &routes, &product)).await
 }
 
 pub(super) async fn export_vhost(
@@ -36,8 +36,8 @@ pub(super) async fn export_vhost(
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
     caller.check_vhost(&admin, &vhost)?;
-    let (catalogue, routes) = (admin.catalogue(), admin.routes());
-    written(move || definitions::export_vhost(&catalogue, &routes, &vhost)).await
+    let (catalogue, routes, product) = (admin.catalogue(), admin.routes(), admin.product());
+    written(move || definitions::export_vhost(&catalogue, &routes, &product, &vhost)).await
 }
 
 /// Beside the threads that serve clients: a large broker has much to say.

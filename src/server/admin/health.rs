@@ -3,6 +3,7 @@
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost};
 use super::extract::Path;
+use super::nodes::check_node;
 use super::session::SESSION_CHANNEL;
 use super::{Admin, NODE, json_reply};
 use crate::alarms::Alarm;
@@ -32,6 +33,17 @@ pub(super) async fn well(
     State(admin): State<Admin>,
     _caller: Caller,
 ) -> Result<Response, ApiError> {
+    admin.link().ping().await?;
+    Ok(json_reply(&ok()))
+}
+
+/// The node of this name answers.
+pub(super) async fn node(
+    State(admin): State<Admin>,
+    _caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    check_node(&name)?;
     admin.link().ping().await?;
     Ok(json_reply(&ok()))
 }

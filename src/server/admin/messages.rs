@@ -19,6 +19,7 @@ use forebay_engine::event::{Delivery, Reply};
 use forebay_engine::ids::QueueId;
 use forebay_engine::message::{Envelope, Message};
 use forebay_engine::object_name::ObjectName;
+use forebay_engine::published_properties::{check_delivery_mode, check_user, copies, expiration};
 use forebay_wire::{Properties, ShortStr};
 use serde_json::{Map, Value, json};
 
@@ -65,16 +66,13 @@ pub(super) async fn publish(
         let text = format!("payload: {} octets, at most {most} are taken", payload.len());
         return Err(ApiError::bad(text));
     }
-    let properties = properties(&body)?;
-    if let Some(claimed) = properties.user_id.as_ref().filter(|user| **user != caller.name) {
-        let (text, user) = ("user_id property set to", &caller.name);
-        let text = format!("{text} '{claimed}' but authenticated user was '{user}'");
-        return Err(ApiError::bad(text));
-    }
-    let routes = admin.routes();
-    let raw = properties.encode();
-    let keys = std::slice::from_ref(&routing_key);
-    let targets = routes.route(&vhost, &exchange, keys, &|| properties.headers.clone())?;
+    let properties = properties(&body)?.encode();
+    check_user(&properties, &caller.name)?;
+    check_delivery_mode(&properties)?;
+    let copies = copies(&properties)?;
+    let further_keys = copies.iter().flat_map(|copies| copies.routing_keys.iter().cloned());
+    let keys: Vec<_> = std::iter::once(routing_key.clone()).chain(further_keys).collect();
+    let targets = admin.routes().route(&vhost, &exchange, &keys, &|| properties.headers())?;
     if targets.is_empty() {
         return Ok(json_reply(&json!({ "routed": false })));
     }
@@ -82,12 +80,17 @@ pub(super) async fn publish(
     let envelope = Envelope {
         exchange: &exchange,
         routing_key: &routing_key,
-        properties: &raw,
+        properties: &properties,
         published_at: admin.inner.clock.now().wall,
         expiration: expiration(&properties)?,
     };
+    let arena = &mut BytesMut::new();
+    let message = match copies {
+        Some(copies) if copies.has_blind => Message::with_blind_copies(envelope, payload, arena),
+        _ => Message::new(envelope, payload, arena),
+    };
     admin.inner.pace.turn(&vhost, &caller.name, 1).await;
-    let messages = vec![Message::new(envelope, payload, &mut BytesMut::new())];
+    let messages = vec![message];
     let publish = Publish { channel: SESSION_CHANNEL, confirm: None, targets, messages };
     let taken = admin
         .link()
@@ -272,15 +275,6 @@ fn properties(body: &RequestBody) -> Result<Properties, ApiError> {
         app_id: text("app_id")?,
         cluster_id: text("cluster_id")?,
     })
-}
-
-fn expiration(properties: &Properties) -> Result<Option<u64>, ApiError> {
-    let Some(text) = &properties.expiration else { return Ok(None) };
-    let milliseconds = text.as_str().and_then(|text| text.parse::<u32>().ok());
-    let milliseconds = milliseconds.ok_or_else(|| {
-        ApiError::bad(format!("expiration: '{text}', expected milliseconds from 0 to {}", u32::MAX))
-    })?;
-    Ok(Some(milliseconds.into()))
 }
 
 /// The exchange that a path names, in the part called `part`.

@@ -181,6 +181,10 @@ impl Admin {
         self.inner.catalogue.load_full()
     }
 
+    fn product(&self) -> Product {
+        self.inner.product.clone()
+    }
+
     /// What is published here waits for alarms as little as it can: nobody would know for how long.
     ///
     /// # Errors
@@ -330,6 +334,7 @@ fn operators() -> Router<Admin> {
             get(health::certificates),
         )
         .route("/api/healthchecks/node", get(health::well))
+        .route("/api/healthchecks/node/{name}", get(health::node))
         .route("/api/health/checks/port-listener/{port}", get(health::port))
         .route("/api/health/checks/protocol-listener/{protocol}", get(health::protocol))
 }

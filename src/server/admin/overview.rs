@@ -12,9 +12,6 @@ use forebay_engine::shard::{QueueStatistics, QueueTurnover};
 use forebay_engine::topology::ExchangeKind;
 use serde_json::{Value, json};
 
-/// What RabbitMQ's API it is: tools compare it.
-const MANAGEMENT_VERSION: &str = "3.13.0";
-
 /// As clients are told in `connection.start`.
 const CLUSTER_NAME: &str = "forebay";
 
@@ -65,7 +62,7 @@ pub(super) async fn overview(
         "erlang_full_version": "",
         "erlang_version": "",
         "exchange_types": exchange_types(),
-        "management_version": MANAGEMENT_VERSION,
+        "management_version": admin.inner.product.rabbitmq_version(),
         "message_stats": admin.message_figures(&sum, &flow, &counts).into_json(),
         "node": NODE,
         "node_tags": {},
@@ -79,7 +76,7 @@ pub(super) async fn overview(
         "product_name": admin.inner.product.name,
         "product_version": admin.inner.product.version,
         "queue_totals": totals.into_json(),
-        "rabbitmq_version": MANAGEMENT_VERSION,
+        "rabbitmq_version": admin.inner.product.rabbitmq_version(),
         "rates_mode": "basic",
         "statistics_db_event_queue": 0,
     });

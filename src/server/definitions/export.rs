@@ -2,6 +2,7 @@
 
 use crate::admin::{describe_policy, limits_of, table_json};
 use crate::password;
+use crate::product::Product;
 use forebay_engine::access::{Access, Limit, Limits};
 use forebay_engine::command::{Binding, Destination};
 use forebay_engine::topology::{
@@ -15,9 +16,9 @@ const RESERVED_PREFIX: &[u8] = b"amq.";
 
 /// The whole broker.
 #[must_use]
-pub fn export(topology: &Topology, access: &Routes) -> Value {
+pub fn export(topology: &Topology, access: &Routes, product: &Product) -> Value {
     let vhosts: Vec<&ShortStr> = topology.vhosts().collect();
-    let mut file = objects(topology, access.limits(), &vhosts, true);
+    let mut file = objects(topology, access.limits(), product, &vhosts, true);
     let named = vhosts.iter().map(|vhost| describe_vhost(vhost, topology.vhost_metadata(vhost)));
     let users = access.users().iter().map(|(name, user)| {
         let (algorithm, hash) = password::exported(&user.password);
@@ -70,13 +71,19 @@ fn describe_vhost(name: &ShortStr, metadata: Option<&VhostMetadata>) -> Value {
 
 /// The objects of one virtual host, which they don't name.
 #[must_use]
-pub fn export_vhost(topology: &Topology, access: &Routes, vhost: &ShortStr) -> Value {
-    Value::Object(objects(topology, access.limits(), &[vhost], false))
+pub fn export_vhost(
+    topology: &Topology,
+    access: &Routes,
+    product: &Product,
+    vhost: &ShortStr,
+) -> Value {
+    Value::Object(objects(topology, access.limits(), product, &[vhost], false))
 }
 
 fn objects(
     topology: &Topology,
     limits: &Limits,
+    product: &Product,
     vhosts: &[&ShortStr],
     names_vhost: bool,
 ) -> Map<String, Value> {
@@ -95,10 +102,10 @@ fn objects(
     };
     let mut file = Map::new();
     let mut put = |key: &str, value: Value| drop(file.insert(key.to_owned(), value));
-    put("rabbit_version", json!("3.13.0"));
-    put("rabbitmq_version", json!("3.13.0"));
-    put("product_name", json!("Forebay"));
-    put("product_version", json!(env!("CARGO_PKG_VERSION")));
+    put("rabbit_version", json!(product.rabbitmq_version()));
+    put("rabbitmq_version", json!(product.rabbitmq_version()));
+    put("product_name", json!(product.name));
+    put("product_version", json!(product.version));
     put("policies", each(&|vhost| policies(topology, vhost)));
     put("parameters", each(&|vhost| parameters(topology, limits, vhost)));
     put(

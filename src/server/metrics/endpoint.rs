@@ -14,6 +14,7 @@ use crate::connections::Connections;
 use crate::http_listener::{HttpListener, serve_http};
 use crate::limits::{METRICS_UPKEEP_INTERVAL, QUEUE_RATES_INTERVAL, STATISTICS_DURATION_MAX};
 use crate::mailbox::{Mail, MailSender, ReportQuestion};
+use crate::product::Product;
 use crate::publish_budget::PublishBudget;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -55,6 +56,8 @@ pub struct Sources {
     pub data_dir: PathBuf,
     /// Queues that have metrics of their own.
     pub queues_max: usize,
+    /// Who the broker says it is.
+    pub product: Product,
     /// What is short.
     pub alarms: Alarms,
     /// Where it leaves what takes two looks at the queues.
@@ -219,7 +222,7 @@ impl Endpoint {
             connection_totals::write(&mut page, &totals);
             let store = self.inner.store.get().and_then(Weak::upgrade);
             let store = store.map(|store| store.statistics());
-            shard_families::write(&mut page, statistics, &store.unwrap_or_default());
+            shard_families::write(&mut page, statistics, store.as_ref());
             queue_families::write(&mut page, &statistics.queues, &rates, sources.queues_max);
             alarm_families::write(&mut page, &sources.alarms, sources.connections.count_waiting());
             process::write(&mut page, &sources.data_dir, self.inner.started_at);
@@ -233,6 +236,7 @@ impl Endpoint {
             data_dir: &sources.data_dir,
             alarms: &sources.alarms,
             uptime: self.inner.started.elapsed(),
+            product: &sources.product,
         };
         rabbitmq::write(&mut page, &broker, selection);
         page

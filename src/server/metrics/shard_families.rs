@@ -5,8 +5,8 @@ use super::exposition::{Page, Scale};
 use forebay_engine::shard::{QueueStatistics, ShardStatistics};
 use forebay_store::Statistics;
 
-/// Adds them.
-pub(super) fn write(page: &mut Page, shard: &ShardStatistics, store: &Statistics) {
+/// Adds them. A store that has just been closed tells nothing.
+pub(super) fn write(page: &mut Page, shard: &ShardStatistics, store: Option<&Statistics>) {
     let timings = &shard.timings;
     page.distribution(&catalogue::MESSAGE_WAIT, Scale::Milliseconds, &timings.waited);
     page.distribution(&catalogue::MESSAGE_PROCESSING, Scale::Milliseconds, &timings.processed);
@@ -28,6 +28,17 @@ pub(super) fn write(page: &mut Page, shard: &ShardStatistics, store: &Statistics
         (&catalogue::CACHED, shard.cached_octets),
         (&catalogue::VOLATILE, shard.volatile_octets),
         (&catalogue::UNCOMMITTED, shard.uncommitted_octets),
+    ];
+    for (metric, value) in families {
+        page.single(metric, value);
+    }
+    if let Some(store) = store {
+        write_store(page, store);
+    }
+}
+
+fn write_store(page: &mut Page, store: &Statistics) {
+    let families = [
         (&catalogue::STORE_BYTES, store.disk_octets),
         (&catalogue::STORE_WRITTEN, store.octets_written),
         (&catalogue::STORE_SYNCS, store.synced),

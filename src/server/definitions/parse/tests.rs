@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::definitions::{export, export_vhost};
+use crate::product::Product;
 use forebay_engine::topology::Topology;
 use serde_json::json;
 
@@ -159,15 +160,15 @@ fn streams_are_refused_not_turned_into_queues() {
 fn what_is_exported_is_taken_back_and_the_same() {
     let read = parsed(&version_4());
     let topology = made(&read);
-    let file = export(&topology, topology.routes());
+    let file = export(&topology, topology.routes(), &Product::default());
     let again = made(&parsed(&file));
-    assert_eq!(export(&again, again.routes()), file);
+    assert_eq!(export(&again, again.routes(), &Product::default()), file);
     assert_eq!(file["queues"].as_array().map(Vec::len), Some(2));
     assert_eq!(file["users"][0]["tags"], json!(["administrator", "monitoring"]));
     assert_eq!(file["parameters"][0]["component"], "operator_policy");
     // One virtual host's file fits another one.
     let orders = ShortStr::from_static("orders");
-    let file = export_vhost(&topology, topology.routes(), &orders);
+    let file = export_vhost(&topology, topology.routes(), &Product::default(), &orders);
     assert!(file["queues"][0].get("vhost").is_none());
     let other = ShortStr::from_static("/");
     let options = ReadOptions { vhost: Some(&other), ..ReadOptions::default() };
@@ -284,7 +285,7 @@ fn what_is_said_of_virtual_hosts_is_kept() {
         "default_queue_type": "quorum"
     });
     let topology = made(&parsed(&file));
-    let exported = export(&topology, topology.routes());
+    let exported = export(&topology, topology.routes(), &Product::default());
     assert_eq!(exported["vhosts"][0], json!({ "name": "/" }));
     let shop = &exported["vhosts"][1];
     assert_eq!((&shop["description"], &shop["tags"]), (&json!("the shop"), &json!(["prod"])));
@@ -302,7 +303,7 @@ fn what_is_said_of_virtual_hosts_is_kept() {
 fn a_file_of_one_virtual_host_asks_which_it_is_for() {
     let topology = made(&parsed(&version_4()));
     let orders = ShortStr::from_static("orders");
-    let flaws = flaws(&export_vhost(&topology, topology.routes(), &orders));
+    let flaws = flaws(&export_vhost(&topology, topology.routes(), &Product::default(), &orders));
     assert_eq!(flaws.len(), 1, "{flaws:?}");
     assert!(flaws[0].contains("--vhost"), "{flaws:?}");
 }

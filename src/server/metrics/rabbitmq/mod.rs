@@ -12,6 +12,7 @@ use super::exposition::{Number, Page, escape};
 use super::queue_families::labels;
 use super::queue_rates::QueueRates;
 use crate::alarms::Alarms;
+use crate::product::Product;
 use families::{Column, Kind, Single};
 use forebay_engine::connection::MESSAGE_SIZE_BOUNDS;
 use forebay_engine::shard::{QueueReport, QueueStatistics, ShardStatistics};
@@ -37,6 +38,8 @@ pub(super) struct Broker<'a> {
     pub(super) alarms: &'a Alarms,
     /// Since the start.
     pub(super) uptime: Duration,
+    /// Who the broker says it is.
+    pub(super) product: &'a Product,
 }
 
 /// What everything that came over AMQP 0-9-1 is labelled with.
@@ -46,7 +49,7 @@ const PROTOCOL: &str = "{protocol=\"amqp091\"}";
 pub(super) fn write(page: &mut Page, broker: &Broker<'_>, selection: &Selection) {
     match selection {
         Selection::Aggregated => {
-            write_identity(page, "aggregated");
+            write_identity(page, broker.product, "aggregated");
             write_node(page, broker);
             for column in
                 families::COARSE.iter().chain(&families::METRICS).chain(&families::DELIVERY)
@@ -58,14 +61,14 @@ pub(super) fn write(page: &mut Page, broker: &Broker<'_>, selection: &Selection)
             write_singles(page, "rabbitmq_", "", &broker.channels());
         }
         Selection::PerObject => {
-            write_identity(page, "per-object");
+            write_identity(page, broker.product, "per-object");
             write_node(page, broker);
             for family in Family::OF_QUEUES {
                 write_queues(page, "rabbitmq_", family, broker, |_| true);
             }
         }
         Selection::Detailed { families, vhosts } => {
-            write_identity(page, "detailed");
+            write_identity(page, broker.product, "detailed");
             for family in families {
                 write_family(page, *family, broker, vhosts);
             }
@@ -159,7 +162,7 @@ fn write_message_sizes(page: &mut Page, totals: &Totals) {
     page.sample("rabbitmq_message_size_bytes_count", PROTOCOL, count);
 }
 
-fn write_identity(page: &mut Page, endpoint: &str) {
+fn write_identity(page: &mut Page, product: &Product, endpoint: &str) {
     let mut node = String::new();
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     escape(&mut node, &name);
@@ -170,13 +173,13 @@ fn write_identity(page: &mut Page, endpoint: &str) {
          rabbitmq_cluster_permanent_id=\"forebay@{node}\",rabbitmq_endpoint=\"{endpoint}\"}}"
     );
     page.sample("rabbitmq_identity_info", &identity, 1);
-    let version = env!("CARGO_PKG_VERSION");
-    let help = "Forebay's version, in RabbitMQ's labels.";
+    let help = "Who the broker says it is (the setting product), in RabbitMQ's labels.";
     page.header("rabbitmq_build_info", "gauge", help);
+    let mut name = String::new();
+    escape(&mut name, &product.name);
+    let (spoken, version) = (product.rabbitmq_version(), &product.version);
     let build = format!(
-        "{{rabbitmq_version=\"{version}\",prometheus_plugin_version=\"{version}\",\
-         prometheus_client_version=\"{version}\",erlang_version=\"none\",product_name=\"Forebay\",\
-         product_version=\"{version}\"}}"
+        "{{rabbitmq_version=\"{spoken}\",product_name=\"{name}\",product_version=\"{version}\"}}"
     );
     page.sample("rabbitmq_build_info", &build, 1);
 }
