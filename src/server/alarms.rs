@@ -3,13 +3,15 @@
 //!
 //! One task looks at both at short intervals and is the only one that raises and clears; the
 //! connections are told over their register, metrics and admin listener look at the same state.
-//! An alarm is cleared only when the resource has recovered by a margin, so that it does not flap.
+//! An alarm is raised at once. It is cleared only when the resource has recovered by a margin and has
+//! stayed so for some time, so that it does not flap.
 
 use crate::connections::{Connections, Shortage};
 use crate::failure::{Failure, FailureSender};
 use crate::limits::{
-    ALARM_INTERVAL, DISK_ALARM_MARGIN_PERCENT, DISK_FREE_BESIDE_MERGES_OCTETS,
-    DISK_GIVE_BACK_INTERVAL, MEMORY_ALARM_MARGIN_PERCENT,
+    ALARM_INTERVAL, DISK_ALARM_CALM_DURATION, DISK_ALARM_MARGIN_PERCENT,
+    DISK_FREE_BESIDE_MERGES_OCTETS, DISK_GIVE_BACK_INTERVAL, MEMORY_ALARM_CALM_DURATION,
+    MEMORY_ALARM_MARGIN_PERCENT,
 };
 use crate::metrics::process;
 use crate::password_memory;
@@ -18,7 +20,7 @@ use forebay_wire::ShortStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What may run short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,14 @@ pub enum Alarm {
 impl Alarm {
     /// Each.
     pub const ALL: [Self; 2] = [Self::Memory, Self::Disk];
+
+    /// How long the resource must have recovered before the alarm is over.
+    const fn calm_duration(self) -> Duration {
+        match self {
+            Self::Disk => DISK_ALARM_CALM_DURATION,
+            Self::Memory => MEMORY_ALARM_CALM_DURATION,
+        }
+    }
 
     /// As clients, metrics and RabbitMQ's management API name it.
     #[must_use]
@@ -69,13 +79,57 @@ pub struct Alarms {
 
 struct Inner {
     limits: Mutex<AlarmLimits>,
-    disk: AtomicBool,
-    memory: AtomicBool,
+    disk: Signal,
+    memory: Signal,
     /// Once there is one.
     /// Not kept open: a broker that has ended lets go of its data directory.
     store: OnceLock<Weak<dyn Store>>,
     /// When the store was last asked to give space back.
     asked_at: Mutex<Option<Instant>>,
+}
+
+/// Whether one resource is short.
+#[derive(Debug, Default)]
+struct Signal {
+    is_raised: AtomicBool,
+    /// Since when a resource whose alarm is raised has recovered by the margin.
+    calm_since: Mutex<Option<Instant>>,
+}
+
+/// How a resource is, at one look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    /// Less than there must be.
+    Short,
+    /// Enough, but within the margin.
+    Near,
+    /// Enough.
+    Calm,
+}
+
+impl Signal {
+    fn is_raised(&self) -> bool {
+        self.is_raised.load(Ordering::Relaxed)
+    }
+
+    /// Raises or clears; says whether that is a change.
+    fn judge(&self, level: Level, calm_duration: Duration, now: Instant) -> bool {
+        let mut calm_since = self.calm_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if level != Level::Calm {
+            *calm_since = None;
+            return level == Level::Short && !self.is_raised.swap(true, Ordering::Relaxed);
+        }
+        if !self.is_raised() {
+            return false;
+        }
+        let since = *calm_since.get_or_insert(now);
+        let is_over = now.saturating_duration_since(since) >= calm_duration;
+        if is_over {
+            *calm_since = None;
+            self.is_raised.store(false, Ordering::Relaxed);
+        }
+        is_over
+    }
 }
 
 impl std::fmt::Debug for Inner {
@@ -90,13 +144,12 @@ impl Alarms {
     /// None is raised yet.
     #[must_use]
     pub fn new(limits: AlarmLimits) -> Self {
-        let (disk, memory) = (AtomicBool::new(false), AtomicBool::new(false));
         let limits = Mutex::new(limits);
         Self {
             inner: Arc::new(Inner {
                 limits,
-                disk,
-                memory,
+                disk: Signal::default(),
+                memory: Signal::default(),
                 store: OnceLock::new(),
                 asked_at: Mutex::default(),
             }),
@@ -123,7 +176,7 @@ impl Alarms {
     /// Whether the resource is short now.
     #[must_use]
     pub fn is_raised(&self, resource: Alarm) -> bool {
-        self.flag(resource).load(Ordering::Relaxed)
+        self.signal(resource).is_raised()
     }
 
     /// What is short now, as clients are told; nothing when all is well.
@@ -170,7 +223,7 @@ impl Alarms {
             Ok::<_, StoreError>(usage)
         });
         let usage = look.await.unwrap_or_else(|_panic| Ok(Usage::default()))?;
-        if self.judge(usage, data_dir) {
+        if self.judge(usage, data_dir, Instant::now()) {
             let is_memory = self.is_raised(Alarm::Memory);
             connections.set_alarm(self.reason().map(|reason| Shortage { reason, is_memory }));
         }
@@ -187,32 +240,18 @@ impl Alarms {
         is_due
     }
 
-    /// The memory alarm is over when no more than this is in use.
-    fn memory_recovered(&self) -> u64 {
-        let most = self.limits().memory_max;
-        most - most / 100 * MEMORY_ALARM_MARGIN_PERCENT
-    }
-
     /// Raises and clears; says whether anything changed.
-    fn judge(&self, usage: Usage, data_dir: &Path) -> bool {
+    fn judge(&self, usage: Usage, data_dir: &Path, now: Instant) -> bool {
         let AlarmLimits { disk_free_min: limit, memory_max } = self.limits();
         let disk_free_min = disk_free_min(limit, usage.merges);
-        let disk = usage.disk_free.is_some_and(|free| {
-            let recovered = margin(disk_free_min, DISK_ALARM_MARGIN_PERCENT);
-            let least = if self.is_raised(Alarm::Disk) { recovered } else { disk_free_min };
-            free < least
-        });
-        let memory = usage.memory.is_some_and(|used| {
-            let recovered = self.is_raised(Alarm::Memory).then(|| self.memory_recovered());
-            let most = recovered.unwrap_or(memory_max);
-            used > most
-        });
+        let disk = usage.disk_free.map_or(Level::Calm, |free| disk_level(free, disk_free_min));
+        let memory = usage.memory.map_or(Level::Calm, |used| memory_level(used, memory_max));
         let mut changed = false;
-        if self.flag(Alarm::Disk).swap(disk, Ordering::Relaxed) != disk {
+        if self.inner.disk.judge(disk, Alarm::Disk.calm_duration(), now) {
             changed = true;
             let (free, path) = (usage.disk_free.unwrap_or_default(), data_dir.display());
             log(
-                disk,
+                self.is_raised(Alarm::Disk),
                 "disk",
                 &format!(
                     "{free} octets are free on the disk of {path}, disk_free_limit is {limit}, and \
@@ -220,11 +259,11 @@ impl Alarms {
                 ),
             );
         }
-        if self.flag(Alarm::Memory).swap(memory, Ordering::Relaxed) != memory {
+        if self.inner.memory.judge(memory, Alarm::Memory.calm_duration(), now) {
             changed = true;
             let used = usage.memory.unwrap_or_default();
             log(
-                memory,
+                self.is_raised(Alarm::Memory),
                 "memory",
                 &format!("{used} octets are resident, memory_high_watermark is {memory_max}"),
             );
@@ -232,11 +271,29 @@ impl Alarms {
         changed
     }
 
-    fn flag(&self, resource: Alarm) -> &AtomicBool {
+    fn signal(&self, resource: Alarm) -> &Signal {
         match resource {
             Alarm::Disk => &self.inner.disk,
             Alarm::Memory => &self.inner.memory,
         }
+    }
+}
+
+fn disk_level(free: u64, least: u64) -> Level {
+    let recovered = least.saturating_add(least / 100 * DISK_ALARM_MARGIN_PERCENT);
+    match free {
+        free if free < least => Level::Short,
+        free if free < recovered => Level::Near,
+        _ => Level::Calm,
+    }
+}
+
+fn memory_level(used: u64, most: u64) -> Level {
+    let recovered = most - most / 100 * MEMORY_ALARM_MARGIN_PERCENT;
+    match used {
+        used if used > most => Level::Short,
+        used if used > recovered => Level::Near,
+        _ => Level::Calm,
     }
 }
 
@@ -256,10 +313,6 @@ fn disk_free_min(limit: u64, merges: u64) -> u64 {
     limit.max(merges.saturating_add(limit.min(DISK_FREE_BESIDE_MERGES_OCTETS)))
 }
 
-const fn margin(limit: u64, percent: u64) -> u64 {
-    limit.saturating_add(limit / 100 * percent)
-}
-
 fn log(raised: bool, resource: &str, figures: &str) {
     if raised {
         tracing::warn!("{resource} alarm: {figures}; publishers wait, consumers go on");
@@ -272,53 +325,120 @@ fn log(raised: bool, resource: &str, figures: &str) {
 mod tests {
     use super::*;
 
-    fn look(alarms: &Alarms, disk_free: u64, memory: u64) -> Option<String> {
-        let usage = Usage { disk_free: Some(disk_free), memory: Some(memory), merges: 0 };
-        alarms.judge(usage, Path::new("data"));
-        alarms.reason().map(|reason| reason.to_string())
+    const MIB: u64 = 1024 * 1024;
+
+    /// Alarms at 1,000 octets of each resource, looked at as often as in a broker.
+    struct Watch {
+        alarms: Alarms,
+        now: Instant,
+    }
+
+    impl Watch {
+        fn new(disk_free_min: u64, memory_max: u64) -> Self {
+            let alarms = Alarms::new(AlarmLimits { disk_free_min, memory_max });
+            Self { alarms, now: Instant::now() }
+        }
+
+        fn usage(&mut self, usage: Usage) -> bool {
+            self.now += ALARM_INTERVAL;
+            self.alarms.judge(usage, Path::new("data"), self.now)
+        }
+
+        fn look(&mut self, disk_free: u64, memory: u64) -> Option<String> {
+            self.usage(Usage { disk_free: Some(disk_free), memory: Some(memory), merges: 0 });
+            self.alarms.reason().map(|reason| reason.to_string())
+        }
+
+        /// Looks at the same for so long.
+        fn look_for(&mut self, time: Duration, disk_free: u64, memory: u64) -> Option<String> {
+            let end = self.now + time;
+            while self.now < end {
+                self.look(disk_free, memory);
+            }
+            self.look(disk_free, memory)
+        }
     }
 
     #[test]
     fn an_alarm_is_over_only_when_the_resource_has_recovered_by_a_margin() {
-        let alarms = Alarms::new(AlarmLimits { disk_free_min: 1000, memory_max: 1000 });
-        assert_eq!(look(&alarms, 1000, 1000), None);
-        assert_eq!(look(&alarms, 999, 1000).unwrap(), "low on disk");
-        assert_eq!(look(&alarms, 1099, 1001).unwrap(), "low on memory & disk");
-        assert_eq!(look(&alarms, 1100, 951).unwrap(), "low on memory");
-        assert_eq!(look(&alarms, 1000, 950), None);
+        let mut watch = Watch::new(1000, 1000);
+        let long = Duration::from_secs(60);
+        assert_eq!(watch.look(1000, 1000), None);
+        assert_eq!(watch.look(999, 1000).unwrap(), "low on disk");
+        assert_eq!(watch.look_for(long, 1099, 1001).unwrap(), "low on memory & disk");
+        assert_eq!(watch.look_for(long, 1100, 951).unwrap(), "low on memory");
+        assert_eq!(watch.look_for(long, 1000, 950), None);
+    }
+
+    #[test]
+    fn an_alarm_is_over_only_when_the_resource_has_stayed_recovered() {
+        let mut watch = Watch::new(1000, 1000);
+        assert_eq!(watch.look(0, 2000).unwrap(), "low on memory & disk");
+        let memory_calm = MEMORY_ALARM_CALM_DURATION - ALARM_INTERVAL;
+        assert_eq!(watch.look_for(memory_calm, 5000, 0).unwrap(), "low on memory & disk");
+        assert_eq!(watch.look(5000, 0).unwrap(), "low on disk");
+        // Once more within the margin, and the time begins anew.
+        assert_eq!(watch.look(1050, 0).unwrap(), "low on disk");
+        let disk_calm = DISK_ALARM_CALM_DURATION - ALARM_INTERVAL;
+        assert_eq!(watch.look_for(disk_calm, 5000, 0).unwrap(), "low on disk");
+        assert_eq!(watch.look(5000, 0), None);
+    }
+
+    /// A disk that is drained and filled in leaps, as fast as it is looked at.
+    #[test]
+    fn alarms_do_not_flap() {
+        let mut watch = Watch::new(1000, 1000);
+        let usage = |look: u64| Usage {
+            disk_free: Some(if look.is_multiple_of(3) { 900 } else { 5000 }),
+            memory: Some(if look.is_multiple_of(2) { 1100 } else { 100 }),
+            merges: 0,
+        };
+        let changes = (0..1000).filter(|look| watch.usage(usage(*look))).count();
+        assert_eq!(changes, 1);
+        // The same of what merges need, while the free space stays as it is.
+        let mut watch = Watch::new(MIB, u64::MAX);
+        let usage = |look: u64| Usage {
+            disk_free: Some(100 * MIB),
+            memory: None,
+            merges: if look.is_multiple_of(3) { 100 * MIB } else { 0 },
+        };
+        let changes = (0..1000).filter(|look| watch.usage(usage(*look))).count();
+        assert_eq!(changes, 1);
+        assert!(watch.alarms.is_raised(Alarm::Disk));
     }
 
     #[test]
     fn limits_of_zero_mean_never_for_the_disk_and_always_for_memory() {
-        let alarms = Alarms::new(AlarmLimits { disk_free_min: 0, memory_max: 0 });
-        assert_eq!(look(&alarms, 0, 0), None);
-        assert_eq!(look(&alarms, 0, 1).unwrap(), "low on memory");
+        let mut watch = Watch::new(0, 0);
+        assert_eq!(watch.look(0, 0), None);
+        assert_eq!(watch.look(0, 1).unwrap(), "low on memory");
     }
 
     #[test]
     fn merges_need_their_room_whatever_the_limit_is() {
-        const MIB: u64 = 1024 * 1024;
         assert_eq!(disk_free_min(256 * MIB, 0), 256 * MIB);
         assert_eq!(disk_free_min(256 * MIB, 100 * MIB), 256 * MIB);
         assert!(disk_free_min(256 * MIB, 400 * MIB) > 400 * MIB);
         assert_eq!(disk_free_min(MIB, 100 * MIB), 101 * MIB);
         assert_eq!(disk_free_min(0, 100 * MIB), 0);
-        let alarms = Alarms::new(AlarmLimits { disk_free_min: MIB, memory_max: 10 });
+        let mut watch = Watch::new(MIB, 10);
         let usage = |merges| Usage { disk_free: Some(100 * MIB), memory: None, merges };
-        alarms.judge(usage(100 * MIB), Path::new("data"));
-        assert!(alarms.is_raised(Alarm::Disk));
-        alarms.judge(usage(0), Path::new("data"));
-        assert!(!alarms.is_raised(Alarm::Disk));
+        watch.usage(usage(100 * MIB));
+        assert!(watch.alarms.is_raised(Alarm::Disk));
+        while watch.alarms.is_raised(Alarm::Disk) {
+            watch.usage(usage(0));
+        }
     }
 
     #[test]
     fn a_change_is_told_once() {
-        let alarms = Alarms::new(AlarmLimits { disk_free_min: 10, memory_max: 10 });
+        let mut watch = Watch::new(10, 10);
         let usage = Usage { disk_free: Some(0), memory: Some(0), merges: 0 };
-        assert!(alarms.judge(usage, Path::new("data")));
-        assert!(!alarms.judge(usage, Path::new("data")));
-        assert!(alarms.is_raised(Alarm::Disk) && !alarms.is_raised(Alarm::Memory));
+        assert!(watch.usage(usage));
+        assert!(!watch.usage(usage));
+        assert!(watch.alarms.is_raised(Alarm::Disk) && !watch.alarms.is_raised(Alarm::Memory));
         // What the system does not say is not held against anybody.
-        assert!(alarms.judge(Usage::default(), Path::new("data")));
+        let looks = (0..100).filter(|_| watch.usage(Usage::default())).count();
+        assert_eq!((looks, watch.alarms.is_raised(Alarm::Disk)), (1, false));
     }
 }

@@ -219,8 +219,17 @@ pub const MEMORY_HIGH_WATERMARK_UNITLESS_BYTES_MIN: u64 = 64 * 1024 * 1024;
 /// Percent of the limit by which free space must exceed it before the disk alarm is over.
 pub const DISK_ALARM_MARGIN_PERCENT: u64 = 10;
 
+/// How long free space must exceed it by that margin before the disk alarm is over. Space comes back in
+/// leaps, when tables are removed, and what merges need falls and rises with them: publishers that were
+/// let go at the first leap would raise the alarm again at once.
+pub const DISK_ALARM_CALM_DURATION: Duration = Duration::from_secs(5);
+
 /// Percent of the limit by which memory must fall below it before the memory alarm is over.
 pub const MEMORY_ALARM_MARGIN_PERCENT: u64 = 5;
+
+/// How long memory must be below it by that margin before the memory alarm is over: longer than a check
+/// of a password, which takes 19 MiB for a moment, and short, since memory is given back smoothly.
+pub const MEMORY_ALARM_CALM_DURATION: Duration = Duration::from_secs(1);
 
 /// Octets that are read again a second to find damage, when nothing is said: 100 GiB in 15 hours.
 pub const SCRUB_RATE_OCTETS_DEFAULT: u64 = 2 * 1024 * 1024;
