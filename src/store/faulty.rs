@@ -148,6 +148,14 @@ impl<S: Store> Store for FaultyStore<S> {
         self.inner.sync()
     }
 
+    fn check(&self) -> Result<(), StoreError> {
+        if self.is_stopped() { Err(StoreError::Stopped) } else { self.inner.check() }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).is_stopped
+    }
+
     fn statistics(&self) -> Statistics {
         self.inner.statistics()
     }

@@ -78,6 +78,27 @@ fn who_is_not_let_in_keeps_no_connection() {
     assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("connection: close"), "{answer}");
 }
 
+/// The answer comes to the head alone: who waits for a word before it sends its body gets it, and who
+/// sends no body does not hold up the answer.
+#[test]
+fn a_body_is_refused_before_it_is_read() {
+    let (broker, _data) = broker();
+    let paths = ["PUT /api/queues/%2f/q", "POST /api/definitions", "PUT /api/users/u"];
+    for (login, path, expected) in
+        paths.iter().flat_map(|path| [(String::new(), path, "401"), (guest(), path, "413")])
+    {
+        for expect in ["", "Expect: 100-continue\r\n"] {
+            let head = format!(
+                "{path} HTTP/1.1\r\nHost: x\r\n{login}{expect}Content-Length: 1073741824\r\n\r\n"
+            );
+            let mut stream = say(broker.admin, head.as_bytes());
+            let mut status = [0; 12];
+            stream.read_exact(&mut status).unwrap();
+            assert_eq!(status, *format!("HTTP/1.1 {expected}").as_bytes(), "{path} {expect}");
+        }
+    }
+}
+
 #[test]
 fn a_body_that_never_comes_and_one_that_is_too_large_are_refused() {
     let (broker, _data) = broker();

@@ -4,9 +4,11 @@
 use crate::disk::{Deed, Disk, Fate, Mount, Trouble};
 use crate::harness::broker::{Broker, Refusal};
 use crate::harness::launch::Launch;
+use crate::harness::session::{Session, confirmed, declare_named, drain, publish};
 use crate::rounds::Rounds;
 use crate::world::World;
 use fuser::Errno;
+use std::net::TcpStream;
 use std::process::ExitStatus;
 use tempfile::TempDir;
 
@@ -104,6 +106,40 @@ async fn a_disk_that_fails_ends_the_broker_and_breaks_no_promise() {
         world.check(&broker, end, &format!("{when}, and the power lost")).await;
         broker.kill();
     }
+}
+
+/// The store makes its tables on a thread of its own, which no client waits for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_that_no_client_waits_for_ends_the_broker() {
+    const MESSAGES: usize = 48;
+    let disk = Disk::default();
+    let Some(mount) = Mount::of(&disk) else { return };
+    let mut broker = Broker::launch(&Launch::on(&mount.data()));
+    let session = Session::open_at(broker.address).await;
+    let channel = session.confirm_channel().await;
+    for queue in ["drained", "kept"] {
+        declare_named(&channel, queue, <_>::default()).await;
+    }
+    let body = "x".repeat(1024 * 1024);
+    for _ in 0..MESSAGES {
+        confirmed(publish(&channel, "", "drained", &body).await).await;
+    }
+    confirmed(publish(&channel, "", "kept", "kept").await).await;
+    disk.trouble(Trouble::new(Deed::Create, 0, Errno::ENOSPC, is_table));
+    // What is drained is given back, for which what is in memory becomes a table.
+    assert_eq!(drain(&channel, "drained").await.len(), MESSAGES);
+    session.close().await;
+    let status = broker.wait();
+    assert!(disk.strikes() > 0, "it ended for another reason:\n{}", broker.log());
+    ended_well(status, &broker.log(), "after a drain");
+    let reason = broker.log();
+    let reason = reason.lines().find(|line| line.starts_with("forebay: ")).unwrap();
+    assert!(reason.contains("No space left on device"), "{reason}");
+    assert!(TcpStream::connect(broker.metrics).is_err(), "something still answers");
+    disk.mend();
+    let broker = Broker::launch(&Launch::on(&mount.data()));
+    let session = Session::open_at(broker.address).await;
+    assert_eq!(drain(&session.channel, "kept").await, ["kept"]);
 }
 
 /// A new broker meets the failure while it makes its files.

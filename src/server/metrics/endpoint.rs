@@ -290,3 +290,81 @@ async fn scrape_detailed(
     let selection = Selection::parse_query(query.as_deref().unwrap_or_default());
     endpoint.respond(selection, &headers).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alarms::AlarmLimits;
+    use crate::mailbox::{MailReceiver, mailbox};
+    use axum::body::to_bytes;
+    use forebay_engine::ids::CommitId;
+    use forebay_engine::operation::{Commit, Durability};
+    use forebay_store::{Fault, FaultyStore, MemoryStore};
+
+    fn endpoint() -> (Endpoint, MailReceiver) {
+        let (mailbox, mail) = mailbox();
+        let sources = Sources {
+            metrics: Metrics::new().unwrap(),
+            mailbox,
+            connections: Connections::default(),
+            budget: PublishBudget::new(),
+            data_dir: PathBuf::from("."),
+            queues_max: 10,
+            product: Product::default(),
+            alarms: Alarms::new(AlarmLimits { disk_free_min: 0, memory_max: u64::MAX }),
+            rates: Arc::default(),
+            broker_rates: Arc::default(),
+        };
+        (Endpoint::new(sources), mail)
+    }
+
+    async fn scraped(endpoint: &Endpoint, selection: Selection) -> (StatusCode, String) {
+        let response = endpoint.respond(selection, &HeaderMap::new()).await;
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    fn selections() -> [Selection; 3] {
+        let detailed = Selection::parse_query("family=queue_coarse_metrics");
+        [Selection::Aggregated, Selection::PerObject, detailed]
+    }
+
+    /// Zeros would end alerts that hold.
+    #[tokio::test(start_paused = true)]
+    async fn a_shard_that_does_not_answer_is_no_broker_without_messages() {
+        let (endpoint, _mail) = endpoint();
+        endpoint.set_ready(true);
+        for selection in selections() {
+            let (status, text) = scraped(&endpoint, selection).await;
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+            assert!(text.contains("did not give its figures"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn before_recovery_there_are_no_figures() {
+        let (endpoint, _mail) = endpoint();
+        for selection in selections() {
+            let (status, text) = scraped(&endpoint, selection).await;
+            assert_eq!((status, &*text), (StatusCode::SERVICE_UNAVAILABLE, NOT_READY));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_has_stopped_makes_the_broker_unready_at_once() {
+        let (endpoint, _mail) = endpoint();
+        let store: Arc<dyn Store> =
+            Arc::new(FaultyStore::new(MemoryStore::new(), Fault::ApplyLost(1)));
+        endpoint.set_store(&store);
+        endpoint.set_ready(true);
+        let asked = || readiness(State(endpoint.clone()));
+        assert_eq!(asked().await.0, StatusCode::OK);
+        let commit =
+            Commit { id: CommitId(1), operations: Vec::new(), durability: Durability::Synced };
+        assert!(store.apply(&[commit]).is_err());
+        assert_eq!(asked().await, (StatusCode::SERVICE_UNAVAILABLE, NOT_READY));
+        let (status, _) = scraped(&endpoint, Selection::Aggregated).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+}
