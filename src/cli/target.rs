@@ -42,15 +42,14 @@ const TROUBLE_TOLD_AFTER: Duration = Duration::from_millis(500);
 /// The broker.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Target {
-    /// The broker, as an AMQP URI: `amqp://user:password@host:port/vhost`
-    #[arg(
-        long,
-        short,
-        env = "AMQP_URL",
-        default_value = "amqp://127.0.0.1",
-        hide_env_values = true
-    )]
-    pub(crate) url: String,
+    /// The broker, as an AMQP URI: `amqp://user:password@host:port/vhost` [default: amqp://127.0.0.1]
+    #[arg(long, short, env = "AMQP_URL", hide_env_values = true)]
+    url: Option<String>,
+
+    /// A file whose first line is that URI, so that its password is no argument; goes before --url
+    /// [env: AMQP_URL_FILE, which counts without --url and AMQP_URL]
+    #[arg(long, value_name = "FILE")]
+    url_file: Option<PathBuf>,
 
     /// For amqps: trust the authorities in this PEM file instead of the system's
     /// [env: AMQP_CACERTFILE]
@@ -67,9 +66,30 @@ pub(crate) struct Target {
     keyfile: Option<PathBuf>,
 }
 
+/// The broker when nothing is said.
+const URL_DEFAULT: &str = "amqp://127.0.0.1";
+
 impl Target {
+    fn uri(&self) -> Result<String, Fault> {
+        let named = || std::env::var_os("AMQP_URL_FILE").filter(|path| !path.is_empty());
+        let (place, path) = match (&self.url_file, &self.url) {
+            (Some(path), _) => ("--url-file", path.clone()),
+            (None, Some(url)) => return Ok(url.clone()),
+            (None, None) => match named() {
+                Some(path) => ("AMQP_URL_FILE", PathBuf::from(path)),
+                None => return Ok(URL_DEFAULT.to_owned()),
+            },
+        };
+        let fault = |reason: String| format!("{place} {}: {reason}", path.display());
+        let text = std::fs::read_to_string(&path).map_err(|error| fault(error.to_string()))?;
+        match text.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
+            Some(line) => Ok(line.to_owned()),
+            None => Err(fault("the file is empty, expected an AMQP URI".to_owned()).into()),
+        }
+    }
+
     /// A connection that tells on standard error when it is lost, and when it is there again.
-    pub(crate) async fn connect(&self) -> Result<Connection, Error> {
+    pub(crate) async fn connect(&self) -> Result<Connection, Fault> {
         let connection = self.connect_quietly().await?;
         tokio::spawn(tell_of_losses(connection.state()));
         tokio::spawn(tell_of_alarms(connection.blocked()));
@@ -77,17 +97,17 @@ impl Target {
     }
 
     /// One more of several.
-    pub(crate) async fn connect_quietly(&self) -> Result<Connection, Error> {
+    pub(crate) async fn connect_quietly(&self) -> Result<Connection, Fault> {
         let options = self.options()?.name("forebay command line").reconnect_for(RECONNECT_FOR);
-        Connection::connect(options).await
+        Ok(Connection::connect(options).await?)
     }
 
     /// The URI with the certificate files as its parameters. Those that the environment names count for
     /// `amqps://` only, so that one environment serves both kinds of address.
-    fn options(&self) -> Result<ConnectOptions, Error> {
-        let scheme = self.url.get(.."amqps:".len()).unwrap_or_default();
+    fn options(&self) -> Result<ConnectOptions, Fault> {
+        let mut uri = self.uri()?;
+        let scheme = uri.get(.."amqps:".len()).unwrap_or_default();
         let is_tls = scheme.eq_ignore_ascii_case("amqps:");
-        let mut uri = self.url.clone();
         for (parameter, option, variable) in [
             ("cacertfile", &self.cacertfile, "AMQP_CACERTFILE"),
             ("certfile", &self.certfile, "AMQP_CERTFILE"),
@@ -95,7 +115,7 @@ impl Target {
         ] {
             if option.is_some() && !is_tls {
                 let reason = format!("--{parameter} has no meaning with amqp://, write amqps://");
-                return Err(Error::TlsSettings(reason));
+                return Err(Error::TlsSettings(reason).into());
             }
             let variable = || std::env::var_os(variable).filter(|path| is_tls && !path.is_empty());
             let Some(path) = option.clone().or_else(|| variable().map(PathBuf::from)) else {
@@ -106,7 +126,7 @@ impl Target {
             let path = percent_encode(path, NON_ALPHANUMERIC);
             uri.push_str(&format!("{separator}{parameter}={path}"));
         }
-        ConnectOptions::from_uri(&uri)
+        Ok(ConnectOptions::from_uri(&uri)?)
     }
 }
 

@@ -73,7 +73,9 @@ pub struct ConfigUser {
     /// The name.
     pub name: Text,
     /// The password as an argon2id hash in PHC form.
-    pub password_hash: Text,
+    pub password_hash: Option<Text>,
+    /// A file that holds the hash instead.
+    pub password_hash_file: Option<FilePath>,
     /// What many write first; always refused.
     #[serde(default)]
     pub password: NoPassword,
@@ -286,8 +288,8 @@ mod tests {
 
     #[test]
     fn a_missing_key_of_a_user_is_named() {
-        let text = error("[[users]]\nname = \"app\"\n");
-        assert!(text.contains("missing key `password_hash`"), "{text}");
+        let text = error("[[users]]\ntags = []\n");
+        assert!(text.contains("missing key `name`"), "{text}");
         let text = error("[[users]]\nname = \"app\"\npassword = \"secret\"\n");
         assert!(text.contains("line 3") && text.contains("forebay hash-password"), "{text}");
     }

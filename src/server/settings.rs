@@ -212,7 +212,7 @@ fn loopback_users(listed: Option<LoopbackUsers>) -> Result<Vec<ShortStr>, Settin
 }
 
 fn configured_user(user: &ConfigUser) -> Result<User, SettingsError> {
-    let password = argon2id_hash(&user.password_hash.0)
+    let password = argon2id_hash(&password_hash(user)?)
         .map_err(|error| SettingsError::PasswordHash { user: user.name.0.clone(), error })?;
     let permissions = user.permissions.as_ref().map(|Tables(listed)| {
         listed.iter().map(|permission| configured_permission(user, permission)).collect()
@@ -223,6 +223,28 @@ fn configured_user(user: &ConfigUser) -> Result<User, SettingsError> {
         account: StoredUser { password, tags },
         permissions: permissions.transpose()?,
     })
+}
+
+/// The hash itself, or what the file holds.
+fn password_hash(user: &ConfigUser) -> Result<String, SettingsError> {
+    let name = || user.name.0.clone();
+    match (&user.password_hash, &user.password_hash_file) {
+        (Some(Text(hash)), None) => Ok(hash.clone()),
+        (None, Some(FilePath(path))) => match std::fs::read_to_string(path) {
+            // Editors and `echo` end a file with a line feed.
+            Ok(text) => Ok(text.trim_end_matches(['\n', '\r']).to_owned()),
+            Err(error) => {
+                Err(SettingsError::PasswordHashFile { user: name(), path: path.clone(), error })
+            }
+        },
+        (None, None) => {
+            Err(SettingsError::PasswordHashPlace { user: name(), found: "no password hash" })
+        }
+        (Some(_), Some(_)) => Err(SettingsError::PasswordHashPlace {
+            user: name(),
+            found: "password_hash and password_hash_file",
+        }),
+    }
 }
 
 fn user_name(place: &'static str, name: &str) -> Result<ShortStr, SettingsError> {
@@ -384,6 +406,32 @@ mod tests {
         let file = file("listen = []");
         let overrides = Overrides { config: Some(file.path().to_owned()), ..Overrides::default() };
         assert!(matches!(resolve(overrides), Err(SettingsError::NoAddress { .. })));
+    }
+
+    #[test]
+    fn a_users_hash_can_stand_in_a_file() {
+        let users = |keys: &str| {
+            let config = file(&format!("[[users]]\nname = \"app\"\n{keys}"));
+            let config = Some(config.path().to_owned());
+            let settings = resolve(Overrides { config, ..Overrides::default() });
+            settings.map(|settings| settings.users).map_err(|error| error.to_string())
+        };
+        let hash = crate::user::hash_password(b"secret").unwrap();
+        let (secret, empty) = (file(&format!("{hash}\n")), file(""));
+        let named = |file: &tempfile::NamedTempFile| {
+            format!("password_hash_file = \"{}\"\n", file.path().display())
+        };
+        let written = format!("password_hash = \"{hash}\"\n");
+        assert_eq!(users(&named(&secret)), users(&written));
+        assert_eq!(users(&written).unwrap().len(), 1);
+        let error = users("").unwrap_err();
+        assert!(error.contains("user 'app' has no password hash"), "{error}");
+        let error = users(&format!("{written}{}", named(&secret))).unwrap_err();
+        assert!(error.contains("password_hash and password_hash_file"), "{error}");
+        let error = users(&named(&empty)).unwrap_err();
+        assert!(error.contains("user 'app'") && error.contains("expected $argon2id$"), "{error}");
+        let error = users("password_hash_file = \"/nowhere/hash\"\n").unwrap_err();
+        assert!(error.contains("user 'app'") && error.contains("/nowhere/hash"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::config_file::ConfigFileError;
 use crate::tls::TlsSettingsError;
 use crate::user::PasswordHashError;
 use forebay_wire::limits::SHORT_STR_LENGTH_MAX;
+use std::path::PathBuf;
 
 /// Why the settings can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,27 @@ pub enum SettingsError {
         user: String,
         /// What is wrong.
         error: PasswordHashError,
+    },
+    /// A user has no hash, or two.
+    #[error(
+        "users: user '{user}' has {found}; expected password_hash, as `forebay hash-password` makes it, \
+         or password_hash_file, which names a file that holds it"
+    )]
+    PasswordHashPlace {
+        /// The user.
+        user: String,
+        /// What it has.
+        found: &'static str,
+    },
+    /// The file with a user's hash can't be read.
+    #[error("users: password_hash_file of user '{user}': cannot read {}: {error}", path.display())]
+    PasswordHashFile {
+        /// The user.
+        user: String,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
     },
     /// A user's permission is none that we take.
     #[error("users: permission of user '{user}' in vhost '{vhost}': {reason}")]

@@ -35,7 +35,7 @@ pub(super) async fn export_vhost(
     Vhost(vhost): Vhost,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
-    caller.check_vhost(&admin, &vhost)?;
+    caller.check_sees(&admin, &vhost)?;
     let (catalogue, routes, product) = (admin.catalogue(), admin.routes(), admin.product());
     written(move || definitions::export_vhost(&catalogue, &routes, &product, &vhost)).await
 }
@@ -64,7 +64,7 @@ pub(super) async fn import_vhost(
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
-    caller.check_vhost(&admin, &vhost)?;
+    caller.check_sees(&admin, &vhost)?;
     take(&admin, &caller, body, Some(vhost), query.skip_unsupported).await
 }
 
