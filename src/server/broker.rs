@@ -24,6 +24,7 @@ use crate::metrics::endpoint::{Endpoint, Sources};
 use crate::metrics::{BrokerRates, Metrics, QueueRates};
 use crate::open_files;
 use crate::port::{bind_all, listen_all};
+use crate::product::CLUSTER_NAME;
 use crate::publish_budget::PublishBudget;
 use crate::publish_pace::PublishPace;
 use crate::recovered::{Published, StoreThreads, recover, start_shard};
@@ -324,7 +325,7 @@ fn identity(settings: &Settings) -> Identity {
         product: settings.product.name.clone(),
         version: settings.product.version.clone(),
         platform: "Rust".to_owned(),
-        cluster_name: "forebay".to_owned(),
+        cluster_name: CLUSTER_NAME.to_owned(),
         information: "Licensed under MIT or Apache-2.0".to_owned(),
     }
 }

@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+/// The name of the cluster, which is this one broker, to clients and over HTTP.
+pub const CLUSTER_NAME: &str = "forebay";
+
 /// What is said when nothing else is configured.
 const NAME_DEFAULT: &str = "Forebay";
 

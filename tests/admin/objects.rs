@@ -122,6 +122,24 @@ fn properties_are_refused_that_are_refused_over_amqp() {
 }
 
 #[test]
+fn what_is_not_there_yet_is_refused_over_http_too() {
+    let (broker, _data) = broker();
+    let admin = Admin::guest(&broker);
+    for (path, body, named) in [
+        ("queues/%2F/q", json!({ "arguments": { "x-queue-type": "stream" } }), "x-queue-type"),
+        ("queues/%2F/q", json!({ "arguments": { "x-message-group": "g" } }), "x-message-group"),
+        ("queues/%2F/q", json!({ "arguments": { "x-dedup-window": 5 } }), "x-dedup-window"),
+        ("exchanges/%2F/x", json!({ "type": "x-delayed-message" }), "x-delayed-message"),
+        ("exchanges/%2F/x", json!({ "type": "x-strange" }), "x-strange"),
+    ] {
+        let path = format!("/api/{path}");
+        let (status, reason) = admin.refused("PUT", &path, &body);
+        assert!(status == 400 && reason.contains(named), "{path} {body}: {status} {reason}");
+        assert_eq!(admin.refused("GET", &path, &Value::Null).0, 404);
+    }
+}
+
+#[test]
 fn who_we_say_we_are_is_said_everywhere() {
     for (product, name, version, spoken) in [
         ("RabbitMQ 3.10.8", "RabbitMQ", "3.10.8", "3.10.8"),

@@ -298,7 +298,9 @@ async fn an_argument_that_has_no_effect_yet_is_named_and_ends_the_connection() {
         ..<_>::default()
     };
     let delayed = ("x-delayed-message", method_octets(&delayed));
-    for (name, method) in declares.into_iter().chain([delayed]) {
+    let stream = declare(with("x-queue-type", &text("stream")));
+    let stream = ("x-queue-type", method_octets(&QueueDeclare { durable: true, ..stream }));
+    for (name, method) in declares.into_iter().chain([delayed, stream]) {
         let mut raw = Raw::open_channel(shared()).await;
         raw.send_octets(&method).await;
         let close = raw.connection_close().await;

@@ -105,7 +105,7 @@ impl Admin {
             // Threads: what the system limits here as it limits Erlang's processes there.
             "proc_total": usage.threads_max,
             "proc_used": usage.threads,
-            "processors": std::thread::available_parallelism().map_or(1, usize::from),
+            "processors": std::thread::available_parallelism().ok(),
             "rates_mode": "basic",
             "run_queue": runtime.global_queue_depth(),
             "running": true,

@@ -6,14 +6,12 @@ use super::caller::Caller;
 use super::figures::{Figures, add, put_field};
 use super::{Admin, NODE, json_reply};
 use crate::metrics::{BrokerCounts, Flow};
+use crate::product::CLUSTER_NAME;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::shard::{QueueStatistics, QueueTurnover};
 use forebay_engine::topology::ExchangeKind;
 use serde_json::{Value, json};
-
-/// As clients are told in `connection.start`.
-const CLUSTER_NAME: &str = "forebay";
 
 const CHURN: [&str; 7] = [
     "channel_closed",
