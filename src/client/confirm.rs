@@ -115,6 +115,7 @@ impl Future for Confirms {
 
 /// The messages of a batch that are not known to be stored. All others are.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct BatchError {
     /// Place in the batch, from 0, and reason; in ascending order, never empty.
     pub failures: Vec<(usize, PublishError)>,

@@ -108,7 +108,6 @@ pub use error::{
 };
 pub use exchange_options::ExchangeOptions;
 pub use failure::Failure;
-pub use forebay_wire::{FieldTable, FieldValue, Properties, RawProperties, ShortStr};
 pub use idempotence::{Gate, Idempotence};
 pub use incoming::Incoming;
 pub use message::Message;
@@ -127,7 +126,15 @@ pub use statistics::Statistics;
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
 pub use tokio_util::sync::CancellationToken;
-pub use topology::QueueState;
+pub use topology::{DeleteOptions, QueueState};
 pub use trace::TraceContext;
 pub use uri::{Address, UriError};
 pub use worker::{Worker, WorkerError};
+
+// Names, values and properties as AMQP has them, with the errors of making them: a program needs no second
+// crate.
+#[doc(inline)]
+pub use forebay_wire::{
+    FieldTable, FieldValue, Properties, RawProperties, ShortStr, ShortStrTooLong, TableFlaw,
+    WireError, WireErrorKind,
+};

@@ -198,6 +198,7 @@ fn span(message: &Message) -> Span {
 /// Messages that nobody waited for and that are not known to be stored.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{failed} messages were not confirmed; the first: {first}")]
+#[non_exhaustive]
 pub struct FlushError {
     /// How many.
     pub failed: u64,

@@ -18,6 +18,7 @@ use crate::{
 
 /// A queue as the broker describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct QueueState {
     /// Its name; the one that the broker chose when none was given.
     pub name: ShortStr,
@@ -25,6 +26,30 @@ pub struct QueueState {
     pub messages: u32,
     /// Consumers on it.
     pub consumers: u32,
+}
+
+/// What must hold for a queue to be deleted; see [`Connection::delete_queue_with`]. The default is no
+/// condition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeleteOptions {
+    if_unused: bool,
+    if_empty: bool,
+}
+
+impl DeleteOptions {
+    /// Only if the queue has no consumers.
+    #[must_use]
+    pub fn if_unused(mut self) -> Self {
+        self.if_unused = true;
+        self
+    }
+
+    /// Only if no message is ready in the queue.
+    #[must_use]
+    pub fn if_empty(mut self) -> Self {
+        self.if_empty = true;
+        self
+    }
 }
 
 impl Connection {
@@ -72,42 +97,51 @@ impl Connection {
         queue_state("queue.declare", self.ask(declare).await?)
     }
 
-    /// Deletes a queue with its messages, and returns their number. A queue that does not exist is
-    /// as good as deleted.
+    /// Deletes a queue with its messages, and returns how many were ready in it. A queue that does not
+    /// exist counts as deleted.
     ///
     /// # Errors
-    /// As [`Connection::declare_queue`].
+    /// [`Error::Refused`] with 405 when it belongs to another connection, 403 when the user may not;
+    /// [`Error::Lost`], [`Error::Closed`], [`Error::GivenUp`], [`Error::NameTooLong`].
     pub async fn delete_queue(&self, name: impl Name) -> Result<u32, Error> {
-        let queue = name.into_short_str("queue name")?;
-        self.delete(QueueDelete { queue, ..QueueDelete::default() }).await
+        self.delete_queue_with(name, DeleteOptions::default()).await
     }
 
-    /// Deletes a queue if it has no consumers.
+    /// Deletes a queue if it has no consumers, and returns how many messages were ready in it.
     ///
     /// # Errors
-    /// [`Error::Refused`] with 406 when it has; otherwise as [`Connection::declare_queue`].
+    /// [`Error::Refused`] with 406 when it has consumers; otherwise as [`Connection::delete_queue`].
     pub async fn delete_unused_queue(&self, name: impl Name) -> Result<u32, Error> {
-        let queue = name.into_short_str("queue name")?;
-        self.delete(QueueDelete { queue, if_unused: true, ..QueueDelete::default() }).await
+        self.delete_queue_with(name, DeleteOptions::default().if_unused()).await
     }
 
-    /// Deletes a queue if it has no messages.
+    /// Deletes a queue if no message is ready in it.
     ///
     /// # Errors
-    /// [`Error::Refused`] with 406 when it has; otherwise as [`Connection::declare_queue`].
+    /// [`Error::Refused`] with 406 when one is; otherwise as [`Connection::delete_queue`].
     pub async fn delete_empty_queue(&self, name: impl Name) -> Result<(), Error> {
-        let queue = name.into_short_str("queue name")?;
-        self.delete(QueueDelete { queue, if_empty: true, ..QueueDelete::default() }).await.map(drop)
+        self.delete_queue_with(name, DeleteOptions::default().if_empty()).await.map(drop)
     }
 
-    async fn delete(&self, delete: QueueDelete) -> Result<u32, Error> {
-        let name = delete.queue.clone();
+    /// Deletes a queue under conditions, which the broker checks and keeps in one step, and returns how
+    /// many messages were ready in it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with 406 when a condition does not hold: the queue is as it was. Otherwise as
+    /// [`Connection::delete_queue`].
+    pub async fn delete_queue_with(
+        &self,
+        name: impl Name,
+        options: DeleteOptions,
+    ) -> Result<u32, Error> {
+        let name = name.into_short_str("queue name")?;
         let queue = self.present_queue_name(&name);
-        let is_conditional = delete.if_unused || delete.if_empty;
-        if !is_conditional {
+        let DeleteOptions { if_unused, if_empty } = options;
+        if !if_unused && !if_empty {
             self.handle.0.record().remove_queue(&name);
         }
-        let answer = self.ask(QueueDelete { queue, ..delete }).await?;
+        let delete = QueueDelete { queue, if_unused, if_empty, ..QueueDelete::default() };
+        let answer = self.ask(delete).await?;
         self.handle.0.record().remove_queue(&name);
         match answer {
             Method::QueueDeleteOk(ok) => Ok(ok.message_count),
@@ -216,14 +250,28 @@ impl Connection {
         self.ask(declare).await.map(drop)
     }
 
-    /// Deletes an exchange and its bindings. An exchange that does not exist is as good as deleted.
+    /// Deletes an exchange and its bindings. An exchange that does not exist counts as deleted.
     ///
     /// # Errors
-    /// As [`Connection::declare_exchange`].
+    /// [`Error::Refused`] with 403 when its name is reserved (`amq.`) or the user may not;
+    /// [`Error::Lost`], [`Error::Closed`], [`Error::GivenUp`], [`Error::NameTooLong`].
     pub async fn delete_exchange(&self, name: impl Name) -> Result<(), Error> {
         let exchange = name.into_short_str("exchange name")?;
         self.handle.0.record().remove_exchange(&exchange);
         self.ask(ExchangeDelete { exchange, if_unused: false, no_wait: false }).await.map(drop)
+    }
+
+    /// Deletes an exchange if no queue and no other exchange is bound to it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with 406 when one is: the exchange is as it was. Otherwise as
+    /// [`Connection::delete_exchange`].
+    pub async fn delete_unused_exchange(&self, name: impl Name) -> Result<(), Error> {
+        let exchange = name.into_short_str("exchange name")?;
+        let delete = ExchangeDelete { exchange: exchange.clone(), if_unused: true, no_wait: false };
+        self.ask(delete).await?;
+        self.handle.0.record().remove_exchange(&exchange);
+        Ok(())
     }
 
     /// Binds an exchange to another one: what `source` gets goes to `destination` too.

@@ -4,8 +4,9 @@
 //! means `/`, an empty one (`amqp://host/`) means the vhost with the empty name. Several addresses
 //! stand in one URI, separated by commas. Called by [`crate::ConnectOptions`] only.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 /// Port of `amqp`, 5672.
@@ -238,23 +239,16 @@ fn address(text: &str, default_port: u16) -> Result<Address, UriError> {
 }
 
 fn decoded(text: &str) -> Result<String, UriError> {
-    if !text.contains('%') {
-        return Ok(text.to_owned());
-    }
     let fault = || UriError::Encoding(text.to_owned());
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(octet) = rest.next() {
-        if octet != b'%' {
-            octets.push(octet);
-            continue;
-        }
-        let mut digit =
-            || rest.next().and_then(|digit| char::from(digit).to_digit(16)).ok_or_else(fault);
-        let (high, low) = (digit()?, digit()?);
-        octets.push(u8::try_from(high * 16 + low).map_err(|_| fault())?);
+    // The decoder leaves a percent sign without two digits as it is; here it is a slip, such as a password
+    // that was not encoded.
+    let is_escape = |rest: &str| {
+        rest.get(..2).is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+    };
+    if !text.split('%').skip(1).all(is_escape) {
+        return Err(fault());
     }
-    String::from_utf8(octets).map_err(|_| fault())
+    percent_decode_str(text).decode_utf8().map(Cow::into_owned).map_err(|_| fault())
 }
 
 #[cfg(test)]
@@ -286,13 +280,15 @@ mod tests {
 
     #[test]
     fn each_fault_says_what_to_write() {
-        let fault = |text| Uri::parse(text).unwrap_err().to_string();
+        let fault = |text: &str| Uri::parse(text).unwrap_err().to_string();
         assert!(fault("localhost:5672").contains("amqp:// or amqps://"));
         assert!(fault("http://host").contains("`http`"));
         assert!(fault("amqp:///vhost").contains("names no host"));
         assert!(fault("amqp://host:99999").contains("`99999` is no TCP port"));
         assert!(fault("amqp://host/a/b").contains("%2F"));
-        assert!(fault("amqp://us%zzer@host").contains("%25"));
+        for wrong in ["us%zzer", "us%", "us%2", "us%é", "us%ff"] {
+            assert!(fault(&format!("amqp://{wrong}@host")).contains("%25"), "{wrong}");
+        }
         assert!(fault("amqp://host?heart=1").contains("heartbeat (seconds)"));
         assert!(fault("amqp://host?heartbeat=soon").contains("expected seconds"));
     }

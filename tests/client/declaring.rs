@@ -2,7 +2,9 @@
 
 use crate::ground::{connect, fill, name, next, queue, state};
 use crate::harness::must;
-use forebay_client::{Error, ExchangeOptions, FieldTable, Message, QueueOptions};
+use forebay_client::{
+    DeleteOptions, Error, ExchangeOptions, Fault, FieldTable, Message, QueueOptions,
+};
 
 #[tokio::test]
 async fn a_refused_declaration_harms_nobody_else() {
@@ -26,6 +28,30 @@ async fn a_missing_queue_is_not_found() {
     let connection = connect().await;
     let error = must("a refusal", connection.inspect_queue(name("missing"))).await.unwrap_err();
     assert!(error.fault().unwrap().is_not_found(), "{error}");
+}
+
+#[tokio::test]
+async fn a_deletion_whose_condition_does_not_hold_changes_nothing() {
+    let connection = connect().await;
+    let (queue, exchange) = (name("conditions"), name("conditions"));
+    connection.declare_queue(&queue, QueueOptions::transient()).await.unwrap();
+    connection.declare_exchange(&exchange, ExchangeOptions::fanout().transient()).await.unwrap();
+    connection.bind_queue(&queue, &exchange, "", FieldTable::new()).await.unwrap();
+    fill(&connection, &queue, ["x".to_owned()]).await;
+    let consumer = connection.consume(&queue).prefetch(1).start().await.unwrap();
+    let is_kept = |error: Error| error.fault().is_some_and(Fault::is_precondition_failed);
+    let idle = DeleteOptions::default().if_unused().if_empty();
+    assert!(is_kept(connection.delete_queue_with(&queue, idle).await.unwrap_err()));
+    assert!(is_kept(connection.delete_unused_queue(&queue).await.unwrap_err()));
+    assert!(is_kept(connection.delete_unused_exchange(&exchange).await.unwrap_err()));
+    consumer.close().await.unwrap();
+    assert!(is_kept(connection.delete_empty_queue(&queue).await.unwrap_err()));
+    assert_eq!(connection.inspect_queue(&queue).await.unwrap().messages, 1);
+    connection.purge_queue(&queue).await.unwrap();
+    assert_eq!(connection.delete_queue_with(&queue, idle).await.unwrap(), 0);
+    connection.delete_unused_exchange(&exchange).await.unwrap();
+    let gone = connection.inspect_queue(&queue).await.unwrap_err();
+    assert!(gone.fault().is_some_and(Fault::is_not_found), "{gone}");
 }
 
 #[tokio::test]

@@ -90,24 +90,10 @@ impl Selection {
     }
 }
 
-/// Percent-decoded.
+/// A value of a query, where `+` stands for a space.
 fn decode(value: &str) -> String {
-    let octets = value.as_bytes();
-    let (mut decoded, mut index) = (Vec::with_capacity(octets.len()), 0);
-    while let Some(octet) = octets.get(index) {
-        let pair = value.get(index + 1..index + 3);
-        match pair.filter(|_| *octet == b'%').and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
-            Some(hex) => {
-                decoded.push(hex);
-                index += 3;
-            }
-            None => {
-                decoded.push(if *octet == b'+' { b' ' } else { *octet });
-                index += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    let spaced = value.replace('+', " ");
+    percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
