@@ -1,6 +1,7 @@
 //! Requests to a broker's admin listener.
 
-use super::http::{self, Address, HttpError, TlsFiles};
+use super::http::{self, Address, HttpError};
+use super::http_tls::TlsFiles;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;

@@ -2,7 +2,7 @@
 //! it.
 
 use super::admin::{AdminTarget, segment};
-use super::printable::printable;
+use super::printable::{printable, printable_lines};
 use clap::{Args, Subcommand};
 use forebay_server::definitions::{self, ReadOptions};
 use forebay_wire::ShortStr;
@@ -98,7 +98,7 @@ impl Definitions {
         match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("forebay: {error}");
+                eprintln!("forebay: {}", printable_lines(&error.to_string()));
                 ExitCode::FAILURE
             }
         }

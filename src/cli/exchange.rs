@@ -3,7 +3,7 @@
 use super::argument::{self, Argument};
 use super::target::{self, Answer, Fault, Target};
 use clap::{Args, Subcommand};
-use forebay_client::{Connection, Error, ExchangeOptions};
+use forebay_client::{Connection, ExchangeOptions};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -19,8 +19,8 @@ pub(crate) enum Exchange {
     #[command(after_help = "Example:\n  forebay exchange declare events --kind topic")]
     Declare(Declare),
     /// Delete an exchange and its bindings
-    #[command(after_help = "Example:\n  forebay exchange delete events")]
-    Delete(Named),
+    #[command(after_help = "Example:\n  forebay exchange delete events --if-unused")]
+    Delete(Delete),
     /// Bind an exchange to another one, the source
     #[command(
         after_help = "Example:\n  forebay exchange bind audit --source events --routing-key '#'"
@@ -63,6 +63,15 @@ pub(crate) struct Named {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(crate) struct Delete {
+    #[command(flatten)]
+    named: Named,
+    /// Fail, and leave the exchange as it is, when something is bound to it
+    #[arg(long)]
+    if_unused: bool,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Bind {
     #[command(flatten)]
     named: Named,
@@ -85,7 +94,7 @@ impl Exchange {
     fn named(&self) -> &Named {
         match self {
             Self::Declare(declare) => &declare.named,
-            Self::Delete(named) => named,
+            Self::Delete(delete) => &delete.named,
             Self::Bind(bind) | Self::Unbind(bind) => &bind.named,
         }
     }
@@ -99,7 +108,7 @@ impl Exchange {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn answer(&self, connection: &Connection, exchange: &str) -> Result<Answer, Error> {
+    async fn answer(&self, connection: &Connection, exchange: &str) -> Result<Answer, Fault> {
         Ok(match self {
             Self::Declare(Declare { kind, auto_delete, internal, argument, .. }) => {
                 let mut options =
@@ -114,11 +123,15 @@ impl Exchange {
                 let text = format!("{exchange}: {kind}");
                 Answer { text, json: json!({ "name": exchange, "type": kind }) }
             }
-            Self::Delete(_) => {
+            Self::Delete(Delete { if_unused, .. }) => {
                 // Brokers answer the deletion of what is not there as if it had been: a slip in the name
                 // would go unnoticed.
                 connection.inspect_exchange(exchange).await?;
-                connection.delete_exchange(exchange).await?;
+                let deleted = match if_unused {
+                    true => connection.delete_unused_exchange(exchange).await,
+                    false => connection.delete_exchange(exchange).await,
+                };
+                deleted.map_err(|error| target::not_deleted("exchange", exchange, error))?;
                 let text = format!("{exchange}: deleted");
                 Answer { text, json: json!({ "name": exchange, "deleted": true }) }
             }

@@ -1,6 +1,7 @@
 //! `forebay health`: whether a broker is ready, for the health checks of containers.
 
-use super::http::{self, Address, HttpError, TlsFiles};
+use super::http::{self, Address, HttpError};
+use super::http_tls::TlsFiles;
 use super::target::{self, Fault, print};
 use clap::Args;
 use std::path::PathBuf;

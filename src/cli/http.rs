@@ -1,8 +1,7 @@
 //! One HTTP request to a listener of a broker, over TLS when its address begins with `https://`.
 
-use super::http_tls;
+use super::http_tls::{self, TlsFiles};
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 use ureq::http::{Method, Request, Uri};
 use ureq::{Agent, Error};
@@ -18,16 +17,6 @@ const SILENCE_DURATION_MAX: Duration = Duration::from_secs(60);
 pub(super) struct Address {
     place: String,
     is_tls: bool,
-}
-
-/// Files in PEM for a session over TLS, as options name them.
-pub(super) struct TlsFiles<'a> {
-    /// What stands before `cacertfile` on the command line.
-    pub(super) option_prefix: &'static str,
-    /// Authorities to trust; those of the system when there is no file.
-    pub(super) cacertfile: Option<&'a Path>,
-    pub(super) certfile: Option<&'a Path>,
-    pub(super) keyfile: Option<&'a Path>,
 }
 
 /// Why there is no answer.
@@ -106,7 +95,11 @@ pub(super) fn exchange(
         .timeout_per_read(Some(SILENCE_DURATION_MAX))
         .timeout_per_write(Some(SILENCE_DURATION_MAX))
         .user_agent("forebay");
-    let config = if address.is_tls { config.tls_config(http_tls::config(files)?) } else { config };
+    let config = if address.is_tls {
+        config.tls_config(http_tls::config(files).map_err(HttpError::File)?)
+    } else {
+        config
+    };
     let agent: Agent = config.build().into();
     let answer = agent.run(request).map_err(|error| fault(&error))?;
     let status = answer.status().as_u16();

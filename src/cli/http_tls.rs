@@ -1,6 +1,5 @@
 //! TLS to a listener of a broker: whom we trust, who we are, and what a failed handshake means.
 
-use super::http::{HttpError, TlsFiles};
 use rustls::AlertDescription;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
@@ -9,11 +8,21 @@ use std::path::Path;
 use std::sync::Arc;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
+/// Files in PEM for a session over TLS, as options name them.
+pub(super) struct TlsFiles<'a> {
+    /// What stands before `cacertfile` on the command line.
+    pub(super) option_prefix: &'static str,
+    /// Authorities to trust; those of the system when there is no file.
+    pub(super) cacertfile: Option<&'a Path>,
+    pub(super) certfile: Option<&'a Path>,
+    pub(super) keyfile: Option<&'a Path>,
+}
+
 /// Trust in the authorities of the file, or else of the system, and the client certificate.
 ///
 /// # Errors
 /// What is wrong with one of the files.
-pub(super) fn config(files: &TlsFiles<'_>) -> Result<TlsConfig, HttpError> {
+pub(super) fn config(files: &TlsFiles<'_>) -> Result<TlsConfig, String> {
     let prefix = files.option_prefix;
     let roots = match files.cacertfile {
         Some(path) => certificates(&format!("{prefix}cacertfile"), path)?,
@@ -23,9 +32,9 @@ pub(super) fn config(files: &TlsFiles<'_>) -> Result<TlsConfig, HttpError> {
         }
     };
     if roots.is_empty() {
-        return Err(HttpError::File(format!(
+        return Err(format!(
             "the system trusts no authorities; name yours with {prefix}cacertfile"
-        )));
+        ));
     }
     let identity = match (files.certfile, files.keyfile) {
         (Some(certificate), Some(key)) => Some(ClientCert::new_with_certs(
@@ -59,15 +68,15 @@ pub(super) fn reason(option_prefix: &str, error: &rustls::Error) -> String {
     }
 }
 
-fn read(option: &str, path: &Path) -> Result<Vec<u8>, HttpError> {
+fn read(option: &str, path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| fault(option, path, error))
 }
 
-fn fault(option: &str, path: &Path, reason: impl std::fmt::Display) -> HttpError {
-    HttpError::File(format!("{option} {}: {reason}", path.display()))
+fn fault(option: &str, path: &Path, reason: impl std::fmt::Display) -> String {
+    format!("{option} {}: {reason}", path.display())
 }
 
-fn certificates(option: &str, path: &Path) -> Result<Vec<Certificate<'static>>, HttpError> {
+fn certificates(option: &str, path: &Path) -> Result<Vec<Certificate<'static>>, String> {
     let pem = read(option, path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let found = found.map_err(|error| fault(option, path, error))?;
@@ -77,7 +86,7 @@ fn certificates(option: &str, path: &Path) -> Result<Vec<Certificate<'static>>, 
     Ok(found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect())
 }
 
-fn private_key(option: &str, path: &Path) -> Result<PrivateKey<'static>, HttpError> {
+fn private_key(option: &str, path: &Path) -> Result<PrivateKey<'static>, String> {
     PrivateKey::from_pem(&read(option, path)?)
         .map_err(|_| fault(option, path, "no private key in it, expected PEM without a passphrase"))
 }

@@ -25,7 +25,6 @@ mod publish;
 mod queue;
 mod queue_report;
 mod repair;
-mod screen;
 mod serve;
 mod settings_flags;
 mod status;

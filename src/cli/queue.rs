@@ -7,7 +7,7 @@ use super::queue_report::{QueueReport, age_text};
 use super::table;
 use super::target::{self, Answer, Fault, Target};
 use clap::{Args, Subcommand};
-use forebay_client::{Connection, QueueOptions, QueueState};
+use forebay_client::{Connection, DeleteOptions, QueueOptions, QueueState};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -36,8 +36,9 @@ pub(crate) enum Queue {
     #[command(after_help = "Example:\n  forebay queue purge orders")]
     Purge(Drop),
     /// Delete a queue with its messages; asks first in a terminal when there are any
-    #[command(after_help = "Example:\n  forebay queue delete orders")]
-    Delete(Drop),
+    #[command(after_help = "Examples:\n  forebay queue delete orders\n  \
+         forebay queue delete orders --if-empty --if-unused")]
+    Delete(Delete),
     /// Bind a queue to an exchange
     #[command(
         after_help = "Example:\n  forebay queue bind orders --exchange events --routing-key 'order.*'"
@@ -92,6 +93,18 @@ pub(crate) struct Drop {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(crate) struct Delete {
+    #[command(flatten)]
+    drop: Drop,
+    /// Fail, and leave the queue as it is, when a message is ready in it
+    #[arg(long)]
+    if_empty: bool,
+    /// Fail, and leave the queue as it is, when it has consumers
+    #[arg(long)]
+    if_unused: bool,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Bind {
     #[command(flatten)]
     named: Named,
@@ -113,7 +126,7 @@ impl Queue {
             Self::Declare(Declare { named, .. })
             | Self::Show(named)
             | Self::Purge(Drop { named, .. })
-            | Self::Delete(Drop { named, .. })
+            | Self::Delete(Delete { drop: Drop { named, .. }, .. })
             | Self::Bind(Bind { named, .. })
             | Self::Unbind(Bind { named, .. }) => target::run(self.ask(named)),
         }
@@ -140,9 +153,8 @@ impl Queue {
                 let text = format!("{queue}: {count} messages dropped");
                 Answer { text, json: json!({ "name": queue, "messages_dropped": count }) }
             }
-            Self::Delete(drop) => {
-                drop.ask(connection, queue).await?;
-                let count = connection.delete_queue(queue).await?;
+            Self::Delete(delete) => {
+                let count = delete.carry_out(connection, queue).await?;
                 let text = format!("{queue}: deleted with {count} messages");
                 Answer { text, json: json!({ "name": queue, "messages_deleted": count }) }
             }
@@ -176,6 +188,25 @@ impl Drop {
             true => Ok(()),
             false => Err("nothing was dropped".into()),
         }
+    }
+}
+
+impl Delete {
+    /// The number of messages that were ready in it.
+    async fn carry_out(&self, connection: &Connection, queue: &str) -> Result<u32, Fault> {
+        let mut options = DeleteOptions::default();
+        if self.if_unused {
+            options = options.if_unused();
+        }
+        if self.if_empty {
+            options = options.if_empty();
+            // No message can be dropped, but the queue must be there.
+            connection.inspect_queue(queue).await?;
+        } else {
+            self.drop.ask(connection, queue).await?;
+        }
+        let deleted = connection.delete_queue_with(queue, options).await;
+        deleted.map_err(|error| target::not_deleted("queue", queue, error))
     }
 }
 
@@ -219,7 +250,7 @@ impl List {
             ]
         });
         let headings = ["QUEUE", "READY", "UNACKED", "CONSUMERS", "OLDEST"];
-        let text = table::lines(headings, rows, None).join("\n");
+        let text = table::list(headings, rows, table::terminal_width());
         Answer { text, json: json.into() }.print(self.json)?;
         Ok(ExitCode::SUCCESS)
     }

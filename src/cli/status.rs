@@ -1,6 +1,7 @@
 //! `forebay status`: what runs at an address, and whether it is well.
 
 use super::admin::{AdminError, AdminTarget};
+use super::table;
 use super::target::{self, Answer, FAILED, Fault};
 use clap::Args;
 use serde_json::{Value, json};
@@ -46,7 +47,8 @@ impl Status {
 
     fn show(&self) -> Result<ExitCode, Fault> {
         let report = self.ask()?;
-        Answer { text: report.text(&self.admin), json: report.json() }.print(self.json)?;
+        let text = report.text(&self.admin, table::terminal_width());
+        Answer { text, json: report.json() }.print(self.json)?;
         let is_well = report.alarms.is_none_or(|alarms| alarms.is_empty());
         Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
@@ -86,28 +88,21 @@ fn alarms(nodes: &Value) -> Vec<&'static str> {
 }
 
 impl Report {
-    fn text(&self, admin: &AdminTarget) -> String {
+    fn text(&self, admin: &AdminTarget, width: Option<u16>) -> String {
         let alarms = match self.alarms.as_deref() {
             None => "not known: the user needs the tag monitoring".to_owned(),
             Some([]) => "none".to_owned(),
             Some(alarms) => alarms.join(", "),
         };
-        format!(
-            "broker       {} {}, admin listener {}\n\
-             connections  {} with {} channels\n\
-             queues       {} with {} consumers\n\
-             messages     {} ready, {} unacked\n\
-             alarms       {alarms}",
-            self.product,
-            self.version,
-            admin.address(),
-            self.connections,
-            self.channels,
-            self.queues,
-            self.consumers,
-            self.ready,
-            self.unacked,
-        )
+        let Self { product, version, connections, channels, queues, .. } = self;
+        let rows = [
+            ("broker", format!("{product} {version}, admin listener {}", admin.address())),
+            ("connections", format!("{connections} with {channels} channels")),
+            ("queues", format!("{queues} with {} consumers", self.consumers)),
+            ("messages", format!("{} ready, {} unacked", self.ready, self.unacked)),
+            ("alarms", alarms),
+        ];
+        table::fields(rows, width)
     }
 
     fn json(&self) -> Value {

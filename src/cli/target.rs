@@ -232,6 +232,15 @@ pub(crate) fn binding(source: &str, key: &str, destination: &str, is_bound: bool
     }
 }
 
+/// Why a queue or exchange is still there. A broker that drops the connection instead of an answer leaves
+/// that open, and the error says so itself.
+pub(crate) fn not_deleted(kind: &str, name: &str, error: Error) -> Fault {
+    match error.fault() {
+        Some(fault) => format!("{kind} `{name}` is not deleted: {fault}").into(),
+        None => error.into(),
+    }
+}
+
 impl Answer {
     /// Prints it in the one way or the other.
     pub(crate) fn print(&self, is_json: bool) -> io::Result<()> {

@@ -19,7 +19,7 @@ mod contiguity;
 mod creation;
 mod cursor;
 pub mod damage;
-mod damage_notes;
+mod damaged_read;
 mod data_directory;
 mod database;
 mod dead_tables;

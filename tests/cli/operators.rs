@@ -109,6 +109,23 @@ fn names_do_not_steer_the_terminal() {
     assert!(is_there, "scripts get the name itself: {json}");
 }
 
+/// A file of definitions may come from anywhere.
+#[test]
+fn a_name_in_a_file_of_definitions_does_not_steer_the_terminal() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("definitions.json");
+    let name = "bad\u{1b}]0;pwned\u{7}";
+    let arguments = json!({ "x-queue-type": name });
+    let queue = json!({
+        "name": "q", "vhost": "/", "durable": true, "auto_delete": false, "arguments": arguments,
+    });
+    std::fs::write(&file, json!({ "queues": [queue] }).to_string()).unwrap();
+    let done = run(&["definitions", "check", file.to_str().unwrap()]);
+    assert_eq!(done.code, Some(1), "{}", done.errors);
+    assert!(done.errors.contains("pwned"), "{:?}", done.errors);
+    assert!(!done.errors.contains(['\u{1b}', '\u{7}']), "{:?}", done.errors);
+}
+
 #[test]
 fn top_goes_on_when_the_broker_starts_again() {
     let data = TempDir::new().unwrap();

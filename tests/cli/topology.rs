@@ -1,7 +1,9 @@
 //! `queue` and `exchange`.
 
-use crate::terminal::{Queue, name, run};
+use crate::terminal::{Queue, command, name, run};
 use serde_json::json;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 #[test]
 fn a_queue_is_declared_shown_emptied_and_deleted() {
@@ -26,6 +28,33 @@ fn what_is_not_there_is_not_deleted() {
         assert!(missing.contains("NOT_FOUND") && missing.contains("no-such-name"), "{missing}");
     }
     let missing = run(&["queue", "purge", "no-such-name"]).failure();
+    assert!(missing.contains("NOT_FOUND"), "{missing}");
+}
+
+#[test]
+fn a_deletion_under_conditions_names_what_it_leaves() {
+    let (queue, events) = (Queue::declare("kept"), name("kept"));
+    run(&["exchange", "declare", &events, "--kind", "fanout"]).success();
+    run(&["queue", "bind", &queue.0, "--exchange", &events]).success();
+    run(&["publish", "--queue", &queue.0, "x"]).success();
+    let full = run(&["queue", "delete", &queue.0, "--if-empty"]).failure();
+    assert!(full.contains(&format!("queue `{}` is not deleted", queue.0)), "{full}");
+    assert!(full.contains("PRECONDITION_FAILED") && full.contains("empty"), "{full}");
+    let bound = run(&["exchange", "delete", &events, "--if-unused"]).failure();
+    assert!(bound.contains(&format!("exchange `{events}` is not deleted")), "{bound}");
+    let mut consume = command(&["consume", &queue.0, "--ack", "--json"]);
+    let mut consume = consume.stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(consume.stdout.take().unwrap());
+    output.read_line(&mut String::new()).unwrap();
+    let used = run(&["queue", "delete", &queue.0, "--if-unused"]).failure();
+    assert!(used.contains(&format!("queue `{}` is not deleted", queue.0)), "{used}");
+    assert!(used.contains("PRECONDITION_FAILED") && used.contains("in use"), "{used}");
+    consume.kill().unwrap();
+    consume.wait().unwrap();
+    run(&["queue", "purge", &queue.0]).success();
+    run(&["queue", "delete", &queue.0, "--if-empty"]).success();
+    run(&["exchange", "delete", &events, "--if-unused", "--json"]).json();
+    let missing = run(&["queue", "delete", &queue.0, "--if-empty"]).failure();
     assert!(missing.contains("NOT_FOUND"), "{missing}");
 }
 

@@ -11,6 +11,7 @@ mod seen;
 mod stamp;
 
 use super::interrupt::Interrupt;
+use super::table;
 use super::target::{self, FAILED, Fault, Interrupted};
 use forebay_client::{CancellationToken, Connection};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -67,7 +68,7 @@ impl Bench {
         let deleted = if is_kept { Ok(()) } else { delete(&admin, &queue).await };
         admin.close().await?;
         let report = report?;
-        target::print(if is_json { report.json() } else { report.text() })?;
+        target::print(if is_json { report.json() } else { report.text(table::terminal_width()) })?;
         for fault in &report.faults {
             target::tell(fault);
         }

@@ -1,12 +1,12 @@
 //! What a run came to.
 
+use super::super::table;
 use super::Fault;
 use super::seen::Seen;
 use super::stamp::Source;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::time::Duration;
 
 const PERCENTILES: [(&str, f64); 5] =
@@ -174,38 +174,27 @@ impl Report {
         format!("{report:#}")
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(super) fn text(&self, width: Option<u16>) -> String {
         let Outcomes { confirmed, returned, nacked, unknown } = self.outcomes;
         let never = self.never().map_or_else(|| "not known".to_owned(), |never| never.to_string());
-        let mut text = String::new();
-        // Writing to a string does not fail.
-        let _ = writeln!(
-            text,
-            "sent       {:>12}   {:>10.0}/s for {:.1} s\nconfirmed  {confirmed:>12}   returned {returned}, nacked {nacked}, unknown {unknown}",
-            self.sent,
-            self.publish_rate(),
-            self.publish_time.as_secs_f64(),
-        );
-        let _ = writeln!(
-            text,
-            "received   {:>12}   {:>10.0}/s for {:.1} s\n  twice    {:>12}   marked redelivered {}\n  never    {never:>12}",
-            self.received,
-            self.receive_rate(),
-            self.total_time.as_secs_f64(),
-            self.twice,
-            self.redelivered,
-        );
-        for (name, histogram) in [("confirm", &self.confirm), ("delivery", &self.delivery)] {
+        let rate = |messages: u64, rate: f64, time: Duration| {
+            format!("{messages:>12}   {rate:>10.0}/s for {:.1} s", time.as_secs_f64())
+        };
+        let refused = format!("returned {returned}, nacked {nacked}, unknown {unknown}");
+        let mut rows = vec![
+            ("sent", rate(self.sent, self.publish_rate(), self.publish_time)),
+            ("confirmed", format!("{confirmed:>12}   {refused}")),
+            ("received", rate(self.received, self.receive_rate(), self.total_time)),
+            ("  twice", format!("{:>12}   marked redelivered {}", self.twice, self.redelivered)),
+            ("  never", format!("{never:>12}")),
+        ];
+        for (label, histogram) in [("confirm ms", &self.confirm), ("delivery ms", &self.delivery)] {
             if !histogram.is_empty() {
-                let _ = write!(text, "{name:<9} ms");
-                for (label, at) in PERCENTILES {
-                    let _ = write!(text, "  {label} {:.2}", milliseconds(histogram, at));
-                }
-                text.push('\n');
+                let latency = |(name, at)| format!("{name} {:.2}", milliseconds(histogram, at));
+                rows.push((label, PERCENTILES.map(latency).join("  ")));
             }
         }
-        text.truncate(text.trim_end().len());
-        text
+        table::fields(rows, width)
     }
 }
 
@@ -222,4 +211,28 @@ fn percentiles(histogram: &Histogram<u64>) -> Value {
         .map(|(label, at)| ((*label).to_owned(), milliseconds(histogram, *at).into()))
         .collect::<serde_json::Map<_, _>>()
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_fits_any_terminal() {
+        let mut report = Report::new(1);
+        report.add_produced(Produced {
+            sent: 1_000_000,
+            ..Produced::new(Source { run: 1, producer: 0 })
+        });
+        report.confirm.saturating_record(1_234);
+        (report.publish_time, report.total_time) = (Duration::from_secs(1), Duration::from_secs(1));
+        let whole = report.text(None);
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        for width in 30..100 {
+            let text = report.text(Some(width));
+            assert!(text.lines().all(|line| line.len() <= width.into()), "{width}:\n{text}");
+            assert_eq!(words(&text), words(&whole), "{width}");
+        }
+        assert!(whole.contains("p99 1.23  p99.9 1.23"), "{whole}");
+    }
 }

@@ -1,5 +1,6 @@
 //! `forebay dlq list`.
 
+use super::super::duration::short;
 use super::super::printable::{json_line, printable};
 use super::{AdminTarget, number, segment, text};
 use clap::Args;
@@ -55,7 +56,8 @@ fn line(queue: &Value) -> String {
     };
     let messages = number(queue, "messages");
     let oldest = queue.get("oldest_age_ms").and_then(Value::as_u64);
-    let oldest = oldest.map(|age| format!(", the oldest {} ago", short(age)));
+    let oldest =
+        oldest.map(|age| format!(", the oldest {} ago", short(Duration::from_millis(age))));
     format!("{name}{vhost}: {messages} messages{}", oldest.unwrap_or_default())
 }
 
@@ -74,28 +76,10 @@ pub(super) fn cause(death: &Value) -> String {
     format!("{messages} {reason} in {queue}{way_back}")
 }
 
-/// An age in its two largest units.
-fn short(milliseconds: u64) -> String {
-    let seconds = Duration::from_millis(milliseconds).as_secs();
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
-        (0, ..) => format!("{hours}h {minutes}m"),
-        _ => format!("{days}d {hours}h"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn an_age_has_two_units() {
-        let shown = [999, 59_000, 61_000, 3_661_000, 90_000_000].map(short);
-        assert_eq!(shown, ["0s", "59s", "1m 1s", "1h 1m", "1d 1h"]);
-    }
 
     #[test]
     fn a_line_says_since_when() {

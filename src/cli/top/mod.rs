@@ -3,19 +3,20 @@
 //! Rates are differences of the broker's counters over the last [`WINDOW`], so they do not depend
 //! on who else asks. In a terminal the table is redrawn in place; into a pipe one follows the other.
 
+mod screen;
+
 use super::admin::{AdminError, AdminTarget};
 use super::duration::interval;
 use super::interrupt::Interrupt;
-use super::printable::{json_line, printable};
+use super::printable::json_line;
 use super::queue_report::{QueueReport, age_text};
-use super::screen::Screen;
 use super::table;
 use super::target::{self, Fault, RECONNECT_FOR};
 use clap::Args;
-use console::{Term, truncate_str};
+use screen::{Input, Screen};
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, Write};
+use std::io::{IsTerminal, stdin, stdout};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -27,15 +28,16 @@ const EXAMPLES: &str = "Examples:
 /// Rates are averages over so long.
 const WINDOW: Duration = Duration::from_secs(5);
 
-const HOME: &str = "\x1b[H";
-const CLEAR_LINE: &str = "\x1b[K";
-const CLEAR_BELOW: &str = "\x1b[J";
+/// Where they have no place side by side, the last ones are left out.
+const HEADINGS: [&str; 9] =
+    ["QUEUE", "LAG", "READY", "UNACKED", "IN/s", "OUT/s", "DRAIN", "OLDEST", "CONSUMERS"];
 
 /// Show queues as they fill and drain, those with the most to do first
 ///
 /// Asks the admin listener. LAG is what is not done, ready and unacked; DRAIN is how long the
-/// consumers need for it at the rate at which they finish messages. `q` or Ctrl-C ends it. When the
-/// listener does not answer any more, it asks again for a minute.
+/// consumers need for it at the rate at which they finish messages. In a terminal the arrow keys, Page Up,
+/// Page Down, Home and End scroll, and `q` or Ctrl-C ends it. When the listener does not answer any more, it
+/// asks again for a minute.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Top {
@@ -83,15 +85,22 @@ impl Top {
         // Rates need two looks, and what is wrong from the start is said at once.
         self.look(&mut looks).await?;
         let mut interrupt = Interrupt::listen()?;
-        let mut screen =
-            (Term::stdout().is_term() && !self.json).then(Screen::enter).transpose()?;
+        let is_drawn = !self.json && stdin().is_terminal() && stdout().is_terminal();
+        let mut screen = is_drawn.then(Screen::enter).transpose()?;
         let mut shown = 0;
         let mut lost_at: Option<Instant> = None;
+        let mut due = Instant::now() + self.interval;
         while self.count.is_none_or(|count| shown < count) {
             tokio::select! {
-                () = tokio::time::sleep(self.interval) => {}
+                () = tokio::time::sleep_until(due.into()) => due = Instant::now() + self.interval,
                 () = interrupt.next() => break,
-                () = quit(screen.as_mut()) => break,
+                input = input(screen.as_mut()) => match (input, screen.as_mut()) {
+                    (Input::Redraw, Some(screen)) => {
+                        screen.draw()?;
+                        continue;
+                    }
+                    _ => break,
+                },
             }
             let rows = match self.look(&mut looks).await {
                 Ok(rows) => rows,
@@ -103,8 +112,9 @@ impl Top {
                         return Err(error);
                     }
                     let text = format!("{error}; asking again");
-                    match &screen {
-                        Some(_) => draw(&text, &[])?,
+                    match &mut screen {
+                        // Figures of before would look like those of now.
+                        Some(screen) => screen.show(&text, Vec::new())?,
                         None if is_first => target::tell(text),
                         None => {}
                     }
@@ -117,11 +127,10 @@ impl Top {
             shown += 1;
             if self.json {
                 target::print(json_line(&json_of(&rows)))?;
-            } else if screen.is_some() {
-                let width = Term::stdout().size().1;
-                draw(&self.title(&rows), &lines(&rows, Some(width.into())))?;
+            } else if let Some(screen) = &mut screen {
+                screen.show(&self.title(&rows), rows.iter().map(Row::cells).collect())?;
             } else {
-                let table = lines(&rows, None).join("\n");
+                let table = table::list(HEADINGS, rows.iter().map(Row::cells), None);
                 target::print(format_args!("{}\n{table}\n", self.title(&rows)))?;
             }
         }
@@ -188,30 +197,22 @@ impl Row {
             lag => self.rates.map(|rates| lag as f64 / rates.settled),
         }
     }
-}
 
-fn lines(rows: &[Row], width: Option<usize>) -> Vec<String> {
-    // Where they have no place side by side, the last ones are left out.
-    let headings =
-        ["QUEUE", "LAG", "READY", "UNACKED", "IN/s", "OUT/s", "DRAIN", "OLDEST", "CONSUMERS"];
-    let rate = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| format!("{rate:.0}"));
-    table::lines(
-        headings,
-        rows.iter().map(|row| {
-            [
-                row.queue.title(),
-                row.queue.lag().to_string(),
-                row.queue.ready.to_string(),
-                row.queue.unacked.to_string(),
-                rate(row.rates.map(|rates| rates.published)),
-                rate(row.rates.map(|rates| rates.settled)),
-                age_text(row.drain()),
-                age_text(row.queue.oldest_age),
-                row.queue.consumers.to_string(),
-            ]
-        }),
-        width,
-    )
+    /// What stands below each of the [`HEADINGS`].
+    fn cells(&self) -> [String; HEADINGS.len()] {
+        let rate = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| format!("{rate:.0}"));
+        [
+            self.queue.title(),
+            self.queue.lag().to_string(),
+            self.queue.ready.to_string(),
+            self.queue.unacked.to_string(),
+            rate(self.rates.map(|rates| rates.published)),
+            rate(self.rates.map(|rates| rates.settled)),
+            age_text(self.drain()),
+            age_text(self.queue.oldest_age),
+            self.queue.consumers.to_string(),
+        ]
+    }
 }
 
 /// Numbers that are not known, or infinite, are null.
@@ -236,43 +237,15 @@ fn json_of(rows: &[Row]) -> Value {
     json!({ "queues": queues })
 }
 
-/// As much of the table as the terminal has lines for, over the last one; the last line says how many queues
-/// have none, and how to end.
-fn draw(title: &str, lines: &[String]) -> io::Result<()> {
-    let (height, width) = Term::stdout().size();
-    let (height, width) = (usize::from(height), usize::from(width));
-    // Title, an empty line, headings, and the last line.
-    let table_height = height.saturating_sub(3);
-    let hidden = lines.len().saturating_sub(table_height);
-    let foot = match hidden {
-        0 => "q quits".to_owned(),
-        hidden => format!("{hidden} more queues, with less lag; q quits"),
-    };
-    let shown = lines.iter().take(table_height).map(String::as_str);
-    let all = [title, ""].into_iter().chain(shown).take(height.saturating_sub(1));
-    let mut screen = HOME.to_owned();
-    for line in all {
-        screen.push_str(&truncate_str(&printable(line), width, "…"));
-        screen.push_str(CLEAR_LINE);
-        screen.push_str("\r\n");
-    }
-    screen.push_str(&truncate_str(&foot, width, "…"));
-    screen.push_str(CLEAR_LINE);
-    screen.push_str(CLEAR_BELOW);
-    let mut output = io::stdout().lock();
-    output.write_all(screen.as_bytes())?;
-    output.flush()
-}
-
 /// The listener does not answer, as while a broker starts again.
 fn is_unreachable(error: &Fault) -> bool {
     matches!(error.downcast_ref(), Some(AdminError::Unreachable { .. }))
 }
 
-/// The user wants to end.
-async fn quit(screen: Option<&mut Screen>) {
+/// What the user does; without a screen, nothing ever.
+async fn input(screen: Option<&mut Screen>) -> Input {
     match screen {
-        Some(screen) => screen.quit().await,
+        Some(screen) => screen.input().await,
         None => std::future::pending().await,
     }
 }
