@@ -24,6 +24,7 @@ pub mod message;
 pub mod name_pattern;
 pub mod object_name;
 pub mod operation;
+pub mod origin;
 pub mod page;
 pub mod published_properties;
 pub(crate) mod queue;

@@ -4,6 +4,7 @@
 //! head: version:u8 flags:u8 priority:u8 exchange_len:u8 routing_key_len:u8 properties_len:u24
 //!       published_at:u64 (ms since the epoch) expiration:u64 (ms; NO_EXPIRATION: none)
 //!       exchange routing_key properties (all integers big endian)
+//!       version 2, of dead letters: origins, as in [`crate::origin`]
 //! body: the octets, untouched
 //! ```
 //!
@@ -12,11 +13,14 @@
 //! reference counts and copies nothing.
 
 use crate::ids::BodyId;
+use crate::origin::{self, Origin};
 use crate::time::WallClock;
 use bytes::{BufMut, Bytes, BytesMut};
 use forebay_wire::{RawProperties, ShortStr};
 
 const VERSION: u8 = 1;
+/// Of a head that ends with origins.
+const VERSION_WITH_ORIGINS: u8 = 2;
 const HEAD_FIXED_SIZE: usize = 24;
 const FLAG_PERSISTENT: u8 = 1;
 /// The properties have a header `BCC`, which no consumer is shown.
@@ -42,7 +46,7 @@ pub struct Message {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageHeadError {
     /// The version is not ours.
-    #[error("message head has version {found}, expected {VERSION}")]
+    #[error("message head has version {found}, expected {VERSION} or {VERSION_WITH_ORIGINS}")]
     Version {
         /// What stood there.
         found: u8,
@@ -55,6 +59,9 @@ pub enum MessageHeadError {
         /// Octets that the lengths ask for.
         expected: usize,
     },
+    /// What follows the properties is no list of origins.
+    #[error("message head has damaged origins")]
+    Origins,
 }
 
 /// What a message is made from, as the publisher sent it.
@@ -110,19 +117,58 @@ impl Message {
     /// When the version is unknown or the lengths don't add up: the octets are damaged.
     pub fn from_stored(head: Bytes, body: Bytes) -> Result<Self, MessageHeadError> {
         match head.first() {
-            Some(&VERSION) => {}
+            Some(&VERSION | &VERSION_WITH_ORIGINS) => {}
             found => return Err(MessageHeadError::Version { found: found.copied().unwrap_or(0) }),
         }
         let message = Self { head, body, body_id: BodyId(0) };
-        let expected = HEAD_FIXED_SIZE
-            + message.octet(3) as usize
-            + message.octet(4) as usize
-            + message.properties_length();
-        if message.head.len() == expected {
-            Ok(message)
-        } else {
-            Err(MessageHeadError::Length { found: message.head.len(), expected })
+        let (found, expected) = (message.head.len(), message.plain_size());
+        if found < expected || (found > expected && !message.has_origins()) {
+            return Err(MessageHeadError::Length { found, expected });
         }
+        match message.decode_origins() {
+            Some(_) => Ok(message),
+            None => Err(MessageHeadError::Origins),
+        }
+    }
+
+    /// The same message as one that the broker itself moved because it died, the latest death first. Only
+    /// the broker calls this, so what it says is true, unlike what a publisher writes into `x-death`.
+    #[must_use]
+    pub(crate) fn with_origins(mut self, origins: &[Origin]) -> Self {
+        let fields = self.part(1, self.plain_size() - 1);
+        let mut head = BytesMut::with_capacity(self.head.len());
+        head.put_u8(if origins.is_empty() { VERSION } else { VERSION_WITH_ORIGINS });
+        head.put_slice(fields);
+        if !origins.is_empty() {
+            origin::encode(origins, &mut head);
+        }
+        self.head = head.freeze();
+        self
+    }
+
+    /// The deaths that the broker knows of, the latest first; none of a message as it was published.
+    #[must_use]
+    pub fn origins(&self) -> Vec<Origin> {
+        // They were checked when the message was read, and its page by a checksum.
+        self.decode_origins().unwrap_or_default()
+    }
+
+    fn has_origins(&self) -> bool {
+        self.octet(0) == VERSION_WITH_ORIGINS
+    }
+
+    fn decode_origins(&self) -> Option<Vec<Origin>> {
+        if !self.has_origins() {
+            return Some(Vec::new());
+        }
+        let start = self.plain_size();
+        (start <= self.head.len()).then(|| self.head.slice(start..)).and_then(origin::decode)
+    }
+
+    /// Octets of the head without origins.
+    fn plain_size(&self) -> usize {
+        let names = usize::from(self.octet(3)) + usize::from(self.octet(4));
+        HEAD_FIXED_SIZE + names + self.properties_length()
     }
 
     /// The same message in other memory, which `copy` provides: for messages that stay longer than

@@ -28,6 +28,9 @@ pub struct Sweep {
     pub action: SweepAction,
     /// With how many at most, at least 1.
     pub taken_max: usize,
+    /// Whether to believe the header `x-death` of messages of which the broker itself knows no death:
+    /// of those that clients published. Whoever may publish to the queue chooses then where they go.
+    pub trust_headers: bool,
 }
 
 /// What to do with the messages that a sweep is for.
@@ -62,6 +65,8 @@ pub enum SweepOutcome {
     Redriven,
     /// It stays: nothing in it tells of another queue.
     NoOrigin,
+    /// It stays: only its header `x-death` tells of another queue, and the broker did not write that.
+    Unproven,
     /// It stays: the queue that it died in is gone.
     QueueGone,
     /// It stays: the queue that it died in has no room.

@@ -4,10 +4,11 @@ use crate::command::{complaint, printed};
 use crate::harness::broker::Broker;
 use crate::harness::session::{
     Session, await_ready, declare_named, drain, get, number, persistent, publish_with, string,
-    table,
+    table, text,
 };
 use crate::http::Admin;
 use lapin::options::BasicRejectOptions;
+use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -175,4 +176,87 @@ async fn whoever_may_not_read_or_write_sends_nothing_back() {
     assert!(reason.contains("write access to exchange 'amq.default'"), "{reason}");
     grant("amq\\.default", "orders");
     assert_eq!(user.done("POST", &redrive, &Value::Null)["redriven"], 5);
+}
+
+/// An `x-death` as whoever publishes a message can write it: it died in `queue`.
+fn claimed_death(queue: &str) -> FieldTable {
+    let keys = AMQPValue::FieldArray(vec![string("stolen")].into());
+    let mut entry = FieldTable::default();
+    for (name, value) in [
+        ("count", AMQPValue::LongLongInt(1)),
+        ("reason", string("rejected")),
+        ("queue", string(queue)),
+        ("exchange", string("payments")),
+        ("routing-keys", keys),
+    ] {
+        entry.insert(name.into(), value);
+    }
+    table("x-death", AMQPValue::FieldArray(vec![AMQPValue::FieldTable(entry)].into()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_publisher_claims_of_a_death_moves_no_message() {
+    let (broker, session, data) = with_five_rejected().await;
+    let channel = &session.channel;
+    declare_named(channel, "payroll", <_>::default()).await;
+    await_ready(channel, "orders.dlq", 5).await;
+    // One is put among the dead letters, the other one dies with its claim in its headers.
+    let claims = |queue| persistent().with_headers(claimed_death(queue));
+    publish_with(channel, "", "orders.dlq", b"forged", claims("payroll")).await;
+    publish_with(channel, "", "orders", b"own queue", claims("orders")).await;
+    reject_all(&session).await;
+    await_ready(channel, "orders.dlq", 7).await;
+    session.close().await;
+    drop(broker);
+
+    // What the broker knows of its dead letters outlives it.
+    let broker = Broker::start(data.path());
+    let session = Session::open_at(broker.address).await;
+    let channel = &session.channel;
+    let peeked = printed(&broker, &["dlq", "peek", "orders.dlq", "--position", "0:5"]);
+    assert!(peeked.starts_with("0:5  says itself: rejected in payroll\n"), "{peeked}");
+    let admin = Admin::guest(&broker);
+    let counted = admin.done("POST", &format!("{PATH}/redrive"), &json!({ "dry_run": true }));
+    assert_eq!((&counted["stayed"], &counted["skipped"]), (&json!(1), &json!(1)), "{counted}");
+    let claimed = counted["deaths"].as_array().unwrap().iter();
+    let claimed: Vec<_> = claimed.filter(|death| death["queue"] == "payroll").collect();
+    assert_eq!(claimed.len(), 1, "{counted}");
+    assert_eq!(claimed[0]["way_back"], "unproven");
+    let said = printed(&broker, &["dlq", "redrive", "orders.dlq"]);
+    assert_eq!(
+        said,
+        "orders.dlq: 6 messages went back, 1 stay (1 skipped)\n    \
+         6 rejected in orders\n    \
+         1 rejected in payroll, says an x-death that this broker did not write\n"
+    );
+    await_ready(channel, "payroll", 0).await;
+    await_ready(channel, "orders.dlq", 1).await;
+    // With the exchange and the key that it really had, and with the header that clients count by.
+    let mut back = Vec::new();
+    while let Some(message) = get(channel, "orders").await {
+        let delivery = &message.delivery;
+        if delivery.data == b"own queue" {
+            let from = (delivery.exchange.as_str(), delivery.routing_key.as_str());
+            assert_eq!(from, ("", "orders"));
+            let headers = delivery.properties.headers().as_ref().unwrap();
+            assert_eq!(death_count(headers), Some(2));
+        }
+        back.push(text(&message.delivery));
+    }
+    assert_eq!(back.len(), 6, "{back:?}");
+    assert!(back.contains(&"own queue".to_owned()), "{back:?}");
+
+    // Who knows where they come from can have such headers believed.
+    let said = printed(&broker, &["dlq", "redrive", "orders.dlq", "--trust-headers"]);
+    assert!(said.starts_with("orders.dlq: 1 messages went back, 0 stay\n"), "{said}");
+    assert_eq!(drain(channel, "payroll").await, ["forged"]);
+}
+
+fn death_count(headers: &FieldTable) -> Option<i64> {
+    let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else { return None };
+    let AMQPValue::FieldTable(death) = deaths.as_slice().first()? else { return None };
+    match death.inner().get("count")? {
+        AMQPValue::LongLongInt(count) => Some(*count),
+        _ => None,
+    }
 }

@@ -70,6 +70,7 @@ pub(super) fn cause(death: &Value) -> String {
     let way_back = match text(death, "way_back") {
         Some("queue_gone") => ", which is gone",
         Some("queue_full") => ", which has no room",
+        Some("unproven") => ", says an x-death that this broker did not write",
         _ => "",
     };
     let reason = text(death, "reason").unwrap_or_default();

@@ -57,7 +57,15 @@ fn shown(message: &Value) -> String {
     let position: Vec<String> = position.into_iter().flatten().map(ToString::to_string).collect();
     let properties = message.get("properties").and_then(Value::as_object);
     let headers = properties.and_then(|properties| properties.get("headers")?.as_object());
-    let mut lines = vec![format!("{}  {}", position.join(":"), last_death(headers))];
+    let claimed = last_death(headers);
+    // The broker's own record goes before what the message says of itself.
+    let said = match message.get("death").filter(|death| death.is_object()) {
+        Some(death) if claimed.is_none() => Some(cause(death)),
+        Some(_) => claimed,
+        None => claimed.map(|claimed| format!("says itself: {claimed}")),
+    };
+    let said = said.unwrap_or_else(|| "tells of no death".to_owned());
+    let mut lines = vec![format!("{}  {said}", position.join(":"))];
     for (name, value) in properties.into_iter().flatten().filter(|(name, _)| *name != "headers") {
         lines.push(format!("    {name}: {}", plain(value)));
     }
@@ -79,13 +87,16 @@ fn shown(message: &Value) -> String {
 }
 
 /// Where and why it died last.
-fn last_death(headers: Option<&Map<String, Value>>) -> String {
-    let death = headers.and_then(|headers| headers.get("x-death")?.as_array()?.first().cloned());
-    let Some(death) = death else { return "tells of no death".to_owned() };
-    let of = |key: &str| text(&death, key).unwrap_or_default().to_owned();
+fn last_death(headers: Option<&Map<String, Value>>) -> Option<String> {
+    let death = headers?.get("x-death")?.as_array()?.first()?;
     let count = death.get("count").map(ToString::to_string).unwrap_or_default();
     let times = if count == "1" { String::new() } else { format!(", {count} times") };
-    format!("{} in {}{times}", of("reason"), of("queue"))
+    Some(format!("{}{times}", cause(death)))
+}
+
+fn cause(death: &Value) -> String {
+    let of = |key: &str| text(death, key).unwrap_or_default();
+    format!("{} in {}", of("reason"), of("queue"))
 }
 
 fn plain(value: &Value) -> String {

@@ -27,6 +27,9 @@ pub(in crate::cli) struct Redrive {
     /// Messages per second at most
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     rate: Option<u64>,
+    /// Take the headers' word for messages that clients published with an `x-death`
+    #[arg(long)]
+    trust_headers: bool,
     /// Only say what would be sent where
     #[arg(long)]
     dry_run: bool,
@@ -40,6 +43,8 @@ struct Total {
     steps: u64,
     redriven: u64,
     stayed: u64,
+    /// Those among them whose death the broker did not write down.
+    skipped: u64,
 }
 
 impl Redrive {
@@ -66,6 +71,7 @@ impl Redrive {
     fn walk(&self, total: &mut Total) -> Result<(), Box<dyn Error>> {
         let mut body = self.filter.body();
         body.insert("dry_run".to_owned(), self.dry_run.into());
+        body.insert("trust_headers".to_owned(), self.trust_headers.into());
         let rate = self.rate.filter(|_| !self.dry_run);
         let count = rate.map_or(STEP_MESSAGES_MAX, |rate| {
             (rate / STEPS_PER_SECOND).clamp(1, STEP_MESSAGES_MAX)
@@ -92,6 +98,7 @@ impl Total {
         self.steps += 1;
         self.redriven += number(step, "redriven");
         self.stayed += number(step, "stayed");
+        self.skipped += number(step, "skipped");
         let deaths = step.get("deaths").and_then(Value::as_array);
         for death in deaths.into_iter().flatten() {
             let of = |key| text(death, key).unwrap_or_default().to_owned();
@@ -102,7 +109,12 @@ impl Total {
 
     fn print(&self, queue: &str, is_dry: bool) {
         let verb = if is_dry { "would go back" } else { "went back" };
-        println!("{}: {} messages {verb}, {} stay", printable(queue), self.redriven, self.stayed);
+        let skipped = match self.skipped {
+            0 => String::new(),
+            skipped => format!(" ({skipped} skipped)"),
+        };
+        let (queue, redriven, stayed) = (printable(queue), self.redriven, self.stayed);
+        println!("{queue}: {redriven} messages {verb}, {stayed} stay{skipped}");
         for ([queue, reason, way_back], messages) in &self.deaths {
             let queue = Some(queue).filter(|queue| !queue.is_empty());
             let death = json!({

@@ -4,6 +4,7 @@
 
 use crate::limits::{DEAD_LETTER_COPIES_MAX, DEAD_LETTER_HOPS_MAX};
 use crate::message::{BLIND_CARBON_COPY, CARBON_COPY, Envelope, Message};
+use crate::origin::Origin;
 use crate::queue::{DeadLetter, DeathReason};
 use crate::time::WallClock;
 use bytes::{Bytes, BytesMut};
@@ -33,6 +34,8 @@ pub(super) struct Obituary<'a> {
     properties: Properties,
     pub(super) routing_keys: Vec<ShortStr>,
     pub(super) headers: FieldTable,
+    /// This death and those before it, as the broker knows them.
+    origins: Vec<Origin>,
     reason: DeathReason,
 }
 
@@ -61,6 +64,7 @@ impl<'a> Obituary<'a> {
             at: now,
         };
         death.record(&mut headers);
+        let origins = death.origin(&own_key).after(message.origins());
         if !reason.is_automatic() {
             headers.remove(X_COPIES);
         }
@@ -74,7 +78,8 @@ impl<'a> Obituary<'a> {
             }
             None => std::iter::once(own_key).chain(copies).chain(blind_copies).collect(),
         };
-        Self { original: message, address, properties, routing_keys, headers, reason: *reason }
+        let (original, reason) = (message, *reason);
+        Self { original, address, properties, routing_keys, headers, origins, reason }
     }
 
     /// The message for as many queues as it goes to.
@@ -88,6 +93,7 @@ impl<'a> Obituary<'a> {
         self.properties.headers = Some(self.headers);
         let routing_key = self.routing_keys.first();
         rewritten(self.original, &self.properties, self.address, routing_key, now)
+            .with_origins(&self.origins)
     }
 
     /// Takes the count of copies away: whoever finds the message decides what becomes of it.
@@ -182,6 +188,15 @@ impl Death<'_> {
         deaths.insert(0, FieldValue::Table(entry));
         set(headers, X_DEATH, FieldValue::Array(deaths));
         *headers = sorted(std::mem::take(headers));
+    }
+
+    fn origin(&self, routing_key: &ShortStr) -> Origin {
+        Origin {
+            queue: self.queue.clone(),
+            reason: ShortStr::from_static(self.reason.name()),
+            exchange: self.exchange.clone(),
+            routing_key: routing_key.clone(),
+        }
     }
 
     fn summarize(&self, headers: &mut FieldTable, [reason, queue, exchange]: [&'static str; 3]) {

@@ -1,24 +1,44 @@
-//! Where and why a message died last, as its headers tell, and the message as it was there.
+//! Where and why a message died last, as the broker wrote it down or else as its headers say, and the
+//! message as it was there.
 
 use super::death::{X_DEATH, short, text_of};
 use crate::message::{Envelope, Message};
+use crate::origin::Origin;
 use crate::sweep::SweepFilter;
 use crate::time::WallClock;
 use bytes::BytesMut;
 use forebay_wire::{FieldTable, FieldValue, RawProperties, ShortStr};
 
-/// The newest entry of `x-death` that tells of another queue.
+/// The newest death in another queue than the message stands in now.
 #[derive(Clone, Debug)]
 pub(super) struct LastDeath {
     pub(super) queue: ShortStr,
     pub(super) reason: ShortStr,
+    /// Whether the broker knows it. Otherwise the message says so itself, and whoever published it may
+    /// have written anything.
+    pub(super) is_proven: bool,
     exchange: ShortStr,
     routing_key: Option<ShortStr>,
+    /// The deaths before it, of which the broker knows too.
+    earlier: Vec<Origin>,
 }
 
 impl LastDeath {
-    /// Reads it from the headers of a message that stands in the queue `here` now.
-    pub(super) fn of(headers: &FieldTable, here: &ShortStr) -> Option<Self> {
+    /// The death of a message with these headers that stands in the queue `here` now.
+    pub(super) fn of(message: &Message, headers: &FieldTable, here: &ShortStr) -> Option<Self> {
+        let mut origins = message.origins().into_iter().skip_while(|origin| origin.queue == *here);
+        let Some(origin) = origins.next() else { return Self::claimed(headers, here) };
+        Some(Self {
+            queue: origin.queue,
+            reason: origin.reason,
+            is_proven: true,
+            exchange: origin.exchange,
+            routing_key: Some(origin.routing_key),
+            earlier: origins.collect(),
+        })
+    }
+
+    fn claimed(headers: &FieldTable, here: &ShortStr) -> Option<Self> {
         let Some(FieldValue::Array(deaths)) = headers.get(X_DEATH) else { return None };
         deaths.iter().find_map(|death| {
             let FieldValue::Table(death) = death else { return None };
@@ -26,6 +46,8 @@ impl LastDeath {
             (queue != *here).then(|| Self {
                 queue,
                 reason: short(text_of(death, "reason").unwrap_or_default()),
+                is_proven: false,
+                earlier: Vec::new(),
                 exchange: short(text_of(death, "exchange").unwrap_or_default()),
                 routing_key: first_key(death),
             })
@@ -55,10 +77,12 @@ impl LastDeath {
             expiration: message.expiration(),
         };
         let (body, arena) = (message.body().clone(), &mut BytesMut::new());
-        if message.has_blind_copies() {
-            return Message::with_blind_copies(envelope, body, arena);
-        }
-        Message::new(envelope, body, arena)
+        let undone = if message.has_blind_copies() {
+            Message::with_blind_copies(envelope, body, arena)
+        } else {
+            Message::new(envelope, body, arena)
+        };
+        undone.with_origins(&self.earlier)
     }
 }
 

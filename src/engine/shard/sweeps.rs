@@ -148,7 +148,7 @@ impl Shard {
     ) {
         let filter = &step.sweep.filter;
         let headers = headers(&message);
-        let death = LastDeath::of(&headers, &step.sweep.queue);
+        let death = LastDeath::of(&message, &headers, &step.sweep.queue);
         let is_asked_for = match &death {
             Some(death) => death.fits(filter) && filter.fits_headers(&headers),
             None => {
@@ -161,7 +161,13 @@ impl Shard {
         if !is_asked_for {
             return;
         }
-        let outcome = match self.way_back(id, death.as_ref(), &message) {
+        let trusts = step.sweep.trust_headers;
+        let known = death.as_ref().ok_or(SweepOutcome::NoOrigin);
+        let known = known.and_then(|death| {
+            let is_believed = death.is_proven || trusts;
+            is_believed.then_some(death).ok_or(SweepOutcome::Unproven)
+        });
+        let outcome = match known.and_then(|death| self.way_back(id, death, &message)) {
             Ok((target, death)) => {
                 if step.sweep.action == SweepAction::Redrive {
                     self.enqueue(target, [death.undo(&message, at.wall)], true, at);
@@ -183,10 +189,9 @@ impl Shard {
     fn way_back<'a>(
         &self,
         from: QueueId,
-        death: Option<&'a LastDeath>,
+        death: &'a LastDeath,
         message: &Message,
     ) -> Result<(QueueId, &'a LastDeath), SweepOutcome> {
-        let death = death.ok_or(SweepOutcome::NoOrigin)?;
         let here = self.topology.queue_by_id(from).ok_or(SweepOutcome::QueueGone)?;
         let vhost: &ShortStr = &here.vhost;
         let record = self.topology.find_queue(vhost, &death.queue);

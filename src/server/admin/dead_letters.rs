@@ -20,6 +20,7 @@ use forebay_engine::command::{Command, Run};
 use forebay_engine::event::Reply;
 use forebay_engine::ids::{Lane, Offset};
 use forebay_engine::limits::{SWEEP_MESSAGES_MAX, SWEEP_RUNS_MAX};
+use forebay_engine::message::Message;
 use forebay_engine::object_name::ObjectName;
 use forebay_engine::sweep::{Sweep, SweepAction, SweepFilter, SweepOutcome, Swept};
 use forebay_engine::topology::QueueRecord;
@@ -86,6 +87,7 @@ pub(super) async fn peek(
         let mut shown = describe_message(message, &[], false, truncate);
         shown.insert("position".to_owned(), json!([position.lane.0, position.offset.0]));
         shown.insert("dead_since".to_owned(), message.published_at().0.into());
+        shown.insert("death".to_owned(), death(message));
         Value::Object(shown)
     });
     let messages: Vec<Value> = messages.collect();
@@ -110,15 +112,17 @@ pub(super) async fn redrive(
         // What is moved is written once more.
         admin.check_may_publish()?;
     }
+    let trust_headers = body.flag("trust_headers", false)?;
     let action = if is_dry { SweepAction::Count } else { SweepAction::Redrive };
-    let swept =
-        admin.sweep(&caller, vhost, sweep(queue, &body, action, SWEEP_MESSAGES_MAX)?).await?;
+    let sweep = Sweep { trust_headers, ..sweep(queue, &body, action, SWEEP_MESSAGES_MAX)? };
+    let swept = admin.sweep(&caller, vhost, sweep).await?;
     Ok(json_reply(&json!({
         "deaths": deaths(&swept),
         "dry_run": is_dry,
         "examined": swept.examined,
         "redriven": count(&swept, |outcome| outcome == SweepOutcome::Redriven),
         "rest": rest(&swept.rest),
+        "skipped": count(&swept, |outcome| outcome == SweepOutcome::Unproven),
         "stayed": count(&swept, |outcome| outcome != SweepOutcome::Redriven),
     })))
 }
@@ -150,6 +154,7 @@ impl Admin {
             filter: SweepFilter::default(),
             action: SweepAction::Count,
             taken_max: SWEEP_MESSAGES_MAX,
+            trust_headers: false,
         };
         let swept = self.sweep(caller, vhost.clone(), step).await?;
         let now = self.inner.clock.now().wall.0;
@@ -210,7 +215,7 @@ fn sweep(
             })?,
     };
     let (runs, filter) = (runs(body)?, filter(body)?);
-    Ok(Sweep { queue, runs, filter, action, taken_max: count })
+    Ok(Sweep { queue, runs, filter, action, taken_max: count, trust_headers: false })
 }
 
 fn filter(body: &RequestBody) -> Result<SweepFilter, ApiError> {
@@ -268,12 +273,25 @@ fn rest(runs: &[Run]) -> Value {
     runs.iter().map(|run| json!([run.lane.0, run.first.0, run.last.0])).collect()
 }
 
+/// The last death as the broker knows it, whatever the headers say; null when it knows none.
+fn death(message: &Message) -> Value {
+    message.origins().first().map_or(Value::Null, |origin| {
+        json!({
+            "exchange": origin.exchange.to_string(),
+            "queue": origin.queue.to_string(),
+            "reason": origin.reason.to_string(),
+            "routing_key": origin.routing_key.to_string(),
+        })
+    })
+}
+
 fn deaths(swept: &Swept) -> Value {
     let text = |name: &Option<ShortStr>| name.as_ref().map(ToString::to_string);
     let groups = swept.groups.iter().map(|(group, messages)| {
         let way_back = match group.outcome {
             SweepOutcome::Redriven => "open",
             SweepOutcome::NoOrigin => "no_origin",
+            SweepOutcome::Unproven => "unproven",
             SweepOutcome::QueueGone => "queue_gone",
             SweepOutcome::QueueFull => "queue_full",
         };

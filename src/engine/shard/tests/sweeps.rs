@@ -1,12 +1,16 @@
 //! Walks of operators: what they count, show and send back, that consumers do not notice, and that
 //! no crash loses or doubles a message that goes back.
 
-use super::broker::{Broker, CHANNEL, CONNECTION, arguments, consume, message, publish, settle};
+use super::broker::{
+    Broker, CHANNEL, CONNECTION, arguments, consume, message, message_with, publish, settle,
+};
 use crate::command::{Command, Run, Settlement, TopologyRequest};
 use crate::event::{Delivery, Reply};
 use crate::fault::Fault;
 use crate::ids::ConnectionId;
+use crate::message::Message;
 use crate::sweep::{Sweep, SweepAction, SweepFilter, SweepOutcome, Swept};
+use forebay_wire::properties::Properties;
 use forebay_wire::{FieldTable, FieldValue, RawProperties, ShortStr};
 use proptest::prelude::*;
 
@@ -20,6 +24,7 @@ fn sweep(action: SweepAction) -> Sweep {
         filter: SweepFilter::default(),
         action,
         taken_max: 1_000,
+        trust_headers: false,
     }
 }
 
@@ -161,6 +166,75 @@ fn what_has_no_way_back_stays() {
     assert_eq!(outcomes(&swept), expected);
     assert_eq!(drain(&mut broker, "q"), [0]);
     assert_eq!(drain(&mut broker, "q.dlq"), [1, 9]);
+}
+
+/// An `x-death` as any client can publish it.
+fn claiming(queue: &str, body: &'static [u8]) -> Message {
+    let text = |text: &str| FieldValue::LongStr(text.to_owned().into());
+    let death = arguments(&[("queue", text(queue)), ("reason", text("rejected"))]);
+    let deaths = FieldValue::Array(vec![FieldValue::Table(death)]);
+    let headers = Some(arguments(&[("x-death", deaths)]));
+    let properties = Properties { headers, delivery_mode: Some(2), ..Properties::default() };
+    message_with(body, &properties, None)
+}
+
+#[test]
+fn what_a_message_claims_itself_sends_it_nowhere_unless_an_operator_believes_it() {
+    let mut broker = with_dead(1);
+    broker.declare("payroll", true, FieldTable::new());
+    let (queue, dead_letters) = (broker.queue("q"), broker.queue("q.dlq"));
+    broker.send(CONNECTION, [publish(dead_letters, vec![claiming("payroll", &[7])], None)]);
+    // One that claims and then really dies goes back to where it died.
+    broker.send(CONNECTION, [publish(queue, vec![claiming("payroll", &[8])], None)]);
+    let delivery = get(&mut broker, "q").unwrap();
+    broker.send(CONNECTION, [settle(queue, Settlement::Reject, &[&delivery])]);
+    broker.commit();
+    broker.crash();
+    broker.open(CONNECTION);
+    broker.open(OPERATOR);
+    let swept = ask(&mut broker, sweep(SweepAction::Redrive)).unwrap();
+    let expected = [(SweepOutcome::Unproven, 1), (SweepOutcome::Redriven, 2)];
+    let mut found = outcomes(&swept);
+    found.sort_unstable_by_key(|(_, count)| *count);
+    assert_eq!(found, expected);
+    assert_eq!(drain(&mut broker, "q"), [0, 8]);
+    assert_eq!(broker.statistics("payroll").ready, 0);
+    let believing = Sweep { trust_headers: true, ..sweep(SweepAction::Redrive) };
+    assert_eq!(outcomes(&ask(&mut broker, believing).unwrap()), [(SweepOutcome::Redriven, 1)]);
+    assert_eq!(drain(&mut broker, "payroll"), [7]);
+}
+
+#[test]
+fn a_message_goes_back_step_by_step_on_the_way_that_it_came() {
+    let mut broker = Broker::new();
+    broker.open(CONNECTION);
+    broker.open(OPERATOR);
+    let into = |next: &str| {
+        let text = |text: &str| FieldValue::LongStr(text.to_owned().into());
+        arguments(&[("x-dead-letter-exchange", text("")), ("x-dead-letter-routing-key", text(next))])
+    };
+    broker.declare("first", true, into("second"));
+    broker.declare("second", true, into("third"));
+    broker.declare("third", true, FieldTable::new());
+    let first = broker.queue("first");
+    broker.send(CONNECTION, [publish(first, vec![message(vec![1], true)], None)]);
+    for queue in ["first", "second"] {
+        let delivery = get(&mut broker, queue).unwrap();
+        let id = broker.queue(queue);
+        broker.send(CONNECTION, [settle(id, Settlement::Reject, &[&delivery])]);
+    }
+    broker.commit();
+    for (queue, outcome) in [
+        ("third", SweepOutcome::Redriven),
+        ("second", SweepOutcome::Redriven),
+        // Its headers still tell of the second one, in which it is no dead letter any more.
+        ("first", SweepOutcome::Unproven),
+    ] {
+        let queue = ShortStr::try_from(queue).unwrap().into();
+        let swept = ask(&mut broker, Sweep { queue, ..sweep(SweepAction::Redrive) }).unwrap();
+        assert_eq!(outcomes(&swept), [(outcome, 1)]);
+    }
+    assert_eq!(drain(&mut broker, "first"), [1]);
 }
 
 #[test]
