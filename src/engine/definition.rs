@@ -4,7 +4,7 @@
 use crate::access::{AccessControl, Limit, Permission, User};
 use crate::command::{Destination, TopologyRequest};
 use crate::fault::Fault;
-use crate::ids::{ConnectionId, QueueId};
+use crate::ids::ConnectionId;
 use crate::topology::{ExchangeRequest, Policy, QueueRequest, Topology, VhostUpdate};
 use forebay_wire::ShortStr;
 
@@ -88,7 +88,12 @@ fn apply(
     access: &mut AccessControl,
     definitions: &[Definition],
 ) -> Result<(), DefinitionError> {
-    definitions.iter().try_for_each(|definition| make(topology, access, definition).map(drop))
+    definitions.iter().try_for_each(|definition| make(topology, access, definition))?;
+    let vhosts: Vec<ShortStr> = topology.vhosts().cloned().collect();
+    for vhost in vhosts {
+        topology.apply_policies(&vhost);
+    }
+    Ok(())
 }
 
 /// Makes one in a trial beside the broker, to which it brings along what the definition names and the
@@ -122,15 +127,15 @@ pub(crate) fn try_out(
             }
         }
     }
-    make(trial, access, definition).map(drop)
+    make(trial, access, definition)
 }
 
-/// Makes one; returns the queues whose settings changed thereby.
+/// Makes one. What is in a virtual host follows a policy of it only when the caller applies it.
 pub(crate) fn make(
     topology: &mut Topology,
     access: &mut AccessControl,
     definition: &Definition,
-) -> Result<Vec<QueueId>, DefinitionError> {
+) -> Result<(), DefinitionError> {
     let Definition { path, object } = definition;
     make_object(topology, access, object)
         .map_err(|fault| DefinitionError { path: path.clone(), reason: fault.text })
@@ -140,7 +145,7 @@ fn make_object(
     topology: &mut Topology,
     access: &mut AccessControl,
     object: &DefinedObject,
-) -> Result<Vec<QueueId>, Fault> {
+) -> Result<(), Fault> {
     match object {
         DefinedObject::Vhost(name, update) => {
             topology.put_vhost(name, update.clone());
@@ -157,11 +162,11 @@ fn make_object(
             access.set_limit(*limit, owner, *most);
         }
         DefinedObject::Policy(vhost, policy) => {
-            return topology.set_policy(vhost, Policy::clone(policy));
+            topology.put_policy(vhost, Policy::clone(policy))?;
         }
         DefinedObject::Topology(vhost, request) => declare(topology, vhost, request)?,
     }
-    Ok(Vec::new())
+    Ok(())
 }
 
 fn declare(

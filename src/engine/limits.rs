@@ -88,6 +88,13 @@ pub const REMOVALS_MAX: usize = 256;
 /// The same in a slice that comes with an input of a client.
 pub const REMOVALS_BEHIND_MAX: usize = 16;
 
+/// Messages of deleted and purged queues that are freed for one input, unless a page or a chunk of them
+/// has more.
+pub const DISCARDED_MAX: usize = 4096;
+
+/// The same while work of earlier inputs is left over.
+pub const DISCARDED_BEHIND_MAX: usize = 512;
+
 /// What one copy of a dead letter counts as such work: its headers are written anew.
 pub const DEAD_LETTER_WORK: usize = 4;
 
@@ -146,6 +153,7 @@ pub const REPORT_STEP_QUEUES_MAX: usize = 64;
 const _: () = assert!(REPLIES_LOOSE_OCTETS_MAX < REPLIES_OCTETS_MAX);
 const _: () = assert!(FETCH_OCTETS_MAX >= PAGE_OCTETS_MAX);
 const _: () = assert!(0 < INPUT_WORK_BEHIND_MAX && INPUT_WORK_BEHIND_MAX < INPUT_WORK_MAX);
+const _: () = assert!(0 < DISCARDED_BEHIND_MAX && DISCARDED_BEHIND_MAX < DISCARDED_MAX);
 const _: () = assert!(0 < TURN_DEAD_LETTERS_MAX && 0 < TURN_DEPARTURES_MAX);
 const _: () = assert!(READ_AHEAD_OCTETS < CACHED_AHEAD_OCTETS_MAX);
 const _: () = assert!(CACHED_AHEAD_OCTETS_MAX < CACHED_OCTETS_MAX);

@@ -46,6 +46,11 @@ impl Chunk {
         self.messages.len() >= CHUNK_MESSAGES_MAX || self.held >= CHUNK_OCTETS_MAX
     }
 
+    /// How many messages it has.
+    pub(crate) fn count(&self) -> usize {
+        self.messages.len()
+    }
+
     /// Whether it has no messages.
     pub(crate) fn is_empty(&self) -> bool {
         self.messages.is_empty()
@@ -99,6 +104,7 @@ impl Chunk {
     }
 
     /// All offsets, ascending.
+    #[cfg(test)]
     pub(crate) fn offsets(&self) -> impl Iterator<Item = Offset> + '_ {
         self.messages.iter().map(|(offset, _)| *offset)
     }

@@ -2,7 +2,7 @@
 //! [`super::lane::Lane`]; the next commit empties it.
 
 use crate::ids::Offset;
-use crate::limits::PAGE_OCTETS_MAX;
+use crate::limits::{CHUNK_MESSAGES_MAX, PAGE_OCTETS_MAX};
 use crate::message::Message;
 use crate::page::Record;
 use std::collections::VecDeque;
@@ -75,6 +75,43 @@ impl Fresh {
             self.slots.pop_front();
             self.first = self.first.next();
         }
+    }
+
+    /// Takes all messages out but those at `kept`, ascending, which stay in their places; at once,
+    /// however many there are.
+    pub(crate) fn take_except(&mut self, kept: impl Iterator<Item = Offset>) -> Self {
+        let end = Offset(self.first.0 + self.slots.len() as u64);
+        let mut taken = std::mem::take(self);
+        self.first = end;
+        for offset in kept.filter(|offset| *offset < end) {
+            let index = offset.0.checked_sub(taken.first.0).and_then(|at| usize::try_from(at).ok());
+            let slot = index.and_then(|index| taken.slots.get_mut(index));
+            let Some(message) = slot.and_then(Option::take) else { continue };
+            if self.live == 0 {
+                self.first = offset;
+            }
+            let place = usize::try_from(offset.0 - self.first.0).unwrap_or(usize::MAX);
+            self.slots.resize(place, None);
+            self.push(message);
+        }
+        if self.live > 0 {
+            let places = usize::try_from(end.0 - self.first.0).unwrap_or(usize::MAX);
+            self.slots.resize(places, None);
+        }
+        taken
+    }
+
+    /// Messages, with those that were settled between them.
+    #[cfg(test)]
+    pub(crate) fn places(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Frees some messages; how many places those had. Only for what is thrown away as a whole.
+    pub(crate) fn free_some(&mut self) -> usize {
+        let places = self.slots.len().min(CHUNK_MESSAGES_MAX);
+        drop(self.slots.drain(..places));
+        places
     }
 
     /// Takes all messages out, in runs that fit into a page each.

@@ -155,6 +155,11 @@ impl LaneLog {
         self.counts.get(&offset).copied().unwrap_or_default()
     }
 
+    /// Of all messages but those at the offsets that `is_kept` names, the counts are gone.
+    pub(crate) fn retain_counts(&mut self, is_kept: impl Fn(Offset) -> bool) {
+        self.counts.retain(|offset, _| is_kept(*offset));
+    }
+
     /// A message that is not kept is gone: so is its count.
     pub(crate) fn forget_counts(&mut self, offset: Offset) {
         if !self.counts.is_empty() {

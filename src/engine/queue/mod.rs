@@ -6,6 +6,7 @@ mod age;
 mod chunk;
 mod consumers;
 mod dead;
+mod discarded;
 mod dispatch;
 mod ending;
 mod expiry;
@@ -32,6 +33,7 @@ mod volatile;
 pub(crate) use age::{Moment, SteadyClock};
 pub(crate) use consumers::{Consumer, ConsumerId, Consumers};
 pub(crate) use dead::{DeadLetter, DeathReason};
+pub(crate) use discarded::Discarded;
 pub(crate) use dispatch::{GetKind, Next, PendingGet};
 pub(crate) use ending::ChannelEnding;
 pub use rules::QueueDefaults;
@@ -233,11 +235,16 @@ impl Queue {
         self.lanes.iter_mut().map(Lane::want_unknown_age).filter(|is_news| *is_news).count() > 0
     }
 
-    /// Settles all that is ready; how many there were.
-    pub(crate) fn purge(&mut self) -> u64 {
-        let purged = self.lanes.iter_mut().map(Lane::purge).sum();
+    /// Settles all that is ready; how many there were. What they took in memory is added to `discarded`.
+    pub(crate) fn purge(&mut self, discarded: &mut Discarded) -> u64 {
+        let purged = self.lanes.iter_mut().map(|lane| lane.purge(discarded)).sum();
         self.counters.purged += purged;
         purged
+    }
+
+    /// It is gone: takes out what its messages take in memory.
+    pub(crate) fn discard(&mut self, discarded: &mut Discarded) {
+        self.lanes.iter_mut().for_each(|lane| lane.discard(discarded));
     }
 
     /// Adds what the store has to learn; returns the pages among it.

@@ -65,6 +65,11 @@ impl OffsetSet {
             .filter(|(from, to)| from <= to)
     }
 
+    /// All of them, ascending.
+    pub(crate) fn offsets(&self) -> impl Iterator<Item = Offset> + '_ {
+        self.runs.iter().flat_map(|(first, last)| (first.0..=last.0).map(Offset))
+    }
+
     /// Adds `first..=last`; some may be in it already.
     pub(crate) fn insert(&mut self, first: Offset, last: Offset) {
         let (mut from, mut to) = (first, last);

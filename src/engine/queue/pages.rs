@@ -192,6 +192,25 @@ impl Pages {
         }
     }
 
+    /// Takes the content of all pages out in which nothing is to be kept, as `is_kept` tells of
+    /// `first..end`.
+    pub(crate) fn take_content(
+        &mut self,
+        is_kept: impl Fn(Offset, Offset) -> bool,
+    ) -> Vec<Arc<Page>> {
+        let mut taken = Vec::new();
+        for (first, page) in std::mem::take(&mut self.cached) {
+            if is_kept(first, page.end) {
+                self.cached.insert(first, page);
+            } else {
+                self.cached_octets -= octets(&page);
+                self.cached_messages -= page.records.len() as u64;
+                taken.push(page);
+            }
+        }
+        taken
+    }
+
     /// The lane is empty: the newest page need not stay either.
     pub(crate) fn settle_all(&mut self, dead: &mut Vec<Offset>) {
         dead.extend(self.known.keys().copied());

@@ -122,7 +122,32 @@ impl Volatile {
         true
     }
 
+    /// Takes all out but those at `kept`, which stay; at once, however many there are.
+    pub(crate) fn take_except(&mut self, kept: impl Iterator<Item = Offset>) -> Self {
+        let taken = std::mem::take(self);
+        for offset in kept {
+            if let Some(message) = taken.get(offset) {
+                self.push(offset, message.clone());
+            }
+        }
+        // Otherwise those that stay would hold on to the memory of those that go.
+        self.settle_down();
+        taken
+    }
+
+    /// Frees some neighbours; how many there were. Only for what is thrown away as a whole: the other
+    /// figures stay as they were.
+    pub(crate) fn free_chunk(&mut self) -> usize {
+        while let Some((_, chunk)) = self.chunks.pop_first() {
+            if !chunk.is_empty() {
+                return chunk.count();
+            }
+        }
+        0
+    }
+
     /// The offsets of all, ascending.
+    #[cfg(test)]
     pub(crate) fn offsets(&self) -> Vec<Offset> {
         self.chunks.values().flat_map(Chunk::offsets).collect()
     }

@@ -37,10 +37,14 @@ impl Shard {
             other => other,
         };
         let removals = self.topology.removals_begun();
-        let reply = self.change(at, request).map(|()| Reply::Done);
+        let is_policy = matches!(
+            request,
+            Administration::SetPolicy { .. } | Administration::ClearPolicy { .. }
+        );
+        let reply = self.change(request).map(|()| Reply::Done);
         self.add_topology_operations();
         self.add_access_operations();
-        if self.topology.removals_begun() > removals {
+        if self.topology.removals_begun() > removals || (is_policy && reply.is_ok()) {
             self.reply_when_done(key, reply, true);
         } else {
             self.reply_when_durable(key, reply);
@@ -56,7 +60,7 @@ impl Shard {
         }
     }
 
-    fn change(&mut self, at: Moment, request: Administration) -> Result<(), Fault> {
+    fn change(&mut self, request: Administration) -> Result<(), Fault> {
         match request {
             Administration::PutVhost { name, update } => {
                 self.topology.put_vhost(&name, update);
@@ -87,13 +91,14 @@ impl Shard {
             }
             Administration::SetPolicy { vhost, policy } => {
                 self.check_vhost_there(&vhost)?;
-                let changed = self.topology.set_policy(&vhost, *policy)?;
-                self.renew_rules(at, changed);
+                self.topology.put_policy(&vhost, *policy)?;
+                self.apply_policies(&vhost);
             }
             Administration::ClearPolicy { vhost, owner, name } => {
-                let changed = self.topology.clear_policy(&vhost, owner, &name);
-                let missing = || not_found(format!("no policy '{name}' in vhost '{vhost}'"));
-                self.renew_rules(at, changed.ok_or_else(missing)?);
+                if !self.topology.remove_policy(&vhost, owner, &name) {
+                    return Err(not_found(format!("no policy '{name}' in vhost '{vhost}'")));
+                }
+                self.apply_policies(&vhost);
             }
             // Taken in slices, and answered when it is there.
             Administration::Import(_) => {}

@@ -6,9 +6,9 @@ use crate::access::AccessControl;
 use crate::command::TopologyRequest;
 use crate::definition::{self, DefinedObject, Definition};
 use crate::fault::Fault;
-use crate::queue::Moment;
 use crate::topology::Topology;
-use forebay_wire::ReplyCode;
+use forebay_wire::{ReplyCode, ShortStr};
+use std::collections::BTreeSet;
 
 /// A file on its way in.
 #[derive(Debug)]
@@ -17,12 +17,19 @@ pub(super) struct Import {
     next: usize,
     /// Where it is tried; `None`: it was, and can be made.
     trial: Option<(Topology, AccessControl)>,
+    /// Virtual hosts of which policies were made: what is in them follows these at the end.
+    changed_policies: BTreeSet<ShortStr>,
 }
 
 impl Import {
     pub(super) fn new(definitions: Vec<Definition>) -> Self {
         let trial = Some((Topology::new(), AccessControl::new()));
-        Self { definitions, next: 0, trial }
+        Self { definitions, next: 0, trial, changed_policies: BTreeSet::new() }
+    }
+
+    /// The virtual hosts of which policies were made.
+    pub(super) fn changed_policies(&self) -> &BTreeSet<ShortStr> {
+        &self.changed_policies
     }
 }
 
@@ -34,11 +41,10 @@ impl Shard {
     /// another client has changed meanwhile what the definition needs; the text says so.
     pub(super) fn advance_import(
         &mut self,
-        at: Moment,
         import: &mut Import,
         most: usize,
     ) -> Result<bool, Fault> {
-        let Import { definitions, next, trial } = import;
+        let Import { definitions, next, trial, changed_policies } = import;
         let slice = definitions.get(*next..).unwrap_or_default();
         let slice = slice.get(..most.min(slice.len())).unwrap_or_default();
         *next += slice.len();
@@ -55,7 +61,7 @@ impl Shard {
             return Ok(true);
         }
         let result = slice.iter().try_for_each(|definition| {
-            self.take_definition(at, definition).map_err(|error| {
+            self.take_definition(definition, changed_policies).map_err(|error| {
                 let text = format!(
                     "{error}: it was changed meanwhile; what stands before it in the file is there"
                 );
@@ -69,10 +75,13 @@ impl Shard {
 
     fn take_definition(
         &mut self,
-        at: Moment,
         definition: &Definition,
+        changed_policies: &mut BTreeSet<ShortStr>,
     ) -> Result<(), definition::DefinitionError> {
-        let changed = definition::make(&mut self.topology, &mut self.access, definition)?;
+        definition::make(&mut self.topology, &mut self.access, definition)?;
+        if let DefinedObject::Policy(vhost, _) = &definition.object {
+            changed_policies.insert(vhost.clone());
+        }
         if let DefinedObject::Topology(vhost, TopologyRequest::DeclareQueue { name, .. }) =
             &definition.object
         {
@@ -81,7 +90,6 @@ impl Shard {
                 self.add_queue(queue);
             }
         }
-        self.renew_rules(at, changed);
         Ok(())
     }
 }

@@ -54,7 +54,7 @@ use crate::fault::Fault;
 use crate::ids::{ChannelId, ChannelKey, CommitId, ConnectionId, Lane, Offset, QueueId};
 use crate::operation::Commit;
 use crate::page::Page;
-use crate::queue::{ChannelEnding, GetKind, Moment, Queue, SteadyClock};
+use crate::queue::{ChannelEnding, Discarded, GetKind, Moment, Queue, SteadyClock};
 use crate::time::{Monotonic, Now};
 use crate::topology::{Routes, Topology};
 use clients::Clients;
@@ -119,6 +119,8 @@ pub struct Shard {
     scheduled: VecDeque<QueueId>,
     work: Work,
     tasks: Tasks,
+    /// Messages of queues that were deleted or purged, to be freed.
+    discarded: VecDeque<Discarded>,
     /// Queues that may have messages in the buffers they were received in.
     loose: Vec<QueueId>,
     /// Queues that want content.
@@ -271,7 +273,7 @@ impl Shard {
 
     /// Whether something is left to be done that waits for nothing.
     fn has_work(&self) -> bool {
-        !self.scheduled.is_empty() || !self.tasks.is_idle()
+        !self.scheduled.is_empty() || !self.tasks.is_idle() || !self.discarded.is_empty()
     }
 
     /// Begins an input.

@@ -1,12 +1,9 @@
-//! Policies, which take effect on existing queues at once.
+//! Policies, which take effect on existing queues, some with each input.
 
 use super::Shard;
-use crate::fault::Fault;
 use crate::ids::QueueId;
 use crate::queue::{Moment, Rules};
-use crate::time::Now;
-use crate::topology::{Policy, PolicyOwner, Topology};
-use forebay_wire::ShortStr;
+use crate::topology::{PolicyPass, Topology};
 
 impl Shard {
     /// The exchanges, queues, bindings and policies as they are.
@@ -15,39 +12,21 @@ impl Shard {
         &self.topology
     }
 
-    /// Adds a policy or replaces the one of its name. Durable with the next commit.
-    ///
-    /// # Errors
-    /// As [`Topology::set_policy`].
-    pub fn set_policy(&mut self, now: Now, vhost: &ShortStr, policy: Policy) -> Result<(), Fault> {
-        let changed = self.topology.set_policy(vhost, policy)?;
-        self.apply_rules(now, changed);
-        Ok(())
-    }
-
-    /// Removes a policy; whether it was there. Durable with the next commit.
-    pub fn clear_policy(
+    /// Goes on with a pass over the queues of a virtual host whose policies changed, up to so much work.
+    /// Returns what was done, and whether that was all.
+    pub(super) fn advance_policies(
         &mut self,
-        now: Now,
-        vhost: &ShortStr,
-        owner: PolicyOwner,
-        name: &ShortStr,
-    ) -> bool {
-        let changed = self.topology.clear_policy(vhost, owner, name);
-        let was_there = changed.is_some();
-        self.apply_rules(now, changed.unwrap_or_default());
-        was_there
-    }
-
-    fn apply_rules(&mut self, now: Now, changed: Vec<QueueId>) {
-        let at = self.begin(now);
-        self.renew_rules(at, changed);
-        self.add_topology_operations();
-        self.run_turns(at);
+        at: Moment,
+        pass: &mut PolicyPass,
+        most: usize,
+    ) -> (usize, bool) {
+        let step = self.topology.advance_policies(pass, most);
+        self.renew_rules(at, step.changed);
+        (step.work, step.is_over)
     }
 
     /// The settings of these queues changed: each follows them from its next turn on.
-    pub(super) fn renew_rules(&mut self, at: Moment, changed: impl IntoIterator<Item = QueueId>) {
+    fn renew_rules(&mut self, at: Moment, changed: impl IntoIterator<Item = QueueId>) {
         for id in changed {
             let Some(record) = self.topology.queue_by_id(id) else { continue };
             if let Some(queue) = self.queues.get_mut(&id) {

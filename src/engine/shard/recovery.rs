@@ -79,6 +79,7 @@ impl Shard {
             scheduled: Default::default(),
             work: Default::default(),
             tasks: Default::default(),
+            discarded: Default::default(),
             loose: Vec::new(),
             fetches: Default::default(),
             sweeps: Default::default(),

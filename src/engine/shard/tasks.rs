@@ -1,5 +1,5 @@
 //! What takes long, in slices: the removal of the queues of a connection or of a virtual host and of
-//! the bindings of what is gone, and files of definitions. Who asked for it is answered when all of
+//! the bindings of what is gone, policies over all queues, and files of definitions. Who asked for it is answered when all of
 //! it is done, and a request for a name that is not free yet waits until it is. Owned by the
 //! [`super::Shard`].
 
@@ -12,6 +12,7 @@ use crate::event::Reply;
 use crate::fault::Fault;
 use crate::ids::{ChannelKey, ConnectionId, QueueId};
 use crate::queue::Moment;
+use crate::topology::PolicyPass;
 use forebay_wire::ShortStr;
 use std::collections::VecDeque;
 
@@ -33,6 +34,8 @@ enum Task {
     Queues(VecDeque<QueueId>),
     /// The topology removes what it has begun to, up to this removal.
     Bindings(u64),
+    /// The queues of a virtual host come to follow its policies.
+    Policies(PolicyPass),
     /// A file of definitions is taken.
     Import(ChannelKey, Box<Import>),
     /// Everything before is done.
@@ -81,6 +84,15 @@ impl Shard {
         let is_known = |task: &Task| matches!(task, Task::Bindings(number) if *number >= begun);
         if begun > self.topology.removals_done() && !self.tasks.queue.iter().any(is_known) {
             self.tasks.queue.push_back(Task::Bindings(begun));
+        }
+    }
+
+    /// The policies of a virtual host have changed.
+    pub(super) fn apply_policies(&mut self, vhost: &ShortStr) {
+        let is_to_come =
+            |task: &Task| matches!(task, Task::Policies(pass) if pass.is_to_begin_in(vhost));
+        if !self.tasks.queue.iter().any(is_to_come) {
+            self.tasks.queue.push_back(Task::Policies(PolicyPass::new(vhost)));
         }
     }
 
@@ -150,10 +162,15 @@ impl Shard {
                 self.add_topology_operations();
                 (work.max(1), Some(Task::Bindings(number)))
             }
-            Task::Import(key, mut import) => match self.advance_import(at, &mut import, left) {
+            Task::Policies(mut pass) => {
+                let (work, is_over) = self.advance_policies(at, &mut pass, left);
+                (work, (!is_over).then_some(Task::Policies(pass)))
+            }
+            Task::Import(key, mut import) => match self.advance_import(&mut import, left) {
                 Ok(true) => (left, Some(Task::Import(key, import))),
                 Ok(false) => {
-                    self.reply_when_durable(key, Ok(Reply::Done));
+                    import.changed_policies().iter().for_each(|vhost| self.apply_policies(vhost));
+                    self.reply_when_done(key, Ok(Reply::Done), true);
                     (left, None)
                 }
                 Err(fault) => {

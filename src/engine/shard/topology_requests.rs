@@ -8,7 +8,7 @@ use crate::event::{Event, Reply};
 use crate::fault::Fault;
 use crate::ids::{ChannelKey, QueueId};
 use crate::operation::Operation;
-use crate::queue::{Moment, Queue, Rules};
+use crate::queue::{Discarded, Moment, Queue, Rules};
 use crate::topology::{ExchangeRequest, QueueRequest};
 use forebay_wire::{ReplyCode, ShortStr};
 
@@ -69,6 +69,9 @@ impl Shard {
         self.turnover.deleted += 1;
         self.gone.absorb(&statistics);
         queue.forget_memory(&mut self.memory);
+        let mut discarded = Discarded::default();
+        queue.discard(&mut discarded);
+        self.discarded.push_back(discarded);
         if let Some(when) = queue.timer {
             self.timers.remove(&(when, id));
         }
@@ -191,8 +194,10 @@ impl Shard {
 
     fn purge_queue(&mut self, at: Moment, id: QueueId) -> u64 {
         let Some(queue) = self.queues.get_mut(&id) else { return 0 };
-        let purged = queue.purge();
+        let mut discarded = Discarded::default();
+        let purged = queue.purge(&mut discarded);
         queue.account(&mut self.memory);
+        self.discarded.push_back(discarded);
         if purged > 0 && (queue.is_durable() || queue.is_stored) {
             self.touch_stored(id, at.monotonic);
             self.commits.must_sync();

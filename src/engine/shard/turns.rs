@@ -38,6 +38,9 @@ impl Shard {
     pub(super) fn run_turns(&mut self, at: Moment) {
         self.give_turns(at);
         self.advance_tasks(at);
+        // Queues may have other settings now.
+        self.give_turns(at);
+        self.free_discarded();
         self.commits.note_unwritten(self.memory.unwritten_octets());
         self.settle_down();
         self.evict();
@@ -124,6 +127,19 @@ impl Shard {
             let Some(queue) = self.queues.get_mut(&id) else { continue };
             queue.settle_down();
             queue.account(&mut self.memory);
+        }
+    }
+
+    /// Frees what deleted and purged queues had in memory, as much as one input may.
+    fn free_discarded(&mut self) {
+        let mut left = self.work.discarded_max();
+        while left > 0
+            && let Some(discarded) = self.discarded.front_mut()
+        {
+            match discarded.free_part() {
+                0 => drop(self.discarded.pop_front()),
+                messages => left = left.saturating_sub(messages),
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //! next one. What is left over goes on with the inputs after it, or as soon as there is no other.
 
 use crate::limits::{
-    INPUT_WORK_BEHIND_MAX, INPUT_WORK_MAX, REMOVALS_BEHIND_MAX, REMOVALS_MAX,
+    DISCARDED_BEHIND_MAX, DISCARDED_MAX, INPUT_WORK_BEHIND_MAX, INPUT_WORK_MAX, REMOVALS_BEHIND_MAX, REMOVALS_MAX,
     TURN_DEAD_LETTERS_MAX, TURN_DELIVERIES_MAX, TURN_DEPARTURES_MAX,
 };
 
@@ -24,6 +24,11 @@ pub struct WorkLimits {
     pub removals_max: usize,
     /// The same while removals of earlier inputs are left over.
     pub removals_behind_max: usize,
+    /// Messages of deleted and purged queues that are freed for one input; a page or a chunk of them may
+    /// exceed it.
+    pub discarded_max: usize,
+    /// The same while work of earlier inputs is left over.
+    pub discarded_behind_max: usize,
 }
 
 impl WorkLimits {
@@ -36,6 +41,8 @@ impl WorkLimits {
         work_behind_max: INPUT_WORK_BEHIND_MAX,
         removals_max: REMOVALS_MAX,
         removals_behind_max: REMOVALS_BEHIND_MAX,
+        discarded_max: DISCARDED_MAX,
+        discarded_behind_max: DISCARDED_BEHIND_MAX,
     };
 }
 
@@ -63,6 +70,11 @@ impl Work {
     /// How many bindings and records may be removed.
     pub(super) fn removals_max(&self) -> usize {
         if self.is_behind { self.limits.removals_behind_max } else { self.limits.removals_max }
+    }
+
+    /// How many messages of deleted and purged queues may be freed.
+    pub(super) fn discarded_max(&self) -> usize {
+        if self.is_behind { self.limits.discarded_behind_max } else { self.limits.discarded_max }
     }
 
     /// Whether it may go on.

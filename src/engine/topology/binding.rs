@@ -4,7 +4,7 @@
 use super::destinations::Endpoint;
 use super::names::{Resource, check_not_default_exchange};
 use super::persistent::{Tree, TreeSet, take};
-use super::routes::Others;
+use super::routes::{ExchangeRoutes, Others};
 use super::{Topology, record};
 use crate::command::{Binding, Destination};
 use crate::fault::Fault;
@@ -126,16 +126,15 @@ impl Bindings {
         self.to(object).chain(from.into_iter().flatten())
     }
 
-    /// Takes any one out; returns the number of its record, when it has one.
-    pub(super) fn pop(&mut self) -> Option<Option<BindingNumber>> {
+    /// Takes any one out; returns it with the number of its record, when it has one.
+    pub(super) fn pop(&mut self) -> Option<(BindingKey, Option<BindingNumber>)> {
         if self.by_source.is_empty() {
             // Ends with `by_source`, whose keys it has.
             self.by_destination = TreeSet::default();
         }
         let key = self.by_source.first().map(|(key, _)| key.clone())?;
-        let entry = take(&mut self.by_source, &key)?;
-        self.by_destination.remove_mut(&(key.destination, key.source, key.matching));
-        Some(entry.stored_as)
+        let number = self.remove(&key)?.stored_as;
+        Some((key, number))
     }
 
     fn insert(&mut self, key: BindingKey, entry: Entry) {
@@ -152,7 +151,7 @@ impl Bindings {
     }
 
     /// What is left with the same ends as `key`, which is gone.
-    fn others(&self, key: &BindingKey) -> Others {
+    pub(super) fn others(&self, key: &BindingKey) -> Others {
         let any_from = |lowest: MatchKey| {
             let lowest = BindingKey { matching: lowest, ..key.clone() };
             self.by_source
@@ -217,7 +216,7 @@ impl Topology {
         if let Destination::Queue(queue) = &binding.destination {
             self.queue(vhost, queue, connection)?;
         }
-        if let Some(orphaned) = self.remove_binding(vhost, &key, None) {
+        if let Some(orphaned) = self.remove_binding(vhost, &key, None, None) {
             self.remove_exchange(vhost, &orphaned);
         }
         Ok(())
@@ -276,12 +275,14 @@ impl Topology {
     }
 
     /// Takes one out; returns its source if that is an auto-delete exchange without bindings now.
-    /// `gone`: where it leads to, when that is gone.
+    /// `gone`: where it leads to, when that is gone. `source`: the routes of where it comes from, when
+    /// that is gone.
     pub(super) fn remove_binding(
         &mut self,
         vhost: &ShortStr,
         key: &BindingKey,
         gone: Option<Endpoint>,
+        source: Option<&mut ExchangeRoutes>,
     ) -> Option<ShortStr> {
         let endpoint = gone.or_else(|| match &key.destination {
             Destination::Queue(name) => self.find_queue(vhost, name).map(|q| Endpoint::Queue(q.id)),
@@ -294,7 +295,10 @@ impl Topology {
         }
         if let Some(endpoint) = endpoint {
             let others = host.bindings.others(key);
-            self.routes.unbind(vhost, &key.source, &key.matching, &endpoint, others);
+            match source {
+                Some(source) => source.unbind(&key.matching, &endpoint, others),
+                None => self.routes.unbind(vhost, &key.source, &key.matching, &endpoint, others),
+            }
         }
         let source = host.exchanges.get(&*key.source)?;
         let orphaned = source.auto_delete && !host.bindings.any_from(&key.source);

@@ -7,9 +7,9 @@ use super::matcher::Matcher;
 use super::names::{Resource, check_not_default_exchange, is_reserved, vhost_not_found};
 use super::persistent::take;
 use super::policy::Policy;
+use super::removal::GoneObject;
 use super::reserved;
 use super::{Topology, record};
-use crate::command::Destination;
 use crate::fault::Fault;
 use crate::object_name::ObjectName;
 use forebay_wire::{FieldTable, ReplyCode, ShortStr};
@@ -238,26 +238,23 @@ impl Topology {
     /// Removes an exchange, its bindings, and the auto-delete exchanges that lose their last
     /// binding thereby; with many bindings in slices.
     pub(super) fn remove_exchange(&mut self, vhost: &ShortStr, name: &ShortStr) {
-        if self.take_exchange(vhost, name) {
-            self.remove_bindings_of(
-                vhost,
-                Destination::Exchange(ObjectName::stored(name.clone())),
-                None,
-            );
+        if let Some(gone) = self.take_exchange(vhost, name) {
+            self.remove_bindings_of(gone);
         }
     }
 
-    /// Removes an exchange without its bindings; whether it was there.
-    pub(super) fn take_exchange(&mut self, vhost: &ShortStr, name: &ShortStr) -> bool {
-        let host = self.vhosts.get_mut(vhost);
-        let Some(exchange) = host.and_then(|host| take(&mut host.exchanges, name)) else {
-            return false;
-        };
+    /// Removes an exchange without its bindings; what is left of it, when it was there.
+    pub(super) fn take_exchange(
+        &mut self,
+        vhost: &ShortStr,
+        name: &ShortStr,
+    ) -> Option<GoneObject> {
+        let exchange = take(&mut self.vhosts.get_mut(vhost)?.exchanges, name)?;
         if exchange.is_stored() {
             self.operations.push(record::remove_exchange(&exchange));
         }
-        self.routes.remove_exchange(vhost, name);
-        true
+        let routes = self.routes.remove_exchange(vhost, name);
+        Some(GoneObject::exchange(vhost, name, routes))
     }
 
     /// The exchange, when it is there.

@@ -42,6 +42,7 @@ pub(crate) use dead_letter_queues::{dead_letter_queue_name, is_dead_letter_queue
 pub use exchange::{ExchangeKind, ExchangeRecord, ExchangeRequest};
 pub use exchange_counters::ExchangeCounters;
 pub use mending::{Mending, RemovedRecord, RenamedQueue, mend, recovered_queue_name};
+pub(crate) use policies::PolicyPass;
 pub use policy::{AppliesTo, Policy, PolicyError, PolicyOwner, PolicyRequest};
 pub use queue::{DeclaredQueue, QueueRecord, QueueRequest};
 pub use recovery::{RecordFlaw, TopologyRecordError, queue_record_key, recorded_queue};

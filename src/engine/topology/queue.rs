@@ -7,10 +7,10 @@ use super::inert::INERT_ARGUMENTS;
 use super::names::Resource;
 use super::persistent::take;
 use super::policies::Holding;
+use super::removal::GoneObject;
 use super::reserved;
 use super::settings::{QUEUE_ARGUMENTS, QueueKind, QueueSettings};
 use super::{Topology, record};
-use crate::command::Destination;
 use crate::fault::Fault;
 use crate::ids::{ConnectionId, QueueId};
 use crate::object_name::ObjectName;
@@ -238,8 +238,7 @@ impl Topology {
             self.operations.push(record::remove_queue(queue));
         }
         self.routes.remove_queue(&vhost, &name);
-        let end = Destination::Queue(ObjectName::stored(name));
-        self.remove_bindings_of(&vhost, end, Some(queue));
+        self.remove_bindings_of(GoneObject::queue(&vhost, &name, queue));
         Some(record)
     }
 

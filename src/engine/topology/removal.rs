@@ -8,6 +8,7 @@
 //! a record that says what is being removed; a recovery that finds one completes the removal.
 
 use super::destinations::Endpoint;
+use super::routes::{ExchangeRoutes, VhostRoutes};
 use super::persistent::{pop, take};
 use super::{Topology, Vhost, record};
 use crate::command::Destination;
@@ -22,7 +23,7 @@ use std::collections::{BTreeSet, VecDeque};
 /// What is being removed, in the order in which it was asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Removals {
-    leaving: VecDeque<Leaving>,
+    pub(super) leaving: VecDeque<Leaving>,
     begun: u64,
     done: u64,
     /// Bindings that are taken away together with the object.
@@ -32,18 +33,47 @@ pub(super) struct Removals {
 }
 
 #[derive(Clone, Debug)]
-enum Leaving {
+pub(super) enum Leaving {
     Object(GoneObject),
-    Vhost(ShortStr, Box<Vhost>),
+    Vhost(ShortStr, Box<GoneVhost>),
 }
 
 /// A queue or an exchange that is gone.
 #[derive(Clone, Debug)]
-struct GoneObject {
+pub(super) struct GoneObject {
     vhost: ShortStr,
     end: Destination,
     /// Of a queue.
     queue: Option<QueueId>,
+    /// Of an exchange: where its messages went. As large as its bindings are many, so it shrinks with
+    /// them instead of being freed at once.
+    pub(super) routes: Option<ExchangeRoutes>,
+}
+
+impl GoneObject {
+    /// A queue that is gone.
+    pub(super) fn queue(vhost: &ShortStr, name: &ShortStr, id: QueueId) -> Self {
+        let end = Destination::Queue(ObjectName::stored(name.clone()));
+        Self { vhost: vhost.clone(), end, queue: Some(id), routes: None }
+    }
+
+    /// An exchange that is gone.
+    pub(super) fn exchange(
+        vhost: &ShortStr,
+        name: &ShortStr,
+        routes: Option<ExchangeRoutes>,
+    ) -> Self {
+        let end = Destination::Exchange(ObjectName::stored(name.clone()));
+        Self { vhost: vhost.clone(), end, queue: None, routes }
+    }
+}
+
+/// A virtual host that is gone, with what is left of it.
+#[derive(Clone, Debug)]
+pub(super) struct GoneVhost {
+    host: Vhost,
+    /// Where its messages went; shrinks with its bindings.
+    pub(super) routes: Option<VhostRoutes>,
 }
 
 /// Removals that a process did not live to complete, and the records that go with them.
@@ -157,26 +187,15 @@ impl Topology {
     }
 
     /// A queue or an exchange is gone: takes its bindings away, or begins to when there are many.
-    pub(super) fn remove_bindings_of(
-        &mut self,
-        vhost: &ShortStr,
-        end: Destination,
-        queue: Option<QueueId>,
-    ) {
-        let mut objects = vec![GoneObject { vhost: vhost.clone(), end, queue }];
-        while let Some(gone) = objects.pop() {
+    pub(super) fn remove_bindings_of(&mut self, gone: GoneObject) {
+        let mut objects = vec![gone];
+        while let Some(mut gone) = objects.pop() {
             if self.has_many_bindings(&gone) {
                 self.begin_removal(Leaving::Object(gone));
                 continue;
             }
-            let (_, orphans) = self.take_bindings(&gone, usize::MAX);
-            for name in orphans {
-                if self.take_exchange(vhost, &name) {
-                    let end = Destination::Exchange(ObjectName::stored(name));
-                    let vhost = vhost.clone();
-                    objects.push(GoneObject { vhost, end, queue: None });
-                }
-            }
+            let (_, orphans) = self.take_bindings(&mut gone, usize::MAX);
+            objects.extend(orphans.iter().filter_map(|name| self.take_exchange(&gone.vhost, name)));
         }
     }
 
@@ -184,9 +203,9 @@ impl Topology {
     /// the caller removes before it goes on with [`Self::take_away`].
     pub(crate) fn begin_vhost_removal(&mut self, name: &ShortStr) -> Option<Vec<QueueId>> {
         let host = take(&mut self.vhosts, name)?;
-        self.routes.remove_vhost(name);
+        let routes = self.routes.remove_vhost(name);
         let queues = host.queues.values().copied().collect();
-        self.begin_removal(Leaving::Vhost(name.clone(), Box::new(host)));
+        self.begin_removal(Leaving::Vhost(name.clone(), Box::new(GoneVhost { host, routes })));
         Some(queues)
     }
 
@@ -227,25 +246,41 @@ impl Topology {
 
     /// Takes bindings of an object away. Returns how many, and the auto-delete exchanges that have
     /// none left.
-    fn take_bindings(&mut self, gone: &GoneObject, most: usize) -> (usize, Vec<ShortStr>) {
+    fn take_bindings(&mut self, gone: &mut GoneObject, most: usize) -> (usize, Vec<ShortStr>) {
         let Some(host) = self.vhosts.get(&gone.vhost) else { return (0, Vec::new()) };
         let keys: Vec<_> = host.bindings.of(&gone.end).take(most).collect();
         let mut orphans = Vec::new();
         for key in &keys {
             let endpoint = gone.queue.filter(|_| key.destination == gone.end).map(Endpoint::Queue);
-            orphans.extend(self.remove_binding(&gone.vhost, key, endpoint));
+            let is_source = matches!(&gone.end, Destination::Exchange(name) if *name == key.source);
+            let source = gone.routes.as_mut().filter(|_| is_source);
+            orphans.extend(self.remove_binding(&gone.vhost, key, endpoint, source));
         }
         (keys.len(), orphans)
     }
 
     /// Takes records of what is in a virtual host away. Returns how many, and whether that was all.
-    fn take_from_vhost(&mut self, name: &ShortStr, host: &mut Vhost, most: usize) -> (usize, bool) {
+    fn take_from_vhost(
+        &mut self,
+        name: &ShortStr,
+        gone: &mut GoneVhost,
+        most: usize,
+    ) -> (usize, bool) {
+        let GoneVhost { host, routes } = gone;
         let before = self.operations.len();
         let mut taken = 0;
         while taken < most
-            && let Some(number) = host.bindings.pop()
+            && let Some((key, number)) = host.bindings.pop()
         {
             self.operations.extend(number.map(record::remove_binding));
+            let endpoint = match &key.destination {
+                Destination::Queue(name) => host.queues.get(&**name).copied().map(Endpoint::Queue),
+                Destination::Exchange(name) => Some(Endpoint::Exchange(name.clone().into_short())),
+            };
+            let source = routes.as_mut().and_then(|routes| routes.exchange_mut(&key.source));
+            if let (Some(source), Some(endpoint)) = (source, endpoint) {
+                source.unbind(&key.matching, &endpoint, host.bindings.others(&key));
+            }
             taken += 1;
         }
         while taken < most

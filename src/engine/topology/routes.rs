@@ -33,8 +33,9 @@ pub struct Routes {
     limits: Limits,
 }
 
+/// Where a virtual host's messages go.
 #[derive(Clone, Debug, Default)]
-struct VhostRoutes {
+pub(super) struct VhostRoutes {
     /// The default exchange: queues by name.
     queues: Map<ShortStr, Targets>,
     exchanges: Map<ShortStr, ExchangeRoutes>,
@@ -42,9 +43,10 @@ struct VhostRoutes {
     counters: Arc<ExchangeCounters>,
 }
 
+/// Where an exchange's messages go.
 #[derive(Clone, Debug)]
-struct ExchangeRoutes {
-    matcher: Matcher,
+pub(super) struct ExchangeRoutes {
+    pub(super) matcher: Matcher,
     internal: bool,
     /// Takes what matches no binding.
     alternate: Option<ShortStr>,
@@ -189,9 +191,12 @@ impl Routes {
         self.vhosts.insert_mut(vhost.clone(), VhostRoutes::default());
     }
 
-    pub(super) fn remove_vhost(&mut self, vhost: &ShortStr) {
+    /// Returns what it had: as much as it has bindings, so that the caller frees it in slices.
+    pub(super) fn remove_vhost(&mut self, vhost: &ShortStr) -> Option<VhostRoutes> {
         self.version += 1;
+        let routes = self.vhosts.get(vhost.as_bytes()).cloned();
         self.vhosts.remove_mut(vhost.as_bytes());
+        routes
     }
 
     pub(super) fn insert_queue(&mut self, vhost: &ShortStr, name: &ShortStr, queue: QueueId) {
@@ -237,11 +242,17 @@ impl Routes {
         }
     }
 
-    pub(super) fn remove_exchange(&mut self, vhost: &ShortStr, name: &ShortStr) {
+    /// Returns what it had: as much as it has bindings, so that the caller frees it in slices.
+    pub(super) fn remove_exchange(
+        &mut self,
+        vhost: &ShortStr,
+        name: &ShortStr,
+    ) -> Option<ExchangeRoutes> {
         self.version += 1;
-        if let Some(routes) = self.vhosts.get_mut(vhost.as_bytes()) {
-            routes.exchanges.remove_mut(name.as_bytes());
-        }
+        let exchanges = &mut self.vhosts.get_mut(vhost.as_bytes())?.exchanges;
+        let routes = exchanges.get(name.as_bytes()).cloned();
+        exchanges.remove_mut(name.as_bytes());
+        routes
     }
 
     /// Adds a binding of an exchange that is there; again: no change.
@@ -276,19 +287,8 @@ impl Routes {
         others: Others,
     ) {
         self.version += 1;
-        let Some(exchange) = self.exchange_mut(vhost, source) else { return };
-        let shared = match exchange.matcher.granularity() {
-            Granularity::Ends => others.same_ends,
-            Granularity::RoutingKey => others.same_routing_key,
-            Granularity::Binding => false,
-        };
-        if !shared {
-            exchange.matcher.remove(key, endpoint);
-        }
-        if let Endpoint::Exchange(name) = endpoint
-            && !others.same_ends
-        {
-            exchange.links.remove_mut(name.as_bytes());
+        if let Some(exchange) = self.exchange_mut(vhost, source) {
+            exchange.unbind(key, endpoint, others);
         }
     }
 
@@ -306,7 +306,31 @@ pub(super) struct Others {
     pub(super) same_routing_key: bool,
 }
 
+impl ExchangeRoutes {
+    /// Takes a binding out, as [`Routes::unbind`] does.
+    pub(super) fn unbind(&mut self, key: &MatchKey, endpoint: &Endpoint, others: Others) {
+        let shared = match self.matcher.granularity() {
+            Granularity::Ends => others.same_ends,
+            Granularity::RoutingKey => others.same_routing_key,
+            Granularity::Binding => false,
+        };
+        if !shared {
+            self.matcher.remove(key, endpoint);
+        }
+        if let Endpoint::Exchange(name) = endpoint
+            && !others.same_ends
+        {
+            self.links.remove_mut(name.as_bytes());
+        }
+    }
+}
+
 impl VhostRoutes {
+    /// The routes of an exchange of it.
+    pub(super) fn exchange_mut(&mut self, name: &ShortStr) -> Option<&mut ExchangeRoutes> {
+        self.exchanges.get_mut(name.as_bytes())
+    }
+
     /// Gathers what the exchange and all that it leads to match; each exchange is asked once, so
     /// that cycles end.
     fn follow<'a>(

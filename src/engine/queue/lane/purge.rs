@@ -1,12 +1,14 @@
 //! The end of all messages of a lane that nobody holds.
 
 use super::Lane;
+use crate::queue::discarded::Discarded;
 use crate::ids::Offset;
 use crate::queue::offset_set::OffsetSet;
 
 impl Lane {
-    /// Settles every message that is not in flight; how many there were.
-    pub(crate) fn purge(&mut self) -> u64 {
+    /// Settles every message that is not in flight; how many there were. What they took in memory is added
+    /// to `discarded`.
+    pub(crate) fn purge(&mut self, discarded: &mut Discarded) -> u64 {
         let purged = self.ready();
         let tail = self.log.tail();
         let octets_before = self.log.octets();
@@ -30,17 +32,14 @@ impl Lane {
             self.log.settle(from, Offset(tail.0 - 1), 0);
         }
         self.log.settle_octets(octets_before.saturating_sub(octets_held));
-        for offset in self.volatile.offsets() {
-            if !kept.contains(offset) {
-                self.volatile.remove(offset);
-                self.log.forget_counts(offset);
-            }
-        }
-        for offset in (self.fresh.first().0..tail.0).map(Offset) {
-            if !kept.contains(offset) {
-                self.fresh.remove(offset);
-            }
-        }
+        self.log.retain_counts(|offset| kept.contains(offset));
+        let held = || kept.offsets();
+        let volatile = self.volatile.take_except(held());
+        let fresh = self.fresh.take_except(held());
+        let is_kept = |first: Offset, end: Offset| {
+            kept.next_present(first).is_some_and(|offset| offset < end)
+        };
+        discarded.add(volatile, fresh, self.pages.take_content(is_kept));
         self.late.overtake_all();
         self.stored.changed_all(self.log.low(), tail);
         self.returned = OffsetSet::default();
@@ -54,5 +53,11 @@ impl Lane {
         self.pages.recount(|first, end| log.unsettled_in(first, end), &mut self.stored.dead_pages);
         self.tidy_when_empty();
         purged
+    }
+
+    /// The queue is gone: takes out what its messages take in memory.
+    pub(crate) fn discard(&mut self, discarded: &mut Discarded) {
+        let (volatile, fresh) = (std::mem::take(&mut self.volatile), std::mem::take(&mut self.fresh));
+        discarded.add(volatile, fresh, self.pages.take_content(|_, _| false));
     }
 }

@@ -1,12 +1,18 @@
 //! How much work one input causes, and that what is left over goes on by itself.
 
 use super::broker::{Broker, CHANNEL, CONNECTION, arguments, consume, message, publish};
+use crate::administration::Administration;
 use crate::command::{Binding, Command, Destination, TopologyRequest};
 use crate::event::{Event, Reply};
 use crate::ids::{ConnectionId, QueueId};
-use crate::limits::{DEAD_LETTER_COPIES_MAX, TURN_DELIVERIES_MAX};
+use crate::limits::{CHUNK_MESSAGES_MAX, DEAD_LETTER_COPIES_MAX, TURN_DELIVERIES_MAX};
+use crate::shard::WorkLimits;
 use crate::time::Monotonic;
+use crate::topology::PolicyOwner;
+use bytes::Bytes;
 use forebay_wire::{FieldTable, FieldValue, ShortStr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const OTHER: ConnectionId = ConnectionId(2);
 
@@ -238,4 +244,134 @@ fn very_many_messages_that_are_too_old_leave_in_slices() {
     assert_eq!(broker.statistics("q").ready, 0);
     let events = broker.take_events(CONNECTION);
     assert!(!events.iter().any(|event| matches!(event, Event::Refuse { .. })));
+}
+
+/// The body of a message that counts how often it is freed.
+struct Counted(Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        b"body"
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn the_messages_of_a_queue_that_is_deleted_or_purged_are_freed_in_slices() {
+    const MESSAGES: usize = 5_000;
+    const AT_ONCE: usize = 600;
+    let name = || "q".try_into().unwrap();
+    let deleted = || TopologyRequest::DeleteQueue { name: name(), if_unused: false, if_empty: false };
+    let purged = || TopologyRequest::PurgeQueue { name: name() };
+    for (request, durable) in
+        [(deleted(), false), (purged(), false), (deleted(), true), (purged(), true)]
+    {
+        let mut broker = broker();
+        let queue = broker.declare("q", durable, FieldTable::new());
+        broker.subscribe(OTHER, consume("q", "c", 7));
+        let freed = Arc::new(AtomicUsize::new(0));
+        let body = || Bytes::from_owner(Counted(Arc::clone(&freed)));
+        for _ in 0..MESSAGES / 250 {
+            let messages = (0..250).map(|_| message(body(), durable)).collect();
+            broker.shard.handle_commands(broker.now, CONNECTION, [publish(queue, messages, None)]);
+        }
+        let limits = WorkLimits {
+            discarded_max: AT_ONCE,
+            discarded_behind_max: 1,
+            ..WorkLimits::DEFAULT
+        };
+        broker.shard.set_work_limits(limits);
+        // Those that are not to be kept were copied out of the buffers they came in.
+        let mut last = freed.load(Ordering::Relaxed);
+        let command = Command::Topology { channel: CHANNEL, request, nowait: false };
+        broker.shard.handle_commands(broker.now, CONNECTION, [command]);
+        let shard = broker.shard.statistics();
+        assert!(shard.volatile_octets + shard.uncommitted_octets < 10_000, "it counts as free");
+        let mut left = messages_to_free(&broker);
+        assert!(left >= MESSAGES - 8 - AT_ONCE - CHUNK_MESSAGES_MAX, "{left} are left");
+        // Each input frees a part, also those of others.
+        while left > 0 {
+            assert_eq!(broker.shard.poll_timeout(), Some(Monotonic::AT_ONCE));
+            let now = freed.load(Ordering::Relaxed);
+            assert!(now - last <= AT_ONCE + CHUNK_MESSAGES_MAX, "{} at once", now - last);
+            last = now;
+            let heard = Command::Heard { channel: CHANNEL };
+            broker.shard.handle_commands(broker.now, OTHER, [heard]);
+            let before = left;
+            left = messages_to_free(&broker);
+            assert!((1..=CHUNK_MESSAGES_MAX).contains(&(before - left)), "{before} to {left}");
+        }
+    }
+}
+
+fn messages_to_free(broker: &Broker) -> usize {
+    broker.shard.discarded.iter().map(|discarded| discarded.messages()).sum()
+}
+
+#[test]
+fn a_policy_over_very_many_queues_is_applied_in_slices() {
+    const QUEUES: usize = 300;
+    let mut broker = broker();
+    for number in 0..QUEUES {
+        broker.declare(&format!("q{number}"), true, FieldTable::new());
+    }
+    let limits = WorkLimits { removals_max: 20, removals_behind_max: 3, ..WorkLimits::DEFAULT };
+    broker.shard.set_work_limits(limits);
+    let bounded = |broker: &Broker| {
+        let queues = broker.shard.topology().queues();
+        queues.filter(|queue| queue.settings.max_length == Some(5)).count()
+    };
+    let administer = |request| Command::Administer { channel: CHANNEL, request: Box::new(request) };
+    let set = super::policies::policy("^q", &[("max-length", FieldValue::I32(5))]);
+    broker.shard.handle_commands(broker.now, CONNECTION, [administer(set)]);
+    broker.commit_once();
+    assert!(bounded(&broker) <= 20 && broker.events.is_empty(), "nobody is told before it is done");
+    // Others are answered in between, and what they make follows the policy at once.
+    let late = broker.shard.topology().queues().count();
+    broker.shard.handle_commands(broker.now, OTHER, [declare("qnew")]);
+    broker.commit_once();
+    assert!(matches!(broker.reply(OTHER), Ok(Reply::QueueDeclared { .. })));
+    assert_eq!(broker.shard.topology().queues().count(), late + 1);
+    let before = bounded(&broker);
+    assert!(before < QUEUES / 2);
+    broker.shard.handle_timeout(broker.now);
+    assert!((1..=20).contains(&(bounded(&broker) - before)));
+    // It outlives a crash as a whole.
+    let mut crashed = broker.store.clone();
+    std::mem::swap(&mut broker.store, &mut crashed);
+    broker.commit();
+    assert!(matches!(broker.reply(CONNECTION), Ok(Reply::Done)));
+    assert_eq!(bounded(&broker), QUEUES + 1);
+    broker.store = crashed;
+    broker.crash();
+    assert_eq!(bounded(&broker), QUEUES + 1);
+    // One that goes while another is being applied: the last one holds.
+    broker.open(CONNECTION);
+    broker.shard.set_work_limits(limits);
+    let set = super::policies::policy("^q", &[("max-length", FieldValue::I32(9))]);
+    let (vhost, name) = (ShortStr::from_static("/"), ShortStr::from_static("p"));
+    let clear = Administration::ClearPolicy { vhost, owner: PolicyOwner::User, name };
+    broker.shard.handle_commands(broker.now, CONNECTION, [administer(set), administer(clear)]);
+    broker.fetch();
+    broker.commit();
+    let unbounded = broker.shard.topology().queues().all(|queue| queue.settings.max_length.is_none());
+    assert!(unbounded);
+}
+
+fn declare(name: &str) -> Command {
+    let request = TopologyRequest::DeclareQueue {
+        name: name.try_into().unwrap(),
+        is_generated: false,
+        passive: false,
+        durable: true,
+        exclusive: false,
+        auto_delete: false,
+        arguments: FieldTable::new(),
+    };
+    Command::Topology { channel: CHANNEL, request, nowait: false }
 }

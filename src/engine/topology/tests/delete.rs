@@ -2,6 +2,7 @@
 
 use super::{CONNECTION, Exchange, Host, Queue, STRANGER, binding, name, object, refused};
 use crate::command::Destination;
+use crate::topology::removal::Leaving;
 use forebay_wire::{FieldTable, ReplyCode};
 
 fn auto_delete() -> Exchange {
@@ -153,4 +154,53 @@ fn a_deleted_virtual_host_takes_everything_along() {
     host.store();
     // Only the ceiling of queue ids stays.
     assert_eq!(host.records.len(), 1);
+}
+
+/// How many bindings with the keys `0` to `count - 1` what leaves first still has in its routes.
+fn leaving_routes(host: &mut Host, count: usize) -> usize {
+    let leaving = host.topology.removals.leaving.front_mut();
+    let exchange = match leaving {
+        Some(Leaving::Object(gone)) => gone.routes.as_mut(),
+        Some(Leaving::Vhost(_, gone)) => {
+            gone.routes.as_mut().and_then(|routes| routes.exchange_mut(&name("x")))
+        }
+        None => None,
+    };
+    let Some(exchange) = exchange else { return 0 };
+    let is_there = |key: &usize| {
+        let mut found = 0;
+        let keys = [name(&key.to_string())];
+        exchange.matcher.visit(&keys, &|| None, |destinations| {
+            found += usize::from(!destinations.is_empty());
+        });
+        found > 0
+    };
+    (0..count).filter(is_there).count()
+}
+
+#[test]
+fn the_routes_of_what_is_gone_are_freed_with_its_bindings_not_at_once() {
+    for (kind, is_vhost) in [("direct", false), ("topic", false), ("direct", true), ("topic", true)] {
+        let mut host = Host::new();
+        host.topology.set_removals_at_once(4);
+        host.exchange("x", kind);
+        host.queue("q");
+        for key in 0..50 {
+            host.bind("x", "q", &key.to_string());
+        }
+        if is_vhost {
+            let queues = host.topology.begin_vhost_removal(&host.vhost).unwrap();
+            queues.into_iter().for_each(|queue| drop(host.topology.remove_queue(queue)));
+        } else {
+            host.topology.delete_exchange(&host.vhost, &object("x"), false).unwrap();
+        }
+        let mut left = leaving_routes(&mut host, 50);
+        assert_eq!(left, 50, "{kind} {is_vhost}");
+        while left > 0 {
+            host.topology.take_away(4);
+            let before = left;
+            left = leaving_routes(&mut host, 50);
+            assert!((1..=4).contains(&(before - left)), "{kind} {is_vhost}: {before} to {left}");
+        }
+    }
 }
