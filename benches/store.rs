@@ -70,6 +70,7 @@ impl Publisher {
             end: Offset(self.end),
             octets_before,
             octets_after: self.octets,
+            bounds: None,
             records,
         };
         Operation::PutPage { queue: QUEUE, lane: LANE, page: Arc::new(page) }

@@ -5,7 +5,7 @@
 //! the same commits twice gives the same store.
 
 use crate::ids::{BodyId, CommitId, Lane, Offset, QueueId};
-use crate::page::Page;
+use crate::page::{ExpiryBounds, Page};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -150,4 +150,6 @@ pub struct RecoveredLane {
     pub blocks: Vec<(u64, Block)>,
     /// The `end` of the last page there, and its `octets_after`; nothing when no page is there.
     pub last_page: Option<(Offset, u64)>,
+    /// The bounds that the last page says.
+    pub bounds: Option<ExpiryBounds>,
 }

@@ -3,6 +3,7 @@
 
 use crate::ids::Offset;
 use crate::message::Message;
+use crate::time::WallClock;
 
 /// Messages at contiguous offsets `first..end` of one lane. An offset in that range without a
 /// record was settled before the page was written, or is not to be kept (a transient message).
@@ -17,8 +18,20 @@ pub struct Page {
     pub octets_before: u64,
     /// The same, including this page's own messages.
     pub octets_after: u64,
+    /// When the messages that were not settled when the page was made expire, in it and before it.
+    /// `None`: an older program made the page.
+    pub bounds: Option<ExpiryBounds>,
     /// The messages in the order of their offsets.
     pub records: Vec<Record>,
+}
+
+/// What is known of when messages expire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpiryBounds {
+    /// None of them was published earlier.
+    pub published_from: WallClock,
+    /// None has a shorter time to live of its own, in ms; `None`: none has any.
+    pub expiration_min: Option<u64>,
 }
 
 /// A message and its place.

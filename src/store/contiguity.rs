@@ -96,6 +96,7 @@ mod tests {
             end: Offset(end),
             octets_before: 0,
             octets_after: 0,
+            bounds: None,
             records: Vec::new(),
         }
     }

@@ -7,12 +7,13 @@ mod damage;
 use crate::ack_value;
 use crate::journal::{JournalReader, Next};
 use crate::key::{self, AckKind};
-use crate::page_value;
+use crate::page_value::{self, Extent};
 use crate::progress::Progress;
 use crate::seal;
 use bytes::Bytes;
 pub use damage::{Ground, damaged};
 use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::page::Page;
 use std::convert::Infallible;
 
 const QUEUE: QueueId = QueueId(1);
@@ -74,7 +75,8 @@ fn page(octets: &[u8], is_sealed: bool) {
     let fetch = |_: &[u8]| Ok::<_, Infallible>(Some(body.clone()));
     let extent = page_value::decode_extent(QUEUE, LANE, first, &value);
     let Ok(page) = page_value::decode(QUEUE, LANE, first, &value, fetch) else { return };
-    assert_eq!(extent.ok(), Some((page.end, page.octets_after)));
+    let Page { end, octets_after, bounds, .. } = page;
+    assert_eq!(extent.ok(), Some(Extent { end, octets_after, bounds }));
     let again = page_value::encode(QUEUE, LANE, &page);
     let again = page_value::decode(QUEUE, LANE, first, &again, fetch);
     assert_eq!(again.ok(), Some(page));

@@ -178,6 +178,7 @@ impl Content {
                 .next_back()
                 .filter(|page| page.end > content.low())
                 .map(|page| (page.end, page.octets_after)),
+            bounds: content.pages.values().next_back().and_then(|page| page.bounds),
         });
         let pages = self.lanes.values().flat_map(|lane| lane.pages.values());
         let messages = pages.flat_map(|page| &page.records).map(|record| &record.message);

@@ -2,10 +2,12 @@
 //! the value's memory.
 //!
 //! ```text
-//! page:   first:u64 end:u64 octets_before:u64 octets_after:u64 count:varint record*
+//! page:   first:u64 end:u64 octets_before:u64 octets_after:u64 [bounds] count:varint record*
+//! bounds: published_from:u64 expiration_min:u64 (ms; NO_EXPIRATION: no message has one)
 //! record: gap:varint head_size:varint body:varint head
 //!         (inline body | body_checksum:u64 | body_id:u64 body_checksum:u64)
 //! ```
+//! The bounds are there when [`HAS_BOUNDS`] is set in `octets_before`: pages of older programs have none.
 //! `gap` counts the offsets left out since the record before. `body` is twice the body's size, plus
 //! one when the body is a value of its own, in `bodies`: as it came, its checksum standing here, so
 //! that a large body is not copied. With [`SHARED`] besides, other messages have it too, and it stands
@@ -18,10 +20,18 @@ use crate::seal::{self, Flaw, Sealing};
 use bytes::{BufMut, Bytes};
 use forebay_engine::ids::{BodyId, Lane, Offset, QueueId};
 use forebay_engine::message::Message;
-use forebay_engine::page::{Page, Record};
+use forebay_engine::page::{ExpiryBounds, Page, Record};
+use forebay_engine::time::WallClock;
 use std::collections::BTreeSet;
 
 const HEADER_SIZE: usize = 4 * 8;
+
+const BOUNDS_SIZE: usize = 2 * 8;
+
+const NO_EXPIRATION: u64 = u64::MAX;
+
+/// In `octets_before`: bounds follow. Beyond every number of octets that can stand in a store.
+const HAS_BOUNDS: u64 = 1 << 63;
 
 /// In the size of a body: other messages have it too. Beyond every size that a body can have.
 const SHARED: u64 = 1 << 48;
@@ -71,8 +81,12 @@ pub(crate) fn encode(queue: QueueId, lane: Lane, page: &Page) -> Bytes {
 fn put_header(buffer: &mut Vec<u8>, page: &Page, records: usize) {
     buffer.put_u64(page.first.0);
     buffer.put_u64(page.end.0);
-    buffer.put_u64(page.octets_before);
+    buffer.put_u64(page.octets_before | page.bounds.map_or(0, |_| HAS_BOUNDS));
     buffer.put_u64(page.octets_after);
+    if let Some(bounds) = page.bounds {
+        buffer.put_u64(bounds.published_from.0);
+        buffer.put_u64(bounds.expiration_min.unwrap_or(NO_EXPIRATION));
+    }
     put_varint(buffer, records as u64);
 }
 
@@ -85,7 +99,8 @@ fn body_field(message: &Message) -> u64 {
 }
 
 fn content_size(page: &Page) -> usize {
-    let mut size = HEADER_SIZE + varint_size(page.records.len() as u64);
+    let bounds = page.bounds.map_or(0, |_| BOUNDS_SIZE);
+    let mut size = HEADER_SIZE + bounds + varint_size(page.records.len() as u64);
     let mut expected = page.first;
     for Record { offset, message } in &page.records {
         let head = message.head().len();
@@ -255,28 +270,41 @@ pub(crate) fn without(
     Ok(sealing.finish(&key))
 }
 
-/// The page without its records: `end` and `octets_after` are all that a recovery asks for.
+/// What a recovery asks of a lane's last page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) end: Offset,
+    pub(crate) octets_after: u64,
+    pub(crate) bounds: Option<ExpiryBounds>,
+}
+
+/// The page without its records.
 pub(crate) fn decode_extent(
     queue: QueueId,
     lane: Lane,
     first: Offset,
     value: &Bytes,
-) -> Result<(Offset, u64), Flaw> {
+) -> Result<Extent, Flaw> {
     let content = seal::unseal(&key::page(queue, lane, first), value)?;
     decode_header(&mut Cursor::new(content))
         .filter(|(page, _)| page.first == first)
-        .map(|(page, _)| (page.end, page.octets_after))
+        .map(|(Page { end, octets_after, bounds, .. }, _)| Extent { end, octets_after, bounds })
         .ok_or(Flaw::Layout("page header"))
 }
 
 fn decode_header(cursor: &mut Cursor) -> Option<(Page, u64)> {
-    let page = Page {
-        first: Offset(cursor.integer()?),
-        end: Offset(cursor.integer()?),
-        octets_before: cursor.integer()?,
-        octets_after: cursor.integer()?,
-        records: Vec::new(),
+    let (first, end) = (Offset(cursor.integer()?), Offset(cursor.integer()?));
+    let (octets_before, octets_after) = (cursor.integer()?, cursor.integer()?);
+    let bounds = match octets_before & HAS_BOUNDS {
+        0 => None,
+        _ => Some(ExpiryBounds {
+            published_from: WallClock(cursor.integer()?),
+            expiration_min: Some(cursor.integer()?).filter(|ttl| *ttl != NO_EXPIRATION),
+        }),
     };
+    let octets_before = octets_before & !HAS_BOUNDS;
+    let records = Vec::new();
+    let page = Page { first, end, octets_before, octets_after, bounds, records };
     let count = cursor.varint()?;
     let covered = page.end.0.checked_sub(page.first.0)?;
     (covered > 0 && count <= covered).then_some((page, count))

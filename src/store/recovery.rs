@@ -8,7 +8,7 @@ use crate::database::{self, Error, Space, View};
 use crate::error::StoreError;
 use crate::key::{self, AckKind, MetaKind};
 use crate::lanes::{LaneState, Lanes, Span};
-use crate::page_value;
+use crate::page_value::{self, Extent};
 use crate::seal::{self, Flaw};
 use crate::shared_bodies;
 use bytes::Bytes;
@@ -60,12 +60,14 @@ pub(crate) fn recover(view: &View) -> Result<Recovered, StoreError> {
     let mut lanes = Vec::new();
     for ((queue, lane), acks) in all_acks(view)? {
         let last_page = last_page(view, queue, lane, &acks)?;
+        let bounds = last_page.and_then(|last| last.bounds);
+        let last_page = last_page.map(|last| (last.end, last.octets_after));
         let LaneAcks { watermark, blocks, end, .. } = acks;
         let settled = Settled { watermark, blocks };
         let reached = last_page.map_or(watermark.low, |(end, _)| end);
         contiguity::explain(queue, lane, &[(reached, end)], &settled)?;
         let Settled { blocks, .. } = settled;
-        lanes.push(RecoveredLane { queue, lane, watermark, blocks, last_page });
+        lanes.push(RecoveredLane { queue, lane, watermark, blocks, last_page, bounds });
     }
     let last_body = shared_bodies::last(view).map_err(failed)?;
     Ok(Recovered { records: records(view)?, lanes, last_body })
@@ -171,7 +173,7 @@ fn last_page(
     queue: QueueId,
     lane: Lane,
     acks: &LaneAcks,
-) -> Result<Option<(Offset, u64)>, StoreError> {
+) -> Result<Option<Extent>, StoreError> {
     let Some(span) = acks.span else { return Ok(None) };
     let low = acks.watermark.low;
     let from = key::page(queue, lane, span.lowest_first(low));
@@ -180,7 +182,7 @@ fn last_page(
     let (key, value) = item.map_err(failed)?;
     let (_, _, first) = key::parse_page(&key)
         .ok_or_else(|| Damage::of_lane(queue, lane, None, "a page has an unknown key"))?;
-    let (end, octets_after) = page_value::decode_extent(queue, lane, first, &value)
+    let extent = page_value::decode_extent(queue, lane, first, &value)
         .map_err(|flaw| Damage::of_lane(queue, lane, Some((first, None)), flaw.to_string()))?;
-    Ok((end > low).then_some((end, octets_after)))
+    Ok(Some(extent).filter(|extent| extent.end > low))
 }

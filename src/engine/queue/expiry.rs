@@ -11,7 +11,20 @@ use super::lane::{Head, Lane, MessageTimes};
 use super::rules::Rules;
 use crate::ids::Offset;
 use crate::message::Message;
+use crate::page::ExpiryBounds;
 use crate::time::Monotonic;
+
+/// When the message at `offset`, of which only bounds are known, is too old at the earliest; `None`: never.
+fn earliest_deadline(
+    at: Moment,
+    rules: &Rules,
+    lane: &Lane,
+    offset: Offset,
+    bounds: ExpiryBounds,
+) -> Option<i128> {
+    let (published_at, expiration) = (bounds.published_from, bounds.expiration_min);
+    deadline(at, rules, lane, MessageTimes { offset, published_at, expiration })
+}
 
 /// When a message is too old, on the steady clock in ms. One that may not wait at all is too old at
 /// once, however the two clocks' milliseconds lie to one another.
@@ -24,6 +37,11 @@ fn deadline(at: Moment, rules: &Rules, lane: &Lane, times: MessageTimes) -> Opti
         return Some(i128::MIN);
     }
     Some(lane.lives_since(times.offset, times.published_at, at) + i128::from(ttl))
+}
+
+/// How long it is from now until then, in ms.
+fn wait_until(due: i128, at: Moment) -> u64 {
+    u64::try_from(due - at.steady).unwrap_or(u64::MAX)
 }
 
 impl Queue {
@@ -63,13 +81,22 @@ impl Queue {
             && let Some(offset) = lane.head(head)
         {
             let Some(times) = lane.head_times(head) else {
+                if let Some(bounds) = lane.recovered_bounds(offset) {
+                    match earliest_deadline(at, &self.rules, lane, offset, bounds) {
+                        None => break,
+                        Some(due) if due > at.steady => {
+                            self.wake_for_head(at.monotonic.plus(wait_until(due, at)));
+                            break;
+                        }
+                        Some(_) => {}
+                    }
+                }
                 turn.wants_fetch |= lane.want_page(offset);
                 return false;
             };
             let Some(due) = deadline(at, &self.rules, lane, times) else { break };
             if due > at.steady {
-                let wait = u64::try_from(due - at.steady).unwrap_or(u64::MAX);
-                self.wake_for_head(at.monotonic.plus(wait));
+                self.wake_for_head(at.monotonic.plus(wait_until(due, at)));
                 break;
             }
             if turn.is_full() {

@@ -334,6 +334,7 @@ mod tests {
                 lane: Lane(0),
                 watermark: log.watermark(),
                 blocks: log.block(0).map(|block| (0, block)).into_iter().collect(),
+                bounds: None,
                 last_page: (log.octets_paged() > 0).then(|| (log.tail(), log.octets_paged())),
             };
             prop_assert_eq!(LaneLog::recover(&recovered), log);

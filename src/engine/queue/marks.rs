@@ -42,7 +42,12 @@ impl Marks {
 
     /// The stamp of the message, or of one before it, as near as is known; nothing when none is.
     pub(crate) fn stamp(&self, offset: Offset) -> Option<WallClock> {
-        self.stamps.range(..=offset).next_back().map(|(_, stamp)| *stamp)
+        self.at(offset).map(|(_, stamp)| stamp)
+    }
+
+    /// The same with the message that it is the stamp of.
+    pub(crate) fn at(&self, offset: Offset) -> Option<(Offset, WallClock)> {
+        self.stamps.range(..=offset).next_back().map(|(offset, stamp)| (*offset, *stamp))
     }
 
     /// Forgets what is below `low`; of too many others every second one.

@@ -10,6 +10,7 @@ mod discarded;
 mod dispatch;
 mod ending;
 mod expiry;
+mod expiry_bounds;
 mod fresh;
 mod in_flight;
 mod lane;

@@ -307,6 +307,7 @@ impl Pages {
             end: page.end,
             octets_before: page.octets_before,
             octets_after: page.octets_after,
+            bounds: page.bounds,
             records: records
                 .map(|(record, message)| Record { offset: record.offset, message })
                 .collect(),

@@ -1,7 +1,6 @@
 use super::*;
 use bytes::BytesMut;
 use forebay_engine::message::Envelope;
-use forebay_engine::time::WallClock;
 use forebay_wire::{RawProperties, ShortStr};
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -36,6 +35,7 @@ fn page(first: u64, bodies: Vec<(u64, usize)>, left_out: u64) -> Page {
         end: Offset(offset + left_out),
         octets_before: 5,
         octets_after: 5 + octets as u64,
+        bounds: None,
         records,
     }
 }
@@ -51,10 +51,17 @@ proptest! {
         first in 0..u64::MAX / 2,
         bodies in proptest::collection::vec((0_u64..200, 0_usize..2000), 0..20),
         left_out in 1_u64..5,
+        bounds in prop::option::of((any::<u64>(), prop::option::of(0..u64::MAX))),
     ) {
-        let page = page(first, bodies, left_out);
+        let mut page = page(first, bodies, left_out);
+        page.bounds = bounds.map(|(published_from, expiration_min)| {
+            ExpiryBounds { published_from: WallClock(published_from), expiration_min }
+        });
         let value = encode(QUEUE, LANE, &page);
-        prop_assert_eq!(decode_extent(QUEUE, LANE, page.first, &value), Ok((page.end, page.octets_after)));
+        prop_assert_eq!(value.len(), 9 + content_size(&page));
+        let Page { end, octets_after, bounds, .. } = page;
+        let extent = Extent { end, octets_after, bounds };
+        prop_assert_eq!(decode_extent(QUEUE, LANE, page.first, &value), Ok(extent));
         prop_assert_eq!(read(&value, page.first, &HashMap::new()), Some(page));
     }
 

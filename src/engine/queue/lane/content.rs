@@ -144,6 +144,7 @@ impl Lane {
             end: last.next(),
             octets_before,
             octets_after: octets_before + octets,
+            bounds: self.bounds.from(self.marks.at(self.log.low())),
             records,
         });
         let dead = self.pages.put(&page, live);

@@ -18,8 +18,10 @@ use crate::delivered_record::DeliveredRecord;
 use crate::ids::{ConnectionId, Offset};
 use crate::message::Message;
 use crate::operation::RecoveredLane;
+use crate::page::ExpiryBounds;
 use crate::queue::age::{Ages, Moment};
 use crate::queue::dead::Condemned;
+use crate::queue::expiry_bounds::RunningBounds;
 use crate::queue::fresh::Fresh;
 use crate::queue::in_flight::{Held, InFlight};
 use crate::queue::late::Late;
@@ -60,6 +62,10 @@ pub(crate) struct Lane {
     seen_to: Offset,
     /// Some message may have a time to live of its own.
     has_expirations: bool,
+    /// When the messages that are to be stored expire, for the next page.
+    bounds: RunningBounds,
+    /// When those expire that were there when the process began; `None`: that is not known.
+    recovered_bounds: Option<ExpiryBounds>,
     /// Everything from here on has not been delivered.
     cursor: Offset,
     /// What is below was there when the process began.
@@ -91,7 +97,10 @@ impl Lane {
                 None => log.tail(),
             },
             stored: Stored::recover(recovered),
-            has_expirations: log.unsettled() > 0,
+            has_expirations: log.unsettled() > 0
+                && recovered.bounds.is_none_or(|bounds| bounds.expiration_min.is_some()),
+            bounds: RunningBounds::recovered(recovered.bounds, log.tail()),
+            recovered_bounds: recovered.bounds,
             seen_to: log.tail(),
             log,
             ..Self::default()
@@ -105,7 +114,9 @@ impl Lane {
         self.marks.note(tail, stamp, low);
         self.has_expirations |= message.expiration().is_some();
         if keep {
-            self.log.append();
+            let is_first = self.log.unsettled() == 0;
+            let offset = self.log.append();
+            self.bounds.note(offset, &message, is_first);
             self.fresh.push(message);
             return;
         }
@@ -294,6 +305,11 @@ impl Lane {
     pub(crate) fn lives_since(&self, offset: Offset, stamp: WallClock, at: Moment) -> i128 {
         let stamped = self.stamped(offset, stamp);
         if offset < self.recovered_to { stamped.min(at.started) } else { stamped }
+    }
+
+    /// What is known of when a message expires that was there when the process began.
+    pub(crate) fn recovered_bounds(&self, offset: Offset) -> Option<ExpiryBounds> {
+        self.recovered_bounds.filter(|_| offset < self.recovered_to)
     }
 
     /// Whether some message may have a time to live of its own.

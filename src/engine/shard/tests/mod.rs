@@ -2,6 +2,7 @@
 //! against a naive model.
 
 mod ages;
+mod backlogs;
 mod broker;
 mod counters;
 mod dead_letters;

@@ -9,6 +9,7 @@ use crate::operation::{
 use crate::page::Page;
 use crate::shard::{Fetch, Fetched};
 use bytes::Bytes;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 type LaneKey = (QueueId, Lane);
@@ -38,6 +39,7 @@ impl LaneContent {
 pub(super) struct TestStore {
     records: BTreeMap<Bytes, Bytes>,
     lanes: BTreeMap<LaneKey, LaneContent>,
+    reads: Cell<usize>,
 }
 
 impl TestStore {
@@ -88,7 +90,19 @@ impl TestStore {
         }
     }
 
+    /// How often it was read.
+    pub(super) fn reads(&self) -> usize {
+        self.reads.get()
+    }
+
+    /// Its pages are as a program made them that knew of no bounds.
+    pub(super) fn forget_bounds(&mut self) {
+        let pages = self.lanes.values_mut().flat_map(|lane| lane.pages.values_mut());
+        pages.for_each(|page| page.bounds = None);
+    }
+
     pub(super) fn read(&self, fetch: Fetch) -> Fetched {
+        self.reads.set(self.reads.get() + 1);
         let Fetch { queue, lane, from, octets_max } = fetch;
         let mut pages = Vec::new();
         let mut octets = 0;
@@ -120,6 +134,7 @@ impl TestStore {
                 .pages
                 .last_key_value()
                 .map(|(_, page)| (page.end, page.octets_after)),
+            bounds: content.pages.last_key_value().and_then(|(_, page)| page.bounds),
         };
         Recovered {
             records: self.records.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),

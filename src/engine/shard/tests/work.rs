@@ -192,7 +192,7 @@ fn time_goes_on_after_a_restart_without_any_client() {
 }
 
 #[test]
-fn a_backlog_that_may_expire_is_looked_at_once_not_at_every_turn() {
+fn a_backlog_that_may_expire_is_not_looked_at_before_it_may_be_too_old() {
     let mut broker = broker();
     let queue =
         broker.declare("t", true, arguments(&[("x-message-ttl", FieldValue::I64(1 << 30))]));
@@ -221,7 +221,13 @@ fn a_backlog_that_may_expire_is_looked_at_once_not_at_every_turn() {
     let (vhost, user) = (ShortStr::from_static("/"), ShortStr::from_static("guest"));
     let open = Command::OpenConnection { vhost, user };
     broker.shard.handle_commands(broker.now, CONNECTION, [open]);
-    // The page of the first message, and nothing behind it.
+    assert_eq!(fetches(&mut broker), [] as [usize; 0]);
+    // Of an older program's backlog the page of the first message is read, and nothing behind it.
+    broker.store.forget_bounds();
+    broker.crash();
+    let (vhost, user) = (ShortStr::from_static("/"), ShortStr::from_static("guest"));
+    let open = Command::OpenConnection { vhost, user };
+    broker.shard.handle_commands(broker.now, CONNECTION, [open]);
     assert_eq!(fetches(&mut broker), [1]);
 }
 

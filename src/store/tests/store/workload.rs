@@ -113,6 +113,7 @@ impl Workload {
             end: Offset(work.tail),
             octets_before,
             octets_after: work.octets_published,
+            bounds: None,
             records,
         };
         Operation::PutPage { queue, lane, page: Arc::new(page) }
