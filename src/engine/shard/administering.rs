@@ -6,7 +6,6 @@ use crate::administration::Administration;
 use crate::event::Reply;
 use crate::fault::Fault;
 use crate::ids::ChannelKey;
-use crate::queue::Moment;
 use forebay_wire::{ReplyCode, ShortStr};
 
 impl Shard {
@@ -30,7 +29,7 @@ impl Shard {
     }
 
     /// Does what was asked, and replies when it is durable.
-    pub(super) fn administer(&mut self, at: Moment, key: ChannelKey, request: Administration) {
+    pub(super) fn administer(&mut self, key: ChannelKey, request: Administration) {
         let Some(request) = self.holds_administration(key, request) else { return };
         let request = match request {
             Administration::Import(definitions) => return self.begin_import(key, definitions),

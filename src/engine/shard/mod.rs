@@ -329,7 +329,7 @@ impl Shard {
                 self.handle_topology(at, key(channel), request, nowait);
             }
             Command::Administer { channel, request } => {
-                self.administer(at, key(channel), *request);
+                self.administer(key(channel), *request);
             }
             Command::Sweep { channel, sweep } => self.sweep(key(channel), *sweep),
             Command::DeliveriesWritten { octets } => {

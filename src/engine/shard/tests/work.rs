@@ -330,7 +330,7 @@ fn a_policy_over_very_many_queues_is_applied_in_slices() {
     broker.shard.set_work_limits(limits);
     let bounded = |broker: &Broker| {
         let queues = broker.shard.topology().queues();
-        queues.filter(|queue| queue.settings.max_length == Some(5)).count()
+        queues.filter(|queue| queue.settings.length_max == Some(5)).count()
     };
     let administer = |request| Command::Administer { channel: CHANNEL, request: Box::new(request) };
     let set = super::policies::policy("^q", &[("max-length", FieldValue::I32(5))]);
@@ -365,7 +365,7 @@ fn a_policy_over_very_many_queues_is_applied_in_slices() {
     broker.shard.handle_commands(broker.now, CONNECTION, [administer(set), administer(clear)]);
     broker.fetch();
     broker.commit();
-    let unbounded = broker.shard.topology().queues().all(|queue| queue.settings.max_length.is_none());
+    let unbounded = broker.shard.topology().queues().all(|queue| queue.settings.length_max.is_none());
     assert!(unbounded);
 }
 
