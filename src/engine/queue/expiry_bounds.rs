@@ -38,7 +38,8 @@ impl RunningBounds {
         }
         if let Some(known) = &mut self.known {
             known.published_from = known.published_from.min(published_from);
-            known.expiration_min = [known.expiration_min, expiration_min].into_iter().flatten().min();
+            known.expiration_min =
+                [known.expiration_min, expiration_min].into_iter().flatten().min();
         }
         if published_from.0.saturating_add(MARK_INTERVAL_MS) < self.latest.0 {
             self.went_back = Some(offset);

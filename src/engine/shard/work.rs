@@ -2,8 +2,9 @@
 //! next one. What is left over goes on with the inputs after it, or as soon as there is no other.
 
 use crate::limits::{
-    DISCARDED_BEHIND_MAX, DISCARDED_MAX, INPUT_WORK_BEHIND_MAX, INPUT_WORK_MAX, REMOVALS_BEHIND_MAX, REMOVALS_MAX,
-    TURN_DEAD_LETTERS_MAX, TURN_DELIVERIES_MAX, TURN_DEPARTURES_MAX,
+    DISCARDED_BEHIND_MAX, DISCARDED_MAX, INPUT_WORK_BEHIND_MAX, INPUT_WORK_MAX,
+    REMOVALS_BEHIND_MAX, REMOVALS_MAX, TURN_DEAD_LETTERS_MAX, TURN_DELIVERIES_MAX,
+    TURN_DEPARTURES_MAX,
 };
 
 /// The bounds of work, as values: tests cross them with few messages.

@@ -230,7 +230,8 @@ impl Topology {
         let count = |most: usize| most.div_ceil(cost);
         if *has_exchanges {
             let rest = host.exchanges.range((last_exchange.clone(), Bound::Unbounded));
-            let names: Vec<ShortStr> = rest.map(|(name, _)| name.clone()).take(count(most)).collect();
+            let names: Vec<ShortStr> =
+                rest.map(|(name, _)| name.clone()).take(count(most)).collect();
             *has_exchanges = names.len() == count(most);
             step.work += names.len() * cost;
             for name in names {

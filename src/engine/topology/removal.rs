@@ -8,8 +8,8 @@
 //! a record that says what is being removed; a recovery that finds one completes the removal.
 
 use super::destinations::Endpoint;
-use super::routes::{ExchangeRoutes, VhostRoutes};
 use super::persistent::{pop, take};
+use super::routes::{ExchangeRoutes, VhostRoutes};
 use super::{Topology, Vhost, record};
 use crate::command::Destination;
 use crate::ids::QueueId;

@@ -1,8 +1,8 @@
 //! The end of all messages of a lane that nobody holds.
 
 use super::Lane;
-use crate::queue::discarded::Discarded;
 use crate::ids::Offset;
+use crate::queue::discarded::Discarded;
 use crate::queue::offset_set::OffsetSet;
 
 impl Lane {
@@ -57,7 +57,8 @@ impl Lane {
 
     /// The queue is gone: takes out what its messages take in memory.
     pub(crate) fn discard(&mut self, discarded: &mut Discarded) {
-        let (volatile, fresh) = (std::mem::take(&mut self.volatile), std::mem::take(&mut self.fresh));
+        let (volatile, fresh) =
+            (std::mem::take(&mut self.volatile), std::mem::take(&mut self.fresh));
         discarded.add(volatile, fresh, self.pages.take_content(|_, _| false));
     }
 }

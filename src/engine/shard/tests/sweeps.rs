@@ -211,7 +211,10 @@ fn a_message_goes_back_step_by_step_on_the_way_that_it_came() {
     broker.open(OPERATOR);
     let into = |next: &str| {
         let text = |text: &str| FieldValue::LongStr(text.to_owned().into());
-        arguments(&[("x-dead-letter-exchange", text("")), ("x-dead-letter-routing-key", text(next))])
+        arguments(&[
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text(next)),
+        ])
     };
     broker.declare("first", true, into("second"));
     broker.declare("second", true, into("third"));

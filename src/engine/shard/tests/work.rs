@@ -272,7 +272,8 @@ fn the_messages_of_a_queue_that_is_deleted_or_purged_are_freed_in_slices() {
     const MESSAGES: usize = 5_000;
     const AT_ONCE: usize = 600;
     let name = || "q".try_into().unwrap();
-    let deleted = || TopologyRequest::DeleteQueue { name: name(), if_unused: false, if_empty: false };
+    let deleted =
+        || TopologyRequest::DeleteQueue { name: name(), if_unused: false, if_empty: false };
     let purged = || TopologyRequest::PurgeQueue { name: name() };
     for (request, durable) in
         [(deleted(), false), (purged(), false), (deleted(), true), (purged(), true)]
@@ -286,11 +287,8 @@ fn the_messages_of_a_queue_that_is_deleted_or_purged_are_freed_in_slices() {
             let messages = (0..250).map(|_| message(body(), durable)).collect();
             broker.shard.handle_commands(broker.now, CONNECTION, [publish(queue, messages, None)]);
         }
-        let limits = WorkLimits {
-            discarded_max: AT_ONCE,
-            discarded_behind_max: 1,
-            ..WorkLimits::DEFAULT
-        };
+        let limits =
+            WorkLimits { discarded_max: AT_ONCE, discarded_behind_max: 1, ..WorkLimits::DEFAULT };
         broker.shard.set_work_limits(limits);
         // Those that are not to be kept were copied out of the buffers they came in.
         let mut last = freed.load(Ordering::Relaxed);
@@ -365,7 +363,8 @@ fn a_policy_over_very_many_queues_is_applied_in_slices() {
     broker.shard.handle_commands(broker.now, CONNECTION, [administer(set), administer(clear)]);
     broker.fetch();
     broker.commit();
-    let unbounded = broker.shard.topology().queues().all(|queue| queue.settings.length_max.is_none());
+    let unbounded =
+        broker.shard.topology().queues().all(|queue| queue.settings.length_max.is_none());
     assert!(unbounded);
 }
 

@@ -180,7 +180,8 @@ fn leaving_routes(host: &mut Host, count: usize) -> usize {
 
 #[test]
 fn the_routes_of_what_is_gone_are_freed_with_its_bindings_not_at_once() {
-    for (kind, is_vhost) in [("direct", false), ("topic", false), ("direct", true), ("topic", true)] {
+    for (kind, is_vhost) in [("direct", false), ("topic", false), ("direct", true), ("topic", true)]
+    {
         let mut host = Host::new();
         host.topology.set_removals_at_once(4);
         host.exchange("x", kind);

@@ -1,10 +1,10 @@
 //! Does each step to a shard and to the model, and compares.
 
-use super::model::{Entry, Given, Model, Place};
+use super::model::{Entry, Given, Model, Owed, Place};
 use super::step::{CHANNELS, CLIENTS, QUEUES, Step};
-use crate::command::{Closure, Command, Settle, Settlement, Subscribe};
+use crate::command::{Closure, Command, Run, Settle, Settlement, Subscribe};
 use crate::event::{Delivery, Event, Reply};
-use crate::ids::{ChannelId, ConnectionId, QueueId};
+use crate::ids::{ChannelId, ConnectionId, Position, QueueId};
 use crate::limits::QUARANTINE_MS_MAX;
 use crate::shard::tests::broker::{Broker, arguments, consume, message, publish, settle};
 use forebay_wire::FieldValue;
@@ -23,14 +23,21 @@ pub(super) struct Drive {
     ids: [QueueId; QUEUES],
     model: Model,
     is_single: bool,
-    /// Prefetch limits of consumers, by client, channel and queue, and since when each has waited for
-    /// something that was there.
-    consumers: BTreeMap<Place3, (u16, Option<u64>)>,
+    /// By client, channel and queue.
+    consumers: BTreeMap<Place3, Subscribed>,
+    /// Consumers so far.
+    numbered: usize,
     deliveries: BTreeMap<usize, Delivery>,
+    /// Where each message that was ever delivered stands in its queue.
+    positions: BTreeMap<usize, Position>,
 }
 
-fn connection(client: u64) -> ConnectionId {
-    ConnectionId(10 + client)
+#[derive(Clone, Copy, Debug)]
+struct Subscribed {
+    number: usize,
+    prefetch: u16,
+    /// Since when it has waited for something that was there.
+    waits_since: Option<u64>,
 }
 
 fn number(delivery: &Delivery) -> usize {
@@ -38,26 +45,43 @@ fn number(delivery: &Delivery) -> usize {
 }
 
 impl Drive {
-    pub(super) fn new(limits: [u32; 2], is_single: bool) -> Self {
+    pub(super) fn new(limits: [u32; 2], timeouts: [Option<u64>; 2], is_single: bool) -> Self {
         let mut broker = Broker::new();
         broker.open(PUBLISHER);
         let ids = [0, 1].map(|queue| {
             let limit = FieldValue::I64(i64::from(limits[queue]));
             let single = FieldValue::Bool(is_single && queue == 1);
-            let entries = [("x-delivery-limit", limit), ("x-single-active-consumer", single)];
+            let mut entries =
+                vec![("x-delivery-limit", limit), ("x-single-active-consumer", single)];
+            let timeout = timeouts[queue].map(|timeout| FieldValue::I64(timeout as i64));
+            entries.extend(timeout.map(|timeout| ("x-consumer-timeout", timeout)));
             broker.declare(NAMES[queue], true, arguments(&entries))
         });
-        let clients = Default::default();
-        let now = broker.now.monotonic.0;
-        let model = Model { entries: Vec::new(), clients, limits, now };
-        let (consumers, deliveries) = Default::default();
-        let mut drive = Self { broker, ids, model, is_single, consumers, deliveries };
+        let model = Model::new(limits, timeouts, broker.now.monotonic.0);
+        let (consumers, deliveries, positions) = Default::default();
+        let mut drive =
+            Self { broker, ids, model, is_single, consumers, numbered: 0, deliveries, positions };
         drive.connect();
         drive
     }
 
+    /// Each time that a process connects it has another connection.
+    fn connection(&self, client: u64) -> ConnectionId {
+        ConnectionId(10 + client + CLIENTS * self.model.lives[client as usize])
+    }
+
     fn connect(&mut self) {
-        (0..CLIENTS).for_each(|client| self.broker.open(connection(client)));
+        (0..CLIENTS).for_each(|client| self.broker.open(self.connection(client)));
+    }
+
+    /// A process is about to use a channel. Its connection tells the shard where that waits for it.
+    fn hear(&mut self, client: u64, channel: u16) {
+        if self.model.hangs(client, channel) {
+            self.model.hear(client, channel);
+            let heard = Command::Heard { channel: ChannelId(channel) };
+            self.broker.send(self.connection(client), [heard]);
+            self.take();
+        }
     }
 
     pub(super) fn apply(&mut self, step: &Step) {
@@ -72,7 +96,22 @@ impl Drive {
                 let settled: Vec<usize> = held.into_iter().skip(which).take(count).collect();
                 settled.into_iter().for_each(|index| self.settle(index, settlement));
             }
-            Step::Get { client, channel, queue } => self.get(client, channel, queue),
+            Step::SettleLate { client, which, settlement } => {
+                let mut owed = self.model.owed.iter().filter(|owed| owed.client == client);
+                if let Some(owed) = owed.nth(which).copied() {
+                    self.settle_late(owed, settlement);
+                }
+            }
+            Step::Get { client, channel, queue, count } => {
+                self.hear(client, channel);
+                // A batch, up to where there is no more.
+                for _ in 0..count {
+                    if !self.get(client, channel, queue) {
+                        break;
+                    }
+                }
+            }
+            Step::Hear { client, channel } => self.hear(client, channel),
             Step::CloseChannel { client, channel, closure } => {
                 self.close_channel(client, channel, closure);
             }
@@ -92,6 +131,8 @@ impl Drive {
             returns: 0,
             is_delivered: false,
             is_quarantined: false,
+            failed_by: Vec::new(),
+            given_at: 0,
         };
         self.model.entries.extend(std::iter::repeat_n(entry, count));
         let bodies = (first..first + count).map(|index| (index as u32).to_be_bytes().to_vec());
@@ -105,23 +146,34 @@ impl Drive {
             return;
         }
         let (client, channel, queue) = place;
+        self.hear(client, channel);
         let channel = ChannelId(channel);
         let subscribe = Subscribe { channel, ..consume(NAMES[queue], NAMES[queue], prefetch) };
-        self.consumers.insert(place, (prefetch, None));
-        self.broker.subscribe(connection(client), subscribe);
-        self.broker.reply(connection(client)).unwrap();
+        let subscribed = Subscribed { number: self.numbered, prefetch, waits_since: None };
+        self.numbered += 1;
+        self.consumers.insert(place, subscribed);
+        self.broker.subscribe(self.connection(client), subscribe);
+        self.broker.reply(self.connection(client)).unwrap();
         self.take();
     }
 
     fn cancel(&mut self, place: Place3) {
-        if self.consumers.remove(&place).is_none() {
+        let (client, channel, queue) = place;
+        let Some(subscribed) = self.consumers.get(&place).copied() else { return };
+        let number = Some(subscribed.number);
+        let holds = |place| matches!(place, Place::Held { consumer, .. } if consumer == number);
+        if self.model.timeouts[queue].is_some()
+            && self.model.entries.iter().any(|entry| holds(entry.place))
+        {
+            // How long what a consumer left behind may be held is not promised.
             return;
         }
-        let (client, channel, queue) = place;
+        self.hear(client, channel);
+        self.consumers.remove(&place);
         let consumer_tag = NAMES[queue].try_into().unwrap();
         let cancel = Command::Cancel { channel: ChannelId(channel), consumer_tag };
-        self.broker.send(connection(client), [cancel]);
-        self.broker.reply(connection(client)).unwrap();
+        self.broker.send(self.connection(client), [cancel]);
+        self.broker.reply(self.connection(client)).unwrap();
         self.take();
     }
 
@@ -132,17 +184,44 @@ impl Drive {
         let Command::Settle(settle) = settle(queue, settlement, &[&delivery]) else { panic!() };
         let settle = Settle { channel: ChannelId(channel), ..settle };
         self.model.settle(index, settlement);
-        self.broker.send(connection(client), [Command::Settle(settle)]);
+        self.model.hear(client, channel);
+        self.broker.send(self.connection(client), [Command::Settle(settle)]);
         self.take();
     }
 
-    fn get(&mut self, client: u64, channel: u16, queue: usize) {
+    /// A process settles what was taken back from it. Where the same channel has the message again, what
+    /// comes first is for that.
+    fn settle_late(&mut self, owed: Owed, settlement: Settlement) {
+        let Owed { index, client, channel, .. } = owed;
+        let is_held_again = matches!(
+            self.model.entries[index].place,
+            Place::Held { client: holder, channel: on, .. } if (holder, on) == (client, channel)
+        );
+        if is_held_again {
+            return self.settle(index, settlement);
+        }
+        let queue = self.ids[self.model.entries[index].queue];
+        // Whoever has the message now was given it at the same place.
+        let Position { lane, offset } = self.positions[&index];
+        let run = Run { lane, first: offset, last: offset };
+        let channel_id = ChannelId(channel);
+        let settle =
+            Settle { channel: channel_id, queue, settlement, runs: [run].into_iter().collect() };
+        self.model.settle_late(owed, settlement);
+        self.model.hear(client, channel);
+        self.broker.send(self.connection(client), [Command::Settle(settle)]);
+        self.take();
+    }
+
+    /// Asks for one message; whether there was one.
+    fn get(&mut self, client: u64, channel: u16, queue: usize) -> bool {
         let name = NAMES[queue].try_into().unwrap();
         let get = Command::Get { channel: ChannelId(channel), queue: name, no_ack: false };
-        self.broker.send(connection(client), [get]);
-        let reply = self.broker.reply(connection(client)).unwrap();
+        self.broker.send(self.connection(client), [get]);
+        let reply = self.broker.reply(self.connection(client)).unwrap();
         if let Reply::Got { delivery, .. } = reply {
-            return self.give(client, channel, false, vec![delivery]);
+            self.give(client, channel, None, vec![delivery]);
+            return true;
         }
         let is_single = self.is_single && queue == 1;
         let mut ready = self.model.ready(queue);
@@ -150,7 +229,7 @@ impl Drive {
             true => ready.next().is_none_or(|(_, front)| front.is_quarantined),
             false => ready.all(|(_, entry)| entry.is_quarantined),
         };
-        let is_alone = self.model.held(client).is_empty();
+        let is_alone = self.model.is_empty(client);
         let nothing_is_there = self.model.ready(queue).next().is_none();
         let is_right =
             nothing_is_there || self.model.is_in_trial(client) || (are_quarantined && !is_alone);
@@ -159,28 +238,45 @@ impl Drive {
             "{client} asks for a message of {}, and is told that there is none",
             queue
         );
+        false
     }
 
     fn close_channel(&mut self, client: u64, channel: u16, closure: Closure) {
         self.consumers.retain(|place, _| (place.0, place.1) != (client, channel));
         self.model.close(client, Some(channel), closure);
         let close = Command::CloseChannel { channel: ChannelId(channel), closure };
-        self.broker.send(connection(client), [close]);
-        self.broker.reply(connection(client)).unwrap();
+        self.broker.send(self.connection(client), [close]);
+        self.broker.reply(self.connection(client)).unwrap();
         self.take();
     }
 
     fn close(&mut self, client: u64, closure: Closure) {
         self.consumers.retain(|place, _| place.0 != client);
         self.model.close(client, None, closure);
-        self.broker.send(connection(client), [Command::CloseConnection { closure }]);
-        self.broker.reply(connection(client)).unwrap();
-        self.broker.open(connection(client));
+        self.broker.send(self.connection(client), [Command::CloseConnection { closure }]);
+        self.broker.reply(self.connection(client)).unwrap();
+        self.model.lives[client as usize] += 1;
+        self.broker.open(self.connection(client));
         self.take();
     }
 
+    /// Lets time pass, from one time-out to the next.
     fn pass(&mut self, milliseconds: u64) {
+        let end = self.model.now + milliseconds;
+        while let Some(due) = self.model.next_time_out().filter(|due| *due <= end) {
+            if let Some(index) = self.model.coinciding(due) {
+                self.settle(index, Settlement::Ack);
+                continue;
+            }
+            self.pass_on(due - self.model.now);
+            self.check();
+        }
+        self.pass_on(end - self.model.now);
+    }
+
+    fn pass_on(&mut self, milliseconds: u64) {
         self.model.pass(milliseconds);
+        self.model.time_out();
         self.broker.pass(milliseconds);
         self.take();
     }
@@ -195,6 +291,7 @@ impl Drive {
             self.broker.crash();
         }
         self.model.restart(in_good_order);
+        self.model.lives.iter_mut().for_each(|lives| *lives += 1);
         self.consumers.clear();
         self.deliveries.clear();
         self.broker.open(PUBLISHER);
@@ -203,24 +300,56 @@ impl Drive {
 
     /// What was given to consumers.
     fn take(&mut self) {
+        for queue in 0..QUEUES {
+            let consumers = self.consumers.keys().filter(|place| place.2 == queue);
+            let consumers: Vec<_> = consumers.map(|place| (place.0, place.1)).collect();
+            self.model.take_from_hung(queue, &consumers);
+        }
         for client in 0..CLIENTS {
-            for event in self.broker.take_events(connection(client)) {
-                let Event::Deliver { channel, deliveries, .. } = event else { panic!("{event:?}") };
-                self.give(client, channel.0, true, deliveries);
+            for event in self.broker.take_events(self.connection(client)) {
+                match event {
+                    Event::Deliver { channel, deliveries, .. } => {
+                        let first = number(deliveries.first().unwrap());
+                        let queue = self.model.entries[first].queue;
+                        let consumer = self.consumers[&(client, channel.0, queue)];
+                        self.give(client, channel.0, Some(consumer), deliveries);
+                    }
+                    Event::Overdue { channel } => assert!(self.model.hangs(client, channel.0)),
+                    event => panic!("{event:?}"),
+                }
             }
         }
     }
 
-    fn give(&mut self, client: u64, channel: u16, is_consumed: bool, deliveries: Vec<Delivery>) {
+    fn give(
+        &mut self,
+        client: u64,
+        channel: u16,
+        consumer: Option<Subscribed>,
+        deliveries: Vec<Delivery>,
+    ) {
         for delivery in deliveries {
             let (redelivered, failures, returns) =
                 (delivery.redelivered, delivery.failures, delivery.returns);
             let index = number(&delivery);
+            self.positions.insert(index, delivery.position);
             self.deliveries.insert(index, delivery);
+            let number = consumer.map(|consumer| consumer.number);
             let given =
-                Given { index, client, channel, is_consumed, redelivered, failures, returns };
+                Given { index, client, channel, consumer: number, redelivered, failures, returns };
             self.model.give(given);
+            let most = consumer.map_or(0, |consumer| usize::from(consumer.prefetch));
+            assert!(most == 0 || self.taken_room(number) <= most, "{consumer:?} has no room");
         }
+    }
+
+    /// How much of its prefetch window a consumer has taken: by what it holds, and by what was taken back
+    /// from it that it has not settled.
+    fn taken_room(&self, consumer: Option<usize>) -> usize {
+        let holds =
+            |place| matches!(place, Place::Held { consumer: other, .. } if other == consumer);
+        let held = self.model.entries.iter().filter(|entry| holds(entry.place)).count();
+        held + self.model.owed.iter().filter(|owed| owed.consumer == consumer).count()
     }
 
     fn check(&mut self) {
@@ -250,7 +379,7 @@ impl Drive {
         for (index, entry) in self.model.of(1) {
             match entry.place {
                 Place::Ready => is_earlier_ready = true,
-                Place::Held { client, channel, is_consumed: true } => {
+                Place::Held { client, channel, consumer: Some(_) } => {
                     let consumer = (client, channel);
                     let first = *holder.get_or_insert(consumer);
                     assert_eq!(first, consumer, "{index} is with another one than those before it");
@@ -271,16 +400,15 @@ impl Drive {
         for place in places {
             let (client, channel, queue) = place;
             let is_single = self.is_single && queue == 1;
-            let consumers = self.consumers.keys().filter(|(_, _, other)| *other == queue).count();
-            let held = self.model.of(queue).filter(|(_, entry)| {
-                entry.place == Place::Held { client, channel, is_consumed: true }
-            });
-            let held = held.count();
-            let (prefetch, since) = self.consumers[&place];
-            let has_room = prefetch == 0 || held < usize::from(prefetch);
+            let mut others =
+                self.consumers.keys().filter(|other| **other != place && other.2 == queue);
+            let others_hang = others.all(|other| self.model.hangs(other.0, other.1));
+            let Subscribed { number, prefetch, waits_since: since } = self.consumers[&place];
+            let has_room = !self.model.hangs(client, channel)
+                && (prefetch == 0 || self.taken_room(Some(number)) < usize::from(prefetch));
             let others = self.model.of(queue).any(|(_, entry)| match entry.place {
-                Place::Held { client: other, channel: on, is_consumed } => {
-                    is_consumed && (other, on) != (client, channel)
+                Place::Held { client: other, channel: on, consumer } => {
+                    consumer.is_some() && (other, on) != (client, channel)
                 }
                 _ => false,
             });
@@ -290,10 +418,10 @@ impl Drive {
                 false => ready.any(|(_, entry)| !entry.is_quarantined),
             };
             let is_anything_there = self.model.ready(queue).next().is_some();
-            let is_served = !is_single || (consumers == 1 && !others);
+            let is_served = !is_single || (others_hang && !others);
             let waits = has_room && is_served && is_anything_there;
             let since = waits.then(|| since.unwrap_or(now));
-            self.consumers.insert(place, (prefetch, since));
+            self.consumers.insert(place, Subscribed { number, prefetch, waits_since: since });
             let Some(since) = since else { continue };
             let waited = now - since.max(self.model.clients[client as usize].given_at);
             let most = if is_there { QUARANTINE_MS_MAX } else { QUARANTINED_WAIT_MS_MAX };
@@ -309,6 +437,10 @@ impl Drive {
         for queue in 0..QUEUES {
             (1..=CHANNELS).for_each(|channel| self.cancel((0, channel, queue)));
             self.subscribe((0, 1, queue), 0);
+        }
+        (1..=CHANNELS).for_each(|channel| self.hear(0, channel));
+        while let Some(owed) = self.model.owed.first().copied() {
+            self.settle_late(owed, Settlement::Ack);
         }
         for _ in 0..1_000 {
             match self.model.held(0).first() {

@@ -16,7 +16,9 @@ pub(super) enum Step {
     Subscribe { client: u64, channel: u16, queue: usize, prefetch: u16 },
     Cancel { client: u64, channel: u16, queue: usize },
     Settle { client: u64, which: usize, count: usize, settlement: Settlement },
-    Get { client: u64, channel: u16, queue: usize },
+    SettleLate { client: u64, which: usize, settlement: Settlement },
+    Get { client: u64, channel: u16, queue: usize, count: usize },
+    Hear { client: u64, channel: u16 },
     CloseChannel { client: u64, channel: u16, closure: Closure },
     Close { client: u64, closure: Closure },
     Pass { milliseconds: u64 },
@@ -33,6 +35,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         2 => Just(Settlement::Requeue(Refusal::Nack)),
         1 => Just(Settlement::Recover),
     ];
+    let late = settlement.clone();
     let closure = prop_oneof![5 => Just(Closure::Failed), 2 => Just(Closure::ByClient), 1 => Just(Closure::ByBroker)];
     let of_channel = prop_oneof![Just(Closure::Failed), Just(Closure::ByClient)];
     prop_oneof![
@@ -45,8 +48,13 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         8 => (client(), 0usize..4, 1usize..6, settlement).prop_map(
             |(client, which, count, settlement)| Step::Settle { client, which, count, settlement }
         ),
-        5 => (client(), channel(), queue())
-            .prop_map(|(client, channel, queue)| Step::Get { client, channel, queue }),
+        5 => (client(), channel(), queue(), 1usize..4).prop_map(
+            |(client, channel, queue, count)| Step::Get { client, channel, queue, count }
+        ),
+        3 => (client(), 0usize..3, late).prop_map(
+            |(client, which, settlement)| Step::SettleLate { client, which, settlement }
+        ),
+        2 => (client(), channel()).prop_map(|(client, channel)| Step::Hear { client, channel }),
         2 => (client(), channel(), of_channel)
             .prop_map(|(client, channel, closure)| Step::CloseChannel { client, channel, closure }),
         8 => (client(), closure).prop_map(|(client, closure)| Step::Close { client, closure }),
