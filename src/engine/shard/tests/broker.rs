@@ -1,5 +1,6 @@
 //! A shard with its store, driven by hand: what a server does, step by step.
 
+use super::bounds::Bounds;
 use super::store::TestStore;
 use crate::administration::Administration;
 use crate::command::{
@@ -28,6 +29,7 @@ pub(super) struct Broker {
     pub(super) now: Now,
     pub(super) writing: VecDeque<Commit>,
     pub(super) events: Vec<(ConnectionId, Event)>,
+    bounds: Bounds,
 }
 
 fn settings() -> ShardSettings {
@@ -45,6 +47,7 @@ impl Broker {
             now: Now { monotonic: Monotonic(1_000), wall: WallClock(1_000_000) },
             writing: VecDeque::new(),
             events: Vec::new(),
+            bounds: Bounds::default(),
         };
         broker.commit();
         broker
@@ -65,6 +68,14 @@ impl Broker {
         self.writing.clear();
         self.events.clear();
         self.shard = Shard::recover(&settings(), self.store.recover()).unwrap();
+        self.bound(self.bounds);
+    }
+
+    /// These bounds hold from now on, in later processes too.
+    pub(super) fn bound(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+        self.shard.set_work_limits(bounds.work);
+        self.shard.limit_memory(bounds.memory);
     }
 
     pub(super) fn open(&mut self, connection: ConnectionId) {

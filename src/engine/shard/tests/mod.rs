@@ -3,6 +3,7 @@
 
 mod ages;
 mod backlogs;
+mod bounds;
 mod broker;
 mod counters;
 mod dead_letters;

@@ -1,7 +1,9 @@
 //! A queue against a naive model: a list of messages, each with its state. Random publishes,
 //! deliveries, settlements, closes, commits and crashes; order, `redelivered`, failure counts,
-//! prefetch limits, confirms and what survives a crash are compared after every step.
+//! prefetch limits, confirms and what survives a crash are compared after every step, whatever bounds
+//! of work and memory the messages cross.
 
+use super::bounds::{Bounds, bounds};
 use super::broker::{Broker, CHANNEL, arguments, consume, message, publish, settle};
 use super::steps::{CLIENTS, Step, step};
 use crate::command::{Closure, Command, Settlement, Subscribe};
@@ -56,8 +58,9 @@ fn connection(client: u64) -> ConnectionId {
 }
 
 impl Model {
-    fn new(durable: bool) -> Self {
+    fn new(durable: bool, bounds: Bounds) -> Self {
         let mut broker = Broker::new();
+        broker.bound(bounds);
         broker.open(ADMIN);
         let limit = arguments(&[("x-delivery-limit", FieldValue::I32(-1))]);
         let queue = broker.declare("q", durable, limit);
@@ -394,18 +397,20 @@ proptest! {
 
     #[test]
     fn a_durable_queue_behaves_like_a_list_of_messages(
+        bounds in bounds(),
         steps in prop::collection::vec(step(), 1..80),
     ) {
-        let mut model = Model::new(true);
+        let mut model = Model::new(true, bounds);
         steps.iter().for_each(|step| model.apply(step));
         model.finish();
     }
 
     #[test]
     fn a_queue_that_is_not_durable_behaves_like_a_list_of_messages(
+        bounds in bounds(),
         steps in prop::collection::vec(step(), 1..60),
     ) {
-        let mut model = Model::new(false);
+        let mut model = Model::new(false, bounds);
         steps.iter().for_each(|step| model.apply(step));
         model.finish();
     }

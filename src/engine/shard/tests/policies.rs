@@ -2,6 +2,7 @@
 //! naive model: a list. The work of a turn and of an input is bounded by few messages, or by many,
 //! which must make no difference to what clients see.
 
+use super::bounds::{Bounds, work_limits};
 use super::broker::{Broker, CONNECTION, arguments, consume, publish, settle};
 use crate::administration::Administration;
 use crate::command::{Command, Settlement};
@@ -91,22 +92,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
-fn work_limits() -> impl Strategy<Value = WorkLimits> {
-    let few = (1usize..4, 1usize..4, 1usize..3, 1usize..6, 1usize..3).prop_map(
-        |(deliveries_max, departures_max, dead_letters_max, work_max, work_behind_max)| {
-            WorkLimits {
-                deliveries_max,
-                departures_max,
-                dead_letters_max,
-                work_max,
-                work_behind_max,
-                ..WorkLimits::DEFAULT
-            }
-        },
-    );
-    prop_oneof![3 => few, 1 => Just(WorkLimits::DEFAULT)]
-}
-
 pub(super) fn policy(pattern: &str, definition: &[(&str, FieldValue)]) -> Administration {
     let request = PolicyRequest {
         name: &ShortStr::from_static("p"),
@@ -132,7 +117,7 @@ impl Model {
             ("x-delivery-limit", FieldValue::I32(-1)),
         ]);
         let queue = broker.declare("q", true, arguments);
-        broker.shard.set_work_limits(limits);
+        broker.bound(Bounds { work: limits, ..Bounds::default() });
         Self {
             broker,
             limits,
@@ -234,7 +219,6 @@ impl Model {
     fn restart(&mut self) {
         self.broker.commit();
         self.broker.crash();
-        self.broker.shard.set_work_limits(self.limits);
         self.broker.open(CONNECTION);
         self.broker.open(CLIENT);
         self.broker.fetch();
