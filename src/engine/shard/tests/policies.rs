@@ -58,7 +58,6 @@ struct Entry {
 
 struct Model {
     broker: Broker,
-    limits: WorkLimits,
     queue: QueueId,
     rules: Rules,
     entries: Vec<Entry>,
@@ -120,7 +119,6 @@ impl Model {
         broker.bound(Bounds { work: limits, ..Bounds::default() });
         Self {
             broker,
-            limits,
             queue,
             rules: Rules::default(),
             entries: Vec::new(),

@@ -1,8 +1,9 @@
 //! A transaction is done as a whole, or not at all.
 
+use super::bounds::bounds;
 use super::broker::{Broker, CHANNEL, CONNECTION, arguments, message, publish, settle};
 use super::dead_letters::{fetch_one, text};
-use crate::command::{Closure, Command, Publish, Settle, Settlement};
+use crate::command::{Closure, Command, Publish, Refusal, Settle, Settlement};
 use crate::event::{Event, Reply};
 use crate::fault::Fault;
 use crate::ids::QueueId;
@@ -80,17 +81,26 @@ proptest! {
     #[test]
     fn all_or_nothing_whatever_the_queues_hold(
         limits in prop::collection::vec(0i32..6, 3),
-        transactions in prop::collection::vec(prop::collection::vec((0usize..3, 1usize..4), 1..5), 1..6),
+        transactions in prop::collection::vec(
+            (prop::collection::vec((0usize..3, 1usize..4), 1..5), 0usize..3, 0usize..3),
+            1..6,
+        ),
+        bounds in bounds(),
     ) {
         let mut broker = Broker::new();
+        broker.bound(bounds);
         broker.open(CONNECTION);
+        let source = broker.declare("source", true, arguments(&[("x-delivery-limit", FieldValue::I32(-1))]));
+        let work = (0..20u8).map(|number| message(vec![number], true)).collect();
+        broker.send(CONNECTION, [publish(source, work, None)]);
+        let mut done = (0, 0);
         let queues: Vec<_> = limits
             .iter()
             .enumerate()
             .map(|(at, most)| limited(&mut broker, &format!("q{at}"), *most, "reject-publish"))
             .collect();
         let mut held = vec![0u64; queues.len()];
-        for transaction in transactions {
+        for (transaction, acked, requeued) in transactions {
             let mut after = held.clone();
             let mut parts = Vec::new();
             for (at, count) in transaction {
@@ -98,7 +108,33 @@ proptest! {
                 parts.extend(publishes(queues[at], &vec!["x"; count]));
             }
             let fits = after.iter().zip(&limits).all(|(held, most)| *held <= *most as u64);
-            let outcome = commit(&mut broker, parts, Vec::new());
+            // What it settles is settled with it, or held as before.
+            let taken = acked + requeued;
+            let work: Vec<_> =
+                (0..taken).map_while(|_| fetch_one(&mut broker, "source")).collect();
+            let settles = work.iter().enumerate().map(|(at, delivery)| {
+                let is_acked = at < acked;
+                let how = if is_acked { Settlement::Ack } else { Settlement::Requeue(Refusal::Nack) };
+                match settle(source, how, &[delivery]) {
+                    Command::Settle(settle) => settle,
+                    other => panic!("{other:?}"),
+                }
+            });
+            let settles = settles.collect();
+            let outcome = commit(&mut broker, parts, settles);
+            let statistics = broker.statistics("source");
+            prop_assert_eq!(statistics.unacked as usize, if fits { 0 } else { work.len() });
+            if fits {
+                done = (done.0 + work.len().min(acked), done.1 + work.len().saturating_sub(acked));
+            }
+            prop_assert_eq!((statistics.acked, statistics.nacked), (done.0 as u64, done.1 as u64));
+            prop_assert_eq!(statistics.ready + statistics.unacked, 20 - done.0 as u64);
+            // The channel of a refused one closes.
+            let close = Command::CloseChannel { channel: CHANNEL, closure: Closure::ByBroker };
+            broker.send(CONNECTION, [close]);
+            let others = broker.take_events(CONNECTION);
+            let is_refused = others.iter().any(|event| matches!(event, Event::Refuse { .. }));
+            prop_assert!(!is_refused);
             prop_assert_eq!(outcome.is_ok(), fits);
             if fits {
                 held = after;
@@ -106,9 +142,6 @@ proptest! {
             for (queue, held) in queues.iter().zip(&held) {
                 prop_assert_eq!(ready(&broker, *queue), *held);
             }
-            let others = broker.take_events(CONNECTION);
-            let is_refused = others.iter().any(|event| matches!(event, Event::Refuse { .. }));
-            prop_assert!(!is_refused);
         }
     }
 }
