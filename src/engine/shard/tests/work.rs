@@ -348,6 +348,7 @@ fn a_policy_over_very_many_queues_is_applied_in_slices() {
     // It outlives a crash as a whole.
     let mut crashed = broker.store.clone();
     std::mem::swap(&mut broker.store, &mut crashed);
+    broker.fetch();
     broker.commit();
     assert!(matches!(broker.reply(CONNECTION), Ok(Reply::Done)));
     assert_eq!(bounded(&broker), QUEUES + 1);
