@@ -1,5 +1,7 @@
 //! Does each step to a shard and to the model, and compares.
 
+mod checks;
+
 use super::model::{Entry, Given, Model, Owed, Place};
 use super::step::{CHANNELS, CLIENTS, QUEUES, Step};
 use crate::command::{Closure, Command, Run, Settle, Settlement, Subscribe};
@@ -357,83 +359,6 @@ impl Drive {
             |place| matches!(place, Place::Held { consumer: other, .. } if other == consumer);
         let held = self.model.entries.iter().filter(|entry| holds(entry.place)).count();
         held + self.model.owed.iter().filter(|owed| owed.consumer == consumer).count()
-    }
-
-    fn check(&mut self) {
-        for (queue, name) in NAMES.iter().enumerate() {
-            let count = |is: fn(Place) -> bool| {
-                self.model.of(queue).filter(|(_, entry)| is(entry.place)).count() as u64
-            };
-            let statistics = self.broker.statistics(name);
-            assert_eq!(statistics.ready, count(|place| place == Place::Ready), "queue {queue}");
-            assert_eq!(statistics.unacked, count(|place| matches!(place, Place::Held { .. })));
-            let name = format!("{name}.dlq");
-            let reports = self.broker.shard.statistics().queues;
-            let dead = reports.into_iter().find(|report| report.record.name == name.as_str());
-            let dead = dead.map_or(0, |dead| dead.statistics.ready);
-            assert_eq!(dead, count(|place| place == Place::Dead), "condemned in queue {queue}");
-        }
-        if self.is_single {
-            self.check_order();
-        }
-        self.check_waits();
-    }
-
-    /// No message of the second queue is in the hands of a consumer before an earlier one.
-    fn check_order(&self) {
-        let mut holder = None;
-        let mut is_earlier_ready = false;
-        for (index, entry) in self.model.of(1) {
-            match entry.place {
-                Place::Ready => is_earlier_ready = true,
-                Place::Held { client, channel, consumer: Some(_) } => {
-                    let consumer = (client, channel);
-                    let first = *holder.get_or_insert(consumer);
-                    assert_eq!(first, consumer, "{index} is with another one than those before it");
-                    // What came back by itself may stand before what is still held.
-                    let is_new = self.model.clients[client as usize].given_at == self.model.now;
-                    let has_room = is_new && !entry.is_delivered;
-                    assert!(!is_earlier_ready || !has_room, "{index} has passed an earlier one");
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Nobody who has room waits for long.
-    fn check_waits(&mut self) {
-        let now = self.model.now;
-        let places: Vec<Place3> = self.consumers.keys().copied().collect();
-        for place in places {
-            let (client, channel, queue) = place;
-            let is_single = self.is_single && queue == 1;
-            let mut others =
-                self.consumers.keys().filter(|other| **other != place && other.2 == queue);
-            let others_hang = others.all(|other| self.model.hangs(other.0, other.1));
-            let Subscribed { number, prefetch, waits_since: since } = self.consumers[&place];
-            let has_room = !self.model.hangs(client, channel)
-                && (prefetch == 0 || self.taken_room(Some(number)) < usize::from(prefetch));
-            let others = self.model.of(queue).any(|(_, entry)| match entry.place {
-                Place::Held { client: other, channel: on, consumer } => {
-                    consumer.is_some() && (other, on) != (client, channel)
-                }
-                _ => false,
-            });
-            let mut ready = self.model.ready(queue);
-            let is_there = match is_single {
-                true => ready.next().is_some_and(|(_, front)| !front.is_quarantined),
-                false => ready.any(|(_, entry)| !entry.is_quarantined),
-            };
-            let is_anything_there = self.model.ready(queue).next().is_some();
-            let is_served = !is_single || (others_hang && !others);
-            let waits = has_room && is_served && is_anything_there;
-            let since = waits.then(|| since.unwrap_or(now));
-            self.consumers.insert(place, Subscribed { number, prefetch, waits_since: since });
-            let Some(since) = since else { continue };
-            let waited = now - since.max(self.model.clients[client as usize].given_at);
-            let most = if is_there { QUARANTINE_MS_MAX } else { QUARANTINED_WAIT_MS_MAX };
-            assert!(waited <= most, "{place:?} has room, and waits since {waited} ms");
-        }
     }
 
     /// A healthy process that takes one message after the other finishes all work.
