@@ -141,6 +141,7 @@ impl Drive {
             is_delivered: false,
             is_quarantined: false,
             failed_by: Vec::new(),
+            spared: None,
             given_at: 0,
         };
         self.model.entries.extend(std::iter::repeat_n(entry, count));

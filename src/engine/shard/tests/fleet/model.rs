@@ -28,9 +28,10 @@ pub(super) struct Entry {
     pub(super) returns: u32,
     pub(super) is_delivered: bool,
     pub(super) is_quarantined: bool,
-    /// Of each failure that counts, and of time-outs that were spared: the connection that let the
-    /// message time out, if it was that.
+    /// Of each failure that counts: the connection that let the message time out, if it was that.
     pub(super) failed_by: Vec<Option<u64>>,
+    /// The connection of which a time-out did not count; as far as this process of the broker knows.
+    pub(super) spared: Option<u64>,
     /// When it was last given to somebody.
     pub(super) given_at: u64,
 }
@@ -210,13 +211,16 @@ impl Model {
     fn fail_by_time(&mut self, index: usize, connection: u64) {
         let entry = &mut self.entries[index];
         let is_last = entry.failures + 1 >= self.limits[entry.queue];
-        let is_of_one = entry.failed_by.iter().all(|by| *by == Some(connection));
-        if is_last && !is_of_one {
-            entry.place = Place::Dead;
-            return;
+        let is_of_one = entry.failed_by.iter().all(|by| *by == Some(connection))
+            && entry.spared.is_none_or(|spared| spared == connection);
+        match (is_last, is_of_one) {
+            (false, _) => {
+                entry.failures += 1;
+                entry.failed_by.push(Some(connection));
+            }
+            (true, true) => entry.spared = Some(connection),
+            (true, false) => entry.place = Place::Dead,
         }
-        entry.failures += u32::from(!is_last);
-        entry.failed_by.push(Some(connection));
     }
 
     /// What consumers hold that hang goes to somebody else, of a queue that has somebody: a consumer on
@@ -369,6 +373,7 @@ impl Model {
                 entry.place = Place::Ready;
             }
             entry.is_delivered |= !is_known;
+            entry.spared = None;
             entry.is_quarantined = false;
         }
     }
