@@ -66,7 +66,7 @@ pub(crate) struct Target {
     keyfile: Option<PathBuf>,
 }
 
-/// The broker when nothing is said.
+/// The default of `--url`.
 const URL_DEFAULT: &str = "amqp://127.0.0.1";
 
 impl Target {

@@ -1,5 +1,5 @@
-//! What the broker reads in a message's properties before it takes the message, over AMQP and over
-//! HTTP alike: expiration, delivery mode, user-id, `CC` and `BCC`.
+//! The properties that the broker reads before it takes a message, over AMQP and over HTTP alike:
+//! expiration, delivery mode, user-id, `CC` and `BCC`.
 
 use crate::connection::limits::EXPIRATION_MS_MAX;
 use crate::fault::Fault;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// The name of the cluster, which is this one broker, to clients and over HTTP.
+/// The cluster's name, as clients and the HTTP API see it. The cluster is this one broker.
 pub const CLUSTER_NAME: &str = "forebay";
 
 /// What is said when nothing else is configured.
@@ -54,8 +54,8 @@ impl Product {
 }
 
 impl Product {
-    /// The version of RabbitMQ whose HTTP API, definitions and metrics are spoken, which tools compare
-    /// before they use them: the one that is configured for the name RabbitMQ.
+    /// RabbitMQ's version, which tools compare before they use the HTTP API, definitions or metrics: the
+    /// configured version when the name is RabbitMQ, otherwise the version whose API this broker speaks.
     #[must_use]
     pub fn rabbitmq_version(&self) -> &str {
         if self.name == RABBITMQ { &self.version } else { RABBITMQ_VERSION }

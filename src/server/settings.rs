@@ -225,7 +225,7 @@ fn configured_user(user: &ConfigUser) -> Result<User, SettingsError> {
     })
 }
 
-/// The hash itself, or what the file holds.
+/// The hash that the user has in the configuration file, or in a file of its own.
 fn password_hash(user: &ConfigUser) -> Result<String, SettingsError> {
     let name = || user.name.0.clone();
     match (&user.password_hash, &user.password_hash_file) {

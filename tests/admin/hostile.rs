@@ -100,6 +100,28 @@ fn a_body_is_refused_before_it_is_read() {
 }
 
 #[test]
+fn a_file_that_is_too_large_waits_for_no_other_import() {
+    let (broker, _data) = broker();
+    let import = |length: u64| {
+        let head = "POST /api/definitions HTTP/1.1\r\nHost: x\r\n";
+        let head = format!("{head}{}Content-Length: {length}\r\n\r\n", guest());
+        say(broker.admin, head.as_bytes())
+    };
+    // Its turn lasts until its body is there.
+    let mut stalled = import(2);
+    let mut status = [0; 12];
+    import(1 << 30).read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 413");
+    stalled.set_nonblocking(true).unwrap();
+    let kind = stalled.read(&mut status).map_err(|error| error.kind());
+    assert_eq!(kind, Err(ErrorKind::WouldBlock), "the other import had ended");
+    stalled.set_nonblocking(false).unwrap();
+    stalled.write_all(b"{}").unwrap();
+    stalled.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 204");
+}
+
+#[test]
 fn a_body_that_never_comes_and_one_that_is_too_large_are_refused() {
     let (broker, _data) = broker();
     let ask = |length: u64| {

@@ -95,7 +95,7 @@ fn a_message_goes_by_its_further_routing_keys_too() {
         let get = json!({ "count": 5, "ackmode": "ack_requeue_false", "encoding": "auto" });
         let got = admin.done("POST", &format!("/api/queues/%2F/{queue}/get"), &get);
         assert_eq!(got.as_array().map(Vec::len), Some(1), "{queue}: {got}");
-        // Nobody sees who else got it.
+        // The keys of BCC are shown to no consumer.
         assert_eq!(got[0]["properties"]["headers"], json!({ "CC": ["copy"] }), "{queue}");
     }
 }

@@ -28,7 +28,8 @@ pub struct ConsumerReport {
     pub arguments: FieldTable,
     /// Whether it is given messages.
     pub activity: ConsumerActivity,
-    /// How long it may hold a message, in ms; nothing: any time, or there is nothing to acknowledge.
+    /// How long it may hold a message, in ms. `None` for any time, and for a consumer without
+    /// acknowledgements.
     pub timeout: Option<u64>,
 }
 

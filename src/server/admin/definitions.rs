@@ -75,6 +75,8 @@ async fn take(
     vhost: Option<ShortStr>,
     skip_unsupported: bool,
 ) -> Result<Response, ApiError> {
+    // Refused at once: whoever sends too much waits for no other import.
+    body.check_size(ADMIN_DEFINITIONS_OCTETS_MAX)?;
     // A large file takes much more memory while it is read: one at a time.
     let turn = Arc::clone(&admin.inner.imports).lock_owned().await;
     let body = body.octets(ADMIN_DEFINITIONS_OCTETS_MAX).await?;

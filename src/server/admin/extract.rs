@@ -61,16 +61,22 @@ impl UnreadBody {
         RequestBody::parse(&self.octets(ADMIN_BODY_OCTETS_MAX).await?)
     }
 
+    /// Looks at the size that the client announced, and reads nothing.
+    ///
+    /// # Errors
+    /// 413 when it is larger.
+    pub(super) fn check_size(&self, most: usize) -> Result<(), ApiError> {
+        if self.0.size_hint().lower() > most as u64 { Err(too_large(most)) } else { Ok(()) }
+    }
+
     /// Reads at most so many bytes.
     ///
     /// # Errors
     /// 413 when there are more, 400 when the client breaks off.
     pub(super) async fn octets(self, most: usize) -> Result<Bytes, ApiError> {
-        let too_large = || ApiError::TooLarge(format!("the body is larger than {most} bytes"));
+        self.check_size(most)?;
+        let too_large = || too_large(most);
         let told = self.0.size_hint().lower();
-        if told > most as u64 {
-            return Err(too_large());
-        }
         let mut octets = BytesMut::with_capacity(told as usize);
         let mut chunks = self.0.into_data_stream();
         while let Some(chunk) = chunks.next().await {
@@ -83,4 +89,8 @@ impl UnreadBody {
         }
         Ok(octets.freeze())
     }
+}
+
+fn too_large(most: usize) -> ApiError {
+    ApiError::TooLarge(format!("the body is larger than {most} bytes"))
 }

@@ -5,7 +5,7 @@ use super::exposition::{Page, Scale};
 use forebay_engine::shard::{QueueStatistics, ShardStatistics};
 use forebay_store::Statistics;
 
-/// Adds them. A store that has just been closed tells nothing.
+/// Adds them; without the figures of the store when it has just been closed.
 pub(super) fn write(page: &mut Page, shard: &ShardStatistics, store: Option<&Statistics>) {
     let timings = &shard.timings;
     page.distribution(&catalogue::MESSAGE_WAIT, Scale::Milliseconds, &timings.waited);

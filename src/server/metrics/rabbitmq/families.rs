@@ -120,7 +120,7 @@ impl Broker<'_> {
         ]
     }
 
-    /// What the system does not tell is left out: a zero would raise alerts.
+    /// A figure that the system does not tell is left out: a zero in its place would raise alerts.
     pub(super) fn node_coarse(&self) -> Vec<Single> {
         let usage = process::usage(self.data_dir);
         let told = [
