@@ -279,6 +279,32 @@ fn passwords_that_cross_the_network_in_clear_are_warned_of() {
     assert!(!broker.log().contains("admin listens on"), "the flag says the loopback address");
 }
 
+#[test]
+fn a_hash_in_a_file_of_its_own_is_read_again_with_the_configuration() {
+    let Some(place) = Place::new() else { return };
+    let file = place.path("root.hash");
+    let is_let_in = |broker: &Broker, password: &str| {
+        Admin::user(broker, "root", password).ask("GET", "/api/whoami", &Value::Null).status == 200
+    };
+    std::fs::write(&file, format!("{}\n", hash("first"))).unwrap();
+    place.write(&format!(
+        "[[users]]\nname = \"root\"\npassword_hash_file = \"{}\"\ntags = \"administrator\"\n",
+        file.display()
+    ));
+    let broker = Broker::launch(&place.launch());
+    assert!(is_let_in(&broker, "first") && !is_let_in(&broker, "second"));
+    std::fs::write(&file, hash("second")).unwrap();
+    broker.signal(Signal::HUP);
+    broker.log_line(|line| line.contains("SIGHUP: changed: users"));
+    assert!(is_let_in(&broker, "second") && !is_let_in(&broker, "first"));
+    std::fs::remove_file(&file).unwrap();
+    broker.signal(Signal::HUP);
+    broker.log_line(|line| line.contains("root.hash") && line.contains("everything stays"));
+    assert!(is_let_in(&broker, "second"));
+    let (is_usable, text) = place.check();
+    assert!(!is_usable && text.contains("user 'root'") && text.contains("root.hash"), "{text}");
+}
+
 /// What `forebay hash-password` makes is a hash that the configuration takes.
 #[test]
 fn a_hash_for_the_configuration_is_made_without_an_argument() {
