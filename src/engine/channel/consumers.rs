@@ -14,21 +14,51 @@ use forebay_wire::method::{
 };
 use forebay_wire::{Method, ReplyCode, SendBuffer, ShortStr};
 
+/// What `basic.qos` without `global` limits on a channel of py-amqp's.
+///
+/// Celery sends it once before its first consumer, and later to change the limit of all of them. An
+/// application with several kombu `Consumer`s, as nameko is, sends it once for each of them before
+/// the first consumes, and needs a limit of each: its workers wait for replies, which its last
+/// consumer could not take once the others had used up a common limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum PlainQos {
+    #[default]
+    Unused,
+    /// All consumers of the channel together.
+    Channel,
+    /// Each consumer to come, as in RabbitMQ: the client sent it again before its first consumer.
+    EachConsumer,
+}
+
 impl Channel {
     pub(super) fn handle_qos(&mut self, turn: &mut Turn<'_>, qos: BasicQos) -> Result<(), Fault> {
         if qos.prefetch_size != 0 {
             let text = format!("prefetch_size!=0 ({})", qos.prefetch_size);
             return Err(Fault::connection(ReplyCode::NotImplemented, text));
         }
-        if qos.global || turn.about.client.qos_is_for_the_channel {
-            let (channel, count) = (self.id, qos.prefetch_count);
+        let (channel, count) = (self.id, qos.prefetch_count);
+        if qos.global || (turn.about.client.qos_is_for_the_channel && self.limits_channel(turn)) {
             turn.link.commands.push(Command::SetPrefetch { channel, count });
         } else {
-            self.prefetch = qos.prefetch_count;
+            self.prefetch = count;
             turn.link.channels_changed = true;
         }
         turn.send(self.id, &BasicQosOk {});
         Ok(())
+    }
+
+    /// Whether `basic.qos` without `global` limits the channel, for a client that leaves `global`
+    /// clear in the standard's meaning ([`PlainQos`]).
+    fn limits_channel(&mut self, turn: &mut Turn<'_>) -> bool {
+        let has_consumed = self.last_consumer != ConsumerNumber(0);
+        if self.plain_qos == PlainQos::Channel && !has_consumed {
+            self.plain_qos = PlainQos::EachConsumer;
+            // The first request limited the channel: that limit goes.
+            turn.link.commands.push(Command::SetPrefetch { channel: self.id, count: 0 });
+        } else if self.plain_qos == PlainQos::Unused {
+            self.plain_qos = PlainQos::Channel;
+        }
+        self.plain_qos == PlainQos::Channel
     }
 
     pub(super) fn handle_consume(

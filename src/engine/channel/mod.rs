@@ -32,6 +32,7 @@ use crate::time::Now;
 use crate::topology::Routes;
 use bytes::Bytes;
 use confirms::{Answer, ConfirmTracker, Verdict};
+use consumers::PlainQos;
 use content::ContentAssembler;
 use direct_reply::ReplyConsumer;
 use forebay_wire::method::{BasicAck, BasicNack};
@@ -80,6 +81,7 @@ pub(crate) struct Channel {
     reply_consumer: Option<ReplyConsumer>,
     /// For consumers to come (`basic.qos` without `global`).
     prefetch: u16,
+    plain_qos: PlainQos,
     /// Stands in for an empty queue name.
     last_queue: Option<ObjectName>,
     /// Reused by acknowledgements of many deliveries.
@@ -114,6 +116,7 @@ impl Channel {
             last_consumer: ConsumerNumber(0),
             reply_consumer: None,
             prefetch: 0,
+            plain_qos: PlainQos::default(),
             last_queue: None,
             settled: Vec::new(),
             is_overdue: false,

@@ -13,7 +13,8 @@ pub(crate) struct ClientProfile {
     /// Understands `connection.blocked`.
     pub(crate) connection_blocked: bool,
     /// Takes `basic.qos` without `global` as the standard has it: for all consumers of the channel
-    /// together, those that exist already among them.
+    /// together, those that exist already among them; not on a channel where it is sent again before
+    /// the first consumer (`PlainQos`).
     ///
     /// py-amqp's callers (kombu, so Celery) branch on the broker's `product`: they set `global` where
     /// it is RabbitMQ, and leave it clear in the standard's meaning everywhere else. Taken as

@@ -252,6 +252,51 @@ fn for_celery_prefetch_is_for_all_consumers_of_the_channel_together() {
     assert_eq!(subscribe.prefetch, 0);
 }
 
+/// nameko sets a prefetch for each of its consumers before the first consumes. All of them together
+/// would stand still once its workers wait for replies that its last consumer is to take.
+#[test]
+fn for_kombu_prefetch_that_is_said_again_before_the_first_consumer_is_for_each() {
+    let mut client = Client::connected(&client_properties("py-amqp"), 0, 0, 0);
+    client.open_channel(1);
+    let qos = |count| BasicQos { prefetch_size: 0, prefetch_count: count, global: false };
+    client.send(1, qos(9));
+    client.send(1, qos(9));
+    let commands = client.take_commands();
+    let Some(Command::SetPrefetch { count: 0, .. }) = commands.last() else {
+        panic!("the channel still has a limit: {commands:?}")
+    };
+    for tag in ["first", "second"] {
+        let commands = consume(&mut client, "q", tag);
+        let [Command::Subscribe(subscribe)] = &commands[..] else { panic!("{commands:?}") };
+        assert_eq!(subscribe.prefetch, 9);
+    }
+    // It stays so: what comes later is for consumers that come later.
+    client.send(1, qos(3));
+    let commands = consume(&mut client, "q", "third");
+    let [Command::Subscribe(subscribe)] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(subscribe.prefetch, 3);
+}
+
+/// Celery raises its prefetch while tasks with an ETA wait in the worker.
+#[test]
+fn for_celery_prefetch_that_is_said_again_after_the_first_consumer_is_for_the_channel() {
+    let mut client = Client::connected(&client_properties("py-amqp"), 0, 0, 0);
+    client.open_channel(1);
+    for count in [4, 5, 6] {
+        client.send(1, BasicQos { prefetch_size: 0, prefetch_count: count, global: false });
+        let commands = client.take_commands();
+        let [Command::SetPrefetch { count: set, .. }] = &commands[..] else {
+            panic!("{commands:?}")
+        };
+        assert_eq!(*set, count);
+        consume(&mut client, "q", &format!("t{count}"));
+        // A worker may give up every queue that it consumes (`cancel_consumer`).
+        let consumer_tag = name(&format!("t{count}"));
+        client.send(1, BasicCancel { consumer_tag, no_wait: false });
+        client.answered();
+    }
+}
+
 #[test]
 fn get_gives_a_message_or_none() {
     let mut client = Client::open();

@@ -114,7 +114,7 @@ fn an_unknown_exchange_type_ends_the_connection() {
     let mut host = Host::new();
     let fault = host.exchange_with("x", "foo", &Exchange::default()).unwrap_err();
     assert_eq!((fault.scope, fault.code), (FaultScope::Connection, ReplyCode::CommandInvalid));
-    assert!(fault.text.starts_with("unknown exchange type 'foo', expected one of direct, "));
+    assert_eq!(fault.text, "unknown exchange type 'foo'");
     let fault = host.exchange_with("x", "x-delayed-message", &Exchange::default()).unwrap_err();
     assert_eq!((fault.scope, fault.code), (FaultScope::Connection, ReplyCode::NotImplemented));
     assert!(fault.text.starts_with("exchange type 'x-delayed-message' is not implemented"));
