@@ -8,7 +8,7 @@ use forebay_engine::command::Command;
 use forebay_engine::event::Event;
 use forebay_engine::ids::{CommitId, ConnectionId};
 use forebay_engine::operation::{Commit, Durability};
-use forebay_engine::shard::{Fetch, Fetched, QueueDefaults, Shard, ShardSettings, WorkLimits};
+use forebay_engine::shard::{Fetch, Fetched, QueueDefaults, Shard, ShardSettings};
 use forebay_engine::time::Now;
 use forebay_engine::topology::Routes;
 use forebay_store::{Fault, FaultyStore, MemoryStore, Store};
@@ -44,14 +44,13 @@ pub(crate) struct Life {
 
 impl Life {
     /// A process begins with what a store holds.
-    pub(crate) fn begin(memory: MemoryStore, fault: Option<Fault>, limits: WorkLimits) -> Self {
+    pub(crate) fn begin(memory: MemoryStore, fault: Option<Fault>) -> Self {
         let settings = ShardSettings {
             vhosts: vec![ShortStr::from_static("/")],
             queue_defaults: QueueDefaults::default(),
         };
         let recovered = memory.recover().expect("what a store holds can be read");
         let mut shard = Shard::recover(&settings, recovered).expect("a shard recovers");
-        shard.set_work_limits(limits);
         let name = ShortStr::from_static("guest");
         shard.configure_users(&[ConfiguredUser { name, permissions: None }]);
         let routes = shard.routes().clone();

@@ -1,7 +1,6 @@
 //! What a seed decides before the run begins: which kinds of trouble there are, and how much of each.
 
 use crate::random::Random;
-use forebay_engine::shard::WorkLimits;
 
 /// Something that a run may have or not: runs that lack some reach states that others drown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +22,10 @@ pub(crate) enum Feature {
     Expirations,
     NoAcks,
     SlowDisk,
-    FewAtOnce,
 }
 
 impl Feature {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Crashes,
         Self::StoreFaults,
         Self::Kills,
@@ -45,7 +43,6 @@ impl Feature {
         Self::Expirations,
         Self::NoAcks,
         Self::SlowDisk,
-        Self::FewAtOnce,
     ];
 
     fn name(self) -> String {
@@ -89,26 +86,6 @@ impl Plan {
         self.features &= !(1 << feature as u32);
         self.left_out.push(feature);
         self
-    }
-
-    /// The bounds of what the shard does at once: those of a broker, or such that a few messages cross them.
-    pub(crate) fn work_limits(&self) -> WorkLimits {
-        if !self.has(Feature::FewAtOnce) {
-            return WorkLimits::DEFAULT;
-        }
-        let mut random = Random::new(!self.seed);
-        let mut few = || 1 + random.below(4) as usize;
-        WorkLimits {
-            deliveries_max: few(),
-            departures_max: few(),
-            dead_letters_max: few(),
-            work_max: 2 + few(),
-            work_behind_max: few(),
-            removals_max: few(),
-            removals_behind_max: few(),
-            discarded_max: few(),
-            discarded_behind_max: few(),
-        }
     }
 
     /// What repeats it.

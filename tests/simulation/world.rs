@@ -103,7 +103,7 @@ impl World {
         let history = History::new(&profiles, traces);
         let traffic = Traffic::new(&plan, profiles, &mut random);
         let memory = MemoryStore::new();
-        let life = Life::begin(memory.clone(), None, plan.work_limits());
+        let life = Life::begin(memory.clone(), None);
         Self {
             plan,
             random,
@@ -254,12 +254,11 @@ impl World {
         self.leaps = 0;
         let fault = (self.plan.has(Feature::StoreFaults) && one_in(&mut self.random, 2))
             .then(|| self.fault());
-        let limits = self.plan.work_limits();
-        let next = Life::begin(MemoryStore::new(), None, limits);
+        let next = Life::begin(MemoryStore::new(), None);
         let (log, last) = std::mem::replace(&mut self.life, next).crash(&mut self.random);
         self.log.extend(log);
         self.history.crashed(last);
-        self.life = Life::begin(self.memory.clone(), fault, limits);
+        self.life = Life::begin(self.memory.clone(), fault);
         self.history.recovered(&self.life.shard);
         self.now.monotonic = Monotonic(self.random.below(100_000));
         self.history.now = self.now.monotonic.0;

@@ -270,11 +270,20 @@ impl Drive {
         self.take();
     }
 
-    /// Lets time pass, from one time-out to the next.
+    /// Lets time pass, from one moment at which something happens to the next: what is given to a client
+    /// in between comes before it lets something time out.
     fn pass(&mut self, milliseconds: u64) {
         let end = self.model.now + milliseconds;
-        while let Some(due) = self.model.next_time_out().filter(|due| *due <= end) {
-            if let Some(index) = self.model.coinciding(due) {
+        while let Some((due, timed)) = self.model.next_time_out().filter(|(due, _)| *due <= end) {
+            let other = self.next_moment(self.ids[self.model.entries[timed].queue]);
+            if let Some(other) = other.filter(|other| *other < due) {
+                self.pass_on(other - self.model.now);
+                self.check();
+                continue;
+            }
+            let is_same_moment = other == Some(due);
+            let coinciding = is_same_moment.then_some(timed).or_else(|| self.model.coinciding(due));
+            if let Some(index) = coinciding {
                 self.settle(index, Settlement::Ack);
                 continue;
             }
@@ -282,6 +291,14 @@ impl Drive {
             self.check();
         }
         self.pass_on(end - self.model.now);
+    }
+
+    /// When the shard wakes up next for something else than this queue.
+    fn next_moment(&self, queue: QueueId) -> Option<u64> {
+        let timers = self.broker.shard.timers.iter().filter(|(_, other)| *other != queue);
+        let isolation = self.broker.shard.clients.poll_isolation_timeout();
+        let moments = timers.map(|(when, _)| when.0).chain(isolation.map(|when| when.0));
+        moments.filter(|when| *when > self.model.now).min()
     }
 
     fn pass_on(&mut self, milliseconds: u64) {

@@ -164,9 +164,9 @@ impl Model {
         ends.collect()
     }
 
-    /// When the next message times out.
-    pub(super) fn next_time_out(&self) -> Option<u64> {
-        self.timed().into_iter().map(|(end, _)| end).min()
+    /// When the next message times out, and which.
+    pub(super) fn next_time_out(&self) -> Option<(u64, usize)> {
+        self.timed().into_iter().min()
     }
 
     /// One of two messages that time out at the same moment on one channel: which of them is what the
