@@ -8,7 +8,6 @@ use crate::command::{Closure, Command, Run, Settle, Settlement, Subscribe};
 use crate::event::{Delivery, Event, Reply};
 use crate::ids::{ChannelId, ConnectionId, Position, QueueId};
 use crate::limits::QUARANTINE_MS_MAX;
-use crate::shard::tests::bounds::Bounds;
 use crate::shard::tests::broker::{Broker, arguments, consume, message, publish, settle};
 use forebay_wire::FieldValue;
 use std::collections::BTreeMap;
@@ -48,14 +47,8 @@ fn number(delivery: &Delivery) -> usize {
 }
 
 impl Drive {
-    pub(super) fn new(
-        limits: [u32; 2],
-        timeouts: [Option<u64>; 2],
-        is_single: bool,
-        bounds: Bounds,
-    ) -> Self {
+    pub(super) fn new(limits: [u32; 2], timeouts: [Option<u64>; 2], is_single: bool) -> Self {
         let mut broker = Broker::new();
-        broker.bound(bounds);
         broker.open(PUBLISHER);
         let ids = [0, 1].map(|queue| {
             let limit = FieldValue::I64(i64::from(limits[queue]));

@@ -7,7 +7,6 @@ mod drive;
 mod model;
 mod step;
 
-use crate::shard::tests::bounds::bounds;
 use drive::Drive;
 use proptest::prelude::*;
 
@@ -18,10 +17,9 @@ proptest! {
     fn nothing_is_condemned_for_its_company_and_nothing_is_held_up_for_long(
         limits in (1u32..4, 1u32..3),
         is_single in any::<bool>(),
-        bounds in bounds(),
         steps in prop::collection::vec(step::step(), 1..80),
     ) {
-        let mut drive = Drive::new([limits.0, limits.1], [None; 2], is_single, bounds);
+        let mut drive = Drive::new([limits.0, limits.1], [None; 2], is_single);
         steps.iter().for_each(|step| drive.apply(step));
         drive.finish();
     }
@@ -33,11 +31,10 @@ proptest! {
         limits in (1u32..4, 1u32..3),
         is_second_timed in any::<bool>(),
         is_single in any::<bool>(),
-        bounds in bounds(),
         steps in prop::collection::vec(step::step(), 1..80),
     ) {
         let timeouts = [Some(7_001), is_second_timed.then_some(9_507)];
-        let mut drive = Drive::new([limits.0, limits.1], timeouts, is_single, bounds);
+        let mut drive = Drive::new([limits.0, limits.1], timeouts, is_single);
         steps.iter().for_each(|step| drive.apply(step));
         drive.finish();
     }

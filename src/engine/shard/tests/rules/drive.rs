@@ -8,8 +8,6 @@ use crate::event::{Delivery, Event, Reply};
 use crate::ids::{ConnectionId, QueueId};
 use crate::limits::QUARANTINE_MS_MAX;
 use crate::message::{Envelope, Message};
-use crate::shard::WorkLimits;
-use crate::shard::tests::bounds::Bounds;
 use crate::shard::tests::broker::{Broker, CHANNEL, consume, publish, settle};
 use bytes::BytesMut;
 use forebay_wire::properties::Properties;
@@ -50,11 +48,8 @@ fn connection(client: u64) -> ConnectionId {
 }
 
 impl Drive {
-    pub(super) fn new(setting: Setting, bounds: Bounds) -> Self {
+    pub(super) fn new(setting: Setting) -> Self {
         let mut broker = Broker::new();
-        // What is refused for want of room depends on what has left by then.
-        let work = if setting.refuses_newcomers() { WorkLimits::DEFAULT } else { bounds.work };
-        broker.bound(Bounds { work, ..bounds });
         broker.open(ADMIN);
         broker.declare("dead", true, FieldTable::new());
         let queue = broker.declare("q", setting.is_durable(), setting.arguments());

@@ -1,7 +1,7 @@
 //! All rules of a queue at once against a naive model: priorities, times to live of the queue and
 //! of messages, length limits in messages and octets with each way to overflow, requeues and
 //! delivery limits with quarantine, a single active consumer, dead letters, commits and crashes, in
-//! whatever combination, and whatever bounds of work and memory the messages cross.
+//! whatever combination.
 //!
 //! [`list`] says what ought to happen, with a plain list of messages; [`drive`] does the same to a
 //! shard with a store and compares after every step. Which consumer gets a message is the queue's
@@ -12,7 +12,6 @@ mod list;
 mod setting;
 mod step;
 
-use crate::shard::tests::bounds::bounds;
 use drive::Drive;
 use proptest::prelude::*;
 
@@ -22,10 +21,9 @@ proptest! {
     #[test]
     fn a_queue_keeps_all_its_rules_together(
         setting in setting::setting(),
-        bounds in bounds(),
         steps in prop::collection::vec(step::step(), 1..60),
     ) {
-        let mut drive = Drive::new(setting, bounds);
+        let mut drive = Drive::new(setting);
         steps.iter().for_each(|step| drive.apply(step));
         drive.finish();
     }
