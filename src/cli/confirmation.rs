@@ -3,7 +3,7 @@
 use super::printable::printable;
 use std::io::{self, BufRead, IsTerminal, Write};
 
-/// Whether somebody is there to be asked: standard input and the place of the question are terminals.
+/// Whether a question can be asked: standard input and standard error are terminals.
 pub(crate) fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }

@@ -61,7 +61,7 @@ pub(crate) fn report(path: &Path, found: &Verification, more: &str) -> Answer {
     let mut lines = vec![format!("data directory {}: {state}", path.display())];
     lines.extend(found.damages.iter().map(|damage| format!("- {damage}")));
     lines.push(format!(
-        "readable: {} queues with {} messages ({} octets) in {} pages, {} records",
+        "readable: {} queues with {} messages ({} bytes) in {} pages, {} records",
         found.queues, found.messages, found.octets, found.pages, found.records
     ));
     if !is_sound {

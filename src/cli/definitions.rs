@@ -131,8 +131,8 @@ impl Import {
 impl Export {
     fn run(self) -> Result<(), Box<dyn Error>> {
         let path = path(self.vhost.as_deref());
-        let octets = self.target.request("GET", &path, &[])?;
-        let value: Value = serde_json::from_slice(&octets)?;
+        let bytes = self.target.request("GET", &path, &[])?;
+        let value: Value = serde_json::from_slice(&bytes)?;
         let text = format!("{value:#}\n");
         if self.file == Path::new("-") {
             print!("{text}");

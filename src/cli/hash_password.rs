@@ -43,20 +43,20 @@ impl HashPassword {
     }
 
     fn password(&self) -> Result<Vec<u8>, Box<dyn Error>> {
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         if let Some(path) = &self.password_file {
             let file = std::fs::File::open(path)
                 .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-            file.take(PASSWORD_BYTES_MAX + 2).read_to_end(&mut octets)?;
+            file.take(PASSWORD_BYTES_MAX + 2).read_to_end(&mut bytes)?;
         } else if std::io::stdin().is_terminal() {
             return ask();
         } else {
-            std::io::stdin().take(PASSWORD_BYTES_MAX + 2).read_to_end(&mut octets)?;
+            std::io::stdin().take(PASSWORD_BYTES_MAX + 2).read_to_end(&mut bytes)?;
         }
-        while let Some(b'\n' | b'\r') = octets.last() {
-            octets.pop();
+        while let Some(b'\n' | b'\r') = bytes.last() {
+            bytes.pop();
         }
-        Ok(octets)
+        Ok(bytes)
     }
 }
 

@@ -1,4 +1,5 @@
-//! TLS to a listener of a broker: whom we trust, who we are, and what a failed handshake means.
+//! TLS to a listener of a broker: trusted authorities, the client's certificate, and what a failed handshake
+//! means.
 
 use rustls::AlertDescription;
 use rustls::crypto::ring;

@@ -1,4 +1,4 @@
-//! Asked to end: by Ctrl-C (SIGINT), or by whoever supervises us (SIGTERM).
+//! Asked to end: by Ctrl-C (SIGINT), or by a supervisor (SIGTERM).
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,7 +17,7 @@ impl Interrupt {
         })
     }
 
-    /// Waits for the next signal. One that came while nobody waited is not lost.
+    /// Waits for the next signal. One that came before is not lost.
     pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

@@ -1,6 +1,6 @@
 //! The log of `serve`: a line for each event, whatever stands in it.
 //!
-//! Names and reasons come from clients that nobody knows yet. As text they are escaped, so that no name
+//! Names and reasons come from clients that have not logged in yet. As text they are escaped, so that no name
 //! begins a line of its own or steers a terminal; strings that stand in fields are quoted besides, so that
 //! none looks like another field. As JSON they are strings.
 

@@ -1,6 +1,6 @@
 //! Text from a broker, made safe for a terminal.
 //!
-//! Names, errors and headers are chosen by whoever may declare or publish. Printed as they are, a name could
+//! Names, errors and headers are chosen by clients that may declare or publish. Printed as they are, a name could
 //! move the cursor, change colours, set the terminal's title, or show its letters in another order. Message
 //! bodies that `consume` prints are data and stay as they are.
 
@@ -28,7 +28,7 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
-/// The same for text of several lines, whose line feeds stay.
+/// Text of several lines with every character escaped that a terminal obeys, but for the line feeds.
 pub(crate) fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }

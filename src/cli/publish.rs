@@ -244,7 +244,7 @@ impl Publish {
     }
 }
 
-/// The octets up to the next line feed, or to the end. They need not be text.
+/// The bytes up to the next line feed, or to the end. They need not be text.
 async fn next_line(input: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Vec<u8>>, Fault> {
     let mut line = Vec::new();
     if input.take(BODY_SIZE_MAX + 1).read_until(b'\n', &mut line).await? == 0 {
@@ -253,7 +253,7 @@ async fn next_line(input: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Vec
     if line.last() == Some(&b'\n') {
         line.pop();
     } else if line.len() as u64 > BODY_SIZE_MAX {
-        return Err(format!("a line of standard input has more than {BODY_SIZE_MAX} octets").into());
+        return Err(format!("a line of standard input has more than {BODY_SIZE_MAX} bytes").into());
     }
     Ok(Some(line))
 }

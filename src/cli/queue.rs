@@ -186,7 +186,7 @@ impl Drop {
         let ask = move || confirmation::confirmed(&queue, messages);
         match tokio::task::spawn_blocking(ask).await?? {
             true => Ok(()),
-            false => Err("nothing was dropped".into()),
+            false => Err("no message was dropped".into()),
         }
     }
 }

@@ -36,7 +36,7 @@ impl QueueReport {
 
     fn read(queue: &Value) -> Option<Self> {
         let text = |field| Some(queue.get(field)?.as_str()?.to_owned());
-        // A queue that nobody has used yet has no numbers at RabbitMQ's.
+        // RabbitMQ's listener gives no numbers of a queue that was not used yet.
         let number = |field| queue.get(field).and_then(Value::as_u64).unwrap_or(0);
         let total = |field| {
             queue.pointer(&format!("/message_stats/{field}")).and_then(Value::as_u64).unwrap_or(0)

@@ -66,7 +66,7 @@ impl Serve {
             tracing::info!("stopped");
             Ok(())
         });
-        // After a failure a thread may hang in the store for ever: nobody waits for it.
+        // After a failure a thread may hang in the store without end, so it is not waited for.
         runtime.shutdown_background();
         result
     }

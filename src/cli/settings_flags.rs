@@ -257,7 +257,7 @@ impl QueueFlags {
     }
 }
 
-/// Nothing when the flag was not given; an empty one is an empty list.
+/// `None` when the flag was not given; an empty one is an empty list.
 fn together(given: Vec<Addresses>) -> Option<Addresses> {
     let listed = given.into_iter().map(|Addresses(listed)| listed);
     listed.reduce(|all, more| [all, more].concat()).map(Addresses)

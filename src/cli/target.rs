@@ -36,7 +36,7 @@ impl std::error::Error for Interrupted {}
 /// How long a command tries to restore a lost connection before it fails.
 pub(crate) const RECONNECT_FOR: Duration = Duration::from_secs(60);
 
-/// A shorter loss or alarm is not told: nobody notices it, and a command that ends meanwhile says itself why.
+/// A shorter loss or alarm is not told: it is not noticed, and a command that ends meanwhile says itself why.
 const TROUBLE_TOLD_AFTER: Duration = Duration::from_millis(500);
 
 /// The broker.
@@ -130,7 +130,7 @@ impl Target {
     }
 }
 
-/// Nothing moves meanwhile: somebody may wonder why. Ends with the connection.
+/// The command stands still meanwhile, and says why. Ends with the connection.
 async fn tell_of_losses(mut state: watch::Receiver<ConnectionState>) {
     let mut is_told = false;
     while state.changed().await.is_ok() {
@@ -194,8 +194,8 @@ pub(crate) fn run(command: impl Future<Output = Result<ExitCode, Fault>>) -> Exi
     }
 }
 
-/// What the shell sees: a failure is one line on standard error. Whoever reads our output may stop
-/// doing so (`| head`), which is no failure.
+/// What the shell sees: a failure is one line on standard error. A program that reads our output may
+/// stop doing so (`| head`), which is no failure.
 pub(crate) fn end(result: Result<ExitCode, Fault>) -> ExitCode {
     result.unwrap_or_else(|error| {
         let io = error.downcast_ref::<io::Error>();

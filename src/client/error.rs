@@ -7,9 +7,10 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use forebay_wire::method::{ChannelClose, ConnectionClose};
 use thiserror::Error;
 
-use crate::{Returned, UriError, uri::Address};
+use crate::{Returned, UriError, connect::uri::Address};
 
 /// What the broker said when it closed a channel or the connection.
 #[derive(Clone, Debug, Default, Error, PartialEq, Eq)]
@@ -23,6 +24,28 @@ pub struct Fault {
     pub class_id: u16,
     /// Method that the broker objects to; 0 when it names none.
     pub method_id: u16,
+}
+
+impl From<&ChannelClose> for Fault {
+    fn from(close: &ChannelClose) -> Self {
+        Self {
+            code: close.reply_code,
+            text: close.reply_text.to_string(),
+            class_id: close.class_id,
+            method_id: close.method_id,
+        }
+    }
+}
+
+impl From<&ConnectionClose> for Fault {
+    fn from(close: &ConnectionClose) -> Self {
+        Self {
+            code: close.reply_code,
+            text: close.reply_text.to_string(),
+            class_id: close.class_id,
+            method_id: close.method_id,
+        }
+    }
 }
 
 impl Fault {
@@ -60,8 +83,8 @@ pub enum Loss {
     /// The broker closed the socket without a word.
     #[error("the broker closed the socket")]
     EndOfStream,
-    /// Nothing came for two heartbeat intervals.
-    #[error("no octet came from the broker for {0:?} (two heartbeat intervals)")]
+    /// No byte came for two heartbeat intervals.
+    #[error("no byte came from the broker for {0:?} (two heartbeat intervals)")]
     Silent(Duration),
     /// The broker closed the connection and said why.
     #[error("the broker closed the connection: {0}")]
@@ -75,7 +98,7 @@ pub enum Loss {
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The host name has no address, or nothing listens there.
+    /// The host name has no address, or no program listens there.
     #[error("cannot reach {address}: {source}; is a broker running there?")]
     Unreachable {
         /// The address tried.
@@ -169,8 +192,8 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether the same attempt may succeed later without a change by anybody: nothing listens yet,
-    /// or the broker is starting. Refused credentials, a missing vhost and faults of TLS are not.
+    /// Whether an attempt may succeed later without a change of options or of the broker: no program
+    /// listens yet, or the broker is starting. Refused credentials, a missing vhost and faults of TLS are not.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } => true,
@@ -182,7 +205,7 @@ impl ConnectError {
     }
 }
 
-/// Why a request (a declaration, a consumer, a new publisher) came to nothing.
+/// Why a connection or a request (a declaration, a consumer, a new publisher) failed.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -226,12 +249,12 @@ pub enum Error {
         "all {0} channels of the connection are in use; drop publishers or consumers, or open a second connection"
     )]
     NoChannelLeft(u16),
-    /// A name longer than 255 octets.
-    #[error("the {what} has {length} octets; AMQP allows 255")]
+    /// A name longer than 255 bytes.
+    #[error("the {what} has {length} bytes; AMQP allows 255")]
     NameTooLong {
         /// What it names.
         what: &'static str,
-        /// Its length in octets.
+        /// Its length in bytes.
         length: usize,
     },
     /// The answer was another than AMQP provides.
@@ -277,7 +300,7 @@ pub enum PublishError {
     /// channel, and sends what else was under way again.
     #[error("the broker refused the message: {0}")]
     Refused(Fault),
-    /// Nothing can be sent any more, and this message was not.
+    /// The connection is closed, and this message was not sent.
     #[error(transparent)]
     NotSent(#[from] Error),
     /// The message itself can't be sent.
@@ -310,13 +333,13 @@ pub enum ConsumeError {
         /// What the broker said.
         fault: Fault,
     },
-    /// The connection ended for good.
+    /// The connection ended and is not restored.
     #[error(transparent)]
     Connection(#[from] Error),
 }
 
 /// Why a delivery could not be settled. In each case the broker delivers the message again, to this
-/// consumer or another; there is nothing left to do with the delivery in hand.
+/// consumer or another; the delivery in hand needs no more care.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettleError {
@@ -330,10 +353,10 @@ pub enum SettleError {
 #[error("{messages} messages are not known to be stored; the first: {first}")]
 #[non_exhaustive]
 pub struct CloseError {
-    /// How many: those whose confirm did not come before the end, and those that failed before
-    /// without anybody waiting ([`crate::Publisher::flush`] tells these earlier).
+    /// Their number: those whose confirm did not come before the end, and those that failed before
+    /// and whose confirm was dropped ([`crate::Publisher::flush`] tells these earlier).
     pub messages: u64,
-    /// The reason of the first.
+    /// Why the first of them is not.
     #[source]
     pub first: PublishError,
 }

@@ -30,105 +30,70 @@
 //!
 //! # How it is built
 //!
-//! The protocol is a state machine without I/O behind one short lock (`session.rs`). Publishers
-//! and acks encode straight into its output; one task per connection (`driver.rs`) writes what has
+//! The protocol is a state machine without I/O behind one short lock (`session/`). Publishers
+//! and acks encode straight into its output; one task per connection (`connection/driver.rs`) writes what has
 //! gathered while the last write was under way, and puts all frames of a read in at once. A confirm
 //! is a slot in a table, not an allocation; acks leave as few frames as their order allows.
+//!
+//! | folder | holds |
+//! |---|---|
+//! | `message/` | what is published and received, before and after the protocol |
+//! | `session/` | channels, confirm windows, inboxes: the state of a connection over all its sockets |
+//! | `connect/` | from a URI over TCP, TLS and the handshake to an open socket |
+//! | `connection/` | the task of a connection, declarations and their restoration |
+//! | `publisher/`, `consumer/`, `worker/`, `requester.rs` | what programs hold in their hands |
+//! | `seen/` | stores of seen messages |
 //!
 //! # Features
 //!
 //! `tls` (default): `amqps://` by rustls. `fjall`, `redis`: stores of seen messages.
 #![deny(missing_docs)]
 
-mod admission;
-mod assembler;
 mod backoff;
-mod catch_panic;
-mod channel;
-mod channel_setup;
-mod confirm;
+mod connect;
 mod connection;
 mod consumer;
-mod delivery;
-mod driver;
 mod error;
-mod exchange_options;
-mod failure;
-mod handshake;
-mod idempotence;
-mod inbound;
-mod inbox;
-mod incoming;
 pub mod limits;
 mod message;
-mod message_id;
 mod name;
-mod options;
-mod outbound;
-mod parked;
 mod publisher;
-mod puller;
-mod pulling;
-mod queue_options;
-mod record;
-mod refusal;
-mod replies;
 mod requester;
-mod restore;
-mod retry;
-mod returned;
-mod running;
 pub mod seen;
-mod sending;
 mod session;
-mod settling;
-mod shared;
-mod state;
-mod statistics;
-mod supervisor;
-#[cfg(feature = "tls")]
-mod tls;
-mod topology;
-mod trace;
-mod transport;
-mod unsettled;
-mod uri;
-mod waiters;
-mod window;
 mod worker;
-mod worker_pool;
 
 pub use bytes::Bytes;
-pub use confirm::{BatchError, Confirm, Confirms};
+pub use connect::options::ConnectOptions;
+pub use connect::uri::{Address, UriError};
 pub use connection::Connection;
+pub use connection::exchange_options::ExchangeOptions;
+pub use connection::queue_options::QueueOptions;
+pub use connection::state::{ConnectionState, Missing, Outage};
+pub use connection::topology::{DeleteOptions, QueueState};
+pub use consumer::delivery::Delivery;
+pub use consumer::puller::Puller;
 pub use consumer::{Consume, Consumer};
-pub use delivery::Delivery;
 pub use error::{
     CloseError, ConnectError, ConsumeError, Error, Fault, Loss, PublishError, SettleError,
 };
-pub use exchange_options::ExchangeOptions;
-pub use failure::Failure;
-pub use idempotence::{Gate, Idempotence};
-pub use incoming::Incoming;
 pub use message::Message;
+pub use message::incoming::Incoming;
+pub use message::returned::Returned;
+pub use message::trace::TraceContext;
 pub use name::Name;
-pub use options::ConnectOptions;
+pub use publisher::confirm::{BatchError, Confirm, Confirms};
 pub use publisher::{
     FlushError, Publish, PublishAll, Publisher, PublisherOptions, UnconfirmedPublisher,
 };
-pub use puller::Puller;
-pub use queue_options::QueueOptions;
 pub use requester::{CallError, Requester};
-pub use retry::Retry;
-pub use returned::Returned;
-pub use state::{ConnectionState, Missing, Outage};
-pub use statistics::Statistics;
+pub use session::statistics::Statistics;
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
 pub use tokio_util::sync::CancellationToken;
-pub use topology::{DeleteOptions, QueueState};
-pub use trace::TraceContext;
-pub use uri::{Address, UriError};
+pub use worker::failure::Failure;
+pub use worker::idempotence::{Gate, Idempotence};
+pub use worker::retry::Retry;
 pub use worker::{Worker, WorkerError};
 
 // Names, values and properties as AMQP has them, with the errors of making them: a program needs no second

@@ -11,20 +11,20 @@ pub const CONFIRM_WINDOW_DEFAULT: usize = 2_048;
 pub const CONFIRM_WINDOW_MAX: usize = 1 << 20;
 /// Deliveries that a consumer holds unsettled before the broker waits.
 pub const PREFETCH_DEFAULT: u16 = 64;
-/// Octets waiting for the socket above which publishers wait.
+/// Bytes waiting for the socket above which publishers wait.
 pub const OUTPUT_SIZE_MAX: usize = 1 << 20;
-/// Octets of bodies that a publisher may have unconfirmed before `publish` waits. They are kept until
+/// Bytes of bodies that a publisher may have unconfirmed before `publish` waits. They are kept until
 /// they are confirmed.
 pub const UNCONFIRMED_SIZE_MAX: usize = 32 << 20;
-/// Octets that are read ahead for consumers without a prefetch limit before the socket is read no more.
+/// Bytes that are read ahead for consumers without a prefetch limit before the socket is read no more.
 pub const READ_AHEAD_SIZE_MAX: usize = 8 << 20;
-/// What a delivery counts beside its body, in octets.
+/// What a delivery counts beside its body, in bytes.
 pub const DELIVERY_OVERHEAD: usize = 256;
-/// Octets asked from the socket in one read.
+/// Bytes asked from the socket in one read.
 pub const READ_SIZE: usize = 64 * 1_024;
-/// Octets read in one turn before the other direction gets its chance.
+/// Bytes read in one turn before the other direction gets its chance.
 pub const READ_TURN_SIZE_MAX: usize = 16 * READ_SIZE;
-/// The largest frame that the client proposes, in octets.
+/// The largest frame that the client proposes, in bytes.
 pub const FRAME_SIZE_MAX: u32 = 128 * 1_024;
 /// The heartbeat interval that the client proposes.
 pub const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(30);
@@ -46,9 +46,9 @@ pub const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(30);
 pub const EXCLUSIVE_WAIT_MAX: Duration = Duration::from_secs(70);
 /// The longest wait before that is tried again.
 pub const HELD_RETRY_MAX: Duration = Duration::from_secs(1);
-/// The largest body that is assembled from frames, in octets; a larger one closes the connection.
+/// The largest body that is assembled from frames, in bytes; a larger one closes the connection.
 pub const BODY_SIZE_MAX: u64 = 512 * 1_024 * 1_024;
-/// Octets reserved at once for a body of several frames; the rest grows as it arrives.
+/// Bytes reserved at once for a body of several frames; the rest grows as it arrives.
 pub const BODY_RESERVED_MAX: usize = 1 << 20;
 
 const _: () = {

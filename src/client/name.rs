@@ -4,13 +4,13 @@ use forebay_wire::ShortStr;
 
 use crate::Error;
 
-/// Anything that can be a name in AMQP: `&str`, `String`, [`ShortStr`]. At most 255 octets, which is
+/// Anything that can be a name in AMQP: `&str`, `String`, [`ShortStr`]. At most 255 bytes, which is
 /// checked when the name is used. A [`ShortStr`] that is kept and cloned saves a copy per use.
 pub trait Name: private::Sealed {
     /// The name as it is written.
     ///
     /// # Errors
-    /// [`Error::NameTooLong`] above 255 octets; `what` says what it names.
+    /// [`Error::NameTooLong`] above 255 bytes; `what` says what it names.
     fn into_short_str(self, what: &'static str) -> Result<ShortStr, Error>;
 }
 

@@ -18,15 +18,12 @@ use tokio::{
 
 use crate::{
     Error, Incoming, Loss, Message, PublishError, Publisher, PublisherOptions,
-    channel::Channel,
+    connection::{lease::Lease, shared::Handle},
     limits::CALL_TIMEOUT_DEFAULT,
-    message_id,
-    replies::{Replies, ReplySender},
-    shared::{Handle, Lease},
+    message::message_id,
+    session::channel::Channel,
+    session::replies::{REPLY_QUEUE, Replies, ReplySender},
 };
-
-/// The name under which brokers offer direct reply-to.
-pub(crate) const REPLY_QUEUE: &str = "amq.rabbitmq.reply-to";
 
 /// Sends requests and awaits their replies (RPC); made by [`crate::Connection::requester`]. A clone
 /// is the same requester, and any number of calls may be under way at once.
@@ -41,8 +38,8 @@ pub(crate) const REPLY_QUEUE: &str = "amq.rabbitmq.reply-to";
 /// # Ok(()) }
 /// ```
 ///
-/// Whoever answers publishes [`Message::reply`]. A call that is dropped or timed out forgets its
-/// reply; whether the request is handled all the same, nobody can tell.
+/// The program that answers publishes [`Message::reply`]. A call that is dropped or timed out forgets its
+/// reply; whether the request is handled all the same is unknown.
 #[derive(Clone, Debug)]
 pub struct Requester {
     publisher: Publisher,
@@ -53,7 +50,7 @@ pub struct Requester {
 #[non_exhaustive]
 pub enum CallError {
     /// No reply within the time allowed. The request may be handled all the same.
-    #[error("no reply came within {0:?}; is somebody consuming the queue, and fast enough?")]
+    #[error("no reply came within {0:?}; is a consumer there, and fast enough?")]
     TimedOut(Duration),
     /// The request did not reach a queue, for example because there is none.
     #[error("the request was not taken: {0}")]
@@ -79,7 +76,7 @@ impl Requester {
 
 /// A call that is not sent before it is awaited; made by [`Requester::call`].
 #[derive(Debug)]
-#[must_use = "nothing is sent before it is awaited"]
+#[must_use = "the request is sent when this is awaited"]
 pub struct Call {
     requester: Requester,
     request: Message,
@@ -102,7 +99,7 @@ impl Call {
 
     async fn exchange(self) -> Result<Incoming, CallError> {
         let publisher = self.requester.publisher;
-        // A connection that is lost from here on ends the call: before, nothing was sent.
+        // A connection that is lost from here on ends the call: before, the request was not sent.
         publisher.ready().await?;
         let (sender, mut receiver) = oneshot::channel();
         let entry = Entry::new(publisher.lease(), sender);

@@ -25,7 +25,7 @@ impl FieldTable {
         Self(Vec::new())
     }
 
-    /// The value of `name`.
+    /// The value of the field `name`; the first one when a peer sent several.
     #[must_use]
     pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&FieldValue> {
         let name = name.as_ref();
@@ -53,12 +53,12 @@ impl FieldTable {
         Some(value)
     }
 
-    /// Names and values in order.
+    /// Names and values in the order of the table.
     pub fn iter(&self) -> std::slice::Iter<'_, (ShortStr, FieldValue)> {
         self.0.iter()
     }
 
-    /// Fields.
+    /// The number of fields.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -70,7 +70,7 @@ impl FieldTable {
         self.0.is_empty()
     }
 
-    /// The same table with memory of its own, see [`ShortStr::detached`].
+    /// A copy of the table with memory of its own, see [`ShortStr::detached`].
     #[must_use]
     pub fn detached(&self) -> Self {
         self.0.iter().map(|(name, value)| (name.detached(), value.detached())).collect()

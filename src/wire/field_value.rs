@@ -7,27 +7,27 @@ use bytes::Bytes;
 /// A value with its type on the wire.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FieldValue {
-    /// `t`: one octet, 0 is false.
+    /// `t`: one byte, 0 is false.
     Bool(bool),
-    /// `b`.
+    /// `b`: one byte, signed.
     I8(i8),
-    /// `B`.
+    /// `B`: one byte, unsigned.
     U8(u8),
-    /// `s`.
+    /// `s`: 16 bits, signed.
     I16(i16),
-    /// `u`.
+    /// `u`: 16 bits, unsigned.
     U16(u16),
-    /// `I`.
+    /// `I`: 32 bits, signed.
     I32(i32),
-    /// `i`.
+    /// `i`: 32 bits, unsigned.
     U32(u32),
-    /// `l`.
+    /// `l`: 64 bits, signed.
     I64(i64),
-    /// `L`.
+    /// `L`: 64 bits, unsigned.
     U64(u64),
-    /// `f`.
+    /// `f`: single precision.
     F32(f32),
-    /// `d`.
+    /// `d`: double precision.
     F64(f64),
     /// `D`: `value` / 10^`scale`. RabbitMQ takes the value as unsigned.
     Decimal {
@@ -36,22 +36,23 @@ pub enum FieldValue {
         /// The digits as an integer.
         value: u32,
     },
-    /// `S`: text or any octets.
+    /// `S`: text or any bytes.
     LongStr(Bytes),
-    /// `A`.
+    /// `A`: values in order, of any types.
     Array(Vec<FieldValue>),
     /// `T`: seconds since the epoch.
     Timestamp(u64),
-    /// `F`.
+    /// `F`: a table within.
     Table(FieldTable),
-    /// `x`.
+    /// `x`: bytes that are no text.
     ByteArray(Bytes),
     /// `V`: no value.
     Void,
 }
 
 impl FieldValue {
-    /// The value as an integer, whatever the width that the client chose for it.
+    /// The value of any integer type, whatever the width that the client chose for it; `None` for every other
+    /// type.
     #[must_use]
     pub fn as_integer(&self) -> Option<i128> {
         match *self {
@@ -67,7 +68,7 @@ impl FieldValue {
         }
     }
 
-    /// The octets of a long string.
+    /// The bytes of a long string (`LongStr`); `None` for every other type.
     #[must_use]
     pub fn as_long_str(&self) -> Option<&Bytes> {
         match self {
@@ -76,7 +77,13 @@ impl FieldValue {
         }
     }
 
-    /// The truth value of a boolean.
+    /// The text of a `LongStr` that is UTF-8; `None` for other bytes and every other type.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        std::str::from_utf8(self.as_long_str()?).ok()
+    }
+
+    /// The truth value of a `Bool`; `None` for every other type.
     #[must_use]
     pub fn as_bool(&self) -> Option<bool> {
         match *self {
@@ -85,7 +92,7 @@ impl FieldValue {
         }
     }
 
-    /// The table within.
+    /// The table within a `Table`; `None` for every other type.
     #[must_use]
     pub fn as_table(&self) -> Option<&FieldTable> {
         match self {
@@ -94,7 +101,7 @@ impl FieldValue {
         }
     }
 
-    /// The elements of an array.
+    /// The elements of an `Array`; `None` for every other type.
     #[must_use]
     pub fn as_array(&self) -> Option<&[Self]> {
         match self {
@@ -103,7 +110,7 @@ impl FieldValue {
         }
     }
 
-    /// The same value with memory of its own, see [`crate::ShortStr::detached`].
+    /// A copy of the value with memory of its own, see [`crate::ShortStr::detached`].
     #[must_use]
     pub fn detached(&self) -> Self {
         match self {

@@ -9,7 +9,7 @@ use std::fmt;
 /// Every property of class basic, each present or not.
 #[derive(Clone, Default, PartialEq)]
 pub struct Properties {
-    /// MIME type of the body.
+    /// MIME type of the body (`content-type`).
     pub content_type: Option<ShortStr>,
     /// MIME encoding of the body.
     pub content_encoding: Option<ShortStr>,
@@ -19,9 +19,9 @@ pub struct Properties {
     pub delivery_mode: Option<u8>,
     /// Higher goes first, where the queue knows priorities.
     pub priority: Option<u8>,
-    /// What an answer refers to.
+    /// What an answer refers to (`correlation-id`).
     pub correlation_id: Option<ShortStr>,
-    /// Where an answer goes.
+    /// The queue that an answer goes to (`reply-to`).
     pub reply_to: Option<ShortStr>,
     /// Time to live in ms, as decimal digits.
     pub expiration: Option<ShortStr>,
@@ -31,9 +31,9 @@ pub struct Properties {
     pub timestamp: Option<u64>,
     /// The application's type of the message (`type`).
     pub kind: Option<ShortStr>,
-    /// The publisher; must be the connection's user.
+    /// The publishing user (`user-id`); must be the connection's user.
     pub user_id: Option<ShortStr>,
-    /// The application.
+    /// The application that publishes (`app-id`).
     pub app_id: Option<ShortStr>,
     /// Deprecated; carried on.
     pub cluster_id: Option<ShortStr>,

@@ -88,7 +88,7 @@ impl RawProperties {
     /// Checks flags and values, tables included, in one pass that allocates nothing.
     ///
     /// # Errors
-    /// 502 when the flags are unknown, a value is malformed, the octets end early or late, or
+    /// 502 when the flags are unknown, a value is malformed, the bytes end early or late, or
     /// there are more than `PROPERTIES_SIZE_MAX` of them.
     pub fn parse(octets: Bytes) -> Result<Self, WireError> {
         match check(&octets) {
@@ -97,13 +97,13 @@ impl RawProperties {
         }
     }
 
-    /// The octets.
+    /// Flags and values as they stand on the wire.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The shared octets.
+    /// Flags and values as they stand on the wire, still shared with where they came from.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.0
@@ -115,13 +115,13 @@ impl RawProperties {
         Self(Bytes::copy_from_slice(&self.0))
     }
 
-    /// 1: transient, 2: persistent.
+    /// 1: transient, 2: persistent (`delivery-mode`).
     #[must_use]
     pub fn delivery_mode(&self) -> Option<u8> {
         self.octet(DELIVERY_MODE)
     }
 
-    /// The priority.
+    /// The priority: higher goes first, where the queue knows priorities.
     #[must_use]
     pub fn priority(&self) -> Option<u8> {
         self.octet(PRIORITY)
@@ -133,19 +133,19 @@ impl RawProperties {
         self.short(EXPIRATION)
     }
 
-    /// Where an answer goes.
+    /// The queue that an answer goes to (`reply-to`).
     #[must_use]
     pub fn reply_to(&self) -> Option<ShortStr> {
         self.short(REPLY_TO)
     }
 
-    /// The publisher.
+    /// The publishing user (`user-id`).
     #[must_use]
     pub fn user_id(&self) -> Option<ShortStr> {
         self.short(USER_ID)
     }
 
-    /// The application's name for the message.
+    /// The application's name for the message (`message-id`).
     #[must_use]
     pub fn message_id(&self) -> Option<ShortStr> {
         self.short(MESSAGE_ID)
@@ -157,14 +157,14 @@ impl RawProperties {
         self.flags() & HEADERS.flag != 0
     }
 
-    /// The header table.
+    /// The header table, decoded by this call; `None` without one.
     #[must_use]
     pub fn headers(&self) -> Option<FieldTable> {
         let value = self.value(HEADERS)?;
         table_walk::read_table(&self.0, value).ok().map(|(_, table)| table)
     }
 
-    /// Everything.
+    /// Every property, decoded by this call.
     #[must_use]
     pub fn decode(&self) -> Properties {
         Properties {
@@ -201,7 +201,7 @@ impl RawProperties {
         Some(ShortStr::from_bounded(self.0.slice_ref(text)))
     }
 
-    /// The octets from where the property's value begins.
+    /// The bytes from where the property's value begins.
     fn value(&self, wanted: Property) -> Option<&[u8]> {
         let flags = self.flags();
         if flags & wanted.flag == 0 {
@@ -230,7 +230,7 @@ impl std::fmt::Debug for RawProperties {
     }
 }
 
-/// Octets that the value at the front of `octets` takes; nothing when they are too few for it.
+/// Bytes that the value at the front of `octets` takes; `None` when they are too few for it.
 fn size(shape: Shape, octets: &[u8]) -> Option<usize> {
     Some(match shape {
         Shape::Octet => 1,

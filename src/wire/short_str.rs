@@ -6,15 +6,15 @@ use bytes::Bytes;
 use std::borrow::Borrow;
 use std::fmt;
 
-/// Up to 255 octets, mostly UTF-8 but not bound to it. A clone copies nothing.
+/// Up to 255 bytes, mostly UTF-8 but not bound to it. A clone copies nothing.
 #[derive(Clone, Default, Eq, PartialOrd, Ord)]
 pub struct ShortStr(Bytes);
 
-/// More octets than a short string holds.
+/// A text has more than the 255 bytes that a short string holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a short string holds at most {SHORT_STR_LENGTH_MAX} octets, not {length}")]
+#[error("a short string holds at most {SHORT_STR_LENGTH_MAX} bytes, not {length}")]
 pub struct ShortStrTooLong {
-    /// Octets there.
+    /// Bytes of the text that is too long.
     pub length: usize,
 }
 
@@ -22,11 +22,11 @@ impl ShortStr {
     /// The empty string.
     pub const EMPTY: Self = Self(Bytes::new());
 
-    /// From a literal, without a copy. What passes 255 octets is refused when it is evaluated:
+    /// From a literal, without a copy. What passes 255 bytes is refused when it is evaluated:
     /// at compile time in a constant.
     ///
     /// # Panics
-    /// When `text` passes 255 octets: a slip of the programmer, not of a peer.
+    /// When `text` passes 255 bytes: a slip of the programmer, not of a peer.
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
         assert!(text.len() <= SHORT_STR_LENGTH_MAX, "a short string holds at most 255 octets");
@@ -39,7 +39,7 @@ impl ShortStr {
         Self(octets)
     }
 
-    /// The octets.
+    /// The bytes of the string.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -51,19 +51,19 @@ impl ShortStr {
         std::str::from_utf8(&self.0).ok()
     }
 
-    /// The shared octets.
+    /// The bytes, still shared with where they came from.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.0
     }
 
-    /// Octets.
+    /// The number of bytes, 255 at most.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether the string is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -226,21 +226,21 @@ fn an_interrupt_before_the_count_is_reached_is_told_to_scripts() {
     assert!(errors.contains("1 of 2"), "{errors}");
 }
 
-/// Octets that are no text, and none that ends a line.
-const OCTETS: &[u8] = b"\xff\xfe\r\0end";
+/// Bytes that are no text, and none that ends a line.
+const BYTES: &[u8] = b"\xff\xfe\r\0end";
 
 #[test]
-fn octets_stay_as_they_are() {
-    let queue = Queue::declare("octets");
+fn bytes_stay_as_they_are() {
+    let queue = Queue::declare("bytes");
     let directory = tempfile::TempDir::new().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-    std::fs::write(path("in"), OCTETS).unwrap();
+    std::fs::write(path("in"), BYTES).unwrap();
     run(&["publish", "--queue", &queue.0, "--file", &path("in")]).success();
-    let lines = [OCTETS, b"\n", OCTETS].concat();
+    let lines = [BYTES, b"\n", BYTES].concat();
     let script = format!("cat > {}", path("out"));
     for _ in 0..2 {
         run(&["consume", &queue.0, "--exec", &script, "--count", "1"]).success();
-        assert_eq!(std::fs::read(path("out")).unwrap(), OCTETS);
+        assert_eq!(std::fs::read(path("out")).unwrap(), BYTES);
         assert_eq!(run_with_input(&["publish", "--queue", &queue.0], &lines).code, Some(0));
     }
     let message = run(&["consume", &queue.0, "--count", "1", "--json"]).json();

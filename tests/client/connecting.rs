@@ -127,10 +127,10 @@ async fn a_name_too_long_is_told_by_its_place() {
     let connection = connect().await;
     let long = "x".repeat(256);
     let fault = connection.declare_queue(&long, Default::default()).await.unwrap_err();
-    assert_eq!(fault.to_string(), "the queue name has 256 octets; AMQP allows 255");
+    assert_eq!(fault.to_string(), "the queue name has 256 bytes; AMQP allows 255");
     let publisher = connection.publisher().await.unwrap();
     let fault = publisher.publish(forebay_client::Message::to_queue(&long, "")).await.unwrap_err();
-    assert!(fault.to_string().contains("the routing key has 256 octets"), "{fault}");
+    assert!(fault.to_string().contains("the routing key has 256 bytes"), "{fault}");
     assert!(name("x").len() < 256);
 }
 

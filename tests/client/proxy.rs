@@ -21,7 +21,7 @@ pub(crate) struct Weather {
     is_shut: bool,
     /// The broker does not learn that a connection was cut.
     is_clinging: bool,
-    /// A connection is cut after a random number of octets, and delayed now and then.
+    /// A connection is cut after a random number of bytes, and delayed now and then.
     is_stormy: bool,
 }
 
@@ -128,7 +128,7 @@ async fn relay(
     mut random: Random,
 ) {
     let fate = |random: &mut Random| Fate {
-        octets_left: 2_000 + random.below(200_000),
+        bytes_left: 2_000 + random.below(200_000),
         random: Random(random.below(u64::MAX) | 1),
     };
     let (to_broker, to_client) = (fate(&mut random), fate(&mut random));
@@ -153,7 +153,7 @@ async fn relay(
 }
 
 struct Fate {
-    octets_left: u64,
+    bytes_left: u64,
     random: Random,
 }
 
@@ -170,8 +170,8 @@ async fn copy(
         let now = *weather.borrow();
         let mut passed = &buffer[..count];
         if now.is_stormy {
-            if fate.octets_left < count as u64 {
-                passed = &passed[..fate.octets_left as usize];
+            if fate.bytes_left < count as u64 {
+                passed = &passed[..fate.bytes_left as usize];
             }
             if fate.random.below(20) == 0 {
                 tokio::time::sleep(Duration::from_millis(fate.random.below(30))).await;
@@ -184,7 +184,7 @@ async fn copy(
             return;
         }
         if now.is_stormy {
-            fate.octets_left -= passed.len() as u64;
+            fate.bytes_left -= passed.len() as u64;
             if passed.len() < count {
                 return;
             }

@@ -70,7 +70,7 @@ async fn bodies_of_every_size_arrive_whole() {
     for size in sizes {
         let delivery = next(&mut consumer).await;
         assert_eq!(delivery.body().len(), size);
-        assert!(delivery.body().as_ref() == body(size), "{size} octets, but others");
+        assert!(delivery.body().as_ref() == body(size), "{size} bytes, but others");
         delivery.ack().unwrap();
     }
 }

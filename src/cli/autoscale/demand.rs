@@ -9,7 +9,7 @@ const RATE_SECONDS: u64 = 120;
 const SPEED_SECONDS: u64 = 6 * 3600;
 /// Seconds between two looks at how fast a consumer is.
 const SPEED_INTERVAL_SECONDS: u64 = 60;
-/// More than this is not told: with nobody there it would be infinite.
+/// More than this is not told: without replicas it would be infinite.
 const SECONDS_MAX: f64 = 3600.0;
 
 /// A scrape.

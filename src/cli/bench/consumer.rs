@@ -20,7 +20,7 @@ pub(super) async fn start(
     let consumer = consume.start().await?;
     Ok(async move {
         let consumed = receive(consumer, &run, &stop).await;
-        // A consumer publishes nothing that could be lost.
+        // A consumer publishes no message that could be lost.
         let _ = connection.close().await;
         consumed
     })

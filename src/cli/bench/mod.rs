@@ -82,7 +82,7 @@ impl Bench {
         }
     }
 
-    /// Connects everybody first, so that the clock does not count it.
+    /// Connects all producers and consumers first, so that the clock does not count it.
     async fn measure(self, queue: String) -> Result<Report, Fault> {
         let mut connections = Vec::new();
         for _ in 0..u32::from(self.consumers) + u32::from(self.producers) {
@@ -147,7 +147,7 @@ impl Run {
         Ok(report)
     }
 
-    /// The next producer that ends, or nothing within a look; `None` when all have ended.
+    /// The next producer that ends, or `Some(Ok(None))` when none does within a look; `None` when all have ended.
     async fn step<T: 'static>(
         &self,
         tasks: &mut JoinSet<T>,
@@ -162,7 +162,7 @@ impl Run {
         }
     }
 
-    /// Waits until everything sent was received, or nothing comes any more.
+    /// Waits until every message sent was received, or none comes any more.
     async fn drain(
         &self,
         limit: Option<Instant>,

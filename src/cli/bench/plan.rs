@@ -27,7 +27,7 @@ pub(crate) struct Bench {
     /// Connections that consume
     #[arg(long, short, default_value_t = 1)]
     pub(super) consumers: u16,
-    /// Octets of a body, 24 at least
+    /// Bytes of a body, 24 at least
     #[arg(long, short, default_value_t = 256)]
     pub(super) size: usize,
     /// Messages to publish, by all producers together
@@ -78,12 +78,12 @@ impl Bench {
     pub(super) fn check(&self) -> Result<(), String> {
         if self.size < STAMP_SIZE {
             return Err(format!(
-                "a body needs {STAMP_SIZE} octets for its number and its time; --size is {}",
+                "a body needs {STAMP_SIZE} bytes for its number and its time; --size is {}",
                 self.size
             ));
         }
         if self.size as u64 > BODY_SIZE_MAX {
-            return Err(format!("a body has {BODY_SIZE_MAX} octets at most"));
+            return Err(format!("a body has {BODY_SIZE_MAX} bytes at most"));
         }
         if self.producers == 0 && self.consumers == 0 {
             return Err("without --producers and --consumers there is nothing to do".into());

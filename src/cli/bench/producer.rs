@@ -103,7 +103,7 @@ pub(super) async fn run(
     Ok(produced)
 }
 
-/// What was published when there is nothing more to publish; an error when the connection ended.
+/// `None` when there are no more messages to publish; an error when the connection ended.
 type Published<T> = Option<Result<T, PublishError>>;
 
 async fn unconfirmed(connection: &Connection, messages: &mut Messages) -> Result<Produced, Fault> {

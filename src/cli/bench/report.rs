@@ -129,7 +129,7 @@ impl Report {
         let _ = self.delivery.add(&consumed.latencies);
     }
 
-    /// Confirmed (without confirms: sent) and never received; `None` when nobody consumed.
+    /// Confirmed (without confirms: sent) and never received; `None` without consumers.
     fn never(&self) -> Option<u64> {
         let nothing = Seen::default();
         let missing = |(source, expected): (&Source, &Seen)| {
@@ -138,7 +138,7 @@ impl Report {
         (self.consumers > 0 && self.producers > 0).then(|| self.expected.iter().map(missing).sum())
     }
 
-    /// Nothing lost, nothing refused, nothing unknown.
+    /// No message was lost, refused, or of unknown fate.
     pub(super) fn is_clean(&self) -> bool {
         let Outcomes { returned, nacked, unknown, .. } = self.outcomes;
         self.never().unwrap_or(0) == 0 && returned + nacked + unknown == 0 && self.faults.is_empty()

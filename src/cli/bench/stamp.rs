@@ -9,7 +9,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Octets in front of the filler.
+/// Bytes in front of the filler.
 pub(super) const STAMP_SIZE: usize = 24;
 
 const MAGIC: &[u8; 4] = b"fbbn";
@@ -29,7 +29,7 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    /// A body of `filler.len() + STAMP_SIZE` octets.
+    /// A body of `filler.len() + STAMP_SIZE` bytes.
     pub(super) fn body(self, filler: &[u8]) -> Bytes {
         let mut body = BytesMut::with_capacity(STAMP_SIZE + filler.len());
         body.put_slice(MAGIC);

@@ -29,7 +29,7 @@ impl Broker {
         for listener in ["--listen", "--metrics-listen", "--admin-listen"] {
             command.args([listener, "127.0.0.1:0"]);
         }
-        // It shall be like everybody's, whatever the settings of the caller's own broker are.
+        // The demo's broker has the defaults, whatever the settings of the caller's own broker are.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             if name.starts_with("FOREBAY_") || name.starts_with("RABBITMQ_") {

@@ -45,7 +45,7 @@ impl Consumer {
             tokio::time::sleep_until(due).await;
             let text = delivery.text().unwrap_or_default();
             match text.strip_prefix("order ") {
-                // Done first, acknowledged then: who dies between the two does it twice.
+                // Done first, acknowledged then: after a death between the two it is done twice.
                 Some(order) => {
                     writeln!(stdout().lock(), "{order}")?;
                     delivery.ack()?;

@@ -242,7 +242,7 @@ async fn dead_letters(connection: &Connection) -> Result<Vec<(String, String)>, 
         held.push(letter);
     }
     let letter = |letter: &Delivery| {
-        let body = letter.text().unwrap_or("octets").to_owned();
+        let body = letter.text().unwrap_or("a body that is no text").to_owned();
         (body, reason(letter).unwrap_or_else(|| "no reason".to_owned()))
     };
     Ok(held.iter().map(letter).collect())

@@ -139,7 +139,7 @@ impl Filter {
     }
 }
 
-/// What a step left over; nothing when the walk is over.
+/// What a step left over; `None` when the walk is over.
 fn rest(step: &Value) -> Option<Value> {
     let rest = step.get("rest")?;
     rest.as_array().filter(|runs| !runs.is_empty()).map(|_| rest.clone())

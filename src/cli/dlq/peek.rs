@@ -80,9 +80,9 @@ fn shown(message: &Value) -> String {
         Some("base64") => " (base64)",
         _ => "",
     };
-    let octets = message.get("payload_bytes").map(ToString::to_string).unwrap_or_default();
+    let bytes = message.get("payload_bytes").map(ToString::to_string).unwrap_or_default();
     let payload = text(message, "payload").unwrap_or_default();
-    lines.push(format!("    {octets} bytes{encoding}: {payload}"));
+    lines.push(format!("    {bytes} bytes{encoding}: {payload}"));
     lines.join("\n")
 }
 

@@ -26,13 +26,13 @@ impl Purge {
         // Dead letters have no other copy: a script says that it means it.
         if !self.yes && !confirmation::can_ask() {
             return Err(
-                "standard input is no terminal, so nobody can be asked; nothing was dropped; \
+                "standard input is no terminal, so no question can be asked; no message was dropped; \
                         --yes drops the messages without a question"
                     .into(),
             );
         }
         if !self.yes && !confirmation::confirmed(queue, messages)? {
-            return Err("nothing was dropped".into());
+            return Err("no message was dropped".into());
         }
         target.request("DELETE", &format!("/api/queues/{there}/{name}/contents"), &[])?;
         println!("{}: dropped the {messages} messages that were ready", printable(queue));

@@ -1,7 +1,7 @@
 //! `forebay dlq redrive`: a walk over the queue, step by step, at most so fast.
 //!
-//! Each step is one durable change in the broker. Whoever stops this command between two steps, or
-//! in one, leaves every message in one of its two queues; it is run again for what is left.
+//! Each step is one durable change in the broker. Stopped between two steps, or
+//! in one, the command leaves every message in one of its two queues; it is run again for what is left.
 
 use super::super::printable::printable;
 use super::list::cause;
@@ -51,7 +51,7 @@ impl Redrive {
     pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
         let mut total = Total::default();
         let walked = self.walk(&mut total);
-        // Before the first step there is nothing to report, and no rest to run it again for.
+        // Before the first step there are no figures to report, and no rest to run it again for.
         if total.steps > 0 {
             total.print(&self.named.queue, self.dry_run);
         }

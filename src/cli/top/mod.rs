@@ -1,7 +1,7 @@
 //! `forebay top`: queues as they fill and drain.
 //!
 //! Rates are differences of the broker's counters over the last [`WINDOW`], so they do not depend
-//! on who else asks. In a terminal the table is redrawn in place; into a pipe one follows the other.
+//! on other programs that ask. In a terminal the table is redrawn in place; into a pipe one follows the other.
 
 mod screen;
 
@@ -105,7 +105,7 @@ impl Top {
             let rows = match self.look(&mut looks).await {
                 Ok(rows) => rows,
                 Err(error) => {
-                    // A broker that starts again is what somebody wants to watch.
+                    // The restart of a broker is worth watching.
                     let is_first = lost_at.is_none();
                     let since = *lost_at.get_or_insert_with(Instant::now);
                     if !is_unreachable(&error) || since.elapsed() > RECONNECT_FOR {
@@ -242,7 +242,7 @@ fn is_unreachable(error: &Fault) -> bool {
     matches!(error.downcast_ref(), Some(AdminError::Unreachable { .. }))
 }
 
-/// What the user does; without a screen, nothing ever.
+/// What the user does; never ready without a screen.
 async fn input(screen: Option<&mut Screen>) -> Input {
     match screen {
         Some(screen) => screen.input().await,

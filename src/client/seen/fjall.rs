@@ -40,7 +40,7 @@ struct Inner {
     claims: Mutex<Sweep>,
     /// Completions that were written.
     written: AtomicU64,
-    /// Completions that are synced; held by whoever syncs.
+    /// Completions that are synced; held by the task that syncs.
     synced: tokio::sync::Mutex<u64>,
 }
 
@@ -100,7 +100,7 @@ impl FjallSeen {
         }
     }
 
-    /// Waits until the completion with this number is on disk. Whoever comes first syncs for all that
+    /// Waits until the completion with this number is on disk. The first task syncs for all that
     /// were written by then; the others find that done.
     async fn sync(&self, number: u64) -> Result<(), FjallSeenError> {
         let mut synced = self.inner.synced.lock().await;
@@ -121,18 +121,18 @@ struct Entry {
 }
 
 impl Entry {
-    fn read(octets: &[u8]) -> Option<Self> {
-        let (expires, rest) = octets.split_first_chunk()?;
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (expires, rest) = bytes.split_first_chunk()?;
         let owner = rest.first_chunk().map(|owner| u64::from_be_bytes(*owner));
         Some(Self { expires: u64::from_be_bytes(*expires), owner })
     }
 
     fn write(&self) -> Vec<u8> {
-        let mut octets = self.expires.to_be_bytes().to_vec();
+        let mut bytes = self.expires.to_be_bytes().to_vec();
         if let Some(owner) = self.owner {
-            octets.extend(owner.to_be_bytes());
+            bytes.extend(owner.to_be_bytes());
         }
-        octets
+        bytes
     }
 }
 
@@ -153,7 +153,7 @@ impl Inner {
             sweep.claims = 0;
             self.sweep(&mut sweep.last)?;
         }
-        let found = self.keyspace.get(key)?.and_then(|octets| Entry::read(&octets));
+        let found = self.keyspace.get(key)?.and_then(|bytes| Entry::read(&bytes));
         match found.filter(|entry| entry.expires > milliseconds_now()) {
             Some(Entry { owner: None, .. }) => Ok(Claim::Done),
             Some(Entry { owner: Some(other), .. }) if other != owner => Ok(Claim::InProgress),
@@ -174,7 +174,7 @@ impl Inner {
 
     fn release(&self, key: &[u8], owner: u64) -> Result<(), FjallSeenError> {
         let _turn = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = self.keyspace.get(key)?.and_then(|octets| Entry::read(&octets));
+        let found = self.keyspace.get(key)?.and_then(|bytes| Entry::read(&bytes));
         if found.is_some_and(|entry| entry.owner == Some(owner)) {
             self.keyspace.remove(key)?;
         }
@@ -188,8 +188,8 @@ impl Inner {
         let behind = (std::ops::Bound::Excluded(last.clone()), std::ops::Bound::Unbounded);
         let mut count = 0;
         for entry in self.keyspace.range(behind).take(SWEEP_ENTRIES) {
-            let (key, octets) = entry.into_inner()?;
-            if Entry::read(&octets).is_none_or(|entry| entry.expires <= now) {
+            let (key, bytes) = entry.into_inner()?;
+            if Entry::read(&bytes).is_none_or(|entry| entry.expires <= now) {
                 self.keyspace.remove(key.as_ref())?;
             }
             *last = key.to_vec();
@@ -231,7 +231,7 @@ impl SeenStore for FjallSeen {
 mod tests {
     use super::*;
 
-    /// Whatever expired is gone after a round of slices, and nothing else.
+    /// After a round of slices exactly the expired entries are gone.
     #[test]
     fn a_round_of_slices_sweeps_all_that_expired() {
         let directory = tempfile::TempDir::new().unwrap();

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{Claim, SeenStore};
 
-/// Entries below which nothing is swept.
+/// Entries below which none is swept.
 const SWEEP_ENTRIES_MIN: usize = 1_024;
 
 /// Remembers until the process ends: for tests, and for a single consumer whose repetitions come

@@ -8,8 +8,8 @@
 //!    +----- release, or the claim's time passes
 //! ```
 //!
-//! **What is promised.** While a claim holds, nobody else handles a message with the same key; once
-//! it is completed, nobody handles it again until the time to remember is over. **What is not:** a
+//! **What is promised.** While a claim holds, no other worker handles a message with the same key; once
+//! it is completed, none handles it again until the time to remember is over. **What is not:** a
 //! process that dies between the effect of its handler and the completion leaves a claim that runs
 //! out, and then the message is handled a second time. No store outside the handler's own
 //! transaction can close that gap; a handler whose effect must happen once passes the key on to
@@ -40,7 +40,7 @@ pub use redis::{RedisSeen, RedisSeenError};
 pub enum Claim {
     /// The caller has it, and must complete or release it.
     Taken,
-    /// Somebody else has it; ask again later.
+    /// Another owner has it; ask again later.
     InProgress,
     /// It was handled.
     Done,
@@ -51,7 +51,7 @@ pub trait SeenStore: Send + Sync + 'static {
     /// Why the store can't answer.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Claims `key` for `owner`, a number that nobody else uses, unless somebody else has claimed it or
+    /// Claims `key` for `owner`, a number that no other claim uses, unless another owner has claimed it or
     /// it is done. The claim ends by itself after `lease`. An owner that claims its key again renews
     /// it: `lease` counts from then on.
     fn claim(

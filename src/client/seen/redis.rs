@@ -13,7 +13,7 @@ use super::{Claim, SeenStore};
 
 const DONE: &str = "d";
 /// Takes the key if it is free, or renews the claim if it is ours: 1 when it is ours now, 2 when it is
-/// done, 0 when somebody else has it.
+/// done, 0 when another owner has it.
 const CLAIM: &str = "local found = redis.call('get', KEYS[1]) \
      if not found or found == ARGV[1] then \
      redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1 end \
