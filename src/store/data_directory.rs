@@ -5,7 +5,7 @@
 //! LOCK            locked while a process has the directory open
 //! FORMAT          "forebay data format 2"
 //! HIGH-WATER      the last commit that is on stable storage
-//! DAMAGED         the read that met damage and ended the last broker, if one did
+//! DAMAGED         damage that was met and is looked for again at the next start, if there is any
 //! fjall/          pages, bodies, acks, meta and their journals
 //! fjall.building/ what a repair has come to so far
 //! fjall.repaired/ what it made, complete; it takes the place of fjall/ at once
@@ -24,7 +24,7 @@ const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_DRAFT: &str = "FORMAT.new";
 const FORMAT_PREFIX: &str = "forebay data format ";
 const HIGH_WATER_FILE: &str = "HIGH-WATER";
-const DAMAGED_READ_FILE: &str = "DAMAGED";
+const DAMAGE_NOTES_FILE: &str = "DAMAGED";
 const DATABASE_DIRECTORY: &str = "fjall";
 const BUILDING_DIRECTORY: &str = "fjall.building";
 const REPAIRED_DIRECTORY: &str = "fjall.repaired";
@@ -100,8 +100,8 @@ impl DataDirectory {
         self.path.join(HIGH_WATER_FILE)
     }
 
-    pub(crate) fn damaged_read(&self) -> PathBuf {
-        self.path.join(DAMAGED_READ_FILE)
+    pub(crate) fn damage_notes(&self) -> PathBuf {
+        self.path.join(DAMAGE_NOTES_FILE)
     }
 
     pub(crate) fn database(&self) -> PathBuf {

@@ -1,8 +1,9 @@
-//! Why fjall can't go on. When one of its threads fails it tells everybody `Poisoned` from then on, and
-//! says the reason through `log` alone: so this listens there, and looks for damaged files.
+//! What is behind an error of fjall's. Its errors name no file, and when one of its threads fails it
+//! tells everybody `Poisoned` from then on and says the reason through `log` alone: so this listens
+//! there, and looks for the damaged file.
 
 use crate::damage::Damage;
-use crate::database::META_ID;
+use crate::database::{self, Error, META_ID, SPACES};
 use crate::limits::FAILURE_READ_OCTETS_MAX;
 use crate::salvage::{Manifest, is_sound_file};
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -43,7 +44,7 @@ pub(crate) fn listen() {
     *FIRST.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-/// Why fjall is poisoned.
+/// What is behind an error of fjall's.
 #[derive(Debug)]
 pub(crate) enum Cause {
     /// Said by the system, or by fjall.
@@ -53,20 +54,53 @@ pub(crate) enum Cause {
 }
 
 /// Looks for it. Reads what is stored, up to a bound, unless the system failed.
-pub(crate) fn cause(database: &Path) -> Cause {
+pub(crate) fn cause(database: &Path, error: &Error) -> Cause {
+    if matches!(error, Error::Poisoned) {
+        return cause_of_poison(database);
+    }
+    if !database::is_damage(error) {
+        return Cause::Told(error.to_string());
+    }
+    let met = format!("fjall says {error}");
+    Cause::Damaged(damage_of_files(database, &met).unwrap_or_else(|| {
+        let what = format!("a table or journal can't be read: {met}");
+        Damage { what, ..Damage::default() }
+    }))
+}
+
+fn cause_of_poison(database: &Path) -> Cause {
     let said = FIRST.lock().unwrap_or_else(PoisonError::into_inner).clone();
     if let Some(error) = said.as_deref().and_then(system_error) {
         return Cause::Told(error.to_string());
     }
+    let told = || said.unwrap_or_else(|| "a thread of the database ended".to_owned());
+    damage_of_files(database, "met by a compaction")
+        .map_or_else(|| Cause::Told(told()), Cause::Damaged)
+}
+
+/// The files that don't match their checksums, as one damage.
+fn damage_of_files(database: &Path, met: &str) -> Option<Damage> {
     let mut damaged = damaged_files(database).unwrap_or_default().into_iter();
-    let Some(file) = damaged.next() else {
-        return Cause::Told(said.unwrap_or_else(|| "a thread of the database ended".to_owned()));
-    };
-    let mut what = "does not match its checksum; met while tables were merged".to_owned();
-    for other in damaged {
-        what = format!("{what}; neither does {}", other.display());
+    let (space, file) = damaged.next()?;
+    let mut what = format!("does not match its checksum (keyspace {space}, {met})");
+    for (space, other) in damaged {
+        what = format!("{what}; neither does {} (keyspace {space})", other.display());
     }
-    Cause::Damaged(Damage { file: Some(file), what, ..Damage::default() })
+    Some(Damage { file: Some(file), what, ..Damage::default() })
+}
+
+/// Whether a file, named from the data directory on, is in use and does not match its checksum.
+///
+/// # Errors
+/// When the system fails to read.
+pub(crate) fn is_damaged(database: &Path, file: &Path) -> io::Result<bool> {
+    let root = database.parent().unwrap_or(database);
+    for File { path, checksum, .. } in files(database) {
+        if path.strip_prefix(root) == Ok(file) {
+            return Ok(!is_sound_file(&path, checksum)?);
+        }
+    }
+    Ok(false)
 }
 
 /// The error of the system that is printed within another.
@@ -76,24 +110,44 @@ fn system_error(said: &str) -> Option<io::Error> {
     Some(io::Error::from_raw_os_error(code.parse().ok()?))
 }
 
-/// From the data directory on.
-fn damaged_files(database: &Path) -> io::Result<Vec<PathBuf>> {
-    let (mut damaged, mut octets) = (Vec::new(), 0);
-    for id in 0..=META_ID {
+/// A table, or a file of bodies.
+struct File {
+    /// The name of its keyspace.
+    space: String,
+    path: PathBuf,
+    checksum: u128,
+}
+
+/// All files that the manifests name.
+fn files(database: &Path) -> impl Iterator<Item = File> {
+    (0..=META_ID).flat_map(|id| {
         let keyspace = database.join("keyspaces").join(id.to_string());
-        let Ok(Some(manifest)) = Manifest::read(&keyspace) else { continue };
-        let tables = manifest.tables.iter().map(|file| ("tables", file));
-        let blob_files = manifest.blob_files.iter().map(|file| ("blobs", file));
-        for (directory, (file, checksum)) in tables.chain(blob_files) {
+        let space = SPACES.into_iter().find(|space| *space as u64 + 1 == id);
+        // fjall's own keyspace has the number 0.
+        let space = space.map_or("0".to_owned(), |space| format!("{space:?}").to_lowercase());
+        let manifest = Manifest::read(&keyspace).ok().flatten().unwrap_or_default();
+        let tables = manifest.tables.into_iter().map(|file| ("tables", file));
+        let blob_files = manifest.blob_files.into_iter().map(|file| ("blobs", file));
+        let file = move |(directory, (file, checksum)): (&str, (u64, u128))| {
             let path = keyspace.join(directory).join(file.to_string());
-            octets += fs::metadata(&path).map_or(0, |file| file.len());
-            if octets > FAILURE_READ_OCTETS_MAX {
-                return Ok(damaged);
-            }
-            if !is_sound_file(&path, *checksum)? {
-                let root = database.parent().unwrap_or(database);
-                damaged.push(path.strip_prefix(root).map(Path::to_owned).unwrap_or(path));
-            }
+            File { space: space.clone(), path, checksum }
+        };
+        tables.chain(blob_files).map(file).collect::<Vec<_>>()
+    })
+}
+
+/// With the names of their keyspaces; paths from the data directory on.
+fn damaged_files(database: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let (mut damaged, mut octets) = (Vec::new(), 0);
+    for File { space, path, checksum } in files(database) {
+        octets += fs::metadata(&path).map_or(0, |file| file.len());
+        if octets > FAILURE_READ_OCTETS_MAX {
+            break;
+        }
+        if !is_sound_file(&path, checksum)? {
+            let root = database.parent().unwrap_or(database);
+            let file = path.strip_prefix(root).map(Path::to_owned).unwrap_or(path);
+            damaged.push((space, file));
         }
     }
     Ok(damaged)

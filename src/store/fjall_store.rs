@@ -3,7 +3,7 @@
 
 use crate::changes::Changes;
 use crate::damage::Damage;
-use crate::damaged_read::DamagedRead;
+use crate::damage_notes::{DamageNote, DamageNotes, DamagedRead};
 use crate::data_directory::DataDirectory;
 use crate::database::{self, Database, Space, View};
 use crate::error::StoreError;
@@ -30,7 +30,7 @@ use forebay_engine::operation::{Commit, Durability, Recovered};
 use forebay_engine::page::Page;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 /// A store in a data directory, which it keeps locked.
 #[derive(Debug)]
@@ -53,8 +53,8 @@ pub(crate) struct Shared {
     is_stopped: AtomicBool,
     /// Why, once that is known.
     stop_reason: Mutex<Option<StopReason>>,
-    /// The first read that met damage: the broker ends with it.
-    damage: Once,
+    /// Damage that was met.
+    damage_notes: Mutex<DamageNotes>,
     counters: Counters,
     pub(crate) scrubbed: ScrubCounters,
     directory: DataDirectory,
@@ -116,7 +116,7 @@ impl FjallStore {
             lanes.note_shared_bodies();
         }
         let dropped = recovery::dropped_queues(&view)?;
-        read_damaged_again(&directory, &view, &lanes)?;
+        let damage_notes = look_for_noted_damage(&directory, &view, &lanes)?;
         directory
             .renew_format()
             .map_err(|source| StoreError::Unwritable { directory: path.as_ref().into(), source })?;
@@ -130,7 +130,7 @@ impl FjallStore {
             writer: Mutex::new(Writer { progress, high_water, has_bodies, octets: 0 }),
             is_stopped: AtomicBool::new(false),
             stop_reason: Mutex::default(),
-            damage: Once::new(),
+            damage_notes: Mutex::new(damage_notes),
             counters: Counters::default(),
             scrubbed: ScrubCounters::default(),
             directory,
@@ -157,26 +157,38 @@ impl FjallStore {
     }
 }
 
+/// Looks for the damage that is noted, and forgets what can be read again or is gone.
+///
 /// # Errors
-/// When what ended the last broker is still damaged.
-fn read_damaged_again(
+/// When it is still there.
+fn look_for_noted_damage(
     directory: &DataDirectory,
     view: &View,
     lanes: &Lanes,
-) -> Result<(), StoreError> {
-    let path = directory.damaged_read();
+) -> Result<DamageNotes, StoreError> {
     let failed = |error| StoreError::failed("look into its data directory", error);
-    let Some(DamagedRead { queue, lane, from, octets_max }) =
-        DamagedRead::noted(&path).map_err(failed)?
-    else {
-        return Ok(());
-    };
-    if let Some(state) = lanes.get(queue, lane) {
-        let reader = LaneReader { view, queue, lane };
-        reader.read(state, from, octets_max).map_err(|error| recovery::named(error, view))?;
+    let mut notes = DamageNotes::read(directory.damage_notes()).map_err(failed)?;
+    for note in notes.iter() {
+        match note {
+            DamageNote::Read(DamagedRead { queue, lane, from, octets_max }) => {
+                let Some(state) = lanes.get(*queue, *lane) else { continue };
+                let reader = LaneReader { view, queue: *queue, lane: *lane };
+                reader
+                    .read(state, *from, *octets_max)
+                    .map_err(|error| recovery::named(error, view))?;
+            }
+            DamageNote::File(file) => {
+                if fjall_failure::is_damaged(&directory.database(), file).map_err(failed)? {
+                    let what = "does not match its checksum; a compaction of it ended the broker";
+                    let (file, what) = (Some(file.clone()), what.to_owned());
+                    return Err(Damage { file, what, ..Damage::default() }.into());
+                }
+            }
+        }
+        tracing::info!(%note, "what was damaged when it was met last can be read now, or is gone");
     }
-    tracing::info!("what was damaged when it was read last can be read now, or is gone");
-    DamagedRead::forget(&path).map_err(failed)
+    notes.retain(|_| false).map_err(failed)?;
+    Ok(notes)
 }
 
 impl Store for FjallStore {
@@ -216,7 +228,7 @@ impl Store for FjallStore {
             .map_err(|error| recovery::named(error, &view))
             .inspect_err(|error| {
                 let read = DamagedRead { queue, lane, from, octets_max };
-                self.shared.note_damage(read, error);
+                self.shared.note_damage(DamageNote::Read(read), error);
             })?;
         self.shared.counters.pages_read.fetch_add(pages.len() as u64, Ordering::Relaxed);
         Ok(pages)
@@ -386,15 +398,15 @@ impl Shared {
         self.counters.octets_settled.load(Ordering::Relaxed)
     }
 
-    /// For the next start: see [`DamagedRead`].
-    fn note_damage(&self, read: DamagedRead, error: &StoreError) {
-        if matches!(error, StoreError::Damaged(_)) {
-            self.damage.call_once(|| {
-                if let Err(failure) = read.note(&self.directory.damaged_read(), error) {
-                    // The next broker meets the damage as this one did.
-                    tracing::warn!(%failure, "can't note what is damaged");
-                }
-            });
+    /// For the next start: see [`DamageNotes`].
+    fn note_damage(&self, note: DamageNote, error: &StoreError) {
+        if !matches!(error, StoreError::Damaged(_)) {
+            return;
+        }
+        let mut notes = self.damage_notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(failure) = notes.add(note, error) {
+            // The next broker meets the damage as this one did.
+            tracing::warn!(%failure, "can't note what is damaged");
         }
     }
 
@@ -411,29 +423,50 @@ impl Shared {
     pub(crate) fn stop(&self, action: &'static str, error: database::Error) -> StoreError {
         self.is_stopped.store(true, Ordering::Release);
         let mut reason = self.stop_reason.lock().unwrap_or_else(PoisonError::into_inner);
-        if reason.is_none() {
+        let is_first = reason.is_none();
+        if is_first {
             *reason = Some(self.reason(action, &error));
         }
         drop(reason);
-        self.stopped()
+        let error = self.stopped();
+        if let StoreError::Damaged(damage) = &error
+            && let Some(file) = damage.file.clone().filter(|_| is_first)
+        {
+            self.note_damage(DamageNote::File(file), &error);
+        }
+        error
     }
 
     fn stopped(&self) -> StoreError {
-        match &*self.stop_reason.lock().unwrap_or_else(PoisonError::into_inner) {
-            None => StoreError::Stopped,
-            Some(StopReason::Damaged(damage)) => StoreError::Damaged(damage.clone()),
-            Some(StopReason::Failed { action, what }) => StoreError::failed(action, what.clone()),
+        let reason = self.stop_reason.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        reason.map_or(StoreError::Stopped, StopReason::into_error)
+    }
+
+    /// The one place where an error of fjall's becomes an error of the store: damage is named with its
+    /// file and keyspace, whoever met it.
+    fn reason(&self, action: &'static str, error: &database::Error) -> StopReason {
+        match fjall_failure::cause(&self.directory.database(), error) {
+            // A thread of fjall's ended, not what was being done here.
+            Cause::Told(what) if matches!(error, database::Error::Poisoned) => {
+                StopReason::Failed { action: "write its tables", what }
+            }
+            Cause::Told(what) => StopReason::Failed { action, what },
+            Cause::Damaged(damage) => StopReason::Damaged(Box::new(damage)),
         }
     }
 
-    /// fjall's own threads tell nobody but the log why they ended.
-    fn reason(&self, action: &'static str, error: &database::Error) -> StopReason {
-        if !matches!(error, database::Error::Poisoned) {
-            return StopReason::Failed { action, what: error.to_string() };
-        }
-        match fjall_failure::cause(&self.directory.database()) {
-            Cause::Told(what) => StopReason::Failed { action: "write its tables", what },
-            Cause::Damaged(damage) => StopReason::Damaged(Box::new(damage)),
+    /// What is damaged, when an error says that something is; the store goes on.
+    pub(crate) fn damage_behind(&self, error: &database::Error) -> Option<StoreError> {
+        let is_damage = database::is_damage(error);
+        is_damage.then(|| self.reason("read its data", error).into_error())
+    }
+}
+
+impl StopReason {
+    fn into_error(self) -> StoreError {
+        match self {
+            Self::Damaged(damage) => StoreError::Damaged(damage),
+            Self::Failed { action, what } => StoreError::failed(action, what),
         }
     }
 }
@@ -455,3 +488,6 @@ mod flips;
 
 #[cfg(test)]
 mod drained;
+
+#[cfg(test)]
+mod damage_met;

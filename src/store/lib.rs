@@ -19,7 +19,7 @@ mod contiguity;
 mod creation;
 mod cursor;
 pub mod damage;
-mod damaged_read;
+mod damage_notes;
 mod data_directory;
 mod database;
 mod dead_tables;

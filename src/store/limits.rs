@@ -125,6 +125,9 @@ pub const SCRUB_PAUSE: Duration = Duration::from_secs(20);
 /// damaged.
 pub const FAILURE_READ_OCTETS_MAX: u64 = 4 * 1024 * 1024 * 1024;
 
+/// Notes of damage that a data directory holds for the next start.
+pub const DAMAGE_NOTES_MAX: usize = 64;
+
 const _: () = assert!(FORMAT_VERSION_OLDEST <= FORMAT_VERSION);
 const _: () = assert!(BODY_INLINE_SIZE_MAX < PAGE_SIZE_MAX);
 const _: () = assert!(PAGE_SIZE_MAX as u64 * 8 <= PAGES_MEMTABLE_SIZE_MAX);

@@ -62,6 +62,8 @@ struct Board {
 #[derive(Debug, Default)]
 struct BoardState {
     wanted: Wanted,
+    /// Dropped queues that can't be removed because what is left of them is damaged.
+    set_aside: BTreeSet<QueueId>,
     is_ending: bool,
 }
 
@@ -80,7 +82,7 @@ impl Reclaimer {
         journals: JournalLooks,
         wanted: Wanted,
     ) -> io::Result<Self> {
-        let state = BoardState { wanted, is_ending: false };
+        let state = BoardState { wanted, ..BoardState::default() };
         let board = Arc::new(Board { state: Mutex::new(state), changed: Condvar::new() });
         let worker = Worker { shared, journals, board: Arc::clone(&board), seen: Seen::default() };
         let thread =
@@ -101,8 +103,15 @@ impl Reclaimer {
         self.board.changed.notify_one();
     }
 
+    /// Whether nothing waits for it, but what is set aside.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.board.lock().wanted.is_empty()
+    }
+
     pub(crate) fn queues_to_remove(&self) -> u64 {
-        self.board.lock().wanted.queues.len() as u64
+        let state = self.board.lock();
+        (state.wanted.queues.len() + state.set_aside.len()) as u64
     }
 }
 
@@ -123,6 +132,13 @@ impl Wanted {
             && self.give_back_above.is_none()
             && self.queues.is_empty()
             && !self.is_heartbeat_due
+    }
+}
+
+impl BoardState {
+    fn set_aside(&mut self, queue: QueueId) {
+        self.wanted.queues.remove(&queue);
+        self.set_aside.insert(queue);
     }
 }
 
@@ -177,13 +193,15 @@ struct Seen {
     looked_through: Option<(u64, u64)>,
     /// Octets of the tables of pages, and of bodies, that were not needed and could not be given back.
     stuck: [u64; 2],
+    /// The damage that was met last, as fjall says it.
+    damage: Option<String>,
 }
 
 impl Worker {
     fn run(mut self) {
         loop {
             let task = self.board.next();
-            let is_reading = matches!(task, Task::LookAround | Task::GiveBack { .. });
+            let removed = if let Task::Queue(queue) = task { Some(queue) } else { None };
             let done = match task {
                 Task::End => return,
                 Task::Heartbeat => self.shared.database.rotate(),
@@ -192,20 +210,35 @@ impl Worker {
                 Task::Queue(queue) => self.remove_queue(queue),
                 Task::LookAround => self.look_around(),
             };
-            if let Err(error) = done {
-                if is_reading && database::is_damage(&error) {
-                    // Space stays taken, and no message needs it: whoever reads what is damaged is told,
-                    // and so is the scrub. It is tried again when more was settled.
-                    tracing::error!(%error, "disk space is not given back: a table is damaged");
-                    let now = (self.shared.octets_settled(), self.octets_taken());
-                    self.seen.looked_through = Some(now);
-                    continue;
-                }
+            let Err(error) = done else { continue };
+            if !database::is_damage(&error) {
                 let error = self.shared.stop("reclaim disk space", error);
                 tracing::error!(%error, "the store stops");
                 return;
             }
+            self.set_aside(removed, &error);
         }
+    }
+
+    /// Goes on after damage was met. Space stays taken, and no message needs it: whoever reads what is
+    /// damaged is told, and so is the scrub. It is tried again when more was settled; a dropped queue
+    /// is removed after the next start.
+    fn set_aside(&mut self, queue: Option<QueueId>, error: &Error) {
+        if let Some(queue) = queue {
+            self.board.lock().set_aside(queue);
+        }
+        let text = error.to_string();
+        // Looking for the file reads all tables.
+        if self.seen.damage.as_ref() != Some(&text) {
+            if let Some(damage) = self.shared.damage_behind(error) {
+                tracing::error!(
+                    "{damage}. Disk space that is not needed any more stays taken there, and the broker \
+                     goes on; see `forebay verify` and `forebay repair`"
+                );
+            }
+            self.seen.damage = Some(text);
+        }
+        self.seen.looked_through = Some((self.shared.octets_settled(), self.octets_taken()));
     }
 
     /// Unlinks the tables of which nothing is needed. Says whether it came to the end.

@@ -1,0 +1,127 @@
+//! Damage that the store itself meets: while it gives space back, and while it merges tables.
+
+use super::*;
+use crate::workload::Workload;
+use forebay_engine::operation::Operation;
+use std::fs;
+use std::path::PathBuf;
+
+const DROPPED: QueueId = QueueId(1);
+const KEPT: QueueId = QueueId(2);
+
+/// The tables of a keyspace.
+fn tables(directory: &Path, space: Space) -> Vec<PathBuf> {
+    let id = space as u64 + 1;
+    let tables = fs::read_dir(directory.join(format!("fjall/keyspaces/{id}/tables"))).unwrap();
+    tables.map(|entry| entry.unwrap().path()).collect()
+}
+
+/// Two queues in one table of pages, the first block of which is damaged: it holds the first page of
+/// the queue with the lower id.
+fn damaged() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_owned();
+    let store = FjallStore::open(&path).unwrap();
+    let mut workload = Workload::default();
+    for _ in 0..4 {
+        for queue in [DROPPED, KEPT] {
+            let page = workload.publish(queue, Lane(0), 0, &[6_000, 6_000]);
+            store.apply(&[workload.commit(vec![page], Durability::Synced)]).unwrap();
+        }
+    }
+    store.make_tables();
+    drop(store);
+    let table = tables(&path, Space::Pages).into_iter().next().unwrap();
+    let mut octets = fs::read(&table).unwrap();
+    octets[3_000] ^= 4;
+    fs::write(&table, octets).unwrap();
+    (directory, path)
+}
+
+fn drop_queue(store: &FjallStore) {
+    let operations = vec![Operation::DropQueue { queue: DROPPED }];
+    let commit = Commit {
+        id: forebay_engine::ids::CommitId(99),
+        operations,
+        durability: Durability::Synced,
+    };
+    store.apply(&[commit]).unwrap();
+    while !store.reclaimer.is_idle() && !store.is_stopped() {
+        std::thread::yield_now();
+    }
+}
+
+/// No message needs what is left of a deleted queue.
+#[test]
+fn damage_of_a_dropped_queue_does_not_stop_the_store() {
+    let (_directory, path) = damaged();
+    let store = FjallStore::open(&path).unwrap();
+    assert!(store.read(DROPPED, Lane(0), Offset(0), usize::MAX).is_err());
+    drop_queue(&store);
+    store.check().unwrap();
+    assert_eq!(store.statistics().queues_to_remove, 1);
+    assert_eq!(store.read(KEPT, Lane(0), Offset(0), usize::MAX).unwrap().len(), 4);
+    drop(store);
+    // The mark of the dropped queue is met again by the reclaimer of the next start.
+    let store = FjallStore::open(&path).unwrap();
+    while !store.reclaimer.is_idle() && !store.is_stopped() {
+        std::thread::yield_now();
+    }
+    store.check().unwrap();
+    assert_eq!(store.read(KEPT, Lane(0), Offset(0), usize::MAX).unwrap().len(), 4);
+}
+
+#[test]
+fn an_error_of_fjalls_about_damage_names_the_file_and_its_keyspace() {
+    let (_directory, path) = damaged();
+    let store = FjallStore::open(&path).unwrap();
+    let (first, last) = key::queue_range(DROPPED);
+    let view = store.shared.database.view();
+    let error = view.sizes(Space::Pages, &first, &last).find_map(Result::err).unwrap();
+    let text = store.shared.damage_behind(&error).unwrap().to_string();
+    let table = tables(&path, Space::Pages).into_iter().next().unwrap();
+    let table = table.strip_prefix(&path).unwrap().display().to_string();
+    assert!(text.contains(&format!("file {table}")) && text.contains("keyspace pages"), "{text}");
+    let StoreError::Damaged(damage) = store.shared.stop("do something", error) else {
+        panic!("it is damage whoever meets it")
+    };
+    assert_eq!(damage.file, Some(table.into()));
+}
+
+/// Otherwise the broker would come up and end with each compaction.
+#[test]
+fn damage_that_a_compaction_meets_is_noted_and_the_next_start_refuses_it() {
+    let (_directory, path) = damaged();
+    let table = tables(&path, Space::Pages).into_iter().next().unwrap();
+    let store = FjallStore::open(&path).unwrap();
+    let mut workload = Workload::default();
+    // So many tables above the damaged one that fjall merges them with it.
+    while store.check().is_ok() {
+        let page = workload.publish(QueueId(1), Lane(1), 0, &[100]);
+        let commit = workload.commit(vec![page], Durability::Synced);
+        if store.apply(&[commit]).is_ok() && store.shared.database.rotate().is_ok() {
+            while !store.shared.database.is_flushed() && store.check().is_ok() {
+                std::thread::yield_now();
+            }
+        }
+    }
+    let named = |error: &StoreError| {
+        let file = table.strip_prefix(&path).unwrap().display().to_string();
+        error.to_string().contains(&format!("file {file}"))
+    };
+    assert!(named(&store.check().unwrap_err()));
+    drop(store);
+    for _ in 0..2 {
+        let error = FjallStore::open(&path).unwrap_err();
+        assert!(named(&error), "{error}");
+        assert!(matches!(error, StoreError::Damaged(_)));
+    }
+    // As if the file came from a backup.
+    let mut octets = fs::read(&table).unwrap();
+    octets[3_000] ^= 4;
+    fs::write(&table, octets).unwrap();
+    let store = FjallStore::open(&path).unwrap();
+    assert_eq!(store.read(KEPT, Lane(0), Offset(0), usize::MAX).unwrap().len(), 4);
+    drop(store);
+    assert!(!path.join("DAMAGED").exists());
+}
