@@ -6,6 +6,7 @@
 //! FORMAT          "forebay data format 2"
 //! HIGH-WATER      the last commit that is on stable storage
 //! DAMAGED         damage that was met and is looked for again at the next start, if there is any
+//! TORN-TAIL       what was cut off the end of a journal last, if anything was
 //! fjall/          pages, bodies, acks, meta and their journals
 //! fjall.building/ what a repair has come to so far
 //! fjall.repaired/ what it made, complete; it takes the place of fjall/ at once
@@ -25,6 +26,7 @@ const FORMAT_DRAFT: &str = "FORMAT.new";
 const FORMAT_PREFIX: &str = "forebay data format ";
 const HIGH_WATER_FILE: &str = "HIGH-WATER";
 const DAMAGE_NOTES_FILE: &str = "DAMAGED";
+const TORN_TAIL_FILE: &str = "TORN-TAIL";
 const DATABASE_DIRECTORY: &str = "fjall";
 const BUILDING_DIRECTORY: &str = "fjall.building";
 const REPAIRED_DIRECTORY: &str = "fjall.repaired";
@@ -102,6 +104,10 @@ impl DataDirectory {
 
     pub(crate) fn damage_notes(&self) -> PathBuf {
         self.path.join(DAMAGE_NOTES_FILE)
+    }
+
+    pub(crate) fn torn_tail(&self) -> PathBuf {
+        self.path.join(TORN_TAIL_FILE)
     }
 
     pub(crate) fn database(&self) -> PathBuf {

@@ -3,11 +3,12 @@
 //! and loses synced commits when it is damage. The numbers that every batch carries, and the
 //! high-water mark, tell the two apart.
 
+use crate::creation;
 use crate::damage::Damage;
 use crate::error::StoreError;
 use crate::journal::{Batch, JournalReader, Next, TRAILER};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// One journal, as far as it can be read.
@@ -39,16 +40,31 @@ pub(crate) struct TornTail {
 }
 
 impl TornTail {
-    /// Cuts it off.
-    pub(crate) fn cut(&self) -> Result<(), StoreError> {
+    /// Copies it to a file, where it replaces the copy of an earlier one, and cuts it off: had the check
+    /// been wrong, or a later one refuse, it would be what there is left to look at.
+    pub(crate) fn cut(&self, copy: &Path) -> Result<(), StoreError> {
         let name = self.journal.file_name().unwrap_or_default().to_string_lossy();
+        self.keep(&name, copy).map_err(failed)?;
         tracing::warn!(
             journal = %name,
             octet = self.at,
-            "a torn tail is cut off: nothing in it was synced"
+            copy = %copy.display(),
+            "a torn tail is cut off and kept in a copy: nothing in it was synced"
         );
         let file = OpenOptions::new().write(true).open(&self.journal).map_err(failed)?;
         file.set_len(self.at).and_then(|()| file.sync_all()).map_err(failed)
+    }
+
+    /// A line that says where it stood, and what stood there.
+    fn keep(&self, name: &str, copy: &Path) -> io::Result<()> {
+        let tail = rest(&self.journal, self.at)?;
+        let draft = copy.with_extension("new");
+        let mut file = File::create(&draft)?;
+        writeln!(file, "{name} from {}: {} bytes", self.at, tail.len())?;
+        file.write_all(&tail)?;
+        file.sync_all()?;
+        fs::rename(draft, copy)?;
+        creation::sync_name(copy)
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Opened {
 }
 
 /// # Errors
-/// When something is damaged or missing; then nothing was changed.
+/// When something is damaged or missing; then nothing was changed, or what was cut off is kept.
 pub(crate) fn open(directory: &DataDirectory, memory: StoreMemory) -> Result<Opened, StoreError> {
     let path = directory.database();
     let failed = |error| StoreError::failed("look into its data directory", error);
@@ -50,7 +50,7 @@ pub(crate) fn open(directory: &DataDirectory, memory: StoreMemory) -> Result<Ope
             Manifest::read(&keyspaces.join(id.to_string()))?;
         }
         if let Some(torn) = journal_check::check(&path, high_water.synced(), in_tables)? {
-            torn.cut()?;
+            torn.cut(&directory.torn_tail())?;
         }
     } else {
         creation::create_database(&path).map_err(|error| open_error(directory, error))?;
