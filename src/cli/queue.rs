@@ -236,6 +236,7 @@ impl List {
                     "ready": queue.ready,
                     "unacked": queue.unacked,
                     "consumers": queue.consumers,
+                    "state": queue.state,
                     "oldest_age_seconds": queue.oldest_age,
                 })
             })
@@ -247,9 +248,10 @@ impl List {
                 queue.unacked.to_string(),
                 queue.consumers.to_string(),
                 age_text(queue.oldest_age),
+                queue.state.clone(),
             ]
         });
-        let headings = ["QUEUE", "READY", "UNACKED", "CONSUMERS", "OLDEST"];
+        let headings = ["QUEUE", "READY", "UNACKED", "CONSUMERS", "OLDEST", "STATE"];
         let text = table::list(headings, rows, table::terminal_width());
         Answer { text, json: json.into() }.print(self.json)?;
         Ok(ExitCode::SUCCESS)

@@ -11,6 +11,8 @@ pub(crate) struct QueueReport {
     pub(crate) ready: u64,
     pub(crate) unacked: u64,
     pub(crate) consumers: u64,
+    /// `running`, or `crashed` when stored messages of it are damaged.
+    pub(crate) state: String,
     /// Messages that came in, since the broker's start.
     pub(crate) published: u64,
     /// Messages that consumers are done with, since the broker's start.
@@ -48,6 +50,7 @@ impl QueueReport {
             ready: number("messages_ready"),
             unacked: number("messages_unacknowledged"),
             consumers: number("consumers"),
+            state: text("state").unwrap_or_default(),
             published: total("publish"),
             settled: total("ack") + total("deliver_no_ack"),
             oldest_age: age.map(|age| age / 1_000.0),

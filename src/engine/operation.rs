@@ -135,6 +135,17 @@ pub struct Recovered {
     pub lanes: Vec<RecoveredLane>,
     /// The highest identifier of a body that several messages have in common; 0 when there is none.
     pub last_body: BodyId,
+    /// Queues of which messages can't be read.
+    pub damaged: Vec<DamagedQueue>,
+}
+
+/// A queue of which something is damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedQueue {
+    /// The queue.
+    pub queue: QueueId,
+    /// What is damaged, for people.
+    pub what: Arc<str>,
 }
 
 /// A lane as it was recovered.

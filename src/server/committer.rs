@@ -10,7 +10,7 @@ use crate::metrics::CommitMetrics;
 use crate::publish_budget::PublishShare;
 use forebay_engine::ids::CommitId;
 use forebay_engine::operation::Commit;
-use forebay_engine::shard::Fetched;
+use forebay_engine::shard::{DamagedFetch, Fetched};
 use forebay_store::Store;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,6 +26,8 @@ pub enum Completion {
     Committed(CommitId),
     /// Pages that the shard asked for.
     Fetched(Fetched),
+    /// Of a queue that the shard asked for, what is stored is damaged.
+    Damaged(DamagedFetch),
 }
 
 /// The committer's handle, held by the shard task. Dropping it lets the thread finish.

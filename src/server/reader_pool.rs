@@ -4,8 +4,8 @@
 use crate::committer::Completion;
 use crate::failure::{Failure, FailureSender};
 use crate::limits::READER_THREADS;
-use forebay_engine::shard::{Fetch, Fetched};
-use forebay_store::Store;
+use forebay_engine::shard::{DamagedFetch, Fetch, Fetched};
+use forebay_store::{Store, StoreError};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{Builder, JoinHandle};
@@ -54,7 +54,7 @@ impl ReaderPool {
                 while let Some(fetch) = next(&receiver) {
                     match read(&*store, fetch) {
                         // The shard is gone only when the broker ends.
-                        Ok(fetched) => drop(completions.send(Completion::Fetched(fetched))),
+                        Ok(completion) => drop(completions.send(completion)),
                         Err(failure) => return failures.report(failure),
                     }
                 }
@@ -74,11 +74,18 @@ fn next(fetches: &Mutex<mpsc::Receiver<Fetch>>) -> Option<Fetch> {
     fetches.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
-fn read(store: &dyn Store, fetch: Fetch) -> Result<Fetched, Failure> {
-    let pages = store
-        .read(fetch.queue, fetch.lane, fetch.from, fetch.octets_max)
-        .map_err(Failure::Store)?;
-    Ok(Fetched { queue: fetch.queue, lane: fetch.lane, from: fetch.from, pages })
+/// # Errors
+/// When the store can't go on. Damage of one queue is no failure of the broker's.
+fn read(store: &dyn Store, fetch: Fetch) -> Result<Completion, Failure> {
+    let Fetch { queue, lane, from, octets_max } = fetch;
+    match store.read(queue, lane, from, octets_max) {
+        Ok(pages) => Ok(Completion::Fetched(Fetched { queue, lane, from, pages })),
+        Err(StoreError::Damaged(damage)) if damage.lane.is_some() => {
+            let what = damage.to_string().into();
+            Ok(Completion::Damaged(DamagedFetch { queue, lane, from, what }))
+        }
+        Err(error) => Err(Failure::Store(error)),
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::privacy::close_to_others;
 use crate::reader_pool::{ReaderPool, ReaderThreads};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
-use crate::shard_task::ShardTask;
+use crate::shard_task::{ShardTask, log_damaged_queue};
 use crate::start_error::StartError;
 use crate::user::User;
 use arc_swap::ArcSwap;
@@ -94,6 +94,7 @@ fn open(
     let is_new = recovered.records.is_empty();
     let mut shard = Shard::recover(settings, recovered)
         .map_err(|error| StartError::Recover { path: path.to_owned(), error })?;
+    shard.damaged_queues().for_each(|(_, what)| log_damaged_queue(what));
     shard.limit_memory(budgets.queues);
     shard.configure_users(users);
     Ok(Recovered { store, shard, is_new })

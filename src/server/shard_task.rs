@@ -59,6 +59,16 @@ struct Turns {
     stopping: bool,
 }
 
+/// Says that a queue is set aside, and what an operator can do.
+pub(crate) fn log_damaged_queue(what: &str) {
+    tracing::error!(
+        "stored data is damaged: {what}. The queue is set aside and the others go on: its consumers are \
+         cancelled, it delivers nothing, and publishes to it are refused. `forebay verify` names \
+         everything that is damaged; `forebay repair --accept-loss` goes on without it; purging or \
+         deleting the queue does without its messages"
+    );
+}
+
 impl ShardTask {
     /// Runs until it is told to stop and everything is durable.
     ///
@@ -145,6 +155,12 @@ impl Turns {
                 self.task.shard.handle_committed(now, commit);
             }
             Completion::Fetched(fetched) => self.task.shard.handle_fetched(now, fetched),
+            Completion::Damaged(damaged) => {
+                let what = Arc::clone(&damaged.what);
+                if self.task.shard.handle_damaged(now, damaged) {
+                    log_damaged_queue(&what);
+                }
+            }
         }
     }
 

@@ -47,6 +47,16 @@ pub(crate) fn is_damage(error: &Error) -> bool {
     }
 }
 
+/// Whether an error says that something on the disk can't be read and won't be read by trying again:
+/// damage, or a bad sector. The system's other failures pass.
+pub(crate) fn is_unreadable(error: &Error) -> bool {
+    let (Error::Io(system) | Error::Storage(fjall::LsmError::Io(system))) = error else {
+        return is_damage(error);
+    };
+    let is_bad_sector = system.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    is_bad_sector || is_damage(error)
+}
+
 /// The keyspaces. Few and fixed: never one for each queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Space {

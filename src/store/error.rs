@@ -4,7 +4,8 @@ use crate::damage::Damage;
 use std::error::Error;
 use std::path::PathBuf;
 
-/// A fault of the store. All of them end the process; none is a client's fault.
+/// A fault of the store; none is a client's fault. All of them end the process, but for a read that meets
+/// damage of one queue.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Somebody else has the data directory open.

@@ -3,10 +3,11 @@
 //! there, and looks for the damaged file.
 
 use crate::damage::Damage;
-use crate::database::{self, Error, META_ID, SPACES};
+use crate::database::{self, Error, META_ID, SPACES, Space};
 use crate::limits::FAILURE_READ_OCTETS_MAX;
 use crate::salvage::{Manifest, is_sound_file};
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -89,6 +90,25 @@ fn damage_of_files(database: &Path, met: &str) -> Option<Damage> {
     Some(Damage { file: Some(file), what, ..Damage::default() })
 }
 
+/// The first of these tables of pages that does not match its checksum, or else the first file of large
+/// bodies; named from the data directory on.
+pub(crate) fn damaged_file(database: &Path, tables: &BTreeSet<u64>) -> Option<PathBuf> {
+    let pages = keyspace(database, Space::Pages).join("tables");
+    let is_of_pages = |file: &File| {
+        let id = file.path.strip_prefix(&pages).ok().and_then(|id| id.to_str()?.parse().ok());
+        id.is_some_and(|id| tables.contains(&id))
+    };
+    let bodies = keyspace(database, Space::Bodies);
+    let of_bodies = files(database).filter(|file| file.path.starts_with(&bodies));
+    let looked_at = files(database).filter(is_of_pages).chain(of_bodies);
+    let damaged = damaged_among(database, looked_at).ok()?;
+    damaged.into_iter().next().map(|(_, file)| file)
+}
+
+fn keyspace(database: &Path, space: Space) -> PathBuf {
+    database.join("keyspaces").join((space as u64 + 1).to_string())
+}
+
 /// Whether a file, named from the data directory on, is in use and does not match its checksum.
 ///
 /// # Errors
@@ -136,10 +156,17 @@ fn files(database: &Path) -> impl Iterator<Item = File> {
     })
 }
 
-/// With the names of their keyspaces; paths from the data directory on.
 fn damaged_files(database: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    damaged_among(database, files(database))
+}
+
+/// With the names of their keyspaces; paths from the data directory on.
+fn damaged_among(
+    database: &Path,
+    files: impl Iterator<Item = File>,
+) -> io::Result<Vec<(String, PathBuf)>> {
     let (mut damaged, mut octets) = (Vec::new(), 0);
-    for File { space, path, checksum } in files(database) {
+    for File { space, path, checksum } in files {
         octets += fs::metadata(&path).map_or(0, |file| file.len());
         if octets > FAILURE_READ_OCTETS_MAX {
             break;

@@ -3,9 +3,10 @@
 
 use crate::changes::Changes;
 use crate::damage::Damage;
-use crate::damage_notes::{DamageNote, DamageNotes, DamagedRead};
+use crate::damage_notes::{DamageNote, DamageNotes};
+use crate::damaged_reads::look_for_noted_damage;
 use crate::data_directory::DataDirectory;
-use crate::database::{self, Database, Space, View};
+use crate::database::{self, Database, Space};
 use crate::error::StoreError;
 use crate::fjall_failure::{self, Cause};
 use crate::high_water::HighWater;
@@ -17,7 +18,6 @@ use crate::limits::{
 };
 use crate::opening::{self, Opened};
 use crate::progress::{MessagesPut, Progress};
-use crate::reading::LaneReader;
 use crate::reclaimer::{Reclaimer, Wanted};
 use crate::recovery;
 use crate::retired_journals::RetiredJournals;
@@ -26,7 +26,7 @@ use crate::shared_bodies::{self, BodyUses};
 use crate::store::{Statistics, Store};
 use crate::store_memory::StoreMemory;
 use forebay_engine::ids::{BodyId, Lane, Offset, QueueId};
-use forebay_engine::operation::{Commit, Durability, Recovered};
+use forebay_engine::operation::{Commit, DamagedQueue, Durability, Recovered};
 use forebay_engine::page::Page;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,7 +54,9 @@ pub(crate) struct Shared {
     /// Why, once that is known.
     stop_reason: Mutex<Option<StopReason>>,
     /// Damage that was met.
-    damage_notes: Mutex<DamageNotes>,
+    pub(crate) damage_notes: Mutex<DamageNotes>,
+    /// Queues of which the last process met damage that is still there.
+    damaged: Vec<DamagedQueue>,
     counters: Counters,
     pub(crate) scrubbed: ScrubCounters,
     directory: DataDirectory,
@@ -116,7 +118,7 @@ impl FjallStore {
             lanes.note_shared_bodies();
         }
         let dropped = recovery::dropped_queues(&view)?;
-        let damage_notes = look_for_noted_damage(&directory, &view, &lanes)?;
+        let (damage_notes, damaged) = look_for_noted_damage(&directory, &view, &lanes)?;
         directory
             .renew_format()
             .map_err(|source| StoreError::Unwritable { directory: path.as_ref().into(), source })?;
@@ -131,6 +133,7 @@ impl FjallStore {
             is_stopped: AtomicBool::new(false),
             stop_reason: Mutex::default(),
             damage_notes: Mutex::new(damage_notes),
+            damaged,
             counters: Counters::default(),
             scrubbed: ScrubCounters::default(),
             directory,
@@ -157,44 +160,14 @@ impl FjallStore {
     }
 }
 
-/// Looks for the damage that is noted, and forgets what can be read again or is gone.
-///
-/// # Errors
-/// When it is still there.
-fn look_for_noted_damage(
-    directory: &DataDirectory,
-    view: &View,
-    lanes: &Lanes,
-) -> Result<DamageNotes, StoreError> {
-    let failed = |error| StoreError::failed("look into its data directory", error);
-    let mut notes = DamageNotes::read(directory.damage_notes()).map_err(failed)?;
-    for note in notes.iter() {
-        match note {
-            DamageNote::Read(DamagedRead { queue, lane, from, octets_max }) => {
-                let Some(state) = lanes.get(*queue, *lane) else { continue };
-                let reader = LaneReader { view, queue: *queue, lane: *lane };
-                reader
-                    .read(state, *from, *octets_max)
-                    .map_err(|error| recovery::named(error, view))?;
-            }
-            DamageNote::File(file) => {
-                if fjall_failure::is_damaged(&directory.database(), file).map_err(failed)? {
-                    let what = "does not match its checksum; a compaction of it ended the broker";
-                    let (file, what) = (Some(file.clone()), what.to_owned());
-                    return Err(Damage { file, what, ..Damage::default() }.into());
-                }
-            }
-        }
-        tracing::info!(%note, "what was damaged when it was met last can be read now, or is gone");
-    }
-    notes.retain(|_| false).map_err(failed)?;
-    Ok(notes)
-}
-
 impl Store for FjallStore {
     fn recover(&self) -> Result<Recovered, StoreError> {
         let view = self.shared.database.view();
-        recovery::recover(&view).map_err(|error| recovery::named(error, &view))
+        let recovered = recovery::recover(&view).map_err(|error| recovery::named(error, &view));
+        recovered.map(|mut recovered| {
+            recovered.damaged.extend_from_slice(&self.shared.damaged);
+            recovered
+        })
     }
 
     fn apply(&self, commits: &[Commit]) -> Result<(), StoreError> {
@@ -218,18 +191,9 @@ impl Store for FjallStore {
         from: Offset,
         octets_max: usize,
     ) -> Result<Vec<Page>, StoreError> {
-        // The view first: of a queue that is there afterwards nothing has been removed before.
-        let view = self.shared.database.view();
-        let state =
-            self.shared.lanes.read().unwrap_or_else(PoisonError::into_inner).get(queue, lane);
-        let Some(state) = state else { return Ok(Vec::new()) };
-        let pages = LaneReader { view: &view, queue, lane }
-            .read(state, from, octets_max)
-            .map_err(|error| recovery::named(error, &view))
-            .inspect_err(|error| {
-                let read = DamagedRead { queue, lane, from, octets_max };
-                self.shared.note_damage(DamageNote::Read(read), error);
-            })?;
+        let Some(pages) = self.shared.read(queue, lane, from, octets_max)? else {
+            return Ok(Vec::new());
+        };
         self.shared.counters.pages_read.fetch_add(pages.len() as u64, Ordering::Relaxed);
         Ok(pages)
     }
@@ -396,18 +360,6 @@ impl Shared {
     /// Octets settled since the store was opened.
     pub(crate) fn octets_settled(&self) -> u64 {
         self.counters.octets_settled.load(Ordering::Relaxed)
-    }
-
-    /// For the next start: see [`DamageNotes`].
-    fn note_damage(&self, note: DamageNote, error: &StoreError) {
-        if !matches!(error, StoreError::Damaged(_)) {
-            return;
-        }
-        let mut notes = self.damage_notes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(failure) = notes.add(note, error) {
-            // The next broker meets the damage as this one did.
-            tracing::warn!(%failure, "can't note what is damaged");
-        }
     }
 
     pub(crate) fn database_path(&self) -> PathBuf {

@@ -20,6 +20,7 @@ mod creation;
 mod cursor;
 pub mod damage;
 mod damage_notes;
+mod damaged_reads;
 mod data_directory;
 mod database;
 mod dead_tables;

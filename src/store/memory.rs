@@ -183,7 +183,12 @@ impl Content {
         let pages = self.lanes.values().flat_map(|lane| lane.pages.values());
         let messages = pages.flat_map(|page| &page.records).map(|record| &record.message);
         let last_body = messages.filter_map(Message::shared_body).max().unwrap_or_default();
-        Recovered { records: records.collect(), lanes: lanes.collect(), last_body }
+        Recovered {
+            records: records.collect(),
+            lanes: lanes.collect(),
+            last_body,
+            damaged: Vec::new(),
+        }
     }
 }
 

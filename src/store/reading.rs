@@ -20,7 +20,11 @@ pub(crate) struct LaneReader<'a> {
 }
 
 impl LaneReader<'_> {
-    /// The pages from the one that covers `from` on, until `octets_max` octets of messages.
+    /// The pages from the one that covers `from` on, until `octets_max` octets of messages, or up to a
+    /// damaged one.
+    ///
+    /// # Errors
+    /// When the first page is damaged, or pages are missing.
     pub(crate) fn read(
         &self,
         state: LaneState,
@@ -28,25 +32,30 @@ impl LaneReader<'_> {
         octets_max: usize,
     ) -> Result<Vec<Page>, StoreError> {
         let from = from.max(state.watermark.low);
-        let mut pages = Vec::new();
+        let mut pages: Vec<Page> = Vec::new();
         let mut octets = 0;
-        let mut add = |page: Page| {
+        let covering = self.covering(state, from)?.map(Ok);
+        for page in covering.into_iter().chain(self.following(from)) {
+            let page = match page {
+                // Those before it can be delivered; who asks for this one is told.
+                Err(StoreError::Damaged(_)) if !pages.is_empty() => break,
+                page => page?,
+            };
             octets += page.records.iter().map(|record| record.message.size()).sum::<usize>();
             pages.push(page);
-            octets < octets_max
-        };
-        let covering = self.covering(state, from)?;
-        if covering.is_none_or(&mut add) {
-            for page in self.following(from) {
-                if !add(page?) {
-                    break;
-                }
+            if octets >= octets_max {
+                break;
             }
         }
         let holes = contiguity::holes(from, &pages);
         if !holes.is_empty() {
             let settled = recovery::settled(self.view, self.queue, self.lane)?;
-            contiguity::explain(self.queue, self.lane, &holes, &settled)?;
+            for hole in holes {
+                if let Err(error) = contiguity::explain(self.queue, self.lane, &[hole], &settled) {
+                    pages.retain(|page| page.end <= hole.0);
+                    return if pages.is_empty() { Err(error) } else { Ok(pages) };
+                }
+            }
         }
         Ok(pages)
     }
@@ -55,11 +64,19 @@ impl LaneReader<'_> {
         let Some(span) = state.span else { return Ok(None) };
         let low = key::page(self.queue, self.lane, span.lowest_first(from));
         let high = key::page(self.queue, self.lane, from);
-        let Some(item) = self.view.range(Space::Pages, &low, &high).next_back() else {
-            return Ok(None);
-        };
-        let page = self.page(item, span.lowest_first(from))?;
-        Ok(Some(page).filter(|page| page.end > from))
+        let pages = || self.view.range(Space::Pages, &low, &high);
+        let Some(item) = pages().next_back() else { return Ok(None) };
+        let page = |item| self.page(item, span.lowest_first(from));
+        let covers = |page: &Page| page.end > from;
+        match page(item) {
+            // From behind, the block after the page is read too, and may be what is damaged.
+            Err(error @ StoreError::Damaged(_)) => {
+                let last_whole = pages().map_while(Result::ok).last();
+                let covering = last_whole.map(|item| page(Ok(item))).transpose()?;
+                covering.filter(covers).map(Some).ok_or(error)
+            }
+            page => Ok(Some(page?).filter(covers)),
+        }
     }
 
     fn following(&self, from: Offset) -> impl Iterator<Item = Result<Page, StoreError>> {
@@ -75,6 +92,9 @@ impl LaneReader<'_> {
         from: Offset,
     ) -> Result<Page, StoreError> {
         let (key, value) = item.map_err(|error| {
+            if !database::is_unreadable(&error) {
+                return StoreError::failed("read its data", error);
+            }
             let what = format!("a page can't be read: {error}");
             Damage::of_lane(self.queue, self.lane, Some((from, None)), what)
         })?;
@@ -83,8 +103,12 @@ impl LaneReader<'_> {
             Damage::of_lane(self.queue, self.lane, Some((from, None)), what)
         })?;
         let fetch = |key: &[u8]| self.view.get(Space::Bodies, key);
-        page_value::decode(self.queue, self.lane, first, &value, fetch)
-            .map_err(|flaw| self.damaged(first, &flaw))
+        page_value::decode(self.queue, self.lane, first, &value, fetch).map_err(|flaw| match flaw {
+            PageFlaw::Fetch(error) if !database::is_unreadable(&error) => {
+                StoreError::failed("read its data", error)
+            }
+            flaw => self.damaged(first, &flaw),
+        })
     }
 
     fn damaged(&self, first: Offset, flaw: &PageFlaw<database::Error>) -> StoreError {

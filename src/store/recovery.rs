@@ -13,7 +13,7 @@ use crate::seal::{self, Flaw};
 use crate::shared_bodies;
 use bytes::Bytes;
 use forebay_engine::ids::{Lane, Offset, QueueId};
-use forebay_engine::operation::{Block, Recovered, RecoveredLane, Watermark};
+use forebay_engine::operation::{Block, DamagedQueue, Recovered, RecoveredLane, Watermark};
 use forebay_engine::topology;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,19 +58,47 @@ pub(crate) fn failed(error: Error) -> StoreError {
 /// Everything that the engine needs.
 pub(crate) fn recover(view: &View) -> Result<Recovered, StoreError> {
     let mut lanes = Vec::new();
-    for ((queue, lane), acks) in all_acks(view)? {
-        let last_page = last_page(view, queue, lane, &acks)?;
-        let bounds = last_page.and_then(|last| last.bounds);
-        let last_page = last_page.map(|last| (last.end, last.octets_after));
-        let LaneAcks { watermark, blocks, end, .. } = acks;
-        let settled = Settled { watermark, blocks };
-        let reached = last_page.map_or(watermark.low, |(end, _)| end);
-        contiguity::explain(queue, lane, &[(reached, end)], &settled)?;
-        let Settled { blocks, .. } = settled;
+    let mut damaged = Vec::new();
+    for ((queue, lane), mut acks) in all_acks(view)? {
+        let (last_page, bounds) = match whole_tail(view, queue, lane, &mut acks) {
+            // Where the lane ends is known all the same: its record says so.
+            Err(error @ StoreError::Damaged(_)) if acks.end > Offset(0) => {
+                damaged.push(damaged_queue(queue, error, view));
+                let end = Some((acks.end, acks.watermark.octets_settled));
+                (end.filter(|(end, _)| *end > acks.watermark.low), None)
+            }
+            last_page => {
+                let last_page = last_page?;
+                let end = last_page.map(|last| (last.end, last.octets_after));
+                (end, last_page.and_then(|last| last.bounds))
+            }
+        };
+        let LaneAcks { watermark, blocks, .. } = acks;
         lanes.push(RecoveredLane { queue, lane, watermark, blocks, last_page, bounds });
     }
     let last_body = shared_bodies::last(view).map_err(failed)?;
-    Ok(Recovered { records: records(view)?, lanes, last_body })
+    Ok(Recovered { records: records(view)?, lanes, last_body, damaged })
+}
+
+/// A queue of which a read has met damage.
+pub(crate) fn damaged_queue(queue: QueueId, error: StoreError, view: &View) -> DamagedQueue {
+    DamagedQueue { queue, what: named(error, view).to_string().into() }
+}
+
+/// The last page of a lane, when every message behind it is settled.
+fn whole_tail(
+    view: &View,
+    queue: QueueId,
+    lane: Lane,
+    acks: &mut LaneAcks,
+) -> Result<Option<Extent>, StoreError> {
+    let last_page = last_page(view, queue, lane, acks)?;
+    let reached = last_page.map_or(acks.watermark.low, |last| last.end);
+    let blocks = std::mem::take(&mut acks.blocks);
+    let settled = Settled { watermark: acks.watermark, blocks };
+    let explained = contiguity::explain(queue, lane, &[(reached, acks.end)], &settled);
+    acks.blocks = settled.blocks;
+    explained.map(|()| last_page)
 }
 
 /// What the store itself keeps in memory.
@@ -179,7 +207,10 @@ fn last_page(
     let from = key::page(queue, lane, span.lowest_first(low));
     let to = key::page(queue, lane, Offset(u64::MAX));
     let Some(item) = view.range(Space::Pages, &from, &to).next_back() else { return Ok(None) };
-    let (key, value) = item.map_err(failed)?;
+    let (key, value) = item.map_err(|error| match database::is_unreadable(&error) {
+        true => Damage::of_lane(queue, lane, None, format!("its last page can't be read: {error}")),
+        false => StoreError::failed("read its data", error),
+    })?;
     let (_, _, first) = key::parse_page(&key)
         .ok_or_else(|| Damage::of_lane(queue, lane, None, "a page has an unknown key"))?;
     let extent = page_value::decode_extent(queue, lane, first, &value)

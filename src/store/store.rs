@@ -32,10 +32,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// The pages of a lane from the one that covers `from` (or the next one, when `from` is
     /// settled), in order, until the octets of their messages reach `octets_max`: at least one
-    /// page, when there is one. From any thread; what is applied later is not seen.
+    /// page, when there is one. They end before a damaged page, which the next read is told of. From
+    /// any thread; what is applied later is not seen.
     ///
     /// # Errors
-    /// When a page is damaged, or not there although it should be: never silently fewer messages.
+    /// When the first page is damaged, or not there although it should be: never silently fewer
+    /// messages. What is damaged of a queue concerns that queue alone.
     fn read(
         &self,
         queue: QueueId,

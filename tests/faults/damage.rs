@@ -1,5 +1,6 @@
 //! A bit flips, or a block is zeroed, in a file of a real broker's data directory. A broker that is
-//! started on it serves everything, or refuses, or ends when it reads what is damaged, and says so.
+//! started on it serves everything, or refuses, or sets the queue aside when it reads what is damaged,
+//! and says so.
 //! Never is a message missing without a word, or different from what it was.
 
 use crate::disk::Volume;
@@ -18,6 +19,7 @@ use lapin::options::QueueDeclareOptions;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 use tempfile::TempDir;
 
 const QUEUE: &str = "base";
@@ -191,6 +193,15 @@ async fn serve(data: &Path, expected: &[Vec<u8>], when: &str) -> &'static str {
             "harmless"
         }
         None => {
+            // The log of a process comes a moment after what a client sees of it.
+            while broker.is_running() {
+                if broker.log().contains("is set aside") {
+                    named(&broker.log(), when);
+                    broker.kill();
+                    return "set aside";
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
             assert_eq!(broker.wait().code(), Some(1), "{when}:\n{}", broker.log());
             named(&broker.log(), when);
             "found on read"

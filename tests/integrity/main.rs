@@ -18,7 +18,9 @@ mod harness;
 
 mod commands;
 mod damage;
+mod damaged_page;
 mod formats;
 mod ground;
 mod interrupted;
 mod running;
+mod set_aside;

@@ -264,6 +264,7 @@ mod tests {
             published,
             settled,
             oldest_age: None,
+            state: "running".into(),
         }
     }
 

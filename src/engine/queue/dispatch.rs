@@ -113,6 +113,10 @@ impl Queue {
         limits: WorkLimits,
     ) -> Turn {
         let mut turn = Turn::new(limits);
+        if self.state.is_damaged() {
+            // Nothing leaves, not even by its age: what can be read comes back with a repair.
+            return turn;
+        }
         self.used_at.get_or_insert(at.monotonic);
         self.quarantine_at = None;
         self.take_back_overdue(at.monotonic, clients, out, &mut turn);

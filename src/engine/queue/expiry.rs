@@ -123,6 +123,9 @@ impl Queue {
 
     /// When the queue wants a turn at the latest.
     pub(crate) fn poll_timeout(&self) -> Option<Monotonic> {
+        if self.state.is_damaged() {
+            return None;
+        }
         let times = [self.head_deadline, self.unused_until(), self.overdue_at, self.quarantine_at];
         times.into_iter().flatten().min()
     }

@@ -9,20 +9,21 @@ use crate::message::Message;
 use crate::topology::Overflow;
 
 impl Queue {
-    /// Whether the queue takes newcomers only as long as it has room.
+    /// Whether the queue takes newcomers only as long as it has room, or takes none.
     pub(crate) fn refuses_newcomers(&self) -> bool {
-        self.rules.refuses_newcomers()
+        self.state.is_damaged() || self.rules.refuses_newcomers()
     }
 
-    /// Whether the queue would have more than it may with this message.
+    /// Whether the queue would have more than it may with this message, or takes none.
     pub(crate) fn has_no_room_for(&self, message: &Message) -> bool {
         let octets = self.ready_octets() + message.body().len() as u64;
-        self.rules.is_over(self.ready() + 1, octets)
+        self.state.is_damaged() || self.rules.is_over(self.ready() + 1, octets)
     }
 
     /// Whether the queue would have no more than it may with so many more messages.
     pub(crate) fn has_room_for(&self, messages: u64, octets: u64) -> bool {
-        !self.rules.is_over(self.ready() + messages, self.ready_octets() + octets)
+        !self.state.is_damaged()
+            && !self.rules.is_over(self.ready() + messages, self.ready_octets() + octets)
     }
 
     /// Newcomers were refused together, none of which becomes a dead letter.
@@ -33,7 +34,8 @@ impl Queue {
     /// A newcomer was refused; whether it is to become a dead letter.
     pub(crate) fn refuse(&mut self) -> bool {
         self.counters.refused += 1;
-        let is_dead_letter = self.rules.overflow == Overflow::RejectPublishDlx
+        let is_dead_letter = !self.state.is_damaged()
+            && self.rules.overflow == Overflow::RejectPublishDlx
             && self.rules.has_destination(DeathReason::MaxLength);
         self.counters.dead_overflowed += u64::from(is_dead_letter);
         is_dead_letter

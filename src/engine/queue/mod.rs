@@ -22,6 +22,7 @@ mod offset_set;
 mod pages;
 mod quarantine;
 mod rules;
+mod state;
 mod statistics;
 mod stored;
 mod sweeping;
@@ -39,6 +40,7 @@ pub(crate) use dispatch::{GetKind, Next, PendingGet};
 pub(crate) use ending::ChannelEnding;
 pub use rules::QueueDefaults;
 pub(crate) use rules::{DeadLetters, Rules};
+pub use state::QueueState;
 pub use statistics::QueueStatistics;
 pub use timings::{DISTRIBUTION_BUCKETS, Distribution, Timings};
 
@@ -53,11 +55,13 @@ use crate::time::Monotonic;
 use in_flight::Held;
 use lane::Lane;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// A queue.
 #[derive(Debug)]
 pub(crate) struct Queue {
     id: QueueId,
+    state: QueueState,
     rules: Rules,
     /// By level; only as many as have been used.
     lanes: Vec<Lane>,
@@ -99,6 +103,7 @@ impl Queue {
     pub(crate) fn new(id: QueueId, rules: Rules) -> Self {
         Self {
             id,
+            state: QueueState::default(),
             consumers: Consumers::new(rules.single_active),
             rules,
             lanes: vec![Lane::default()],
@@ -130,6 +135,34 @@ impl Queue {
     ) {
         self.is_stored = true;
         *self.lane_mut(recovered.lane) = Lane::recover(recovered, delivered);
+    }
+
+    /// Whether it can be served.
+    pub(crate) fn state(&self) -> &QueueState {
+        &self.state
+    }
+
+    /// Stored messages of it can't be read, as was found at the start.
+    pub(crate) fn recover_damaged(&mut self, what: Arc<str>) {
+        self.state = QueueState::Damaged(what);
+    }
+
+    /// A fetch can't be answered. Whether the queue is set aside because of it: not when all messages
+    /// from there on were settled meanwhile, nor when it is already.
+    pub(crate) fn handle_damaged(&mut self, lane: LaneId, from: Offset, what: Arc<str>) -> bool {
+        let lane = self.lanes.get_mut(usize::from(lane.0));
+        let is_needed = lane.is_some_and(|lane| lane.handle_damaged(from));
+        if !is_needed || self.state.is_damaged() {
+            return false;
+        }
+        self.state = QueueState::Damaged(what);
+        self.lanes.iter_mut().for_each(Lane::want_nothing);
+        true
+    }
+
+    /// Takes all consumers away.
+    pub(crate) fn take_consumers(&mut self) -> Consumers {
+        std::mem::replace(&mut self.consumers, Consumers::new(self.rules.single_active))
     }
 
     /// Adds up to where its lanes were delivered, as far as the store has messages of them.
@@ -233,11 +266,17 @@ impl Queue {
 
     /// Asks for the oldest messages whose age nobody knows; whether for any.
     pub(crate) fn want_unknown_ages(&mut self) -> bool {
+        if self.state.is_damaged() {
+            return false;
+        }
         self.lanes.iter_mut().map(Lane::want_unknown_age).filter(|is_news| *is_news).count() > 0
     }
 
     /// Settles all that is ready; how many there were. What they took in memory is added to `discarded`.
+    /// What was damaged is not needed any more: should a message that a client holds be, the queue is set
+    /// aside again when that one comes back.
     pub(crate) fn purge(&mut self, discarded: &mut Discarded) -> u64 {
+        self.state = QueueState::Running;
         let purged = self.lanes.iter_mut().map(|lane| lane.purge(discarded)).sum();
         self.counters.purged += purged;
         purged
@@ -271,6 +310,9 @@ impl Queue {
 
     /// What to ask the store for: from which offset on, and up to how many octets.
     pub(crate) fn poll_fetch(&mut self) -> Option<(LaneId, Offset, usize)> {
+        if self.state.is_damaged() {
+            return None;
+        }
         let lanes = self.lanes.iter_mut().enumerate();
         lanes.rev().find_map(|(level, lane)| {
             let (from, octets_max) = lane.poll_fetch()?;

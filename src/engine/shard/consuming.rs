@@ -49,6 +49,9 @@ impl Shard {
         let (connection, channel) = (key.connection, key.channel);
         match self.topology.queue(&vhost, name, connection).map(|queue| queue.id) {
             Ok(id) => {
+                if let Err(fault) = self.check_not_damaged(id) {
+                    return self.reply(key, Err(fault));
+                }
                 if let Some(queue) = self.queues.get_mut(&id) {
                     queue.used(at.monotonic);
                     queue.get(PendingGet { connection, channel, slot, kind });
@@ -127,6 +130,7 @@ impl Shard {
     fn admit(&mut self, key: ChannelKey, subscribe: Subscribe) -> Result<QueueId, Fault> {
         let vhost = self.clients.vhost(key.connection).unwrap_or_default();
         let id = self.topology.queue(&vhost, &subscribe.queue, key.connection)?.id;
+        self.check_not_damaged(id)?;
         let in_use = || {
             let name = &subscribe.queue;
             let text = format!("queue '{name}' in vhost '{vhost}' in exclusive use");

@@ -8,6 +8,7 @@ mod administering;
 pub(crate) mod clients;
 mod commits;
 mod consuming;
+mod damaged_queues;
 mod dead_letters;
 mod death;
 mod direct_replies;
@@ -34,8 +35,9 @@ mod turns;
 mod work;
 
 pub use crate::queue::{
-    DISTRIBUTION_BUCKETS, Distribution, QueueDefaults, QueueStatistics, Timings,
+    DISTRIBUTION_BUCKETS, Distribution, QueueDefaults, QueueState, QueueStatistics, Timings,
 };
+pub use damaged_queues::DamagedFetch;
 pub use memory::MemoryLimits;
 pub(crate) use memory::{Memory, MemoryUse};
 pub use recovery::RecoverError;

@@ -56,6 +56,11 @@ impl Shard {
                 None => drop(ended.insert(lane.queue)),
             }
         }
+        for damaged in recovered.damaged {
+            if let Some(queue) = shard.queues.get_mut(&damaged.queue) {
+                queue.recover_damaged(damaged.what);
+            }
+        }
         let drops = ended.into_iter().map(|queue| Operation::DropQueue { queue }).collect();
         shard.commits.add_operations(drops);
         Ok(shard)

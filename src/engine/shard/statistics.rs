@@ -3,7 +3,7 @@
 use super::Shard;
 use crate::ids::QueueId;
 use crate::limits::{REPORT_FETCHES_MAX, REPORT_STEP_QUEUES_MAX};
-use crate::queue::{Moment, QueueStatistics, Timings};
+use crate::queue::{Moment, QueueState, QueueStatistics, Timings};
 use crate::time::Now;
 use crate::topology::QueueRecord;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ pub struct QueueReport {
     pub record: Arc<QueueRecord>,
     /// What it has and what it counted.
     pub statistics: QueueStatistics,
+    /// Whether it can be served.
+    pub state: QueueState,
 }
 
 /// How queues come and go, since the start.
@@ -68,7 +70,8 @@ impl Shard {
     pub fn statistics(&self) -> ShardStatistics {
         let queues = self.queues.iter().filter_map(|(id, queue)| {
             let record = self.topology.queue_record(*id)?;
-            Some(QueueReport { record, statistics: queue.statistics() })
+            let (statistics, state) = (queue.statistics(), queue.state().clone());
+            Some(QueueReport { record, statistics, state })
         });
         self.sums(queues.collect())
     }
@@ -100,7 +103,8 @@ impl Shard {
             }
             if let Some(record) = self.topology.queue_record(*id) {
                 let statistics = queue.report(at, &self.clients);
-                report.queues.push(QueueReport { record, statistics });
+                let state = queue.state().clone();
+                report.queues.push(QueueReport { record, statistics, state });
             }
             report.next = QueueId(id.0 + 1);
             looked_at += 1;

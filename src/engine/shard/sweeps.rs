@@ -11,7 +11,7 @@ use crate::limits::{SWEEP_MESSAGES_MAX, SWEEP_OCTETS_MAX};
 use crate::message::Message;
 use crate::queue::{Moment, Next};
 use crate::sweep::{Sweep, SweepAction, SweepGroup, SweepOutcome, Swept};
-use forebay_wire::{ReplyCode, ShortStr};
+use forebay_wire::ShortStr;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Steps that are not done, by queue.
@@ -83,6 +83,9 @@ impl Shard {
             Ok(record) => record.id,
             Err(fault) => return self.reply(key, Err(fault)),
         };
+        if let Err(fault) = self.check_not_damaged(id) {
+            return self.reply(key, Err(fault));
+        }
         let all = || self.queues.get(&id).map(|queue| queue.extent()).unwrap_or_default();
         let rest = sweep.runs.take().unwrap_or_else(all).into();
         let done = Swept::default();
@@ -108,11 +111,11 @@ impl Shard {
         }
     }
 
-    /// The queue is gone.
-    pub(super) fn end_sweeps(&mut self, id: QueueId) {
+    /// The queue is gone, or set aside; `why` is told the queue's name.
+    pub(super) fn end_sweeps(&mut self, id: QueueId, why: impl Fn(&Self, &ShortStr) -> Fault) {
         for step in self.sweeps.by_queue.remove(&id).into_iter().flatten() {
-            let text = format!("queue '{}' was deleted while it was looked at", step.sweep.queue);
-            self.reply(step.key, Err(Fault::channel(ReplyCode::NotFound, text)));
+            let fault = why(self, &step.sweep.queue);
+            self.reply(step.key, Err(fault));
         }
     }
 

@@ -55,7 +55,10 @@ impl Shard {
             let key = ChannelKey { connection: get.connection, channel: get.channel };
             self.reply(key, Err(fault));
         }
-        self.end_sweeps(id);
+        self.end_sweeps(id, |_, name| {
+            let text = format!("queue '{name}' was deleted while it was looked at");
+            Fault::channel(ReplyCode::NotFound, text)
+        });
         for (slot, count) in queue.held_by_channels() {
             let freed = self.clients.settled(slot, count);
             if let Some(key) = self.clients.key(slot) {
@@ -198,7 +201,9 @@ impl Shard {
         let purged = queue.purge(&mut discarded);
         queue.account(&mut self.memory);
         self.discarded.push_back(discarded);
-        if purged > 0 && (queue.is_durable() || queue.is_stored) {
+        self.schedule(id);
+        let queue = self.queues.get(&id);
+        if purged > 0 && queue.is_some_and(|queue| queue.is_durable() || queue.is_stored) {
             self.touch_stored(id, at.monotonic);
             self.commits.must_sync();
         }

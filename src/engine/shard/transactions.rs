@@ -45,7 +45,7 @@ impl Shard {
     }
 
     /// Whether every queue that refuses newcomers when it is full has room for all that is meant for
-    /// it.
+    /// it, and none is damaged.
     ///
     /// # Errors
     /// 406, closes the channel.
@@ -82,6 +82,9 @@ impl Shard {
     fn has_no_room(&mut self, id: QueueId, load: Load) -> Fault {
         if let Some(queue) = self.queues.get_mut(&id) {
             queue.count_refused(load.messages);
+        }
+        if let Err(fault) = self.check_not_damaged(id) {
+            return Fault { code: ReplyCode::PreconditionFailed, ..fault };
         }
         let record = self.topology.queue_by_id(id);
         let queue = record.map(|record| Resource::queue(&record.name, &record.vhost).to_string());

@@ -16,7 +16,7 @@ use forebay_engine::access::{Access, Object};
 use forebay_engine::command::{Command, TopologyRequest};
 use forebay_engine::ids::ConnectionId;
 use forebay_engine::object_name::ObjectName;
-use forebay_engine::shard::QueueReport;
+use forebay_engine::shard::{QueueReport, QueueState};
 use forebay_engine::topology::{QueueKind, QueueRecord, Topology};
 use forebay_wire::{FieldValue, ShortStr};
 use serde::Deserialize;
@@ -202,7 +202,7 @@ struct QueueView {
 
 impl QueueView {
     fn describe(&self, report: &QueueReport) -> Value {
-        let QueueReport { record: queue, statistics } = report;
+        let QueueReport { record: queue, statistics, state } = report;
         let messages = statistics.ready + statistics.unacked;
         let oldest_age = if messages == 0 { Some(0) } else { statistics.oldest_age };
         let policy = |name: &Option<ShortStr>| name.as_ref().map(ToString::to_string);
@@ -224,10 +224,15 @@ impl QueueView {
             "node": NODE,
             "operator_policy": policy(&queue.operator_policy),
             "policy": policy(&queue.policy),
-            "state": "running",
+            // RabbitMQ's word for a queue that can't be served.
+            "state": if state.is_damaged() { "crashed" } else { "running" },
             "type": queue.settings.kind.name(),
             "vhost": queue.vhost.to_string(),
         });
+        if let QueueState::Damaged(what) = state {
+            // Ours: what is damaged.
+            put_field(&mut shown, "damage", json!(&**what));
+        }
         let mut figures = Figures::default();
         figures.put_messages(statistics, &flow);
         figures.add_to(&mut shown);

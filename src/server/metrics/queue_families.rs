@@ -97,6 +97,11 @@ pub(super) fn write(
             }
         }
     }
+    // Of all queues: which one it is must be told however many there are.
+    page.family(&catalogue::QUEUE_DAMAGED);
+    for queue in queues.iter().filter(|queue| queue.state.is_damaged()) {
+        page.sample(catalogue::QUEUE_DAMAGED.name, &self::labels(queue), 1_u64);
+    }
     write_times(page, shown, &labels, rates);
     page.single(&catalogue::QUEUES_WITHOUT_METRICS, hidden.len() as u64);
 }
@@ -144,6 +149,7 @@ pub(super) fn labels(queue: &QueueReport) -> String {
 pub(super) mod tests {
     use super::*;
     use forebay_engine::ids::QueueId;
+    use forebay_engine::shard::QueueState;
     use forebay_engine::topology::QueueRecord;
     use std::sync::Arc;
 
@@ -161,7 +167,7 @@ pub(super) mod tests {
             policy: None,
             operator_policy: None,
         };
-        QueueReport { record: Arc::new(record), statistics }
+        QueueReport { record: Arc::new(record), statistics, state: Default::default() }
     }
 
     fn report(number: u64) -> QueueReport {
@@ -179,6 +185,17 @@ pub(super) mod tests {
         assert!(text.contains(&format!("forebay_queue_lag_messages{OTHERS} 9\n")));
         assert!(text.contains("forebay_queues_without_metrics 3\n"));
         assert!(!text.contains(&format!("forebay_queue_messages_acked_total{OTHERS}")));
+    }
+
+    #[test]
+    fn a_damaged_queue_is_named_beyond_the_limit_too_and_no_other_is() {
+        let mut queues: Vec<_> = (0..13).map(report).collect();
+        queues[12].state = QueueState::Damaged("a page is damaged".into());
+        let mut page = Page::default();
+        write(&mut page, &queues, &QueueRates::default(), 10);
+        let text = page.into_text();
+        assert!(text.contains("forebay_queue_damaged{vhost=\"/\",queue=\"q12\"} 1\n"), "{text}");
+        assert_eq!(text.matches("forebay_queue_damaged{").count(), 1);
     }
 
     #[test]

@@ -16,8 +16,10 @@ pub(super) fn write(page: &mut Page, shard: &ShardStatistics, store: Option<&Sta
     };
     // With what was counted by queues that are gone: a counter never goes backwards.
     let total = |value: fn(&QueueStatistics) -> u64| sum(value) + value(&shard.gone);
+    let damaged = shard.queues.iter().filter(|queue| queue.state.is_damaged()).count();
     let families = [
         (&catalogue::QUEUES, shard.queues.len() as u64),
+        (&catalogue::QUEUES_DAMAGED, damaged as u64),
         (&catalogue::CONSUMERS, sum(|queue| queue.consumers)),
         (&catalogue::MESSAGES_ENQUEUED, total(|queue| queue.published)),
         (&catalogue::MESSAGES_DELIVERED, total(|queue| queue.delivered)),

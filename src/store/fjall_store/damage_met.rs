@@ -125,3 +125,104 @@ fn damage_that_a_compaction_meets_is_noted_and_the_next_start_refuses_it() {
     drop(store);
     assert!(!path.join("DAMAGED").exists());
 }
+
+/// Readers know of a queue for a moment longer than the store.
+#[test]
+fn a_queue_that_is_dropped_while_it_is_read_is_no_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FjallStore::open(directory.path()).unwrap();
+    for number in 1..=12 {
+        let mut workload = Workload::default();
+        let queue = QueueId(number);
+        // Enough for its tables to go as a whole.
+        for _ in 0..10 {
+            let page = workload.publish(queue, Lane(0), 0, &[60_000; 30]);
+            store.apply(&[workload.commit(vec![page], Durability::Written)]).unwrap();
+        }
+        store.make_tables();
+        std::thread::scope(|scope| {
+            let (started, is_started) = std::sync::mpsc::channel();
+            let store = &store;
+            let readers: Vec<_> = (0..2)
+                .map(|_| {
+                    let started = started.clone();
+                    scope.spawn(move || {
+                        loop {
+                            let pages = store.read(queue, Lane(0), Offset(0), usize::MAX).unwrap();
+                            let _ = started.send(());
+                            // All of it, or nothing: it is gone.
+                            match pages.len() {
+                                0 => return,
+                                pages => assert_eq!(pages, 10),
+                            }
+                        }
+                    })
+                })
+                .collect();
+            is_started.recv().unwrap();
+            let drop_queue = workload.drop_queue(queue);
+            store.apply(&[workload.commit(vec![drop_queue], Durability::Synced)]).unwrap();
+            readers.into_iter().for_each(|reader| reader.join().unwrap());
+        });
+        while !store.reclaimer.is_idle() && !store.is_stopped() {
+            std::thread::yield_now();
+        }
+    }
+    store.check().unwrap();
+    assert!(!directory.path().join("DAMAGED").exists());
+}
+
+/// A reader that took its view before a queue was dropped reads the queue to its end.
+#[test]
+fn a_view_from_before_a_drop_has_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FjallStore::open(directory.path()).unwrap();
+    let mut workload = Workload::default();
+    for _ in 0..10 {
+        let page = workload.publish(DROPPED, Lane(0), 0, &[60_000; 30]);
+        store.apply(&[workload.commit(vec![page], Durability::Written)]).unwrap();
+    }
+    store.make_tables();
+    let view = store.shared.database.view();
+    let state = store.shared.lanes.read().unwrap().get(DROPPED, Lane(0)).unwrap();
+    drop_queue(&store);
+    assert_eq!(store.statistics().queues_to_remove, 0);
+    let reader = crate::reading::LaneReader { view: &view, queue: DROPPED, lane: Lane(0) };
+    assert_eq!(reader.read(state, Offset(0), usize::MAX).unwrap().len(), 10);
+    assert_eq!(store.read(DROPPED, Lane(0), Offset(0), usize::MAX).unwrap(), []);
+}
+
+/// What stands before the damage is delivered, up to the block that is damaged.
+#[test]
+fn every_page_before_a_damaged_block_can_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FjallStore::open(directory.path()).unwrap();
+    let mut workload = Workload::default();
+    // Several pages in a block, and several blocks.
+    for _ in 0..40 {
+        let page = workload.publish(KEPT, Lane(0), 0, &[1_000]);
+        store.apply(&[workload.commit(vec![page], Durability::Synced)]).unwrap();
+    }
+    store.make_tables();
+    drop(store);
+    let table = tables(directory.path(), Space::Pages).into_iter().next().unwrap();
+    let mut octets = fs::read(&table).unwrap();
+    octets[20_000] ^= 4;
+    fs::write(&table, octets).unwrap();
+    let store = FjallStore::open(directory.path()).unwrap();
+    // As a queue reads: on from where the last read ended.
+    let mut end = Offset(0);
+    let error = loop {
+        match store.read(KEPT, Lane(0), end, usize::MAX) {
+            Ok(pages) => end = pages.last().unwrap().end,
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("file fjall/keyspaces/1/tables/"), "{error}");
+    assert!((10..20).contains(&end.0), "{end}");
+    for from in (0..end.0).map(Offset) {
+        let pages = store.read(KEPT, Lane(0), from, usize::MAX).unwrap();
+        assert_eq!(pages.first().unwrap().first, from);
+        assert!(pages.last().unwrap().end <= end);
+    }
+}

@@ -10,8 +10,9 @@
 //! `FOREBAY_TEST_DAMAGES=20000 cargo test -p forebay-store damages -- --nocapture` tries so many; with
 //! `FOREBAY_TEST_SEED` the places are those of another run.
 
+use super::tests::read_all;
 use super::*;
-use crate::damage::Certainty;
+use crate::damage::{Certainty, Damage};
 use crate::journal_check;
 use crate::repair::repair_accepting_loss;
 use crate::verify::verify;
@@ -355,6 +356,9 @@ struct Content {
 fn content(path: &Path) -> Result<Content, StoreError> {
     let store = FjallStore::open(path)?;
     let recovered = store.recover()?;
+    if let Some(damaged) = recovered.damaged.first() {
+        return Err(Damage::elsewhere(damaged.what.to_string()));
+    }
     let names: BTreeMap<QueueId, String> = recovered
         .records
         .iter()
@@ -374,7 +378,7 @@ fn content(path: &Path) -> Result<Content, StoreError> {
                 })
             })
         };
-        for page in store.read(lane.queue, lane.lane, Offset(0), usize::MAX)? {
+        for page in read_all(&store, lane.queue, lane.lane)? {
             let body = |record: &Record| String::from_utf8(record.message.body().to_vec()).unwrap();
             let live = page
                 .records

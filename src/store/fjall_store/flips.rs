@@ -1,11 +1,13 @@
 //! A bit is flipped, or a block zeroed, somewhere in the files of a store: it is opened with
 //! everything in it, or the damage is reported. Never silently less.
 
+use super::tests::read_all;
 use super::*;
 use crate::damage::Damage;
 use crate::repair::repair_accepting_loss;
 use crate::verify::verify;
 use crate::workload::{Workload, put_record};
+
 use forebay_engine::operation::{BLOCK_OFFSETS, RecoveredLane};
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,10 +22,13 @@ struct Content {
 }
 
 fn content(store: &FjallStore) -> Result<Content, StoreError> {
-    let Recovered { records, lanes, .. } = store.recover()?;
+    let Recovered { records, lanes, damaged, .. } = store.recover()?;
+    if let Some(damaged) = damaged.first() {
+        return Err(Damage::elsewhere(damaged.what.to_string()));
+    }
     let pages = lanes
         .iter()
-        .map(|lane| store.read(lane.queue, lane.lane, Offset(0), usize::MAX))
+        .map(|lane| read_all(store, lane.queue, lane.lane))
         .collect::<Result<_, _>>()?;
     Ok(Content { records, lanes, pages })
 }
@@ -274,13 +279,60 @@ fn a_torn_tail_is_cut_off() {
             Harm::Zero => octets[at..].fill(0),
             Harm::Cut => octets.truncate(at),
         }
-        fs::write(&journal, octets).unwrap();
+        fs::write(&journal, &octets).unwrap();
         let mut found = content(&FjallStore::open(directory.path()).unwrap()).unwrap();
+        is_kept(directory.path(), &octets);
         let unsynced = found.records.extract_if(.., |(key, _)| key[1] >= 100);
         let values: Vec<_> = unsynced.map(|(_, value)| value).collect();
         assert!(values.windows(2).all(|pair| pair[0] == pair[1]), "{kind:?} at {at}");
         assert_eq!(found, synced, "{kind:?} at {at}");
     }
+}
+
+/// What was cut off a journal, if anything was, is kept as it was.
+fn is_kept(directory: &Path, before: &[u8]) {
+    let after = fs::metadata(directory.join("fjall/0.jnl")).unwrap().len() as usize;
+    let torn = before.get(after..).unwrap_or_default();
+    let torn = &torn[..used(torn).min(torn.len())];
+    if torn.iter().all(|octet| *octet == 0) {
+        return;
+    }
+    let copy = fs::read(directory.join("TORN-TAIL")).unwrap();
+    let line = copy.iter().position(|octet| *octet == b'\n').unwrap();
+    let (head, kept) = (&copy[..line], &copy[line + 1..]);
+    assert!(
+        head.starts_with(format!("0.jnl from {after}: ").as_bytes()),
+        "{}",
+        head.escape_ascii()
+    );
+    assert_eq!(&kept[..torn.len()], torn);
+    assert!(kept[torn.len()..].iter().all(|octet| *octet == 0));
+}
+
+/// A check that comes after the cut may refuse: what was cut off is there to be looked at.
+#[test]
+fn a_torn_tail_is_there_when_a_later_check_refuses() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FjallStore::open(directory.path()).unwrap();
+    fill(&store, true);
+    drop(store);
+    // A torn write behind what is synced, and a damaged table of records.
+    let journal = directory.path().join("fjall/0.jnl");
+    drop(FjallStore::open(directory.path()).unwrap());
+    let mut octets = fs::read(&journal).unwrap();
+    octets.extend(b"torn before it was synced");
+    fs::write(&journal, &octets).unwrap();
+    let records = directory.path().join("fjall/keyspaces/4/tables");
+    for table in files(&records) {
+        let mut octets = fs::read(&table).unwrap();
+        octets.iter_mut().for_each(|octet| *octet ^= 1);
+        fs::write(table, octets).unwrap();
+    }
+    let refused = FjallStore::open(directory.path()).and_then(|store| store.recover());
+    assert!(matches!(refused, Err(StoreError::Damaged(_))), "{refused:?}");
+    is_kept(directory.path(), &octets);
+    let copy = fs::read(directory.path().join("TORN-TAIL")).unwrap();
+    assert!(copy.ends_with(b"torn before it was synced"));
 }
 
 #[test]
@@ -335,8 +387,11 @@ fn a_last_page_that_is_missing_is_missed() {
     drop(store);
     let missing = Damage::missing(QueueId(4), Lane(0), Offset(10), Offset(15));
     assert_eq!(verify(directory.path(), |_| ()).unwrap().damages, [missing]);
-    let refused = FjallStore::open(directory.path()).and_then(|store| store.recover());
-    assert!(matches!(refused, Err(StoreError::Damaged(damage)) if damage.messages == Some(5)));
+    let recovered = FjallStore::open(directory.path()).unwrap().recover().unwrap();
+    let [damaged] = &recovered.damaged[..] else { panic!("{recovered:?}") };
+    assert_eq!(damaged.queue, QueueId(4));
+    assert!(damaged.what.contains("5 messages"), "{}", damaged.what);
+    assert_eq!(recovered.lanes[0].last_page.unwrap().0, Offset(15), "no offset is used again");
     let repair = repair_accepting_loss(directory.path(), |_| ()).unwrap();
     assert_eq!((repair.kept.messages, repair.kept.missing().messages), (10, 5));
     let store = FjallStore::open(directory.path()).unwrap();

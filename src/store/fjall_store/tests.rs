@@ -243,6 +243,25 @@ proptest! {
 }
 
 /// A store with two pages of three messages each in one lane.
+/// Everything that a lane holds.
+///
+/// # Errors
+/// When a page is damaged or missing.
+pub(super) fn read_all(
+    store: &FjallStore,
+    queue: QueueId,
+    lane: Lane,
+) -> Result<Vec<Page>, StoreError> {
+    let (mut pages, mut from) = (Vec::new(), Offset(0));
+    loop {
+        // Up to damage, if there is any: the next read begins with it.
+        let more = store.read(queue, lane, from, usize::MAX)?;
+        let Some(last) = more.last() else { return Ok(pages) };
+        from = last.end;
+        pages.extend(more);
+    }
+}
+
 fn two_pages() -> (tempfile::TempDir, FjallStore, Workload) {
     let directory = tempfile::tempdir().unwrap();
     let store = FjallStore::open(directory.path()).unwrap();
@@ -324,7 +343,6 @@ fn a_damaged_or_missing_large_body_is_named() {
 #[test]
 fn a_recovery_refuses_what_is_damaged() {
     let keys = [
-        (Space::Pages, key::page(QueueId(7), Lane(2), Offset(3))),
         (Space::Acks, key::ack(QueueId(7), Lane(2), key::AckKind::Lane)),
         (Space::Acks, key::ack(QueueId(7), Lane(2), key::AckKind::Watermark)),
         (Space::Acks, key::ack(QueueId(7), Lane(2), key::AckKind::Block(0))),
@@ -339,6 +357,27 @@ fn a_recovery_refuses_what_is_damaged() {
         flip(&store, space, key, 75);
         assert!(matches!(store.recover(), Err(StoreError::Damaged(_))), "{space:?}");
     }
+}
+
+#[test]
+fn a_recovery_names_the_queue_whose_last_page_is_damaged() {
+    let (_directory, store, _) = two_pages();
+    flip(&store, Space::Pages, key::page(QueueId(7), Lane(2), Offset(3)), 75);
+    let recovered = store.recover().unwrap();
+    assert_eq!(recovered.damaged.len(), 1);
+    assert_eq!(recovered.damaged[0].queue, QueueId(7));
+    // What comes next has an offset that no message had.
+    assert_eq!(recovered.lanes[0].last_page, Some((Offset(6), 0)));
+}
+
+#[test]
+fn a_read_gives_what_stands_before_the_damage() {
+    let (_directory, store, _) = two_pages();
+    flip(&store, Space::Pages, key::page(QueueId(7), Lane(2), Offset(3)), 1000);
+    assert_eq!(store.read(QueueId(7), Lane(2), Offset(0), usize::MAX).unwrap().len(), 1);
+    assert_eq!(damage_of(&store, 3).offsets, Some((Offset(3), None)));
+    overwrite(&store, Space::Pages, key::page(QueueId(7), Lane(2), Offset(3)), None);
+    assert_eq!(store.read(QueueId(7), Lane(2), Offset(0), usize::MAX).unwrap().len(), 1);
 }
 
 #[test]

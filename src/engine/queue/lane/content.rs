@@ -122,6 +122,19 @@ impl Lane {
         is_lost
     }
 
+    /// What was asked for from `from` on is damaged; whether a message is still wanted of it.
+    pub(crate) fn handle_damaged(&mut self, from: Offset) -> bool {
+        self.pages.set_fetching(Fetching::Idle);
+        self.next_stored(from).is_some()
+    }
+
+    /// Takes back what it wanted of the store and has not been asked for.
+    pub(crate) fn want_nothing(&mut self) {
+        if matches!(self.pages.fetching(), Fetching::Wanted { .. }) {
+            self.pages.set_fetching(Fetching::Idle);
+        }
+    }
+
     /// Lets go of content that was delivered and is in the store.
     pub(crate) fn release_content(&mut self) {
         self.pages.release(self.cursor, &self.wanted);

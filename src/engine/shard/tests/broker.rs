@@ -12,7 +12,8 @@ use crate::ids::{ChannelId, ConnectionId, ConsumerNumber, PublishSeq, QueueId};
 use crate::message::{Envelope, Message};
 use crate::operation::Commit;
 use crate::shard::{
-    ChannelListing, ChannelReport, QueueDefaults, Shard, ShardSettings, ShardStatistics,
+    ChannelListing, ChannelReport, DamagedFetch, Fetch, QueueDefaults, Shard, ShardSettings,
+    ShardStatistics,
 };
 use crate::time::{Monotonic, Now, WallClock};
 use bytes::{Bytes, BytesMut};
@@ -97,6 +98,10 @@ impl Broker {
     pub(super) fn fetch(&mut self) {
         loop {
             if let Some(fetch) = self.shard.poll_fetch() {
+                if self.store.damaged.contains(&fetch.queue) {
+                    self.shard.handle_damaged(self.now, damaged(fetch));
+                    continue;
+                }
                 let fetched = self.store.read(fetch);
                 self.shard.handle_fetched(self.now, fetched);
             } else if self.shard.poll_timeout() == Some(Monotonic::AT_ONCE) {
@@ -257,6 +262,12 @@ impl Broker {
         };
         self.take_events(connection).into_iter().flat_map(deliver).collect()
     }
+}
+
+/// The answer to a fetch that meets damage.
+pub(super) fn damaged(fetch: Fetch) -> DamagedFetch {
+    let Fetch { queue, lane, from, .. } = fetch;
+    DamagedFetch { queue, lane, from, what: "a page is damaged".into() }
 }
 
 fn user() -> ShortStr {

@@ -6,6 +6,7 @@ mod backlogs;
 mod bounds;
 mod broker;
 mod counters;
+mod damaged;
 mod dead_letters;
 mod fleet;
 mod hanging;

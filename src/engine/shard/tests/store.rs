@@ -4,13 +4,13 @@
 use crate::ids::{BodyId, Lane, Offset, QueueId};
 use crate::message::Message;
 use crate::operation::{
-    BLOCK_OFFSETS, Block, Commit, Operation, Recovered, RecoveredLane, Watermark,
+    BLOCK_OFFSETS, Block, Commit, DamagedQueue, Operation, Recovered, RecoveredLane, Watermark,
 };
 use crate::page::Page;
 use crate::shard::{Fetch, Fetched};
 use bytes::Bytes;
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 type LaneKey = (QueueId, Lane);
 
@@ -40,6 +40,12 @@ pub(super) struct TestStore {
     records: BTreeMap<Bytes, Bytes>,
     lanes: BTreeMap<LaneKey, LaneContent>,
     reads: Cell<usize>,
+    /// Queues of which nothing can be read.
+    pub(super) damaged: BTreeSet<QueueId>,
+}
+
+fn damaged_queue(queue: QueueId) -> DamagedQueue {
+    DamagedQueue { queue, what: "a page is damaged".into() }
 }
 
 impl TestStore {
@@ -140,6 +146,7 @@ impl TestStore {
             records: self.records.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             lanes: self.lanes.iter().map(lane).collect(),
             last_body: self.last_body(),
+            damaged: self.damaged.iter().map(|queue| damaged_queue(*queue)).collect(),
         }
     }
 

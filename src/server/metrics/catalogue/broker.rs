@@ -124,6 +124,12 @@ pub const QUEUES_WITHOUT_METRICS: Metric = gauge(
     Unit::Count,
     "Queues beyond the limit of queues that have metrics of their own.",
 );
+/// Queues that are set aside.
+pub const QUEUES_DAMAGED: Metric = gauge(
+    "forebay_queues_damaged",
+    Unit::Count,
+    "Queues that are set aside because stored messages of them are damaged: they deliver nothing and refuse what is published to them.",
+);
 /// Dead letters without a place.
 pub const DEAD_LETTERS_DROPPED: Metric = counter(
     "forebay_dead_letters_dropped_total",
@@ -266,7 +272,7 @@ pub const PROCESS_START: Metric = gauge(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) const OF_BROKER: [Metric; 51] = [
+pub(super) const OF_BROKER: [Metric; 52] = [
     BUILD_INFO,
     CONNECTIONS,
     CONNECTIONS_OPENED,
@@ -276,6 +282,7 @@ pub(super) const OF_BROKER: [Metric; 51] = [
     CHANNELS_OPENED,
     PUBLISHERS,
     QUEUES,
+    QUEUES_DAMAGED,
     CONSUMERS,
     MESSAGES_RECEIVED,
     MESSAGES_PUBLISHED,

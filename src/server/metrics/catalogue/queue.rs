@@ -18,6 +18,12 @@ pub const QUEUE_MESSAGES_UNACKED: Metric = gauge(
 /// Consumers of a queue.
 pub const QUEUE_CONSUMERS: Metric =
     gauge("forebay_queue_consumers", Unit::Count, "Consumers of the queue.");
+/// Set aside.
+pub const QUEUE_DAMAGED: Metric = gauge(
+    "forebay_queue_damaged",
+    Unit::Count,
+    "1 for a queue that is set aside because stored messages of it are damaged; other queues have no sample.",
+);
 /// Lag of a queue.
 pub const QUEUE_LAG: Metric = gauge(
     "forebay_queue_lag_messages",
@@ -95,10 +101,11 @@ pub const QUEUE_DROPPED: Metric = counter(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) const OF_QUEUES: [Metric; 16] = [
+pub(super) const OF_QUEUES: [Metric; 17] = [
     QUEUE_MESSAGES_READY,
     QUEUE_MESSAGES_UNACKED,
     QUEUE_CONSUMERS,
+    QUEUE_DAMAGED,
     QUEUE_LAG,
     QUEUE_BYTES,
     QUEUE_OLDEST_AGE,
