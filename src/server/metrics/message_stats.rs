@@ -12,8 +12,11 @@ const fn counter(name: &'static str, value: fn(&QueueStatistics) -> u64) -> Mess
     MessageCounter { name, value }
 }
 
+/// How many [`MESSAGE_COUNTERS`] there are.
+const MESSAGE_COUNTERS_COUNT: usize = 9;
+
 /// All of them, by name.
-pub(crate) const MESSAGE_COUNTERS: [MessageCounter; 9] = [
+pub(crate) const MESSAGE_COUNTERS: [MessageCounter; MESSAGE_COUNTERS_COUNT] = [
     counter("ack", |queue| queue.acked),
     counter("deliver", |queue| {
         let gets = queue.got.saturating_sub(queue.got_no_ack);
@@ -29,7 +32,7 @@ pub(crate) const MESSAGE_COUNTERS: [MessageCounter; 9] = [
 ];
 
 /// A value for each of [`MESSAGE_COUNTERS`].
-pub(crate) type PerCounter<T> = [T; MESSAGE_COUNTERS.len()];
+pub(crate) type PerCounter<T> = [T; MESSAGE_COUNTERS_COUNT];
 
 /// What a queue, or several added up, counted.
 pub(crate) fn message_counts(statistics: &QueueStatistics) -> PerCounter<u64> {
