@@ -35,6 +35,7 @@ pub mod mailbox;
 mod memory_budgets;
 pub mod memory_limit;
 pub mod metrics;
+mod node_name;
 pub mod open_files;
 pub mod password;
 mod password_memory;

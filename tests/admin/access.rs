@@ -149,7 +149,8 @@ fn logins_are_counted_by_address() {
     let guest = Admin::guest(&broker);
     let wrong = Admin::user(&broker, "guest", "wrong");
     assert_eq!(wrong.ask("GET", "/api/whoami", &Value::Null).status, 401);
-    let attempts = guest.get("/api/auth/attempts/forebay@localhost/source");
+    let node = format!("forebay@{}", rustix::system::uname().nodename().to_string_lossy());
+    let attempts = guest.get(&format!("/api/auth/attempts/{node}/source"));
     assert_eq!(attempts[0]["remote_address"], "127.0.0.1");
     assert_eq!(attempts[0]["auth_attempts_failed"], 1);
     assert_eq!(attempts[0]["auth_attempts_succeeded"], 1);

@@ -169,6 +169,19 @@ fn who_we_say_we_are_is_said_everywhere() {
     }
 }
 
+/// Several brokers can be told apart by it.
+#[test]
+fn a_node_has_the_name_of_its_machine_over_http_and_in_metrics() {
+    let (broker, _data) = broker();
+    let admin = Admin::guest(&broker);
+    let name = format!("forebay@{}", rustix::system::uname().nodename().to_string_lossy());
+    assert_eq!(admin.get("/api/overview")["node"], *name);
+    assert_eq!(admin.get("/api/nodes")[0]["name"], *name);
+    assert_eq!(admin.get("/api/vhosts/%2F")["cluster_state"], json!({ (&name): "running" }));
+    let page = http_get(broker.metrics, "/metrics");
+    assert!(page.contains(&format!("rabbitmq_node=\"{name}\"")), "{page}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_tells_how_long_it_may_hold_a_message() {
     let (broker, _data) = broker();

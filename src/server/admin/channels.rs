@@ -6,8 +6,9 @@ use super::caller::{Caller, Visit};
 use super::connections::connection_name;
 use super::extract::Path;
 use super::listing::Listing;
-use super::{Admin, NODE, json_reply};
+use super::{Admin, json_reply};
 use crate::connection_about::ConnectionAbout;
+use crate::node_name::node_name;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::connection::{ChannelMode, OpenChannel};
@@ -123,7 +124,7 @@ impl Reports {
             "messages_uncommitted": open.publishes_uncommitted,
             "messages_unconfirmed": open.unconfirmed,
             "name": format!("{connection} ({})", open.id),
-            "node": NODE,
+            "node": node_name(),
             "number": open.id.0,
             "prefetch_count": open.prefetch,
             "state": about.state(),
@@ -145,7 +146,7 @@ pub(super) fn channel_details(
     json!({
         "connection_name": connection,
         "name": format!("{connection} ({channel})"),
-        "node": NODE,
+        "node": node_name(),
         "number": channel.0,
         "peer_host": about.peer.ip().to_canonical().to_string(),
         "peer_port": about.peer.port(),

@@ -5,8 +5,9 @@ use super::caller::{Caller, Visit};
 use super::extract::Path;
 use super::figures::Figures;
 use super::listing::Listing;
-use super::{Admin, NODE, json_reply, no_content, short, table_json};
+use super::{Admin, json_reply, no_content, short, table_json};
 use crate::connection_about::ConnectionAbout;
+use crate::node_name::node_name;
 use crate::tls::TlsDetails;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -128,7 +129,7 @@ fn describe(id: ConnectionId, about: &ConnectionAbout) -> Value {
         "frame_max": client.frame_size_max,
         "host": about.local.map(|local| local.ip().to_canonical().to_string()),
         "name": connection_name(id, about),
-        "node": NODE,
+        "node": node_name(),
         "peer_host": about.peer.ip().to_canonical().to_string(),
         "peer_port": about.peer.port(),
         "port": about.local.map(|local| local.port()),

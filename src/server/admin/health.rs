@@ -5,8 +5,9 @@ use super::caller::{Caller, Vhost};
 use super::extract::Path;
 use super::nodes::check_node;
 use super::session::SESSION_CHANNEL;
-use super::{Admin, NODE, json_reply};
+use super::{Admin, json_reply};
 use crate::alarms::Alarm;
+use crate::node_name::node_name;
 use crate::tls::TlsAcceptor;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -55,7 +56,7 @@ pub(super) async fn alarms(
 ) -> Result<Response, ApiError> {
     let raised = Alarm::ALL.into_iter().filter(|alarm| admin.inner.alarms.is_raised(*alarm));
     let alarms: Vec<_> =
-        raised.map(|alarm| json!({ "node": NODE, "resource": alarm.name() })).collect();
+        raised.map(|alarm| json!({ "node": node_name(), "resource": alarm.name() })).collect();
     if alarms.is_empty() {
         return Ok(json_reply(&ok()));
     }
@@ -128,7 +129,7 @@ pub(super) async fn certificates(
         None => Ok(json_reply(&ok())),
         Some(expires) => {
             let since_epoch = expires.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-            let expired = json!([{ "node": NODE, "certfile_expires_on": since_epoch }]);
+            let expired = json!([{ "node": node_name(), "certfile_expires_on": since_epoch }]);
             Ok(failed(json!({ "reason": "Certificates expiring", "expired": expired })))
         }
     }

@@ -73,9 +73,6 @@ use std::time::Instant;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-/// The name of the one node, where RabbitMQ shows one.
-const NODE: &str = "forebay@localhost";
-
 /// What the admin listener works with. Clones are the same.
 #[derive(Clone)]
 pub struct Admin {

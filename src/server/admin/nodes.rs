@@ -4,9 +4,10 @@ use super::api_error::ApiError;
 use super::caller::Caller;
 use super::extract::Path;
 use super::overview::exchange_types;
-use super::{Admin, NODE, json_reply, no_content};
+use super::{Admin, json_reply, no_content};
 use crate::alarms::Alarm;
 use crate::metrics::process;
+use crate::node_name::node_name;
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
@@ -58,10 +59,10 @@ pub(super) async fn rebalance(caller: Caller) -> Result<Response, ApiError> {
 /// # Errors
 /// 404 for every other name.
 pub(super) fn check_node(name: &str) -> Result<(), ApiError> {
-    if name == NODE {
+    if name == node_name() {
         return Ok(());
     }
-    Err(ApiError::not_found(format!("no node '{name}', there is '{NODE}' only")))
+    Err(ApiError::not_found(format!("no node '{name}', there is '{}' only", node_name())))
 }
 
 impl Admin {
@@ -99,7 +100,7 @@ impl Admin {
             "mem_calculation_strategy": "rss",
             "mem_limit": limits.memory_max,
             "mem_used": usage.memory,
-            "name": NODE,
+            "name": node_name(),
             "os_pid": std::process::id().to_string(),
             "partitions": [],
             // Threads: what the system limits here as it limits Erlang's processes there.

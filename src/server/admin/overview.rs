@@ -4,8 +4,9 @@
 use super::api_error::ApiError;
 use super::caller::Caller;
 use super::figures::{Figures, add, put_field};
-use super::{Admin, NODE, json_reply};
+use super::{Admin, json_reply};
 use crate::metrics::{BrokerCounts, Flow};
+use crate::node_name::node_name;
 use crate::product::CLUSTER_NAME;
 use axum::extract::State;
 use axum::response::Response;
@@ -62,7 +63,7 @@ pub(super) async fn overview(
         "exchange_types": exchange_types(),
         "management_version": admin.inner.product.rabbitmq_version(),
         "message_stats": admin.message_figures(&sum, &flow, &counts).into_json(),
-        "node": NODE,
+        "node": node_name(),
         "node_tags": {},
         "object_totals": {
             "channels": channels,
@@ -121,7 +122,7 @@ impl Admin {
         let listeners = self.inner.listeners.iter().map(|listener| {
             json!({
                 "ip_address": listener.address.ip().to_string(),
-                "node": NODE,
+                "node": node_name(),
                 "port": listener.address.port(),
                 "protocol": listener.protocol,
             })
@@ -141,7 +142,7 @@ impl Admin {
             Some(json!({
                 "description": description,
                 "ip": listener.address.ip().to_string(),
-                "node": NODE,
+                "node": node_name(),
                 "path": path,
                 "port": listener.address.port().to_string(),
                 "ssl": listener.protocol.starts_with("https"),

@@ -7,9 +7,10 @@ use super::extract::{Path, Query, UnreadBody};
 use super::figures::{Figures, put_field};
 use super::listing::Listing;
 use super::session::SESSION_CHANNEL;
-use super::{Admin, NODE, json_reply, no_content, object_name, put_reply, table_json};
+use super::{Admin, json_reply, no_content, object_name, put_reply, table_json};
 use crate::connection_about::ConnectionAbout;
 use crate::metrics::QueueRates;
+use crate::node_name::node_name;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Access, Object};
@@ -221,7 +222,7 @@ impl QueueView {
             // Ours; null while nobody has read the oldest message since the start.
             "oldest_message_age_ms": oldest_age,
             "name": queue.name.to_string(),
-            "node": NODE,
+            "node": node_name(),
             "operator_policy": policy(&queue.operator_policy),
             "policy": policy(&queue.policy),
             // RabbitMQ's word for a queue that can't be served.
@@ -237,9 +238,9 @@ impl QueueView {
         figures.put_messages(statistics, &flow);
         figures.add_to(&mut shown);
         if queue.settings.kind == QueueKind::Quorum {
-            put_field(&mut shown, "leader", json!(NODE));
-            put_field(&mut shown, "members", json!([NODE]));
-            put_field(&mut shown, "online", json!([NODE]));
+            put_field(&mut shown, "leader", json!(node_name()));
+            put_field(&mut shown, "members", json!([node_name()]));
+            put_field(&mut shown, "online", json!([node_name()]));
         }
         if let Some(owner) = queue.exclusive_owner
             && let Some(about) = self.connections.get(&owner)

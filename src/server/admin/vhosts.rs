@@ -8,6 +8,7 @@ use super::listing::Listing;
 use super::users::tags;
 use super::{Admin, json_reply, no_content, put_reply};
 use crate::metrics::Flow;
+use crate::node_name::node_name;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::Permission;
@@ -127,7 +128,7 @@ impl VhostView {
         let VhostMetadata { description, tags, default_queue_type } = &self.metadata;
         let default_queue_type = default_queue_type.unwrap_or_default().name();
         let mut shown = json!({
-            "cluster_state": { super::NODE: "running" },
+            "cluster_state": { (node_name()): "running" },
             "default_queue_type": default_queue_type,
             "description": description,
             "message_stats": Figures::of_messages(&self.sum, &self.flow).into_json(),

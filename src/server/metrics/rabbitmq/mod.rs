@@ -12,6 +12,7 @@ use super::exposition::{Number, Page, escape};
 use super::queue_families::labels;
 use super::queue_rates::QueueRates;
 use crate::alarms::Alarms;
+use crate::node_name::node_name;
 use crate::product::Product;
 use families::{Column, Kind, Single};
 use forebay_engine::connection::MESSAGE_SIZE_BOUNDS;
@@ -164,13 +165,12 @@ fn write_message_sizes(page: &mut Page, totals: &Totals) {
 
 fn write_identity(page: &mut Page, product: &Product, endpoint: &str) {
     let mut node = String::new();
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    escape(&mut node, &name);
+    escape(&mut node, node_name());
     let help = "Who this is, in RabbitMQ's labels; the node is the machine.";
     page.header("rabbitmq_identity_info", "gauge", help);
     let identity = format!(
-        "{{rabbitmq_node=\"forebay@{node}\",rabbitmq_cluster=\"forebay@{node}\",\
-         rabbitmq_cluster_permanent_id=\"forebay@{node}\",rabbitmq_endpoint=\"{endpoint}\"}}"
+        "{{rabbitmq_node=\"{node}\",rabbitmq_cluster=\"{node}\",\
+         rabbitmq_cluster_permanent_id=\"{node}\",rabbitmq_endpoint=\"{endpoint}\"}}"
     );
     page.sample("rabbitmq_identity_info", &identity, 1);
     let help = "Who the broker says it is (the setting product), in RabbitMQ's labels.";
