@@ -197,6 +197,7 @@ async fn a_damaged_queue_that_is_purged_is_served_again() {
         let delivery = next(&mut consumer).await;
         assert_eq!(delivery.data, b"anew");
         delivery.ack(<_>::default()).await.unwrap();
+        broker.await_metric(LAG, 0.0).await;
         drop(session);
         broker.terminate();
         assert!(broker.wait().success());
