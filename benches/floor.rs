@@ -1,4 +1,4 @@
-//! What this machine takes for what no broker can leave out: octets come from a socket, go to a
+//! What this machine takes for what no broker can leave out: bytes come from a socket, go to a
 //! file, are synced, and leave by another socket. No protocol, no queue: the floor under the
 //! figures of `docs/performance.md`.
 //!
@@ -51,8 +51,8 @@ fn main() {
     wake_ups();
 }
 
-fn row(part: &str, (used, octets): (Duration, usize)) {
-    println!("| {part} | {:.3} |", micros(used) / (octets / KIB) as f64);
+fn row(part: &str, (used, bytes): (Duration, usize)) {
+    println!("| {part} | {:.3} |", micros(used) / (bytes / KIB) as f64);
 }
 
 fn micros(time: Duration) -> f64 {
@@ -86,28 +86,28 @@ fn swallow(mut from: TcpStream) {
 fn receive() -> (Duration, usize) {
     let (source, mut input) = pair();
     let source = thread::spawn(move || pour(source));
-    let (mut block, mut octets, begin) = (vec![0; READ_SIZE], 0, used());
+    let (mut block, mut bytes, begin) = (vec![0; READ_SIZE], 0, used());
     loop {
         match input.read(&mut block).unwrap() {
             0 => break,
-            count => octets += count,
+            count => bytes += count,
         }
     }
     source.join().unwrap();
-    (used() - begin, octets)
+    (used() - begin, bytes)
 }
 
 fn send() -> (Duration, usize) {
     let (mut output, sink) = pair();
     let sink = thread::spawn(move || swallow(sink));
-    let (block, begin, mut octets) = (vec![1; READ_SIZE], used(), 0);
-    while octets < TOTAL {
-        octets += write_pieces(&mut output, &block);
+    let (block, begin, mut bytes) = (vec![1; READ_SIZE], used(), 0);
+    while bytes < TOTAL {
+        bytes += write_pieces(&mut output, &block);
     }
     let used = used() - begin;
     drop(output);
     sink.join().unwrap();
-    (used, octets)
+    (used, bytes)
 }
 
 fn write_pieces(output: &mut TcpStream, block: &[u8]) -> usize {
@@ -171,14 +171,14 @@ fn append(directory: &TempDir) -> (Duration, usize) {
     (used() - begin, TOTAL)
 }
 
-/// Everything that must happen to octets that are to be durable before they are passed on, in one
+/// Everything that must happen to bytes that are to be durable before they are passed on, in one
 /// thread: no hand-over to another one.
 fn relay(directory: &TempDir, synced_every: Option<usize>) -> (Duration, usize) {
     let ((source, mut input), (mut output, sink)) = (pair(), pair());
     let source = thread::spawn(move || pour(source));
     let sink = thread::spawn(move || swallow(sink));
     let mut journal = Journal::new(directory);
-    let (mut block, mut octets, mut unsynced, begin) = (vec![0; READ_SIZE], 0, 0, used());
+    let (mut block, mut bytes, mut unsynced, begin) = (vec![0; READ_SIZE], 0, 0, used());
     loop {
         let count = input.read(&mut block).unwrap();
         if count == 0 {
@@ -194,13 +194,13 @@ fn relay(directory: &TempDir, synced_every: Option<usize>) -> (Duration, usize) 
         while sent < count {
             sent += write_pieces(&mut output, &block[sent..count]);
         }
-        octets += count;
+        bytes += count;
     }
     let used = used() - begin;
     drop(output);
     source.join().unwrap();
     sink.join().unwrap();
-    (used, octets)
+    (used, bytes)
 }
 
 fn syncs(directory: &TempDir) {

@@ -4,9 +4,7 @@
 #![allow(clippy::expect_used, reason = "a bench that can't be set up has nothing to measure")]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use forebay_engine::command::{Binding, Destination};
-use forebay_engine::ids::ConnectionId;
-use forebay_engine::object_name::ObjectName;
+use forebay_engine::model::{Binding, ConnectionId, Destination, ObjectName};
 use forebay_engine::topology::{ExchangeRequest, QueueRequest, Routes, Topology};
 use forebay_wire::{FieldTable, FieldValue, ShortStr};
 use std::hint::black_box;

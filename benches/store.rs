@@ -1,15 +1,13 @@
-//! What the store does, next to a plain file that takes the same octets with the same syncs.
+//! What the store does, next to a plain file that takes the same bytes with the same syncs.
 //!
 //! `cargo bench --bench store` prints a table; the absolute figures are the machine's, the ratios
 //! are the store's. The directory is made in `TMPDIR`: let it be on the disk that matters.
 #![allow(clippy::expect_used)]
 
 use bytes::{Bytes, BytesMut};
-use forebay_engine::ids::{CommitId, Lane, Offset, QueueId};
-use forebay_engine::message::{Envelope, Message};
+use forebay_engine::model::{CommitId, Envelope, Level, Message, Offset, QueueId, WallClock};
 use forebay_engine::operation::{Commit, Durability, Operation, Watermark};
 use forebay_engine::page::{Page, Record};
-use forebay_engine::time::WallClock;
 use forebay_store::{FjallStore, Store};
 use forebay_wire::{RawProperties, ShortStr};
 use std::fs::{self, File};
@@ -19,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const QUEUE: QueueId = QueueId(1);
-const LANE: Lane = Lane(0);
+const LANE: Level = Level(0);
 
 fn main() {
     if std::env::args().any(|argument| argument == "--test") {
@@ -36,11 +34,11 @@ fn main() {
     reopen();
 }
 
-/// Makes the pages of one lane, one after another.
+/// Makes the pages of one level, one after another.
 struct Publisher {
     template: Message,
     end: u64,
-    octets: u64,
+    bytes: u64,
     commits: u64,
 }
 
@@ -55,35 +53,35 @@ impl Publisher {
         };
         let body = Bytes::from(vec![b'x'; body_size]);
         let template = Message::new(envelope, body, &mut BytesMut::new());
-        Self { template, end: 0, octets: 0, commits: 0 }
+        Self { template, end: 0, bytes: 0, commits: 0 }
     }
 
     fn put(&mut self, messages: u64) -> Operation {
-        let (first, octets_before) = (self.end, self.octets);
+        let (first, bytes_before) = (self.end, self.bytes);
         self.end += messages;
-        self.octets += messages * self.template.size() as u64;
+        self.bytes += messages * self.template.size() as u64;
         let records = (first..self.end)
             .map(|offset| Record { offset: Offset(offset), message: self.template.clone() })
             .collect();
         let page = Page {
             first: Offset(first),
             end: Offset(self.end),
-            octets_before,
-            octets_after: self.octets,
+            bytes_before,
+            bytes_after: self.bytes,
             bounds: None,
             records,
         };
-        Operation::PutPage { queue: QUEUE, lane: LANE, page: Arc::new(page) }
+        Operation::PutPage { queue: QUEUE, level: LANE, page: Arc::new(page) }
     }
 
     /// Settles the page that begins at `first`.
     fn settle(&self, first: u64, messages: u64) -> [Operation; 2] {
         let low = Offset(first + messages);
-        let octets_settled = low.0 * self.template.size() as u64;
-        let watermark = Watermark { low, octets_settled };
+        let bytes_settled = low.0 * self.template.size() as u64;
+        let watermark = Watermark { low, bytes_settled };
         [
-            Operation::PutWatermark { queue: QUEUE, lane: LANE, watermark },
-            Operation::RemovePage { queue: QUEUE, lane: LANE, first: Offset(first) },
+            Operation::PutWatermark { queue: QUEUE, level: LANE, watermark },
+            Operation::RemovePage { queue: QUEUE, level: LANE, first: Offset(first) },
         ]
     }
 
@@ -108,8 +106,8 @@ fn commits(name: &str, messages: u64, body_size: usize, rounds: u32, durability:
         store.apply(&[commit]).expect("the store takes a commit");
     }
     let taken = began.elapsed();
-    let octets = store.statistics().octets_written / u64::from(rounds);
-    let plain = plain_file(directory.path(), octets, rounds, durability);
+    let bytes = store.statistics().bytes_written / u64::from(rounds);
+    let plain = plain_file(directory.path(), bytes, rounds, durability);
     let rate = f64::from(rounds) * messages as f64 / taken.as_secs_f64();
     println!(
         "{name:36} {rate:10.0} msgs/s  {:7.3} ms/commit  plain file {:7.3} ms  ratio {:.2}",
@@ -119,12 +117,12 @@ fn commits(name: &str, messages: u64, body_size: usize, rounds: u32, durability:
     );
 }
 
-fn plain_file(directory: &Path, octets: u64, rounds: u32, durability: Durability) -> Duration {
-    let block = vec![b'x'; octets as usize];
+fn plain_file(directory: &Path, bytes: u64, rounds: u32, durability: Durability) -> Duration {
+    let block = vec![b'x'; bytes as usize];
     let mut file = File::create(directory.join("plain")).expect("a file");
     let began = Instant::now();
     for _ in 0..rounds {
-        file.write_all(&block).expect("the file takes octets");
+        file.write_all(&block).expect("the file takes bytes");
         if durability == Durability::Synced {
             file.sync_data().expect("the file syncs");
         }
@@ -149,14 +147,14 @@ fn steady(name: &str, body_size: usize) {
         store.apply(&[commit]).expect("the store takes a commit");
     }
     let taken = began.elapsed();
-    let octets = store.statistics().octets_written / ROUNDS;
-    let plain = plain_file(directory.path(), octets, ROUNDS as u32, Durability::Written);
+    let bytes = store.statistics().bytes_written / ROUNDS;
+    let plain = plain_file(directory.path(), bytes, ROUNDS as u32, Durability::Written);
     println!(
         "{name:36} {:10.0} msgs/s  plain file {:10.0} msgs/s  ratio {:.2}  disk {} MB",
         (ROUNDS * MESSAGES) as f64 / taken.as_secs_f64(),
         (ROUNDS * MESSAGES) as f64 / plain.as_secs_f64(),
         plain.as_secs_f64() / taken.as_secs_f64(),
-        disk_octets(&directory.path().join("fjall")) / 1_000_000,
+        disk_bytes(&directory.path().join("fjall")) / 1_000_000,
     );
 }
 
@@ -176,7 +174,7 @@ fn backlog() {
     let store = open(directory.path());
     println!(
         "backlog of 500 × 1000 × 1 KiB        disk {} MB",
-        disk_octets(directory.path()) / 1_000_000
+        disk_bytes(directory.path()) / 1_000_000
     );
     let began = Instant::now();
     let mut from = Offset(0);
@@ -197,9 +195,9 @@ fn backlog() {
         "  drain                              {:10.0} msgs/s",
         from.0 as f64 / taken.as_secs_f64()
     );
-    let left = disk_octets(directory.path()) / 1_000_000;
+    let left = disk_bytes(directory.path()) / 1_000_000;
     std::thread::sleep(Duration::from_secs(25));
-    let later = disk_octets(directory.path()) / 1_000_000;
+    let later = disk_bytes(directory.path()) / 1_000_000;
     println!("  disk after the drain {left} MB, 25 s later {later} MB");
     drop(store);
     let began = Instant::now();
@@ -227,10 +225,10 @@ fn reopen() {
     let opened = began.elapsed();
     let recovered = store.recover().expect("the store recovers");
     println!(
-        "1 M messages in 1000 pages           open {:.1} ms, recover {:.1} ms ({} lane)",
+        "1 M messages in 1000 pages           open {:.1} ms, recover {:.1} ms ({} level)",
         milliseconds(opened),
         milliseconds(began.elapsed() - opened),
-        recovered.lanes.len(),
+        recovered.levels.len(),
     );
 }
 
@@ -238,13 +236,13 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-/// Octets that are allocated: a fresh journal is a sparse file.
-fn disk_octets(directory: &Path) -> u64 {
+/// Bytes that are allocated: a fresh journal is a sparse file.
+fn disk_bytes(directory: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(directory) else { return 0 };
     entries
         .flatten()
         .map(|entry| match entry.metadata() {
-            Ok(data) if data.is_dir() => disk_octets(&entry.path()),
+            Ok(data) if data.is_dir() => disk_bytes(&entry.path()),
             Ok(data) => std::os::unix::fs::MetadataExt::blocks(&data) * 512,
             Err(_) => 0,
         })

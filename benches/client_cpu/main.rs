@@ -20,9 +20,9 @@ use rustix::time::{ClockId, clock_gettime};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Octets of a body.
+/// Bytes of a body.
 const BODY_SIZES: [usize; 4] = [16, 256, 4_096, 65_536];
-/// Octets of all bodies of a round: fewer messages when they are large.
+/// Bytes of all bodies of a round: fewer messages when they are large.
 const ROUND_SIZE_MAX: usize = 256 << 20;
 /// Messages published and not confirmed, at most.
 const UNCONFIRMED_MAX: usize = 1_000;
@@ -109,7 +109,7 @@ fn main() {
             let micros = |cost: Cost| cost.cpu.as_secs_f64() * 1e6 / messages as f64;
             let rate = |cost: Cost| messages as f64 / cost.wall.as_secs_f64();
             println!(
-                "{what} {size:>6} octets  {:>7.2} us {:>8.0}/s  {:>7.2} us {:>8.0}/s   {:.1}",
+                "{what} {size:>6} bytes  {:>7.2} us {:>8.0}/s  {:>7.2} us {:>8.0}/s   {:.1}",
                 micros(ours),
                 rate(ours),
                 micros(theirs),

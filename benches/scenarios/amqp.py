@@ -1,5 +1,5 @@
 """Just enough AMQP 0-9-1 for what `forebay bench` does not do: connections that come and go or sit
-idle, declaring, many queues, fan-out. Messages leave in prepared octets, many to a write."""
+idle, declaring, many queues, fan-out. Messages leave in prepared bytes, many to a write."""
 
 import socket
 import struct
@@ -15,8 +15,8 @@ ACK_EVERY = 50
 
 
 def short(text):
-    octets = text.encode()
-    return bytes([len(octets)]) + octets
+    bytes = text.encode()
+    return bytes([len(bytes)]) + bytes
 
 
 def frame(kind, channel, payload):
@@ -28,7 +28,7 @@ def method(channel, class_id, method_id, arguments=b""):
 
 
 def message(exchange, routing_key, size):
-    """A persistent message as octets."""
+    """A persistent message as bytes."""
     publish = method(1, BASIC, 40, b"\0\0" + short(exchange) + short(routing_key) + b"\0")
     header = frame(HEADER, 1, struct.pack(">HHQHB", BASIC, 0, size, 0x1000, 2))
     return publish + header + frame(BODY, 1, b"x" * size)
@@ -39,10 +39,10 @@ def table(entries):
     fields = b""
     for name, value in entries.items():
         if isinstance(value, str):
-            octets = b"S" + struct.pack(">I", len(value.encode())) + value.encode()
+            bytes = b"S" + struct.pack(">I", len(value.encode())) + value.encode()
         else:
-            octets = b"l" + struct.pack(">q", value)
-        fields += short(name) + octets
+            bytes = b"l" + struct.pack(">q", value)
+        fields += short(name) + bytes
     return struct.pack(">I", len(fields)) + fields
 
 
@@ -81,11 +81,11 @@ class Wire:
                 # Also when whoever asks has got what he waits for.
                 del self.input[:at]
             begin = time.monotonic()
-            octets = self.socket.recv(1 << 20)
+            bytes = self.socket.recv(1 << 20)
             self.longest_pause = max(self.longest_pause, time.monotonic() - begin)
-            if not octets:
+            if not bytes:
                 raise EOFError("the broker closed the connection")
-            self.input += octets
+            self.input += bytes
 
     def next_method(self):
         header = self.read(7)
@@ -94,10 +94,10 @@ class Wire:
 
     def read(self, size):
         while len(self.input) < size:
-            octets = self.socket.recv(1 << 16)
-            if not octets:
+            bytes = self.socket.recv(1 << 16)
+            if not bytes:
                 raise EOFError("the broker closed the connection")
-            self.input += octets
+            self.input += bytes
         taken = bytes(self.input[:size])
         del self.input[:size]
         return taken

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     pub(crate) messages: u64,
-    /// Octets.
+    /// Bytes.
     pub(crate) body_size: usize,
     /// Published and not confirmed, at most.
     pub(crate) unconfirmed_max: u64,

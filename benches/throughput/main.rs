@@ -3,7 +3,7 @@
 //! the broker's process took for each message.
 //!
 //! ```text
-//! cargo bench --bench throughput -- [--messages N] [--size OCTETS] [--runs N] [--json FILE]
+//! cargo bench --bench throughput -- [--messages N] [--size BYTES] [--runs N] [--json FILE]
 //! ```
 #![allow(
     clippy::unwrap_used,

@@ -14,7 +14,7 @@ use std::net::{SocketAddr, TcpStream};
 /// The largest frame, as RabbitMQ proposes it.
 pub(crate) const FRAME_SIZE_MAX: u32 = 131_072;
 
-/// Octets asked for in one read.
+/// Bytes asked for in one read.
 const READ_SIZE: usize = 256 * 1024;
 
 pub(crate) const CHANNEL: u16 = 1;

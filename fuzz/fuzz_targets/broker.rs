@@ -4,10 +4,9 @@
 use forebay_engine::access::ConfiguredUser;
 use forebay_engine::command::Command;
 use forebay_engine::event::Event;
-use forebay_engine::ids::ConnectionId;
+use forebay_engine::model::{ConnectionId, Monotonic, Now, WallClock};
 use forebay_engine::operation::Commit;
 use forebay_engine::shard::{Fetched, QueueDefaults, Shard, ShardSettings};
-use forebay_engine::time::{Monotonic, Now, WallClock};
 use forebay_store::{MemoryStore, Store};
 use forebay_wire::ShortStr;
 
@@ -74,10 +73,10 @@ impl Broker {
             self.writing = self.shard.poll_commit();
         }
         while let Some(fetch) = self.shard.poll_fetch() {
-            let pages = self.store.read(fetch.queue, fetch.lane, fetch.from, fetch.octets_max);
+            let pages = self.store.read(fetch.queue, fetch.level, fetch.from, fetch.bytes_max);
             let pages = pages.expect("what was written is there");
-            let (queue, lane, from) = (fetch.queue, fetch.lane, fetch.from);
-            self.shard.handle_fetched(self.now, Fetched { queue, lane, from, pages });
+            let (queue, level, from) = (fetch.queue, fetch.level, fetch.from);
+            self.shard.handle_fetched(self.now, Fetched { queue, level, from, pages });
         }
         while let Some((connection, events)) = self.shard.poll_event() {
             self.events.extend(events.into_iter().map(|event| (connection, event)));

@@ -1,16 +1,16 @@
 //! Any text where a configuration file is expected: read, or refused with a line that is there.
 #![cfg_attr(fuzzing, no_main)]
 
-use forebay_server::config_file::{ConfigFile, ConfigFileError};
+use forebay_server::config::config_file::{ConfigFile, ConfigFileError};
 use std::path::Path;
 
 #[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| run(octets));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| run(bytes));
 
 /// # Panics
 /// When a promise is broken.
-pub fn run(octets: &[u8]) {
-    let Ok(text) = std::str::from_utf8(octets) else { return };
+pub fn run(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Err(error) = ConfigFile::parse(Path::new("forebay.toml"), text) {
         assert!(!error.to_string().is_empty());
         let ConfigFileError::Parse { line, .. } = error else { panic!("{error}") };

@@ -1,8 +1,8 @@
-//! A whole connection after the handshake, with the broker behind it: any octets, cut anywhere, with
+//! A whole connection after the handshake, with the broker behind it: any bytes, cut anywhere, with
 //! commits, time and a client that reads late in between.
 //!
 //! ```text
-//! step: 0..=199 so many octets of the client follow | 200..=215 time | 216..=229 a commit is written
+//! step: 0..=199 so many bytes of the client follow | 200..=215 time | 216..=229 a commit is written
 //!       | 230..=255 the client reads
 //! ```
 #![cfg_attr(fuzzing, no_main)]
@@ -18,13 +18,13 @@ use broker::Broker;
 use bytes::{Buf, Bytes, BytesMut};
 use forebay_engine::connection::{Action, Connection, ConnectionSettings, Identity, Peer};
 use forebay_engine::event::Event;
-use forebay_engine::ids::ConnectionId;
+use forebay_engine::model::ConnectionId;
 use forebay_wire::method::{ConnectionOpen, ConnectionStartOk, ConnectionTuneOk};
 use forebay_wire::{Frame, FrameDecoder, Method, SendBuffer, ShortStr};
 use std::sync::Arc;
 
 #[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| run(octets));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| run(bytes));
 
 const ID: ConnectionId = ConnectionId(1);
 const FRAME_SIZE_MAX: u32 = 131_072;
@@ -39,14 +39,14 @@ struct Client {
 
 /// # Panics
 /// When the broker writes what is no frame, or the connection leaves something behind.
-pub fn run(mut octets: &[u8]) {
+pub fn run(mut bytes: &[u8]) {
     let mut client = Client::open();
-    while let Some((step, rest)) = octets.split_first() {
-        octets = rest;
+    while let Some((step, rest)) = bytes.split_first() {
+        bytes = rest;
         match step {
             0..=199 => {
-                let (chunk, rest) = octets.split_at(usize::from(*step).min(octets.len()));
-                octets = rest;
+                let (chunk, rest) = bytes.split_at(usize::from(*step).min(bytes.len()));
+                bytes = rest;
                 client.feed(chunk);
             }
             200..=215 => client.broker.pass(1 << (step - 200)),
@@ -99,8 +99,8 @@ impl Client {
         client
     }
 
-    fn feed(&mut self, octets: &[u8]) {
-        self.input.extend_from_slice(octets);
+    fn feed(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
         self.parse();
     }
 

@@ -1,4 +1,4 @@
-//! Any octets where a file of definitions is expected: taken whole or refused with a text, and what
+//! Any bytes where a file of definitions is expected: taken whole or refused with a text, and what
 //! is taken an empty broker can judge.
 #![cfg_attr(fuzzing, no_main)]
 
@@ -7,15 +7,15 @@ use forebay_server::definitions::{ReadOptions, parse};
 use forebay_wire::ShortStr;
 
 #[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| run(octets));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| run(bytes));
 
 /// # Panics
 /// When a promise is broken.
-pub fn run(octets: &[u8]) {
+pub fn run(bytes: &[u8]) {
     let vhost = ShortStr::from_static("/");
     let options = [(None, false), (Some(&vhost), false), (None, true)];
     for (vhost, skip_unsupported) in options {
-        match parse(octets, ReadOptions { vhost, skip_unsupported }) {
+        match parse(bytes, ReadOptions { vhost, skip_unsupported }) {
             Ok(read) => {
                 let flaws = forebay_engine::definition::check(Topology::new(), &read.definitions);
                 assert!(flaws.iter().all(|flaw| !flaw.to_string().is_empty()));

@@ -1,4 +1,4 @@
-//! Any octets where frames are expected: how they are cut makes no difference, and a method that was
+//! Any bytes where frames are expected: how they are cut makes no difference, and a method that was
 //! read is read again from what is written.
 #![cfg_attr(fuzzing, no_main)]
 
@@ -6,16 +6,16 @@ use bytes::{Buf, BytesMut};
 use forebay_wire::{Frame, FrameDecoder, ProtocolHeader, SendBuffer};
 
 #[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| run(octets));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| run(bytes));
 
 const FRAME_SIZE_MAX: u32 = 8192;
 
 /// # Panics
 /// When a promise is broken.
-pub fn run(octets: &[u8]) {
-    let _ = ProtocolHeader::parse(octets);
-    let whole = decode(octets.chunks(octets.len().max(1)));
-    let cut = decode(octets.chunks(3));
+pub fn run(bytes: &[u8]) {
+    let _ = ProtocolHeader::parse(bytes);
+    let whole = decode(bytes.chunks(bytes.len().max(1)));
+    let cut = decode(bytes.chunks(3));
     assert_eq!(format!("{whole:?}"), format!("{cut:?}"));
     for frame in &whole.0 {
         if let Frame::Method { channel, method } = frame {

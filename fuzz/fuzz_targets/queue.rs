@@ -11,17 +11,17 @@ mod broker;
 use crate::broker;
 use broker::Broker;
 use bytes::{Bytes, BytesMut};
-use forebay_engine::command::{
-    Closure, Command, Publish, Refusal, Run, Settle, Settlement, Subscribe, TopologyRequest,
-};
+use forebay_engine::command::{Command, Publish, Subscribe};
 use forebay_engine::event::{Event, Reply};
-use forebay_engine::ids::{ChannelId, ConnectionId, ConsumerNumber, Position, PublishSeq, QueueId};
-use forebay_engine::message::{Envelope, Message};
+use forebay_engine::model::{
+    ChannelId, Closure, ConnectionId, ConsumerNumber, Envelope, Message, OffsetRange, Position,
+    PublishSeq, QueueId, RequeueMethod, Settle, Settlement, TopologyRequest,
+};
 use forebay_wire::{FieldTable, FieldValue, Properties, ShortStr};
 use std::collections::VecDeque;
 
 #[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| run(octets));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| run(bytes));
 
 const CHANNEL: ChannelId = ChannelId(1);
 const CONNECTIONS: u64 = 3;
@@ -37,8 +37,8 @@ struct Model {
 
 /// # Panics
 /// When a promise is broken.
-pub fn run(octets: &[u8]) {
-    let (arguments, steps) = octets.split_at(octets.len().min(4));
+pub fn run(bytes: &[u8]) {
+    let (arguments, steps) = bytes.split_at(bytes.len().min(4));
     let mut model = Model::new(arguments);
     for step in steps.chunks_exact(3) {
         model.step(step[0], step[1], step[2]);
@@ -95,7 +95,7 @@ impl Model {
                 no_ack: amount > 200,
             },
             5..=7 => {
-                let requeue = Settlement::Requeue(Refusal::Nack);
+                let requeue = Settlement::Requeue(RequeueMethod::Nack);
                 let kinds = [Settlement::Ack, Settlement::Reject, requeue];
                 return self.settle(kinds[usize::from(kind % 14) - 5], which, amount);
             }
@@ -113,7 +113,7 @@ impl Model {
                 let request = TopologyRequest::PurgeQueue { name: name(NAMES[place]).into() };
                 Command::Topology { channel: CHANNEL, request, nowait: false }
             }
-            _ => Command::DeliveriesWritten { octets: usize::from(amount) * 64 },
+            _ => Command::DeliveriesWritten { bytes: usize::from(amount) * 64 },
         };
         self.broker.send(connection, vec![command]);
         self.take_events();
@@ -166,9 +166,9 @@ impl Model {
         let place = usize::from(which) % self.held.len();
         let (connection, queue, position) = self.held[place];
         // Now and then more than the channel holds: that is passed over.
-        let last = forebay_engine::ids::Offset(position.offset.0 + u64::from(amount > 240) * 3);
+        let last = forebay_engine::model::Offset(position.offset.0 + u64::from(amount > 240) * 3);
         self.held.remove(place);
-        let runs = vec![Run { lane: position.lane, first: position.offset, last }];
+        let runs = vec![OffsetRange { level: position.level, first: position.offset, last }];
         let settle = Settle { channel: CHANNEL, queue, settlement, runs };
         self.broker.send(connection, vec![Command::Settle(settle)]);
         self.take_events();
@@ -217,7 +217,7 @@ impl Model {
         }
         self.broker.settle();
         for queue in self.broker.shard.statistics().queues {
-            assert_eq!((queue.statistics.ready, queue.statistics.octets), (0, 0));
+            assert_eq!((queue.statistics.ready, queue.statistics.bytes), (0, 0));
         }
     }
 

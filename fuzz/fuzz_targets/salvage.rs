@@ -5,9 +5,9 @@
 use forebay_store::fuzz_target::{Ground, damaged};
 
 #[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     static GROUND: std::sync::OnceLock<Ground> = std::sync::OnceLock::new();
     let directory = || tempfile::tempdir().expect("a directory");
     let ground = GROUND.get_or_init(|| Ground::make(directory().path()));
-    damaged(octets, ground, directory().path());
+    damaged(bytes, ground, directory().path());
 });

@@ -45,8 +45,8 @@ impl Watch {
     }
 
     pub(crate) fn show(&self, progress: ReadProgress) {
-        self.0.set_length(progress.octets_total);
-        self.0.set_position(progress.octets);
+        self.0.set_length(progress.bytes_total);
+        self.0.set_position(progress.bytes);
     }
 
     pub(crate) fn clear(&self) {
@@ -62,7 +62,7 @@ pub(crate) fn report(path: &Path, found: &Verification, more: &str) -> Answer {
     lines.extend(found.damages.iter().map(|damage| format!("- {damage}")));
     lines.push(format!(
         "readable: {} queues with {} messages ({} bytes) in {} pages, {} records",
-        found.queues, found.messages, found.octets, found.pages, found.records
+        found.queues, found.messages, found.bytes, found.pages, found.records
     ));
     if !is_sound {
         lines.push(format!("missing: {}; queues concerned: {}", found.missing(), queues(found)));
@@ -88,7 +88,7 @@ fn object(path: &Path, found: &Verification) -> Map<String, Value> {
         ("sound", json!(found.damages.is_empty())),
         ("queues", json!(found.queues)),
         ("messages", json!(found.messages)),
-        ("octets", json!(found.octets)),
+        ("bytes", json!(found.bytes)),
         ("pages", json!(found.pages)),
         ("records", json!(found.records)),
         ("messages_missing", messages_missing(missing)),
@@ -120,8 +120,8 @@ fn damage(damage: &Damage) -> Value {
     json!({
         "vhost": queue.map(|queue| &queue.vhost),
         "queue": queue.map(|queue| &queue.name),
-        "queue_id": damage.lane.map(|(queue, _)| queue.0),
-        "lane": damage.lane.map(|(_, lane)| lane.0),
+        "queue_id": damage.level.map(|(queue, _)| queue.0),
+        "lane": damage.level.map(|(_, level)| level.0),
         "first_offset": damage.offsets.map(|(first, _)| first.0),
         "end_offset": damage.offsets.and_then(|(_, end)| end).map(|end| end.0),
         "messages": damage.messages,

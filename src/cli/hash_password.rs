@@ -2,7 +2,7 @@
 
 use clap::Args;
 use console::Term;
-use forebay_server::user::hash_password;
+use forebay_server::auth::user::hash_password;
 use std::error::Error;
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 use super::log::Log;
 use super::settings_flags::SettingsFlags;
 use clap::Args;
-use forebay_server::reload::{Reloaded, Reloader};
+use forebay_server::config::reload::{Reloaded, Reloader};
 use forebay_server::{Broker, Overrides, RabbitmqDefaults, Settings};
 use rustix::fs::Mode;
 use std::error::Error;

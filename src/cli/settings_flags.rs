@@ -1,13 +1,13 @@
 //! The settings of a broker as flags and as variables of the environment.
 
 use clap::Args;
-use forebay_server::config_file::ConfigFile;
-use forebay_server::config_value::{
+use forebay_server::config::config_file::ConfigFile;
+use forebay_server::config::config_value::{
     Address, Addresses, ConnectionCount, Count, DeliveryLimit, FilePath, Flag, HeartbeatSeconds,
     LogFilter, LogFormat, LoopbackUsers, MemoryWatermark, MessageSize, Milliseconds, Seconds, Size,
 };
-use forebay_server::product::Product;
-use forebay_server::queue_defaults::{ConfigQueues, DefaultsOf};
+use forebay_server::config::product::Product;
+use forebay_server::config::queue_defaults::{ConfigQueues, DefaultsOf};
 use forebay_server::tls::{ConfigLoginFrom, ConfigTls, SanType};
 
 /// What a broker runs with, in the order of the configuration file.

@@ -6,16 +6,12 @@
 //! most one such command open at a time and takes no input meanwhile, so replies never overtake.
 
 use crate::administration::Administration;
-use crate::ids::{ChannelId, ConsumerNumber, Lane, Offset, PublishSeq, QueueId};
-use crate::message::Message;
-use crate::object_name::ObjectName;
-use crate::reply_address::ReplyAddress;
-use crate::sweep::Sweep;
+use crate::browse::Browse;
+use crate::model::{
+    ChannelId, Closure, ConsumerNumber, Message, ObjectName, PublishSeq, ReplyAddress, Settle,
+    Targets, TopologyRequest,
+};
 use forebay_wire::{FieldTable, ShortStr};
-use std::sync::Arc;
-
-/// The queues that a message goes to: distinct, ascending. Shared by all messages of a route.
-pub type Targets = Arc<[QueueId]>;
 
 /// One request to the shard.
 #[derive(Clone, Debug)]
@@ -129,23 +125,23 @@ pub enum Command {
         /// What.
         request: Box<Administration>,
     },
-    /// A step of an operator's walk over a queue. Replied with `Swept`; when it moved something,
+    /// A step of an operator's walk over a queue. Replied with `BrowsePage`; when it moved something,
     /// once that is durable.
-    Sweep {
+    Browse {
         /// The channel.
         channel: ChannelId,
         /// What.
-        sweep: Box<Sweep>,
+        browse: Box<Browse>,
     },
-    /// Octets of deliveries that have left for the socket: gives budget back. Not replied.
+    /// Bytes of deliveries that have left for the socket: gives budget back. Not replied.
     DeliveriesWritten {
         /// As counted by [`crate::event::Delivery::budget_size`].
-        octets: usize,
+        bytes: usize,
     },
     /// The same of direct replies; those that were dropped at the connection, too.
     RepliesWritten {
         /// Of the messages, as [`Message::size`] counts them.
-        octets: usize,
+        bytes: usize,
     },
 }
 
@@ -166,17 +162,6 @@ impl Command {
                 | Self::Heard { .. }
         )
     }
-}
-
-/// How a channel or a connection ended: what that says of the messages it held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closure {
-    /// Its client closed it: the messages were returned.
-    ByClient,
-    /// It was lost, or closed for an error: the deliveries failed.
-    Failed,
-    /// The broker closed it for reasons of its own: that says nothing.
-    ByBroker,
 }
 
 /// Messages of one channel for the same queues.
@@ -207,53 +192,6 @@ pub struct DirectReply {
     pub mandatory: bool,
 }
 
-/// How a delivery ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settlement {
-    /// `basic.ack`: done, delete it.
-    Ack,
-    /// `basic.nack` or `basic.reject` without requeue: dead-letter or drop it.
-    Reject,
-    /// `basic.nack` or `basic.reject` with requeue: a failed delivery.
-    Requeue(Refusal),
-    /// `basic.recover`: give it back, not a failure.
-    Recover,
-}
-
-/// Which method gave a delivery back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// `basic.nack`.
-    Nack,
-    /// `basic.reject`.
-    Reject,
-}
-
-/// Deliveries of one queue that the channel settles. Offsets that the channel does not hold
-/// (any more) are passed over.
-#[derive(Clone, Debug)]
-pub struct Settle {
-    /// The channel that held them.
-    pub channel: ChannelId,
-    /// The queue.
-    pub queue: QueueId,
-    /// How.
-    pub settlement: Settlement,
-    /// Which: runs of neighbours, in the order in which they were delivered.
-    pub runs: Vec<Run>,
-}
-
-/// Neighbouring offsets of one lane, first and last included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// The lane.
-    pub lane: Lane,
-    /// The first offset.
-    pub first: Offset,
-    /// The last offset, `>= first`.
-    pub last: Offset,
-}
-
 /// `basic.consume`, its tag already chosen and free on the channel.
 #[derive(Clone, Debug)]
 pub struct Subscribe {
@@ -273,91 +211,4 @@ pub struct Subscribe {
     pub prefetch: u16,
     /// `x-priority` and what else the client sent.
     pub arguments: FieldTable,
-}
-
-/// A request about exchanges, queues and bindings (AMQP 0-9-1, 1.6 and 1.7). An empty
-/// queue name was already replaced, by a generated one or by the channel's current queue.
-#[derive(Clone, Debug)]
-pub enum TopologyRequest {
-    /// `exchange.declare`; replied with `Done`.
-    DeclareExchange {
-        /// Its name.
-        name: ObjectName,
-        /// Its type, as `direct`.
-        kind: ShortStr,
-        /// Only ask whether it is there.
-        passive: bool,
-        /// Survives a restart.
-        durable: bool,
-        /// Deleted with its last binding.
-        auto_delete: bool,
-        /// Clients can't publish to it.
-        internal: bool,
-        /// `alternate-exchange` and others.
-        arguments: FieldTable,
-    },
-    /// `exchange.delete`; replied with `Done`.
-    DeleteExchange {
-        /// Its name.
-        name: ObjectName,
-        /// Refused with 406 when it has bindings.
-        if_unused: bool,
-    },
-    /// `exchange.bind` or `queue.bind`; replied with `Done`.
-    Bind(Binding),
-    /// `exchange.unbind` or `queue.unbind`; replied with `Done`, also when it was not there.
-    Unbind(Binding),
-    /// `queue.declare`; replied with `QueueDeclared`.
-    DeclareQueue {
-        /// Its name.
-        name: ObjectName,
-        /// The broker chose the name, which may then begin with `amq.`.
-        is_generated: bool,
-        /// Only ask whether it is there.
-        passive: bool,
-        /// Survives a restart.
-        durable: bool,
-        /// Only this connection may use it, and it goes with it.
-        exclusive: bool,
-        /// Deleted with its last consumer.
-        auto_delete: bool,
-        /// Arguments; unknown names are kept, known ones with a bad value are refused with 406.
-        arguments: FieldTable,
-    },
-    /// `queue.purge`; replied with `MessageCount`.
-    PurgeQueue {
-        /// Its name.
-        name: ObjectName,
-    },
-    /// `queue.delete`; replied with `MessageCount`.
-    DeleteQueue {
-        /// Its name.
-        name: ObjectName,
-        /// Refused with 406 when it has consumers.
-        if_unused: bool,
-        /// Refused with 406 when it has messages.
-        if_empty: bool,
-    },
-}
-
-/// A binding from a source exchange to a queue or to another exchange.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Binding {
-    /// The exchange that messages come from.
-    pub source: ObjectName,
-    /// Where they go.
-    pub destination: Destination,
-    /// The routing key or pattern.
-    pub routing_key: ShortStr,
-    /// For headers exchanges.
-    pub arguments: FieldTable,
-}
-
-/// Where a binding leads.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Destination {
-    /// To a queue, by name.
-    Queue(ObjectName),
-    /// To an exchange, by name.
-    Exchange(ObjectName),
 }

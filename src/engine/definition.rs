@@ -2,9 +2,7 @@
 //! made together or not at all.
 
 use crate::access::{AccessControl, Limit, Permission, User};
-use crate::command::{Destination, TopologyRequest};
-use crate::fault::Fault;
-use crate::ids::ConnectionId;
+use crate::model::{ConnectionId, Destination, Fault, TopologyRequest};
 use crate::topology::{ExchangeRequest, Policy, QueueRequest, Topology, VhostUpdate};
 use forebay_wire::ShortStr;
 

@@ -1,14 +1,14 @@
-//! Up to where each lane was delivered, as one record of the store. Written when the broker stops in
+//! Up to where each level was delivered, as one record of the store. Written when the broker stops in
 //! good order and removed when it starts: after a crash there is none, and nobody knows.
 //!
 //! ```text
 //! key    'd'
-//! value  version:u8 (queue:u64 lane:u8 delivered_to:u64)*
+//! value  version:u8 (queue:u64 level:u8 delivered_to:u64)*
 //!
-//! integers big endian; a lane that is left out was not delivered from since it was last empty
+//! integers big endian; a level that is left out was not delivered from since it was last empty
 //! ```
 
-use crate::ids::{Lane, Offset, QueueId};
+use crate::model::{Level, Offset, QueueId};
 use crate::operation::Operation;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::collections::BTreeMap;
@@ -16,10 +16,10 @@ use std::collections::BTreeMap;
 const VERSION: u8 = 1;
 const KEY: &[u8] = b"d";
 
-/// By lane: every message from here on was never delivered.
+/// By level: every message from here on was never delivered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DeliveredRecord {
-    pub(crate) lanes: BTreeMap<(QueueId, Lane), Offset>,
+    pub(crate) levels: BTreeMap<(QueueId, Level), Offset>,
 }
 
 /// Whether a record of the store is this one.
@@ -35,20 +35,20 @@ impl DeliveredRecord {
         if value.try_get_u8().ok()? != VERSION {
             return None;
         }
-        let mut lanes = BTreeMap::new();
+        let mut levels = BTreeMap::new();
         while value.has_remaining() {
             let queue = QueueId(value.try_get_u64().ok()?);
-            let lane = Lane(value.try_get_u8().ok()?);
-            lanes.insert((queue, lane), Offset(value.try_get_u64().ok()?));
+            let level = Level(value.try_get_u8().ok()?);
+            levels.insert((queue, level), Offset(value.try_get_u64().ok()?));
         }
-        Some(Self { lanes })
+        Some(Self { levels })
     }
 
     pub(crate) fn put(&self) -> Operation {
         let mut value = BytesMut::from_iter([VERSION]);
-        for ((queue, lane), delivered_to) in &self.lanes {
+        for ((queue, level), delivered_to) in &self.levels {
             value.put_u64(queue.0);
-            value.put_u8(lane.0);
+            value.put_u8(level.0);
             value.put_u64(delivered_to.0);
         }
         Operation::PutRecord { key: Bytes::from_static(KEY), value: value.freeze() }
@@ -66,10 +66,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_record_comes_back_as_it_was(lanes: BTreeMap<(u64, u8), u64>) {
-            let lanes = lanes.into_iter();
-            let lanes = lanes.map(|((queue, lane), to)| ((QueueId(queue), Lane(lane)), Offset(to)));
-            let record = DeliveredRecord { lanes: lanes.collect() };
+        fn a_record_comes_back_as_it_was(levels: BTreeMap<(u64, u8), u64>) {
+            let levels = levels.into_iter();
+            let levels = levels.map(|((queue, level), to)| ((QueueId(queue), Level(level)), Offset(to)));
+            let record = DeliveredRecord { levels: levels.collect() };
             let Operation::PutRecord { key, value } = record.put() else { panic!() };
             prop_assert_eq!(DeliveredRecord::recover(&[(key, value)]), Some(record));
         }

@@ -1,12 +1,10 @@
 //! What the shard tells a connection.
 
-use crate::fault::Fault;
-use crate::ids::{ChannelId, ConsumerNumber, Position, PublishSeq, QueueId};
-use crate::message::Message;
-use crate::sweep::Swept;
+use crate::browse::BrowsePage;
+use crate::model::{ChannelId, ConsumerNumber, Fault, Message, Position, PublishSeq, QueueId};
 use forebay_wire::ShortStr;
 
-/// Octets that a delivery costs beyond its message: frame headers, tag, method.
+/// Bytes that a delivery costs beyond its message: frame headers, tag, method.
 const DELIVERY_OVERHEAD_SIZE: usize = 64;
 
 /// One piece of news for a connection, in the order in which it happened.
@@ -126,7 +124,7 @@ pub enum Reply {
     /// `basic.get-empty`.
     Empty,
     /// What a step of a walk over a queue did.
-    Swept(Box<Swept>),
+    BrowsePage(Box<BrowsePage>),
 }
 
 /// A message on its way to a consumer.
@@ -159,7 +157,7 @@ impl Delivery {
         counts.map(|(name, count)| (name, i64::from(count))).collect()
     }
 
-    /// Octets that this delivery takes from its connection's output budget.
+    /// Bytes that this delivery takes from its connection's output budget.
     #[must_use]
     pub fn budget_size(&self) -> usize {
         self.message.size() + DELIVERY_OVERHEAD_SIZE

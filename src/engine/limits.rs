@@ -1,67 +1,67 @@
 //! The engine's bounds on memory and work: every limit has its name and its relations here.
 
-/// Octets of messages in one page at most, unless a single message is larger.
-pub const PAGE_OCTETS_MAX: usize = 1024 * 1024;
+/// Bytes of messages in one page at most, unless a single message is larger.
+pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// A body above this size that goes to several queues is stored once for all of them. Below, a reference
 /// costs about as much as the body.
 pub const BODY_OWN_SIZE_MAX: usize = 4 * 1024;
 
-/// Octets of deliveries that may wait in memory for one connection's socket; a delivery begins
+/// Bytes of deliveries that may wait in memory for one connection's socket; a delivery begins
 /// while any of it is left, so one message may exceed it.
-pub const OUTPUT_BUDGET_OCTETS: usize = 1024 * 1024;
+pub const OUTPUT_BUDGET_BYTES: usize = 1024 * 1024;
 
 /// Queues of which a channel held messages that are remembered before those are forgotten of which
 /// it holds none any more.
 pub const CHANNEL_QUEUES_UNCHECKED_MAX: usize = 64;
 
-/// Octets of direct replies (`amq.rabbitmq.reply-to`) that may be on their way to one connection, from
+/// Bytes of direct replies (`amq.rabbitmq.reply-to`) that may be on their way to one connection, from
 /// the shard to its socket; further ones are dropped, as they are when the requester has gone. One
 /// message may exceed it.
-pub const REPLIES_OCTETS_MAX: usize = 16 * 1024 * 1024;
+pub const REPLIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// From so many on, they are copied out of the buffers they were received in, which they would keep
 /// alive.
-pub const REPLIES_LOOSE_OCTETS_MAX: usize = 256 * 1024;
+pub const REPLIES_BORROWED_BYTES_MAX: usize = 256 * 1024;
 
-/// Octets of stored messages that the shard keeps in memory for consumers to come.
-pub const CACHED_OCTETS_MAX: u64 = 16 * 1024 * 1024;
+/// Bytes of stored messages that the shard keeps in memory for consumers to come.
+pub const CACHED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Octets of them that one lane may keep ahead of its readers.
-pub const CACHED_AHEAD_OCTETS_MAX: u64 = 4 * 1024 * 1024;
+/// Bytes of them that one level may keep ahead of its readers.
+pub const CACHED_AHEAD_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Octets of bodies, per lane, that stay in memory after delivery while they are in flight.
-pub const CACHED_BEHIND_OCTETS_MAX: u64 = 256 * 1024;
+/// Bytes of bodies, per level, that stay in memory after delivery while they are in flight.
+pub const CACHED_BEHIND_BYTES_MAX: u64 = 256 * 1024;
 
-/// Below this many octets ahead of its readers a lane reads on from the store.
-pub const READ_AHEAD_OCTETS: u64 = 1024 * 1024;
+/// Below this many bytes ahead of its readers a level reads on from the store.
+pub const READ_AHEAD_BYTES: u64 = 1024 * 1024;
 
-/// Octets asked of the store in one fetch.
-pub const FETCH_OCTETS_MAX: usize = 1024 * 1024;
+/// Bytes asked of the store in one fetch.
+pub const FETCH_BYTES_MAX: usize = 1024 * 1024;
 
-/// Octets that messages without a place in the store take in memory, each with what it takes to keep
+/// Bytes that messages without a place in the store take in memory, each with what it takes to keep
 /// it, before the shard writes further ones to the store all the same.
-pub const VOLATILE_OCTETS_MAX: u64 = 64 * 1024 * 1024;
+pub const VOLATILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Such messages that may stay in the buffers they were received in, over all queues: each may keep
 /// alive a buffer in which nothing else is wanted any more.
-pub const LOOSE_MESSAGES_MAX: u64 = 256;
+pub const BORROWED_MESSAGES_MAX: u64 = 256;
 
-/// Octets of them: what is copied at once when they are too many, unless a single message is larger.
-pub const LOOSE_OCTETS_MAX: u64 = 1024 * 1024;
+/// Bytes of them: what is copied at once when they are too many, unless a single message is larger.
+pub const BORROWED_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Queues that have, or had, such messages; some may be empty again.
-pub const LOOSE_QUEUES_MAX: usize = 4096;
+pub const BORROWED_QUEUES_MAX: usize = 4096;
 
-/// Such messages of a lane that are kept together.
+/// Such messages of a level that are kept together.
 pub const CHUNK_MESSAGES_MAX: usize = 512;
 
-/// Octets of messages that are kept together, unless a single message is larger.
-pub const CHUNK_OCTETS_MAX: usize = 1024 * 1024;
+/// Bytes of messages that are kept together, unless a single message is larger.
+pub const CHUNK_BYTES_MAX: usize = 1024 * 1024;
 
-/// Octets of new messages nobody waits for that begin a commit without waiting for its interval,
+/// Bytes of new messages nobody waits for that begin a commit without waiting for its interval,
 /// unless consumers are about to take them.
-pub const UNAWAITED_OCTETS_MAX: u64 = PAGE_OCTETS_MAX as u64 / 4;
+pub const UNAWAITED_BYTES_MAX: u64 = PAGE_BYTES_MAX as u64 / 4;
 
 /// How long settled messages, and new ones that nobody waits for, may wait for the next commit.
 pub const COMMIT_INTERVAL_MS: u64 = 10;
@@ -107,13 +107,13 @@ pub const DEAD_LETTER_HOPS_MAX: usize = 64;
 pub const DEAD_LETTER_COPIES_MAX: u64 = 128;
 
 /// Messages that one step of an operator's walk over a queue looks at: some milliseconds.
-pub const SWEEP_MESSAGES_MAX: usize = 1_000;
+pub const BROWSE_MESSAGES_MAX: usize = 1_000;
 
-/// Octets of messages that one such step looks at, unless a single message is larger.
-pub const SWEEP_OCTETS_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of messages that one such step looks at, unless a single message is larger.
+pub const BROWSE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Runs that such a walk can begin with: one for each priority level.
-pub const SWEEP_RUNS_MAX: usize = 256;
+pub const BROWSE_RANGES_MAX: usize = 256;
 
 /// Failed deliveries after which a message of a durable queue becomes a dead letter, unless the
 /// queue says otherwise.
@@ -137,10 +137,10 @@ pub const CONSUMER_TIMEOUT_DEFAULT_MS: u64 = 30 * 60 * 1000;
 /// by another clock.
 pub const CLOCK_JUMP_MS: u64 = 1000;
 
-/// Between two messages whose publishing times a lane remembers, at least.
+/// Between two messages whose publishing times a level remembers, at least.
 pub const MARK_INTERVAL_MS: u64 = 1000;
 
-/// Publishing times that a lane remembers; beyond it, every second one is forgotten.
+/// Publishing times that a level remembers; beyond it, every second one is forgotten.
 pub const MARKS_MAX: usize = 256;
 
 /// Queues whose oldest message is fetched for one report, because nobody knows how old it is.
@@ -150,10 +150,10 @@ pub const REPORT_FETCHES_MAX: usize = 32;
 /// to come into the processor's caches, up to 20 µs when other processes fill these.
 pub const REPORT_STEP_QUEUES_MAX: usize = 64;
 
-const _: () = assert!(REPLIES_LOOSE_OCTETS_MAX < REPLIES_OCTETS_MAX);
-const _: () = assert!(FETCH_OCTETS_MAX >= PAGE_OCTETS_MAX);
+const _: () = assert!(REPLIES_BORROWED_BYTES_MAX < REPLIES_BYTES_MAX);
+const _: () = assert!(FETCH_BYTES_MAX >= PAGE_BYTES_MAX);
 const _: () = assert!(0 < INPUT_WORK_BEHIND_MAX && INPUT_WORK_BEHIND_MAX < INPUT_WORK_MAX);
 const _: () = assert!(0 < DISCARDED_BEHIND_MAX && DISCARDED_BEHIND_MAX < DISCARDED_MAX);
 const _: () = assert!(0 < TURN_DEAD_LETTERS_MAX && 0 < TURN_DEPARTURES_MAX);
-const _: () = assert!(READ_AHEAD_OCTETS < CACHED_AHEAD_OCTETS_MAX);
-const _: () = assert!(CACHED_AHEAD_OCTETS_MAX < CACHED_OCTETS_MAX);
+const _: () = assert!(READ_AHEAD_BYTES < CACHED_AHEAD_BYTES_MAX);
+const _: () = assert!(CACHED_AHEAD_BYTES_MAX < CACHED_BYTES_MAX);

@@ -4,7 +4,7 @@
 //! random number or the leader's memory decided is already written into the operations: applying
 //! the same commits twice gives the same store.
 
-use crate::ids::{BodyId, CommitId, Lane, Offset, QueueId};
+use crate::model::{BodyId, CommitId, Level, Offset, QueueId};
 use crate::page::{ExpiryBounds, Page};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -33,14 +33,14 @@ pub struct Commit {
 /// One change of the store.
 #[derive(Clone, Debug)]
 pub enum Operation {
-    /// Adds a page; its key was never written before. It begins where the lane's last page ended,
+    /// Adds a page; its key was never written before. It begins where the level's last page ended,
     /// or further on when every offset between is settled in a watermark or block of this commit
     /// or an earlier one: the store takes any other hole for a lost page.
     PutPage {
         /// The queue.
         queue: QueueId,
-        /// The lane of it.
-        lane: Lane,
+        /// The level of it.
+        level: Level,
         /// The messages.
         page: Arc<Page>,
     },
@@ -49,17 +49,17 @@ pub enum Operation {
     RemovePage {
         /// The queue.
         queue: QueueId,
-        /// The lane of it.
-        lane: Lane,
+        /// The level of it.
+        level: Level,
         /// The page's first offset.
         first: Offset,
     },
-    /// Replaces what is known of a lane as a whole.
+    /// Replaces what is known of a level as a whole.
     PutWatermark {
         /// The queue.
         queue: QueueId,
-        /// The lane of it.
-        lane: Lane,
+        /// The level of it.
+        level: Level,
         /// The new value.
         watermark: Watermark,
     },
@@ -67,8 +67,8 @@ pub enum Operation {
     PutBlock {
         /// The queue.
         queue: QueueId,
-        /// The lane of it.
-        lane: Lane,
+        /// The level of it.
+        level: Level,
         /// Which block: `offset / BLOCK_OFFSETS`.
         block: u64,
         /// The new content.
@@ -78,8 +78,8 @@ pub enum Operation {
     RemoveBlock {
         /// The queue.
         queue: QueueId,
-        /// The lane of it.
-        lane: Lane,
+        /// The level of it.
+        level: Level,
         /// Which block.
         block: u64,
     },
@@ -102,13 +102,13 @@ pub enum Operation {
     },
 }
 
-/// What is known of a lane: everything below `low` is settled.
+/// What is known of a level: everything below `low` is settled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Watermark {
-    /// The lowest offset that is not settled; at the tail when the lane is empty.
+    /// The lowest offset that is not settled; at the tail when the level is empty.
     pub low: Offset,
-    /// Octets of the bodies of all settled messages that ever stood in the lane's pages.
-    pub octets_settled: u64,
+    /// Bytes of the bodies of all settled messages that ever stood in the level's pages.
+    pub bytes_settled: u64,
 }
 
 /// Settled offsets, and how often deliveries came back, of `BLOCK_OFFSETS` neighbouring offsets.
@@ -131,8 +131,8 @@ pub const BLOCK_OFFSETS: u64 = 1 << 16;
 pub struct Recovered {
     /// Topology records by key, ascending.
     pub records: Vec<(Bytes, Bytes)>,
-    /// Every lane of every queue that has a page, a watermark or a block.
-    pub lanes: Vec<RecoveredLane>,
+    /// Every level of every queue that has a page, a watermark or a block.
+    pub levels: Vec<RecoveredLevel>,
     /// The highest identifier of a body that several messages have in common; 0 when there is none.
     pub last_body: BodyId,
     /// Queues of which messages can't be read.
@@ -148,18 +148,18 @@ pub struct DamagedQueue {
     pub what: Arc<str>,
 }
 
-/// A lane as it was recovered.
+/// A level as it was recovered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecoveredLane {
+pub struct RecoveredLevel {
     /// The queue.
     pub queue: QueueId,
-    /// The lane of it.
-    pub lane: Lane,
+    /// The level of it.
+    pub level: Level,
     /// Its watermark (default when none was written).
     pub watermark: Watermark,
     /// Its blocks, ascending.
     pub blocks: Vec<(u64, Block)>,
-    /// The `end` of the last page there, and its `octets_after`; nothing when no page is there.
+    /// The `end` of the last page there, and its `bytes_after`; nothing when no page is there.
     pub last_page: Option<(Offset, u64)>,
     /// The bounds that the last page says.
     pub bounds: Option<ExpiryBounds>,

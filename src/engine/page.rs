@@ -1,11 +1,9 @@
-//! A page: the messages that one commit adds to one lane of a queue, stored as one value.
+//! A page: the messages that one commit adds to one level of a queue, stored as one value.
 //! The queue makes it, the store writes it and reads it back.
 
-use crate::ids::Offset;
-use crate::message::Message;
-use crate::time::WallClock;
+use crate::model::{Message, Offset, WallClock};
 
-/// Messages at contiguous offsets `first..end` of one lane. An offset in that range without a
+/// Messages at contiguous offsets `first..end` of one level. An offset in that range without a
 /// record was settled before the page was written, or is not to be kept (a transient message).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -13,11 +11,11 @@ pub struct Page {
     pub first: Offset,
     /// The offset after the last one covered; `end > first`.
     pub end: Offset,
-    /// Octets of the bodies of all messages that ever stood in the lane's pages before `first`: tells
+    /// Bytes of the bodies of all messages that ever stood in the level's pages before `first`: tells
     /// a queue's size after a restart without reading it.
-    pub octets_before: u64,
+    pub bytes_before: u64,
     /// The same, including this page's own messages.
-    pub octets_after: u64,
+    pub bytes_after: u64,
     /// When the messages that were not settled when the page was made expire, in it and before it.
     /// `None`: an older program made the page.
     pub bounds: Option<ExpiryBounds>,

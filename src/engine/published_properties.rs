@@ -1,9 +1,8 @@
 //! The properties that the broker reads before it takes a message, over AMQP and over HTTP alike:
 //! expiration, delivery mode, user-id, `CC` and `BCC`.
 
-use crate::connection::limits::EXPIRATION_MS_MAX;
-use crate::fault::Fault;
-use crate::message::{BLIND_CARBON_COPY, CARBON_COPY};
+use crate::model::{BLIND_CARBON_COPY, CARBON_COPY, Fault};
+use crate::session::limits::EXPIRATION_MS_MAX;
 use forebay_wire::{FieldValue, RawProperties, ReplyCode, ShortStr};
 
 /// The time to live in ms.
@@ -85,11 +84,11 @@ pub fn copies(properties: &RawProperties) -> Result<Option<Copies>, Fault> {
     Ok((!is_plain).then_some(copies))
 }
 
-/// Whether the octets hold one of the names with its length in front: a look that allocates
+/// Whether the bytes hold one of the names with its length in front: a look that allocates
 /// nothing, wrong in the safe direction only.
-fn may_have_copies(octets: &[u8]) -> bool {
-    octets.windows(3).any(|window| window == b"\x02CC")
-        || octets.windows(4).any(|window| window == b"\x03BCC")
+fn may_have_copies(bytes: &[u8]) -> bool {
+    bytes.windows(3).any(|window| window == b"\x02CC")
+        || bytes.windows(4).any(|window| window == b"\x03BCC")
 }
 
 pub(crate) fn refused(text: String) -> Fault {

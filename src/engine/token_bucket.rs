@@ -3,7 +3,7 @@
 //! Kept as one moment, when the bucket would be full again: nothing has to be refilled, and who comes
 //! when it is empty is given a time of its own, behind everybody who came before.
 
-use crate::time::Monotonic;
+use crate::model::Monotonic;
 
 const NANOSECONDS_PER_MS: u64 = 1_000_000;
 const NANOSECONDS_PER_S: u64 = 1_000_000_000;

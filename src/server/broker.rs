@@ -7,35 +7,35 @@
 
 use crate::admin::session::ShardLink;
 use crate::admin::{self, Admin, Listener};
-use crate::alarms::{AlarmLimits, Alarms};
-use crate::authenticator::Authenticator;
-use crate::clock::Clock;
-use crate::connection_task::ConnectionContext;
-use crate::connections::Connections;
+use crate::auth::authenticator::Authenticator;
+use crate::auth::first_user;
+use crate::config::product::CLUSTER_NAME;
+use crate::config::reload::Reloader;
+use crate::config::settings::Settings;
+use crate::connection::connection_limits::ConnectionLimits;
+use crate::connection::connection_task::ConnectionContext;
+use crate::connection::connections::Connections;
+use crate::connection::publish_budget::PublishBudget;
+use crate::connection::publish_pace::PublishPace;
 use crate::definitions::{self, ReadOptions};
 use crate::failure::{Failure, FailureReceiver, FailureSender, failures};
-use crate::first_user;
-use crate::http_listener::HttpListener;
 use crate::limits::SHUTDOWN_CONNECTIONS_DURATION_MAX;
-use crate::mailbox::{Mail, MailReceiver, MailSender, mailbox};
-use crate::memory_budgets::MemoryBudgets;
-use crate::memory_limit::{MEMORY_LIMIT_MIN, MemoryLimit};
 use crate::metrics::endpoint::{Endpoint, Sources};
 use crate::metrics::{BrokerRates, Metrics, QueueRates};
-use crate::open_files;
-use crate::port::{bind_all, listen_all};
-use crate::product::CLUSTER_NAME;
-use crate::publish_budget::PublishBudget;
-use crate::publish_pace::PublishPace;
-use crate::recovered::{Published, StoreThreads, recover, start_shard};
-use crate::reload::Reloader;
-use crate::settings::Settings;
+use crate::net::http_listener::HttpListener;
+use crate::net::port::{bind_all, listen_all};
+use crate::shard::mailbox::{Mail, MailReceiver, MailSender, mailbox};
+use crate::shard::shard_startup::{Published, StoreThreads, recover, start_shard};
 use crate::start_error::StartError;
-use crate::tally::Tally;
+use crate::system::alarms::{AlarmLimits, Alarms};
+use crate::system::clock::Clock;
+use crate::system::memory_budgets::MemoryBudgets;
+use crate::system::memory_limit::{MEMORY_LIMIT_MIN, MemoryLimit};
+use crate::system::open_files;
 use crate::tls::TlsAcceptor;
 use arc_swap::ArcSwap;
 use forebay_engine::connection::{ConnectionSettings, Identity};
-use forebay_engine::fault::Fault;
+use forebay_engine::model::Fault;
 use forebay_engine::topology::{Routes, Topology};
 use forebay_store::check_data_directory;
 use forebay_wire::{ReplyCode, ShortStr};
@@ -268,7 +268,7 @@ fn reloader(
         connections: link.connections.clone(),
         connection_settings: Arc::clone(&context.settings),
         alarms: alarms.clone(),
-        tally: context.tally.clone(),
+        connection_limits: context.connection_limits.clone(),
         tls: tls.cloned(),
     }
 }
@@ -294,7 +294,10 @@ fn connection_context(
         mailbox: link.mailbox.clone(),
         routes: Arc::clone(routes),
         budget: link.budget.clone(),
-        tally: Tally::new(settings.connections_per_address_max, authenticated_max()),
+        connection_limits: ConnectionLimits::new(
+            settings.connections_per_address_max,
+            authenticated_max(),
+        ),
         pace: PublishPace::new(clock, Arc::clone(routes)),
         authenticator: authenticator.clone(),
         totals: Arc::clone(&metrics.connections),

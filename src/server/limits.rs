@@ -1,19 +1,19 @@
 //! The server's limits by name, units last. What the protocol limits stands in
 //! `forebay_wire::limits`, what queues and connections limit in the engine.
 
-use forebay_engine::limits::UNAWAITED_OCTETS_MAX;
+use forebay_engine::limits::UNAWAITED_BYTES_MAX;
 use std::time::Duration;
 
-/// Octets of published messages that may be on their way from the sockets to stable storage at
+/// Bytes of published messages that may be on their way from the sockets to stable storage at
 /// once, over all connections. Beyond it sockets are not read: the publishers feel TCP. Each is held
 /// some five times on its way (message, page, journal, memtable): with 32 MiB here a flood of 64 KiB
 /// messages was measured to take 320 MiB, with 8 MiB 150 MiB, equally fast.
-pub const PUBLISH_BUDGET_OCTETS_MAX: usize = 8 * 1024 * 1024;
+pub const PUBLISH_BUDGET_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The part of it for messages whose publishers do not wait for confirms: so far they may run ahead
 /// of consumers that keep step and of the disk. More, and what consumers are about to take is
 /// written first; less, and publishers wait for commits.
-pub const UNAWAITED_BUDGET_OCTETS_MAX: usize = 512 * 1024;
+pub const UNAWAITED_BUDGET_BYTES_MAX: usize = 512 * 1024;
 
 /// How much of a limited publish rate a connection gets at a time, before it is the turn of others.
 pub const PUBLISH_TURN_DURATION: Duration = Duration::from_millis(10);
@@ -22,12 +22,12 @@ pub const PUBLISH_TURN_MESSAGES_MAX: u32 = 1_000;
 /// How often whoever waits for a turn looks whether the limit is another.
 pub const PUBLISH_TURN_RECHECK: Duration = Duration::from_secs(1);
 
-/// Octets that one read may take: the size of each worker thread's receive buffer.
-pub const READ_OCTETS_MAX: usize = 128 * 1024;
+/// Bytes that one read may take: the size of each worker thread's receive buffer.
+pub const READ_BYTES_MAX: usize = 128 * 1024;
 
-/// A read of at least so many octets is handed on in the receive buffer itself, a smaller one in a
+/// A read of at least so many bytes is handed on in the receive buffer itself, a smaller one in a
 /// copy of its own size: a message that is kept never holds on to more than twice its read.
-pub const READ_COPY_OCTETS_MAX: usize = READ_OCTETS_MAX / 2;
+pub const READ_COPY_BYTES_MAX: usize = READ_BYTES_MAX / 2;
 
 /// Segments handed to the operating system in one vectored write.
 pub const WRITE_SEGMENTS_MAX: usize = 128;
@@ -92,8 +92,8 @@ pub const PASSWORD_VERIFICATIONS_MAX: usize = 1;
 pub const PASSWORD_HASH_MEMORY_KIB_MAX: u32 = 256 * 1024;
 /// Passes over that memory: the largest `t` that is taken.
 pub const PASSWORD_HASH_PASSES_MAX: u32 = 16;
-/// Lanes: the largest `p` that is taken.
-pub const PASSWORD_HASH_LANES_MAX: u32 = 16;
+/// Levels: the largest `p` that is taken.
+pub const PASSWORD_HASH_LEVELS_MAX: u32 = 16;
 
 /// Logins that were right, and those that were wrong, that are remembered at once.
 pub const REMEMBERED_LOGINS_MAX: usize = 20_000;
@@ -125,15 +125,15 @@ pub const HTTP_OWING_GRACE: Duration = Duration::from_millis(50);
 /// How long the head of a request may take to come, from the beginning of the connection or the end
 /// of the last answer: an idle connection lives no longer.
 pub const HTTP_HEAD_DURATION_MAX: Duration = Duration::from_secs(10);
-/// Octets of a request's head.
-pub const HTTP_HEAD_OCTETS_MAX: usize = 64 * 1024;
+/// Bytes of a request's head.
+pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long a connection is served; then it gets the answer that it waits for, and is closed.
 pub const HTTP_CONNECTION_DURATION_MAX: Duration = Duration::from_secs(300);
 
 /// Bytes of an admin request's body.
-pub const ADMIN_BODY_OCTETS_MAX: usize = 64 * 1024;
+pub const ADMIN_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a file of definitions, which administrators alone may send: a large one has a few MiB.
-pub const ADMIN_DEFINITIONS_OCTETS_MAX: usize = 32 * 1024 * 1024;
+pub const ADMIN_DEFINITIONS_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Connections that are asked for their channels at once.
 pub const DESCRIBED_AT_ONCE_MAX: usize = 64;
@@ -159,8 +159,8 @@ pub const ADMIN_GET_MESSAGES_MAX: usize = 1_000;
 /// Messages that one look at dead letters shows when nothing is said.
 pub const ADMIN_PEEK_MESSAGES_DEFAULT: usize = 10;
 
-/// Octets of a password or of all tags of a user together.
-pub const ADMIN_TEXT_OCTETS_MAX: usize = 1_024;
+/// Bytes of a password or of all tags of a user together.
+pub const ADMIN_TEXT_BYTES_MAX: usize = 1_024;
 
 /// A commit that takes longer than this ends the process: the disk or the store hangs, and
 /// publishers would wait for ever.
@@ -169,7 +169,7 @@ pub const COMMIT_DURATION_MAX: Duration = Duration::from_secs(60);
 /// How often the watchdog looks at the committer.
 pub const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the last octets of a connection that has ended may take to leave.
+/// How long the last bytes of a connection that has ended may take to leave.
 pub const LAST_WRITE_DURATION_MAX: Duration = Duration::from_secs(5);
 
 /// How long after its last word the broker ends its side of a socket, unless the client was faster.
@@ -201,14 +201,14 @@ pub const ALARM_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Free space that raises the disk alarm when nothing is said: room for full journals, memtables and
 /// a compaction, all of which acknowledgements and drains may still need.
-pub const DISK_FREE_LIMIT_OCTETS_DEFAULT: u64 = 256 * 1024 * 1024;
+pub const DISK_FREE_LIMIT_BYTES_DEFAULT: u64 = 256 * 1024 * 1024;
 
 /// How often the store is asked to give space back while the disk is short, at most.
 pub const DISK_GIVE_BACK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Free space that there should be beside what merges of tables need, unless `disk_free_limit` is less:
 /// for what is written while they last.
-pub const DISK_FREE_BESIDE_MERGES_OCTETS: u64 = 64 * 1024 * 1024;
+pub const DISK_FREE_BESIDE_MERGES_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Share of the memory that may be used which raises the memory alarm when nothing is said.
 pub const MEMORY_HIGH_WATERMARK_DEFAULT: f64 = 0.6;
@@ -231,23 +231,23 @@ pub const MEMORY_ALARM_MARGIN_PERCENT: u64 = 5;
 /// of a password, which takes 19 MiB for a moment, and short, since memory is given back smoothly.
 pub const MEMORY_ALARM_CALM_DURATION: Duration = Duration::from_secs(1);
 
-/// Octets that are read again a second to find damage, when nothing is said: 100 GiB in 15 hours.
-pub const SCRUB_RATE_OCTETS_DEFAULT: u64 = 2 * 1024 * 1024;
+/// Bytes that are read again a second to find damage, when nothing is said: 100 GiB in 15 hours.
+pub const SCRUB_RATE_BYTES_DEFAULT: u64 = 2 * 1024 * 1024;
 
-/// Octets of a damaged data directory up to which a broker that does not start reads all of it, to
+/// Bytes of a damaged data directory up to which a broker that does not start reads all of it, to
 /// name everything that is missing; a supervisor may start it again and again.
-pub const REFUSAL_READ_OCTETS_MAX: u64 = 1024 * 1024 * 1024;
+pub const REFUSAL_READ_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Damages that such a broker names.
 pub const REFUSAL_DAMAGES_MAX: usize = 10;
 
 const _: () = {
-    assert!(READ_OCTETS_MAX <= UNAWAITED_BUDGET_OCTETS_MAX);
-    assert!(UNAWAITED_BUDGET_OCTETS_MAX <= PUBLISH_BUDGET_OCTETS_MAX);
+    assert!(READ_BYTES_MAX <= UNAWAITED_BUDGET_BYTES_MAX);
+    assert!(UNAWAITED_BUDGET_BYTES_MAX <= PUBLISH_BUDGET_BYTES_MAX);
     // Publishers that have to wait have given enough for a commit, unless consumers are at it.
-    assert!(UNAWAITED_OCTETS_MAX as usize + READ_OCTETS_MAX <= UNAWAITED_BUDGET_OCTETS_MAX);
+    assert!(UNAWAITED_BYTES_MAX as usize + READ_BYTES_MAX <= UNAWAITED_BUDGET_BYTES_MAX);
     assert!(ADMIN_PAGE_ITEMS_DEFAULT <= ADMIN_PAGE_ITEMS_MAX);
-    assert!(READ_COPY_OCTETS_MAX * 2 <= READ_OCTETS_MAX);
+    assert!(READ_COPY_BYTES_MAX * 2 <= READ_BYTES_MAX);
     assert!(SHARD_TURN_BATCHES_MAX <= MAILBOX_BATCHES_MAX);
     assert!(LOGIN_PAUSE_FIRST.as_millis() <= LOGIN_PAUSE_MAX.as_millis());
     assert!(OPEN_FILES_RESERVED < CONNECTIONS_MAX);
@@ -256,6 +256,6 @@ const _: () = {
     assert!(HTTP_OWING_CONNECTIONS_MAX < HTTP_CONNECTIONS_MAX);
     assert!(HTTP_OWING_CONNECTIONS_PER_ADDRESS_MAX <= HTTP_OWING_CONNECTIONS_MAX / 2);
     assert!(LOGIN_CONNECTIONS_MAX <= CONNECTIONS_MAX / LOGIN_CONNECTIONS_SHARE);
-    assert!(PUBLISH_BUDGET_OCTETS_MAX <= u32::MAX as usize);
+    assert!(PUBLISH_BUDGET_BYTES_MAX <= u32::MAX as usize);
     assert!(WATCHDOG_INTERVAL.as_millis() < COMMIT_DURATION_MAX.as_millis());
 };

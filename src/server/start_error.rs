@@ -1,9 +1,9 @@
 //! Why a broker did not start: what was wrong, and what to do.
 
 use crate::admin::session::SessionError;
+use crate::connection::refusal::Refusal;
 use crate::definitions::{DefinitionsFileError, ImportError};
-use crate::memory_limit::MEMORY_LIMIT_MIN;
-use crate::refusal::Refusal;
+use crate::system::memory_limit::MEMORY_LIMIT_MIN;
 use crate::tls::TlsError;
 use forebay_engine::shard::RecoverError;
 use forebay_store::StoreError;

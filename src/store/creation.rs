@@ -1,7 +1,7 @@
 //! Making what is new so that a power loss at any moment leaves either nothing or all of it. A
 //! synced file in a directory that is not synced may be nowhere afterwards.
 
-use crate::database::{Database, Error};
+use crate::fjall::database::{Database, Error};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::Path;

@@ -1,16 +1,16 @@
 //! What is damaged or missing in a store, said so that an operator knows what is concerned.
 
 use crate::error::StoreError;
-use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::model::{Level, Offset, QueueId};
 use std::fmt;
 use std::path::PathBuf;
 
 /// What is damaged or missing, as exactly as can be told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
-    /// The lane it belongs to, when it belongs to one.
-    pub lane: Option<(QueueId, Lane)>,
-    /// The lane's queue, when its record can be read.
+    /// The level it belongs to, when it belongs to one.
+    pub level: Option<(QueueId, Level)>,
+    /// The level's queue, when its record can be read.
     pub queue: Option<QueueName>,
     /// The offsets concerned: the first, and the one after the last when that is known.
     pub offsets: Option<(Offset, Option<Offset>)>,
@@ -82,20 +82,20 @@ pub struct QueueName {
 }
 
 impl Damage {
-    pub(crate) fn of_lane(
+    pub(crate) fn of_level(
         queue: QueueId,
-        lane: Lane,
+        level: Level,
         offsets: Option<(Offset, Option<Offset>)>,
         what: impl Into<String>,
     ) -> StoreError {
-        let lane = Some((queue, lane));
-        Self { lane, offsets, what: what.into(), ..Self::default() }.into()
+        let level = Some((queue, level));
+        Self { level, offsets, what: what.into(), ..Self::default() }.into()
     }
 
     /// Messages that no page holds and nothing settles.
-    pub(crate) fn missing(queue: QueueId, lane: Lane, first: Offset, end: Offset) -> Self {
+    pub(crate) fn missing(queue: QueueId, level: Level, first: Offset, end: Offset) -> Self {
         Self {
-            lane: Some((queue, lane)),
+            level: Some((queue, level)),
             offsets: Some((first, Some(end))),
             messages: Some(end.0.saturating_sub(first.0)),
             what: "missing: they are not settled, but no page holds them".to_owned(),
@@ -117,15 +117,15 @@ impl From<Damage> for StoreError {
 impl fmt::Display for Damage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        if let Some((id, lane)) = self.lane {
+        if let Some((id, level)) = self.level {
             match &self.queue {
                 Some(QueueName { vhost, name }) => {
                     write!(formatter, "queue '{name}' in vhost '{vhost}'")?;
                 }
                 None => write!(formatter, "queue id {id}")?,
             }
-            if lane != Lane(0) {
-                write!(formatter, ", lane {lane}")?;
+            if level != Level(0) {
+                write!(formatter, ", level {level}")?;
             }
             separator = ", ";
         }
@@ -165,13 +165,13 @@ mod tests {
 
     #[test]
     fn it_names_what_is_known() {
-        let mut damage = Damage::missing(QueueId(7), Lane(0), Offset(5), Offset(9));
+        let mut damage = Damage::missing(QueueId(7), Level(0), Offset(5), Offset(9));
         damage.what = "gone".to_owned();
         assert_eq!(damage.to_string(), "queue id 7, offsets 5 to below 9, 4 messages: gone");
         damage.queue = Some(QueueName { vhost: "/".to_owned(), name: "orders".to_owned() });
-        damage.lane = Some((QueueId(7), Lane(2)));
+        damage.level = Some((QueueId(7), Level(2)));
         damage.messages = None;
-        let text = "queue 'orders' in vhost '/', lane 2, offsets 5 to below 9: gone";
+        let text = "queue 'orders' in vhost '/', level 2, offsets 5 to below 9: gone";
         assert_eq!(damage.to_string(), text);
         let damage = Damage {
             file: Some("fjall/0.jnl".into()),

@@ -4,14 +4,14 @@
 //!
 //! ```text
 //! DAMAGED: (note "\n" what was found "\n")*
-//! note:    queue lane from octets_max      a read that can't be answered; numbers in decimal
+//! note:    queue level from bytes_max      a read that can't be answered; numbers in decimal
 //!        | "file " path                    a file, from the data directory on
 //! ```
 
 use crate::creation;
 use crate::error::StoreError;
 use crate::limits::DAMAGE_NOTES_MAX;
-use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::model::{Level, Offset, QueueId};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -24,9 +24,9 @@ const FILE: &str = "file ";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DamagedRead {
     pub(crate) queue: QueueId,
-    pub(crate) lane: Lane,
+    pub(crate) level: Level,
     pub(crate) from: Offset,
-    pub(crate) octets_max: usize,
+    pub(crate) bytes_max: usize,
 }
 
 /// Damage that can be looked for again.
@@ -112,18 +112,18 @@ impl DamageNote {
         let mut numbers = line.split(' ');
         let read = DamagedRead {
             queue: QueueId(numbers.next()?.parse().ok()?),
-            lane: Lane(numbers.next()?.parse().ok()?),
+            level: Level(numbers.next()?.parse().ok()?),
             from: Offset(numbers.next()?.parse().ok()?),
-            octets_max: numbers.next()?.parse().ok()?,
+            bytes_max: numbers.next()?.parse().ok()?,
         };
         numbers.next().is_none().then_some(Self::Read(read))
     }
 
-    /// Whether both are of one lane, or of one file.
+    /// Whether both are of one level, or of one file.
     fn is_of_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Read(one), Self::Read(other)) => {
-                (one.queue, one.lane) == (other.queue, other.lane)
+                (one.queue, one.level) == (other.queue, other.level)
             }
             _ => self == other,
         }
@@ -133,8 +133,8 @@ impl DamageNote {
 impl fmt::Display for DamageNote {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Read(DamagedRead { queue, lane, from, octets_max }) => {
-                write!(formatter, "{} {} {} {octets_max}", queue.0, lane.0, from.0)
+            Self::Read(DamagedRead { queue, level, from, bytes_max }) => {
+                write!(formatter, "{} {} {} {bytes_max}", queue.0, level.0, from.0)
             }
             Self::File(path) => write!(formatter, "{FILE}{}", path.display()),
         }
@@ -152,7 +152,7 @@ mod tests {
 
     fn read(queue: u64, from: u64) -> DamageNote {
         let (queue, from) = (QueueId(queue), Offset(from));
-        DamageNote::Read(DamagedRead { queue, lane: Lane(2), from, octets_max: 1 << 18 })
+        DamageNote::Read(DamagedRead { queue, level: Level(2), from, bytes_max: 1 << 18 })
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
         for note in [read(7, 120), file.clone(), read(8, 3)] {
             written.add(note, &StoreError::Stopped).unwrap();
         }
-        // The first read of a lane is enough.
+        // The first read of a level is enough.
         written.add(read(7, 500), &StoreError::Stopped).unwrap();
         assert_eq!(notes(&path), [read(7, 120), file, read(8, 3)]);
         written.retain(|note| *note == read(8, 3)).unwrap();

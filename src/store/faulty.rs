@@ -3,7 +3,7 @@
 
 use crate::error::StoreError;
 use crate::store::{Statistics, Store};
-use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::model::{Level, Offset, QueueId};
 use forebay_engine::operation::{Commit, Durability, Recovered};
 use forebay_engine::page::Page;
 use std::io;
@@ -118,9 +118,9 @@ impl<S: Store> Store for FaultyStore<S> {
     fn read(
         &self,
         queue: QueueId,
-        lane: Lane,
+        level: Level,
         from: Offset,
-        octets_max: usize,
+        bytes_max: usize,
     ) -> Result<Vec<Page>, StoreError> {
         let reads = {
             let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,7 +130,7 @@ impl<S: Store> Store for FaultyStore<S> {
         if self.fault == Fault::Read(reads) {
             return Err(failure("read a page"));
         }
-        self.inner.read(queue, lane, from, octets_max)
+        self.inner.read(queue, level, from, bytes_max)
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
     use crate::memory::MemoryStore;
     use bytes::Bytes;
-    use forebay_engine::ids::CommitId;
+    use forebay_engine::model::CommitId;
     use forebay_engine::operation::Operation;
     use std::sync::Arc;
 
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_failed_read_is_reported_once() {
         let store = FaultyStore::new(MemoryStore::new(), Fault::Read(1));
-        assert!(store.read(QueueId(1), Lane(0), Offset(0), 1).is_err());
-        assert!(store.read(QueueId(1), Lane(0), Offset(0), 1).is_ok());
+        assert!(store.read(QueueId(1), Level(0), Offset(0), 1).is_err());
+        assert!(store.read(QueueId(1), Level(0), Offset(0), 1).is_ok());
     }
 }

@@ -1,35 +1,35 @@
-//! What the fuzzer does to the store's private formats: any octets where a value, a key or a journal
+//! What the fuzzer does to the store's private formats: any bytes where a value, a key or a journal
 //! is expected, and files that are harmed. Built for the fuzzer (`fuzz/fuzz_targets/store_records.rs`,
 //! `salvage.rs`) and for the tests, which feed it the corpus.
 
 mod damage;
 
-use crate::ack_value;
-use crate::journal::{JournalReader, Next};
-use crate::key::{self, AckKind};
-use crate::page_value::{self, Extent};
-use crate::progress::Progress;
-use crate::seal;
+use crate::fjall::journal::{JournalReader, Next};
+use crate::format::ack_value;
+use crate::format::checksummed;
+use crate::format::key::{self, AckKind};
+use crate::format::page_value::{self, Extent};
+use crate::format::progress::Progress;
 use bytes::Bytes;
 pub use damage::{Ground, damaged};
-use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::model::{Level, Offset, QueueId};
 use forebay_engine::page::Page;
 use std::convert::Infallible;
 
 const QUEUE: QueueId = QueueId(1);
-const LANE: Lane = Lane(0);
+const LANE: Level = Level(0);
 
-/// The first octet says what the others are taken for: below 8 as they are, else with a seal that is
+/// The first byte says what the others are taken for: below 8 as they are, else with a seal that is
 /// right, so that what is behind the checksum is reached too.
 ///
 /// # Panics
 /// When something is read that is not written back the same.
 #[allow(clippy::expect_used, clippy::panic, reason = "the fuzzer looks for panics")]
-pub fn records(octets: &[u8]) {
-    let Some((kind, rest)) = octets.split_first() else { return };
+pub fn records(bytes: &[u8]) {
+    let Some((kind, rest)) = bytes.split_first() else { return };
     let is_sealed = *kind >= 8;
     let value = |key: &Bytes| {
-        if is_sealed { seal::seal(key, rest) } else { Bytes::copy_from_slice(rest) }
+        if is_sealed { checksummed::seal(key, rest) } else { Bytes::copy_from_slice(rest) }
     };
     match kind % 8 {
         0 => page(rest, is_sealed),
@@ -48,10 +48,10 @@ pub fn records(octets: &[u8]) {
             }
         }
         3 => {
-            let key = key::ack(QUEUE, LANE, AckKind::Lane);
-            if let Ok(lane) = ack_value::decode_lane(&key, &value(&key)) {
-                let again = ack_value::encode_lane(&key, lane);
-                assert_eq!(ack_value::decode_lane(&key, &again).ok(), Some(lane));
+            let key = key::ack(QUEUE, LANE, AckKind::Level);
+            if let Ok(level) = ack_value::decode_level(&key, &value(&key)) {
+                let again = ack_value::encode_level(&key, level);
+                assert_eq!(ack_value::decode_level(&key, &again).ok(), Some(level));
             }
         }
         4 => {
@@ -63,43 +63,44 @@ pub fn records(octets: &[u8]) {
         }
         5 => keys(rest),
         6 => journal(rest),
-        _ => drop(seal::unseal(b"key", &value(&Bytes::from_static(b"key")))),
+        _ => drop(checksummed::unseal(b"key", &value(&Bytes::from_static(b"key")))),
     }
 }
 
-fn page(octets: &[u8], is_sealed: bool) {
-    let first = octets.first_chunk().map_or(Offset(0), |first| Offset(u64::from_be_bytes(*first)));
+fn page(bytes: &[u8], is_sealed: bool) {
+    let first = bytes.first_chunk().map_or(Offset(0), |first| Offset(u64::from_be_bytes(*first)));
     let key = key::page(QUEUE, LANE, first);
-    let value = if is_sealed { seal::seal(&key, octets) } else { Bytes::copy_from_slice(octets) };
+    let value =
+        if is_sealed { checksummed::seal(&key, bytes) } else { Bytes::copy_from_slice(bytes) };
     let body = Bytes::from_static(b"a body of its own");
     let fetch = |_: &[u8]| Ok::<_, Infallible>(Some(body.clone()));
     let extent = page_value::decode_extent(QUEUE, LANE, first, &value);
     let Ok(page) = page_value::decode(QUEUE, LANE, first, &value, fetch) else { return };
-    let Page { end, octets_after, bounds, .. } = page;
-    assert_eq!(extent.ok(), Some(Extent { end, octets_after, bounds }));
+    let Page { end, bytes_after, bounds, .. } = page;
+    assert_eq!(extent.ok(), Some(Extent { end, bytes_after, bounds }));
     let again = page_value::encode(QUEUE, LANE, &page);
     let again = page_value::decode(QUEUE, LANE, first, &again, fetch);
     assert_eq!(again.ok(), Some(page));
 }
 
-fn keys(octets: &[u8]) {
-    if let Some((queue, lane, first)) = key::parse_page(octets) {
-        assert_eq!(key::page(queue, lane, first), octets);
+fn keys(bytes: &[u8]) {
+    if let Some((queue, level, first)) = key::parse_page(bytes) {
+        assert_eq!(key::page(queue, level, first), bytes);
     }
-    if let Some((queue, lane, kind)) = key::parse_ack(octets) {
-        assert_eq!(key::ack(queue, lane, kind), octets);
+    if let Some((queue, level, kind)) = key::parse_ack(bytes) {
+        assert_eq!(key::ack(queue, level, kind), bytes);
     }
-    if let Some(queue) = key::parse_dropped_queue(octets) {
-        assert_eq!(key::dropped_queue(queue), octets);
+    if let Some(queue) = key::parse_dropped_queue(bytes) {
+        assert_eq!(key::dropped_queue(queue), bytes);
     }
-    if let Some(record) = key::parse_record(&Bytes::copy_from_slice(octets)) {
-        assert_eq!(key::record(&record), octets);
+    if let Some(record) = key::parse_record(&Bytes::copy_from_slice(bytes)) {
+        assert_eq!(key::record(&record), bytes);
     }
 }
 
 #[allow(clippy::expect_used, reason = "a slice can be read")]
-fn journal(octets: &[u8]) {
-    let mut reader = JournalReader::new(octets);
+fn journal(bytes: &[u8]) {
+    let mut reader = JournalReader::new(bytes);
     let mut position = 0;
     while let Next::Batch(_) = reader.next().expect("a slice can be read") {
         assert!(reader.position() > position, "no progress");
@@ -123,14 +124,14 @@ mod tests {
 
     #[test]
     fn the_corpus_of_the_fuzzer_is_taken() {
-        corpus("store_records").iter().for_each(|octets| super::records(octets));
+        corpus("store_records").iter().for_each(|bytes| super::records(bytes));
     }
 
     #[test]
     fn damaged_files_of_the_corpus_are_read() {
         let ground = Ground::make(tempfile::tempdir().unwrap().path());
-        for octets in corpus("salvage") {
-            super::damaged(&octets, &ground, tempfile::tempdir().unwrap().path());
+        for bytes in corpus("salvage") {
+            super::damaged(&bytes, &ground, tempfile::tempdir().unwrap().path());
         }
     }
 

@@ -6,73 +6,42 @@
 //! demand.
 //!
 //! Nothing that was synced goes missing silently: every value has a checksum of ours, the offsets of
-//! a lane are contiguous, each batch is numbered, the number of the last synced one is kept outside
+//! a level are contiguous, each batch is numbered, the number of the last synced one is kept outside
 //! fjall's files, and those are checked before fjall opens them. [`verify()`] reads everything;
 //! [`repair_accepting_loss`] goes on with what can be read, and says what can't.
 //!
 //! A body that is routed to several queues is stored once for each of them.
 #![deny(missing_docs)]
 
-mod ack_value;
-mod changes;
-mod contiguity;
+pub mod check;
 mod creation;
-mod cursor;
 pub mod damage;
 mod damage_notes;
-mod damaged_reads;
 mod data_directory;
-mod database;
-mod dead_tables;
-mod descriptors;
-mod direct_file;
 pub mod error;
 pub mod faulty;
-mod fjall_failure;
-pub mod fjall_store;
+pub mod fjall;
+mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz_target;
-mod garbage;
-mod high_water;
-mod journal;
-mod journal_change;
-mod journal_check;
-mod journal_room;
-mod key;
-mod lanes;
 pub mod limits;
-mod manifest_check;
 pub mod memory;
-mod opening;
-mod page_value;
-mod progress;
-mod reading;
-mod reclaimer;
-mod recovery;
+mod reclaim;
 pub mod repair;
-mod retired_journals;
-mod salvage;
-mod scrubber;
-mod seal;
-mod settled_blocks;
-mod shared_bodies;
-mod shared_survey;
 pub mod store;
 mod store_memory;
-mod survey;
-pub mod verify;
 #[cfg(any(test, fuzzing))]
 #[allow(clippy::unwrap_used, reason = "for tests and the fuzzer")]
 #[path = "tests/store/workload.rs"]
 mod workload;
 
+pub use check::verify::{ReadProgress, Verification, verify};
 pub use damage::{Certainty, Damage, Missing, QueueName};
 pub use data_directory::check_data_directory;
 pub use error::StoreError;
 pub use faulty::{Fault, FaultyStore};
-pub use fjall_store::FjallStore;
+pub use fjall::fjall_store::FjallStore;
 pub use memory::MemoryStore;
 pub use repair::{Repair, repair_accepting_loss};
 pub use store::{Statistics, Store};
 pub use store_memory::StoreMemory;
-pub use verify::{ReadProgress, Verification, verify};

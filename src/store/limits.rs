@@ -5,7 +5,7 @@ use std::time::Duration;
 /// A body above this size has a value of its own, so that pages stay small.
 pub const BODY_INLINE_SIZE_MAX: usize = 64 * 1024;
 
-/// Octets of messages that the engine puts into one page at most, out-of-line bodies not counted.
+/// Bytes of messages that the engine puts into one page at most, out-of-line bodies not counted.
 pub const PAGE_SIZE_MAX: usize = 1024 * 1024;
 
 /// The on-disk format that this program writes, and the newest that it reads.
@@ -14,13 +14,13 @@ pub const FORMAT_VERSION: u32 = 2;
 /// The oldest one that it reads.
 pub const FORMAT_VERSION_OLDEST: u32 = 1;
 
-/// Octets of blocks kept in memory.
+/// Bytes of blocks kept in memory.
 pub const CACHE_SIZE: u64 = 8 * 1024 * 1024;
 
-/// Octets of all journals together, above which memory is moved to tables.
+/// Bytes of all journals together, above which memory is moved to tables.
 pub const JOURNALS_SIZE_MAX: u64 = 128 * 1024 * 1024;
 
-/// Octets of pages (and of large bodies) in memory, above which they are moved to a table. Half as
+/// Bytes of pages (and of large bodies) in memory, above which they are moved to a table. Half as
 /// many, and consumers a little behind read from tables what they would have found here.
 pub const PAGES_MEMTABLE_SIZE_MAX: u64 = 8 * 1024 * 1024;
 
@@ -34,7 +34,7 @@ pub const SEALED_MEMTABLES_MAX: usize = 3;
 /// How long a commit that waits for room sleeps between two looks.
 pub const ROOM_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Octets of a table.
+/// Bytes of a table.
 pub const TABLE_SIZE: u64 = 32 * 1024 * 1024;
 
 /// Runs of tables of pages before they are merged. Most of their pages are settled soon and whole
@@ -50,63 +50,63 @@ pub const RUNS_UNMERGED_MAX: u8 = 4;
 /// they are at work (a fourth to a half of the broker's processor time under load).
 pub const WORKER_THREADS: usize = 1;
 
-/// Octets that one merge of tables of deeper levels may write: a table or two, and what they overlap in
+/// Bytes that one merge of tables of deeper levels may write: a table or two, and what they overlap in
 /// the next level, which is ten times as large.
-pub const DEEP_MERGE_OCTETS_MAX: u64 = 14 * TABLE_SIZE;
+pub const DEEP_MERGE_BYTES_MAX: u64 = 14 * TABLE_SIZE;
 
-/// Octets settled, in all queues, after which tables are looked through for ones to unlink. Less often,
+/// Bytes settled, in all queues, after which tables are looked through for ones to unlink. Less often,
 /// and many tables go at once, which stalls commits.
-pub const RECLAIM_OCTETS: u64 = 64 * 1024 * 1024;
+pub const RECLAIM_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Octets of tables and journals above which a store that has little to do is looked through, whatever
+/// Bytes of tables and journals above which a store that has little to do is looked through, whatever
 /// was settled: what a drained store may take.
-pub const IDLE_OCTETS_MAX: u64 = 24 * 1024 * 1024;
+pub const IDLE_BYTES_MAX: u64 = 24 * 1024 * 1024;
 
-/// Octets of tables that are not needed for what is stored, from which on it is worth writing anew what
+/// Bytes of tables that are not needed for what is stored, from which on it is worth writing anew what
 /// is needed of them.
-pub const GARBAGE_OCTETS_MIN: u64 = 16 * 1024 * 1024;
+pub const GARBAGE_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
-/// Octets that are needed of tables up to which they are written anew, all at once.
-pub const REWRITE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
+/// Bytes that are needed of tables up to which they are written anew, all at once.
+pub const REWRITE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// Such octets for a store that has much to do.
-pub const BUSY_GARBAGE_OCTETS_MIN: u64 = 64 * 1024 * 1024;
+/// Such bytes for a store that has much to do.
+pub const BUSY_GARBAGE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 
 /// Looks of the reclaimer after which a store is looked through although it has much to do.
 pub const BUSY_LOOKS_MAX: u32 = 30;
 
-/// Octets of bodies that are written anew together, unless a single one is larger: commits wait so long.
-pub const REWRITE_BATCH_OCTETS: usize = 1024 * 1024;
+/// Bytes of bodies that are written anew together, unless a single one is larger: commits wait so long.
+pub const REWRITE_BATCH_BYTES: usize = 1024 * 1024;
 
-/// Octets that are written from one look of the reclaimer to the next by a store that has little to do.
-pub const IDLE_WRITTEN_OCTETS_MAX: u64 = 2 * 1024 * 1024;
+/// Bytes that are written from one look of the reclaimer to the next by a store that has little to do.
+pub const IDLE_WRITTEN_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
 /// How long the reclaimer waits for merges to end before it waits for them with commits held up.
 pub const MERGE_WAIT: Duration = Duration::from_secs(2);
 
-/// Octets of tables below which commits don't ask for any to be unlinked. Where consumers keep up,
+/// Bytes of tables below which commits don't ask for any to be unlinked. Where consumers keep up,
 /// tables hold little but what has cancelled out, and to look through them would mean to write
 /// out all memory and to sync the journal once more for each, all for nothing.
 pub const RECLAIM_TABLES_SIZE_MIN: u64 = TABLE_SIZE;
 
-/// Octets written, after which every keyspace gets a heartbeat, so that none pins old journals.
-pub const HEARTBEAT_OCTETS: u64 = 64 * 1024 * 1024;
+/// Bytes written, after which every keyspace gets a heartbeat, so that none pins old journals.
+pub const HEARTBEAT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Octets written between two looks at which journals there are.
-pub const JOURNALS_LOOK_OCTETS: u64 = 16 * 1024 * 1024;
+/// Bytes written between two looks at which journals there are.
+pub const JOURNALS_LOOK_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How often is looked whether sealed journals have been unlinked.
 pub const JOURNALS_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Octets of an unlinked journal that are given back in one step, between which others get at the
+/// Bytes of an unlinked journal that are given back in one step, between which others get at the
 /// disk.
-pub const JOURNAL_CUT_OCTETS: u64 = 4 * 1024 * 1024;
+pub const JOURNAL_CUT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Keys that one step of removing a dropped queue takes away.
 pub const REMOVE_KEYS_MAX: usize = 256;
 
-/// Octets of a dropped queue up to which its keys are simply removed; above, its tables go first.
-pub const REMOVE_OCTETS_MAX: u64 = 16 * 1024 * 1024;
+/// Bytes of a dropped queue up to which its keys are simply removed; above, its tables go first.
+pub const REMOVE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// How long the reclaimer waits for something to do before it looks around by itself: a store that has
 /// been drained gives its space back within some of them.
@@ -115,15 +115,15 @@ pub const RECLAIM_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the reclaimer waits between two looks at whether memory has become tables.
 pub const FLUSH_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Octets that a scrub reads at a time.
+/// Bytes that a scrub reads at a time.
 pub const SCRUB_WINDOW_SIZE: usize = 64 * 1024;
 
 /// How long a scrub rests between two rounds through all files.
 pub const SCRUB_PAUSE: Duration = Duration::from_secs(20);
 
-/// Octets that are read, when fjall can't go on and the system did not fail, to name the files that are
+/// Bytes that are read, when fjall can't go on and the system did not fail, to name the files that are
 /// damaged.
-pub const FAILURE_READ_OCTETS_MAX: u64 = 4 * 1024 * 1024 * 1024;
+pub const FAILURE_READ_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 
 /// Notes of damage that a data directory holds for the next start.
 pub const DAMAGE_NOTES_MAX: usize = 64;
@@ -132,4 +132,4 @@ const _: () = assert!(FORMAT_VERSION_OLDEST <= FORMAT_VERSION);
 const _: () = assert!(BODY_INLINE_SIZE_MAX < PAGE_SIZE_MAX);
 const _: () = assert!(PAGE_SIZE_MAX as u64 * 8 <= PAGES_MEMTABLE_SIZE_MAX);
 const _: () = assert!(2 * PAGES_MEMTABLE_SIZE_MAX <= JOURNALS_SIZE_MAX);
-const _: () = assert!(HEARTBEAT_OCTETS <= JOURNALS_SIZE_MAX);
+const _: () = assert!(HEARTBEAT_BYTES <= JOURNALS_SIZE_MAX);

@@ -1,14 +1,13 @@
 //! A store in memory, with the semantics of the real one: what is not synced may be lost in a
 //! simulated crash. The model of the tests, and a fast stand-in for them.
 
-use crate::contiguity::{self, Settled};
 use crate::error::StoreError;
+use crate::fjall::contiguity::{self, Settled};
 use crate::store::{Statistics, Store};
 use bytes::Bytes;
-use forebay_engine::ids::{Lane, Offset, QueueId};
-use forebay_engine::message::Message;
+use forebay_engine::model::{Level, Message, Offset, QueueId};
 use forebay_engine::operation::{
-    Block, Commit, Durability, Operation, Recovered, RecoveredLane, Watermark,
+    Block, Commit, Durability, Operation, Recovered, RecoveredLevel, Watermark,
 };
 use forebay_engine::page::Page;
 use std::collections::BTreeMap;
@@ -34,11 +33,11 @@ struct State {
 #[derive(Clone, Debug, Default)]
 struct Content {
     records: BTreeMap<Bytes, Bytes>,
-    lanes: BTreeMap<(QueueId, Lane), LaneContent>,
+    levels: BTreeMap<(QueueId, Level), LevelContent>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct LaneContent {
+struct LevelContent {
     watermark: Option<Watermark>,
     had_page: bool,
     blocks: BTreeMap<u64, Block>,
@@ -87,18 +86,18 @@ impl Store for MemoryStore {
     fn read(
         &self,
         queue: QueueId,
-        lane: Lane,
+        level: Level,
         from: Offset,
-        octets_max: usize,
+        bytes_max: usize,
     ) -> Result<Vec<Page>, StoreError> {
         let mut state = self.lock();
-        let Some(content) = state.current.lanes.get(&(queue, lane)) else {
+        let Some(content) = state.current.levels.get(&(queue, level)) else {
             return Ok(Vec::new());
         };
         let from = from.max(content.low());
-        let pages = content.read(from, octets_max);
+        let pages = content.read(from, bytes_max);
         let holes = contiguity::holes(from, &pages);
-        contiguity::explain(queue, lane, &holes, &content.settled())?;
+        contiguity::explain(queue, level, &holes, &content.settled())?;
         state.statistics.pages_read += pages.len() as u64;
         Ok(pages)
     }
@@ -131,25 +130,25 @@ impl Content {
 
     fn apply_operation(&mut self, operation: &Operation) {
         match operation {
-            Operation::PutPage { queue, lane, page } => {
-                let content = self.lane(*queue, *lane);
+            Operation::PutPage { queue, level, page } => {
+                let content = self.level(*queue, *level);
                 content.pages.insert(page.first, Arc::clone(page));
                 content.had_page = true;
             }
-            Operation::RemovePage { queue, lane, first } => {
-                self.lane(*queue, *lane).pages.remove(first);
+            Operation::RemovePage { queue, level, first } => {
+                self.level(*queue, *level).pages.remove(first);
             }
-            Operation::PutWatermark { queue, lane, watermark } => {
-                self.lane(*queue, *lane).watermark = Some(*watermark);
+            Operation::PutWatermark { queue, level, watermark } => {
+                self.level(*queue, *level).watermark = Some(*watermark);
             }
-            Operation::PutBlock { queue, lane, block, content } => {
-                self.lane(*queue, *lane).blocks.insert(*block, content.clone());
+            Operation::PutBlock { queue, level, block, content } => {
+                self.level(*queue, *level).blocks.insert(*block, content.clone());
             }
-            Operation::RemoveBlock { queue, lane, block } => {
-                self.lane(*queue, *lane).blocks.remove(block);
+            Operation::RemoveBlock { queue, level, block } => {
+                self.level(*queue, *level).blocks.remove(block);
             }
             Operation::DropQueue { queue } => {
-                self.lanes.retain(|(owner, _), _| owner != queue);
+                self.levels.retain(|(owner, _), _| owner != queue);
             }
             Operation::PutRecord { key, value } => {
                 self.records.insert(key.clone(), value.clone());
@@ -160,16 +159,16 @@ impl Content {
         }
     }
 
-    fn lane(&mut self, queue: QueueId, lane: Lane) -> &mut LaneContent {
-        self.lanes.entry((queue, lane)).or_default()
+    fn level(&mut self, queue: QueueId, level: Level) -> &mut LevelContent {
+        self.levels.entry((queue, level)).or_default()
     }
 
     fn recover(&self) -> Recovered {
         let records = self.records.iter().map(|(key, value)| (key.clone(), value.clone()));
-        let known = self.lanes.iter().filter(|(_, content)| content.is_known());
-        let lanes = known.map(|((queue, lane), content)| RecoveredLane {
+        let known = self.levels.iter().filter(|(_, content)| content.is_known());
+        let levels = known.map(|((queue, level), content)| RecoveredLevel {
             queue: *queue,
-            lane: *lane,
+            level: *level,
             watermark: content.watermark.unwrap_or_default(),
             blocks: content.blocks.iter().map(|(block, value)| (*block, value.clone())).collect(),
             last_page: content
@@ -177,22 +176,22 @@ impl Content {
                 .values()
                 .next_back()
                 .filter(|page| page.end > content.low())
-                .map(|page| (page.end, page.octets_after)),
+                .map(|page| (page.end, page.bytes_after)),
             bounds: content.pages.values().next_back().and_then(|page| page.bounds),
         });
-        let pages = self.lanes.values().flat_map(|lane| lane.pages.values());
+        let pages = self.levels.values().flat_map(|level| level.pages.values());
         let messages = pages.flat_map(|page| &page.records).map(|record| &record.message);
         let last_body = messages.filter_map(Message::shared_body).max().unwrap_or_default();
         Recovered {
             records: records.collect(),
-            lanes: lanes.collect(),
+            levels: levels.collect(),
             last_body,
             damaged: Vec::new(),
         }
     }
 }
 
-impl LaneContent {
+impl LevelContent {
     fn is_known(&self) -> bool {
         self.had_page || self.watermark.is_some() || !self.blocks.is_empty()
     }
@@ -201,19 +200,19 @@ impl LaneContent {
         self.watermark.unwrap_or_default().low
     }
 
-    fn read(&self, from: Offset, octets_max: usize) -> Vec<Page> {
+    fn read(&self, from: Offset, bytes_max: usize) -> Vec<Page> {
         let covering = self.pages.range(..=from).next_back().map(|(_, page)| page);
         let following = self.pages.range((Bound::Excluded(from), Bound::Unbounded));
         let mut pages = Vec::new();
-        let mut octets = 0;
+        let mut bytes = 0;
         for page in covering
             .filter(|page| page.end > from)
             .into_iter()
             .chain(following.map(|(_, page)| page))
         {
-            octets += page.records.iter().map(|record| record.message.size()).sum::<usize>();
+            bytes += page.records.iter().map(|record| record.message.size()).sum::<usize>();
             pages.push(Page::clone(page));
-            if octets >= octets_max {
+            if bytes >= bytes_max {
                 break;
             }
         }
@@ -231,7 +230,7 @@ impl LaneContent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use forebay_engine::ids::CommitId;
+    use forebay_engine::model::CommitId;
 
     fn record(key: &'static str, durability: Durability) -> Commit {
         let key = Bytes::from_static(key.as_bytes());

@@ -1,21 +1,21 @@
 //! What the server asks of a store.
 
 use crate::error::StoreError;
-use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::model::{Level, Offset, QueueId};
 use forebay_engine::operation::{Commit, Recovered};
 use forebay_engine::page::Page;
 
 /// Keeps what the engine commits.
 ///
 /// What the engine keeps to, and the store relies on:
-/// - Every offset of a lane, from its watermark to the `end` of its last page, is covered by a page
+/// - Every offset of a level, from its watermark to the `end` of its last page, is covered by a page
 ///   or settled in a block. A page whose messages are not to be kept (transient ones) still covers
 ///   their offsets: a page begins where the one before it ended. A hole is taken for damage.
 /// - `RemovePage` stands in the same commit as the watermark or block that settles the page's last
 ///   message, or in a later one.
 /// - Nothing names a queue after its `DropQueue`.
 pub trait Store: Send + Sync + 'static {
-    /// What is there: topology records and lanes. Pages wholly below a lane's watermark don't
+    /// What is there: topology records and levels. Pages wholly below a level's watermark don't
     /// count.
     ///
     /// # Errors
@@ -30,8 +30,8 @@ pub trait Store: Send + Sync + 'static {
     /// restart. The store takes no further ones; the process must end.
     fn apply(&self, commits: &[Commit]) -> Result<(), StoreError>;
 
-    /// The pages of a lane from the one that covers `from` (or the next one, when `from` is
-    /// settled), in order, until the octets of their messages reach `octets_max`: at least one
+    /// The pages of a level from the one that covers `from` (or the next one, when `from` is
+    /// settled), in order, until the bytes of their messages reach `bytes_max`: at least one
     /// page, when there is one. They end before a damaged page, which the next read is told of. From
     /// any thread; what is applied later is not seen.
     ///
@@ -41,9 +41,9 @@ pub trait Store: Send + Sync + 'static {
     fn read(
         &self,
         queue: QueueId,
-        lane: Lane,
+        level: Level,
         from: Offset,
-        octets_max: usize,
+        bytes_max: usize,
     ) -> Result<Vec<Page>, StoreError>;
 
     /// Brings everything applied so far to stable storage.
@@ -65,9 +65,9 @@ pub trait Store: Send + Sync + 'static {
         false
     }
 
-    /// Octets that must be free on the disk beside what the operator wants to be free, for merges of
+    /// Bytes that must be free on the disk beside what the operator wants to be free, for merges of
     /// tables. Called now and then, from any thread.
-    fn merge_octets_max(&self) -> u64 {
+    fn merge_bytes_max(&self) -> u64 {
         0
     }
 
@@ -85,20 +85,20 @@ pub struct Statistics {
     pub applied: u64,
     /// Of these and of [`Store::sync`], those that waited for stable storage.
     pub synced: u64,
-    /// Octets of keys and values handed to the journal.
-    pub octets_written: u64,
+    /// Bytes of keys and values handed to the journal.
+    pub bytes_written: u64,
     /// Pages read.
     pub pages_read: u64,
-    /// Octets that the store takes on the disk, journals included.
-    pub disk_octets: u64,
-    /// Octets of these that are journals.
-    pub journal_octets: u64,
+    /// Bytes that the store takes on the disk, journals included.
+    pub disk_bytes: u64,
+    /// Bytes of these that are journals.
+    pub journal_bytes: u64,
     /// Dropped queues whose pages are still being removed.
     pub queues_to_remove: u64,
     /// Rounds in which everything that is stored was read again.
     pub scrub_rounds: u64,
-    /// Octets that were read again.
-    pub scrub_octets: u64,
+    /// Bytes that were read again.
+    pub scrub_bytes: u64,
     /// Files found damaged that are there still.
     pub files_damaged: u64,
 }

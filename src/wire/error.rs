@@ -1,9 +1,9 @@
-//! What can be wrong with octets, as a value that knows its reply code.
+//! What can be wrong with bytes, as a value that knows its reply code.
 
 use crate::limits::{FIELD_TABLE_DEPTH_MAX, PROPERTIES_SIZE_MAX};
 use crate::reply_code::ReplyCode;
 
-/// Octets that are not AMQP 0-9-1 as agreed. Always closes the connection: after it, nothing that
+/// Bytes that are not AMQP 0-9-1 as agreed. Always closes the connection: after it, nothing that
 /// follows in the stream can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}")]
@@ -20,9 +20,9 @@ pub struct WireError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireErrorKind {
     /// A frame above the limit; nothing beyond its header was read.
-    #[error("frame with a payload of {size} octets, the limit agreed on is {limit} for the frame")]
+    #[error("frame with a payload of {size} bytes, the limit agreed on is {limit} for the frame")]
     FrameTooLarge {
-        /// Octets of payload announced.
+        /// Bytes of payload announced.
         size: u32,
         /// The limit agreed on, envelope included.
         limit: u32,
@@ -35,10 +35,10 @@ pub enum WireErrorKind {
         /// The type found.
         frame_type: u8,
     },
-    /// The octet after the payload.
-    #[error("frame ends with octet {found}, expected 206")]
+    /// The byte after the payload.
+    #[error("frame ends with byte {found}, expected 206")]
     FrameEnd {
-        /// The octet found.
+        /// The byte found.
         found: u8,
     },
     /// Heartbeats belong to the connection.
@@ -48,18 +48,18 @@ pub enum WireErrorKind {
         channel: u16,
     },
     /// Heartbeats are empty.
-    #[error("heartbeat with a payload of {size} octets, expected none")]
+    #[error("heartbeat with a payload of {size} bytes, expected none")]
     HeartbeatPayload {
-        /// Octets of payload.
+        /// Bytes of payload.
         size: u32,
     },
     /// Content belongs to an open channel.
     #[error("content frame on channel 0, expected it on an open channel")]
     ContentOnChannelZero,
     /// No room for class and method.
-    #[error("method frame with {size} octets, expected at least 4 for class and method")]
+    #[error("method frame with {size} bytes, expected at least 4 for class and method")]
     MethodTooShort {
-        /// Octets of payload.
+        /// Bytes of payload.
         size: usize,
     },
     /// No such class.
@@ -80,18 +80,18 @@ pub enum WireErrorKind {
     #[error("method ends within its arguments")]
     ArgumentsTruncated,
     /// The payload goes on after the last argument.
-    #[error("{octets} octets after the last argument, expected none")]
+    #[error("{bytes} bytes after the last argument, expected none")]
     ArgumentsTrailing {
-        /// Octets left.
-        octets: usize,
+        /// Bytes left.
+        bytes: usize,
     },
     /// A field table among the arguments or properties.
     #[error("malformed field table: {0}")]
     Table(TableFlaw),
     /// No room for class, weight and body size.
-    #[error("content header with {size} octets, expected at least 14")]
+    #[error("content header with {size} bytes, expected at least 14")]
     ContentHeaderTooShort {
-        /// Octets of payload.
+        /// Bytes of payload.
         size: usize,
     },
     /// The weight has no meaning and must be 0.
@@ -116,15 +116,15 @@ pub enum WireErrorKind {
     #[error("content header ends within its properties")]
     PropertiesTruncated,
     /// The header goes on after the last property.
-    #[error("{octets} octets after the last property, expected none")]
+    #[error("{bytes} bytes after the last property, expected none")]
     PropertiesTrailing {
-        /// Octets left.
-        octets: usize,
+        /// Bytes left.
+        bytes: usize,
     },
     /// Properties above the limit.
-    #[error("properties of {size} octets, the limit is {PROPERTIES_SIZE_MAX}")]
+    #[error("properties of {size} bytes, the limit is {PROPERTIES_SIZE_MAX}")]
     PropertiesTooLarge {
-        /// Octets of flags and values.
+        /// Bytes of flags and values.
         size: usize,
     },
 }
@@ -135,7 +135,7 @@ pub enum TableFlaw {
     /// A key or value passes the end of its table or array.
     #[error("a key or value passes the end of its table or array")]
     Truncated,
-    /// A type octet that no client uses.
+    /// A type byte that no client uses.
     #[error("unknown field type {0:#04x}")]
     FieldType(u8),
     /// Nested too deeply.

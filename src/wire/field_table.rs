@@ -1,8 +1,8 @@
 //! Field tables (AMQP 0-9-1, 4.2.5.5): named values in the order they were written.
 //!
 //! ```text
-//! table: size:u32 (octets that follow) { name:shortstr type:u8 value }*
-//! array: size:u32 (octets that follow) { type:u8 value }*
+//! table: size:u32 (bytes that follow) { name:shortstr type:u8 value }*
+//! array: size:u32 (bytes that follow) { type:u8 value }*
 //! ```
 
 use crate::error::{TableFlaw, WireError, WireErrorKind};
@@ -79,9 +79,9 @@ impl FieldTable {
     /// A whole table with its size in front, as it stands in methods and properties.
     ///
     /// # Errors
-    /// [`WireErrorKind::Table`] when it is malformed or does not fill `octets`.
-    pub fn decode(octets: &Bytes) -> Result<Self, WireError> {
-        match table_walk::read_table(octets, octets) {
+    /// [`WireErrorKind::Table`] when it is malformed or does not fill `bytes`.
+    pub fn decode(bytes: &Bytes) -> Result<Self, WireError> {
+        match table_walk::read_table(bytes, bytes) {
             Ok(([], table)) => Ok(table),
             Ok(_) => Err(WireErrorKind::Table(TableFlaw::Truncated).into()),
             Err(flaw) => Err(WireErrorKind::Table(flaw).into()),
@@ -92,8 +92,8 @@ impl FieldTable {
     ///
     /// # Errors
     /// [`WireErrorKind::Table`] when they are malformed.
-    pub fn decode_fields(octets: &Bytes) -> Result<Self, WireError> {
-        table_walk::read_fields(octets, octets, 1).map_err(|flaw| WireErrorKind::Table(flaw).into())
+    pub fn decode_fields(bytes: &Bytes) -> Result<Self, WireError> {
+        table_walk::read_fields(bytes, bytes, 1).map_err(|flaw| WireErrorKind::Table(flaw).into())
     }
 
     /// Writes the table with its size in front.

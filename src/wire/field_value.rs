@@ -1,4 +1,4 @@
-//! Values of a field table (AMQP 0-9-1, 4.2.5.5), with the type octets that RabbitMQ and its
+//! Values of a field table (AMQP 0-9-1, 4.2.5.5), with the type bytes that RabbitMQ and its
 //! clients use instead of the standard's.
 
 use crate::field_table::FieldTable;
@@ -72,7 +72,7 @@ impl FieldValue {
     #[must_use]
     pub fn as_long_str(&self) -> Option<&Bytes> {
         match self {
-            Self::LongStr(octets) => Some(octets),
+            Self::LongStr(bytes) => Some(bytes),
             _ => None,
         }
     }
@@ -114,8 +114,8 @@ impl FieldValue {
     #[must_use]
     pub fn detached(&self) -> Self {
         match self {
-            Self::LongStr(octets) => Self::LongStr(Bytes::copy_from_slice(octets)),
-            Self::ByteArray(octets) => Self::ByteArray(Bytes::copy_from_slice(octets)),
+            Self::LongStr(bytes) => Self::LongStr(Bytes::copy_from_slice(bytes)),
+            Self::ByteArray(bytes) => Self::ByteArray(Bytes::copy_from_slice(bytes)),
             Self::Array(elements) => Self::Array(elements.iter().map(Self::detached).collect()),
             Self::Table(table) => Self::Table(table.detached()),
             fixed => fixed.clone(),

@@ -8,7 +8,7 @@
 //! type 8:  heartbeat: channel 0, no payload
 //! ```
 //!
-//! Decoding has two stages: the seven octets of the header, judged as soon as they are there, and
+//! Decoding has two stages: the seven bytes of the header, judged as soon as they are there, and
 //! the payload, parsed when it is there in full. A body is split off and never walked.
 
 use crate::error::{TableFlaw, WireError, WireErrorKind};
@@ -21,7 +21,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use nom::Parser;
 use nom::number::streaming::{be_u8, be_u16, be_u32};
 
-/// The first eight octets of a connection (AMQP 0-9-1, 4.2.2).
+/// The first eight bytes of a connection (AMQP 0-9-1, 4.2.2).
 pub const PROTOCOL_HEADER: [u8; 8] = *b"AMQP\x00\x00\x09\x01";
 
 /// How AMQP 0-9 wrote it. Some clients (AnyEvent::RabbitMQ) still begin so and speak 0-9-1.
@@ -34,7 +34,7 @@ pub(crate) const FRAME_HEARTBEAT: u8 = 8;
 pub(crate) const FRAME_END: u8 = 0xCE;
 pub(crate) const CLASS_BASIC: u16 = 60;
 
-/// What the first octets of a connection are.
+/// What the first bytes of a connection are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolHeader {
     /// The beginning of ours: more must come.
@@ -79,7 +79,7 @@ pub enum Frame {
     Body {
         /// The channel, not 0.
         channel: u16,
-        /// The octets, sharing the memory they were received in.
+        /// The bytes, sharing the memory they were received in.
         body: Bytes,
     },
     /// A sign of life.
@@ -91,7 +91,7 @@ pub enum Frame {
 pub struct ContentHeader {
     /// The class of the method it belongs to: always 60, basic.
     pub class_id: u16,
-    /// Octets of all body frames together; not bounded here.
+    /// Bytes of all body frames together; not bounded here.
     pub body_size: u64,
     /// The properties.
     pub properties: RawProperties,
@@ -135,8 +135,8 @@ struct FrameHeader {
 }
 
 impl FrameDecoder {
-    /// With a limit on whole frames, in octets, envelope included. Frames up to
-    /// `FRAME_SIZE_SLACK` octets larger are let through.
+    /// With a limit on whole frames, in bytes, envelope included. Frames up to
+    /// `FRAME_SIZE_SLACK` bytes larger are let through.
     #[must_use]
     pub const fn new(frame_size_max: u32) -> Self {
         Self { frame_size_max }
@@ -208,7 +208,7 @@ impl FrameDecoder {
     }
 }
 
-/// The first stage: nothing until all seven octets are there.
+/// The first stage: nothing until all seven bytes are there.
 fn parse_header(input: &[u8]) -> Option<FrameHeader> {
     let parsed: nom::IResult<&[u8], _, TableFlaw> = (be_u8, be_u16, be_u32).parse(input);
     let (_payload, (frame_type, channel, size)) = parsed.ok()?;
@@ -242,7 +242,7 @@ fn decode_content_header(channel: u16, payload: Bytes) -> Result<Option<Frame>, 
     Ok(Some(Frame::Header { channel, header }))
 }
 
-/// Splits the payload off, and drops the octets around it.
+/// Splits the payload off, and drops the bytes around it.
 fn take_payload(size: usize, input: &mut BytesMut) -> Bytes {
     input.advance(FRAME_HEADER_SIZE);
     let payload = input.split_to(size).freeze();

@@ -1,8 +1,8 @@
-//! AMQP 0-9-1 octets: frames, methods, properties and field tables.
+//! AMQP 0-9-1 bytes: frames, methods, properties and field tables.
 //!
-//! Owns the translation between octets and values, in both directions, and the limits of the
+//! Owns the translation between bytes and values, in both directions, and the limits of the
 //! format. Broker and client call it. It does no I/O, keeps no connection state beyond the frame
-//! size limit, and assumes nothing about its input: no octets make it panic, recurse without
+//! size limit, and assumes nothing about its input: no bytes make it panic, recurse without
 //! bound, or allocate more than a small multiple of what was received.
 #![deny(missing_docs)]
 

@@ -1,7 +1,7 @@
 //! Methods: the payload of method frames (AMQP 0-9-1, 2.3.5.1).
 //!
 //! ```text
-//! class:u16 method:u16 arguments (each as its type says; consecutive bits share an octet)
+//! class:u16 method:u16 arguments (each as its type says; consecutive bits share an byte)
 //! ```
 
 #[cfg(test)]
@@ -220,7 +220,7 @@ fn read_all<M: Definition>(reader: &mut Reader<'_>) -> Result<M, WireErrorKind> 
     let method = M::read(reader)?;
     match reader.rest() {
         [] => Ok(method),
-        rest => Err(WireErrorKind::ArgumentsTrailing { octets: rest.len() }),
+        rest => Err(WireErrorKind::ArgumentsTrailing { bytes: rest.len() }),
     }
 }
 

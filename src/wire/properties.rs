@@ -1,4 +1,4 @@
-//! Message properties (AMQP 0-9-1, 1.8.1), decoded. See `raw_properties.rs` for the octets.
+//! Message properties (AMQP 0-9-1, 1.8.1), decoded. See `raw_properties.rs` for the bytes.
 
 pub use crate::raw_properties::RawProperties;
 

@@ -26,7 +26,7 @@ const FLAGS_FOREIGN: u16 = 0b11;
 enum Shape {
     Short,
     Table,
-    Octet,
+    Byte,
     Timestamp,
 }
 
@@ -44,8 +44,8 @@ const fn property(bit: u8, shape: Shape) -> Property {
 const CONTENT_TYPE: Property = property(15, Shape::Short);
 const CONTENT_ENCODING: Property = property(14, Shape::Short);
 const HEADERS: Property = property(13, Shape::Table);
-const DELIVERY_MODE: Property = property(12, Shape::Octet);
-const PRIORITY: Property = property(11, Shape::Octet);
+const DELIVERY_MODE: Property = property(12, Shape::Byte);
+const PRIORITY: Property = property(11, Shape::Byte);
 const CORRELATION_ID: Property = property(10, Shape::Short);
 const REPLY_TO: Property = property(9, Shape::Short);
 const EXPIRATION: Property = property(8, Shape::Short);
@@ -90,9 +90,9 @@ impl RawProperties {
     /// # Errors
     /// 502 when the flags are unknown, a value is malformed, the bytes end early or late, or
     /// there are more than `PROPERTIES_SIZE_MAX` of them.
-    pub fn parse(octets: Bytes) -> Result<Self, WireError> {
-        match check(&octets) {
-            Ok(()) => Ok(Self(octets)),
+    pub fn parse(bytes: Bytes) -> Result<Self, WireError> {
+        match check(&bytes) {
+            Ok(()) => Ok(Self(bytes)),
             Err(kind) => Err(WireError::of_method(kind, CLASS_BASIC, 0)),
         }
     }
@@ -179,7 +179,7 @@ impl RawProperties {
             message_id: self.message_id(),
             timestamp: self
                 .value(TIMESTAMP)
-                .and_then(|value| value.first_chunk().map(|octets| u64::from_be_bytes(*octets))),
+                .and_then(|value| value.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))),
             kind: self.short(KIND),
             user_id: self.user_id(),
             app_id: self.short(APP_ID),
@@ -188,7 +188,7 @@ impl RawProperties {
     }
 
     fn flags(&self) -> u16 {
-        self.0.first_chunk().map_or(0, |octets| u16::from_be_bytes(*octets))
+        self.0.first_chunk().map_or(0, |bytes| u16::from_be_bytes(*bytes))
     }
 
     fn octet(&self, property: Property) -> Option<u8> {
@@ -230,21 +230,21 @@ impl std::fmt::Debug for RawProperties {
     }
 }
 
-/// Bytes that the value at the front of `octets` takes; `None` when they are too few for it.
-fn size(shape: Shape, octets: &[u8]) -> Option<usize> {
+/// Bytes that the value at the front of `bytes` takes; `None` when they are too few for it.
+fn size(shape: Shape, bytes: &[u8]) -> Option<usize> {
     Some(match shape {
-        Shape::Octet => 1,
+        Shape::Byte => 1,
         Shape::Timestamp => 8,
-        Shape::Short => 1 + usize::from(*octets.first()?),
-        Shape::Table => 4 + u32::from_be_bytes(*octets.first_chunk()?) as usize,
+        Shape::Short => 1 + usize::from(*bytes.first()?),
+        Shape::Table => 4 + u32::from_be_bytes(*bytes.first_chunk()?) as usize,
     })
 }
 
-fn check(octets: &[u8]) -> Result<(), WireErrorKind> {
-    if octets.len() > PROPERTIES_SIZE_MAX {
-        return Err(WireErrorKind::PropertiesTooLarge { size: octets.len() });
+fn check(bytes: &[u8]) -> Result<(), WireErrorKind> {
+    if bytes.len() > PROPERTIES_SIZE_MAX {
+        return Err(WireErrorKind::PropertiesTooLarge { size: bytes.len() });
     }
-    let Some((flags, mut rest)) = octets.split_first_chunk() else {
+    let Some((flags, mut rest)) = bytes.split_first_chunk() else {
         return Err(WireErrorKind::PropertiesTruncated);
     };
     let flags = u16::from_be_bytes(*flags);
@@ -263,7 +263,7 @@ fn check(octets: &[u8]) -> Result<(), WireErrorKind> {
     if rest.is_empty() {
         Ok(())
     } else {
-        Err(WireErrorKind::PropertiesTrailing { octets: rest.len() })
+        Err(WireErrorKind::PropertiesTrailing { bytes: rest.len() })
     }
 }
 

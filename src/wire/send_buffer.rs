@@ -34,7 +34,7 @@ const PUBLISH_FIXED_SIZE: usize = 4 + 2 + 1;
 pub struct SendBuffer {
     /// What goes first: sealed pieces of the tail, and bodies.
     segments: VecDeque<Bytes>,
-    /// Octets of all segments.
+    /// Bytes of all segments.
     segments_size: usize,
     /// What goes last, still growing.
     tail: BytesMut,
@@ -55,7 +55,7 @@ impl SendBuffer {
         Self::default()
     }
 
-    /// Octets waiting.
+    /// Bytes waiting.
     #[must_use]
     pub fn len(&self) -> usize {
         self.segments_size + self.tail.len()
@@ -67,7 +67,7 @@ impl SendBuffer {
         self.len() == 0
     }
 
-    /// The protocol header: the first octets of a client, or the answer to a foreign one.
+    /// The protocol header: the first bytes of a client, or the answer to a foreign one.
     pub fn put_protocol_header(&mut self) {
         self.tail.put_slice(&PROTOCOL_HEADER);
     }
@@ -92,7 +92,7 @@ impl SendBuffer {
         self.tail.put_u8(FRAME_END);
     }
 
-    /// A method with content: `frame_size_max` (octets of a whole frame, 0 counts as the smallest
+    /// A method with content: `frame_size_max` (bytes of a whole frame, 0 counts as the smallest
     /// limit) says how the body is split.
     pub fn put_content(
         &mut self,
@@ -108,7 +108,7 @@ impl SendBuffer {
     }
 
     /// `basic.deliver` with its content, from the parts of a stored message. Strings are at most
-    /// 255 octets, `properties` well-formed.
+    /// 255 bytes, `properties` well-formed.
     #[allow(clippy::too_many_arguments, reason = "the fields of basic.deliver, and the content")]
     pub fn put_deliver(
         &mut self,
@@ -177,14 +177,14 @@ impl SendBuffer {
         while start < body.len() {
             let end = body.len().min(start + part_size_max);
             self.put_frame_header(FRAME_BODY, channel, end - start);
-            self.put_octets(body, start, end);
+            self.put_bytes(body, start, end);
             self.tail.put_u8(FRAME_END);
             start = end;
         }
     }
 
     /// A part of a body: copied when it is small, else a segment of its own.
-    fn put_octets(&mut self, body: &Bytes, start: usize, end: usize) {
+    fn put_bytes(&mut self, body: &Bytes, start: usize, end: usize) {
         if end - start > BODY_INLINE_SIZE_MAX {
             self.seal_tail();
             self.push_segment(body.slice(start..end));

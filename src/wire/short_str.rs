@@ -1,5 +1,5 @@
-//! Short strings (AMQP 0-9-1, 4.2.5.3): a length octet and up to 255 octets. Usually names, which
-//! live as slices of the octets they were received in.
+//! Short strings (AMQP 0-9-1, 4.2.5.3): a length byte and up to 255 bytes. Usually names, which
+//! live as slices of the bytes they were received in.
 
 use crate::limits::SHORT_STR_LENGTH_MAX;
 use bytes::Bytes;
@@ -29,14 +29,14 @@ impl ShortStr {
     /// When `text` passes 255 bytes: a slip of the programmer, not of a peer.
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
-        assert!(text.len() <= SHORT_STR_LENGTH_MAX, "a short string holds at most 255 octets");
+        assert!(text.len() <= SHORT_STR_LENGTH_MAX, "a short string holds at most 255 bytes");
         Self(Bytes::from_static(text.as_bytes()))
     }
 
-    /// What the length octet has already bounded.
-    pub(crate) fn from_bounded(octets: Bytes) -> Self {
-        debug_assert!(octets.len() <= SHORT_STR_LENGTH_MAX);
-        Self(octets)
+    /// What the length byte has already bounded.
+    pub(crate) fn from_bounded(bytes: Bytes) -> Self {
+        debug_assert!(bytes.len() <= SHORT_STR_LENGTH_MAX);
+        Self(bytes)
     }
 
     /// The bytes of the string.
@@ -80,11 +80,11 @@ impl ShortStr {
 impl TryFrom<Bytes> for ShortStr {
     type Error = ShortStrTooLong;
 
-    fn try_from(octets: Bytes) -> Result<Self, ShortStrTooLong> {
-        if octets.len() <= SHORT_STR_LENGTH_MAX {
-            Ok(Self(octets))
+    fn try_from(bytes: Bytes) -> Result<Self, ShortStrTooLong> {
+        if bytes.len() <= SHORT_STR_LENGTH_MAX {
+            Ok(Self(bytes))
         } else {
-            Err(ShortStrTooLong { length: octets.len() })
+            Err(ShortStrTooLong { length: bytes.len() })
         }
     }
 }
@@ -108,11 +108,11 @@ impl TryFrom<&str> for ShortStr {
 impl TryFrom<&[u8]> for ShortStr {
     type Error = ShortStrTooLong;
 
-    fn try_from(octets: &[u8]) -> Result<Self, ShortStrTooLong> {
-        if octets.len() <= SHORT_STR_LENGTH_MAX {
-            Ok(Self(Bytes::copy_from_slice(octets)))
+    fn try_from(bytes: &[u8]) -> Result<Self, ShortStrTooLong> {
+        if bytes.len() <= SHORT_STR_LENGTH_MAX {
+            Ok(Self(Bytes::copy_from_slice(bytes)))
         } else {
-            Err(ShortStrTooLong { length: octets.len() })
+            Err(ShortStrTooLong { length: bytes.len() })
         }
     }
 }
@@ -129,7 +129,7 @@ impl Borrow<[u8]> for ShortStr {
     }
 }
 
-// As derived, but for nothing with nothing: the address of no octets is no address, and glibc's
+// As derived, but for nothing with nothing: the address of no bytes is no address, and glibc's
 // `memcmp` (AVX-512, masked loads) took 500 ns in place of 1 to find that it need not read there.
 // The default exchange's name is empty, and is compared with each publish.
 impl PartialEq for ShortStr {

@@ -20,7 +20,7 @@ type Walked<'a, T> = Result<(&'a [u8], T), TableFlaw>;
 type Parsed<'a, T> = nom::IResult<&'a [u8], T, TableFlaw>;
 
 impl<'a> ParseError<&'a [u8]> for TableFlaw {
-    // nom's own parsers fail here for one reason only: too few octets.
+    // nom's own parsers fail here for one reason only: too few bytes.
     fn from_error_kind(_: &'a [u8], _: ErrorKind) -> Self {
         Self::Truncated
     }
@@ -63,10 +63,10 @@ pub(crate) fn read_fields(
 fn read_value<'a>(owner: &Bytes, input: &'a [u8], depth: usize) -> Walked<'a, FieldValue> {
     let (input, field_type) = walked(be_u8(input))?;
     match field_type {
-        b'S' => map(sized(input), |octets| FieldValue::LongStr(owner.slice_ref(octets))),
+        b'S' => map(sized(input), |bytes| FieldValue::LongStr(owner.slice_ref(bytes))),
         b'I' => map(walked(be_i32(input)), FieldValue::I32),
         b'l' => map(walked(be_i64(input)), FieldValue::I64),
-        b't' => map(walked(be_u8(input)), |octet| FieldValue::Bool(octet != 0)),
+        b't' => map(walked(be_u8(input)), |byte| FieldValue::Bool(byte != 0)),
         b'b' => map(walked(be_i8(input)), FieldValue::I8),
         b'B' => map(walked(be_u8(input)), FieldValue::U8),
         b's' => map(walked(be_i16(input)), FieldValue::I16),
@@ -76,7 +76,7 @@ fn read_value<'a>(owner: &Bytes, input: &'a [u8], depth: usize) -> Walked<'a, Fi
         b'f' => map(walked(be_f32(input)), FieldValue::F32),
         b'd' => map(walked(be_f64(input)), FieldValue::F64),
         b'T' => map(walked(be_u64(input)), FieldValue::Timestamp),
-        b'x' => map(sized(input), |octets| FieldValue::ByteArray(owner.slice_ref(octets))),
+        b'x' => map(sized(input), |bytes| FieldValue::ByteArray(owner.slice_ref(bytes))),
         b'V' => Ok((input, FieldValue::Void)),
         b'D' => {
             let (input, scale) = walked(be_u8(input))?;
@@ -160,13 +160,13 @@ fn check_depth(depth: usize) -> Result<(), TableFlaw> {
     if depth > FIELD_TABLE_DEPTH_MAX { Err(TableFlaw::Depth) } else { Ok(()) }
 }
 
-/// A length octet and as many octets.
+/// A length byte and as many bytes.
 fn short(input: &[u8]) -> Walked<'_, &[u8]> {
     let (input, length) = walked(be_u8(input))?;
     walked(take(length)(input))
 }
 
-/// A size of four octets and as many octets.
+/// A size of four bytes and as many bytes.
 fn sized(input: &[u8]) -> Walked<'_, &[u8]> {
     let (input, size) = walked(be_u32(input))?;
     walked(take(size)(input))

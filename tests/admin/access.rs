@@ -115,7 +115,7 @@ async fn a_policy_counts_at_once_and_after_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_configuration_can_say_less_than_everything() {
     let directory = TempDir::new().unwrap();
-    let made = forebay_server::user::hash_password(b"pw").unwrap();
+    let made = forebay_server::auth::user::hash_password(b"pw").unwrap();
     let path = directory.path().join("forebay.toml");
     let mut file = std::fs::File::create(&path).unwrap();
     let text = format!(

@@ -22,10 +22,10 @@ fn broker() -> (Broker, TempDir) {
     (Broker::start(data.path()), data)
 }
 
-fn say(address: SocketAddr, octets: &[u8]) -> TcpStream {
+fn say(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(octets).unwrap();
+    stream.write_all(bytes).unwrap();
     stream
 }
 

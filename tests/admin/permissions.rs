@@ -2,7 +2,7 @@
 //! `FOREBAY_TEST_ADDR=127.0.0.1:5672 FOREBAY_TEST_ADMIN_ADDR=127.0.0.1:15672`.
 
 use crate::harness::broker::{Broker, attached};
-use crate::harness::raw::{Raw, frame_octets, method_octets, short};
+use crate::harness::raw::{Raw, frame_bytes, method_bytes, short};
 use crate::http::Admin;
 use forebay_wire::method::{
     BasicConsume, BasicGet, BasicPublish, ExchangeBind, ExchangeDeclare, ExchangeDelete,
@@ -31,12 +31,12 @@ type Need = (Access, &'static str, &'static str);
 
 struct Operation {
     name: &'static str,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     needs: &'static [Need],
 }
 
-fn operation(name: &'static str, octets: Vec<u8>, needs: &'static [Need]) -> Operation {
-    Operation { name, octets, needs }
+fn operation(name: &'static str, bytes: Vec<u8>, needs: &'static [Need]) -> Operation {
+    Operation { name, bytes, needs }
 }
 
 fn naming(argument: &str, exchange: &str) -> FieldTable {
@@ -57,8 +57,8 @@ fn publish(exchange: &str) -> Vec<u8> {
     let publish =
         BasicPublish { exchange: short(exchange), routing_key: short("k"), ..<_>::default() };
     // No body, no properties.
-    let header = frame_octets(2, 1, &[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    [method_octets(&publish), header].concat()
+    let header = frame_bytes(2, 1, &[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    [method_bytes(&publish), header].concat()
 }
 
 fn queue_operations() -> Vec<Operation> {
@@ -78,51 +78,51 @@ fn queue_operations() -> Vec<Operation> {
     let nobody = QueueDeclare { exclusive: true, ..<_>::default() };
     let passive = QueueDeclare { passive: true, ..declare("q") };
     vec![
-        operation("declare", method_octets(&declare("new")), &[(Configure, "queue", "new")]),
-        operation("declare again", method_octets(&declare("q")), &[(Configure, "queue", "q")]),
+        operation("declare", method_bytes(&declare("new")), &[(Configure, "queue", "new")]),
+        operation("declare again", method_bytes(&declare("q")), &[(Configure, "queue", "q")]),
         operation(
             "declare without a name",
-            method_octets(&nobody),
+            method_bytes(&nobody),
             &[(Configure, "queue", "amq.gen-")],
         ),
         operation(
             "declare with dead letters",
-            method_octets(&dead_letters),
+            method_bytes(&dead_letters),
             &[
                 (Configure, "queue", "new-with-dead-letters"),
                 (Read, "queue", "new-with-dead-letters"),
                 (Write, "exchange", "target"),
             ],
         ),
-        operation("declare passively", method_octets(&passive), &[]),
+        operation("declare passively", method_bytes(&passive), &[]),
         operation(
             "bind",
-            method_octets(&bind),
+            method_bytes(&bind),
             &[(Write, "queue", "q"), (Read, "exchange", "source")],
         ),
         operation(
             "unbind",
-            method_octets(&unbind),
+            method_bytes(&unbind),
             &[(Write, "queue", "q"), (Read, "exchange", "source")],
         ),
         operation(
             "purge",
-            method_octets(&QueuePurge { queue: queue.clone(), ..<_>::default() }),
+            method_bytes(&QueuePurge { queue: queue.clone(), ..<_>::default() }),
             &[(Read, "queue", "q")],
         ),
         operation(
             "get",
-            method_octets(&BasicGet { queue: queue.clone(), ..<_>::default() }),
+            method_bytes(&BasicGet { queue: queue.clone(), ..<_>::default() }),
             &[(Read, "queue", "q")],
         ),
         operation(
             "consume",
-            method_octets(&BasicConsume { queue: queue.clone(), ..<_>::default() }),
+            method_bytes(&BasicConsume { queue: queue.clone(), ..<_>::default() }),
             &[(Read, "queue", "q")],
         ),
         operation(
             "delete",
-            method_octets(&QueueDelete { queue: short("new"), ..<_>::default() }),
+            method_bytes(&QueueDelete { queue: short("new"), ..<_>::default() }),
             &[(Configure, "queue", "new")],
         ),
     ]
@@ -146,24 +146,24 @@ fn exchange_operations() -> Vec<Operation> {
     vec![
         operation(
             "declare an exchange",
-            method_octets(&declare_exchange("new")),
+            method_bytes(&declare_exchange("new")),
             &[(Configure, "exchange", "new")],
         ),
         operation(
             "declare with an alternate",
-            method_octets(&alternate),
+            method_bytes(&alternate),
             &[
                 (Configure, "exchange", "new-with-alternate"),
                 (Read, "exchange", "new-with-alternate"),
                 (Write, "exchange", "target"),
             ],
         ),
-        operation("declare an exchange passively", method_octets(&passive), &[]),
-        operation("bind exchanges", method_octets(&bind), both),
-        operation("unbind exchanges", method_octets(&unbind), both),
+        operation("declare an exchange passively", method_bytes(&passive), &[]),
+        operation("bind exchanges", method_bytes(&bind), both),
+        operation("unbind exchanges", method_bytes(&unbind), both),
         operation(
             "delete an exchange",
-            method_octets(&ExchangeDelete { exchange: short("new"), ..<_>::default() }),
+            method_bytes(&ExchangeDelete { exchange: short("new"), ..<_>::default() }),
             &[(Configure, "exchange", "new")],
         ),
         operation("publish", publish("source"), &[(Write, "exchange", "source")]),
@@ -174,7 +174,7 @@ fn exchange_operations() -> Vec<Operation> {
         ),
         operation(
             "consume replies",
-            method_octets(&BasicConsume {
+            method_bytes(&BasicConsume {
                 queue: short("amq.rabbitmq.reply-to"),
                 no_ack: true,
                 ..<_>::default()
@@ -239,7 +239,7 @@ impl Place {
     /// The text with which an operation is refused.
     async fn refusal(&self, operation: &Operation) -> Option<String> {
         let mut raw = Raw::open_as(self.address, USER, PASSWORD, VHOST).await;
-        let close = raw.channel_close(&operation.octets).await?;
+        let close = raw.channel_close(&operation.bytes).await?;
         (close.reply_code == 403).then(|| close.reply_text.to_string())
     }
 

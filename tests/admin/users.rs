@@ -16,7 +16,7 @@ fn configured(directory: &Path, text: &str) -> Launch {
 }
 
 fn user_of_file(name: &str, password: &str, more: &str) -> String {
-    let hash = forebay_server::user::hash_password(password.as_bytes()).unwrap();
+    let hash = forebay_server::auth::user::hash_password(password.as_bytes()).unwrap();
     format!("[[users]]\nname = \"{name}\"\npassword_hash = \"{hash}\"\n{more}\n")
 }
 

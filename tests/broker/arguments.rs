@@ -2,7 +2,7 @@
 //! what is allowed. Runs against RabbitMQ too, which refuses the same except for what is listed.
 
 use crate::harness::broker::{attached, shared};
-use crate::harness::raw::{Raw, frame_octets, method_octets, short};
+use crate::harness::raw::{Raw, frame_bytes, method_bytes, short};
 use crate::harness::session::unique;
 use forebay_wire::method::{BasicConsume, BasicPublish, ExchangeDeclare, QueueDeclare};
 use forebay_wire::{EncodeMethod, FieldTable, FieldValue, Properties};
@@ -116,7 +116,7 @@ fn with(name: &str, value: &FieldValue) -> FieldTable {
 
 /// The text with which a method is refused.
 async fn refusal(raw: &mut Raw, method: &impl EncodeMethod) -> Option<String> {
-    let close = raw.channel_close(&method_octets(method)).await?;
+    let close = raw.channel_close(&method_bytes(method)).await?;
     raw.open_again().await;
     assert_eq!(close.reply_code, 406, "{}", close.reply_text);
     Some(close.reply_text.to_string())
@@ -151,7 +151,7 @@ async fn a_queue_s_arguments_with_wrong_values_are_refused() {
         let mut arguments = with(name, &text(&"x".repeat(256)));
         arguments.insert(short("x-dead-letter-exchange"), text(&"x".repeat(256)));
         let refused = refusal(&mut raw, &declare(arguments)).await;
-        assert!(!ours() || refused.unwrap().contains("at most 255 octets"));
+        assert!(!ours() || refused.unwrap().contains("at most 255 bytes"));
         if !ours() {
             break;
         }
@@ -273,7 +273,7 @@ async fn an_expiration_that_is_no_number_of_milliseconds_is_refused() {
         let properties = Properties { expiration: Some(short(expiration)), ..<_>::default() };
         let properties = properties.encode();
         let header = [&[0, 60, 0, 0][..], &[0; 8], properties.as_bytes()].concat();
-        let content = [method_octets(&publish), frame_octets(2, 1, &header)].concat();
+        let content = [method_bytes(&publish), frame_bytes(2, 1, &header)].concat();
         let close = raw.channel_close(&content).await;
         assert_eq!(close.is_none(), is_good, "'{expiration}': {close:?}");
         if let Some(close) = close {
@@ -291,18 +291,18 @@ async fn an_argument_that_has_no_effect_yet_is_named_and_ends_the_connection() {
         return;
     }
     let of_queues = ["x-message-group", "x-dedup-window", "x-retry-delay", "x-delayed-retry-type"];
-    let declares = of_queues.map(|name| (name, method_octets(&declare(with(name, &text("a"))))));
+    let declares = of_queues.map(|name| (name, method_bytes(&declare(with(name, &text("a"))))));
     let delayed = ExchangeDeclare {
         exchange: short("delayed"),
         kind: short("x-delayed-message"),
         ..<_>::default()
     };
-    let delayed = ("x-delayed-message", method_octets(&delayed));
+    let delayed = ("x-delayed-message", method_bytes(&delayed));
     let stream = declare(with("x-queue-type", &text("stream")));
-    let stream = ("x-queue-type", method_octets(&QueueDeclare { durable: true, ..stream }));
+    let stream = ("x-queue-type", method_bytes(&QueueDeclare { durable: true, ..stream }));
     for (name, method) in declares.into_iter().chain([delayed, stream]) {
         let mut raw = Raw::open_channel(shared()).await;
-        raw.send_octets(&method).await;
+        raw.send_bytes(&method).await;
         let close = raw.connection_close().await;
         assert_eq!(close.reply_code, 540, "{}", close.reply_text);
         assert!(

@@ -20,7 +20,7 @@ const MEBIBYTE: u64 = 1024 * 1024;
 /// tables in the making, its budget for what is on its way, and what the allocator keeps.
 const FLOODED_SIZE_MAX: u64 = 512 * MEBIBYTE;
 
-/// Octets of a message of a flood.
+/// Bytes of a message of a flood.
 const FLOOD_BODY_SIZE: usize = 64 * 1024;
 
 /// Messages of a flood: far more than fit.

@@ -49,7 +49,7 @@ impl Place {
 }
 
 fn hash(password: &str) -> String {
-    forebay_server::user::hash_password(password.as_bytes()).unwrap()
+    forebay_server::auth::user::hash_password(password.as_bytes()).unwrap()
 }
 
 /// Everything that a directory holds, with modes.

@@ -1,7 +1,7 @@
 //! Clients that vanish, stall or stand in the way leave the others alone.
 
 use crate::harness::broker::{Broker, is_ours, shared};
-use crate::harness::raw::{Raw, frame_octets, payload};
+use crate::harness::raw::{Raw, frame_bytes, payload};
 use crate::harness::session::{Session, confirmed, consume, declare, next, publish, text};
 use forebay_wire::method::{BasicPublish, QueueDeclare};
 use forebay_wire::{Method, PROTOCOL_HEADER};
@@ -32,15 +32,12 @@ async fn clients_that_vanish_in_the_middle_of_something_leave_nothing() {
     let mut header = vec![0, 60, 0, 0];
     header.extend(10_u64.to_be_bytes());
     header.extend([0, 0]);
-    let whole = [
-        frame_octets(1, 1, &publish),
-        frame_octets(2, 1, &header),
-        frame_octets(3, 1, b"0123456789"),
-    ]
-    .concat();
+    let whole =
+        [frame_bytes(1, 1, &publish), frame_bytes(2, 1, &header), frame_bytes(3, 1, b"0123456789")]
+            .concat();
     for length in 1..whole.len() {
         let mut vanishing = Raw::open_channel(shared()).await;
-        vanishing.send_octets(&whole[..length]).await;
+        vanishing.send_bytes(&whole[..length]).await;
         vanishing.abort();
     }
     let passive = QueueDeclare { queue, passive: true, ..<_>::default() };
@@ -54,7 +51,7 @@ async fn clients_that_vanish_in_the_middle_of_something_leave_nothing() {
 async fn a_handshake_can_be_left_at_every_step() {
     for length in 0..PROTOCOL_HEADER.len() {
         let mut raw = Raw::connect(shared()).await;
-        raw.send_octets(&PROTOCOL_HEADER[..length]).await;
+        raw.send_bytes(&PROTOCOL_HEADER[..length]).await;
         raw.abort();
     }
     Raw::greet(shared()).await.abort();
@@ -85,7 +82,7 @@ async fn thousands_of_half_open_connections_leave_others_working() {
     for number in 0..count {
         let mut raw = Raw::connect(broker.address).await;
         if number % 2 == 0 {
-            raw.send_octets(&PROTOCOL_HEADER[..number % 8]).await;
+            raw.send_bytes(&PROTOCOL_HEADER[..number % 8]).await;
         }
         crowd.push(raw);
     }

@@ -86,7 +86,7 @@ async fn bodies_of_every_size_arrive_whole() {
         let body: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
         publish_with(&publisher, "", &queue, &body, BasicProperties::default()).await;
         let delivery = next(&mut consumer).await;
-        assert!(delivery.data == body, "a body of {size} octets came back changed");
+        assert!(delivery.data == body, "a body of {size} bytes came back changed");
     }
 }
 

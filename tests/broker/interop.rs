@@ -13,7 +13,7 @@ fn pika_finds_what_it_relies_on() {
         .args([address.ip().to_string(), address.port().to_string()]));
 }
 
-/// What RabbitMQ 3.10.8 wrote, octet for octet. Its later versions add `x-last-death-…`, and so do
+/// What RabbitMQ 3.10.8 wrote, byte for byte. Its later versions add `x-last-death-…`, and so do
 /// we.
 #[test]
 fn dead_letters_are_headed_as_rabbitmq_heads_them() {

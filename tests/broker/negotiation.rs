@@ -1,4 +1,4 @@
-//! From the first octet to `connection.open-ok`, and heartbeats.
+//! From the first byte to `connection.open-ok`, and heartbeats.
 
 use crate::harness::broker::shared;
 use crate::harness::raw::{FRAME_SIZE_MAX, Raw, plain, short};
@@ -14,7 +14,7 @@ async fn another_protocol_is_answered_with_ours() {
         [b"GET / HT", b"AMQP\x03\x01\x00\x00", b"AMQP\x00\x00\x09\x02", b"\0\0\0\0\0\0\0\0"]
     {
         let mut raw = Raw::connect(shared()).await;
-        raw.send_octets(header).await;
+        raw.send_bytes(header).await;
         assert_eq!(raw.rest().await.as_ref(), PROTOCOL_HEADER, "{header:?}");
     }
 }
@@ -22,7 +22,7 @@ async fn another_protocol_is_answered_with_ours() {
 #[tokio::test]
 async fn the_broker_says_who_it_is_and_what_it_can() {
     let mut raw = Raw::connect(shared()).await;
-    raw.send_octets(&PROTOCOL_HEADER).await;
+    raw.send_bytes(&PROTOCOL_HEADER).await;
     let Method::ConnectionStart(start) = raw.method().await else { panic!("no start") };
     assert_eq!((start.version_major, start.version_minor), (0, 9));
     let mechanisms = String::from_utf8(start.mechanisms.to_vec()).unwrap();
@@ -58,9 +58,9 @@ async fn amqplain_is_as_good_as_plain() {
     let mut login = FieldTable::default();
     login.insert(short("LOGIN"), FieldValue::LongStr(Bytes::from_static(b"guest")));
     login.insert(short("PASSWORD"), FieldValue::LongStr(Bytes::from_static(b"guest")));
-    let mut octets = bytes::BytesMut::new();
-    login.encode(&mut octets);
-    let response = octets.freeze().slice(4..);
+    let mut bytes = bytes::BytesMut::new();
+    login.encode(&mut bytes);
+    let response = bytes.freeze().slice(4..);
     let start_ok = ConnectionStartOk { mechanism: short("AMQPLAIN"), response, ..plain("", "") };
     raw.send(0, &start_ok).await;
     assert!(matches!(raw.method().await, Method::ConnectionTune(_)));

@@ -53,7 +53,7 @@ async fn a_login_gets_through_although_others_never_log_in() {
     let mut silent = Vec::new();
     for number in 0..60 {
         let mut raw = Raw::connect(broker.address).await;
-        raw.send_octets(&PROTOCOL_HEADER[..number % 9]).await;
+        raw.send_bytes(&PROTOCOL_HEADER[..number % 9]).await;
         silent.push(raw);
     }
     let session = Session::open_at(broker.address).await;
@@ -70,10 +70,10 @@ fn proxy_header(command: u8) -> Vec<u8> {
     [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[0x20 | command, 0x11, 0, 12], &addresses].concat()
 }
 
-/// What is answered to a login of `guest` behind these octets; nothing when the socket ends.
+/// What is answered to a login of `guest` behind these bytes; nothing when the socket ends.
 async fn log_in(address: SocketAddr, before: &[u8]) -> Option<Method> {
     let mut raw = Raw::connect(address).await;
-    raw.send_octets(&[before, &PROTOCOL_HEADER].concat()).await;
+    raw.send_bytes(&[before, &PROTOCOL_HEADER].concat()).await;
     raw.frame().await?;
     raw.send(0, &plain("guest", "guest")).await;
     match raw.frame().await? {
@@ -82,7 +82,7 @@ async fn log_in(address: SocketAddr, before: &[u8]) -> Option<Method> {
     }
 }
 
-/// The status line of a request of `guest`, behind these octets.
+/// The status line of a request of `guest`, behind these bytes.
 fn whoami(address: SocketAddr, before: &[u8]) -> String {
     let credentials = STANDARD.encode("guest:guest");
     let head = format!(
@@ -125,7 +125,7 @@ async fn behind_a_balancer_the_client_is_seen_where_that_is_set_and_nowhere_else
     let elsewhere = TempDir::new().unwrap();
     let broker = Broker::start(elsewhere.path());
     let mut raw = Raw::connect(broker.address).await;
-    raw.send_octets(&[&local[..], &PROTOCOL_HEADER].concat()).await;
+    raw.send_bytes(&[&local[..], &PROTOCOL_HEADER].concat()).await;
     assert_eq!(
         raw.rest().await[..],
         PROTOCOL_HEADER,

@@ -54,7 +54,7 @@ async fn confirmed_messages_survive_kill_9_whole_and_in_order() {
     let session = Session::open_at(broker.address).await;
     for body in &bodies {
         let message = get(&session.channel, "orders").await.unwrap();
-        assert!(&message.data == body, "{} octets instead of {}", message.data.len(), body.len());
+        assert!(&message.data == body, "{} bytes instead of {}", message.data.len(), body.len());
         assert_eq!(message.properties, properties);
         assert_eq!((message.exchange.as_str(), message.routing_key.as_str()), ("", "orders"));
     }

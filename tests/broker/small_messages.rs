@@ -1,4 +1,4 @@
-//! What a message takes in memory is more than its octets: very many very small ones, and those that
+//! What a message takes in memory is more than its bytes: very many very small ones, and those that
 //! arrive among others that nobody keeps, must not take more than large ones do.
 
 use crate::harness::broker::{Broker, is_ours};
@@ -17,23 +17,23 @@ const SMALL_SIZE_MAX: u64 = 224 * MIB;
 /// The same with the receive buffers that may be kept alive, and what the allocator has in between.
 const SCATTERED_SIZE_MAX: u64 = 512 * MIB;
 
-/// Messages of one octet; when only their octets were counted, they took 300 MiB.
+/// Messages of one byte; when only their bytes were counted, they took 300 MiB.
 const SMALL_MESSAGES: usize = 1_600_000;
 
 /// Messages that come among others; when each kept the buffer alive that it was received in, they took
 /// two GiB.
 const SCATTERED_MESSAGES: usize = 8_000;
 
-/// The octets around each of them, of messages that go nowhere.
+/// The bytes around each of them, of messages that go nowhere.
 const AROUND_SIZE: usize = 128 * 1024;
 
-/// The octets of publishes to these queues.
+/// The bytes of publishes to these queues.
 fn publishes(messages: &[(&str, &Bytes)]) -> Bytes {
     let transient = Properties::default().encode();
     let mut buffer = SendBuffer::new();
     for (queue, body) in messages {
-        let octets = transient.as_bytes();
-        buffer.put_publish(1, b"", queue.as_bytes(), false, octets, body, FRAME_SIZE_MAX);
+        let bytes = transient.as_bytes();
+        buffer.put_publish(1, b"", queue.as_bytes(), false, bytes, body, FRAME_SIZE_MAX);
     }
     buffer.copy_to_bytes(buffer.remaining())
 }
@@ -60,7 +60,7 @@ async fn millions_of_very_small_transient_messages_take_no_more_memory_than_larg
     let body = Bytes::from_static(b"x");
     let batch = publishes(&[("small", &body); 1_000]);
     for _ in 0..SMALL_MESSAGES / 1_000 {
-        raw.send_octets(&batch).await;
+        raw.send_bytes(&batch).await;
     }
     assert_eq!(declare(&mut raw, "small").await as usize, SMALL_MESSAGES);
     assert_bounded(&broker, SMALL_SIZE_MAX);
@@ -75,7 +75,7 @@ async fn a_message_that_stays_does_not_keep_what_came_with_it() {
     let (body, around) = (Bytes::from_static(b"x"), Bytes::from(vec![7; AROUND_SIZE]));
     let batch = publishes(&[("kept", &body), ("nowhere", &around)]);
     for _ in 0..SCATTERED_MESSAGES {
-        raw.send_octets(&batch).await;
+        raw.send_bytes(&batch).await;
     }
     assert_eq!(declare(&mut raw, "kept").await as usize, SCATTERED_MESSAGES);
     assert_bounded(&broker, SCATTERED_SIZE_MAX);

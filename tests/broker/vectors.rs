@@ -12,7 +12,7 @@ use forebay_wire::method::{ChannelOpen, ConnectionOpen, ConnectionTuneOk};
 struct Malformed {
     name: String,
     frame_size_max: Option<u32>,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     /// Reply code, class and method.
     close: (u16, u16, u16),
 }
@@ -27,7 +27,7 @@ async fn every_malformed_vector_gets_its_reply_code() {
     let mut faults = Vec::new();
     for vector in &vectors {
         let mut raw = open(vector.frame_size_max.unwrap_or(FRAME_SIZE_MAX)).await;
-        raw.send_octets(&vector.octets).await;
+        raw.send_bytes(&vector.bytes).await;
         let close = raw.connection_close().await;
         let answer = (close.reply_code, close.class_id, close.method_id);
         if answer != vector.close {
@@ -61,7 +61,7 @@ fn read() -> Vec<Malformed> {
         let Some(vector) = vectors.last_mut() else { continue };
         match word {
             "limit" => vector.frame_size_max = Some(rest.parse().unwrap()),
-            "octets" => vector.octets.extend(hexadecimal(rest)),
+            "bytes" => vector.bytes.extend(hexadecimal(rest)),
             "close" => {
                 let numbers: Vec<u16> =
                     rest.split(' ').map(|number| number.parse().unwrap()).collect();

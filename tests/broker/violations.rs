@@ -1,7 +1,7 @@
 //! What breaks the protocol closes the connection with the right code, and nobody else notices.
 
 use crate::harness::broker::{attached, shared};
-use crate::harness::raw::{Raw, frame_octets, payload, short};
+use crate::harness::raw::{Raw, frame_bytes, payload, short};
 use crate::harness::session::{Session, confirmed, declare, publish};
 use forebay_wire::method::{
     BasicAck, BasicConsume, BasicPublish, BasicQos, ChannelOpen, ChannelOpenOk, ConnectionTuneOk,
@@ -14,25 +14,25 @@ const BODY: u8 = 3;
 const HEARTBEAT: u8 = 8;
 
 /// Sends this on an open connection with channel 1 and returns the close: code, class, method.
-async fn refusal(octets: &[u8]) -> (u16, u16, u16) {
+async fn refusal(bytes: &[u8]) -> (u16, u16, u16) {
     let mut raw = Raw::open_channel(shared()).await;
-    raw.send_octets(octets).await;
+    raw.send_bytes(bytes).await;
     let close = raw.connection_close().await;
     (close.reply_code, close.class_id, close.method_id)
 }
 
-async fn code(octets: &[u8]) -> u16 {
-    refusal(octets).await.0
+async fn code(bytes: &[u8]) -> u16 {
+    refusal(bytes).await.0
 }
 
 fn method(channel: u16, method: &impl forebay_wire::EncodeMethod) -> Vec<u8> {
-    frame_octets(METHOD, channel, &payload(method))
+    frame_bytes(METHOD, channel, &payload(method))
 }
 
 /// A content header with this body size and no properties.
 fn header(channel: u16, class: u16, size: u64) -> Vec<u8> {
-    let octets = [&class.to_be_bytes()[..], &[0, 0], &size.to_be_bytes(), &[0, 0]].concat();
-    frame_octets(HEADER, channel, &octets)
+    let bytes = [&class.to_be_bytes()[..], &[0, 0], &size.to_be_bytes(), &[0, 0]].concat();
+    frame_bytes(HEADER, channel, &bytes)
 }
 
 fn publish_method() -> Vec<u8> {
@@ -51,28 +51,28 @@ async fn frames_that_are_none_are_refused_with_501() {
         ("oversized", oversized),
         ("four gigabytes", endless),
         ("wrong end", wrong_end),
-        ("unknown type", frame_octets(9, 1, &[])),
-        ("type zero", frame_octets(0, 1, &[])),
+        ("unknown type", frame_bytes(9, 1, &[])),
+        ("type zero", frame_bytes(0, 1, &[])),
     ];
-    for (name, octets) in cases {
-        assert_eq!(code(&octets).await, 501, "{name}");
+    for (name, bytes) in cases {
+        assert_eq!(code(&bytes).await, 501, "{name}");
     }
 }
 
 #[tokio::test]
 async fn frames_out_of_turn_are_refused_with_505() {
     let cases = [
-        ("body without header", frame_octets(BODY, 1, b"x")),
+        ("body without header", frame_bytes(BODY, 1, b"x")),
         ("header without method", header(1, 60, 1)),
-        ("body instead of header", [publish_method(), frame_octets(BODY, 1, b"x")].concat()),
+        ("body instead of header", [publish_method(), frame_bytes(BODY, 1, b"x")].concat()),
         ("method instead of header", [publish_method(), publish_method()].concat()),
         ("method instead of body", [publish_method(), header(1, 60, 1), publish_method()].concat()),
         ("two headers", [publish_method(), header(1, 60, 1), header(1, 60, 1)].concat()),
         ("header of another class", [publish_method(), header(1, 50, 1)].concat()),
-        ("body on an unopened channel", frame_octets(BODY, 7, b"x")),
+        ("body on an unopened channel", frame_bytes(BODY, 7, b"x")),
     ];
-    for (name, octets) in cases {
-        assert_eq!(code(&octets).await, 505, "{name}");
+    for (name, bytes) in cases {
+        assert_eq!(code(&bytes).await, 505, "{name}");
     }
 }
 
@@ -87,8 +87,8 @@ async fn methods_in_the_wrong_place_are_refused() {
         ("connection on channel 1", method(1, &tune_ok), 503),
         ("the broker's own", method(1, &ChannelOpenOk {}), 503),
     ];
-    for (name, octets, expected) in cases {
-        assert_eq!(code(&octets).await, expected, "{name}");
+    for (name, bytes, expected) in cases {
+        assert_eq!(code(&bytes).await, expected, "{name}");
     }
 }
 
@@ -97,9 +97,9 @@ async fn unknown_methods_are_refused_with_a_word() {
     if attached().is_some() {
         return;
     }
-    for octets in [[0, 99, 0, 10], [0, 50, 0, 99]] {
-        let code = code(&frame_octets(METHOD, 1, &octets)).await;
-        assert!([503, 540].contains(&code), "{octets:?}: {code}");
+    for bytes in [[0, 99, 0, 10], [0, 50, 0, 99]] {
+        let code = code(&frame_bytes(METHOD, 1, &bytes)).await;
+        assert!([503, 540].contains(&code), "{bytes:?}: {code}");
     }
 }
 
@@ -107,18 +107,18 @@ async fn unknown_methods_are_refused_with_a_word() {
 async fn arguments_that_cannot_be_read_are_refused() {
     let whole = payload(&QueueDeclare { queue: short("queue"), ..<_>::default() });
     for length in [0, 3, 5, 8, whole.len() - 1] {
-        let code = code(&frame_octets(METHOD, 1, &whole[..length])).await;
+        let code = code(&frame_bytes(METHOD, 1, &whole[..length])).await;
         assert!([501, 502].contains(&code), "cut at {length}: {code}");
     }
     let mut long = whole.clone();
     long.push(0);
-    let code = code(&frame_octets(METHOD, 1, &long)).await;
-    assert!([501, 502].contains(&code), "an octet too many: {code}");
+    let code = code(&frame_bytes(METHOD, 1, &long)).await;
+    assert!([501, 502].contains(&code), "an byte too many: {code}");
 }
 
 #[tokio::test]
 async fn heartbeats_belong_on_channel_0() {
-    let code = code(&frame_octets(HEARTBEAT, 1, &[])).await;
+    let code = code(&frame_bytes(HEARTBEAT, 1, &[])).await;
     assert!([501, 503, 505].contains(&code), "{code}");
 }
 
@@ -127,16 +127,16 @@ async fn a_body_larger_than_announced_is_refused() {
     if attached().is_some() {
         return;
     }
-    let octets = [publish_method(), header(1, 60, 2), frame_octets(BODY, 1, b"three")].concat();
-    let code = code(&octets).await;
+    let bytes = [publish_method(), header(1, 60, 2), frame_bytes(BODY, 1, b"three")].concat();
+    let code = code(&bytes).await;
     assert!([501, 505].contains(&code), "{code}");
 }
 
 #[tokio::test]
 async fn refusals_name_the_method() {
     let immediate = BasicPublish { immediate: true, ..<_>::default() };
-    let octets = [method(1, &immediate), header(1, 60, 0)].concat();
-    assert_eq!(refusal(&octets).await, (540, 60, 40));
+    let bytes = [method(1, &immediate), header(1, 60, 0)].concat();
+    assert_eq!(refusal(&bytes).await, (540, 60, 40));
     let size = BasicQos { prefetch_size: 1, prefetch_count: 1, global: false };
     assert_eq!(refusal(&method(1, &size)).await, (540, 60, 10));
 }
@@ -170,15 +170,15 @@ async fn messages_on_two_channels_may_interleave() {
     raw.method().await;
     let queue = raw.declare(QueueDeclare { exclusive: true, ..<_>::default() }).await;
     let begin = |channel| {
-        let method_octets =
+        let method_bytes =
             method(channel, &BasicPublish { routing_key: queue.clone(), ..<_>::default() });
-        [method_octets, header(channel, 60, 4)].concat()
+        [method_bytes, header(channel, 60, 4)].concat()
     };
-    raw.send_octets(&begin(1)).await;
-    raw.send_octets(&begin(2)).await;
-    raw.send_octets(&frame_octets(BODY, 2, b"seco")).await;
-    raw.send_octets(&frame_octets(BODY, 1, b"fi")).await;
-    raw.send_octets(&frame_octets(BODY, 1, b"rs")).await;
+    raw.send_bytes(&begin(1)).await;
+    raw.send_bytes(&begin(2)).await;
+    raw.send_bytes(&frame_bytes(BODY, 2, b"seco")).await;
+    raw.send_bytes(&frame_bytes(BODY, 1, b"fi")).await;
+    raw.send_bytes(&frame_bytes(BODY, 1, b"rs")).await;
     // Channel 1 answers when its message is in; the other was complete before.
     let declare = QueueDeclare { queue, passive: true, ..<_>::default() };
     loop {
@@ -194,8 +194,8 @@ async fn messages_on_two_channels_may_interleave() {
 
 #[tokio::test]
 async fn after_all_that_an_ordinary_client_still_works() {
-    for octets in [frame_octets(9, 1, &[]), vec![0xff; 64]] {
-        code(&octets).await;
+    for bytes in [frame_bytes(9, 1, &[]), vec![0xff; 64]] {
+        code(&bytes).await;
     }
     let session = Session::open().await;
     let channel = session.confirm_channel().await;

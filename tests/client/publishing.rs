@@ -27,7 +27,7 @@ async fn every_property_arrives() {
     let queue = queue(&connection, "properties").await;
     let publisher = connection.publisher().await.unwrap();
     let message = Message::to_queue(&queue, vec![0_u8, 255, 7])
-        .content_type("application/octet-stream")
+        .content_type("application/byte-stream")
         .message_id("id-1")
         .correlation_id("correlation-1")
         .reply_to("answers")
@@ -45,7 +45,7 @@ async fn every_property_arrives() {
     assert_eq!(delivery.message_id().unwrap(), "id-1");
     assert_eq!(delivery.correlation_id().unwrap(), "correlation-1");
     assert_eq!(delivery.reply_to().unwrap(), "answers");
-    assert_eq!(properties.content_type.unwrap(), "application/octet-stream");
+    assert_eq!(properties.content_type.unwrap(), "application/byte-stream");
     assert_eq!(properties.kind.unwrap(), "order.placed");
     assert_eq!(properties.delivery_mode, Some(2), "persistent unless told otherwise");
     assert_eq!(properties.priority, Some(3));

@@ -16,9 +16,9 @@ const UNCONFIRMED_MAX: usize = 50;
 /// What the messages are like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Between 10,000 and 19,000 octets: they stand in pages.
+    /// Between 10,000 and 19,000 bytes: they stand in pages.
     Pages,
-    /// 70,000 octets and more: each body is a value of its own.
+    /// 70,000 bytes and more: each body is a value of its own.
     Bodies,
 }
 

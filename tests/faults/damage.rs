@@ -4,7 +4,7 @@
 //! Never is a message missing without a word, or different from what it was.
 
 use crate::disk::Volume;
-use crate::harness::broker::{Broker, Refusal};
+use crate::harness::broker::{Broker, RequeueMethod};
 use crate::harness::launch::Launch;
 use crate::harness::must;
 use crate::harness::random::Random;
@@ -123,23 +123,23 @@ fn damage(volume: &mut Volume, kinds: &[&str], random: &mut Random) -> (String, 
     let (path, node) = files[random.below(files.len() as u64) as usize].clone();
     let file = volume.files.get_mut(&node).unwrap();
     // A journal goes on with zeros, which are nothing yet.
-    let blocks: Vec<_> = file.blocks().map(|(start, octets)| (start, octets.to_vec())).collect();
-    let (start, mut octets) = blocks[random.below(blocks.len() as u64) as usize].clone();
-    let at = random.below(octets.len() as u64) as usize;
+    let blocks: Vec<_> = file.blocks().map(|(start, bytes)| (start, bytes.to_vec())).collect();
+    let (start, mut bytes) = blocks[random.below(blocks.len() as u64) as usize].clone();
+    let at = random.below(bytes.len() as u64) as usize;
     let what = match random.below(3) {
         0 | 1 => {
-            octets[at] ^= 1 << random.below(8);
+            bytes[at] ^= 1 << random.below(8);
             "a flipped bit"
         }
         _ => {
             let size = [512, 4096][random.below(2) as usize];
             let first = at / size * size;
-            let end = octets.len().min(first + size);
-            octets[first..end].fill(0);
+            let end = bytes.len().min(first + size);
+            bytes[first..end].fill(0);
             "a zeroed block"
         }
     };
-    file.write(start, &octets);
+    file.write(start, &bytes);
     (kind.to_owned(), format!("{what} at {} of {path}", start + at as u64))
 }
 
@@ -179,7 +179,7 @@ async fn damage_in_any_file_is_never_silent() {
 async fn serve(data: &Path, expected: &[Vec<u8>], when: &str) -> &'static str {
     let mut broker = match Broker::try_launch(&Launch::on(data)) {
         Ok(broker) => broker,
-        Err(Refusal { status, log }) => {
+        Err(RequeueMethod { status, log }) => {
             assert_eq!(status.code(), Some(1), "{when}:\n{log}");
             named(&log, when);
             return "refused";

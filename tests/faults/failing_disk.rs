@@ -2,7 +2,7 @@
 //! `ENOSPC`. The broker ends, not with 0, and says why; nothing was confirmed that is not there.
 
 use crate::disk::{Deed, Disk, Fate, Mount, Trouble};
-use crate::harness::broker::{Broker, Refusal};
+use crate::harness::broker::{Broker, RequeueMethod};
 use crate::harness::launch::Launch;
 use crate::harness::session::{Session, confirmed, declare_named, drain, publish};
 use crate::rounds::Rounds;
@@ -156,7 +156,7 @@ fn a_disk_that_fails_at_the_first_start_is_refused_and_can_be_used_later() {
         let Some(mount) = Mount::of(&disk) else { return };
         disk.trouble(Trouble::new(deed, spared, Errno::EIO, |_| true));
         let launch = Launch::on(&mount.data());
-        let Err(Refusal { status, log }) = Broker::try_launch(&launch) else {
+        let Err(RequeueMethod { status, log }) = Broker::try_launch(&launch) else {
             panic!("it started on a disk that fails: {when}")
         };
         ended_well(status, &log, &when);

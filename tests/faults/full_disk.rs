@@ -112,7 +112,7 @@ async fn a_disk_filled_with_all_sizes_comes_back_once_all_queues_are_drained() {
     must("all but 64 MiB", little).await;
 }
 
-/// Octets that a directory takes.
+/// Bytes that a directory takes.
 fn disk_use(directory: &Path) -> u64 {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let sizes = entries.map(|entry| match entry.metadata() {

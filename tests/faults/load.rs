@@ -213,7 +213,7 @@ pub(crate) fn body(number: u64) -> Vec<u8> {
 
 /// The number of a message, whose body must be just what it was.
 fn number_of(found: &[u8]) -> u64 {
-    let text = found.split(|octet| *octet == b' ').next().unwrap();
+    let text = found.split(|byte| *byte == b' ').next().unwrap();
     let number = std::str::from_utf8(text).ok().and_then(|number| number.parse().ok());
     let number = number.unwrap_or_else(|| panic!("no body of ours: {text:?}"));
     assert!(found == body(number), "message {number} has a wrong body");

@@ -79,7 +79,7 @@ async fn beating<T>(clients: &mut [Raw], work: impl Future<Output = T>) -> T {
     let beat = async {
         loop {
             for client in &mut *clients {
-                client.send_octets(&HEARTBEAT).await;
+                client.send_bytes(&HEARTBEAT).await;
             }
             tokio::time::sleep(Duration::from_millis(400)).await;
         }

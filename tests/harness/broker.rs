@@ -59,7 +59,7 @@ pub(crate) struct Broker {
 
 /// How a broker ended that did not get ready.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct RequeueMethod {
     pub(crate) status: ExitStatus,
     pub(crate) log: String,
 }
@@ -79,7 +79,7 @@ impl Broker {
     }
 
     /// Starts one that may refuse.
-    pub(crate) fn try_launch(launch: &Launch) -> Result<Self, Refusal> {
+    pub(crate) fn try_launch(launch: &Launch) -> Result<Self, RequeueMethod> {
         let mut child = launch.command().spawn().unwrap();
         let guard = guard_of(child.id());
         let log = Arc::new(Log::default());
@@ -90,7 +90,7 @@ impl Broker {
             Self { child, guard, log, address: nowhere, metrics: nowhere, admin: nowhere };
         let log = Arc::clone(&broker.log);
         if log.wait_for("ready", |line| is_ready(line).then_some(())).is_none() {
-            return Err(Refusal { status: broker.wait(), log: log.text() });
+            return Err(RequeueMethod { status: broker.wait(), log: log.text() });
         }
         broker.address = log.wait_for("AMQP listener", |line| address_in(line, "amqp")).unwrap();
         broker.metrics =
@@ -165,12 +165,12 @@ impl Broker {
         self.log.text()
     }
 
-    /// The most memory it ever had resident, in octets.
+    /// The most memory it ever had resident, in bytes.
     pub(crate) fn resident_peak_size(&self) -> u64 {
         self.memory("VmHWM:")
     }
 
-    /// The addresses that it has reserved, in octets.
+    /// The addresses that it has reserved, in bytes.
     pub(crate) fn virtual_size(&self) -> u64 {
         self.memory("VmSize:")
     }

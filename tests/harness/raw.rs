@@ -47,7 +47,7 @@ impl Raw {
     }
 
     async fn greeted(mut self) -> Self {
-        self.send_octets(&PROTOCOL_HEADER).await;
+        self.send_bytes(&PROTOCOL_HEADER).await;
         assert!(matches!(self.method().await, Method::ConnectionStart(_)));
         self
     }
@@ -95,10 +95,10 @@ impl Raw {
         raw
     }
 
-    /// Sends octets on channel 1 and returns how the broker closes the channel; nothing when it
+    /// Sends bytes on channel 1 and returns how the broker closes the channel; nothing when it
     /// does not: then it answers what is asked next.
-    pub(crate) async fn channel_close(&mut self, octets: &[u8]) -> Option<ChannelClose> {
-        self.send_octets(octets).await;
+    pub(crate) async fn channel_close(&mut self, bytes: &[u8]) -> Option<ChannelClose> {
+        self.send_bytes(bytes).await;
         self.send(1, &BasicQos::default()).await;
         loop {
             match self.frame().await.expect("the broker closed the socket") {
@@ -161,8 +161,8 @@ impl Raw {
     ) {
         let properties: RawProperties = properties.encode();
         let mut buffer = SendBuffer::new();
-        let octets = properties.as_bytes();
-        buffer.put_publish(channel, b"", queue.as_bytes(), false, octets, body, FRAME_SIZE_MAX);
+        let bytes = properties.as_bytes();
+        buffer.put_publish(channel, b"", queue.as_bytes(), false, bytes, body, FRAME_SIZE_MAX);
         self.send_buffer(buffer).await;
     }
 
@@ -170,9 +170,9 @@ impl Raw {
         must("sending", self.stream.write_all_buf(&mut buffer)).await.unwrap();
     }
 
-    /// Octets as they are. That the broker has gone already is no failure: it says why first.
-    pub(crate) async fn send_octets(&mut self, octets: &[u8]) {
-        let _ = must("sending", self.stream.write_all(octets)).await;
+    /// Bytes as they are. That the broker has gone already is no failure: it says why first.
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
+        let _ = must("sending", self.stream.write_all(bytes)).await;
     }
 
     /// The next frame; nothing when the broker has closed the socket.
@@ -181,7 +181,7 @@ impl Raw {
             if let Some(frame) = self.decoder.decode(&mut self.input).unwrap() {
                 return Some(frame);
             }
-            match must("octets", self.stream.read_buf(&mut self.input)).await {
+            match must("bytes", self.stream.read_buf(&mut self.input)).await {
                 Ok(0) | Err(_) => return None,
                 Ok(_) => {}
             }
@@ -210,7 +210,7 @@ impl Raw {
         }
     }
 
-    /// Reads until the broker closes the socket, and returns the octets that were not frames yet.
+    /// Reads until the broker closes the socket, and returns the bytes that were not frames yet.
     pub(crate) async fn rest(mut self) -> BytesMut {
         while let Ok(1..) = must("the end", self.stream.read_buf(&mut self.input)).await {}
         self.input
@@ -248,24 +248,24 @@ pub(crate) fn short(text: &str) -> ShortStr {
     ShortStr::try_from(text).unwrap()
 }
 
-/// A frame as octets.
-pub(crate) fn frame_octets(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
-    let mut octets = vec![kind];
-    octets.extend(channel.to_be_bytes());
-    octets.extend((payload.len() as u32).to_be_bytes());
-    octets.extend(payload);
-    octets.push(0xce);
-    octets
+/// A frame as bytes.
+pub(crate) fn frame_bytes(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![kind];
+    bytes.extend(channel.to_be_bytes());
+    bytes.extend((payload.len() as u32).to_be_bytes());
+    bytes.extend(payload);
+    bytes.push(0xce);
+    bytes
 }
 
-/// A method on channel 1 as octets.
-pub(crate) fn method_octets(method: &impl EncodeMethod) -> Vec<u8> {
-    frame_octets(1, 1, &payload(method))
+/// A method on channel 1 as bytes.
+pub(crate) fn method_bytes(method: &impl EncodeMethod) -> Vec<u8> {
+    frame_bytes(1, 1, &payload(method))
 }
 
 /// The payload of a method frame.
 pub(crate) fn payload(method: &impl EncodeMethod) -> Vec<u8> {
-    let mut octets = BytesMut::new();
-    method.encode(&mut octets);
-    octets.to_vec()
+    let mut bytes = BytesMut::new();
+    method.encode(&mut bytes);
+    bytes.to_vec()
 }

@@ -53,11 +53,11 @@ impl SmallDisk {
         root.join(self.path().strip_prefix("/").unwrap()).join(name)
     }
 
-    /// Takes room until so many octets are free.
+    /// Takes room until so many bytes are free.
     pub(crate) fn fill_up_to(&self, free: u64) {
         let disk = rustix::fs::statvfs(self.outside("")).unwrap();
-        let octets = (disk.f_bavail * disk.f_frsize).saturating_sub(free);
-        std::fs::write(self.outside("ballast"), vec![0; octets as usize]).unwrap();
+        let bytes = (disk.f_bavail * disk.f_frsize).saturating_sub(free);
+        std::fs::write(self.outside("ballast"), vec![0; bytes as usize]).unwrap();
     }
 
     /// Gives it back.

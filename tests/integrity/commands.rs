@@ -15,7 +15,7 @@ pub(crate) struct Done {
 
 impl Done {
     pub(crate) fn new(done: Output) -> Self {
-        let text = |octets| String::from_utf8(octets).unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
         Self { code: done.status.code(), output: text(done.stdout), errors: text(done.stderr) }
     }
 

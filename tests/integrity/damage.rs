@@ -21,21 +21,21 @@ enum Harm {
 const HARMS: [Harm; 4] = [Harm::Flip, Harm::Zero, Harm::Cut, Harm::Remove];
 
 /// Where the content ends: a journal goes on with zeros.
-fn used(octets: &[u8]) -> usize {
-    octets.iter().rposition(|octet| *octet != 0).map_or(octets.len(), |last| last + 1)
+fn used(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte != 0).map_or(bytes.len(), |last| last + 1)
 }
 
 fn harm(file: &Path, harm: Harm, random: &mut Random) {
-    let mut octets = fs::read(file).unwrap();
-    let used = used(&octets);
+    let mut bytes = fs::read(file).unwrap();
+    let used = used(&bytes);
     let at = random.below(used as u64) as usize;
     match harm {
-        Harm::Flip => octets[at] ^= 1 << random.below(8),
-        Harm::Zero => octets[at..used.min(at + 512)].fill(0),
-        Harm::Cut => octets.truncate(at),
+        Harm::Flip => bytes[at] ^= 1 << random.below(8),
+        Harm::Zero => bytes[at..used.min(at + 512)].fill(0),
+        Harm::Cut => bytes.truncate(at),
         Harm::Remove => return fs::remove_file(file).unwrap(),
     }
-    fs::write(file, octets).unwrap();
+    fs::write(file, bytes).unwrap();
 }
 
 /// The kinds: the file's name without its number.

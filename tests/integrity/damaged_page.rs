@@ -9,18 +9,18 @@ pub(crate) fn tables_with_orders(directory: &Path) -> Vec<(PathBuf, u64)> {
     let tables = fs::read_dir(directory.join("fjall/keyspaces/1/tables")).unwrap();
     let paths = tables.map(|entry| entry.unwrap().path());
     let place = |path: &PathBuf| {
-        let octets = fs::read(path).unwrap();
+        let bytes = fs::read(path).unwrap();
         let needle = b"orders 5 3 xx";
-        octets.windows(needle.len()).position(|window| window == needle)
+        bytes.windows(needle.len()).position(|window| window == needle)
     };
     paths.filter_map(|path| place(&path).map(|at| (path, at as u64))).collect()
 }
 
 pub(crate) fn flip(path: &Path, at: u64) {
     let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
-    let mut octet = [0];
-    file.read_exact_at(&mut octet, at).unwrap();
-    file.write_all_at(&[octet[0] ^ 4], at).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 4], at).unwrap();
 }
 
 /// Flips a bit of a message of `orders`; flips it back when it is done again.

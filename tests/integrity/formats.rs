@@ -26,7 +26,7 @@ fn a_newer_and_an_older_format_are_refused_with_both_versions() {
     }
 }
 
-/// Written by a broker of before the records of lanes said where a lane ends.
+/// Written by a broker of before the records of levels said where a level ends.
 #[test]
 fn a_directory_of_an_older_program_is_served() {
     let parent = tempfile::tempdir().unwrap();

@@ -16,14 +16,14 @@ fn harm(directory: &Path) {
     let size = |file: &Path| fs::metadata(file).unwrap().len();
     let tables = files.iter().filter(|file| file.to_str().unwrap().contains("keyspaces/1/tables"));
     let table = tables.max_by_key(|file| size(file)).unwrap();
-    let mut octets = fs::read(table).unwrap();
-    let middle = octets.len() / 2;
-    octets[middle..middle + 600].fill(0);
-    fs::write(table, octets).unwrap();
+    let mut bytes = fs::read(table).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 600].fill(0);
+    fs::write(table, bytes).unwrap();
     let journal =
         files.iter().rfind(|file| file.extension().is_some_and(|end| end == "jnl")).unwrap();
-    let octets = fs::read(journal).unwrap();
-    fs::write(journal, &octets[..octets.len() / 2]).unwrap();
+    let bytes = fs::read(journal).unwrap();
+    fs::write(journal, &bytes[..bytes.len() / 2]).unwrap();
 }
 
 #[test]

@@ -1,4 +1,4 @@
-"""Prints what a dead letter's headers look like on the wire, octet for octet, types and order
+"""Prints what a dead letter's headers look like on the wire, byte for byte, types and order
 included, for every way to die. Times are masked. Compare two brokers:
 
     python dead_letter_headers.py amqp://guest:guest@127.0.0.1:5672 > ours
@@ -19,7 +19,7 @@ decode_table = pika.data.decode_table
 
 
 def record(encoded, offset):
-    """Keeps the octets of every table that arrives; the outermost ends last."""
+    """Keeps the bytes of every table that arrives; the outermost ends last."""
     table, end = decode_table(encoded, offset)
     seen.append(encoded[offset:end])
     return table, end
@@ -29,43 +29,43 @@ pika.data.decode_table = record
 pika.spec.data.decode_table = record
 
 
-class Octets:
-    def __init__(self, octets):
-        self.octets, self.at = octets, 0
+class Bytes:
+    def __init__(self, bytes):
+        self.bytes, self.at = bytes, 0
 
     def take(self, count):
         self.at += count
-        return self.octets[self.at - count:self.at]
+        return self.bytes[self.at - count:self.at]
 
     def number(self, shape):
         return struct.unpack(">" + shape, self.take(struct.calcsize(shape)))[0]
 
 
-def value(octets, indent):
-    kind = octets.take(1).decode()
+def value(bytes, indent):
+    kind = bytes.take(1).decode()
     if kind == "S":
-        return f"S {octets.take(octets.number('I'))!r}"
+        return f"S {bytes.take(bytes.number('I'))!r}"
     if kind == "F":
-        return "F\n" + table(octets.take(octets.number("I")), indent + 1)
+        return "F\n" + table(bytes.take(bytes.number("I")), indent + 1)
     if kind == "A":
-        inner = Octets(octets.take(octets.number("I")))
+        inner = Bytes(bytes.take(bytes.number("I")))
         lines = []
-        while inner.at < len(inner.octets):
+        while inner.at < len(inner.bytes):
             lines.append("  " * (indent + 1) + value(inner, indent + 1))
         return "A\n" + "\n".join(lines)
     if kind == "T":
-        octets.take(8)
+        bytes.take(8)
         return "T <time>"
     shapes = {"t": "B", "b": "b", "B": "B", "s": "h", "u": "H", "I": "i", "i": "I", "l": "q"}
-    return f"{kind} {octets.number(shapes[kind])}"
+    return f"{kind} {bytes.number(shapes[kind])}"
 
 
-def table(octets, indent=0):
-    octets = Octets(octets)
+def table(bytes, indent=0):
+    bytes = Bytes(bytes)
     lines = []
-    while octets.at < len(octets.octets):
-        name = octets.take(octets.number("B")).decode()
-        lines.append("  " * indent + f"{name}: {value(octets, indent)}")
+    while bytes.at < len(bytes.bytes):
+        name = bytes.take(bytes.number("B")).decode()
+        lines.append("  " * indent + f"{name}: {value(bytes, indent)}")
     return "\n".join(lines)
 
 

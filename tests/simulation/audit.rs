@@ -7,14 +7,14 @@ use crate::plan::Feature;
 use crate::queues::dead_letter_queue;
 use crate::replay;
 use crate::world::World;
-use forebay_engine::ids::Lane;
+use forebay_engine::model::Level;
 use forebay_engine::shard::QueueReport;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a queue must hold, and what it may.
 struct Expected {
     name: String,
-    ready: BTreeMap<Lane, Vec<u64>>,
+    ready: BTreeMap<Level, Vec<u64>>,
     unclear: BTreeSet<u64>,
 }
 

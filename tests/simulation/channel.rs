@@ -236,8 +236,8 @@ impl Channel {
         self.finish();
     }
 
-    pub(crate) fn handle_body(&mut self, octets: &[u8]) {
-        self.incoming.as_mut().expect("content after its method").body.extend_from_slice(octets);
+    pub(crate) fn handle_body(&mut self, bytes: &[u8]) {
+        self.incoming.as_mut().expect("content after its method").body.extend_from_slice(bytes);
         self.finish();
     }
 

@@ -1,4 +1,4 @@
-//! A virtual client: writes octets, reads octets, and knows of its channels what a client can know.
+//! A virtual client: writes bytes, reads bytes, and knows of its channels what a client can know.
 
 use crate::channel::{Asked, Channel};
 use crate::history::History;
@@ -134,9 +134,9 @@ impl Client {
         self.is_closing = true;
     }
 
-    /// Octets from the broker.
-    pub(crate) fn read(&mut self, octets: BytesMut, history: &mut History) {
-        self.input.extend_from_slice(&octets);
+    /// Bytes from the broker.
+    pub(crate) fn read(&mut self, bytes: BytesMut, history: &mut History) {
+        self.input.extend_from_slice(&bytes);
         while let Some(frame) = self.decoder.decode(&mut self.input).expect("frames") {
             self.handle(frame, history);
         }

@@ -11,8 +11,7 @@
 
 use crate::queues::{Profile, dead_letter_queue};
 use crate::shadow::{Copy, Handed, Shadow};
-use forebay_engine::ids::{ChannelKey, CommitId, Position, QueueId};
-use forebay_engine::message::Message;
+use forebay_engine::model::{ChannelKey, CommitId, Message, Position, QueueId};
 use forebay_engine::operation::{Commit, Durability, Operation};
 use forebay_engine::shard::Shard;
 use forebay_wire::{FieldValue, RawProperties};

@@ -2,9 +2,11 @@
 
 use crate::history::{History, Published, Question, first_death, id_of};
 use crate::shadow::{Copy, Handed};
-use forebay_engine::command::{Command, Publish, Settle, Settlement, TopologyRequest};
+use forebay_engine::command::{Command, Publish};
 use forebay_engine::event::{Delivery, Event, Reply};
-use forebay_engine::ids::{ChannelId, ChannelKey, CommitId, ConnectionId, QueueId};
+use forebay_engine::model::{
+    ChannelId, ChannelKey, CommitId, ConnectionId, QueueId, Settle, Settlement, TopologyRequest,
+};
 use forebay_engine::shard::Shard;
 use std::rc::Rc;
 

@@ -6,10 +6,9 @@ use crate::random::Random;
 use forebay_engine::access::ConfiguredUser;
 use forebay_engine::command::Command;
 use forebay_engine::event::Event;
-use forebay_engine::ids::{CommitId, ConnectionId};
+use forebay_engine::model::{CommitId, ConnectionId, Now};
 use forebay_engine::operation::{Commit, Durability};
 use forebay_engine::shard::{Fetch, Fetched, QueueDefaults, Shard, ShardSettings};
-use forebay_engine::time::Now;
 use forebay_engine::topology::Routes;
 use forebay_store::{Fault, FaultyStore, MemoryStore, Store};
 use forebay_wire::ShortStr;
@@ -114,12 +113,12 @@ impl Life {
         if place >= self.fetches.len() {
             return Ok(false);
         }
-        let Fetch { queue, lane, from, octets_max } = self.fetches.swap_remove(place);
-        let pages = self.store.read(queue, lane, from, octets_max).map_err(|error| {
+        let Fetch { queue, level, from, bytes_max } = self.fetches.swap_remove(place);
+        let pages = self.store.read(queue, level, from, bytes_max).map_err(|error| {
             assert!(matches!(self.fault, Some(Fault::Read(_))), "{error}");
             Failed
         })?;
-        self.fetched.push(Fetched { queue, lane, from, pages });
+        self.fetched.push(Fetched { queue, level, from, pages });
         Ok(true)
     }
 

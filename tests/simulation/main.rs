@@ -2,7 +2,7 @@
 //! and a store in memory, under a scheduler that draws every decision from a seed. A run is a
 //! function of its seed: what fails once fails again.
 //!
-//! Virtual clients speak AMQP octets, cut anywhere. Commits and reads take their time, the process
+//! Virtual clients speak AMQP bytes, cut anywhere. Commits and reads take their time, the process
 //! dies in between, what was not synced is lost or half kept, the store fails, clocks jump. A
 //! [`history::History`] watches both ends and compares with what is promised.
 //!
@@ -47,7 +47,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const SEEDS_DEFAULT: u64 = 3_000;
-/// Every so many seeds, one is run twice: both runs must be the same to the last octet.
+/// Every so many seeds, one is run twice: both runs must be the same to the last byte.
 const TWICE_EVERY: u64 = 16;
 
 #[test]

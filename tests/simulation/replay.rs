@@ -1,7 +1,7 @@
 //! The seam for more than one machine: applying one log of operations gives one state, whoever does
 //! it and however often.
 
-use forebay_engine::ids::Offset;
+use forebay_engine::model::Offset;
 use forebay_engine::operation::{Commit, Recovered};
 use forebay_engine::page::Page;
 use forebay_store::{MemoryStore, Store};
@@ -25,13 +25,13 @@ fn apply(log: &[Commit]) -> MemoryStore {
     store
 }
 
-/// Records, lanes and pages.
+/// Records, levels and pages.
 fn content(store: &MemoryStore) -> String {
-    let Recovered { records, lanes, .. } = store.recover().expect("what a store holds");
-    let pages = lanes.iter().map(|lane| {
-        let pages = store.read(lane.queue, lane.lane, Offset(0), usize::MAX);
+    let Recovered { records, levels, .. } = store.recover().expect("what a store holds");
+    let pages = levels.iter().map(|level| {
+        let pages = store.read(level.queue, level.level, Offset(0), usize::MAX);
         pages.expect("pages without a hole")
     });
     let pages: Vec<Vec<Page>> = pages.collect();
-    format!("{records:?} {lanes:?} {pages:?}")
+    format!("{records:?} {levels:?} {pages:?}")
 }

@@ -2,8 +2,7 @@
 //! by the [`crate::history::History`] what went in; says what may come out.
 
 use crate::queues::Profile;
-use forebay_engine::command::{Run, Settlement};
-use forebay_engine::ids::{ChannelKey, Lane, Offset, Position};
+use forebay_engine::model::{ChannelKey, Level, Offset, OffsetRange, Position, Settlement};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
@@ -44,7 +43,7 @@ pub(crate) struct Shadow {
     pub(crate) name: String,
     pub(crate) profile: Rc<Profile>,
     /// Never delivered in this life of the process, in the order of arrival.
-    waiting: BTreeMap<Lane, VecDeque<Copy>>,
+    waiting: BTreeMap<Level, VecDeque<Copy>>,
     returned: BTreeMap<Position, Copy>,
     held: BTreeMap<Position, Held>,
     /// Rejected, and on the way to where dead letters go: its content may have to be read first.
@@ -57,7 +56,7 @@ pub(crate) struct Shadow {
     /// Delivered in this life.
     seen: BTreeSet<Position>,
     /// Above all that was delivered for the first time.
-    front: BTreeMap<Lane, Offset>,
+    front: BTreeMap<Level, Offset>,
 }
 
 impl Shadow {
@@ -83,8 +82,8 @@ impl Shadow {
     }
 
     pub(crate) fn arrive(&mut self, priority: u8, copy: Copy) {
-        let lane = Lane(priority.min(self.profile.priority_max));
-        self.waiting.entry(lane).or_default().push_back(copy);
+        let level = Level(priority.min(self.profile.priority_max));
+        self.waiting.entry(level).or_default().push_back(copy);
     }
 
     /// A delivery. Those of one turn are to be handed in by position.
@@ -110,7 +109,7 @@ impl Shadow {
             }
         }
         if self.profile.exact {
-            let lowest = Position { lane: position.lane, offset: Offset(0) };
+            let lowest = Position { level: position.level, offset: Offset(0) };
             let passed = self.returned.range(lowest..*position).next();
             assert!(passed.is_none(), "{what} overtakes {passed:?}, which came back");
         }
@@ -123,7 +122,7 @@ impl Shadow {
     }
 
     fn hand_out_first(&mut self, position: Position, copy: &Copy, redelivered: bool, what: &str) {
-        let front = self.front.entry(position.lane).or_default();
+        let front = self.front.entry(position.level).or_default();
         assert!(position.offset >= *front, "{what} is out of order: {front} was before it");
         *front = position.offset.next();
         if self.profile.is_grave {
@@ -132,7 +131,7 @@ impl Shadow {
         if self.unclear.remove(&copy.id) {
             return;
         }
-        let waiting = self.waiting.entry(position.lane).or_default();
+        let waiting = self.waiting.entry(position.level).or_default();
         let place = waiting.iter().position(|waiting| waiting.id == copy.id);
         if place.is_none() && self.profile.refuses {
             // It left in the middle of a batch, to make room, before a purge at its end.
@@ -151,13 +150,15 @@ impl Shadow {
     pub(crate) fn settle(
         &mut self,
         key: ChannelKey,
-        run: Run,
+        run: OffsetRange,
         settlement: Settlement,
         now: u64,
     ) -> Vec<(Copy, bool)> {
         let (first, last) = (run.first, run.last);
-        let range =
-            Position { lane: run.lane, offset: first }..=Position { lane: run.lane, offset: last };
+        let range = Position { level: run.level, offset: first }..=Position {
+            level: run.level,
+            offset: last,
+        };
         let mine = self.held.range(range).filter(|(_, held)| held.key == key);
         let mine: Vec<Position> = mine.map(|(position, _)| *position).collect();
         let mut ended = Vec::new();
@@ -232,14 +233,14 @@ impl Shadow {
         held.chain(self.returned.values()).chain(self.waiting.values().flatten()).cloned().collect()
     }
 
-    /// What is to be delivered, lane by lane in order; exact queues only.
-    pub(crate) fn ready(&self) -> BTreeMap<Lane, Vec<u64>> {
-        let mut ready: BTreeMap<Lane, Vec<u64>> = BTreeMap::new();
+    /// What is to be delivered, level by level in order; exact queues only.
+    pub(crate) fn ready(&self) -> BTreeMap<Level, Vec<u64>> {
+        let mut ready: BTreeMap<Level, Vec<u64>> = BTreeMap::new();
         for (position, copy) in &self.returned {
-            ready.entry(position.lane).or_default().push(copy.id);
+            ready.entry(position.level).or_default().push(copy.id);
         }
-        for (lane, copies) in &self.waiting {
-            ready.entry(*lane).or_default().extend(copies.iter().map(|copy| copy.id));
+        for (level, copies) in &self.waiting {
+            ready.entry(*level).or_default().extend(copies.iter().map(|copy| copy.id));
         }
         ready
     }
@@ -256,13 +257,13 @@ impl Shadow {
         }
         let returned = std::mem::take(&mut self.returned);
         let mut places = BTreeSet::new();
-        let mut waiting: BTreeMap<Lane, VecDeque<Copy>> = BTreeMap::new();
+        let mut waiting: BTreeMap<Level, VecDeque<Copy>> = BTreeMap::new();
         for (position, copy) in returned.into_iter().filter(|(_, copy)| copy.kept) {
             places.insert(position);
-            waiting.entry(position.lane).or_default().push_back(copy);
+            waiting.entry(position.level).or_default().push_back(copy);
         }
-        for (lane, copies) in std::mem::take(&mut self.waiting) {
-            waiting.entry(lane).or_default().extend(copies.into_iter().filter(|copy| copy.kept));
+        for (level, copies) in std::mem::take(&mut self.waiting) {
+            waiting.entry(level).or_default().extend(copies.into_iter().filter(|copy| copy.kept));
         }
         waiting.values_mut().flatten().for_each(|copy| copy.recovered = true);
         self.waiting = waiting;

@@ -1,4 +1,4 @@
-//! One socket with both its ends: the virtual client, octets on their way in either direction, and
+//! One socket with both its ends: the virtual client, bytes on their way in either direction, and
 //! the broker's connection, driven as the server's connection task drives it.
 
 use crate::client::Client;
@@ -8,8 +8,7 @@ use bytes::{Buf, BytesMut};
 use forebay_engine::command::Command;
 use forebay_engine::connection::{Action, Connection, ConnectionSettings, Identity, Peer, Seed};
 use forebay_engine::event::Event;
-use forebay_engine::ids::ConnectionId;
-use forebay_engine::time::Now;
+use forebay_engine::model::{ConnectionId, Now};
 use forebay_engine::topology::Routes;
 use std::collections::VecDeque;
 use std::sync::{Arc, LazyLock};
@@ -28,11 +27,11 @@ static SETTINGS: LazyLock<Arc<ConnectionSettings>> = LazyLock::new(|| {
 pub(crate) struct Socket {
     pub(crate) connection: Connection,
     pub(crate) client: Client,
-    /// Octets that the client has written and the broker has not read.
+    /// Bytes that the client has written and the broker has not read.
     pub(crate) inbound: BytesMut,
     /// Read, and not understood yet.
     input: BytesMut,
-    /// Octets that the broker has written and the client has not read.
+    /// Bytes that the broker has written and the client has not read.
     outbound: BytesMut,
     pub(crate) events: VecDeque<Vec<Event>>,
     /// A batch for which the mailbox had no room.
@@ -57,14 +56,14 @@ impl Socket {
         }
     }
 
-    /// Reads up to `octets`. Whether there were any.
-    pub(crate) fn read(&mut self, octets: usize, now: Now, routes: &Routes) -> bool {
+    /// Reads up to `bytes`. Whether there were any.
+    pub(crate) fn read(&mut self, bytes: usize, now: Now, routes: &Routes) -> bool {
         let is_stopped = self.connection.is_paused() || !self.unsent.is_empty();
         if is_stopped || self.inbound.is_empty() {
             return false;
         }
-        let octets = octets.min(self.inbound.len());
-        self.input.extend_from_slice(&self.inbound.split_to(octets));
+        let bytes = bytes.min(self.inbound.len());
+        self.input.extend_from_slice(&self.inbound.split_to(bytes));
         self.parse(now, routes);
         true
     }
@@ -105,14 +104,14 @@ impl Socket {
         (has_room && !self.unsent.is_empty()).then(|| std::mem::take(&mut self.unsent))
     }
 
-    /// Writes up to `octets`. Whether there were any.
-    pub(crate) fn write(&mut self, octets: usize, now: Now, routes: &Routes) -> bool {
+    /// Writes up to `bytes`. Whether there were any.
+    pub(crate) fn write(&mut self, bytes: usize, now: Now, routes: &Routes) -> bool {
         let output = self.connection.output();
         if !output.has_remaining() {
             return false;
         }
-        let octets = octets.min(output.remaining());
-        let written = output.copy_to_bytes(octets);
+        let bytes = bytes.min(output.remaining());
+        let written = output.copy_to_bytes(bytes);
         if !self.is_cut {
             self.outbound.extend_from_slice(&written);
         }
@@ -123,13 +122,13 @@ impl Socket {
         true
     }
 
-    /// The client reads up to `octets`, and answers what has to be answered.
-    pub(crate) fn listen(&mut self, octets: usize, history: &mut History) -> bool {
+    /// The client reads up to `bytes`, and answers what has to be answered.
+    pub(crate) fn listen(&mut self, bytes: usize, history: &mut History) -> bool {
         if self.is_cut || self.outbound.is_empty() {
             return false;
         }
-        let octets = octets.min(self.outbound.len());
-        self.client.read(self.outbound.split_to(octets), history);
+        let bytes = bytes.min(self.outbound.len());
+        self.client.read(self.outbound.split_to(bytes), history);
         self.inbound.extend_from_slice(&self.client.take_written());
         true
     }
@@ -161,7 +160,7 @@ impl Socket {
     }
 }
 
-/// As many octets as a connection wants.
+/// As many bytes as a connection wants.
 fn seed_of(number: u64) -> Seed {
     let mut seed = Seed::default();
     seed[..8].copy_from_slice(&number.to_be_bytes());

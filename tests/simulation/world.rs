@@ -9,9 +9,8 @@ use crate::queues::profiles;
 use crate::random::Random;
 use crate::socket::Socket;
 use crate::traffic::Traffic;
-use forebay_engine::ids::ConnectionId;
+use forebay_engine::model::{ConnectionId, Monotonic, Now, WallClock};
 use forebay_engine::operation::Commit;
-use forebay_engine::time::{Monotonic, Now, WallClock};
 use forebay_store::{Fault, MemoryStore};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
@@ -157,7 +156,7 @@ impl World {
             self.connect();
         }
         self.history.now = self.now.monotonic.0;
-        let octets = if self.plan.has(Feature::Cuts) && one_in(&mut self.random, 2) {
+        let bytes = if self.plan.has(Feature::Cuts) && one_in(&mut self.random, 2) {
             1 + self.random.below(60) as usize
         } else {
             usize::MAX
@@ -172,10 +171,10 @@ impl World {
                 socket.act(|client| traffic.act(client, random));
             }
             Happening::Act => {}
-            Happening::Listen => drop(socket.listen(octets, history)),
-            Happening::Read => drop(socket.read(octets, now, &life.routes)),
+            Happening::Listen => drop(socket.listen(bytes, history)),
+            Happening::Read => drop(socket.read(bytes, now, &life.routes)),
             Happening::Send => self.send(id),
-            Happening::Write => drop(socket.write(octets, now, &life.routes)),
+            Happening::Write => drop(socket.write(bytes, now, &life.routes)),
             Happening::TakeEvents => drop(socket.take_events(now, &life.routes)),
             Happening::TakeMail => drop(life.take_mail(now, history)),
             Happening::FinishCommit => drop(life.finish_commit(now, history)?),

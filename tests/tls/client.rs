@@ -104,13 +104,13 @@ impl TlsClient {
     fn send(&mut self, method: &impl EncodeMethod) {
         let mut buffer = SendBuffer::new();
         buffer.put_method(0, method);
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         while bytes::Buf::has_remaining(&buffer) {
             let chunk = bytes::Buf::chunk(&buffer).to_vec();
             bytes::Buf::advance(&mut buffer, chunk.len());
-            octets.extend(chunk);
+            bytes.extend(chunk);
         }
-        self.stream.write_all(&octets).unwrap();
+        self.stream.write_all(&bytes).unwrap();
     }
 
     pub(crate) fn method(&mut self) -> io::Result<Method> {
@@ -120,10 +120,10 @@ impl TlsClient {
                 Some(_) => continue,
                 None => {}
             }
-            let mut octets = [0; 4096];
-            match self.stream.read(&mut octets)? {
+            let mut bytes = [0; 4096];
+            match self.stream.read(&mut bytes)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => self.input.extend_from_slice(&octets[..count]),
+                count => self.input.extend_from_slice(&bytes[..count]),
             }
         }
     }

@@ -27,7 +27,7 @@ fn a_certificate_is_a_login_when_it_names_a_user() {
             "[[users]]\nname = \"{name}\"\npassword_hash = \"$argon2id$v=19$m=19456,t=2,p=1$\
              bm9ib2R5a25vd3M$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"\n"
         );
-        let hash = forebay_server::user::hash_password(b"pw").unwrap();
+        let hash = forebay_server::auth::user::hash_password(b"pw").unwrap();
         let clerk = format!("[[users]]\nname = \"clerk\"\npassword_hash = \"{hash}\"\n");
         let broker = TlsBroker::start_with(&format!("{ASKS}{setting}{user}{clerk}"));
         let (app, other) = (broker.authority.client("app"), broker.authority.client("other"));

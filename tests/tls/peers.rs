@@ -11,11 +11,11 @@ use std::net::{SocketAddr, TcpStream};
 
 const REQUIRES: &str = "cacertfile = \"CA\"\nfail_if_no_peer_cert = true\n";
 
-/// What is answered to these octets until the end.
-fn answer_to(address: SocketAddr, octets: &[u8]) -> Vec<u8> {
+/// What is answered to these bytes until the end.
+fn answer_to(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(octets).unwrap();
+    stream.write_all(bytes).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     answer
@@ -63,12 +63,11 @@ fn a_client_with_tls_on_the_port_without_is_answered_in_amqp() {
 }
 
 #[test]
-fn octets_that_are_no_handshake_end_the_connection() {
+fn bytes_that_are_no_handshake_end_the_connection() {
     let broker = TlsBroker::start();
-    for octets in
-        [&[0; 64][..], b"GET / HTTP/1.1\r\n\r\n", &[22, 3, 1, 0xff, 0xff], &[0xff; 20_000]]
+    for bytes in [&[0; 64][..], b"GET / HTTP/1.1\r\n\r\n", &[22, 3, 1, 0xff, 0xff], &[0xff; 20_000]]
     {
-        let answer = answer_to(broker.tls, octets);
+        let answer = answer_to(broker.tls, bytes);
         assert!(answer.is_empty() || answer[0] == 21, "{answer:?}");
     }
     Wallet::trusting(&broker.authority).greet(broker.tls).unwrap();
@@ -82,7 +81,7 @@ fn handshakes_that_stall_are_given_up() {
     for count in 0..200 {
         let mut stream = TcpStream::connect(broker.tls).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        // The head of a client hello of 512 octets, and no more than its beginning.
+        // The head of a client hello of 512 bytes, and no more than its beginning.
         stream.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..count % 12]).unwrap();
         stalled.push(stream);
     }

@@ -44,7 +44,7 @@ async fn messages_of_every_size_go_there_and_back() {
     let mut consumer = connection.consume("sizes").prefetch(100).start().await.unwrap();
     for size in &sizes {
         let delivery = must("delivery", consumer.next()).await.unwrap().unwrap();
-        assert!(delivery.body()[..] == body(*size)[..], "a body of {size} octets");
+        assert!(delivery.body()[..] == body(*size)[..], "a body of {size} bytes");
         delivery.ack().unwrap();
     }
     connection.close().await.unwrap();

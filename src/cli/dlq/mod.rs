@@ -132,7 +132,7 @@ impl Filter {
             body.extend(value.map(|value| (key.to_owned(), value)));
         }
         if !self.position.is_empty() {
-            let runs = self.position.iter().map(|(lane, offset)| json!([lane, offset, offset]));
+            let runs = self.position.iter().map(|(level, offset)| json!([level, offset, offset]));
             body.insert("runs".to_owned(), runs.collect());
         }
         body
@@ -159,7 +159,7 @@ fn header(text: &str) -> Result<(String, String), String> {
 }
 
 fn position(text: &str) -> Result<(u8, u64), String> {
-    let parse = |(lane, offset): (&str, &str)| Some((lane.parse().ok()?, offset.parse().ok()?));
+    let parse = |(level, offset): (&str, &str)| Some((level.parse().ok()?, offset.parse().ok()?));
     let position = text.split_once(':').and_then(parse);
     position.ok_or_else(|| "expected PRIORITY:OFFSET, as 0:17".to_owned())
 }

@@ -24,7 +24,7 @@ pub use permission::{Access, Object, Permission};
 pub use record::AccessRecordError;
 pub use user::{PasswordHash, User, Users};
 
-use crate::fault::Fault;
+use crate::model::Fault;
 use crate::operation::Operation;
 use bytes::Bytes;
 use configured::Configured;

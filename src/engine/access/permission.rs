@@ -1,7 +1,6 @@
 //! One permission: three patterns, and what they are held against.
 
-use crate::name_pattern::{NamePattern, NamePatternError};
-use crate::object_name::ObjectName;
+use crate::model::{NamePattern, NamePatternError, ObjectName};
 use crate::topology::names::Resource;
 use forebay_wire::ShortStr;
 use std::fmt;

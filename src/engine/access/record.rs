@@ -4,7 +4,7 @@
 //! key    'a' user:short vhost:short
 //! value  version:u8 configure:long write:long read:long
 //!
-//! short: length:u8 octets; long: length:u16 octets; integers big endian
+//! short: length:u8 bytes; long: length:u16 bytes; integers big endian
 //! ```
 
 use super::{Access, Permission};
@@ -86,18 +86,18 @@ fn read_parts(key: &Bytes, value: &Bytes) -> Result<(ShortStr, ShortStr, Permiss
     if !rest.is_empty() {
         return Err(damaged());
     }
-    let text = |octets| std::str::from_utf8(octets).map_err(|_| damaged());
+    let text = |bytes| std::str::from_utf8(bytes).map_err(|_| damaged());
     let permission = Permission::new(text(configure)?, text(write)?, text(read)?);
     Ok((user, vhost, permission.map_err(|error| format!("damaged: {error}"))?))
 }
 
-/// What stands behind a length of so many octets.
-pub(super) fn take(rest: &mut Bytes, length_octets: usize) -> Option<Bytes> {
-    let (length, _) = rest.split_at_checked(length_octets)?;
-    let length = length.iter().fold(0, |length, octet| length << 8 | usize::from(*octet));
-    if rest.len() < length_octets + length {
+/// What stands behind a length of so many bytes.
+pub(super) fn take(rest: &mut Bytes, length_bytes: usize) -> Option<Bytes> {
+    let (length, _) = rest.split_at_checked(length_bytes)?;
+    let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    if rest.len() < length_bytes + length {
         return None;
     }
-    let _ = rest.split_to(length_octets);
+    let _ = rest.split_to(length_bytes);
     Some(rest.split_to(length))
 }

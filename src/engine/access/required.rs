@@ -1,9 +1,7 @@
 //! What a request about exchanges, queues and bindings needs permission for.
 
 use super::{Access, Object, Permissions};
-use crate::command::{Binding, Destination, TopologyRequest};
-use crate::fault::Fault;
-use crate::object_name::ObjectName;
+use crate::model::{Binding, Destination, Fault, ObjectName, TopologyRequest};
 use crate::topology::arguments::Arguments;
 use forebay_wire::{FieldTable, ShortStr};
 

@@ -1,10 +1,9 @@
 //! What a user may and may not do, as RabbitMQ has it.
 
 use super::*;
-use crate::command::{Binding, Destination, TopologyRequest};
-use crate::fault::FaultScope;
-use crate::name_pattern::NamePatternError;
-use crate::object_name::ObjectName;
+use crate::model::{
+    Binding, Destination, FaultScope, NamePatternError, ObjectName, TopologyRequest,
+};
 use forebay_wire::{FieldTable, FieldValue};
 use std::collections::BTreeMap;
 

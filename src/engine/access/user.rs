@@ -22,7 +22,7 @@ pub enum PasswordHash {
     Disabled,
     /// argon2id in PHC form: what we make.
     Argon2id(String),
-    /// RabbitMQ's `rabbit_password_hashing_sha256`, base64 of salt (4 octets) and hash.
+    /// RabbitMQ's `rabbit_password_hashing_sha256`, base64 of salt (4 bytes) and hash.
     RabbitmqSha256(String),
     /// RabbitMQ's `rabbit_password_hashing_sha512`, the same with SHA-512.
     RabbitmqSha512(String),

@@ -5,7 +5,7 @@
 //! value  version:u8 algorithm:u8 hash:long tags:long
 //!
 //! algorithm: 0 none, 1 argon2id, 2 RabbitMQ SHA-256, 3 RabbitMQ SHA-512; tags: separated by
-//! commas; long: length:u16 octets, integers big endian
+//! commas; long: length:u16 bytes, integers big endian
 //! ```
 
 use super::record::{AccessRecordError, take};
@@ -17,7 +17,7 @@ use forebay_wire::ShortStr;
 const VERSION: u8 = 1;
 const KIND: u8 = b'u';
 
-/// Octets of a hash, or of all tags together, at most.
+/// Bytes of a hash, or of all tags together, at most.
 const FIELD_LENGTH_MAX: usize = u16::MAX as usize;
 
 pub(super) fn is_ours(key: &[u8]) -> bool {
@@ -68,8 +68,8 @@ fn read_parts(key: &Bytes, value: &Bytes) -> Result<(ShortStr, User), String> {
     let algorithm = value.get(1).copied().ok_or_else(damaged)?;
     let mut rest = value.slice(2..);
     let mut text = || {
-        let octets = take(&mut rest, 2).ok_or_else(damaged)?;
-        String::from_utf8(octets.to_vec()).map_err(|_| damaged())
+        let bytes = take(&mut rest, 2).ok_or_else(damaged)?;
+        String::from_utf8(bytes.to_vec()).map_err(|_| damaged())
     };
     let (hash, tags) = (text()?, text()?);
     if !rest.is_empty() {

@@ -3,39 +3,42 @@
 
 use super::settling::{settle, settle_all};
 use super::unacked::Unacked;
-use super::{Channel, Mode, Turn};
-use crate::command::{Refusal, Settlement};
-use crate::fault::Fault;
-use crate::ids::DeliveryTag;
+use super::{Channel, Mode};
+use crate::model::{DeliveryTag, Fault, RequeueMethod, Settlement};
+use crate::session::ChannelContext;
 use forebay_wire::ReplyCode;
 use forebay_wire::method::{BasicAck, BasicNack, BasicReject};
 
 impl Channel {
-    pub(super) fn handle_ack(&mut self, turn: &mut Turn<'_>, ack: BasicAck) -> Result<(), Fault> {
-        self.settle(turn, DeliveryTag(ack.delivery_tag), ack.multiple, Settlement::Ack)
+    pub(super) fn handle_ack(
+        &mut self,
+        context: &mut ChannelContext<'_>,
+        ack: BasicAck,
+    ) -> Result<(), Fault> {
+        self.settle(context, DeliveryTag(ack.delivery_tag), ack.multiple, Settlement::Ack)
     }
 
     pub(super) fn handle_nack(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         nack: BasicNack,
     ) -> Result<(), Fault> {
-        let settlement = failed(nack.requeue, Refusal::Nack);
-        self.settle(turn, DeliveryTag(nack.delivery_tag), nack.multiple, settlement)
+        let settlement = failed(nack.requeue, RequeueMethod::Nack);
+        self.settle(context, DeliveryTag(nack.delivery_tag), nack.multiple, settlement)
     }
 
     pub(super) fn handle_reject(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         reject: BasicReject,
     ) -> Result<(), Fault> {
-        let settlement = failed(reject.requeue, Refusal::Reject);
-        self.settle(turn, DeliveryTag(reject.delivery_tag), false, settlement)
+        let settlement = failed(reject.requeue, RequeueMethod::Reject);
+        self.settle(context, DeliveryTag(reject.delivery_tag), false, settlement)
     }
 
     fn settle(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         tag: DeliveryTag,
         multiple: bool,
         settlement: Settlement,
@@ -45,7 +48,7 @@ impl Channel {
             match &mut self.mode {
                 Mode::Transaction(transaction) => transaction.settled.push((settlement, unacked)),
                 Mode::Plain | Mode::Confirm(_) => {
-                    settle(&mut turn.link.commands, self.id, settlement, unacked);
+                    settle(&mut context.outputs.commands, self.id, settlement, unacked);
                 }
             }
             return Ok(());
@@ -61,7 +64,7 @@ impl Channel {
                 transaction.settled.extend(settled);
             }
             Mode::Plain | Mode::Confirm(_) => {
-                settle_all(&mut turn.link.commands, self.id, settlement, &mut self.settled);
+                settle_all(&mut context.outputs.commands, self.id, settlement, &mut self.settled);
             }
         }
         Ok(())
@@ -69,12 +72,16 @@ impl Channel {
 
     /// `basic.recover`: everything goes back, none of it as a failure. Not part of a transaction,
     /// but what was acknowledged within one stays acknowledged.
-    pub(super) fn recover(&mut self, turn: &mut Turn<'_>, requeue: bool) -> Result<(), Fault> {
+    pub(super) fn recover(
+        &mut self,
+        context: &mut ChannelContext<'_>,
+        requeue: bool,
+    ) -> Result<(), Fault> {
         if !requeue {
             return Err(Fault::connection(ReplyCode::NotImplemented, "requeue=false"));
         }
         self.unacked.take_all(&mut self.settled);
-        settle_all(&mut turn.link.commands, self.id, Settlement::Recover, &mut self.settled);
+        settle_all(&mut context.outputs.commands, self.id, Settlement::Recover, &mut self.settled);
         Ok(())
     }
 
@@ -84,7 +91,7 @@ impl Channel {
     }
 }
 
-const fn failed(requeue: bool, refusal: Refusal) -> Settlement {
+const fn failed(requeue: bool, refusal: RequeueMethod) -> Settlement {
     if requeue { Settlement::Requeue(refusal) } else { Settlement::Reject }
 }
 

@@ -4,8 +4,8 @@
 //! Answers arrive as runs in any order. Everything below `low` was told to the client; runs above
 //! it that were told are remembered, so nothing is ever told twice.
 
-use crate::connection::limits::CONFIRM_RUNS_UNTOLD_MAX;
-use crate::ids::PublishSeq;
+use crate::model::PublishSeq;
+use crate::session::limits::CONFIRM_RUNS_UNTOLD_MAX;
 
 /// What a publish came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

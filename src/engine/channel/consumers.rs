@@ -1,14 +1,12 @@
 //! Consumers: consume, cancel, get, qos (AMQP 0-9-1, 1.8.3.1 to 1.8.3.5 and 1.8.3.10).
 
+use super::Channel;
 use super::direct_reply::{REPLY_QUEUE, ReplyConsumer, check_consume};
-use super::{Channel, Turn};
 use crate::access::{Access, Object};
 use crate::command::{Command, Subscribe};
-use crate::connection::{Expects, MethodId};
-use crate::fault::Fault;
-use crate::ids::{ChannelKey, ConsumerNumber};
-use crate::object_name::ObjectName;
-use crate::reply_address::ReplyAddress;
+use crate::model::{ChannelKey, ConsumerNumber, Fault, ObjectName, ReplyAddress};
+use crate::session::ChannelContext;
+use crate::session::{AwaitedReply, MethodId};
 use forebay_wire::method::{
     BasicCancel, BasicCancelOk, BasicConsume, BasicConsumeOk, BasicGet, BasicQos, BasicQosOk,
 };
@@ -31,30 +29,36 @@ pub(super) enum PlainQos {
 }
 
 impl Channel {
-    pub(super) fn handle_qos(&mut self, turn: &mut Turn<'_>, qos: BasicQos) -> Result<(), Fault> {
+    pub(super) fn handle_qos(
+        &mut self,
+        context: &mut ChannelContext<'_>,
+        qos: BasicQos,
+    ) -> Result<(), Fault> {
         if qos.prefetch_size != 0 {
             let text = format!("prefetch_size!=0 ({})", qos.prefetch_size);
             return Err(Fault::connection(ReplyCode::NotImplemented, text));
         }
         let (channel, count) = (self.id, qos.prefetch_count);
-        if qos.global || (turn.about.client.qos_is_for_the_channel && self.limits_channel(turn)) {
-            turn.link.commands.push(Command::SetPrefetch { channel, count });
+        if qos.global
+            || (context.info.client.qos_is_for_the_channel && self.limits_channel(context))
+        {
+            context.outputs.commands.push(Command::SetPrefetch { channel, count });
         } else {
             self.prefetch = count;
-            turn.link.channels_changed = true;
+            context.outputs.channels_changed = true;
         }
-        turn.send(self.id, &BasicQosOk {});
+        context.send(self.id, &BasicQosOk {});
         Ok(())
     }
 
     /// Whether `basic.qos` without `global` limits the channel, for a client that leaves `global`
     /// clear in the standard's meaning ([`PlainQos`]).
-    fn limits_channel(&mut self, turn: &mut Turn<'_>) -> bool {
+    fn limits_channel(&mut self, context: &mut ChannelContext<'_>) -> bool {
         let has_consumed = self.last_consumer != ConsumerNumber(0);
         if self.plain_qos == PlainQos::Channel && !has_consumed {
             self.plain_qos = PlainQos::EachConsumer;
             // The first request limited the channel: that limit goes.
-            turn.link.commands.push(Command::SetPrefetch { channel: self.id, count: 0 });
+            context.outputs.commands.push(Command::SetPrefetch { channel: self.id, count: 0 });
         } else if self.plain_qos == PlainQos::Unused {
             self.plain_qos = PlainQos::Channel;
         }
@@ -63,7 +67,7 @@ impl Channel {
 
     pub(super) fn handle_consume(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         method: MethodId,
         consume: BasicConsume,
     ) -> Result<(), Fault> {
@@ -73,19 +77,19 @@ impl Channel {
             check_consume(consume.no_ack, self.reply_consumer.as_ref())?;
         }
         if !is_reply_queue {
-            check_read(turn, &queue)?;
+            check_read(context, &queue)?;
         }
-        let consumer_tag = self.choose_tag(turn, &consume.consumer_tag)?;
+        let consumer_tag = self.choose_tag(context, &consume.consumer_tag)?;
         let ok = BasicConsumeOk { consumer_tag: consumer_tag.clone() };
         self.last_consumer = ConsumerNumber(self.last_consumer.0 + 1);
         self.consumers.insert(consumer_tag.clone(), self.last_consumer);
         if is_reply_queue {
-            let key = ChannelKey { connection: turn.link.id, channel: self.id };
-            let address = ReplyAddress { key, token: turn.link.random.token() };
+            let key = ChannelKey { connection: context.outputs.id, channel: self.id };
+            let address = ReplyAddress { key, token: context.outputs.random.token() };
             self.reply_consumer = Some(ReplyConsumer::new(address, consumer_tag));
-            self.await_replies(turn, Some(address.token));
+            self.await_replies(context, Some(address.token));
             if !consume.no_wait {
-                turn.send(self.id, &ok);
+                context.send(self.id, &ok);
             }
             return Ok(());
         }
@@ -100,13 +104,17 @@ impl Channel {
             prefetch: self.prefetch,
             arguments: consume.arguments.detached(),
         });
-        turn.ask(self.id, method, Expects::Done(answer), command);
+        context.request(self.id, method, AwaitedReply::Done(answer), command);
         Ok(())
     }
 
-    fn choose_tag(&self, turn: &mut Turn<'_>, wanted: &ShortStr) -> Result<ShortStr, Fault> {
+    fn choose_tag(
+        &self,
+        context: &mut ChannelContext<'_>,
+        wanted: &ShortStr,
+    ) -> Result<ShortStr, Fault> {
         if wanted.is_empty() {
-            let name = format!("amq.ctag-{}", turn.link.random.name_suffix());
+            let name = format!("amq.ctag-{}", context.outputs.random.name_suffix());
             return Ok(ShortStr::try_from(name).unwrap_or_default());
         }
         if self.consumers.contains_key(wanted) {
@@ -120,7 +128,7 @@ impl Channel {
     /// the broker while the request was on its way.
     pub(super) fn handle_cancel(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         method: MethodId,
         cancel: BasicCancel,
     ) {
@@ -129,32 +137,32 @@ impl Channel {
         let is_reply = self.reply_consumer.as_ref().is_some_and(|reply| reply.tag == consumer_tag);
         if is_reply {
             self.reply_consumer = None;
-            self.await_replies(turn, None);
+            self.await_replies(context, None);
         }
         let ok = BasicCancelOk { consumer_tag: consumer_tag.clone() };
         if known && !is_reply {
             let answer: Option<Method> = (!no_wait).then(|| ok.into());
             let command = Command::Cancel { channel: self.id, consumer_tag };
-            turn.ask(self.id, method, Expects::Done(answer), command);
+            context.request(self.id, method, AwaitedReply::Done(answer), command);
         } else if !no_wait {
-            turn.send(self.id, &ok);
+            context.send(self.id, &ok);
         }
     }
 
-    fn await_replies(&self, turn: &mut Turn<'_>, token: Option<u128>) {
-        turn.link.commands.push(Command::AwaitReplies { channel: self.id, token });
+    fn await_replies(&self, context: &mut ChannelContext<'_>, token: Option<u128>) {
+        context.outputs.commands.push(Command::AwaitReplies { channel: self.id, token });
     }
 
     pub(super) fn handle_get(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         method: MethodId,
         get: BasicGet,
     ) -> Result<(), Fault> {
         let queue = self.named_queue(&get.queue)?;
-        check_read(turn, &queue)?;
+        check_read(context, &queue)?;
         let command = Command::Get { channel: self.id, queue, no_ack: get.no_ack };
-        turn.ask(self.id, method, Expects::Message { no_ack: get.no_ack }, command);
+        context.request(self.id, method, AwaitedReply::Message { no_ack: get.no_ack }, command);
         Ok(())
     }
 
@@ -176,7 +184,7 @@ impl Channel {
     }
 }
 
-fn check_read(turn: &Turn<'_>, queue: &ObjectName) -> Result<(), Fault> {
-    let (permissions, about) = (turn.routes.permissions(), turn.about);
-    permissions.check(&about.user, &about.vhost, Access::Read, Object::Queue(queue))
+fn check_read(context: &ChannelContext<'_>, queue: &ObjectName) -> Result<(), Fault> {
+    let (permissions, info) = (context.routes.permissions(), context.info);
+    permissions.check(&info.user, &info.vhost, Access::Read, Object::Queue(queue))
 }

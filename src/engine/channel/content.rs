@@ -1,8 +1,7 @@
 //! Puts a `basic.publish`, its header and its body frames together (AMQP 0-9-1, 4.2.6).
 
-use crate::connection::limits::{BODY_COPIED_OUT_SIZE_MAX, UNFINISHED_PUBLISH_OVERHEAD};
-use crate::fault::Fault;
-use crate::object_name::ObjectName;
+use crate::model::{Fault, ObjectName};
+use crate::session::limits::{BODY_COPIED_OUT_SIZE_MAX, UNFINISHED_PUBLISH_OVERHEAD};
 use bytes::{Bytes, BytesMut};
 use forebay_wire::frame::ContentHeader;
 use forebay_wire::method::BasicPublish;
@@ -32,7 +31,7 @@ pub(crate) enum ContentAssembler {
     Idle,
     /// The method came: the header is due.
     Header(Address),
-    /// The header came: octets of the body are due.
+    /// The header came: bytes of the body are due.
     Body(PartialContent),
 }
 
@@ -78,8 +77,8 @@ impl Address {
 impl Content {
     /// Bytes that it takes in memory, about.
     pub(crate) fn size(&self) -> usize {
-        let octets = self.body.len() + self.properties.as_bytes().len();
-        self.address.size() + octets + UNFINISHED_PUBLISH_OVERHEAD
+        let bytes = self.body.len() + self.properties.as_bytes().len();
+        self.address.size() + bytes + UNFINISHED_PUBLISH_OVERHEAD
     }
 
     /// The content in memory of its own, for one that stays longer than the receive buffer it came
@@ -129,7 +128,7 @@ impl ContentAssembler {
     /// The content header. Gives the content when it has no body.
     ///
     /// # Errors
-    /// 505 when none was due; 406 when it announces a body of more than `size_max` octets.
+    /// 505 when none was due; 406 when it announces a body of more than `size_max` bytes.
     pub(crate) fn header(
         &mut self,
         header: ContentHeader,
@@ -155,23 +154,23 @@ impl ContentAssembler {
     ///
     /// # Errors
     /// 505 when none was due; 501 when the body is longer than announced.
-    pub(crate) fn body(&mut self, octets: Bytes) -> Result<Option<Content>, Fault> {
+    pub(crate) fn body(&mut self, bytes: Bytes) -> Result<Option<Content>, Fault> {
         let mut partial = match std::mem::take(self) {
             Self::Body(partial) => partial,
             Self::Idle => return Err(method_expected("a content body")),
             Self::Header(_) => return Err(header_expected("a content body")),
         };
-        let length = partial.body.len() + octets.len();
+        let length = partial.body.len() + bytes.len();
         if length > partial.size {
             return Err(Fault::connection(
                 ReplyCode::FrameError,
                 format!(
-                    "content body of {length} octets is longer than the {} announced",
+                    "content body of {length} bytes is longer than the {} announced",
                     partial.size
                 ),
             ));
         }
-        partial.body.append(octets, partial.size);
+        partial.body.append(bytes, partial.size);
         if length < partial.size {
             *self = Self::Body(partial);
             return Ok(None);
@@ -186,8 +185,8 @@ impl ContentAssembler {
             Self::Idle => 0,
             Self::Header(address) => address.size() + UNFINISHED_PUBLISH_OVERHEAD,
             Self::Body(PartialContent { address, properties, body, .. }) => {
-                let octets = properties.as_bytes().len() + body.len();
-                address.size() + octets + UNFINISHED_PUBLISH_OVERHEAD
+                let bytes = properties.as_bytes().len() + body.len();
+                address.size() + bytes + UNFINISHED_PUBLISH_OVERHEAD
             }
         }
     }
@@ -206,20 +205,20 @@ impl PartialBody {
         }
     }
 
-    fn append(&mut self, octets: Bytes, announced: usize) {
+    fn append(&mut self, bytes: Bytes, announced: usize) {
         match self {
-            Self::Piece(piece) if piece.is_empty() => *piece = octets,
+            Self::Piece(piece) if piece.is_empty() => *piece = bytes,
             Self::Piece(piece) => {
-                let mut pieces = copied(piece, octets.len(), announced);
-                pieces.extend_from_slice(&octets);
+                let mut pieces = copied(piece, bytes.len(), announced);
+                pieces.extend_from_slice(&bytes);
                 *self = Self::Pieces(pieces);
             }
             Self::Pieces(pieces) => {
-                let length = pieces.len() + octets.len();
+                let length = pieces.len() + bytes.len();
                 if length > pieces.capacity() {
                     pieces.reserve(room(length, announced) - pieces.len());
                 }
-                pieces.extend_from_slice(&octets);
+                pieces.extend_from_slice(&bytes);
             }
         }
     }

@@ -2,8 +2,7 @@
 
 use super::Channel;
 use crate::event::Delivery;
-use crate::ids::{DeliveryTag, QueueId};
-use crate::message::Message;
+use crate::model::{DeliveryTag, Message, QueueId};
 use bytes::Bytes;
 use forebay_wire::method::BasicGetOk;
 use forebay_wire::{FieldValue, RawProperties, SendBuffer, ShortStr};
@@ -106,6 +105,6 @@ fn changed_properties(delivery: &Delivery) -> Option<RawProperties> {
     Some(properties.encode())
 }
 
-pub(super) fn name(octets: &[u8]) -> ShortStr {
-    ShortStr::try_from(Bytes::copy_from_slice(octets)).unwrap_or_default()
+pub(super) fn name(bytes: &[u8]) -> ShortStr {
+    ShortStr::try_from(Bytes::copy_from_slice(bytes)).unwrap_or_default()
 }

@@ -2,8 +2,7 @@
 //! the pseudo queue `amq.rabbitmq.reply-to`, without a queue. The requester consumes from it, and its
 //! publishes name it in `reply_to`, which becomes a [`ReplyAddress`].
 
-use crate::fault::Fault;
-use crate::reply_address::ReplyAddress;
+use crate::model::{Fault, ReplyAddress};
 use forebay_wire::{ReplyCode, ShortStr};
 
 /// The pseudo queue's name.

@@ -1,7 +1,7 @@
 //! A `reply_to` that names the pseudo queue, in the properties of a message that a client publishes.
 
 use super::direct_reply::{REPLY_QUEUE, ReplyConsumer};
-use crate::fault::Fault;
+use crate::model::Fault;
 use crate::published_properties::refused;
 use forebay_wire::RawProperties;
 

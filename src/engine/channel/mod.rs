@@ -2,7 +2,7 @@
 //! transactions (AMQP 0-9-1, 1.5 to 1.9).
 //!
 //! Owned by its connection, which hands it frames and news. It writes frames and commands through
-//! the [`Turn`] it is given, and returns a fault for whatever closes the channel or the connection.
+//! the [`ChannelContext`] it is given, and returns a fault for whatever closes the channel or the connection.
 
 mod acks;
 mod confirms;
@@ -15,7 +15,6 @@ mod methods;
 mod publishes;
 mod publishing;
 mod returns;
-pub(crate) mod route_cache;
 mod settling;
 mod topology_methods;
 mod transaction;
@@ -23,47 +22,20 @@ mod transactions;
 mod unacked;
 mod write_permission;
 
-use crate::command::Command;
-use crate::connection::{About, ChannelMode, Expects, Link, MethodId, OpenChannel, Question};
-use crate::fault::Fault;
-use crate::ids::{ChannelId, ConsumerNumber, PublishSeq};
-use crate::object_name::ObjectName;
-use crate::time::Now;
-use crate::topology::Routes;
+use crate::model::{ChannelId, ConsumerNumber, Fault, ObjectName, PublishSeq};
+use crate::session::ChannelContext;
+use crate::session::{ChannelMode, MethodId, OpenChannel};
 use bytes::Bytes;
 use confirms::{Answer, ConfirmTracker, Verdict};
 use consumers::PlainQos;
 use content::ContentAssembler;
 use direct_reply::ReplyConsumer;
 use forebay_wire::method::{BasicAck, BasicNack};
-use forebay_wire::{ContentHeader, EncodeMethod, Method, SendBuffer, ShortStr};
+use forebay_wire::{ContentHeader, Method, SendBuffer, ShortStr};
 use std::collections::BTreeMap;
 use transaction::Transaction;
 use unacked::{Unacked, UnackedSet};
 use write_permission::WritePermission;
-
-/// What a channel works with while it handles one input.
-#[derive(Debug)]
-pub(crate) struct Turn<'a> {
-    pub(crate) now: Now,
-    pub(crate) routes: &'a Routes,
-    pub(crate) about: &'a About,
-    pub(crate) link: &'a mut Link,
-    /// Set when the shard was asked something: no input is taken until it has answered.
-    pub(crate) question: &'a mut Option<Question>,
-}
-
-impl Turn<'_> {
-    fn send(&mut self, channel: ChannelId, method: &impl EncodeMethod) {
-        self.link.output.put_method(channel.0, method);
-    }
-
-    fn ask(&mut self, channel: ChannelId, method: MethodId, expects: Expects, command: Command) {
-        debug_assert!(self.question.is_none(), "a question is open");
-        self.link.commands.push(command);
-        *self.question = Some(Question { channel, method, expects });
-    }
-}
 
 /// An open channel.
 #[derive(Debug)]
@@ -184,14 +156,14 @@ impl Channel {
     /// What closes the channel or the connection.
     pub(crate) fn handle_method(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         method: Method,
     ) -> Result<(), Fault> {
         self.content.expect_method()?;
         match method {
             Method::BasicPublish(publish) => self.begin_publish(publish),
-            Method::BasicAck(ack) => self.handle_ack(turn, ack),
-            method => self.handle_other_method(turn, method),
+            Method::BasicAck(ack) => self.handle_ack(context, ack),
+            method => self.handle_other_method(context, method),
         }
     }
 
@@ -201,11 +173,11 @@ impl Channel {
     /// What closes the channel or the connection.
     pub(crate) fn handle_header(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         header: ContentHeader,
     ) -> Result<(), Fault> {
-        match self.content.header(header, turn.about.tuned.message_size_max)? {
-            Some(content) => self.publish(turn, content),
+        match self.content.header(header, context.info.tuned.message_size_max)? {
+            Some(content) => self.publish(context, content),
             None => Ok(()),
         }
     }
@@ -214,9 +186,13 @@ impl Channel {
     ///
     /// # Errors
     /// What closes the channel or the connection.
-    pub(crate) fn handle_body(&mut self, turn: &mut Turn<'_>, body: Bytes) -> Result<(), Fault> {
+    pub(crate) fn handle_body(
+        &mut self,
+        context: &mut ChannelContext<'_>,
+        body: Bytes,
+    ) -> Result<(), Fault> {
         match self.content.body(body)? {
-            Some(content) => self.publish(turn, content),
+            Some(content) => self.publish(context, content),
             None => Ok(()),
         }
     }

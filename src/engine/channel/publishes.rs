@@ -5,13 +5,11 @@ use super::content::{Address, Content};
 use super::envelope::with_reply_address;
 use super::publishing::{publish, publish_in_transaction};
 use super::returns::Return;
-use super::{Channel, Mode, Turn};
-use crate::command::{Command, DirectReply, Publish, Targets};
-use crate::fault::Fault;
-use crate::ids::PublishSeq;
-use crate::message::{Envelope, Message};
+use super::{Channel, Mode};
+use crate::command::{Command, DirectReply, Publish};
+use crate::model::{Envelope, Fault, Message, PublishSeq, ReplyAddress, Targets};
 use crate::published_properties::{Copies, check_delivery_mode, check_user, copies, expiration};
-use crate::reply_address::ReplyAddress;
+use crate::session::ChannelContext;
 use forebay_wire::method::BasicPublish;
 use forebay_wire::{RawProperties, ReplyCode, ShortStr};
 use smallvec::SmallVec;
@@ -55,13 +53,17 @@ impl Channel {
     }
 
     /// A publish that is all there.
-    pub(super) fn publish(&mut self, turn: &mut Turn<'_>, content: Content) -> Result<(), Fault> {
-        let routed = self.routed(turn, &content)?;
+    pub(super) fn publish(
+        &mut self,
+        context: &mut ChannelContext<'_>,
+        content: Content,
+    ) -> Result<(), Fault> {
+        let routed = self.routed(context, &content)?;
         let seq = match &mut self.mode {
             Mode::Confirm(tracker) => Some(tracker.issue()),
             Mode::Plain | Mode::Transaction(_) => None,
         };
-        self.count(turn, content.body.len(), seq.is_some());
+        self.count(context, content.body.len(), seq.is_some());
         if let Mode::Transaction(transaction) = &mut self.mode {
             // It waits for the commit, longer than the receive buffer that it came in should.
             let content = content.copied_out();
@@ -70,25 +72,25 @@ impl Channel {
             return Ok(());
         }
         let Routed { targets, requesters, envelope } = routed;
-        count_for_exchange(turn, &content, targets.len() + requesters.len());
+        count_for_exchange(context, &content, targets.len() + requesters.len());
         if targets.is_empty() && requesters.is_empty() {
             if content.address.is_mandatory {
-                turn.link.traffic.returned += 1;
+                context.outputs.traffic.returned += 1;
                 // Clients wait for the answer to one publish before the return of the next.
-                self.flush_confirms(&mut turn.link.output);
-                let frame_size_max = turn.about.tuned.frame_size_max;
-                Return(content).write(&mut turn.link.output, self.id, frame_size_max);
+                self.flush_confirms(&mut context.outputs.output);
+                let frame_size_max = context.info.tuned.frame_size_max;
+                Return(content).write(&mut context.outputs.output, self.id, frame_size_max);
             } else {
-                turn.link.traffic.dropped += 1;
+                context.outputs.traffic.dropped += 1;
             }
-            self.resolve_at_once(turn, seq);
+            self.resolve_at_once(context, seq);
             return Ok(());
         }
-        let message = envelope.message(turn, &content);
+        let message = envelope.message(context, &content);
         let replies = self.replies(&targets, requesters, seq, &content, &message);
-        turn.link.commands.extend(replies.map(Command::DirectReply));
+        context.outputs.commands.extend(replies.map(Command::DirectReply));
         if !targets.is_empty() {
-            publish(&mut turn.link.commands, self.id, seq, targets, message);
+            publish(&mut context.outputs.commands, self.id, seq, targets, message);
         }
         Ok(())
     }
@@ -100,13 +102,13 @@ impl Channel {
     /// gone in the meantime.
     pub(super) fn route_transaction(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         contents: Vec<Content>,
     ) -> Result<RoutedTransaction, Fault> {
         let mut routed = RoutedTransaction::default();
         for content in contents {
-            let Routed { targets, requesters, envelope } = self.routed(turn, &content)?;
-            count_for_exchange(turn, &content, targets.len() + requesters.len());
+            let Routed { targets, requesters, envelope } = self.routed(context, &content)?;
+            count_for_exchange(context, &content, targets.len() + requesters.len());
             if targets.is_empty() && requesters.is_empty() {
                 if content.address.is_mandatory {
                     routed.returns.push(Return(content));
@@ -115,14 +117,14 @@ impl Channel {
                 }
                 continue;
             }
-            let message = envelope.message(turn, &content);
+            let message = envelope.message(context, &content);
             routed.replies.extend(self.replies(&targets, requesters, None, &content, &message));
             if !targets.is_empty() {
                 publish_in_transaction(&mut routed.publishes, self.id, targets, message);
             }
         }
-        turn.link.traffic.returned += routed.returns.len() as u64;
-        turn.link.traffic.dropped += routed.dropped;
+        context.outputs.traffic.returned += routed.returns.len() as u64;
+        context.outputs.traffic.dropped += routed.dropped;
         Ok(routed)
     }
 
@@ -148,10 +150,14 @@ impl Channel {
         })
     }
 
-    fn routed(&mut self, turn: &mut Turn<'_>, content: &Content) -> Result<Routed, Fault> {
+    fn routed(
+        &mut self,
+        context: &mut ChannelContext<'_>,
+        content: &Content,
+    ) -> Result<Routed, Fault> {
         let copies = copies(&content.properties)?;
-        let (targets, requesters) = self.destinations(turn, content, copies.as_ref())?;
-        check_user(&content.properties, &turn.about.user)?;
+        let (targets, requesters) = self.destinations(context, content, copies.as_ref())?;
+        check_user(&content.properties, &context.info.user)?;
         check_delivery_mode(&content.properties)?;
         let expiration = expiration(&content.properties)?;
         let properties = with_reply_address(&content.properties, self.reply_consumer.as_ref())?;
@@ -160,51 +166,52 @@ impl Channel {
         Ok(Routed { targets, requesters, envelope })
     }
 
-    fn count(&mut self, turn: &mut Turn<'_>, body_size: usize, wants_confirm: bool) {
-        turn.link.traffic.receive(body_size, wants_confirm);
+    fn count(&mut self, context: &mut ChannelContext<'_>, body_size: usize, wants_confirm: bool) {
+        context.outputs.traffic.receive(body_size, wants_confirm);
         if !self.has_published {
             self.has_published = true;
-            turn.link.publishers += 1;
+            context.outputs.publishers += 1;
         }
     }
 
     fn destinations(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         content: &Content,
         copies: Option<&Copies>,
     ) -> Result<(Targets, Requesters), Fault> {
         let Address { exchange, routing_key, .. } = &content.address;
-        self.write_permission.check(turn, exchange)?;
+        self.write_permission.check(context, exchange)?;
         let Some(copies) = copies.filter(|copies| !copies.routing_keys.is_empty()) else {
             if exchange.is_empty() && ReplyAddress::is_named_by(routing_key) {
                 let requester = ReplyAddress::parse(routing_key);
-                return Ok((turn.routes.nowhere(), requester.into_iter().collect()));
+                return Ok((context.routes.nowhere(), requester.into_iter().collect()));
             }
-            return Ok((route(turn, content)?, Requesters::new()));
+            return Ok((route(context, content)?, Requesters::new()));
         };
         let own_key = std::iter::once(routing_key);
         let routing_keys: Vec<_> = own_key.chain(&copies.routing_keys).cloned().collect();
         let headers = || content.properties.headers();
-        let targets = turn.routes.route(&turn.about.vhost, exchange, &routing_keys, &headers)?;
+        let targets =
+            context.routes.route(&context.info.vhost, exchange, &routing_keys, &headers)?;
         let is_default = exchange.is_empty();
         let requesters = routing_keys.iter().filter(|_| is_default).filter_map(ReplyAddress::parse);
         Ok((targets, requesters.collect()))
     }
 
     /// No queue owes anything: the confirm needs nobody's answer.
-    fn resolve_at_once(&mut self, turn: &mut Turn<'_>, seq: Option<PublishSeq>) {
+    fn resolve_at_once(&mut self, context: &mut ChannelContext<'_>, seq: Option<PublishSeq>) {
         if let Some(seq) = seq {
-            turn.link.traffic.confirmed_at_once += 1;
+            context.outputs.traffic.confirmed_at_once += 1;
             self.resolve(seq, seq, Verdict::Stored);
         }
     }
 }
 
-fn route(turn: &mut Turn<'_>, content: &Content) -> Result<Targets, Fault> {
+fn route(context: &mut ChannelContext<'_>, content: &Content) -> Result<Targets, Fault> {
     let Address { exchange, routing_key, .. } = &content.address;
-    let (routes, vhost) = (turn.routes, &turn.about.vhost);
-    let cache = &mut turn.link.route_cache;
+    let (routes, vhost) = (context.routes, &context.info.vhost);
+    let cache = &mut context.outputs.route_cache;
     if let Some(targets) = cache.find(routes.version(), exchange, routing_key) {
         return Ok(targets.clone());
     }
@@ -218,21 +225,22 @@ fn route(turn: &mut Turn<'_>, content: &Content) -> Result<Targets, Fault> {
 }
 
 /// A message was published, and goes to so many queues and requesters.
-fn count_for_exchange(turn: &mut Turn<'_>, content: &Content, destinations: usize) {
-    let (routes, vhost, exchange) = (turn.routes, &turn.about.vhost, &content.address.exchange);
-    turn.link.exchange_flow.count(routes, vhost, exchange, destinations);
+fn count_for_exchange(context: &mut ChannelContext<'_>, content: &Content, destinations: usize) {
+    let (routes, vhost, exchange) =
+        (context.routes, &context.info.vhost, &content.address.exchange);
+    context.outputs.exchange_flow.count(routes, vhost, exchange, destinations);
 }
 
 impl OwnEnvelope {
-    fn message(&self, turn: &mut Turn<'_>, content: &Content) -> Message {
+    fn message(&self, context: &mut ChannelContext<'_>, content: &Content) -> Message {
         let envelope = Envelope {
             exchange: &content.address.exchange,
             routing_key: &content.address.routing_key,
             properties: self.properties.as_ref().unwrap_or(&content.properties),
-            published_at: turn.now.wall,
+            published_at: context.now.wall,
             expiration: self.expiration,
         };
-        let (body, arena) = (content.body.clone(), turn.link.arena());
+        let (body, arena) = (content.body.clone(), context.outputs.arena());
         if self.has_blind_copies {
             return Message::with_blind_copies(envelope, body, arena);
         }

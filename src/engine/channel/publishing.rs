@@ -1,8 +1,7 @@
 //! Collects publishes of a batch: consecutive messages for the same queues become one request.
 
-use crate::command::{Command, Publish, Targets};
-use crate::ids::{ChannelId, PublishSeq};
-use crate::message::Message;
+use crate::command::{Command, Publish};
+use crate::model::{ChannelId, Message, PublishSeq, Targets};
 
 /// Appends to the last command when that is for the same queues and the number follows on.
 pub(crate) fn publish(

@@ -3,8 +3,7 @@
 use super::Channel;
 use super::content::{Address, Content};
 use super::deliveries::name;
-use crate::ids::ChannelId;
-use crate::message::Message;
+use crate::model::{ChannelId, Message};
 use forebay_wire::method::BasicReturn;
 use forebay_wire::{ReplyCode, SendBuffer, ShortStr};
 

@@ -1,8 +1,8 @@
 //! Turns settled deliveries into commands: one per queue and batch, neighbours as runs.
 
 use super::unacked::Unacked;
-use crate::command::{Command, Run, Settle, Settlement};
-use crate::ids::{ChannelId, QueueId};
+use crate::command::Command;
+use crate::model::{ChannelId, OffsetRange, QueueId, Settle, Settlement};
 
 /// One delivery is settled.
 pub(crate) fn settle(
@@ -47,12 +47,16 @@ fn begin(channel: ChannelId, settlement: Settlement, unacked: Unacked) -> Settle
     Settle { channel, queue: unacked.queue, settlement, runs }
 }
 
-fn extend(runs: &mut Vec<Run>, unacked: Unacked) {
+fn extend(runs: &mut Vec<OffsetRange>, unacked: Unacked) {
     let position = unacked.position;
     match runs.last_mut() {
-        Some(run) if run.lane == position.lane && run.last.next() == position.offset => {
+        Some(run) if run.level == position.level && run.last.next() == position.offset => {
             run.last = position.offset;
         }
-        _ => runs.push(Run { lane: position.lane, first: position.offset, last: position.offset }),
+        _ => runs.push(OffsetRange {
+            level: position.level,
+            first: position.offset,
+            last: position.offset,
+        }),
     }
 }

@@ -1,13 +1,12 @@
 //! Classes exchange and queue (AMQP 0-9-1, 1.6 and 1.7): requests to the shard, and what the
 //! channel answers for the pseudo queue `amq.rabbitmq.reply-to`.
 
+use super::Channel;
 use super::direct_reply::REPLY_QUEUE;
-use super::{Channel, Turn};
-use crate::command::{Binding, Command, Destination, TopologyRequest};
-use crate::connection::{About, Expects, MethodId};
-use crate::fault::Fault;
-use crate::object_name::ObjectName;
-use crate::reply_address::ReplyAddress;
+use crate::command::Command;
+use crate::model::{Binding, Destination, Fault, ObjectName, ReplyAddress, TopologyRequest};
+use crate::session::ChannelContext;
+use crate::session::{AwaitedReply, ConnectionInfo, MethodId};
 use forebay_wire::method::{
     ExchangeBind, ExchangeBindOk, ExchangeDeclare, ExchangeDeclareOk, ExchangeDelete,
     ExchangeDeleteOk, ExchangeUnbind, ExchangeUnbindOk, QueueBind, QueueBindOk, QueueDeclare,
@@ -21,16 +20,16 @@ const GENERATED_NAME_PREFIX: &str = "amq.gen-";
 impl Channel {
     fn ask_topology(
         &self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         method: MethodId,
         request: TopologyRequest,
         nowait: bool,
-        expects: Expects,
+        awaited: AwaitedReply,
     ) -> Result<(), Fault> {
-        let About { user, vhost, .. } = turn.about;
-        turn.routes.permissions().check_request(user, vhost, &request)?;
+        let ConnectionInfo { user, vhost, .. } = context.info;
+        context.routes.permissions().check_request(user, vhost, &request)?;
         let command = Command::Topology { channel: self.id, request, nowait };
-        turn.ask(self.id, method, expects, command);
+        context.request(self.id, method, awaited, command);
         Ok(())
     }
 
@@ -52,7 +51,7 @@ impl Channel {
 
     pub(super) fn handle_exchange_declare(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         method: MethodId,
         declare: ExchangeDeclare,
     ) -> Result<(), Fault> {
@@ -65,13 +64,13 @@ impl Channel {
             internal: declare.internal,
             arguments: declare.arguments.detached(),
         };
-        let expects = done(declare.no_wait, ExchangeDeclareOk {});
-        self.ask_topology(turn, method, request, declare.no_wait, expects)
+        let awaited = done(declare.no_wait, ExchangeDeclareOk {});
+        self.ask_topology(context, method, request, declare.no_wait, awaited)
     }
 
     pub(super) fn handle_exchange_delete(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         method: MethodId,
         delete: ExchangeDelete,
     ) -> Result<(), Fault> {
@@ -79,13 +78,13 @@ impl Channel {
             name: owned_name(&delete.exchange),
             if_unused: delete.if_unused,
         };
-        let expects = done(delete.no_wait, ExchangeDeleteOk {});
-        self.ask_topology(turn, method, request, delete.no_wait, expects)
+        let awaited = done(delete.no_wait, ExchangeDeleteOk {});
+        self.ask_topology(context, method, request, delete.no_wait, awaited)
     }
 
     pub(super) fn handle_exchange_bind(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         method: MethodId,
         bind: ExchangeBind,
     ) -> Result<(), Fault> {
@@ -95,13 +94,13 @@ impl Channel {
             routing_key: bind.routing_key.detached(),
             arguments: bind.arguments.detached(),
         });
-        let expects = done(bind.no_wait, ExchangeBindOk {});
-        self.ask_topology(turn, method, request, bind.no_wait, expects)
+        let awaited = done(bind.no_wait, ExchangeBindOk {});
+        self.ask_topology(context, method, request, bind.no_wait, awaited)
     }
 
     pub(super) fn handle_exchange_unbind(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         method: MethodId,
         unbind: ExchangeUnbind,
     ) -> Result<(), Fault> {
@@ -111,38 +110,38 @@ impl Channel {
             routing_key: unbind.routing_key.detached(),
             arguments: unbind.arguments.detached(),
         });
-        let expects = done(unbind.no_wait, ExchangeUnbindOk {});
-        self.ask_topology(turn, method, request, unbind.no_wait, expects)
+        let awaited = done(unbind.no_wait, ExchangeUnbindOk {});
+        self.ask_topology(context, method, request, unbind.no_wait, awaited)
     }
 
     pub(super) fn handle_queue_declare(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         method: MethodId,
         declare: QueueDeclare,
     ) -> Result<(), Fault> {
         let name = owned_name(&declare.queue);
         if declare.passive && name.is_empty() {
-            let text = format!("no queue '' in vhost '{}'", turn.about.vhost);
+            let text = format!("no queue '' in vhost '{}'", context.info.vhost);
             return Err(Fault::channel(ReplyCode::NotFound, text));
         }
         if ReplyAddress::is_named_by(&name) {
             let command = Command::FindReplyAddress { channel: self.id, name };
-            let expects = Expects::QueueDeclared { no_wait: declare.no_wait };
-            turn.ask(self.id, method, expects, command);
+            let awaited = AwaitedReply::QueueDeclared { no_wait: declare.no_wait };
+            context.request(self.id, method, awaited, command);
             return Ok(());
         }
         if name == REPLY_QUEUE {
             if !declare.no_wait {
                 let queue = name.into_short();
                 let ok = QueueDeclareOk { queue, message_count: 0, consumer_count: 1 };
-                turn.send(self.id, &ok);
+                context.send(self.id, &ok);
             }
             return Ok(());
         }
         let is_generated = name.is_empty();
         let request = TopologyRequest::DeclareQueue {
-            name: if is_generated { generated_name(turn) } else { name },
+            name: if is_generated { generated_name(context) } else { name },
             is_generated,
             passive: declare.passive,
             durable: declare.durable,
@@ -150,32 +149,32 @@ impl Channel {
             auto_delete: declare.auto_delete,
             arguments: declare.arguments.detached(),
         };
-        let expects = Expects::QueueDeclared { no_wait: declare.no_wait };
-        self.ask_topology(turn, method, request, declare.no_wait, expects)
+        let awaited = AwaitedReply::QueueDeclared { no_wait: declare.no_wait };
+        self.ask_topology(context, method, request, declare.no_wait, awaited)
     }
 
     pub(super) fn handle_queue_bind(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         method: MethodId,
         bind: QueueBind,
     ) -> Result<(), Fault> {
         let binding = self.queue_binding(bind.queue, bind.exchange, bind.routing_key)?;
         let binding = Binding { arguments: bind.arguments.detached(), ..binding };
-        let expects = done(bind.no_wait, QueueBindOk {});
-        self.ask_topology(turn, method, TopologyRequest::Bind(binding), bind.no_wait, expects)
+        let awaited = done(bind.no_wait, QueueBindOk {});
+        self.ask_topology(context, method, TopologyRequest::Bind(binding), bind.no_wait, awaited)
     }
 
     pub(super) fn handle_queue_unbind(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         method: MethodId,
         unbind: QueueUnbind,
     ) -> Result<(), Fault> {
         let binding = self.queue_binding(unbind.queue, unbind.exchange, unbind.routing_key)?;
         let binding = Binding { arguments: unbind.arguments.detached(), ..binding };
-        let expects = done(false, QueueUnbindOk {});
-        self.ask_topology(turn, method, TopologyRequest::Unbind(binding), false, expects)
+        let awaited = done(false, QueueUnbindOk {});
+        self.ask_topology(context, method, TopologyRequest::Unbind(binding), false, awaited)
     }
 
     /// Without a queue's name an empty routing key stands for the name as well
@@ -200,31 +199,31 @@ impl Channel {
 
     pub(super) fn handle_queue_purge(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         method: MethodId,
         purge: QueuePurge,
     ) -> Result<(), Fault> {
         let request = TopologyRequest::PurgeQueue { name: self.named_queue(&purge.queue)? };
-        let expects = Expects::Purged { no_wait: purge.no_wait };
-        self.ask_topology(turn, method, request, purge.no_wait, expects)
+        let awaited = AwaitedReply::Purged { no_wait: purge.no_wait };
+        self.ask_topology(context, method, request, purge.no_wait, awaited)
     }
 
     pub(super) fn handle_queue_delete(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         method: MethodId,
         delete: QueueDelete,
     ) -> Result<(), Fault> {
         let name = self.named_queue(&delete.queue)?;
         if name == REPLY_QUEUE {
             if !delete.no_wait {
-                turn.send(self.id, &QueueDeleteOk { message_count: 0 });
+                context.send(self.id, &QueueDeleteOk { message_count: 0 });
             }
             return Ok(());
         }
         let QueueDelete { if_unused, if_empty, no_wait, .. } = delete;
         let request = TopologyRequest::DeleteQueue { name, if_unused, if_empty };
-        self.ask_topology(turn, method, request, no_wait, Expects::Deleted { no_wait })
+        self.ask_topology(context, method, request, no_wait, AwaitedReply::Deleted { no_wait })
     }
 }
 
@@ -235,11 +234,11 @@ pub(super) fn owned_name(name: &ShortStr) -> ObjectName {
 
 /// The name of a queue for which the client gave none. It is made here, so that permissions are
 /// asked for the very name.
-fn generated_name(turn: &mut Turn<'_>) -> ObjectName {
-    let name = format!("{GENERATED_NAME_PREFIX}{}", turn.link.random.name_suffix());
+fn generated_name(context: &mut ChannelContext<'_>) -> ObjectName {
+    let name = format!("{GENERATED_NAME_PREFIX}{}", context.outputs.random.name_suffix());
     ObjectName::try_from(name.as_str()).unwrap_or_default()
 }
 
-fn done(no_wait: bool, ok: impl Into<Method>) -> Expects {
-    Expects::Done((!no_wait).then(|| ok.into()))
+fn done(no_wait: bool, ok: impl Into<Method>) -> AwaitedReply {
+    AwaitedReply::Done((!no_wait).then(|| ok.into()))
 }

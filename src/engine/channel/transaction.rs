@@ -4,15 +4,15 @@ use super::content::Content;
 use super::returns::Return;
 use super::settling::settle;
 use super::unacked::Unacked;
-use crate::command::{Command, Settle, Settlement};
-use crate::ids::ChannelId;
+use crate::command::Command;
+use crate::model::{ChannelId, Settle, Settlement};
 
 /// Publishes and settlements since the last commit or rollback.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
     /// Routed when they are committed.
     pub(crate) publishes: Vec<Content>,
-    /// Octets of them.
+    /// Bytes of them.
     pub(crate) publishes_size: usize,
     /// Unroutable ones that go back when the rest is committed.
     pub(crate) returns: Vec<Return>,

@@ -3,23 +3,24 @@
 use super::confirms::ConfirmTracker;
 use super::publishes::RoutedTransaction;
 use super::transaction::Transaction;
-use super::{Channel, Mode, Turn};
+use super::{Channel, Mode};
 use crate::command::Command;
-use crate::connection::{Expects, MethodId};
-use crate::fault::Fault;
+use crate::model::Fault;
+use crate::session::ChannelContext;
+use crate::session::{AwaitedReply, MethodId};
 use forebay_wire::method::{ConfirmSelect, ConfirmSelectOk, TxCommitOk, TxRollbackOk, TxSelectOk};
 use forebay_wire::{ReplyCode, SendBuffer};
 
 impl Channel {
     pub(super) fn handle_confirm_select(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         select: ConfirmSelect,
     ) -> Result<(), Fault> {
         match &self.mode {
             Mode::Plain => {
                 self.mode = Mode::Confirm(ConfirmTracker::after(self.published_to));
-                turn.link.channels_changed = true;
+                context.outputs.channels_changed = true;
             }
             Mode::Confirm(_) => {}
             Mode::Transaction(_) => {
@@ -27,29 +28,32 @@ impl Channel {
             }
         }
         if !select.no_wait {
-            turn.send(self.id, &ConfirmSelectOk {});
+            context.send(self.id, &ConfirmSelectOk {});
         }
         Ok(())
     }
 
-    pub(super) fn handle_tx_select(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+    pub(super) fn handle_tx_select(
+        &mut self,
+        context: &mut ChannelContext<'_>,
+    ) -> Result<(), Fault> {
         match &self.mode {
             Mode::Plain => {
                 self.mode = Mode::Transaction(Transaction::default());
-                turn.link.channels_changed = true;
+                context.outputs.channels_changed = true;
             }
             Mode::Transaction(_) => {}
             Mode::Confirm(_) => {
                 return Err(precondition("cannot switch from confirm to tx mode"));
             }
         }
-        turn.send(self.id, &TxSelectOk {});
+        context.send(self.id, &TxSelectOk {});
         Ok(())
     }
 
     pub(super) fn handle_tx_commit(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut ChannelContext<'_>,
         method: MethodId,
     ) -> Result<(), Fault> {
         let Mode::Transaction(transaction) = &mut self.mode else {
@@ -59,27 +63,30 @@ impl Channel {
         transaction.publishes_size = 0;
         let settles = transaction.take_settles(self.id);
         let RoutedTransaction { publishes, replies, returns, .. } =
-            self.route_transaction(turn, contents)?;
+            self.route_transaction(context, contents)?;
         if let Mode::Transaction(transaction) = &mut self.mode {
             transaction.returns = returns;
         }
         if publishes.is_empty() && settles.is_empty() && replies.is_empty() {
-            self.return_unroutable(&mut turn.link.output, turn.about.tuned.frame_size_max);
-            turn.send(self.id, &TxCommitOk {});
+            self.return_unroutable(&mut context.outputs.output, context.info.tuned.frame_size_max);
+            context.send(self.id, &TxCommitOk {});
             return Ok(());
         }
         let command = Command::CommitTransaction { channel: self.id, publishes, settles, replies };
-        turn.ask(self.id, method, Expects::Committed, command);
+        context.request(self.id, method, AwaitedReply::Committed, command);
         Ok(())
     }
 
-    pub(super) fn handle_tx_rollback(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+    pub(super) fn handle_tx_rollback(
+        &mut self,
+        context: &mut ChannelContext<'_>,
+    ) -> Result<(), Fault> {
         let Mode::Transaction(transaction) = &mut self.mode else {
             return Err(precondition("channel is not transactional"));
         };
         let undone = std::mem::take(transaction);
         self.put_back(undone.settled);
-        turn.send(self.id, &TxRollbackOk {});
+        context.send(self.id, &TxRollbackOk {});
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! entry's place follows from its tag; holes are dropped once they outnumber what is held, so one
 //! message that stays unacked for ever costs one entry, not one for each delivery behind it.
 
-use crate::ids::{DeliveryTag, Position, QueueId};
+use crate::model::{DeliveryTag, Position, QueueId};
 use std::collections::VecDeque;
 
 /// Holes below this number are not worth a pass over the entries.
@@ -134,7 +134,7 @@ impl UnackedSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{Lane, Offset};
+    use crate::model::{Level, Offset};
     use proptest::prelude::*;
 
     #[derive(Clone, Debug)]
@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn position(offset: u64) -> Position {
-        Position { lane: Lane(0), offset: Offset(offset) }
+        Position { level: Level(0), offset: Offset(offset) }
     }
 
     proptest! {

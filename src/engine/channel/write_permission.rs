@@ -1,10 +1,8 @@
 //! The exchange that a channel was last allowed to publish to, so that a publish costs no look-up
 //! of permissions. Valid for one version of them.
-
-use super::Turn;
 use crate::access::{Access, Object};
-use crate::fault::Fault;
-use crate::object_name::ObjectName;
+use crate::model::{Fault, ObjectName};
+use crate::session::ChannelContext;
 
 /// What was allowed last.
 #[derive(Debug, Default)]
@@ -18,13 +16,17 @@ impl WritePermission {
     ///
     /// # Errors
     /// 403, closes the channel.
-    pub(crate) fn check(&mut self, turn: &Turn<'_>, exchange: &ObjectName) -> Result<(), Fault> {
-        let version = turn.routes.version();
+    pub(crate) fn check(
+        &mut self,
+        context: &ChannelContext<'_>,
+        exchange: &ObjectName,
+    ) -> Result<(), Fault> {
+        let version = context.routes.version();
         if self.version == version && self.exchange.as_ref() == Some(exchange) {
             return Ok(());
         }
-        let (permissions, about) = (turn.routes.permissions(), turn.about);
-        permissions.check(&about.user, &about.vhost, Access::Write, Object::Exchange(exchange))?;
+        let (permissions, info) = (context.routes.permissions(), context.info);
+        permissions.check(&info.user, &info.vhost, Access::Write, Object::Exchange(exchange))?;
         *self = Self { version, exchange: Some(exchange.detached()) };
         Ok(())
     }

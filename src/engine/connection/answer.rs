@@ -1,10 +1,10 @@
 //! What the client is told when the shard has answered its request.
 
-use super::link::Link;
-use super::question::Expects;
 use super::session::Session;
 use crate::event::Reply;
-use crate::ids::ChannelId;
+use crate::model::ChannelId;
+use crate::session::AwaitedReply;
+use crate::session::ConnectionOutputs;
 use forebay_wire::method::{
     BasicGetEmpty, ChannelCloseOk, QueueDeclareOk, QueueDeleteOk, QueuePurgeOk, TxCommitOk,
 };
@@ -12,21 +12,22 @@ use forebay_wire::method::{
 impl Session {
     pub(super) fn answer(
         &mut self,
-        link: &mut Link,
+        outputs: &mut ConnectionOutputs,
         id: ChannelId,
-        expects: Expects,
+        awaited: AwaitedReply,
         reply: Reply,
     ) {
-        let output = &mut link.output;
-        match (expects, reply) {
-            (Expects::ChannelClosed { by_client: true }, _) => {
+        let output = &mut outputs.output;
+        match (awaited, reply) {
+            (AwaitedReply::ChannelClosed { by_client: true }, _) => {
                 output.put_method(id.0, &ChannelCloseOk {});
             }
             // The slot waits for the client's close-ok.
-            (Expects::ChannelClosed { by_client: false }, _) | (Expects::Done(None), _) => {}
-            (Expects::Done(Some(method)), _) => output.put_method(id.0, &method),
+            (AwaitedReply::ChannelClosed { by_client: false }, _)
+            | (AwaitedReply::Done(None), _) => {}
+            (AwaitedReply::Done(Some(method)), _) => output.put_method(id.0, &method),
             (
-                Expects::QueueDeclared { no_wait },
+                AwaitedReply::QueueDeclared { no_wait },
                 Reply::QueueDeclared { name, messages, consumers },
             ) => {
                 if let Some((_, channel)) = self.channel(id) {
@@ -41,28 +42,30 @@ impl Session {
                     output.put_method(id.0, &ok);
                 }
             }
-            (Expects::Purged { no_wait: false }, Reply::MessageCount(message_count)) => {
+            (AwaitedReply::Purged { no_wait: false }, Reply::MessageCount(message_count)) => {
                 output.put_method(id.0, &QueuePurgeOk { message_count });
             }
-            (Expects::Deleted { no_wait: false }, Reply::MessageCount(message_count)) => {
+            (AwaitedReply::Deleted { no_wait: false }, Reply::MessageCount(message_count)) => {
                 output.put_method(id.0, &QueueDeleteOk { message_count });
             }
-            (Expects::Message { no_ack }, Reply::Got { queue, delivery, remaining }) => {
+            (AwaitedReply::Message { no_ack }, Reply::Got { queue, delivery, remaining }) => {
                 self.delivered_size += delivery.budget_size();
-                if let Some((about, channel)) = self.channel(id) {
-                    let (queue, size) = ((!no_ack).then_some(queue), about.tuned.frame_size_max);
+                if let Some((info, channel)) = self.channel(id) {
+                    let (queue, size) = ((!no_ack).then_some(queue), info.tuned.frame_size_max);
                     channel.deliver_got(output, queue, &delivery, remaining, size);
                 }
             }
-            (Expects::Message { .. }, _) => output.put_method(id.0, &BasicGetEmpty {}),
-            (Expects::Committed, _) => {
-                if let Some((about, channel)) = self.channel(id) {
-                    channel.return_unroutable(output, about.tuned.frame_size_max);
+            (AwaitedReply::Message { .. }, _) => output.put_method(id.0, &BasicGetEmpty {}),
+            (AwaitedReply::Committed, _) => {
+                if let Some((info, channel)) = self.channel(id) {
+                    channel.return_unroutable(output, info.tuned.frame_size_max);
                 }
                 output.put_method(id.0, &TxCommitOk {});
             }
             (
-                Expects::Purged { .. } | Expects::Deleted { .. } | Expects::QueueDeclared { .. },
+                AwaitedReply::Purged { .. }
+                | AwaitedReply::Deleted { .. }
+                | AwaitedReply::QueueDeclared { .. },
                 _,
             ) => {}
         }

@@ -1,28 +1,10 @@
 //! A fault with what the peer is told besides: the method that failed and the text on the wire.
 
-use super::limits::REPLY_TEXT_LENGTH_MAX;
-use crate::fault::Fault;
+use crate::model::Fault;
+use crate::session::MethodId;
+use crate::session::limits::REPLY_TEXT_LENGTH_MAX;
 use forebay_wire::method::{ChannelClose, ConnectionClose};
-use forebay_wire::{Method, ShortStr, WireError};
-
-/// The class and method of a method frame; zero when a fault belongs to none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct MethodId {
-    pub(crate) class_id: u16,
-    pub(crate) method_id: u16,
-}
-
-impl MethodId {
-    /// `basic.publish`, which content belongs to.
-    pub(crate) const BASIC_PUBLISH: Self = Self { class_id: 60, method_id: 40 };
-
-    /// `connection.open`.
-    pub(crate) const CONNECTION_OPEN: Self = Self { class_id: 10, method_id: 40 };
-
-    pub(crate) const fn of(method: &Method) -> Self {
-        Self { class_id: method.class_id(), method_id: method.method_id() }
-    }
-}
+use forebay_wire::{ShortStr, WireError};
 
 /// What closes a channel or the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]

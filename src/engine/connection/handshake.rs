@@ -1,15 +1,16 @@
 //! From the protocol header to `connection.open` (AMQP 0-9-1, 2.2.4).
 
-use super::client::{self, ClientProfile};
-use super::failure::{Failure, MethodId};
+use super::failure::Failure;
 use super::heartbeat::Heartbeat;
 use super::sasl::{Mechanism, mechanisms};
 use super::session::Session;
-use super::state::{State, Tuned};
+use super::state::State;
 use super::{Action, Connection, ConnectionSettings};
 use crate::command::Command;
-use crate::fault::Fault;
-use crate::time::Now;
+use crate::model::{Fault, Now};
+use crate::session::MethodId;
+use crate::session::Tuned;
+use crate::session::{ClientProfile, connection_name};
 use crate::topology::Routes;
 use bytes::{Buf, Bytes, BytesMut};
 use forebay_wire::method::{
@@ -29,7 +30,7 @@ impl Connection {
             ProtocolHeader::Foreign => {
                 self.cause = input.starts_with(&TLS_HANDSHAKE).then(tls_fault);
                 input.clear();
-                self.link.output.put_protocol_header();
+                self.outputs.output.put_protocol_header();
                 self.state = State::Closed;
                 false
             }
@@ -42,7 +43,7 @@ impl Connection {
                     mechanisms: Bytes::from_static(mechanisms(&self.peer).as_bytes()),
                     locales: Bytes::from_static(b"en_US"),
                 };
-                self.link.output.put_method(0, &start);
+                self.outputs.output.put_method(0, &start);
                 self.state = State::AwaitingStartOk;
                 true
             }
@@ -95,7 +96,7 @@ impl Connection {
             }
             // RabbitMQ is open for a clean goodbye at any time after the start.
             (_, Method::ConnectionClose(_)) if channel == 0 => {
-                self.link.output.put_method(0, &forebay_wire::method::ConnectionCloseOk {});
+                self.outputs.output.put_method(0, &forebay_wire::method::ConnectionCloseOk {});
             }
             (state, method) => {
                 self.state = state;
@@ -117,7 +118,7 @@ impl Connection {
 
     fn handle_start_ok(&mut self, start: ConnectionStartOk) {
         let client = ClientProfile::new(&start.client_properties, self.settings.is_rabbitmq);
-        self.name = client::connection_name(&start.client_properties);
+        self.name = connection_name(&start.client_properties);
         self.details.properties = start.client_properties.detached();
         let claim = Mechanism::parse(&start.mechanism, &self.peer).and_then(|mechanism| {
             Ok((mechanism, mechanism.credentials(&start.response, &self.peer)?))
@@ -153,7 +154,7 @@ impl Connection {
             frame_max: self.settings.frame_size_max,
             heartbeat: self.settings.heartbeat_s,
         };
-        self.link.output.put_method(0, &tune);
+        self.outputs.output.put_method(0, &tune);
         self.state = State::AwaitingTuneOk { client, user };
     }
 
@@ -162,7 +163,7 @@ impl Connection {
     fn refuse_login(&mut self, client: ClientProfile, fault: Fault) {
         let failure = Failure::from(fault);
         if client.authentication_failure_close {
-            self.link.output.put_method(0, &failure.connection_close());
+            self.outputs.output.put_method(0, &failure.connection_close());
         }
         self.cause = Some(failure.fault);
         self.state = State::Closed;
@@ -193,11 +194,11 @@ impl Connection {
     }
 
     pub(super) fn open(&mut self, session: Session) {
-        self.link.commands.push(Command::OpenConnection {
-            vhost: session.about.vhost.clone(),
-            user: session.about.user.clone(),
+        self.outputs.commands.push(Command::OpenConnection {
+            vhost: session.info.vhost.clone(),
+            user: session.info.user.clone(),
         });
-        self.link.output.put_method(0, &ConnectionOpenOk {});
+        self.outputs.output.put_method(0, &ConnectionOpenOk {});
         self.handshake_until = None;
         self.state = State::Open(Box::new(session));
     }

@@ -1,8 +1,8 @@
 //! Heartbeats both ways (AMQP 0-9-1, 4.2.7): when to send one, and when the peer counts as dead.
 
-use crate::time::Monotonic;
+use crate::model::Monotonic;
 
-/// Intervals without an octet after which the peer counts as dead.
+/// Intervals without an byte after which the peer counts as dead.
 const SILENT_INTERVALS_MAX: u64 = 2;
 
 /// The heartbeat of one connection.
@@ -14,7 +14,7 @@ pub(crate) enum Heartbeat {
     Silent {
         /// How long it may be silent, in ms; above 0.
         silence_ms_max: u64,
-        /// When octets last came.
+        /// When bytes last came.
         heard_at: Monotonic,
     },
     /// Agreed.
@@ -23,7 +23,7 @@ pub(crate) enum Heartbeat {
         interval_ms: u64,
         /// When to send the next one.
         send_at: Monotonic,
-        /// When octets last came.
+        /// When bytes last came.
         heard_at: Monotonic,
     },
 }
@@ -44,7 +44,7 @@ impl Heartbeat {
         Self::On { interval_ms, send_at: now.plus(interval_ms / 2), heard_at: now }
     }
 
-    /// Octets came.
+    /// Bytes came.
     pub(crate) const fn hear(&mut self, now: Monotonic) {
         if let Self::On { heard_at, .. } | Self::Silent { heard_at, .. } = self {
             *heard_at = now;
@@ -52,7 +52,7 @@ impl Heartbeat {
     }
 
     /// Whether it is time to send one; the next is due half an interval later. Sent whatever else
-    /// is sent: eight octets are cheaper than watching every write.
+    /// is sent: eight bytes are cheaper than watching every write.
     pub(crate) fn take_send(&mut self, now: Monotonic) -> bool {
         match self {
             Self::On { interval_ms, send_at, .. } if *send_at <= now => {

@@ -1,8 +1,8 @@
-//! One client's protocol as a state machine: octets in, octets and commands out, news from the
+//! One client's protocol as a state machine: bytes in, bytes and commands out, news from the
 //! shard in.
 //!
 //! Owns negotiation, heartbeats, limits, channels and the closing of either side. The server calls
-//! it from the task of one socket and does all I/O; it assumes nothing about the octets, and of
+//! it from the task of one socket and does all I/O; it assumes nothing about the bytes, and of
 //! the shard only what [`crate::command`] and [`crate::event`] say.
 //!
 //! ```text
@@ -12,55 +12,42 @@
 
 mod answer;
 mod channel_table;
-mod client;
 mod client_details;
 mod closing;
-mod exchange_flow;
+mod events;
 mod failure;
 mod handshake;
 mod heartbeat;
-pub(crate) mod limits;
-mod link;
-mod news;
-mod open_channel;
 mod pace;
-mod question;
-mod random;
 mod sasl;
 mod session;
 mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
-mod traffic;
 
+pub use crate::session::{ChannelMode, MESSAGE_SIZE_BOUNDS, OpenChannel, Seed, Traffic};
 pub use client_details::ClientDetails;
-pub(crate) use failure::MethodId;
-pub(crate) use link::Link;
-pub use open_channel::{ChannelMode, OpenChannel};
-pub(crate) use question::{Expects, Question};
-pub use random::Seed;
 pub use sasl::{Credentials, Proof};
-pub(crate) use session::About;
 pub use settings::{ConnectionSettings, Identity, Peer};
-pub use traffic::{MESSAGE_SIZE_BOUNDS, Traffic};
 
 use crate::command::Command;
-use crate::fault::Fault;
-use crate::ids::ConnectionId;
-use crate::time::{Monotonic, Now};
+use crate::model::{ConnectionId, Fault, Monotonic, Now};
+use crate::session::ConnectionInfo;
+use crate::session::ConnectionOutputs;
+use crate::session::MethodId;
+use crate::session::limits::{
+    ANSWERS_UNWRITTEN_SIZE_MAX, CONFIRMS_AHEAD_SIZE_MAX, HANDSHAKE_FRAME_SIZE_MAX,
+    HANDSHAKE_TIME_MS_MAX, REPLIES_UNREPORTED_SIZE_MAX,
+};
 use crate::topology::Routes;
 use bytes::{Bytes, BytesMut};
 use failure::Failure;
 use forebay_wire::method::ConnectionUpdateSecretOk;
 use forebay_wire::{FrameDecoder, SendBuffer, ShortStr};
 use heartbeat::Heartbeat;
-use limits::{
-    ANSWERS_UNWRITTEN_SIZE_MAX, CONFIRMS_AHEAD_SIZE_MAX, HANDSHAKE_FRAME_SIZE_MAX,
-    HANDSHAKE_TIME_MS_MAX, REPLIES_UNREPORTED_SIZE_MAX,
-};
-use session::{Session, Wish};
-use state::{Departure, Farewell, State};
+use session::{ConnectionMethod, Session};
+use state::{PeerClose, ShardDetach, State};
 use std::sync::Arc;
 
 /// What a connection needs done outside of the engine.
@@ -96,7 +83,7 @@ pub enum Action {
 pub struct Connection {
     settings: Arc<ConnectionSettings>,
     peer: Peer,
-    link: Link,
+    outputs: ConnectionOutputs,
     state: State,
     decoder: FrameDecoder,
     heartbeat: Heartbeat,
@@ -126,7 +113,7 @@ impl Connection {
         Self {
             settings,
             peer,
-            link: Link::new(id, seed),
+            outputs: ConnectionOutputs::new(id, seed),
             state: State::AwaitingHeader,
             decoder: FrameDecoder::new(HANDSHAKE_FRAME_SIZE_MAX),
             heartbeat: Heartbeat::Off,
@@ -139,12 +126,12 @@ impl Connection {
         }
     }
 
-    /// Octets came. Takes whole frames off the front of `input` and stops while
+    /// Bytes came. Takes whole frames off the front of `input` and stops while
     /// [`Self::is_paused`]; what is left is to be handed in again, with what came after it, once
     /// it is not.
     pub fn handle_input(&mut self, now: Now, routes: &Routes, input: &mut BytesMut) {
         self.heartbeat.hear(now.monotonic);
-        let before = self.link.output.len();
+        let before = self.outputs.output.len();
         if matches!(self.state, State::AwaitingHeader) && !self.read_header(input) {
             return;
         }
@@ -162,12 +149,12 @@ impl Connection {
                     break;
                 }
             }
-            let answers_size = self.link.output.len() - before;
+            let answers_size = self.outputs.output.len() - before;
             if self.answers_size + answers_size > ANSWERS_UNWRITTEN_SIZE_MAX {
                 break;
             }
         }
-        self.answers_size += self.link.output.len() - before;
+        self.answers_size += self.outputs.output.len() - before;
         if let State::Open(session) = &mut self.state {
             session.copy_out_content();
         }
@@ -175,14 +162,14 @@ impl Connection {
 
     fn handle_frame(&mut self, now: Now, routes: &Routes, frame: forebay_wire::Frame) {
         let wish = match &mut self.state {
-            State::Open(session) => session.handle_frame(&mut self.link, now, routes, frame),
+            State::Open(session) => session.handle_frame(&mut self.outputs, now, routes, frame),
             State::Closing { .. } => return self.handle_closing_frame(&frame),
             _ => return self.handle_handshake_frame(now, routes, frame),
         };
         match wish {
-            Ok(Wish::Nothing) => {}
-            Ok(Wish::Close) => self.close_for_client(),
-            Ok(Wish::UpdateSecret(password)) => self.check_secret(password),
+            Ok(ConnectionMethod::Nothing) => {}
+            Ok(ConnectionMethod::Close) => self.close_for_client(),
+            Ok(ConnectionMethod::UpdateSecret(password)) => self.check_secret(password),
             Err(failure) => self.fail(now, failure),
         }
     }
@@ -193,7 +180,7 @@ impl Connection {
     fn check_secret(&mut self, password: Bytes) {
         let State::Open(session) = &mut self.state else { return };
         session.is_secret_checked = true;
-        let user = session.about.user.clone();
+        let user = session.info.user.clone();
         self.action =
             Some(Action::CheckSecret(Credentials { user, proof: Proof::Password(password) }));
     }
@@ -203,7 +190,7 @@ impl Connection {
         if let State::Open(session) = &mut self.state
             && std::mem::take(&mut session.is_secret_checked)
         {
-            self.link.output.put_method(0, &ConnectionUpdateSecretOk {});
+            self.outputs.output.put_method(0, &ConnectionUpdateSecretOk {});
             // What came meanwhile was not read: the client was not silent.
             self.heartbeat.hear(now.monotonic);
         }
@@ -245,17 +232,17 @@ impl Connection {
     /// a client is not silent because nobody read.
     pub fn handle_timeout(&mut self, now: Now) {
         if self.handshake_until.is_some_and(|until| until <= now.monotonic) {
-            self.give_up("the handshake took too long");
-        } else if self.farewell_until().is_some_and(|until| until <= now.monotonic) {
+            self.abandon("the handshake took too long");
+        } else if self.peer_close_until().is_some_and(|until| until <= now.monotonic) {
             self.stop_waiting_for_client();
         } else if self.dead_at().is_some_and(|at| at <= now.monotonic) {
-            self.give_up(self.heartbeat.death());
+            self.abandon(self.heartbeat.death());
         } else if self.heartbeat.take_send(now.monotonic)
             && matches!(self.state, State::Open(_))
             // A client that reads nothing needs no further sign of life.
-            && self.link.output.is_empty()
+            && self.outputs.output.is_empty()
         {
-            self.link.output.put_heartbeat();
+            self.outputs.output.put_heartbeat();
         }
     }
 
@@ -268,13 +255,13 @@ impl Connection {
     pub fn handle_written(&mut self) {
         self.answers_size = 0;
         if let State::Open(session) = &mut self.state {
-            let octets = std::mem::take(&mut session.delivered_size);
-            if octets > 0 {
-                self.link.commands.push(Command::DeliveriesWritten { octets });
+            let bytes = std::mem::take(&mut session.delivered_size);
+            if bytes > 0 {
+                self.outputs.commands.push(Command::DeliveriesWritten { bytes });
             }
             if session.replied_size > REPLIES_UNREPORTED_SIZE_MAX {
-                let octets = std::mem::take(&mut session.replied_size);
-                self.link.commands.push(Command::RepliesWritten { octets });
+                let bytes = std::mem::take(&mut session.replied_size);
+                self.outputs.commands.push(Command::RepliesWritten { bytes });
             }
         }
     }
@@ -292,16 +279,16 @@ impl Connection {
     /// client that does not read, confirms wait too, and become fewer frames.
     pub fn output(&mut self) -> &mut SendBuffer {
         if let State::Open(session) = &mut self.state
-            && self.link.output.len() <= CONFIRMS_AHEAD_SIZE_MAX
+            && self.outputs.output.len() <= CONFIRMS_AHEAD_SIZE_MAX
         {
-            session.flush_confirms(&mut self.link);
+            session.flush_confirms(&mut self.outputs);
         }
-        &mut self.link.output
+        &mut self.outputs.output
     }
 
     /// What the shard is asked, in order.
     pub fn poll_commands(&mut self) -> Vec<Command> {
-        std::mem::take(&mut self.link.commands)
+        std::mem::take(&mut self.outputs.commands)
     }
 
     /// What is to be done outside of the engine.
@@ -309,7 +296,7 @@ impl Connection {
         if let State::Open(session) = &mut self.state
             && session.pace.take_due()
         {
-            let About { vhost, user, .. } = &session.about;
+            let ConnectionInfo { vhost, user, .. } = &session.info;
             return Some(Action::AwaitTurn { vhost: vhost.clone(), user: user.clone() });
         }
         self.action.take()
@@ -319,7 +306,7 @@ impl Connection {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Monotonic> {
         let send_at = self.heartbeat.send_at().filter(|_| matches!(self.state, State::Open(_)));
-        [self.handshake_until, self.farewell_until(), self.dead_at(), send_at]
+        [self.handshake_until, self.peer_close_until(), self.dead_at(), send_at]
             .into_iter()
             .flatten()
             .min()
@@ -349,8 +336,8 @@ impl Connection {
     pub fn is_finished(&self) -> bool {
         match self.state {
             State::Closed => true,
-            State::Closing { farewell, departure } => {
-                farewell == Farewell::Said && departure == Departure::Done
+            State::Closing { peer_close, shard_detach } => {
+                peer_close == PeerClose::Done && shard_detach == ShardDetach::Done
             }
             _ => false,
         }
@@ -392,7 +379,7 @@ impl Connection {
     #[must_use]
     pub fn count_publishers(&self) -> usize {
         match &self.state {
-            State::Open(_) => self.link.publishers,
+            State::Open(_) => self.outputs.publishers,
             _ => 0,
         }
     }
@@ -400,7 +387,7 @@ impl Connection {
     /// The channels that are open, if that has changed since the last call.
     pub fn poll_channels(&mut self) -> Option<Vec<OpenChannel>> {
         match &self.state {
-            State::Open(session) if std::mem::take(&mut self.link.channels_changed) => {
+            State::Open(session) if std::mem::take(&mut self.outputs.channels_changed) => {
                 Some(session.open_channels())
             }
             _ => None,
@@ -409,8 +396,8 @@ impl Connection {
 
     /// What happened since the last call.
     pub fn poll_traffic(&mut self) -> Traffic {
-        self.link.exchange_flow.flush();
-        std::mem::take(&mut self.link.traffic)
+        self.outputs.exchange_flow.flush();
+        std::mem::take(&mut self.outputs.traffic)
     }
 
     /// A client that is not read counts as alive.

@@ -4,8 +4,8 @@
 //! A turn is good for a few messages, so that whoever publishes much does not come before whoever
 //! publishes little. Where nobody's rate is limited this costs a look at a counter.
 
-use super::limits::PUBLISHES_UNCHECKED_MAX;
 use crate::access::Limits;
+use crate::session::limits::PUBLISHES_UNCHECKED_MAX;
 use forebay_wire::ShortStr;
 
 /// What a connection may publish before it asks.

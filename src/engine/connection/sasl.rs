@@ -1,9 +1,9 @@
 //! The SASL mechanisms that clients use, PLAIN (RFC 4616), RabbitMQ's AMQPLAIN and EXTERNAL (RFC
-//! 4422, appendix A): octets of a `connection.start-ok` response to a user and what proves it.
+//! 4422, appendix A): bytes of a `connection.start-ok` response to a user and what proves it.
 //! Whether that is right is checked by the server, off the threads that serve sockets.
 
 use super::settings::Peer;
-use crate::fault::Fault;
+use crate::model::Fault;
 use bytes::Bytes;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 
@@ -28,7 +28,7 @@ pub struct Credentials {
 /// What proves who somebody is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Proof {
-    /// The password, any octets; still to be checked.
+    /// The password, any bytes; still to be checked.
     Password(Bytes),
     /// A certificate, which TLS has checked: only whether there is such a user is open.
     Certificate,
@@ -93,7 +93,7 @@ impl Mechanism {
                 .map(|user| Credentials { user, proof: Proof::Certificate }),
         };
         let expected = match self {
-            Self::Plain => "authorization identity, NUL, user of at most 255 octets, NUL, password",
+            Self::Plain => "authorization identity, NUL, user of at most 255 bytes, NUL, password",
             Self::AmqPlain => "a table of LOGIN and PASSWORD, both long strings",
             Self::External => "a certificate that names a user",
         };
@@ -108,7 +108,7 @@ fn refusal(text: String) -> Fault {
 }
 
 fn plain(response: &Bytes) -> Option<Credentials> {
-    let mut parts = response.splitn(3, |octet| *octet == 0);
+    let mut parts = response.splitn(3, |byte| *byte == 0);
     let (_, user, password) = (parts.next()?, parts.next()?, parts.next()?);
     if password.contains(&0) {
         return None;

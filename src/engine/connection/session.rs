@@ -1,40 +1,32 @@
 //! An open connection: its channels, the one open request, and what became of its publishers
 //! while the broker is short of resources.
 
-use super::channel_table::{ChannelSlot, ChannelTable};
-use super::client::ClientProfile;
-use super::failure::{Failure, MethodId};
-use super::limits::UNFINISHED_SHORT_OF_MEMORY_SIZE_MAX;
-use super::link::Link;
-use super::open_channel::OpenChannel;
+use super::channel_table::{ChannelState, ChannelTable};
+use super::failure::Failure;
 use super::pace::Pace;
-use super::question::{Expects, Question};
-use super::state::Tuned;
-use crate::channel::{Channel, Turn};
-use crate::command::{Closure, Command};
-use crate::fault::{Fault, FaultScope};
-use crate::ids::ChannelId;
-use crate::time::Now;
+use crate::channel::Channel;
+use crate::command::Command;
+use crate::model::{ChannelId, Closure, Fault, FaultScope, Now};
+use crate::session::ChannelContext;
+use crate::session::ClientProfile;
+use crate::session::ConnectionInfo;
+use crate::session::ConnectionOutputs;
+use crate::session::MethodId;
+use crate::session::OpenChannel;
+use crate::session::Tuned;
+use crate::session::limits::UNFINISHED_SHORT_OF_MEMORY_SIZE_MAX;
+use crate::session::{AwaitedReply, PendingRequest};
 use crate::topology::Routes;
 use bytes::Bytes;
 use forebay_wire::method::{ChannelCloseOk, ChannelOpenOk, ConnectionBlocked, ConnectionUnblocked};
 use forebay_wire::{Frame, Method, ReplyCode, ShortStr};
 
-/// What is fixed for the life of an open connection.
-#[derive(Debug)]
-pub(crate) struct About {
-    pub(crate) vhost: ShortStr,
-    pub(crate) user: ShortStr,
-    pub(crate) client: ClientProfile,
-    pub(crate) tuned: Tuned,
-}
-
 /// An open connection.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) about: About,
+    pub(crate) info: ConnectionInfo,
     channels: ChannelTable,
-    pub(super) question: Option<Question>,
+    pub(super) pending: Option<PendingRequest>,
     /// The server looks at a new password.
     pub(super) is_secret_checked: bool,
     alarm: Alarm,
@@ -45,9 +37,9 @@ pub(crate) struct Session {
     begun: Vec<ChannelId>,
     /// Channels whose confirms are not written yet.
     unconfirmed: Vec<ChannelId>,
-    /// Octets of deliveries in the output.
+    /// Bytes of deliveries in the output.
     pub(super) delivered_size: usize,
-    /// Octets of direct replies that the shard does not know to be written.
+    /// Bytes of direct replies that the shard does not know to be written.
     pub(super) replied_size: usize,
 }
 
@@ -65,7 +57,7 @@ enum Alarm {
 
 /// What a frame asks of the connection as a whole.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum ConnectionMethod {
     Nothing,
     /// `connection.close`.
     Close,
@@ -81,9 +73,9 @@ impl Session {
         tuned: Tuned,
     ) -> Self {
         Self {
-            about: About { vhost, user, client, tuned },
+            info: ConnectionInfo { vhost, user, client, tuned },
             channels: ChannelTable::default(),
-            question: None,
+            pending: None,
             is_secret_checked: false,
             alarm: Alarm::Off,
             pace: Pace::default(),
@@ -97,7 +89,7 @@ impl Session {
 
     /// Whether input has to wait.
     pub(crate) const fn is_paused(&self) -> bool {
-        self.question.is_some()
+        self.pending.is_some()
             || self.is_secret_checked
             || self.is_blocked()
             || self.pace.is_waiting()
@@ -121,13 +113,13 @@ impl Session {
     /// What closes the connection; what closes a channel is dealt with here.
     pub(crate) fn handle_frame(
         &mut self,
-        link: &mut Link,
+        outputs: &mut ConnectionOutputs,
         now: Now,
         routes: &Routes,
         frame: Frame,
-    ) -> Result<Wish, Failure> {
+    ) -> Result<ConnectionMethod, Failure> {
         let (channel, method) = match &frame {
-            Frame::Heartbeat => return Ok(Wish::Nothing),
+            Frame::Heartbeat => return Ok(ConnectionMethod::Nothing),
             Frame::Method { channel: 0, method } => return connection_method(method),
             Frame::Method { channel, method } => (*channel, MethodId::of(method)),
             Frame::Header { channel, .. } | Frame::Body { channel, .. } => {
@@ -136,24 +128,24 @@ impl Session {
         };
         let id = ChannelId(channel);
         match self.channels.slot(id) {
-            Some(ChannelSlot::Open(_)) => {}
-            Some(ChannelSlot::Closing) => {
-                self.handle_closing_frame(link, id, &frame);
-                return Ok(Wish::Nothing);
+            Some(ChannelState::Open(_)) => {}
+            Some(ChannelState::Closing) => {
+                self.handle_closing_frame(outputs, id, &frame);
+                return Ok(ConnectionMethod::Nothing);
             }
             None => {
                 return self
-                    .open_channel(link, id, &frame)
+                    .open_channel(outputs, id, &frame)
                     .map_err(|fault| Failure { fault, method });
             }
         }
-        self.handle_channel_frame(link, now, routes, id, frame)?;
-        Ok(Wish::Nothing)
+        self.handle_channel_frame(outputs, now, routes, id, frame)?;
+        Ok(ConnectionMethod::Nothing)
     }
 
     fn handle_channel_frame(
         &mut self,
-        link: &mut Link,
+        outputs: &mut ConnectionOutputs,
         now: Now,
         routes: &Routes,
         id: ChannelId,
@@ -168,23 +160,24 @@ impl Session {
                 | Frame::Body { .. }
         );
         if matches!(&frame, Frame::Method { method: Method::BasicPublish(_), .. }) {
-            self.pace.note_publish(routes.limits(), &self.about.vhost, &self.about.user);
+            self.pace.note_publish(routes.limits(), &self.info.vhost, &self.info.user);
         }
         if std::mem::take(&mut channel.is_overdue) {
-            link.commands.push(Command::Heard { channel: id });
+            outputs.commands.push(Command::Heard { channel: id });
         }
         let unfinished = channel.unfinished_size();
-        let mut turn = Turn { now, routes, about: &self.about, link, question: &mut self.question };
+        let mut context =
+            ChannelContext { now, routes, info: &self.info, outputs, pending: &mut self.pending };
         let (method, outcome) = match frame {
             Frame::Method { method, .. } => {
                 let id = channel.blamed().unwrap_or(MethodId::of(&method));
-                (id, channel.handle_method(&mut turn, method))
+                (id, channel.handle_method(&mut context, method))
             }
             Frame::Header { header, .. } => {
-                (channel.blamed().unwrap_or_default(), channel.handle_header(&mut turn, header))
+                (channel.blamed().unwrap_or_default(), channel.handle_header(&mut context, header))
             }
             Frame::Body { body, .. } => {
-                (channel.blamed().unwrap_or_default(), channel.handle_body(&mut turn, body))
+                (channel.blamed().unwrap_or_default(), channel.handle_body(&mut context, body))
             }
             Frame::Heartbeat => return Ok(()),
         };
@@ -194,19 +187,19 @@ impl Session {
         }
         self.unfinished_size = self.unfinished_size - unfinished + channel.unfinished_size();
         if is_publish {
-            self.check_unfinished(self.about.tuned.unfinished_size_max)
+            self.check_unfinished(self.info.tuned.unfinished_size_max)
                 .map_err(|fault| Failure { fault, method })?;
-            self.alarm.note_publish(&self.about, link);
+            self.alarm.note_publish(&self.info, outputs);
         }
         match outcome {
             Ok(()) => {
                 if has_confirms {
-                    self.note_confirms(link, id);
+                    self.note_confirms(outputs, id);
                 }
             }
-            Err(fault) => return self.fail(link, id, Failure { fault, method }),
+            Err(fault) => return self.fail(outputs, id, Failure { fault, method }),
         }
-        self.drop_closed_by_client(link, id);
+        self.drop_closed_by_client(outputs, id);
         Ok(())
     }
 
@@ -221,22 +214,29 @@ impl Session {
     }
 
     /// `channel.close` was taken: its confirms leave before its close-ok.
-    fn drop_closed_by_client(&mut self, link: &mut Link, id: ChannelId) {
-        if let Some(Question { expects: Expects::ChannelClosed { by_client: true }, .. }) =
-            self.question
+    fn drop_closed_by_client(&mut self, outputs: &mut ConnectionOutputs, id: ChannelId) {
+        if let Some(PendingRequest {
+            awaited: AwaitedReply::ChannelClosed { by_client: true },
+            ..
+        }) = self.pending
         {
-            self.flush_confirms(link);
-            self.leave_channel(link, id);
+            self.flush_confirms(outputs);
+            self.leave_channel(outputs, id);
             self.channels.remove(id);
         }
     }
 
-    fn handle_closing_frame(&mut self, link: &mut Link, id: ChannelId, frame: &Frame) {
+    fn handle_closing_frame(
+        &mut self,
+        outputs: &mut ConnectionOutputs,
+        id: ChannelId,
+        frame: &Frame,
+    ) {
         match frame {
             Frame::Method { method: Method::ChannelCloseOk(_), .. } => self.channels.remove(id),
             // Both sides closed at once: each gets its answer.
             Frame::Method { method: Method::ChannelClose(_), .. } => {
-                link.output.put_method(id.0, &ChannelCloseOk {});
+                outputs.output.put_method(id.0, &ChannelCloseOk {});
             }
             _ => {}
         }
@@ -244,10 +244,10 @@ impl Session {
 
     fn open_channel(
         &mut self,
-        link: &mut Link,
+        outputs: &mut ConnectionOutputs,
         id: ChannelId,
         frame: &Frame,
-    ) -> Result<Wish, Fault> {
+    ) -> Result<ConnectionMethod, Fault> {
         match frame {
             Frame::Method { method: Method::ChannelOpen(_), .. } => {}
             Frame::Method { method, .. } => {
@@ -266,48 +266,48 @@ impl Session {
             }
         }
         // RabbitMQ counts channels, and takes any number for one.
-        let (count, most) = (self.channels.count(), self.about.tuned.channels_max);
+        let (count, most) = (self.channels.count(), self.info.tuned.channels_max);
         if count >= usize::from(most) {
             let text = format!(
                 "number of channels opened ({count}) has reached the negotiated channel_max ({most})"
             );
             return Err(Fault::connection(ReplyCode::NotAllowed, text));
         }
-        link.traffic.channels_opened += 1;
+        outputs.traffic.channels_opened += 1;
         self.channels.insert(id);
-        link.channels_changed = true;
-        link.output.put_method(id.0, &ChannelOpenOk {});
-        Ok(Wish::Nothing)
+        outputs.channels_changed = true;
+        outputs.output.put_method(id.0, &ChannelOpenOk {});
+        Ok(ConnectionMethod::Nothing)
     }
 
     /// A fault on a channel: closes the channel, or is passed on when it closes the connection.
     pub(super) fn fail(
         &mut self,
-        link: &mut Link,
+        outputs: &mut ConnectionOutputs,
         id: ChannelId,
         failure: Failure,
     ) -> Result<(), Failure> {
         if failure.fault.scope == FaultScope::Connection {
             return Err(failure);
         }
-        self.flush_confirms(link);
-        link.output.put_method(id.0, &failure.channel_close());
-        link.commands.push(Command::CloseChannel { channel: id, closure: Closure::Failed });
-        self.leave_channel(link, id);
+        self.flush_confirms(outputs);
+        outputs.output.put_method(id.0, &failure.channel_close());
+        outputs.commands.push(Command::CloseChannel { channel: id, closure: Closure::Failed });
+        self.leave_channel(outputs, id);
         self.channels.close(id);
-        self.question = Some(Question {
+        self.pending = Some(PendingRequest {
             channel: id,
             method: failure.method,
-            expects: Expects::ChannelClosed { by_client: false },
+            awaited: AwaitedReply::ChannelClosed { by_client: false },
         });
         Ok(())
     }
 
     /// A channel is about to be closed.
-    fn leave_channel(&mut self, link: &mut Link, id: ChannelId) {
+    fn leave_channel(&mut self, outputs: &mut ConnectionOutputs, id: ChannelId) {
         let Some(channel) = self.channels.open(id) else { return };
-        link.channels_changed = true;
-        link.publishers -= usize::from(channel.has_published());
+        outputs.channels_changed = true;
+        outputs.publishers -= usize::from(channel.has_published());
         self.unfinished_size -= channel.unfinished_size();
     }
 
@@ -318,18 +318,18 @@ impl Session {
             return Ok(());
         }
         let text = format!(
-            "{} octets of bodies that are not whole and of transactions that are not committed, at \
+            "{} bytes of bodies that are not whole and of transactions that are not committed, at \
              most {most} are kept for a connection",
             self.unfinished_size
         );
         Err(Fault::connection(ReplyCode::ResourceError, text))
     }
 
-    pub(super) fn channel(&mut self, id: ChannelId) -> Option<(&About, &mut Channel)> {
-        Some((&self.about, self.channels.open(id)?))
+    pub(super) fn channel(&mut self, id: ChannelId) -> Option<(&ConnectionInfo, &mut Channel)> {
+        Some((&self.info, self.channels.open(id)?))
     }
 
-    pub(super) fn note_confirms(&mut self, link: &mut Link, id: ChannelId) {
+    pub(super) fn note_confirms(&mut self, outputs: &mut ConnectionOutputs, id: ChannelId) {
         if self.unconfirmed.last() != Some(&id) {
             self.unconfirmed.push(id);
             if self.unconfirmed.len() > 2 * self.channels.count() {
@@ -340,15 +340,15 @@ impl Session {
         if let Some(channel) = self.channels.open(id)
             && channel.has_overdue_confirms()
         {
-            channel.flush_confirms(&mut link.output);
+            channel.flush_confirms(&mut outputs.output);
         }
     }
 
     /// Writes the confirms of all that happened since the last time.
-    pub(crate) fn flush_confirms(&mut self, link: &mut Link) {
+    pub(crate) fn flush_confirms(&mut self, outputs: &mut ConnectionOutputs) {
         for id in self.unconfirmed.drain(..) {
             if let Some(channel) = self.channels.open(id) {
-                channel.flush_confirms(&mut link.output);
+                channel.flush_confirms(&mut outputs.output);
             }
         }
     }
@@ -373,20 +373,20 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn clear_alarm(&mut self, link: &mut Link) {
-        let told = matches!(self.alarm, Alarm::Blocking) && self.about.client.connection_blocked;
+    pub(super) fn clear_alarm(&mut self, outputs: &mut ConnectionOutputs) {
+        let told = matches!(self.alarm, Alarm::Blocking) && self.info.client.connection_blocked;
         if told {
-            link.output.put_method(0, &ConnectionUnblocked {});
+            outputs.output.put_method(0, &ConnectionUnblocked {});
         }
         self.alarm = Alarm::Off;
     }
 }
 
 impl Alarm {
-    fn note_publish(&mut self, about: &About, link: &mut Link) {
+    fn note_publish(&mut self, info: &ConnectionInfo, outputs: &mut ConnectionOutputs) {
         if let Self::Raised { reason } = self {
-            if about.client.connection_blocked {
-                link.output.put_method(0, &ConnectionBlocked { reason: std::mem::take(reason) });
+            if info.client.connection_blocked {
+                outputs.output.put_method(0, &ConnectionBlocked { reason: std::mem::take(reason) });
             }
             *self = Self::Blocking;
         }
@@ -394,11 +394,11 @@ impl Alarm {
 }
 
 /// A method on channel 0 of an open connection.
-fn connection_method(method: &Method) -> Result<Wish, Failure> {
+fn connection_method(method: &Method) -> Result<ConnectionMethod, Failure> {
     match method {
-        Method::ConnectionClose(_) => Ok(Wish::Close),
+        Method::ConnectionClose(_) => Ok(ConnectionMethod::Close),
         Method::ConnectionUpdateSecret(update) => {
-            Ok(Wish::UpdateSecret(Bytes::copy_from_slice(&update.new_secret)))
+            Ok(ConnectionMethod::UpdateSecret(Bytes::copy_from_slice(&update.new_secret)))
         }
         _ => {
             let text = format!("unexpected method '{}' in connection state running", method.name());

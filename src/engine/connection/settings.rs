@@ -1,6 +1,6 @@
 //! What the server decides for all connections, and who is at the other end of one.
 
-use super::limits::UNFINISHED_SIZE_MAX;
+use crate::session::limits::UNFINISHED_SIZE_MAX;
 use bytes::Bytes;
 use forebay_wire::{FieldTable, FieldValue, ShortStr, limits};
 use std::net::SocketAddr;
@@ -42,13 +42,13 @@ pub struct ConnectionSettings {
     pub heartbeat_s: u16,
     /// How long a client without heartbeats may be silent, in s; nothing: for ever.
     pub silence_s_max: Option<u32>,
-    /// The largest frame, in octets with its header and end; at least `FRAME_SIZE_MIN`.
+    /// The largest frame, in bytes with its header and end; at least `FRAME_SIZE_MIN`.
     pub frame_size_max: u32,
     /// The highest channel number.
     pub channels_max: u16,
-    /// Octets of a message's body at most; at most `MESSAGE_SIZE_MAX`.
+    /// Bytes of a message's body at most; at most `MESSAGE_SIZE_MAX`.
     pub message_size_max: u64,
-    /// Octets of bodies that are not all there and of publishes in transactions that one connection may
+    /// Bytes of bodies that are not all there and of publishes in transactions that one connection may
     /// have; at least `message_size_max`.
     pub unfinished_size_max: usize,
     /// Clients are told that this is RabbitMQ, and some then ask in RabbitMQ's way.

@@ -1,15 +1,15 @@
 //! The life of a connection (AMQP 0-9-1, 2.2.4) as states that carry only their own data.
 
-use super::client::ClientProfile;
 use super::session::Session;
-use crate::command::Closure;
-use crate::time::Monotonic;
+use crate::model::{Closure, Monotonic};
+use crate::session::ClientProfile;
+use crate::session::Tuned;
 use forebay_wire::ShortStr;
 
 /// Where a connection stands.
 #[derive(Debug)]
 pub(crate) enum State {
-    /// The eight octets of the protocol header are due.
+    /// The eight bytes of the protocol header are due.
     AwaitingHeader,
     /// `connection.start` was sent.
     AwaitingStartOk,
@@ -24,38 +24,28 @@ pub(crate) enum State {
     /// In a virtual host.
     Open(Box<Session>),
     /// On the way out.
-    Closing { farewell: Farewell, departure: Departure },
+    Closing { peer_close: PeerClose, shard_detach: ShardDetach },
     /// Nothing is read any more, nothing will be written.
     Closed,
 }
 
-/// What was agreed in `connection.tune-ok`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tuned {
-    pub(crate) frame_size_max: u32,
-    pub(crate) channels_max: u16,
-    /// Not agreed, decided by the server: octets of a body.
-    pub(crate) message_size_max: u64,
-    pub(crate) unfinished_size_max: usize,
-}
-
 /// What the client is still owed, or owes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Farewell {
+pub(crate) enum PeerClose {
     /// The client closed: it gets its close-ok once the shard is done.
     AnswerClose,
     /// We closed: only close and close-ok are read until the time is up.
     AwaitCloseOk { until: Monotonic },
-    /// We closed because the stream can't be read: its octets are thrown away until the client
+    /// We closed because the stream can't be read: its bytes are thrown away until the client
     /// ends it or the time is up.
     AwaitEnd { until: Monotonic },
     /// Nothing.
-    Said,
+    Done,
 }
 
 /// What the shard still knows of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Departure {
+pub(crate) enum ShardDetach {
     /// Another request is open; `CloseConnection` is sent after its answer.
     Waiting { closure: Closure },
     /// `CloseConnection` was sent.

@@ -1,19 +1,18 @@
-//! Some messages that follow one another in a lane and are in memory alone, packed so that what they
+//! Some messages that follow one another in a level and are in memory alone, packed so that what they
 //! take is known. Belongs to a [`super::volatile::Volatile`].
 
 use super::pages::compact;
-use crate::ids::Offset;
-use crate::limits::{CHUNK_MESSAGES_MAX, CHUNK_OCTETS_MAX};
-use crate::message::Message;
+use crate::limits::{CHUNK_BYTES_MAX, CHUNK_MESSAGES_MAX};
+use crate::model::{Message, Offset};
 use std::collections::VecDeque;
 
-/// Octets of an entry, apart from the message's own.
+/// Bytes of an entry, apart from the message's own.
 const ENTRY_SIZE: usize = size_of::<(Offset, Message)>();
 
-/// Octets of a chunk without messages: its place in the map, and what an allocation costs.
+/// Bytes of a chunk without messages: its place in the map, and what an allocation costs.
 const CHUNK_SIZE: usize = 256;
 
-/// Octets that copies which were made together take beside their content.
+/// Bytes that copies which were made together take beside their content.
 const COPIES_SIZE: usize = 64;
 
 /// Entries that an empty chunk may have room for and be kept for the messages to come.
@@ -26,14 +25,14 @@ const HELD_FACTOR_MAX: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     messages: VecDeque<(Offset, Message)>,
-    /// Octets of the messages.
+    /// Bytes of the messages.
     live: usize,
-    /// Octets that they hold on to: of copies made together all, until the last one is gone.
+    /// Bytes that they hold on to: of copies made together all, until the last one is gone.
     held: usize,
 }
 
 impl Chunk {
-    /// Octets that it takes in memory.
+    /// Bytes that it takes in memory.
     pub(crate) fn cost(&self) -> u64 {
         if self.messages.is_empty() {
             return 0;
@@ -43,7 +42,7 @@ impl Chunk {
 
     /// Whether further messages belong into another one.
     pub(crate) fn is_full(&self) -> bool {
-        self.messages.len() >= CHUNK_MESSAGES_MAX || self.held >= CHUNK_OCTETS_MAX
+        self.messages.len() >= CHUNK_MESSAGES_MAX || self.held >= CHUNK_BYTES_MAX
     }
 
     /// How many messages it has.
@@ -61,7 +60,7 @@ impl Chunk {
         self.messages.capacity() <= SPARE_ENTRIES_MAX
     }
 
-    /// Adds a message behind the others; it is loose.
+    /// Adds a message behind the others; it is borrowed.
     pub(crate) fn push(&mut self, offset: Offset, message: Message) {
         self.live += message.size();
         self.held += message.size();
@@ -81,25 +80,25 @@ impl Chunk {
         }
     }
 
-    /// Takes a message out; those from `loose_from` on are loose.
-    pub(crate) fn remove(&mut self, offset: Offset, loose_from: Offset) -> Option<Message> {
+    /// Takes a message out; those from `borrowed_from` on are borrowed.
+    pub(crate) fn remove(&mut self, offset: Offset, borrowed_from: Offset) -> Option<Message> {
         let (_, message) = self.messages.remove(self.index_of(offset)?)?;
         self.live -= message.size();
         if self.messages.is_empty() {
             self.held = 0;
-        } else if offset >= loose_from {
+        } else if offset >= borrowed_from {
             self.held -= message.size();
         } else if self.live.saturating_mul(HELD_FACTOR_MAX) < self.held {
-            self.copy(Offset(0), loose_from);
+            self.copy(Offset(0), borrowed_from);
             self.held = self.live + COPIES_SIZE;
             self.messages.shrink_to_fit();
         }
         Some(message)
     }
 
-    /// Copies the messages from `loose_from` on out of the receive buffers.
-    pub(crate) fn settle_down(&mut self, loose_from: Offset) {
-        self.copy(loose_from, Offset(u64::MAX));
+    /// Copies the messages from `borrowed_from` on out of the receive buffers.
+    pub(crate) fn copy_out(&mut self, borrowed_from: Offset) {
+        self.copy(borrowed_from, Offset(u64::MAX));
         self.held += COPIES_SIZE;
     }
 

@@ -4,18 +4,23 @@
 //! taken out of it and put back when something changed that may have held it up, so that a turn
 //! does not walk over all those who wait for nothing.
 
+use crate::credit::{ChannelSlot, Clients, ConsumerId};
 use crate::event::Delivery;
-use crate::ids::ConsumerNumber;
-use crate::shard::ConsumerActivity;
-use crate::shard::clients::{ChannelSlot, Clients};
-use crate::time::Monotonic;
+use crate::model::{ConsumerNumber, Monotonic};
 use forebay_wire::{FieldTable, ShortStr};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
-/// A consumer, unique while the process lives; ascending in the order of subscribing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ConsumerId(pub(crate) u64);
+/// Whether a consumer is given messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsumerActivity {
+    /// As all consumers of its queue are.
+    Up,
+    /// As the only one of its queue (`x-single-active-consumer`).
+    SingleActive,
+    /// Not before the single active one is gone.
+    Waiting,
+}
 
 /// A subscription.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //! purged. There may be hundreds of thousands, and to free them takes as long as to deliver them, so
 //! the shard frees a part with each input, and other clients come in between.
 
-use super::fresh::Fresh;
+use super::unwritten::Unwritten;
 use super::volatile::Volatile;
 use crate::page::Page;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(crate) struct Discarded {
     volatile: Vec<Volatile>,
-    fresh: Vec<Fresh>,
+    unwritten: Vec<Unwritten>,
     pages: Vec<Arc<Page>>,
 }
 
 impl Discarded {
     /// Adds what one level of a queue had in memory.
-    pub(crate) fn add(&mut self, volatile: Volatile, fresh: Fresh, pages: Vec<Arc<Page>>) {
+    pub(crate) fn add(&mut self, volatile: Volatile, unwritten: Unwritten, pages: Vec<Arc<Page>>) {
         self.volatile.push(volatile);
-        self.fresh.push(fresh);
+        self.unwritten.push(unwritten);
         self.pages.extend(pages);
     }
 
@@ -28,8 +28,8 @@ impl Discarded {
     pub(crate) fn messages(&self) -> usize {
         let pages = self.pages.iter().map(|page| page.records.len());
         let volatile = self.volatile.iter().map(|volatile| volatile.offsets().len());
-        let fresh = self.fresh.iter().map(Fresh::places);
-        pages.chain(volatile).chain(fresh).sum()
+        let unwritten = self.unwritten.iter().map(Unwritten::places);
+        pages.chain(volatile).chain(unwritten).sum()
     }
 
     /// Frees a part: a page, or a chunk of messages. Returns how many messages there were in it, at
@@ -44,9 +44,9 @@ impl Discarded {
                 messages => return messages,
             }
         }
-        while let Some(fresh) = self.fresh.last_mut() {
-            match fresh.free_some() {
-                0 => drop(self.fresh.pop()),
+        while let Some(unwritten) = self.unwritten.last_mut() {
+            match unwritten.free_some() {
+                0 => drop(self.unwritten.pop()),
                 messages => return messages,
             }
         }

@@ -1,14 +1,12 @@
 //! How deliveries end: settled by their channel, or by its end.
 
-use super::dead::DeathReason;
+use super::dead_letter::DeathReason;
 use super::in_flight::Held;
-use super::lane::Lane;
-use super::log::Counts;
+use super::level::PriorityLevel;
+use super::settled_state::Counts;
 use super::{Queue, Timings};
-use crate::command::{Closure, Refusal, Run, Settle, Settlement};
-use crate::ids::Offset;
-use crate::shard::clients::{ChannelSlot, HeldCount};
-use crate::time::Monotonic;
+use crate::credit::{ChannelSlot, HeldCount};
+use crate::model::{Closure, Monotonic, Offset, OffsetRange, RequeueMethod, Settle, Settlement};
 
 /// How a channel ended.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +23,7 @@ pub(crate) struct Released {
     /// Messages that are no longer unacked.
     pub(crate) count: HeldCount,
     /// Whether the store has to learn of it.
-    pub(crate) is_stored: bool,
+    pub(crate) needs_commit: bool,
 }
 
 /// How a delivery ended.
@@ -46,7 +44,7 @@ enum Ending {
 impl Queue {
     /// Whether the channel holds any of its messages, or still owes the settlement of one.
     pub(crate) fn is_held_by(&self, channel: ChannelSlot) -> bool {
-        self.lanes.iter().any(|lane| lane.is_held_by(channel))
+        self.levels.iter().any(|level| level.is_held_by(channel))
     }
 
     /// Settles what `channel` holds.
@@ -60,15 +58,15 @@ impl Queue {
         let mut released = Released::default();
         let ending = Ending::Settled(settle.settlement);
         for run in &settle.runs {
-            let level = usize::from(run.lane.0);
-            self.settle_late(channel, settle.settlement, *run, now, &mut released);
-            let Some(lane) = self.lanes.get_mut(level) else { continue };
+            let priority = usize::from(run.level.0);
+            self.settle_overdue(channel, settle.settlement, *run, now, &mut released);
+            let Some(level) = self.levels.get_mut(priority) else { continue };
             let mut taken = std::mem::take(&mut self.taken);
-            lane.release(channel, *run, &mut taken);
+            level.release(channel, *run, &mut taken);
             if settle.settlement == Settlement::Ack {
-                note_done(lane, &taken, now, timings);
+                note_done(level, &taken, now, timings);
             }
-            self.finish(level, ending, taken, now, &mut released);
+            self.finish(priority, ending, taken, now, &mut released);
         }
         released
     }
@@ -89,15 +87,15 @@ impl Queue {
             Closure::Failed if held <= 1 => Ending::FailedAlone,
             Closure::Failed => Ending::FailedInCompany,
         };
-        for level in 0..self.lanes.len() {
-            let Some(lane) = self.lanes.get_mut(level) else { continue };
+        for priority in 0..self.levels.len() {
+            let Some(level) = self.levels.get_mut(priority) else { continue };
             let mut taken = Vec::new();
-            lane.release_all(channel, &mut taken);
-            lane.forget_late(channel);
+            level.release_all(channel, &mut taken);
+            level.forget_overdue(channel);
             if closure == Closure::Failed && !taken.is_empty() {
                 self.note_lost(now);
             }
-            self.finish(level, ending, taken, now, &mut released);
+            self.finish(priority, ending, taken, now, &mut released);
         }
         released
     }
@@ -105,7 +103,7 @@ impl Queue {
     /// Ends deliveries that were taken out of flight.
     fn finish(
         &mut self,
-        level: usize,
+        priority: usize,
         ending: Ending,
         mut taken: Vec<(Offset, Held)>,
         now: Monotonic,
@@ -115,32 +113,32 @@ impl Queue {
         match ending {
             Ending::Settled(Settlement::Ack) => {
                 self.counters.acked += count;
-                released.is_stored |= self.settle_taken(level, &taken);
+                released.needs_commit |= self.settle_taken(priority, &taken);
             }
             Ending::Settled(Settlement::Reject) => {
                 self.counters.acked += count;
-                released.is_stored |= self.end_for(level, &taken, DeathReason::Rejected);
+                released.needs_commit |= self.end_for(priority, &taken, DeathReason::Rejected);
             }
             Ending::Settled(Settlement::Recover) => {
                 self.counters.recovered += count;
-                self.give_back_uncounted(level, &taken);
+                self.requeue_uncounted(priority, &taken);
             }
             Ending::Interrupted => {
                 self.counters.abandoned += count;
-                self.give_back_uncounted(level, &taken);
+                self.requeue_uncounted(priority, &taken);
             }
             Ending::Returned => {
                 self.counters.returned += count;
-                released.is_stored |= count > 0;
-                taken.iter().for_each(|delivery| self.take_return(level, *delivery));
+                released.needs_commit |= count > 0;
+                taken.iter().for_each(|delivery| self.take_return(priority, *delivery));
             }
             Ending::Settled(Settlement::Requeue(_))
             | Ending::FailedAlone
             | Ending::FailedInCompany => {
                 *self.failed_by(ending) += count;
-                released.is_stored |= count > 0;
+                released.needs_commit |= count > 0;
                 let is_certain = ending != Ending::FailedInCompany;
-                taken.iter().for_each(|delivery| self.fail(level, *delivery, is_certain));
+                taken.iter().for_each(|delivery| self.fail(priority, *delivery, is_certain));
             }
         }
         released.count.all += count;
@@ -157,79 +155,79 @@ impl Queue {
     /// What counts deliveries that failed this way.
     fn failed_by(&mut self, ending: Ending) -> &mut u64 {
         match ending {
-            Ending::Settled(Settlement::Requeue(Refusal::Nack)) => &mut self.counters.nacked,
+            Ending::Settled(Settlement::Requeue(RequeueMethod::Nack)) => &mut self.counters.nacked,
             Ending::Settled(_) => &mut self.counters.rejected,
             _ => &mut self.counters.abandoned,
         }
     }
 
-    fn give_back_uncounted(&mut self, level: usize, taken: &[(Offset, Held)]) {
-        if let Some(lane) = self.lanes.get_mut(level) {
-            lane.give_back(taken, Counts::NONE);
+    fn requeue_uncounted(&mut self, priority: usize, taken: &[(Offset, Held)]) {
+        if let Some(level) = self.levels.get_mut(priority) {
+            level.requeue(taken, Counts::NONE);
         }
     }
 
     /// A client returned a delivery in good order.
-    fn take_return(&mut self, level: usize, delivery: (Offset, Held)) {
+    fn take_return(&mut self, priority: usize, delivery: (Offset, Held)) {
         let limit = self.rules.return_limit();
-        let Some(lane) = self.lanes.get_mut(level) else { return };
-        if limit.is_some_and(|limit| lane.returns(delivery.0) + 1 >= limit) {
-            self.end_for(level, &[delivery], DeathReason::DeliveryLimit);
+        let Some(level) = self.levels.get_mut(priority) else { return };
+        if limit.is_some_and(|limit| level.returns(delivery.0) + 1 >= limit) {
+            self.end_for(priority, &[delivery], DeathReason::DeliveryLimit);
         } else {
-            lane.give_back(&[delivery], Counts::RETURN);
+            level.requeue(&[delivery], Counts::RETURN);
         }
     }
 
     /// A delivery failed; `is_certain`: through this very message.
-    fn fail(&mut self, level: usize, delivery: (Offset, Held), is_certain: bool) {
+    fn fail(&mut self, priority: usize, delivery: (Offset, Held), is_certain: bool) {
         let offset = delivery.0;
         let limit = self.rules.delivery_limit;
-        let Some(lane) = self.lanes.get_mut(level) else { return };
-        let is_last = limit.is_some_and(|limit| lane.failures(offset) + 1 >= limit);
+        let Some(level) = self.levels.get_mut(priority) else { return };
+        let is_last = limit.is_some_and(|limit| level.failures(offset) + 1 >= limit);
         match (is_last, is_certain) {
-            (false, _) => lane.give_back(&[delivery], Counts::FAILURE),
+            (false, _) => level.requeue(&[delivery], Counts::FAILURE),
             (true, false) => {
-                lane.give_back(&[delivery], Counts::NONE);
-                lane.quarantine(offset);
+                level.requeue(&[delivery], Counts::NONE);
+                level.quarantine(offset);
             }
             (true, true) => {
-                self.end_for(level, &[delivery], DeathReason::DeliveryLimit);
+                self.end_for(priority, &[delivery], DeathReason::DeliveryLimit);
             }
         }
     }
 
     /// Messages end as dead letters, or are dropped when there is no place for such.
-    fn end_for(&mut self, level: usize, taken: &[(Offset, Held)], reason: DeathReason) -> bool {
+    fn end_for(&mut self, priority: usize, taken: &[(Offset, Held)], reason: DeathReason) -> bool {
         if !self.rules.has_destination(reason) {
             self.count_end(reason, taken.len() as u64);
-            return self.settle_taken(level, taken);
+            return self.settle_taken(priority, taken);
         }
-        if let Some(lane) = self.lanes.get_mut(level) {
+        if let Some(level) = self.levels.get_mut(priority) {
             for (offset, held) in taken {
-                lane.condemn(*offset, reason, held.size);
+                level.mark_dead(*offset, reason, held.size);
             }
         }
         false
     }
 
-    fn settle_taken(&mut self, level: usize, taken: &[(Offset, Held)]) -> bool {
+    fn settle_taken(&mut self, priority: usize, taken: &[(Offset, Held)]) -> bool {
         let settled = taken.iter().map(|(offset, held)| (*offset, held.size));
-        self.lanes.get_mut(level).is_some_and(|lane| lane.settle(settled))
+        self.levels.get_mut(priority).is_some_and(|level| level.settle(settled))
     }
 
     /// Settlements of deliveries that were taken back: credit returns; they count only where
     /// nobody else was given the message.
-    fn settle_late(
+    fn settle_overdue(
         &mut self,
         channel: ChannelSlot,
         settlement: Settlement,
-        run: Run,
+        run: OffsetRange,
         now: Monotonic,
         released: &mut Released,
     ) {
-        let level = usize::from(run.lane.0);
-        let Some(lane) = self.lanes.get_mut(level) else { return };
-        for (offset, late) in lane.release_late(channel, run) {
+        let priority = usize::from(run.level.0);
+        let Some(level) = self.levels.get_mut(priority) else { return };
+        for (offset, late) in level.settle_overdue(channel, run) {
             released.count.all += 1;
             if let Some(consumer) = late.held.consumer {
                 self.consumers.settled(consumer, 1, now);
@@ -239,23 +237,28 @@ impl Queue {
             if !late.is_last || !is_end {
                 continue;
             }
-            if let Some(lane) = self.lanes.get_mut(level) {
-                lane.take(offset);
+            if let Some(level) = self.levels.get_mut(priority) {
+                level.take(offset);
             }
             self.counters.acked += 1;
             let taken = [(offset, late.held)];
-            released.is_stored |= match settlement {
-                Settlement::Reject => self.end_for(level, &taken, DeathReason::Rejected),
-                _ => self.settle_taken(level, &taken),
+            released.needs_commit |= match settlement {
+                Settlement::Reject => self.end_for(priority, &taken, DeathReason::Rejected),
+                _ => self.settle_taken(priority, &taken),
             };
         }
     }
 }
 
 /// Messages are done: how long did it take, and how often did it fail?
-fn note_done(lane: &Lane, taken: &[(Offset, Held)], now: Monotonic, timings: &mut Timings) {
+fn note_done(
+    level: &PriorityLevel,
+    taken: &[(Offset, Held)],
+    now: Monotonic,
+    timings: &mut Timings,
+) {
     for (offset, held) in taken {
         timings.processed.observe(now.0.saturating_sub(held.delivered_at.0));
-        timings.failures.observe(u64::from(lane.failures(*offset)));
+        timings.failures.observe(u64::from(level.failures(*offset)));
     }
 }

@@ -1,34 +1,37 @@
 //! What time does to a queue: messages expire at its head, and an unused queue ends.
 //!
-//! Only the message at the head of each lane is looked at, as in RabbitMQ: one that is overdue
+//! Only the message at the head of each level is looked at, as in RabbitMQ: one that is overdue
 //! further back leaves when it gets there. No message has a timer of its own.
 
 use super::Queue;
-use super::age::Moment;
-use super::dead::DeathReason;
-use super::dispatch::Turn;
-use super::lane::{Head, Lane, MessageTimes};
+use super::clock_skew::Instants;
+use super::dead_letter::DeathReason;
+use super::delivery_pass::DeliveryPass;
+use super::level::{Head, MessageTimes, PriorityLevel};
 use super::rules::Rules;
-use crate::ids::Offset;
-use crate::message::Message;
+use crate::model::{Message, Monotonic, Offset};
 use crate::page::ExpiryBounds;
-use crate::time::Monotonic;
 
 /// When the message at `offset`, of which only bounds are known, is too old at the earliest; `None`: never.
 fn earliest_deadline(
-    at: Moment,
+    at: Instants,
     rules: &Rules,
-    lane: &Lane,
+    level: &PriorityLevel,
     offset: Offset,
     bounds: ExpiryBounds,
 ) -> Option<i128> {
     let (published_at, expiration) = (bounds.published_from, bounds.expiration_min);
-    deadline(at, rules, lane, MessageTimes { offset, published_at, expiration })
+    deadline(at, rules, level, MessageTimes { offset, published_at, expiration })
 }
 
 /// When a message is too old, on the steady clock in ms. One that may not wait at all is too old at
 /// once, however the two clocks' milliseconds lie to one another.
-fn deadline(at: Moment, rules: &Rules, lane: &Lane, times: MessageTimes) -> Option<i128> {
+fn deadline(
+    at: Instants,
+    rules: &Rules,
+    level: &PriorityLevel,
+    times: MessageTimes,
+) -> Option<i128> {
     let ttl = match (rules.message_ttl, times.expiration) {
         (Some(queue), Some(own)) => queue.min(own),
         (queue, own) => queue.or(own)?,
@@ -36,11 +39,11 @@ fn deadline(at: Moment, rules: &Rules, lane: &Lane, times: MessageTimes) -> Opti
     if ttl == 0 {
         return Some(i128::MIN);
     }
-    Some(lane.lives_since(times.offset, times.published_at, at) + i128::from(ttl))
+    Some(level.ttl_start(times.offset, times.published_at, at) + i128::from(ttl))
 }
 
 /// How long it is from now until then, in ms.
-fn wait_until(due: i128, at: Moment) -> u64 {
+fn wait_until(due: i128, at: Instants) -> u64 {
     u64::try_from(due - at.steady).unwrap_or(u64::MAX)
 }
 
@@ -49,40 +52,46 @@ impl Queue {
     /// offered to consumers, however short its time to live.
     pub(super) fn is_seen_and_expired(
         &self,
-        at: Moment,
-        level: usize,
+        at: Instants,
+        priority: usize,
         offset: Offset,
         message: &Message,
     ) -> bool {
-        let Some(lane) = self.lanes.get(level) else { return false };
-        lane.is_seen(offset)
-            && deadline(at, &self.rules, lane, MessageTimes::of(offset, message))
+        let Some(level) = self.levels.get(priority) else { return false };
+        level.is_seen(offset)
+            && deadline(at, &self.rules, level, MessageTimes::of(offset, message))
                 .is_some_and(|due| due <= at.steady)
     }
 
-    /// The heads of all lanes that are too old leave, and so does what may go out of the order because
+    /// The heads of all levels that are too old remove_ready, and so does what may go out of the order because
     /// of a quarantine. Whether that is all: some may have to be fetched first.
-    pub(super) fn expire_heads(&mut self, at: Moment, turn: &mut Turn) -> bool {
+    pub(super) fn expire_heads(&mut self, at: Instants, pass: &mut DeliveryPass) -> bool {
         self.head_deadline = None;
         let mut is_all = true;
-        for level in 0..self.lanes.len() {
-            is_all &= self.expire_head(level, Head::Ready, at, turn);
-            if self.lanes.get(level).is_some_and(Lane::has_quarantined) {
-                is_all &= self.expire_head(level, Head::Unquarantined, at, turn);
-                is_all &= self.expire_head(level, Head::Quarantined, at, turn);
+        for priority in 0..self.levels.len() {
+            is_all &= self.expire_head(priority, Head::Ready, at, pass);
+            if self.levels.get(priority).is_some_and(PriorityLevel::has_quarantined) {
+                is_all &= self.expire_head(priority, Head::Unquarantined, at, pass);
+                is_all &= self.expire_head(priority, Head::Quarantined, at, pass);
             }
         }
         is_all
     }
 
-    fn expire_head(&mut self, level: usize, head: Head, at: Moment, turn: &mut Turn) -> bool {
-        while let Some(lane) = self.lanes.get_mut(level)
-            && (self.rules.message_ttl.is_some() || lane.has_expirations())
-            && let Some(offset) = lane.head(head)
+    fn expire_head(
+        &mut self,
+        priority: usize,
+        head: Head,
+        at: Instants,
+        pass: &mut DeliveryPass,
+    ) -> bool {
+        while let Some(level) = self.levels.get_mut(priority)
+            && (self.rules.message_ttl.is_some() || level.has_expirations())
+            && let Some(offset) = level.head(head)
         {
-            let Some(times) = lane.head_times(head) else {
-                if let Some(bounds) = lane.recovered_bounds(offset) {
-                    match earliest_deadline(at, &self.rules, lane, offset, bounds) {
+            let Some(times) = level.head_times(head) else {
+                if let Some(bounds) = level.recovered_bounds(offset) {
+                    match earliest_deadline(at, &self.rules, level, offset, bounds) {
                         None => break,
                         Some(due) if due > at.steady => {
                             self.wake_for_head(at.monotonic.plus(wait_until(due, at)));
@@ -91,22 +100,22 @@ impl Queue {
                         Some(_) => {}
                     }
                 }
-                turn.wants_fetch |= lane.want_page(offset);
+                pass.wants_fetch |= level.want_page(offset);
                 return false;
             };
-            let Some(due) = deadline(at, &self.rules, lane, times) else { break };
+            let Some(due) = deadline(at, &self.rules, level, times) else { break };
             if due > at.steady {
                 self.wake_for_head(at.monotonic.plus(wait_until(due, at)));
                 break;
             }
-            if turn.is_full() {
+            if pass.is_full() {
                 return false;
             }
-            let Some(message) = lane.content(offset).cloned() else {
-                turn.wants_fetch |= lane.want(offset);
+            let Some(message) = level.content(offset).cloned() else {
+                pass.wants_fetch |= level.want(offset);
                 return false;
             };
-            self.leave(level, offset, message, DeathReason::Expired, turn);
+            self.remove_ready(priority, offset, message, DeathReason::Expired, pass);
         }
         true
     }

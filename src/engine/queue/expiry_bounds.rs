@@ -1,13 +1,11 @@
 //! What is known of when the stored messages of a level expire without reading one: no message was
 //! published earlier, none has a shorter time to live of its own. Every page says it of all messages that
 //! stand before its end, so that after a restart no queue has to read its first message before that
-//! one may be too old. Belongs to a [`super::lane::Lane`].
+//! one may be too old. Belongs to a [`super::level::PriorityLevel`].
 
-use crate::ids::Offset;
 use crate::limits::MARK_INTERVAL_MS;
-use crate::message::Message;
+use crate::model::{Message, Offset, WallClock};
 use crate::page::ExpiryBounds;
-use crate::time::WallClock;
 
 /// The bounds of the messages that are not settled, as messages come.
 #[derive(Debug, Default)]
@@ -64,7 +62,7 @@ impl RunningBounds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Envelope;
+    use crate::model::Envelope;
     use bytes::{Bytes, BytesMut};
     use forebay_wire::{RawProperties, ShortStr};
     use proptest::prelude::*;
@@ -119,15 +117,15 @@ mod tests {
         assert_eq!(told.published_from, WallClock(900_000 - MARK_INTERVAL_MS));
         assert_eq!(told.expiration_min, Some(7));
         bounds.note(Offset(100), &message(5, None), true);
-        let fresh = ExpiryBounds { published_from: WallClock(5), expiration_min: None };
-        assert_eq!(bounds.from(None), Some(fresh));
+        let unwritten = ExpiryBounds { published_from: WallClock(5), expiration_min: None };
+        assert_eq!(bounds.from(None), Some(unwritten));
         // Of messages that an older program stored nothing is known, until they are gone.
         let mut bounds = RunningBounds::recovered(None, Offset(7));
         bounds.note(Offset(7), &message(9, None), false);
         assert_eq!(bounds.from(Some((Offset(7), WallClock(9)))), None);
         // Of those that it has bounds of, they are known, whatever the clock was then.
-        let mut bounds = RunningBounds::recovered(Some(fresh), Offset(7));
+        let mut bounds = RunningBounds::recovered(Some(unwritten), Offset(7));
         bounds.note(Offset(7), &message(90_000, None), false);
-        assert_eq!(bounds.from(Some((Offset(6), WallClock(80_000)))), Some(fresh));
+        assert_eq!(bounds.from(Some((Offset(6), WallClock(80_000)))), Some(unwritten));
     }
 }

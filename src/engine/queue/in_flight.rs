@@ -1,10 +1,9 @@
-//! The deliveries of a lane that are not settled yet: the leader's memory, never stored. Belongs
-//! to a [`super::lane::Lane`].
+//! The deliveries of a level that are not settled yet: the leader's memory, never stored. Belongs
+//! to a [`super::level::PriorityLevel`].
 
-use super::consumers::ConsumerId;
-use crate::ids::Offset;
-use crate::shard::clients::ChannelSlot;
-use crate::time::Monotonic;
+use crate::credit::ChannelSlot;
+use crate::credit::ConsumerId;
+use crate::model::{Monotonic, Offset};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
@@ -15,7 +14,7 @@ pub(crate) struct Held {
     pub(crate) channel: ChannelSlot,
     /// The consumer; nothing after `basic.get`.
     pub(crate) consumer: Option<ConsumerId>,
-    /// Octets of the message's body.
+    /// Bytes of the message's body.
     pub(crate) size: u32,
     /// When it was delivered.
     pub(crate) delivered_at: Monotonic,
@@ -25,7 +24,7 @@ pub(crate) struct Held {
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     held: BTreeMap<Offset, Held>,
-    octets: u64,
+    bytes: u64,
     /// Those that consumers were given.
     consumed: u64,
 }
@@ -41,14 +40,14 @@ impl InFlight {
         self.consumed
     }
 
-    /// Octets of their bodies.
-    pub(crate) fn octets(&self) -> u64 {
-        self.octets
+    /// Bytes of their bodies.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Remembers a delivery.
     pub(crate) fn insert(&mut self, offset: Offset, held: Held) {
-        self.octets += u64::from(held.size);
+        self.bytes += u64::from(held.size);
         self.consumed += u64::from(held.consumer.is_some());
         self.held.insert(offset, held);
     }
@@ -76,7 +75,7 @@ impl InFlight {
     /// Takes one out.
     pub(crate) fn remove(&mut self, offset: Offset) -> Option<Held> {
         let held = self.held.remove(&offset)?;
-        self.octets -= u64::from(held.size);
+        self.bytes -= u64::from(held.size);
         self.consumed -= u64::from(held.consumer.is_some());
         Some(held)
     }
@@ -103,7 +102,7 @@ impl InFlight {
             self.held.remove(offset);
         }
         for (_, held) in taken.iter().skip(start) {
-            self.octets -= u64::from(held.size);
+            self.bytes -= u64::from(held.size);
             self.consumed -= u64::from(held.consumer.is_some());
         }
     }

@@ -1,11 +1,11 @@
 //! How long a queue may get (`x-max-length`, `x-max-length-bytes`): messages that are ready, and
-//! the octets of their bodies.
+//! the bytes of their bodies.
 
 use super::Queue;
-use super::dead::DeathReason;
-use super::dispatch::{Next, Turn};
-use super::lane::Lane;
-use crate::message::Message;
+use super::dead_letter::DeathReason;
+use super::delivery_pass::{DeliveryPass, Next};
+use super::level::PriorityLevel;
+use crate::model::Message;
 use crate::topology::Overflow;
 
 impl Queue {
@@ -16,14 +16,14 @@ impl Queue {
 
     /// Whether the queue would have more than it may with this message, or takes none.
     pub(crate) fn has_no_room_for(&self, message: &Message) -> bool {
-        let octets = self.ready_octets() + message.body().len() as u64;
-        self.state.is_damaged() || self.rules.is_over(self.ready() + 1, octets)
+        let bytes = self.ready_bytes() + message.body().len() as u64;
+        self.state.is_damaged() || self.rules.is_over(self.ready() + 1, bytes)
     }
 
     /// Whether the queue would have no more than it may with so many more messages.
-    pub(crate) fn has_room_for(&self, messages: u64, octets: u64) -> bool {
+    pub(crate) fn has_room_for(&self, messages: u64, bytes: u64) -> bool {
         !self.state.is_damaged()
-            && !self.rules.is_over(self.ready() + messages, self.ready_octets() + octets)
+            && !self.rules.is_over(self.ready() + messages, self.ready_bytes() + bytes)
     }
 
     /// Newcomers were refused together, none of which becomes a dead letter.
@@ -47,24 +47,24 @@ impl Queue {
     }
 
     /// The oldest message leaves when there is more than there may be; whether it did.
-    pub(super) fn drop_excess(&mut self, turn: &mut Turn) -> bool {
+    pub(super) fn drop_excess(&mut self, pass: &mut DeliveryPass) -> bool {
         let is_over = self.rules.overflow == Overflow::DropHead
-            && !turn.is_full()
-            && self.rules.is_over(self.ready(), self.ready_octets());
+            && !pass.is_full()
+            && self.rules.is_over(self.ready(), self.ready_bytes());
         match if is_over { self.front() } else { Next::Empty } {
-            Next::Present { level, offset, message } => {
-                self.leave(level, offset, message, DeathReason::MaxLength, turn);
+            Next::Present { priority, offset, message } => {
+                self.remove_ready(priority, offset, message, DeathReason::MaxLength, pass);
                 true
             }
-            Next::Absent { level, offset } => {
-                turn.wants_fetch |= self.want(level, offset);
+            Next::Absent { priority, offset } => {
+                pass.wants_fetch |= self.want(priority, offset);
                 false
             }
             Next::Empty => false,
         }
     }
 
-    fn ready_octets(&self) -> u64 {
-        self.lanes.iter().map(Lane::ready_octets).sum()
+    fn ready_bytes(&self) -> u64 {
+        self.levels.iter().map(PriorityLevel::ready_bytes).sum()
     }
 }

@@ -1,42 +1,43 @@
-//! A queue: its lanes of messages, its consumers, and who waits for one of its messages. Owned by
+//! A queue: its levels of messages, its consumers, and who waits for one of its messages. Owned by
 //! the [`Shard`](crate::shard::Shard), which tells it what happened and gives it turns; it knows
 //! nothing of names and of other queues.
 
-mod age;
+mod browsing;
 mod chunk;
+mod clock_skew;
 mod consumers;
-mod dead;
+mod dead_letter;
+mod delivery_pass;
+mod delivery_timeouts;
 mod discarded;
-mod dispatch;
 mod ending;
 mod expiry;
 mod expiry_bounds;
-mod fresh;
 mod in_flight;
-mod lane;
-mod late;
 mod length;
-mod log;
-mod marks;
+mod level;
 mod offset_set;
+mod overdue_deliveries;
 mod pages;
+mod publish_times;
 mod quarantine;
+mod quarantine_delivery;
 mod rules;
+mod settled_state;
 mod state;
 mod statistics;
-mod stored;
-mod sweeping;
+mod store_changes;
 mod time_outs;
 mod timings;
-mod trial;
-mod visibility;
+mod unwritten;
 mod volatile;
 
-pub(crate) use age::{Moment, SteadyClock};
-pub(crate) use consumers::{Consumer, ConsumerId, Consumers};
-pub(crate) use dead::{DeadLetter, DeathReason};
+pub(crate) use clock_skew::{Instants, SteadyClock};
+pub use consumers::ConsumerActivity;
+pub(crate) use consumers::{Consumer, Consumers};
+pub(crate) use dead_letter::{DeadLetter, DeathReason};
+pub(crate) use delivery_pass::{GetKind, Next, PendingGet};
 pub(crate) use discarded::Discarded;
-pub(crate) use dispatch::{GetKind, Next, PendingGet};
 pub(crate) use ending::ChannelEnding;
 pub use rules::QueueDefaults;
 pub(crate) use rules::{DeadLetters, Rules};
@@ -44,16 +45,15 @@ pub use state::QueueState;
 pub use statistics::QueueStatistics;
 pub use timings::{DISTRIBUTION_BUCKETS, Distribution, Timings};
 
+use crate::credit::ConsumerId;
+use crate::credit::{ChannelSlot, Clients, HeldCount};
+use crate::credit::{Memory, MemoryUse};
 use crate::delivered_record::DeliveredRecord;
-use crate::ids::{Lane as LaneId, Offset, Position, QueueId};
-use crate::message::Message;
-use crate::operation::{Operation, RecoveredLane};
+use crate::model::{Level, Message, Monotonic, Offset, Position, QueueId};
+use crate::operation::{Operation, RecoveredLevel};
 use crate::page::Page;
-use crate::shard::clients::{ChannelSlot, Clients, HeldCount};
-use crate::shard::{Memory, MemoryUse};
-use crate::time::Monotonic;
 use in_flight::Held;
-use lane::Lane;
+use level::PriorityLevel;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ pub(crate) struct Queue {
     state: QueueState,
     rules: Rules,
     /// By level; only as many as have been used.
-    lanes: Vec<Lane>,
+    levels: Vec<PriorityLevel>,
     pub(crate) consumers: Consumers,
     pending_gets: VecDeque<PendingGet>,
     pub(crate) had_consumers: bool,
@@ -73,14 +73,14 @@ pub(crate) struct Queue {
     /// Has something for the next commit.
     pub(crate) is_dirty: bool,
     /// Has messages in the buffers they were received in.
-    pub(crate) is_loose: bool,
+    pub(crate) is_borrowed: bool,
     /// Has something in the store.
     pub(crate) is_stored: bool,
     counters: QueueStatistics,
     accounted: MemoryUse,
     /// When somebody last used it.
     used_at: Option<Monotonic>,
-    /// When the head of a lane expires.
+    /// When the head of a level expires.
     head_deadline: Option<Monotonic>,
     /// When to look whether a delivery was held too long.
     overdue_at: Option<Monotonic>,
@@ -106,12 +106,12 @@ impl Queue {
             state: QueueState::default(),
             consumers: Consumers::new(rules.single_active),
             rules,
-            lanes: vec![Lane::default()],
+            levels: vec![PriorityLevel::default()],
             pending_gets: VecDeque::new(),
             had_consumers: false,
             is_scheduled: false,
             is_dirty: false,
-            is_loose: false,
+            is_borrowed: false,
             is_stored: false,
             counters: QueueStatistics::default(),
             accounted: MemoryUse::default(),
@@ -127,14 +127,14 @@ impl Queue {
         }
     }
 
-    /// Takes a lane that the store holds.
+    /// Takes a level that the store holds.
     pub(crate) fn recover(
         &mut self,
-        recovered: &RecoveredLane,
+        recovered: &RecoveredLevel,
         delivered: Option<&DeliveredRecord>,
     ) {
         self.is_stored = true;
-        *self.lane_mut(recovered.lane) = Lane::recover(recovered, delivered);
+        *self.level_mut(recovered.level) = PriorityLevel::recover(recovered, delivered);
     }
 
     /// Whether it can be served.
@@ -142,21 +142,21 @@ impl Queue {
         &self.state
     }
 
-    /// Stored messages of it can't be read, as was found at the start.
+    /// StoreChanges messages of it can't be read, as was found at the start.
     pub(crate) fn recover_damaged(&mut self, what: Arc<str>) {
         self.state = QueueState::Damaged(what);
     }
 
     /// A fetch can't be answered. Whether the queue is set aside because of it: not when all messages
     /// from there on were settled meanwhile, nor when it is already.
-    pub(crate) fn handle_damaged(&mut self, lane: LaneId, from: Offset, what: Arc<str>) -> bool {
-        let lane = self.lanes.get_mut(usize::from(lane.0));
-        let is_needed = lane.is_some_and(|lane| lane.handle_damaged(from));
+    pub(crate) fn handle_damaged(&mut self, level: Level, from: Offset, what: Arc<str>) -> bool {
+        let level = self.levels.get_mut(usize::from(level.0));
+        let is_needed = level.is_some_and(|level| level.handle_damaged(from));
         if !is_needed || self.state.is_damaged() {
             return false;
         }
         self.state = QueueState::Damaged(what);
-        self.lanes.iter_mut().for_each(Lane::want_nothing);
+        self.levels.iter_mut().for_each(PriorityLevel::want_nothing);
         true
     }
 
@@ -165,11 +165,11 @@ impl Queue {
         std::mem::replace(&mut self.consumers, Consumers::new(self.rules.single_active))
     }
 
-    /// Adds up to where its lanes were delivered, as far as the store has messages of them.
+    /// Adds up to where its levels were delivered, as far as the store has messages of them.
     pub(crate) fn note_delivered(&self, record: &mut DeliveredRecord) {
-        let lanes = self.lanes.iter().enumerate().filter(|_| self.rules.durable);
-        record.lanes.extend(lanes.filter_map(|(level, lane)| {
-            Some(((self.id, LaneId(level as u8)), lane.delivered_to()?))
+        let levels = self.levels.iter().enumerate().filter(|_| self.rules.durable);
+        record.levels.extend(levels.filter_map(|(priority, level)| {
+            Some(((self.id, Level(priority as u8)), level.delivered_to()?))
         }));
     }
 
@@ -189,24 +189,24 @@ impl Queue {
 
     /// Adds a message; whether it goes to the store. `has_room`: memory takes those that are not
     /// to be kept.
-    pub(crate) fn enqueue(&mut self, message: Message, has_room: bool, at: Moment) -> bool {
-        let keep = (self.rules.durable && message.is_persistent()) || !has_room;
-        let level = message.priority().min(self.rules.priority_max);
+    pub(crate) fn enqueue(&mut self, message: Message, has_room: bool, at: Instants) -> bool {
+        let persist = (self.rules.durable && message.is_persistent()) || !has_room;
+        let priority = message.priority().min(self.rules.priority_max);
         self.counters.published += 1;
-        self.lane_mut(LaneId(level)).enqueue(message, keep, at);
-        keep
+        self.level_mut(Level(priority)).enqueue(message, persist, at);
+        persist
     }
 
     /// Messages ready.
     pub(crate) fn ready(&self) -> u64 {
-        self.lanes.iter().map(Lane::ready).sum()
+        self.levels.iter().map(PriorityLevel::ready).sum()
     }
 
     /// Tells the shard how much memory it uses now.
     pub(crate) fn account(&mut self, memory: &mut Memory) {
         let mut now = MemoryUse::default();
-        for lane in &self.lanes {
-            lane.add_memory(&mut now);
+        for level in &self.levels {
+            level.add_memory(&mut now);
         }
         memory.account(std::mem::replace(&mut self.accounted, now), now);
     }
@@ -224,7 +224,7 @@ impl Queue {
     /// How many messages each channel holds, with settlements that it owes.
     pub(crate) fn held_by_channels(&self) -> BTreeMap<ChannelSlot, HeldCount> {
         let mut held: BTreeMap<ChannelSlot, HeldCount> = BTreeMap::new();
-        for (delivery, count) in self.lanes.iter().flat_map(Lane::held_or_owed) {
+        for (delivery, count) in self.levels.iter().flat_map(PriorityLevel::held_or_owed) {
             let of_channel = held.entry(delivery.channel).or_default();
             of_channel.all += count;
             of_channel.consumed += if delivery.consumer.is_some() { count } else { 0 };
@@ -234,8 +234,8 @@ impl Queue {
 
     /// A client had a quarantined message in its hands for long enough.
     pub(crate) fn survived(&mut self, channel: ChannelSlot, position: Position) {
-        if let Some(lane) = self.lanes.get_mut(usize::from(position.lane.0)) {
-            lane.survived(channel, position.offset);
+        if let Some(level) = self.levels.get_mut(usize::from(position.level.0)) {
+            level.survived(channel, position.offset);
         }
     }
 
@@ -243,23 +243,23 @@ impl Queue {
     pub(crate) fn statistics(&self) -> QueueStatistics {
         QueueStatistics {
             ready: self.ready(),
-            unacked: self.lanes.iter().map(Lane::unacked).sum(),
+            unacked: self.levels.iter().map(PriorityLevel::unacked).sum(),
             consumers: self.consumers.count() as u64,
-            octets: self.lanes.iter().map(Lane::octets).sum(),
-            missing: self.lanes.iter().map(Lane::missing).sum(),
+            bytes: self.levels.iter().map(PriorityLevel::bytes).sum(),
+            missing: self.levels.iter().map(PriorityLevel::missing).sum(),
             ..self.counters
         }
     }
 
     /// The same with the ages of messages.
-    pub(crate) fn report(&self, at: Moment, clients: &Clients) -> QueueStatistics {
+    pub(crate) fn report(&self, at: Instants, clients: &Clients) -> QueueStatistics {
         let age = |stamp: i128| u64::try_from(at.steady - stamp).unwrap_or(0);
-        let oldest = self.lanes.iter().filter_map(Lane::oldest_stamp).min();
-        let head = self.lanes.iter().rev().find(|lane| lane.ready() > 0);
+        let oldest = self.levels.iter().filter_map(PriorityLevel::oldest_stamp).min();
+        let head = self.levels.iter().rev().find(|level| level.ready() > 0);
         QueueStatistics {
             has_credit: self.consumers.have_credit(clients),
             oldest_age: oldest.map(age),
-            head_age: head.and_then(Lane::head_stamp).map(age),
+            head_age: head.and_then(PriorityLevel::head_stamp).map(age),
             ..self.statistics()
         }
     }
@@ -269,7 +269,12 @@ impl Queue {
         if self.state.is_damaged() {
             return false;
         }
-        self.lanes.iter_mut().map(Lane::want_unknown_age).filter(|is_news| *is_news).count() > 0
+        self.levels
+            .iter_mut()
+            .map(PriorityLevel::want_unknown_age)
+            .filter(|is_news| *is_news)
+            .count()
+            > 0
     }
 
     /// Settles all that is ready; how many there were. What they took in memory is added to `discarded`.
@@ -277,24 +282,24 @@ impl Queue {
     /// aside again when that one comes back.
     pub(crate) fn purge(&mut self, discarded: &mut Discarded) -> u64 {
         self.state = QueueState::Running;
-        let purged = self.lanes.iter_mut().map(|lane| lane.purge(discarded)).sum();
+        let purged = self.levels.iter_mut().map(|level| level.purge(discarded)).sum();
         self.counters.purged += purged;
         purged
     }
 
     /// It is gone: takes out what its messages take in memory.
     pub(crate) fn discard(&mut self, discarded: &mut Discarded) {
-        self.lanes.iter_mut().for_each(|lane| lane.discard(discarded));
+        self.levels.iter_mut().for_each(|level| level.discard(discarded));
     }
 
     /// Adds what the store has to learn; returns the pages among it.
-    pub(crate) fn take_commit(&mut self, operations: &mut Vec<Operation>) -> Vec<(LaneId, Offset)> {
+    pub(crate) fn take_commit(&mut self, operations: &mut Vec<Operation>) -> Vec<(Level, Offset)> {
         let mut pages = Vec::new();
         let before = operations.len();
-        for (level, lane) in self.lanes.iter_mut().enumerate() {
-            let level = LaneId(level as u8);
-            let new = lane.take_commit(self.rules.durable, self.id, level, operations);
-            pages.extend(new.into_iter().map(|first| (level, first)));
+        for (priority, level) in self.levels.iter_mut().enumerate() {
+            let priority = Level(priority as u8);
+            let new = level.take_commit(self.rules.durable, self.id, priority, operations);
+            pages.extend(new.into_iter().map(|first| (priority, first)));
         }
         self.is_dirty = false;
         self.is_stored |= operations.len() > before;
@@ -302,54 +307,54 @@ impl Queue {
     }
 
     /// The store has a page.
-    pub(crate) fn handle_committed(&mut self, lane: LaneId, first: Offset, is_room: bool) {
-        if let Some(lane) = self.lanes.get_mut(usize::from(lane.0)) {
-            lane.handle_committed(first, is_room);
+    pub(crate) fn handle_committed(&mut self, level: Level, first: Offset, is_room: bool) {
+        if let Some(level) = self.levels.get_mut(usize::from(level.0)) {
+            level.handle_committed(first, is_room);
         }
     }
 
-    /// What to ask the store for: from which offset on, and up to how many octets.
-    pub(crate) fn poll_fetch(&mut self) -> Option<(LaneId, Offset, usize)> {
+    /// What to ask the store for: from which offset on, and up to how many bytes.
+    pub(crate) fn poll_fetch(&mut self) -> Option<(Level, Offset, usize)> {
         if self.state.is_damaged() {
             return None;
         }
-        let lanes = self.lanes.iter_mut().enumerate();
-        lanes.rev().find_map(|(level, lane)| {
-            let (from, octets_max) = lane.poll_fetch()?;
-            Some((LaneId(level as u8), from, octets_max))
+        let levels = self.levels.iter_mut().enumerate();
+        levels.rev().find_map(|(priority, level)| {
+            let (from, bytes_max) = level.poll_fetch()?;
+            Some((Level(priority as u8), from, bytes_max))
         })
     }
 
     /// What the store had. Returns whether the store has to learn of a loss.
-    pub(crate) fn handle_fetched(&mut self, lane: LaneId, from: Offset, pages: Vec<Page>) -> bool {
-        let lane = self.lanes.get_mut(usize::from(lane.0));
-        lane.is_some_and(|lane| lane.handle_fetched(from, pages))
+    pub(crate) fn handle_fetched(&mut self, level: Level, from: Offset, pages: Vec<Page>) -> bool {
+        let level = self.levels.get_mut(usize::from(level.0));
+        level.is_some_and(|level| level.handle_fetched(from, pages))
     }
 
     /// Copies what is in memory alone out of the buffers it was received in.
-    pub(crate) fn settle_down(&mut self) {
-        self.is_loose = false;
-        self.lanes.iter_mut().for_each(Lane::settle_down);
+    pub(crate) fn copy_out(&mut self) {
+        self.is_borrowed = false;
+        self.levels.iter_mut().for_each(PriorityLevel::copy_out);
     }
 
-    /// Drops content that is in the store until `octets` are free; how many were freed.
-    pub(crate) fn evict(&mut self, octets: u64) -> u64 {
+    /// Drops content that is in the store until `bytes` are free; how many were freed.
+    pub(crate) fn evict(&mut self, bytes: u64) -> u64 {
         let mut freed = 0;
-        for lane in &mut self.lanes {
-            if freed < octets {
-                freed += lane.evict(octets - freed);
+        for level in &mut self.levels {
+            if freed < bytes {
+                freed += level.evict(bytes - freed);
             }
         }
         freed
     }
 
-    fn lane_mut(&mut self, lane: LaneId) -> &mut Lane {
-        let level = usize::from(lane.0);
-        while self.lanes.len() <= level {
-            self.lanes.push(Lane::default());
+    fn level_mut(&mut self, level: Level) -> &mut PriorityLevel {
+        let priority = usize::from(level.0);
+        while self.levels.len() <= priority {
+            self.levels.push(PriorityLevel::default());
         }
         // There is one at every level up to this.
         #[allow(clippy::indexing_slicing)]
-        &mut self.lanes[level]
+        &mut self.levels[priority]
     }
 }

@@ -1,7 +1,7 @@
 //! A set of offsets as runs: what was settled out of order, what came back, what was spilled.
-//! Costs memory per run, not per offset. Belongs to one lane.
+//! Costs memory per run, not per offset. Belongs to one level.
 
-use crate::ids::Offset;
+use crate::model::Offset;
 use std::collections::BTreeMap;
 
 /// Offsets as disjoint runs that do not touch one another.

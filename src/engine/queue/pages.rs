@@ -1,17 +1,16 @@
-//! The pages of a lane: which are known, which are in memory, where memory ends, and what to ask
-//! of the store. Belongs to a [`super::lane::Lane`]; its size is bounded by the shard's budget and
+//! The pages of a level: which are known, which are in memory, where memory ends, and what to ask
+//! of the store. Belongs to a [`super::level::PriorityLevel`]; its size is bounded by the shard's budget and
 //! by what is in flight, not by the backlog.
 
 use super::offset_set::OffsetSet;
-use crate::ids::Offset;
-use crate::limits::{CACHED_AHEAD_OCTETS_MAX, CACHED_BEHIND_OCTETS_MAX};
-use crate::message::Message;
+use crate::limits::{CACHED_AHEAD_BYTES_MAX, CACHED_BEHIND_BYTES_MAX};
+use crate::model::{Message, Offset};
 use crate::page::{Page, Record};
 use bytes::{Bytes, BytesMut};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Octets of a record, apart from the message's own.
+/// Bytes of a record, apart from the message's own.
 const RECORD_SIZE: u64 = size_of::<Record>() as u64;
 
 /// A page that holds unsettled messages.
@@ -24,15 +23,15 @@ struct Known {
     committed: bool,
 }
 
-/// Where a lane stands with the store.
+/// Where a level stands with the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Fetching {
     /// Nothing is asked for.
     #[default]
     Idle,
     /// To be asked for when the server polls: the page that covers the offset, and what follows it
-    /// up to so many octets.
-    Wanted { from: Offset, octets_max: usize },
+    /// up to so many bytes.
+    Wanted { from: Offset, bytes_max: usize },
     /// Asked for; the answer will come.
     UnderWay,
 }
@@ -42,31 +41,31 @@ pub(crate) enum Fetching {
 pub(crate) struct Pages {
     known: BTreeMap<Offset, Known>,
     cached: BTreeMap<Offset, Arc<Page>>,
-    cached_octets: u64,
+    cached_bytes: u64,
     /// Messages in memory.
     cached_messages: u64,
     /// From here on what is stored is not in memory; nothing: all of it is, from the cursor on.
     gap: Option<Offset>,
     fetching: Fetching,
-    /// The newest page that was put, kept in the store until the lane is empty or another follows:
-    /// its totals tell the lane's size after a restart.
+    /// The newest page that was put, kept in the store until the level is empty or another follows:
+    /// its totals tell the level's size after a restart.
     newest: Option<Offset>,
 }
 
 impl Pages {
-    /// A lane whose messages are all in the store.
+    /// A level whose messages are all in the store.
     pub(crate) fn recovered(low: Offset) -> Self {
         Self { gap: Some(low), ..Self::default() }
     }
 
-    /// Octets of the pages in memory that the store has too or will have.
-    pub(crate) fn cached_octets(&self) -> u64 {
-        self.cached_octets
+    /// Bytes of the pages in memory that the store has too or will have.
+    pub(crate) fn cached_bytes(&self) -> u64 {
+        self.cached_bytes
     }
 
     /// The same with what it takes to keep them.
     pub(crate) fn cached_cost(&self) -> u64 {
-        self.cached_octets + self.cached_messages * RECORD_SIZE
+        self.cached_bytes + self.cached_messages * RECORD_SIZE
     }
 
     /// Where it stands with the store.
@@ -112,7 +111,7 @@ impl Pages {
     /// A page of new messages goes to the store. Returns the page to be removed instead of which
     /// this one is now the newest.
     pub(crate) fn put(&mut self, page: &Arc<Page>, live: u64) -> Option<Offset> {
-        self.cached_octets += octets(page);
+        self.cached_bytes += bytes(page);
         self.cached_messages += page.records.len() as u64;
         self.cached.insert(page.first, Arc::clone(page));
         self.known.insert(page.first, Known { end: page.end, live, committed: false });
@@ -136,10 +135,7 @@ impl Pages {
         if is_wanted && end <= cursor {
             return;
         }
-        if is_wanted
-            && self.gap.is_none()
-            && is_room
-            && self.cached_octets < CACHED_AHEAD_OCTETS_MAX
+        if is_wanted && self.gap.is_none() && is_room && self.cached_bytes < CACHED_AHEAD_BYTES_MAX
         {
             self.compact(first);
             return;
@@ -154,7 +150,7 @@ impl Pages {
     pub(crate) fn insert(&mut self, page: Page, live: u64) {
         self.known.entry(page.first).or_insert(Known { end: page.end, live, committed: true });
         if !self.cached.contains_key(&page.first) {
-            self.cached_octets += octets(&page);
+            self.cached_bytes += bytes(&page);
             self.cached_messages += page.records.len() as u64;
             self.cached.insert(page.first, Arc::new(page));
         }
@@ -203,7 +199,7 @@ impl Pages {
             if is_kept(first, page.end) {
                 self.cached.insert(first, page);
             } else {
-                self.cached_octets -= octets(&page);
+                self.cached_bytes -= bytes(&page);
                 self.cached_messages -= page.records.len() as u64;
                 taken.push(page);
             }
@@ -211,12 +207,12 @@ impl Pages {
         taken
     }
 
-    /// The lane is empty: the newest page need not stay either.
+    /// The level is empty: the newest page need not stay either.
     pub(crate) fn settle_all(&mut self, dead: &mut Vec<Offset>) {
         dead.extend(self.known.keys().copied());
         self.known.clear();
         self.cached.clear();
-        self.cached_octets = 0;
+        self.cached_bytes = 0;
         self.cached_messages = 0;
         self.newest = None;
         self.gap = None;
@@ -232,8 +228,8 @@ impl Pages {
             if page.end > cursor || !is_stored || is_ready_in(*first, page.end, cursor, returned) {
                 continue;
             }
-            kept += page.octets_after - page.octets_before;
-            if kept > CACHED_BEHIND_OCTETS_MAX {
+            kept += page.bytes_after - page.bytes_before;
+            if kept > CACHED_BEHIND_BYTES_MAX {
                 done.push(*first);
             }
         }
@@ -242,11 +238,11 @@ impl Pages {
         }
     }
 
-    /// Drops stored content, what is read last first, until `octets` are freed; how many were.
+    /// Drops stored content, what is read last first, until `bytes` are freed; how many were.
     /// Forgets pages of which nothing is in memory and nothing in flight.
     pub(crate) fn evict(
         &mut self,
-        octets: u64,
+        bytes: u64,
         cursor: Offset,
         is_in_flight: impl Fn(Offset, Offset) -> bool,
     ) -> u64 {
@@ -259,7 +255,7 @@ impl Pages {
             .copied()
             .collect();
         for first in stored {
-            if before - self.cached_cost() >= octets {
+            if before - self.cached_cost() >= bytes {
                 break;
             }
             self.drop_content(first);
@@ -292,7 +288,7 @@ impl Pages {
 
     fn drop_content(&mut self, first: Offset) {
         if let Some(page) = self.cached.remove(&first) {
-            self.cached_octets -= octets(&page);
+            self.cached_bytes -= bytes(&page);
             self.cached_messages -= page.records.len() as u64;
         }
     }
@@ -305,8 +301,8 @@ impl Pages {
         *page = Arc::new(Page {
             first: page.first,
             end: page.end,
-            octets_before: page.octets_before,
-            octets_after: page.octets_after,
+            bytes_before: page.bytes_before,
+            bytes_after: page.bytes_after,
             bounds: page.bounds,
             records: records
                 .map(|(record, message)| Record { offset: record.offset, message })
@@ -318,14 +314,14 @@ impl Pages {
 /// Copies of messages that share one allocation of just their size.
 pub(crate) fn compact<'a>(messages: impl Iterator<Item = &'a Message> + Clone) -> Vec<Message> {
     let mut arena = BytesMut::with_capacity(messages.clone().map(Message::size).sum());
-    let mut copy = |octets: &Bytes| {
-        arena.extend_from_slice(octets);
+    let mut copy = |bytes: &Bytes| {
+        arena.extend_from_slice(bytes);
         arena.split().freeze()
     };
     messages.map(|message| message.copied_by(&mut copy)).collect()
 }
 
-fn octets(page: &Page) -> u64 {
+fn bytes(page: &Page) -> u64 {
     page.records.iter().map(|record| record.message.size() as u64).sum()
 }
 

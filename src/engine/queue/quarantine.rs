@@ -1,8 +1,8 @@
-//! Messages of a lane one of which may have killed a client: each is delivered alone until it is
-//! settled, or a client had it in its hands for long enough. Belongs to a [`super::lane::Lane`].
+//! Messages of a level one of which may have killed a client: each is delivered alone until it is
+//! settled, or a client had it in its hands for long enough. Belongs to a [`super::level::PriorityLevel`].
 
 use super::offset_set::OffsetSet;
-use crate::ids::Offset;
+use crate::model::Offset;
 
 /// Which messages are quarantined, and which were.
 #[derive(Debug, Default)]

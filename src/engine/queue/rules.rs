@@ -1,7 +1,7 @@
 //! What holds for a queue: its arguments and policies, and where they say nothing the defaults.
 //! Made by the shard when the queue is made and whenever its settings change.
 
-use super::dead::DeathReason;
+use super::dead_letter::DeathReason;
 use crate::limits::{
     CONSUMER_TIMEOUT_DEFAULT_MS, DELIVERY_LIMIT_DEFAULT, RABBITMQ_QUORUM_DELIVERY_LIMIT,
     RETURN_LIMIT,
@@ -143,10 +143,10 @@ impl Rules {
         }
     }
 
-    /// Whether so many messages and octets are more than the queue may have.
-    pub(crate) fn is_over(&self, messages: u64, octets: u64) -> bool {
+    /// Whether so many messages and bytes are more than the queue may have.
+    pub(crate) fn is_over(&self, messages: u64, bytes: u64) -> bool {
         self.length_max.is_some_and(|limit| messages > limit)
-            || self.length_bytes_max.is_some_and(|limit| octets > limit)
+            || self.length_bytes_max.is_some_and(|limit| bytes > limit)
     }
 
     /// Whether newcomers give way when the queue is full.

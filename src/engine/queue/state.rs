@@ -8,7 +8,7 @@ pub enum QueueState {
     /// It takes and delivers messages.
     #[default]
     Running,
-    /// Stored messages of it can't be read: it is set aside until it is purged, deleted or repaired, so
+    /// StoreChanges messages of it can't be read: it is set aside until it is purged, deleted or repaired, so
     /// that the other queues go on. Says what was found.
     Damaged(Arc<str>),
 }

@@ -1,6 +1,6 @@
 //! What a queue counts for its operator.
 
-use super::dead::DeathReason;
+use super::dead_letter::DeathReason;
 
 /// Counters and sizes of one queue, or of several added up. Counters begin at 0 with the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,8 +11,8 @@ pub struct QueueStatistics {
     pub unacked: u64,
     /// Consumers.
     pub consumers: u64,
-    /// Octets of the bodies of messages, ready or unacked.
-    pub octets: u64,
+    /// Bytes of the bodies of messages, ready or unacked.
+    pub bytes: u64,
     /// Messages that came in.
     pub published: u64,
     /// Deliveries to consumers and by `basic.get`, repeated ones included.

@@ -1,7 +1,7 @@
-//! Messages of a lane all of whose failures were time-outs on one connection: it may be the client
-//! that hangs, whatever it is given. Belongs to a [`super::lane::Lane`]; kept in memory alone.
+//! Messages of a level all of whose failures were time-outs on one connection: it may be the client
+//! that hangs, whatever it is given. Belongs to a [`super::level::PriorityLevel`]; kept in memory alone.
 
-use crate::ids::{ConnectionId, Offset};
+use crate::model::{ConnectionId, Offset};
 use std::collections::BTreeMap;
 
 /// By message: the one connection that failed it, and how often.

@@ -1,15 +1,14 @@
-//! The messages of a lane that a restart may lose: transient ones, and all of a queue that is not
-//! durable. Belongs to a [`super::lane::Lane`].
+//! The messages of a level that a restart may lose: transient ones, and all of a queue that is not
+//! durable. Belongs to a [`super::level::PriorityLevel`].
 //!
 //! They live in memory until settled. When the shard's budget for them is used up, further ones
 //! never come here: they are stored like those that are to be kept.
 //!
-//! A new one is *loose*: it shares the buffer that it was received in, and keeps it alive whole. When
-//! there are too many of those the shard has them copied out ([`Volatile::settle_down`]).
+//! A new one is *borrowed*: it shares the buffer that it was received in, and keeps it alive whole. When
+//! there are too many of those the shard has them copied out ([`Volatile::copy_out`]).
 
 use super::chunk::Chunk;
-use crate::ids::Offset;
-use crate::message::Message;
+use crate::model::{Message, Offset};
 use std::collections::BTreeMap;
 
 /// Unsettled messages that are not to be kept.
@@ -18,18 +17,18 @@ pub(crate) struct Volatile {
     /// By an offset that none of the chunk's messages is below.
     chunks: BTreeMap<Offset, Chunk>,
     count: u64,
-    resident_octets: u64,
-    body_octets: u64,
-    /// What is from here on is loose.
-    loose_from: Offset,
-    loose: Loose,
+    resident_bytes: u64,
+    body_bytes: u64,
+    /// What is from here on is borrowed.
+    borrowed_from: Offset,
+    borrowed: Borrowed,
 }
 
 /// Messages in the buffers that they were received in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Loose {
+pub(crate) struct Borrowed {
     pub(crate) messages: u64,
-    pub(crate) octets: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Volatile {
@@ -38,19 +37,19 @@ impl Volatile {
         self.count
     }
 
-    /// Octets that they take in memory, with all that it takes to keep them.
-    pub(crate) fn resident_octets(&self) -> u64 {
-        self.resident_octets
+    /// Bytes that they take in memory, with all that it takes to keep them.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.resident_bytes
     }
 
-    /// Octets of their bodies.
-    pub(crate) fn body_octets(&self) -> u64 {
-        self.body_octets
+    /// Bytes of their bodies.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.body_bytes
     }
 
-    /// Those among them that are loose.
-    pub(crate) fn loose(&self) -> Loose {
-        self.loose
+    /// Those among them that are borrowed.
+    pub(crate) fn borrowed(&self) -> Borrowed {
+        self.borrowed
     }
 
     /// Whether the message is one of these.
@@ -63,15 +62,15 @@ impl Volatile {
         self.count == 0
     }
 
-    /// Adds the lane's newest message.
+    /// Adds the level's newest message.
     pub(crate) fn push(&mut self, offset: Offset, message: Message) {
-        if self.loose.messages == 0 {
-            self.loose_from = offset;
+        if self.borrowed.messages == 0 {
+            self.borrowed_from = offset;
         }
         self.count += 1;
-        self.body_octets += message.body().len() as u64;
-        self.loose.messages += 1;
-        self.loose.octets += message.size() as u64;
+        self.body_bytes += message.body().len() as u64;
+        self.borrowed.messages += 1;
+        self.borrowed.bytes += message.size() as u64;
         let is_full = self.chunks.last_key_value().is_none_or(|(_, chunk)| chunk.is_full());
         if is_full {
             self.chunks.insert(offset, Chunk::default());
@@ -79,7 +78,7 @@ impl Volatile {
         if let Some(mut newest) = self.chunks.last_entry() {
             let before = newest.get().cost();
             newest.get_mut().push(offset, message);
-            self.resident_octets = self.resident_octets + newest.get().cost() - before;
+            self.resident_bytes = self.resident_bytes + newest.get().cost() - before;
         }
     }
 
@@ -102,8 +101,8 @@ impl Volatile {
             return false;
         };
         let (first, before) = (*first, chunk.cost());
-        let Some(message) = chunk.remove(offset, self.loose_from) else { return false };
-        self.resident_octets = self.resident_octets + chunk.cost() - before;
+        let Some(message) = chunk.remove(offset, self.borrowed_from) else { return false };
+        self.resident_bytes = self.resident_bytes + chunk.cost() - before;
         if chunk.is_empty() {
             let is_spare = chunk.is_spare();
             // New messages go into the newest one: another would be empty for ever.
@@ -114,10 +113,10 @@ impl Volatile {
             }
         }
         self.count -= 1;
-        self.body_octets -= message.body().len() as u64;
-        if offset >= self.loose_from {
-            self.loose.messages -= 1;
-            self.loose.octets -= message.size() as u64;
+        self.body_bytes -= message.body().len() as u64;
+        if offset >= self.borrowed_from {
+            self.borrowed.messages -= 1;
+            self.borrowed.bytes -= message.size() as u64;
         }
         true
     }
@@ -131,7 +130,7 @@ impl Volatile {
             }
         }
         // Otherwise those that stay would hold on to the memory of those that go.
-        self.settle_down();
+        self.copy_out();
         taken
     }
 
@@ -152,29 +151,28 @@ impl Volatile {
         self.chunks.values().flat_map(Chunk::offsets).collect()
     }
 
-    /// Copies what is loose out of the receive buffers.
-    pub(crate) fn settle_down(&mut self) {
-        if self.loose.messages == 0 {
+    /// Copies what is borrowed out of the receive buffers.
+    pub(crate) fn copy_out(&mut self) {
+        if self.borrowed.messages == 0 {
             return;
         }
-        let from = self.loose_from;
+        let from = self.borrowed_from;
         let first = self.chunks.range(..=from).next_back().map_or(from, |(first, _)| *first);
         for (_, chunk) in self.chunks.range_mut(first..) {
             let before = chunk.cost();
-            chunk.settle_down(from);
-            self.resident_octets = self.resident_octets + chunk.cost() - before;
+            chunk.copy_out(from);
+            self.resident_bytes = self.resident_bytes + chunk.cost() - before;
         }
-        self.loose = Loose::default();
-        self.loose_from = Offset(u64::MAX);
+        self.borrowed = Borrowed::default();
+        self.borrowed_from = Offset(u64::MAX);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{CHUNK_MESSAGES_MAX, CHUNK_OCTETS_MAX};
-    use crate::message::Envelope;
-    use crate::time::WallClock;
+    use crate::limits::{CHUNK_BYTES_MAX, CHUNK_MESSAGES_MAX};
+    use crate::model::{Envelope, WallClock};
     use bytes::{Bytes, BytesMut};
     use forebay_wire::ShortStr;
     use forebay_wire::properties::Properties;
@@ -185,16 +183,16 @@ mod tests {
         Push { gap: u64, size: usize },
         Remove(u64),
         RemoveFirst,
-        SettleDown,
+        CopyOut,
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
             8 => (0u64..3, 0usize..2000).prop_map(|(gap, size)| Step::Push { gap, size }),
-            1 => Just(Step::Push { gap: 0, size: CHUNK_OCTETS_MAX }),
+            1 => Just(Step::Push { gap: 0, size: CHUNK_BYTES_MAX }),
             4 => (0u64..3000).prop_map(Step::Remove),
             4 => Just(Step::RemoveFirst),
-            1 => Just(Step::SettleDown),
+            1 => Just(Step::CopyOut),
         ];
         proptest::collection::vec(step, 0..2000)
     }
@@ -215,7 +213,7 @@ mod tests {
         #[test]
         fn it_holds_what_a_map_holds(steps in steps()) {
             let mut model: BTreeMap<Offset, Message> = BTreeMap::new();
-            let mut loose: Vec<Offset> = Vec::new();
+            let mut borrowed: Vec<Offset> = Vec::new();
             let mut volatile = Volatile::default();
             let mut tail = 0;
             for step in steps {
@@ -226,36 +224,36 @@ mod tests {
                         let message = message(offset.0, size);
                         volatile.push(offset, message.clone());
                         model.insert(offset, message);
-                        loose.push(offset);
+                        borrowed.push(offset);
                     }
                     Step::Remove(offset) => {
                         let offset = Offset(offset % (tail + 2));
                         prop_assert_eq!(volatile.remove(offset), model.remove(&offset).is_some());
-                        loose.retain(|other| *other != offset);
+                        borrowed.retain(|other| *other != offset);
                     }
                     Step::RemoveFirst => {
                         let Some((offset, _)) = model.pop_first() else { continue };
                         prop_assert!(volatile.remove(offset));
-                        loose.retain(|other| *other != offset);
+                        borrowed.retain(|other| *other != offset);
                     }
-                    Step::SettleDown => {
-                        volatile.settle_down();
-                        loose.clear();
+                    Step::CopyOut => {
+                        volatile.copy_out();
+                        borrowed.clear();
                     }
                 }
                 let sizes = |offset: &Offset| model[offset].size() as u64;
                 let expected =
-                    Loose { messages: loose.len() as u64, octets: loose.iter().map(sizes).sum() };
-                prop_assert_eq!(volatile.loose(), expected);
-                let octets: u64 = model.values().map(|message| message.size() as u64).sum();
-                prop_assert!(volatile.resident_octets() >= octets);
+                    Borrowed { messages: borrowed.len() as u64, bytes: borrowed.iter().map(sizes).sum() };
+                prop_assert_eq!(volatile.borrowed(), expected);
+                let bytes: u64 = model.values().map(|message| message.size() as u64).sum();
+                prop_assert!(volatile.resident_bytes() >= bytes);
                 prop_assert_eq!(volatile.is_empty(), model.is_empty());
-                prop_assert!(!model.is_empty() || volatile.resident_octets() == 0);
+                prop_assert!(!model.is_empty() || volatile.resident_bytes() == 0);
                 let empty = volatile.chunks.values().filter(|chunk| chunk.is_empty()).count();
                 prop_assert!(empty <= 1, "{empty} chunks are kept for nothing");
             }
             let bodies: u64 = model.values().map(|message| message.body().len() as u64).sum();
-            prop_assert_eq!(volatile.body_octets(), bodies);
+            prop_assert_eq!(volatile.body_bytes(), bodies);
             prop_assert_eq!(volatile.count(), model.len() as u64);
             prop_assert_eq!(volatile.offsets(), model.keys().copied().collect::<Vec<_>>());
             for offset in (0..tail + 2).map(Offset) {
@@ -273,14 +271,13 @@ mod tests {
         for offset in 0..all {
             volatile.push(Offset(offset), message(offset, 1000));
         }
-        volatile.settle_down();
+        volatile.copy_out();
         let kept: Vec<u64> = (0..all).filter(|offset| offset % 100 == 7).collect();
         for offset in (0..all).filter(|offset| offset % 100 != 7) {
             assert!(volatile.remove(Offset(offset)));
         }
         assert_eq!(volatile.count(), kept.len() as u64);
-        let octets: u64 =
-            kept.iter().map(|n| volatile.get(Offset(*n)).unwrap().size() as u64).sum();
-        assert!(volatile.resident_octets() < 8 * octets, "{}", volatile.resident_octets());
+        let bytes: u64 = kept.iter().map(|n| volatile.get(Offset(*n)).unwrap().size() as u64).sum();
+        assert!(volatile.resident_bytes() < 8 * bytes, "{}", volatile.resident_bytes());
     }
 }

@@ -4,8 +4,7 @@ use super::{MemoryLimits, Shard};
 use crate::access::{AccessControl, ConfiguredUser, Limit, Permission, User};
 use crate::administration::Administration;
 use crate::event::Reply;
-use crate::fault::Fault;
-use crate::ids::ChannelKey;
+use crate::model::{ChannelKey, Fault};
 use forebay_wire::{ReplyCode, ShortStr};
 
 impl Shard {

@@ -6,19 +6,18 @@
 //! in that time is never written. While consumers keep step with such messages, these wait for the
 //! whole interval, and their publishers, whose budget they take, wait with them.
 
-use super::outbox::Outbox;
-use super::promises::Promises;
-use crate::ids::{CommitId, Lane, Offset, QueueId};
-use crate::limits::{COMMIT_INTERVAL_MS, UNAWAITED_OCTETS_MAX};
+use super::commit_waiters::CommitWaiters;
+use crate::credit::Outbox;
+use crate::limits::{COMMIT_INTERVAL_MS, UNAWAITED_BYTES_MAX};
+use crate::model::{CommitId, Level, Monotonic, Offset, QueueId};
 use crate::operation::{Commit, Durability, Operation};
-use crate::time::Monotonic;
 use std::collections::VecDeque;
 
 /// A page of a commit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewPage {
     pub(crate) queue: QueueId,
-    pub(crate) lane: Lane,
+    pub(crate) level: Level,
     pub(crate) first: Offset,
 }
 
@@ -39,7 +38,7 @@ enum Due {
 struct UnderWay {
     id: CommitId,
     pages: Vec<NewPage>,
-    promises: Promises,
+    waiters: CommitWaiters,
     /// It has more than new messages in it that clients wait for.
     is_change: bool,
 }
@@ -60,7 +59,7 @@ pub(crate) struct Commits {
     /// Whenever it begins, the next commit has to reach the disk.
     syncs_with_next: bool,
     /// What to tell when the next commit is durable.
-    pub(crate) promises: Promises,
+    pub(crate) waiters: CommitWaiters,
     under_way: VecDeque<UnderWay>,
 }
 
@@ -88,10 +87,10 @@ impl Commits {
         self.consumed += count;
     }
 
-    /// New messages of so many octets wait.
-    pub(crate) fn note_unwritten(&mut self, octets: u64) {
+    /// New messages of so many bytes wait.
+    pub(crate) fn note_unwritten(&mut self, bytes: u64) {
         let is_kept_up_with = 2 * self.consumed >= self.deferred;
-        if octets >= UNAWAITED_OCTETS_MAX && !is_kept_up_with {
+        if bytes >= UNAWAITED_BYTES_MAX && !is_kept_up_with {
             self.hurry();
         }
     }
@@ -113,12 +112,12 @@ impl Commits {
     }
 
     /// What is told when everything that was changed so far is durable; nothing when it is.
-    pub(crate) fn after_changes(&mut self) -> Option<&mut Promises> {
+    pub(crate) fn after_changes(&mut self) -> Option<&mut CommitWaiters> {
         if self.must_sync {
-            return Some(&mut self.promises);
+            return Some(&mut self.waiters);
         }
         let last = self.under_way.iter_mut().rev().find(|commit| commit.is_change);
-        last.map(|commit| &mut commit.promises)
+        last.map(|commit| &mut commit.waiters)
     }
 
     /// Lets everything that waits begin its commit.
@@ -145,7 +144,7 @@ impl Commits {
 
     /// Whether a commit should begin.
     pub(crate) fn is_due(&self) -> bool {
-        self.due == Due::Now || !self.promises.is_empty() || self.must_sync
+        self.due == Due::Now || !self.waiters.is_empty() || self.must_sync
     }
 
     /// Begins a commit: the operations so far and the dirty queues, whose changes the caller adds.
@@ -165,10 +164,10 @@ impl Commits {
         out: &mut Outbox,
     ) -> Option<Commit> {
         let must_sync = std::mem::take(&mut self.must_sync);
-        let mut promises = std::mem::take(&mut self.promises);
-        let has_waiters = !promises.is_empty();
+        let mut waiters = std::mem::take(&mut self.waiters);
+        let has_waiters = !waiters.is_empty();
         if operations.is_empty() || (pages.is_empty() && !must_sync) {
-            std::mem::take(&mut promises).keep(out);
+            std::mem::take(&mut waiters).release(out);
         }
         if operations.is_empty() {
             return None;
@@ -179,7 +178,7 @@ impl Commits {
         let durability = if is_awaited { Durability::Synced } else { Durability::Written };
         self.last = CommitId(self.last.0 + 1);
         let is_change = must_sync;
-        self.under_way.push_back(UnderWay { id: self.last, pages, promises, is_change });
+        self.under_way.push_back(UnderWay { id: self.last, pages, waiters, is_change });
         Some(Commit { id: self.last, operations, durability })
     }
 
@@ -189,7 +188,7 @@ impl Commits {
         while self.under_way.front().is_some_and(|group| group.id <= commit) {
             if let Some(group) = self.under_way.pop_front() {
                 pages.extend(group.pages);
-                group.promises.keep(out);
+                group.waiters.release(out);
             }
         }
         pages

@@ -1,15 +1,15 @@
 //! Consumers and channels: subscribing, cancelling, credit, `basic.get`, and their end.
 
 use super::Shard;
-use super::clients::{ChannelSlot, ConsumerPlace, Freed};
 use crate::command::Subscribe;
+use crate::credit::ConsumerId;
+use crate::credit::{ChannelSlot, ConsumerPlace, Freed};
 use crate::event::Reply;
-use crate::fault::Fault;
-use crate::ids::{ChannelKey, ConnectionId, QueueId};
-use crate::queue::{ChannelEnding, Consumer, ConsumerId, GetKind, Moment, PendingGet};
+use crate::model::{ChannelKey, ConnectionId, Fault, QueueId};
+use crate::queue::{ChannelEnding, Consumer, GetKind, Instants, PendingGet};
 use crate::topology::arguments::Arguments;
 use crate::topology::names::Resource;
-use crate::topology::{inert, reserved};
+use crate::topology::{ignored_arguments, reserved};
 use forebay_wire::{ReplyCode, ShortStr};
 
 impl Shard {
@@ -26,7 +26,7 @@ impl Shard {
     }
 
     /// `basic.cancel`, and every other end of a consumer that its client wanted.
-    pub(super) fn cancel(&mut self, at: Moment, key: ChannelKey, tag: &ShortStr) {
+    pub(super) fn cancel(&mut self, at: Instants, key: ChannelKey, tag: &ShortStr) {
         let Some(slot) = self.clients.find_channel(key) else { return };
         if let Some(place) = self.clients.remove_consumer(slot, tag) {
             self.remove_consumer(at, place);
@@ -42,7 +42,7 @@ impl Shard {
     }
 
     /// `basic.get`; the queue replies in its turn.
-    pub(super) fn get(&mut self, at: Moment, key: ChannelKey, name: &ShortStr, kind: GetKind) {
+    pub(super) fn get(&mut self, at: Instants, key: ChannelKey, name: &ShortStr, kind: GetKind) {
         let Some(slot) = self.clients.channel(key) else { return };
         let Some(vhost) = self.clients.vhost(key.connection) else { return };
         self.forget_settled_queues(slot);
@@ -105,7 +105,7 @@ impl Shard {
     }
 
     /// A channel ended: its consumers go, what it held returns.
-    pub(super) fn close_channel(&mut self, at: Moment, key: ChannelKey, ending: ChannelEnding) {
+    pub(super) fn close_channel(&mut self, at: Instants, key: ChannelKey, ending: ChannelEnding) {
         let Some(closed) = self.clients.close_channel(key) else { return };
         for place in closed.consumers {
             self.remove_consumer(at, place);
@@ -119,10 +119,10 @@ impl Shard {
         self.add_topology_operations();
     }
 
-    fn return_held(&mut self, at: Moment, id: QueueId, slot: ChannelSlot, ending: ChannelEnding) {
+    fn return_held(&mut self, at: Instants, id: QueueId, slot: ChannelSlot, ending: ChannelEnding) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
-        if queue.release_all(slot, ending, at.monotonic).is_stored {
-            self.touch_stored(id, at.monotonic);
+        if queue.release_all(slot, ending, at.monotonic).needs_commit {
+            self.mark_dirty_deferred(id, at.monotonic);
         }
         self.schedule(id);
     }
@@ -160,7 +160,7 @@ impl Shard {
         Ok(id)
     }
 
-    fn remove_consumer(&mut self, at: Moment, place: ConsumerPlace) {
+    fn remove_consumer(&mut self, at: Instants, place: ConsumerPlace) {
         let Some(queue) = self.queues.get_mut(&place.queue) else { return };
         queue.consumers.remove(place.consumer);
         queue.used(at.monotonic);
@@ -179,7 +179,8 @@ fn priority(subscribe: &Subscribe, vhost: &ShortStr) -> Result<i64, Fault> {
     let resource = Resource::queue(&subscribe.queue, vhost);
     reserved::check_consumer(&subscribe.arguments, resource)?;
     let arguments = Arguments::new(&subscribe.arguments);
-    let priority = inert::check_consumer(arguments).and_then(|()| arguments.signed("x-priority"));
+    let priority =
+        ignored_arguments::check_consumer(arguments).and_then(|()| arguments.signed("x-priority"));
     let priority = priority.map_err(|bad| bad.fault(resource))?;
     Ok(priority.unwrap_or(0))
 }

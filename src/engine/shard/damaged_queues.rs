@@ -4,10 +4,8 @@
 
 use super::Shard;
 use crate::event::Event;
-use crate::fault::Fault;
-use crate::ids::{ChannelKey, Lane, Offset, QueueId};
+use crate::model::{ChannelKey, Fault, Level, Now, Offset, QueueId};
 use crate::queue::QueueState;
-use crate::time::Now;
 use forebay_wire::ReplyCode;
 use std::sync::Arc;
 
@@ -16,8 +14,8 @@ use std::sync::Arc;
 pub struct DamagedFetch {
     /// The queue.
     pub queue: QueueId,
-    /// The lane of it.
-    pub lane: Lane,
+    /// The level of it.
+    pub level: Level,
     /// As asked for.
     pub from: Offset,
     /// What is damaged, for people.
@@ -28,9 +26,9 @@ impl Shard {
     /// Sets a queue aside because of a fetch that can't be answered. Tells whether it did: a queue that
     /// was deleted or purged meanwhile does not need what is damaged.
     pub fn handle_damaged(&mut self, now: Now, damaged: DamagedFetch) -> bool {
-        let DamagedFetch { queue: id, lane, from, what } = damaged;
+        let DamagedFetch { queue: id, level, from, what } = damaged;
         let Some(queue) = self.queues.get_mut(&id) else { return false };
-        let is_news = queue.handle_damaged(lane, from, what);
+        let is_news = queue.handle_damaged(level, from, what);
         if is_news {
             self.set_aside(id);
         }

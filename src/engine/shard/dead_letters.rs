@@ -1,11 +1,10 @@
 //! Dead letters from the queue they left to where they go, within one commit.
 
 use super::Shard;
-use super::death::{DeadLetterAddress, Obituary};
-use crate::ids::{ConnectionId, QueueId};
+use super::dead_letter_copy::{DeadLetterAddress, DeadLetterCopy};
 use crate::limits::DEAD_LETTER_WORK;
-use crate::object_name::ObjectName;
-use crate::queue::{DeadLetter, DeadLetters, Moment, Rules};
+use crate::model::{ConnectionId, ObjectName, QueueId};
+use crate::queue::{DeadLetter, DeadLetters, Instants, Rules};
 use crate::topology::{QueueRequest, dead_letter_queue_name};
 use forebay_wire::{FieldTable, ShortStr};
 
@@ -24,14 +23,14 @@ impl Shard {
     /// Puts dead letters of one queue where they belong. What no queue takes, because nothing is
     /// bound, the exchange is gone or it goes round in circles, is dropped, as in RabbitMQ, and
     /// counted. What goes too far by itself stays in the queue's own dead-letter queue.
-    pub(super) fn bury(&mut self, at: Moment, id: QueueId, letters: &[DeadLetter]) {
+    pub(super) fn dead_letter(&mut self, at: Instants, id: QueueId, letters: &[DeadLetter]) {
         let Some(record) = self.topology.queue_by_id(id) else { return };
         let rules = Rules::new(record, self.queue_defaults);
         let (vhost, name) = (record.vhost.clone(), record.name.clone());
         let origin = Origin { id, vhost, name, rules };
         let Some(address) = self.dead_letter_address(&origin) else { return };
         for letter in letters {
-            let obituary = Obituary::new(letter, &origin.name, &address, at.wall);
+            let obituary = DeadLetterCopy::new(letter, &origin.name, &address, at.wall);
             let queues = self.queues_for(&origin, &address, &obituary);
             if obituary.goes_too_far(queues.len()) {
                 self.keep_dead_letter(at, &origin, letter);
@@ -47,7 +46,7 @@ impl Shard {
         &self,
         origin: &Origin,
         address: &DeadLetterAddress,
-        obituary: &Obituary<'_>,
+        obituary: &DeadLetterCopy<'_>,
     ) -> Vec<QueueId> {
         let headers = || Some(obituary.headers.clone());
         let (routes, keys) = (self.topology.routes(), &obituary.routing_keys);
@@ -61,9 +60,9 @@ impl Shard {
 
     fn put_dead_letter(
         &mut self,
-        at: Moment,
+        at: Instants,
         origin: &Origin,
-        obituary: Obituary<'_>,
+        obituary: DeadLetterCopy<'_>,
         queues: &[QueueId],
     ) {
         self.work.spend(DEAD_LETTER_WORK * queues.len().max(1));
@@ -81,12 +80,12 @@ impl Shard {
 
     /// A dead letter is not to go on by itself: it waits for a person in the dead-letter queue that
     /// the broker makes for the queue it died in. One that has none drops it.
-    fn keep_dead_letter(&mut self, at: Moment, origin: &Origin, letter: &DeadLetter) {
+    fn keep_dead_letter(&mut self, at: Instants, origin: &Origin, letter: &DeadLetter) {
         if !origin.rules.has_dead_letter_queue {
             return self.drop_dead_letter(origin);
         }
         let address = self.default_address(origin);
-        let mut obituary = Obituary::new(letter, &origin.name, &address, at.wall);
+        let mut obituary = DeadLetterCopy::new(letter, &origin.name, &address, at.wall);
         obituary.forget_copies();
         let queues = self.queues_for(origin, &address, &obituary);
         self.put_dead_letter(at, origin, obituary, &queues);

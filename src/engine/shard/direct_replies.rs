@@ -3,10 +3,7 @@
 use super::Shard;
 use crate::command::DirectReply;
 use crate::event::{Event, Reply};
-use crate::fault::Fault;
-use crate::ids::ConnectionId;
-use crate::object_name::ObjectName;
-use crate::reply_address::ReplyAddress;
+use crate::model::{ConnectionId, Fault, ObjectName, ReplyAddress};
 use crate::topology::names::Resource;
 
 impl Shard {

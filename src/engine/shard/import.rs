@@ -3,9 +3,8 @@
 
 use super::Shard;
 use crate::access::AccessControl;
-use crate::command::TopologyRequest;
 use crate::definition::{self, DefinedObject, Definition};
-use crate::fault::Fault;
+use crate::model::{Fault, TopologyRequest};
 use crate::topology::Topology;
 use forebay_wire::{ReplyCode, ShortStr};
 use std::collections::BTreeSet;

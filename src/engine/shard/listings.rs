@@ -2,9 +2,10 @@
 //! wait until a long list is complete. An entry is told as it was when it was looked at.
 
 use super::Shard;
-use crate::ids::{ChannelKey, QueueId};
+use crate::credit::{ChannelReport, ConsumerId};
 use crate::limits::REPORT_STEP_QUEUES_MAX;
-use crate::queue::{Consumer, ConsumerId};
+use crate::model::{ChannelKey, QueueId};
+use crate::queue::{Consumer, ConsumerActivity};
 use forebay_wire::{FieldTable, ShortStr};
 
 /// One consumer, for people.
@@ -31,30 +32,6 @@ pub struct ConsumerReport {
     /// How long it may hold a message, in ms. `None` for any time, and for a consumer without
     /// acknowledgements.
     pub timeout: Option<u64>,
-}
-
-/// Whether a consumer is given messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConsumerActivity {
-    /// As all consumers of its queue are.
-    Up,
-    /// As the only one of its queue (`x-single-active-consumer`).
-    SingleActive,
-    /// Not before the single active one is gone.
-    Waiting,
-}
-
-/// One channel, for people.
-#[derive(Clone, Copy, Debug)]
-pub struct ChannelReport {
-    /// Which.
-    pub key: ChannelKey,
-    /// Its consumers.
-    pub consumers: usize,
-    /// Messages that its consumers have not settled.
-    pub unacked: u64,
-    /// Those at most, of all its consumers; 0: no limit.
-    pub prefetch: u16,
 }
 
 /// A list of consumers that is being made.

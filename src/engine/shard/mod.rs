@@ -1,73 +1,63 @@
 //! The shard: owner of the topology and of all queues. Connections send it commands, the server
 //! drives it: one input at a time, then all `poll_*` until they have nothing more.
 //!
-//! One thread owns it. It promises nothing to a client before what it promises is durable, and it
+//! One thread owns it. It waiters nothing to a client before what it waiters is durable, and it
 //! writes nothing itself: it hands out commits and fetches and is told how they ended.
 
 mod administering;
-pub(crate) mod clients;
+mod browsing;
+mod commit_waiters;
 mod commits;
 mod consuming;
 mod damaged_queues;
+mod dead_letter_copy;
 mod dead_letters;
-mod death;
+mod death_record;
 mod direct_replies;
 mod import;
-mod isolation;
-mod last_death;
 mod listings;
-mod memory;
-pub(crate) mod outbox;
 mod policies;
-mod promises;
 mod publishing;
 mod recovery;
 mod shared_bodies;
-mod slab;
 mod statistics;
-mod sweeps;
 mod tasks;
 #[cfg(test)]
 mod tests;
 mod topology_requests;
 mod transactions;
 mod turns;
-mod work;
 
 pub use crate::queue::{
     DISTRIBUTION_BUCKETS, Distribution, QueueDefaults, QueueState, QueueStatistics, Timings,
 };
 pub use damaged_queues::DamagedFetch;
-pub use memory::MemoryLimits;
-pub(crate) use memory::{Memory, MemoryUse};
 pub use recovery::RecoverError;
 pub use statistics::{QueueReport, QueueTurnover, Report, ShardStatistics};
 
-pub use listings::{
-    ChannelListing, ChannelReport, ConsumerActivity, ConsumerListing, ConsumerReport,
-};
-pub use work::WorkLimits;
+pub use crate::credit::{ChannelReport, MemoryLimits, WorkLimits};
+pub use crate::queue::ConsumerActivity;
+pub use listings::{ChannelListing, ConsumerListing, ConsumerReport};
 
 use crate::access::AccessControl;
-use crate::command::{Closure, Command};
+use crate::command::Command;
+use crate::credit::{Clients, Memory, Outbox, Work};
 use crate::delivered_record::DeliveredRecord;
 use crate::event::{Event, Reply};
-use crate::fault::Fault;
-use crate::ids::{ChannelId, ChannelKey, CommitId, ConnectionId, Lane, Offset, QueueId};
+use crate::model::{
+    ChannelId, ChannelKey, Closure, CommitId, ConnectionId, Fault, Level, Monotonic, Now, Offset,
+    QueueId,
+};
 use crate::operation::Commit;
 use crate::page::Page;
-use crate::queue::{ChannelEnding, Discarded, GetKind, Moment, Queue, SteadyClock};
-use crate::time::{Monotonic, Now};
+use crate::queue::{ChannelEnding, Discarded, GetKind, Instants, Queue, SteadyClock};
 use crate::topology::{Routes, Topology};
-use clients::Clients;
+use browsing::Browses;
 use commits::{Commits, NewPage};
 use forebay_wire::ShortStr;
-use outbox::Outbox;
 use shared_bodies::SharedBodies;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use sweeps::Sweeps;
 use tasks::Tasks;
-use work::Work;
 
 /// What an operator may choose.
 #[derive(Clone, Debug)]
@@ -83,12 +73,12 @@ pub struct ShardSettings {
 pub struct Fetch {
     /// The queue.
     pub queue: QueueId,
-    /// The lane of it.
-    pub lane: Lane,
+    /// The level of it.
+    pub level: Level,
     /// The first offset wanted: the page that covers it, and those after it.
     pub from: Offset,
-    /// Octets after which to stop.
-    pub octets_max: usize,
+    /// Bytes after which to stop.
+    pub bytes_max: usize,
 }
 
 /// What the store had for a [`Fetch`].
@@ -96,8 +86,8 @@ pub struct Fetch {
 pub struct Fetched {
     /// The queue.
     pub queue: QueueId,
-    /// The lane of it.
-    pub lane: Lane,
+    /// The level of it.
+    pub level: Level,
     /// As asked for.
     pub from: Offset,
     /// The pages, ascending.
@@ -124,13 +114,13 @@ pub struct Shard {
     /// Messages of queues that were deleted or purged, to be freed.
     discarded: VecDeque<Discarded>,
     /// Queues that may have messages in the buffers they were received in.
-    loose: Vec<QueueId>,
+    borrowed: Vec<QueueId>,
     /// Queues that want content.
     fetches: VecDeque<QueueId>,
     /// When queues want a turn.
     timers: BTreeSet<(Monotonic, QueueId)>,
     /// Walks of operators over queues.
-    sweeps: Sweeps,
+    browses: Browses,
     /// Where the search for content to drop goes on.
     evict_from: QueueId,
     last_consumer: u64,
@@ -161,12 +151,12 @@ impl Shard {
 
     /// The store has applied all commits up to `commit`, as far as each asked for.
     pub fn handle_committed(&mut self, now: Now, commit: CommitId) {
-        for NewPage { queue, lane, first } in
+        for NewPage { queue, level, first } in
             self.commits.handle_committed(commit, &mut self.outbox)
         {
             let is_room = self.memory.has_cache_room();
             if let Some(queue) = self.queues.get_mut(&queue) {
-                queue.handle_committed(lane, first, is_room);
+                queue.handle_committed(level, first, is_room);
                 queue.account(&mut self.memory);
             }
         }
@@ -176,10 +166,10 @@ impl Shard {
 
     /// The store has read what was asked for.
     pub fn handle_fetched(&mut self, now: Now, fetched: Fetched) {
-        let Fetched { queue: id, lane, from, pages } = fetched;
+        let Fetched { queue: id, level, from, pages } = fetched;
         let Some(queue) = self.queues.get_mut(&id) else { return };
-        if queue.handle_fetched(lane, from, pages) {
-            self.touch_stored(id, now.monotonic);
+        if queue.handle_fetched(level, from, pages) {
+            self.mark_dirty_deferred(id, now.monotonic);
         }
         let at = self.begin(now);
         self.schedule(id);
@@ -219,16 +209,16 @@ impl Shard {
         for id in dirty {
             let Some(queue) = self.queues.get_mut(&id) else { continue };
             let new = queue.take_commit(&mut operations);
-            pages.extend(new.into_iter().map(|(lane, first)| NewPage { queue: id, lane, first }));
+            pages.extend(new.into_iter().map(|(level, first)| NewPage { queue: id, level, first }));
             queue.account(&mut self.memory);
         }
         self.commits.finish(operations, pages, &mut self.outbox)
     }
 
-    /// Octets of messages that wait for the next commit.
+    /// Bytes of messages that wait for the next commit.
     #[must_use]
-    pub fn unwritten_octets(&self) -> u64 {
-        self.memory.unwritten_octets()
+    pub fn unwritten_bytes(&self) -> u64 {
+        self.memory.unwritten_bytes()
     }
 
     /// What to read from the store.
@@ -236,8 +226,8 @@ impl Shard {
         while let Some(id) = self.fetches.front().copied() {
             let queue = self.queues.get_mut(&id);
             let wanted = queue.and_then(|queue| queue.poll_fetch());
-            if let Some((lane, from, octets_max)) = wanted {
-                return Some(Fetch { queue: id, lane, from, octets_max });
+            if let Some((level, from, bytes_max)) = wanted {
+                return Some(Fetch { queue: id, level, from, bytes_max });
             }
             self.fetches.pop_front();
         }
@@ -279,12 +269,12 @@ impl Shard {
     }
 
     /// Begins an input.
-    fn begin(&mut self, now: Now) -> Moment {
+    fn begin(&mut self, now: Now) -> Instants {
         self.work.begin(self.has_work());
         self.clock.moment(now)
     }
 
-    fn handle_command(&mut self, at: Moment, connection: ConnectionId, command: Command) {
+    fn handle_command(&mut self, at: Instants, connection: ConnectionId, command: Command) {
         let key = |channel| ChannelKey { connection, channel };
         if command.sees_queues() {
             self.give_turns(at);
@@ -326,16 +316,16 @@ impl Shard {
                 let reply = self.find_reply_address(connection, name);
                 self.reply(key(channel), reply);
             }
-            Command::RepliesWritten { octets } => self.clients.replies_written(connection, octets),
+            Command::RepliesWritten { bytes } => self.clients.replies_written(connection, bytes),
             Command::Topology { channel, request, nowait } => {
                 self.handle_topology(at, key(channel), request, nowait);
             }
             Command::Administer { channel, request } => {
                 self.administer(key(channel), *request);
             }
-            Command::Sweep { channel, sweep } => self.sweep(key(channel), *sweep),
-            Command::DeliveriesWritten { octets } => {
-                if self.clients.written(connection, octets) {
+            Command::Browse { channel, browse } => self.browse(key(channel), *browse),
+            Command::DeliveriesWritten { bytes } => {
+                if self.clients.written(connection, bytes) {
                     for channel in self.clients.channels_of(connection) {
                         self.unblock_channel(key(channel));
                     }
@@ -349,20 +339,20 @@ impl Shard {
     }
 
     /// Replies when everything that was changed so far is durable, also by others: what a client is
-    /// told of must not be gone after a crash. A refusal promises nothing.
+    /// told of must not be gone after a crash. A refusal waiters nothing.
     fn reply_when_durable(&mut self, key: ChannelKey, reply: Result<Reply, Fault>) {
         match self.commits.after_changes() {
-            Some(promises) if reply.is_ok() => {
-                promises.reply(key, reply);
+            Some(waiters) if reply.is_ok() => {
+                waiters.reply(key, reply);
                 for (connection, event) in self.outbox.take_late() {
-                    promises.tell(connection, event);
+                    waiters.notify(connection, event);
                 }
             }
             _ => self.reply(key, reply),
         }
     }
 
-    fn close_connection(&mut self, at: Moment, connection: ConnectionId, closure: Closure) {
+    fn close_connection(&mut self, at: Instants, connection: ConnectionId, closure: Closure) {
         let ending = ChannelEnding { closure, held: self.clients.held_by(connection) };
         for channel in self.clients.channels_of(connection) {
             self.close_channel(at, ChannelKey { connection, channel }, ending);
@@ -370,7 +360,7 @@ impl Shard {
         let exclusive: Vec<QueueId> = self.topology.exclusive_queues(connection).collect();
         self.remove_queues(exclusive);
         self.clients.close(connection);
-        self.sweeps.forget(connection);
+        self.browses.forget(connection);
         self.tasks.forget(connection);
         self.advance_tasks(at);
         let key = ChannelKey { connection, channel: ChannelId(0) };

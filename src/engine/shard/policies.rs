@@ -1,8 +1,8 @@
 //! Policies, which take effect on existing queues, some with each input.
 
 use super::Shard;
-use crate::ids::QueueId;
-use crate::queue::{Moment, Rules};
+use crate::model::QueueId;
+use crate::queue::{Instants, Rules};
 use crate::topology::{PolicyPass, Topology};
 
 impl Shard {
@@ -16,7 +16,7 @@ impl Shard {
     /// Returns what was done, and whether that was all.
     pub(super) fn advance_policies(
         &mut self,
-        at: Moment,
+        at: Instants,
         pass: &mut PolicyPass,
         most: usize,
     ) -> (usize, bool) {
@@ -26,7 +26,7 @@ impl Shard {
     }
 
     /// The settings of these queues changed: each follows them from its next turn on.
-    fn renew_rules(&mut self, at: Moment, changed: impl IntoIterator<Item = QueueId>) {
+    fn renew_rules(&mut self, at: Instants, changed: impl IntoIterator<Item = QueueId>) {
         for id in changed {
             let Some(record) = self.topology.queue_by_id(id) else { continue };
             if let Some(queue) = self.queues.get_mut(&id) {

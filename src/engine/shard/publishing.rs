@@ -1,17 +1,16 @@
 //! Messages into queues, and their settlement by channels.
 
 use super::Shard;
-use crate::command::{Publish, Settle};
+use crate::command::Publish;
 use crate::event::Event;
-use crate::ids::{ChannelKey, ConnectionId, PublishSeq, QueueId};
-use crate::message::Message;
-use crate::queue::{DeadLetter, DeathReason, Moment};
+use crate::model::{ChannelKey, ConnectionId, Message, PublishSeq, QueueId, Settle};
+use crate::queue::{DeadLetter, DeathReason, Instants};
 
 impl Shard {
     /// Puts messages into their queues; whoever asked for confirms gets them when all queues have
     /// them on stable storage, and at once when there is nothing to store. What a full queue
     /// refuses is refused.
-    pub(super) fn publish(&mut self, at: Moment, connection: ConnectionId, publish: Publish) {
+    pub(super) fn publish(&mut self, at: Instants, connection: ConnectionId, publish: Publish) {
         let Publish { channel, confirm, targets, mut messages } = publish;
         let count = messages.len() as u64;
         let is_awaited = confirm.is_some();
@@ -44,14 +43,14 @@ impl Shard {
     }
 
     /// Settles what a channel holds.
-    pub(super) fn settle(&mut self, at: Moment, connection: ConnectionId, settle: &Settle) {
+    pub(super) fn settle(&mut self, at: Instants, connection: ConnectionId, settle: &Settle) {
         let key = ChannelKey { connection, channel: settle.channel };
         let Some(slot) = self.clients.find_channel(key) else { return };
         let Some(queue) = self.queues.get_mut(&settle.queue) else { return };
         let released = queue.settle(slot, settle, at.monotonic, &mut self.timings);
         self.commits.note_consumed(released.count.consumed);
-        if released.is_stored {
-            self.touch_stored(settle.queue, at.monotonic);
+        if released.needs_commit {
+            self.mark_dirty_deferred(settle.queue, at.monotonic);
         }
         // Before the queue itself: another one of the channel's may have waited for longer.
         let freed = self.clients.settled(slot, released.count);
@@ -68,7 +67,7 @@ impl Shard {
         id: QueueId,
         messages: impl IntoIterator<Item = Message>,
         is_awaited: bool,
-        at: Moment,
+        at: Instants,
     ) -> bool {
         let has_room = self.memory.has_volatile_room();
         let Some(queue) = self.queues.get_mut(&id) else { return false };
@@ -79,12 +78,12 @@ impl Shard {
             volatile += u64::from(!is_kept);
         }
         let is_kept = kept > 0;
-        if volatile > 0 && !queue.is_loose {
-            queue.is_loose = true;
-            self.loose.push(id);
+        if volatile > 0 && !queue.is_borrowed {
+            queue.is_borrowed = true;
+            self.borrowed.push(id);
         }
         if is_kept {
-            self.touch(id);
+            self.mark_dirty(id);
         }
         if is_kept && !is_awaited {
             self.commits.defer_messages(kept, at.monotonic);
@@ -100,7 +99,7 @@ impl Shard {
         id: QueueId,
         messages: &[Message],
         is_awaited: bool,
-        at: Moment,
+        at: Instants,
         refused: &mut Vec<u64>,
     ) -> bool {
         let mut is_kept = false;
@@ -124,14 +123,14 @@ impl Shard {
             }
         }
         if !dead.is_empty() {
-            self.bury(at, id, &dead);
+            self.dead_letter(at, id, &dead);
         }
         is_kept
     }
 
     fn confirm(&mut self, key: ChannelKey, first: PublishSeq, count: u64, is_kept: bool) {
         if is_kept {
-            self.commits.promises.confirm(key, first, count);
+            self.commits.waiters.confirm(key, first, count);
         } else {
             let (channel, last) = (key.channel, PublishSeq((first.0 + count).saturating_sub(1)));
             self.outbox.push(key.connection, Event::Confirm { channel, first, last });

@@ -4,7 +4,7 @@ use super::shared_bodies::SharedBodies;
 use super::{Shard, ShardSettings};
 use crate::access::{AccessControl, AccessRecordError};
 use crate::delivered_record::DeliveredRecord;
-use crate::ids::QueueId;
+use crate::model::QueueId;
 use crate::operation::{Operation, Recovered};
 use crate::topology::{Topology, TopologyRecordError};
 use std::collections::BTreeSet;
@@ -50,10 +50,10 @@ impl Shard {
         }
         // Queues that are not durable end with the process.
         let mut ended = BTreeSet::new();
-        for lane in &recovered.lanes {
-            match shard.queues.get_mut(&lane.queue) {
-                Some(queue) => queue.recover(lane, delivered.as_ref()),
-                None => drop(ended.insert(lane.queue)),
+        for level in &recovered.levels {
+            match shard.queues.get_mut(&level.queue) {
+                Some(queue) => queue.recover(level, delivered.as_ref()),
+                None => drop(ended.insert(level.queue)),
             }
         }
         for damaged in recovered.damaged {
@@ -85,9 +85,9 @@ impl Shard {
             work: Default::default(),
             tasks: Default::default(),
             discarded: Default::default(),
-            loose: Vec::new(),
+            borrowed: Vec::new(),
             fetches: Default::default(),
-            sweeps: Default::default(),
+            browses: Default::default(),
             evict_from: QueueId::default(),
             last_consumer: 0,
             delivered: None,

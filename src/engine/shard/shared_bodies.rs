@@ -1,9 +1,8 @@
 //! Names for bodies that several queues get, so that the store writes each once. Owned by the
 //! [`super::Shard`]; only it hands messages to more than one queue.
 
-use crate::ids::BodyId;
 use crate::limits::BODY_OWN_SIZE_MAX;
-use crate::message::Message;
+use crate::model::{BodyId, Message};
 
 /// The last name that was given.
 #[derive(Debug, Default)]

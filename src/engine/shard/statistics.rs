@@ -1,10 +1,9 @@
 //! What the shard tells its operator.
 
 use super::Shard;
-use crate::ids::QueueId;
 use crate::limits::{REPORT_FETCHES_MAX, REPORT_STEP_QUEUES_MAX};
-use crate::queue::{Moment, QueueState, QueueStatistics, Timings};
-use crate::time::Now;
+use crate::model::{Now, QueueId};
+use crate::queue::{Instants, QueueState, QueueStatistics, Timings};
 use crate::topology::QueueRecord;
 use std::sync::Arc;
 
@@ -41,12 +40,12 @@ pub struct ShardStatistics {
     pub turnover: QueueTurnover,
     /// How long messages took, in all queues that are or were.
     pub timings: Timings,
-    /// Octets of stored messages that are kept in memory for consumers.
-    pub cached_octets: u64,
-    /// Octets of messages that are in memory alone.
-    pub volatile_octets: u64,
-    /// Octets of messages that wait for their commit.
-    pub uncommitted_octets: u64,
+    /// Bytes of stored messages that are kept in memory for consumers.
+    pub cached_bytes: u64,
+    /// Bytes of messages that are in memory alone.
+    pub volatile_bytes: u64,
+    /// Bytes of messages that wait for their commit.
+    pub uncommitted_bytes: u64,
 }
 
 /// A report that is being made, some queues at a time, so that messages do not wait until all are
@@ -93,7 +92,7 @@ impl Shard {
     /// it is complete. Where nobody knows how old a queue's oldest message is, it is fetched, so
     /// that the next report tells.
     pub fn advance_report(&mut self, now: Now, report: &mut Report) -> Option<ShardStatistics> {
-        let at: Moment = self.clock.moment(now);
+        let at: Instants = self.clock.moment(now);
         let rest = self.queues.range_mut(report.next..=report.last);
         let mut looked_at = 0;
         for (id, queue) in rest.take(REPORT_STEP_QUEUES_MAX) {
@@ -130,9 +129,9 @@ impl Shard {
             gone: self.gone,
             turnover: self.turnover,
             timings: self.timings,
-            cached_octets: self.memory.cached_octets(),
-            volatile_octets: self.memory.volatile_octets(),
-            uncommitted_octets: self.memory.unwritten_octets(),
+            cached_bytes: self.memory.cached_bytes(),
+            volatile_bytes: self.memory.volatile_bytes(),
+            uncommitted_bytes: self.memory.unwritten_bytes(),
         }
     }
 }

@@ -6,12 +6,10 @@
 use super::Shard;
 use super::import::Import;
 use crate::administration::Administration;
-use crate::command::{Destination, TopologyRequest};
 use crate::definition::Definition;
 use crate::event::Reply;
-use crate::fault::Fault;
-use crate::ids::{ChannelKey, ConnectionId, QueueId};
-use crate::queue::Moment;
+use crate::model::{ChannelKey, ConnectionId, Destination, Fault, QueueId, TopologyRequest};
+use crate::queue::Instants;
 use crate::topology::PolicyPass;
 use forebay_wire::ShortStr;
 use std::collections::VecDeque;
@@ -117,7 +115,7 @@ impl Shard {
     }
 
     /// Goes on as far as one input may.
-    pub(super) fn advance_tasks(&mut self, at: Moment) {
+    pub(super) fn advance_tasks(&mut self, at: Instants) {
         if self.tasks.is_idle() {
             return;
         }
@@ -144,7 +142,7 @@ impl Shard {
     }
 
     /// Goes on with one task; returns what was done and what is left of it.
-    fn advance_task(&mut self, at: Moment, task: Task, left: usize) -> (usize, Option<Task>) {
+    fn advance_task(&mut self, at: Instants, task: Task, left: usize) -> (usize, Option<Task>) {
         match task {
             Task::Reply { key, reply, is_awaited } => {
                 self.reply_done(key, reply, is_awaited);

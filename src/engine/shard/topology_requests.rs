@@ -3,12 +3,10 @@
 
 use super::Shard;
 use crate::access::Limit;
-use crate::command::TopologyRequest;
 use crate::event::{Event, Reply};
-use crate::fault::Fault;
-use crate::ids::{ChannelKey, QueueId};
+use crate::model::{ChannelKey, Fault, QueueId, TopologyRequest};
 use crate::operation::Operation;
-use crate::queue::{Discarded, Moment, Queue, Rules};
+use crate::queue::{Discarded, Instants, Queue, Rules};
 use crate::topology::{ExchangeRequest, QueueRequest};
 use forebay_wire::{ReplyCode, ShortStr};
 
@@ -17,7 +15,7 @@ impl Shard {
     /// stored or nobody waits. What concerns an object that is being removed waits for that.
     pub(super) fn handle_topology(
         &mut self,
-        at: Moment,
+        at: Instants,
         key: ChannelKey,
         request: TopologyRequest,
         nowait: bool,
@@ -38,7 +36,7 @@ impl Shard {
 
     /// Deletes a queue with all it has; its consumers are told, who held messages holds none.
     /// Returns how many messages were ready.
-    pub(super) fn delete_queue(&mut self, at: Moment, id: QueueId) -> u64 {
+    pub(super) fn delete_queue(&mut self, at: Instants, id: QueueId) -> u64 {
         let record = self.topology.remove_queue(id);
         let Some(mut queue) = self.queues.remove(&id) else { return 0 };
         for consumer in queue.consumers.iter() {
@@ -84,7 +82,7 @@ impl Shard {
 
     fn apply(
         &mut self,
-        at: Moment,
+        at: Instants,
         key: ChannelKey,
         vhost: &ShortStr,
         request: TopologyRequest,
@@ -149,7 +147,7 @@ impl Shard {
 
     fn declare_queue(
         &mut self,
-        at: Moment,
+        at: Instants,
         key: ChannelKey,
         vhost: &ShortStr,
         request: QueueRequest<'_>,
@@ -195,7 +193,7 @@ impl Shard {
         self.schedule(id);
     }
 
-    fn purge_queue(&mut self, at: Moment, id: QueueId) -> u64 {
+    fn purge_queue(&mut self, at: Instants, id: QueueId) -> u64 {
         let Some(queue) = self.queues.get_mut(&id) else { return 0 };
         let mut discarded = Discarded::default();
         let purged = queue.purge(&mut discarded);
@@ -204,7 +202,7 @@ impl Shard {
         self.schedule(id);
         let queue = self.queues.get(&id);
         if purged > 0 && queue.is_some_and(|queue| queue.is_durable() || queue.is_stored) {
-            self.touch_stored(id, at.monotonic);
+            self.mark_dirty_deferred(id, at.monotonic);
             self.commits.must_sync();
         }
         purged
@@ -212,7 +210,7 @@ impl Shard {
 
     fn delete_named(
         &mut self,
-        at: Moment,
+        at: Instants,
         key: ChannelKey,
         vhost: &ShortStr,
         name: &ShortStr,

@@ -1,11 +1,10 @@
 //! `tx.commit` (AMQP 0-9-1, 1.9): all of a transaction, or nothing of it.
 
 use super::Shard;
-use crate::command::{DirectReply, Publish, Settle};
+use crate::command::{DirectReply, Publish};
 use crate::event::Reply;
-use crate::fault::Fault;
-use crate::ids::{ChannelKey, QueueId};
-use crate::queue::Moment;
+use crate::model::{ChannelKey, Fault, QueueId, Settle};
+use crate::queue::Instants;
 use crate::topology::names::Resource;
 use forebay_wire::ReplyCode;
 use std::collections::BTreeMap;
@@ -14,7 +13,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, Default)]
 struct Load {
     messages: u64,
-    octets: u64,
+    bytes: u64,
 }
 
 impl Shard {
@@ -22,7 +21,7 @@ impl Shard {
     /// part.
     pub(super) fn commit_transaction(
         &mut self,
-        at: Moment,
+        at: Instants,
         key: ChannelKey,
         publishes: Vec<Publish>,
         settles: &[Settle],
@@ -41,7 +40,7 @@ impl Shard {
             self.direct_reply(key.connection, reply);
         }
         self.commits.must_sync();
-        self.commits.promises.reply(key, Ok(Reply::Done));
+        self.commits.waiters.reply(key, Ok(Reply::Done));
     }
 
     /// Whether every queue that refuses newcomers when it is full has room for all that is meant for
@@ -49,7 +48,7 @@ impl Shard {
     ///
     /// # Errors
     /// 406, closes the channel.
-    fn check_room_for(&mut self, at: Moment, publishes: &[Publish]) -> Result<(), Fault> {
+    fn check_room_for(&mut self, at: Instants, publishes: &[Publish]) -> Result<(), Fault> {
         let mut loads: BTreeMap<QueueId, Load> = BTreeMap::new();
         for publish in publishes {
             for id in publish.targets.iter() {
@@ -58,14 +57,14 @@ impl Shard {
                 }
                 let load = loads.entry(*id).or_default();
                 load.messages += publish.messages.len() as u64;
-                let octets = publish.messages.iter().map(|message| message.body().len() as u64);
-                load.octets += octets.sum::<u64>();
+                let bytes = publish.messages.iter().map(|message| message.body().len() as u64);
+                load.bytes += bytes.sum::<u64>();
             }
         }
         for (id, load) in loads {
             let is_full = |shard: &Self| {
                 let queue = shard.queues.get(&id);
-                queue.is_some_and(|queue| !queue.has_room_for(load.messages, load.octets))
+                queue.is_some_and(|queue| !queue.has_room_for(load.messages, load.bytes))
             };
             if is_full(self) {
                 // Consumers may take what is there.

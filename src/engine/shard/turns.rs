@@ -1,11 +1,10 @@
 //! Turns: each queue that something happened to does what it can do now.
 
 use super::Shard;
-use super::isolation::Survived;
-use crate::ids::QueueId;
-use crate::limits::LOOSE_QUEUES_MAX;
-use crate::queue::Moment;
-use crate::time::Monotonic;
+use crate::credit::Survived;
+use crate::limits::BORROWED_QUEUES_MAX;
+use crate::model::{Monotonic, QueueId};
+use crate::queue::Instants;
 
 impl Shard {
     /// The queue is to be given a turn.
@@ -19,7 +18,7 @@ impl Shard {
     }
 
     /// The queue has something for the next commit.
-    pub(super) fn touch(&mut self, id: QueueId) {
+    pub(super) fn mark_dirty(&mut self, id: QueueId) {
         if let Some(queue) = self.queues.get_mut(&id)
             && !queue.is_dirty
         {
@@ -29,25 +28,25 @@ impl Shard {
     }
 
     /// The same; it can wait.
-    pub(super) fn touch_stored(&mut self, id: QueueId, now: Monotonic) {
-        self.touch(id);
+    pub(super) fn mark_dirty_deferred(&mut self, id: QueueId, now: Monotonic) {
+        self.mark_dirty(id);
         self.commits.defer(now);
     }
 
     /// Gives turns until there is nothing more to do, or as much was done as one input may cause.
-    pub(super) fn run_turns(&mut self, at: Moment) {
+    pub(super) fn run_turns(&mut self, at: Instants) {
         self.give_turns(at);
         self.advance_tasks(at);
         // Queues may have other settings now.
         self.give_turns(at);
         self.free_discarded();
-        self.commits.note_unwritten(self.memory.unwritten_octets());
-        self.settle_down();
+        self.commits.note_unwritten(self.memory.unwritten_bytes());
+        self.copy_out();
         self.evict();
     }
 
     /// The same, within a batch of commands: what comes next sees messages where they belong.
-    pub(super) fn give_turns(&mut self, at: Moment) {
+    pub(super) fn give_turns(&mut self, at: Instants) {
         while self.work.is_left()
             && let Some(id) = self.scheduled.pop_front()
         {
@@ -85,10 +84,10 @@ impl Shard {
     }
 
     /// One turn of one queue, and what follows from it.
-    pub(super) fn take_turn(&mut self, id: QueueId, at: Moment) {
+    pub(super) fn take_turn(&mut self, id: QueueId, at: Instants) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
         let (clients, out, limits) = (&mut self.clients, &mut self.outbox, self.work.limits);
-        let turn = queue.turn(at, clients, out, &mut self.timings, limits);
+        let turn = queue.take_turn(at, clients, out, &mut self.timings, limits);
         self.work.spend(turn.work());
         queue.account(&mut self.memory);
         self.commits.note_consumed(turn.consumed);
@@ -102,14 +101,14 @@ impl Shard {
         if turn.wants_fetch {
             self.fetches.push_back(id);
         }
-        if turn.is_stored {
-            self.touch_stored(id, at.monotonic);
+        if turn.needs_commit {
+            self.mark_dirty_deferred(id, at.monotonic);
         }
         if turn.is_unfinished {
             self.schedule(id);
         }
         if !turn.dead.is_empty() {
-            self.bury(at, id, &turn.dead);
+            self.dead_letter(at, id, &turn.dead);
         }
         self.go_on_sweeping(id, at);
         if turn.is_expired {
@@ -119,13 +118,13 @@ impl Shard {
     }
 
     /// Copies messages out of the buffers they were received in when there are too many of those.
-    fn settle_down(&mut self) {
-        if !self.memory.is_loose() && self.loose.len() <= LOOSE_QUEUES_MAX {
+    fn copy_out(&mut self) {
+        if !self.memory.is_borrowed() && self.borrowed.len() <= BORROWED_QUEUES_MAX {
             return;
         }
-        for id in std::mem::take(&mut self.loose) {
+        for id in std::mem::take(&mut self.borrowed) {
             let Some(queue) = self.queues.get_mut(&id) else { continue };
-            queue.settle_down();
+            queue.copy_out();
             queue.account(&mut self.memory);
         }
     }

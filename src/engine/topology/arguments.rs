@@ -1,11 +1,10 @@
 //! Reading the arguments of a declare, and the definitions of policies: typed, within bounds, with
 //! one way to say what is wrong.
 
-use super::meaning::{shown, type_name};
+use super::field_equality::{shown, type_name};
 use super::names::Resource;
-use crate::connection::limits::EXPIRATION_MS_MAX;
-use crate::fault::Fault;
-use crate::object_name::ObjectName;
+use crate::model::{Fault, ObjectName};
+use crate::session::limits::EXPIRATION_MS_MAX;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 use std::ops::RangeInclusive;
 
@@ -105,10 +104,10 @@ impl<'a> Arguments<'a> {
         self.read(
             name,
             |value| {
-                let octets = value.as_long_str()?.clone();
-                ShortStr::try_from(octets).ok().map(|name| name.detached())
+                let bytes = value.as_long_str()?.clone();
+                ShortStr::try_from(bytes).ok().map(|name| name.detached())
             },
-            || "a string of at most 255 octets".to_owned(),
+            || "a string of at most 255 bytes".to_owned(),
         )
     }
 

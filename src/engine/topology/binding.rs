@@ -6,10 +6,7 @@ use super::names::{Resource, check_not_default_exchange};
 use super::persistent::{Tree, TreeSet, take};
 use super::routes::{ExchangeRoutes, Others};
 use super::{Topology, record};
-use crate::command::{Binding, Destination};
-use crate::fault::Fault;
-use crate::ids::ConnectionId;
-use crate::object_name::ObjectName;
+use crate::model::{Binding, ConnectionId, Destination, Fault, ObjectName};
 use bytes::{Bytes, BytesMut};
 use forebay_wire::{FieldTable, ShortStr};
 
@@ -53,9 +50,9 @@ impl MatchKey {
         }
         let mut sorted: Vec<_> = arguments.iter().cloned().collect();
         sorted.sort_by(|left, right| left.0.cmp(&right.0));
-        let mut octets = BytesMut::new();
-        sorted.into_iter().collect::<FieldTable>().encode(&mut octets);
-        Self { routing_key: routing_key.clone(), arguments: octets.freeze() }
+        let mut bytes = BytesMut::new();
+        sorted.into_iter().collect::<FieldTable>().encode(&mut bytes);
+        Self { routing_key: routing_key.clone(), arguments: bytes.freeze() }
     }
 
     /// The least of all.
@@ -334,7 +331,7 @@ fn check_ends(binding: &Binding) -> Result<(), Fault> {
     check_not_default_exchange(&binding.source)
 }
 
-/// The binding as it is kept: nothing shared with the octets that it was read from.
+/// The binding as it is kept: nothing shared with the bytes that it was read from.
 fn detached(binding: &Binding) -> Binding {
     Binding {
         source: binding.source.detached(),

@@ -9,9 +9,9 @@
 use super::arguments::{Arguments, BadArgument};
 use super::binding::MatchKey;
 use super::destinations::{Destinations, Endpoint};
+use super::field_equality::shown;
 use super::limits::HASH_WEIGHT_MAX;
-use super::meaning::shown;
-use crate::fault::Fault;
+use crate::model::Fault;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 use rpds::RedBlackTreeMapSync;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -131,7 +131,7 @@ fn seed(key: &MatchKey, endpoint: &Endpoint) -> u64 {
 /// Equal for values that mean the same, as far as a message is likely to carry them.
 fn hash_of(value: &FieldValue) -> u64 {
     match value {
-        FieldValue::LongStr(octets) | FieldValue::ByteArray(octets) => xxh3_64(octets),
+        FieldValue::LongStr(bytes) | FieldValue::ByteArray(bytes) => xxh3_64(bytes),
         _ => match value.as_integer() {
             Some(value) => xxh3_64(&value.to_be_bytes()),
             None => xxh3_64(shown(value).as_bytes()),

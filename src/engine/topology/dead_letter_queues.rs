@@ -1,8 +1,7 @@
 //! Which queues take dead letters, as far as names, settings and bindings tell.
 
 use super::Topology;
-use crate::command::Destination;
-use crate::object_name::ObjectName;
+use crate::model::{Destination, ObjectName};
 use bytes::Bytes;
 use forebay_wire::ShortStr;
 use std::collections::{BTreeMap, BTreeSet};

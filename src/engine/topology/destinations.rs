@@ -4,8 +4,7 @@
 //! made when the first message asks for them and then shared by all messages and by all later
 //! snapshots until the set changes, so that a route to one place allocates nothing.
 
-use crate::command::Targets;
-use crate::ids::QueueId;
+use crate::model::{QueueId, Targets};
 use forebay_wire::ShortStr;
 use rpds::RedBlackTreeSetSync;
 use std::sync::OnceLock;

@@ -1,8 +1,8 @@
 //! Whether what a client declares is what is there already: RabbitMQ's comparison and texts.
 
-use super::meaning::{same_meaning, shown, type_name};
+use super::field_equality::{same_meaning, shown, type_name};
 use super::names::Resource;
-use crate::fault::Fault;
+use crate::model::Fault;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode};
 use std::fmt;
 

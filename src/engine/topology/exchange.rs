@@ -10,8 +10,7 @@ use super::policy::Policy;
 use super::removal::GoneObject;
 use super::reserved;
 use super::{Topology, record};
-use crate::fault::Fault;
-use crate::object_name::ObjectName;
+use crate::model::{Fault, ObjectName};
 use forebay_wire::{FieldTable, ReplyCode, ShortStr};
 use std::fmt;
 

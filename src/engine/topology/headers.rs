@@ -4,8 +4,8 @@
 
 use super::binding::MatchKey;
 use super::destinations::{Destinations, Endpoint};
-use super::meaning::{same_header, shown, type_name};
-use crate::fault::Fault;
+use super::field_equality::{same_header, shown, type_name};
+use crate::model::Fault;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 use rpds::RedBlackTreeMapSync;
 use std::sync::Arc;

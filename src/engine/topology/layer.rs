@@ -2,13 +2,13 @@
 
 use super::arguments::{Arguments, BadArgument};
 use super::settings::{DeliveryLimit, Overflow};
-use crate::object_name::ObjectName;
+use crate::model::ObjectName;
 use forebay_wire::ShortStr;
 
 /// What one source says; nothing where it says nothing. The fields are those of
 /// [`super::QueueSettings`].
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Layer {
+pub(crate) struct SettingsLayer {
     pub(crate) message_ttl: Option<u64>,
     pub(crate) expires: Option<u64>,
     pub(crate) length_max: Option<u64>,
@@ -20,7 +20,7 @@ pub(crate) struct Layer {
     pub(crate) consumer_timeout: Option<u64>,
 }
 
-impl Layer {
+impl SettingsLayer {
     /// Reads what the arguments or the definition of a policy say.
     ///
     /// # Errors

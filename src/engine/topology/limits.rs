@@ -1,4 +1,4 @@
-//! Bounds of the topology. Names are bounded by their type (255 octets), arguments by the frame
+//! Bounds of the topology. Names are bounded by their type (255 bytes), arguments by the frame
 //! that they came in; a virtual host may have as many objects as memory holds.
 
 /// Queue ids by which the stored ceiling is raised: so many queues are made for one record of it,
@@ -19,5 +19,5 @@ pub(super) const TARGETS_INLINE: usize = 32;
 pub(super) const SHOWN_CHARACTERS_MAX: usize = 48;
 
 const _: () = assert!(QUEUE_IDS_RESERVED > 0);
-// An error text must fit the 255 octets of `reply-text` with the names of what it is about.
+// An error text must fit the 255 bytes of `reply-text` with the names of what it is about.
 const _: () = assert!(2 * SHOWN_CHARACTERS_MAX < 255);

@@ -9,7 +9,7 @@ use super::exchange::ExchangeKind;
 use super::headers::{HeaderPattern, HeaderPatterns};
 use super::persistent::Map;
 use super::topic::TopicTrie;
-use crate::fault::Fault;
+use crate::model::Fault;
 use forebay_wire::{FieldTable, ShortStr};
 
 /// The bindings of one exchange in the form that its type matches by.

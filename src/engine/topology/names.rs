@@ -1,6 +1,6 @@
 //! Rules for names, and the texts that name an object as RabbitMQ does.
 
-use crate::fault::Fault;
+use crate::model::Fault;
 use forebay_wire::{ReplyCode, ShortStr};
 use std::fmt;
 

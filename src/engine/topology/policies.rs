@@ -1,11 +1,10 @@
 //! The policies of a virtual host, and what they do to its queues and exchanges.
 
-use super::layer::Layer;
+use super::layer::SettingsLayer;
 use super::policy::{Policy, PolicyOwner};
 use super::settings::QueueKind;
 use super::{Topology, record};
-use crate::fault::Fault;
-use crate::ids::QueueId;
+use crate::model::{Fault, QueueId};
 use forebay_wire::{FieldTable, FieldValue, ShortStr};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -36,14 +35,14 @@ pub(super) struct Policies {
 
 /// The policies that hold for one queue or exchange.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Holding<'a> {
+pub(super) struct EffectivePolicies<'a> {
     pub(super) user: Option<&'a Policy>,
     pub(super) operator: Option<&'a Policy>,
 }
 
-impl<'a> Holding<'a> {
+impl<'a> EffectivePolicies<'a> {
     /// The settings of the user's and of the operator's policy.
-    pub(super) fn layers(self) -> (Option<&'a Layer>, Option<&'a Layer>) {
+    pub(super) fn layers(self) -> (Option<&'a SettingsLayer>, Option<&'a SettingsLayer>) {
         (self.user.map(Policy::layer), self.operator.map(Policy::layer))
     }
 
@@ -64,11 +63,11 @@ impl Policies {
     }
 
     /// What holds for a queue.
-    pub(super) fn of_queue(&self, name: &ShortStr, kind: QueueKind) -> Holding<'_> {
+    pub(super) fn of_queue(&self, name: &ShortStr, kind: QueueKind) -> EffectivePolicies<'_> {
         let first = |owner| {
             self.iter().find(|policy| policy.owner() == owner && policy.matches_queue(name, kind))
         };
-        Holding { user: first(PolicyOwner::User), operator: first(PolicyOwner::Operator) }
+        EffectivePolicies { user: first(PolicyOwner::User), operator: first(PolicyOwner::Operator) }
     }
 
     /// What holds for an exchange.

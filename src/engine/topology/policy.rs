@@ -4,12 +4,11 @@
 use super::arguments::Arguments;
 use super::dead_letter_queues::is_dead_letter_queue;
 use super::exchange::ALTERNATE_EXCHANGE;
-use super::inert::{self, INERT_SETTINGS};
-use super::layer::Layer;
+use super::ignored_arguments::{self, IGNORED_SETTINGS};
+use super::layer::SettingsLayer;
 use super::reserved;
 use super::settings::QueueKind;
-use crate::name_pattern::NamePattern;
-use crate::object_name::ObjectName;
+use crate::model::{NamePattern, ObjectName};
 use forebay_wire::{FieldTable, ShortStr};
 
 /// Whose policy it is.
@@ -62,7 +61,7 @@ pub struct Policy {
     applies_to: AppliesTo,
     definition: FieldTable,
     priority: i64,
-    layer: Layer,
+    layer: SettingsLayer,
     alternate: Option<ShortStr>,
 }
 
@@ -169,11 +168,11 @@ impl Policy {
         check_names(owner, request.definition)?;
         let settings = Arguments::policy(request.definition);
         let alternate = settings.object_name(ALTERNATE_EXCHANGE);
-        let layer = Layer::read(settings);
+        let layer = SettingsLayer::read(settings);
         let wrong_setting = |bad: super::arguments::BadArgument| {
             wrong(&format!("definition.{}", bad.name), bad.reason)
         };
-        inert::check_policy(settings).map_err(wrong_setting)?;
+        ignored_arguments::check_policy(settings).map_err(wrong_setting)?;
         Ok(Self {
             owner,
             name: request.name.detached(),
@@ -191,7 +190,7 @@ impl Policy {
     pub fn unknown_settings(owner: PolicyOwner, definition: &FieldTable) -> Vec<ShortStr> {
         let allowed = allowed_settings(owner);
         let is_known = |name: &ShortStr| {
-            let is_listed = allowed.iter().chain(&INERT_SETTINGS).any(|known| name == known);
+            let is_listed = allowed.iter().chain(&IGNORED_SETTINGS).any(|known| name == known);
             // Named by the check that follows, with what is to be done.
             is_listed || reserved::is_setting(name)
         };
@@ -234,7 +233,7 @@ impl Policy {
         self.priority
     }
 
-    pub(super) fn layer(&self) -> &Layer {
+    pub(super) fn layer(&self) -> &SettingsLayer {
         &self.layer
     }
 

@@ -3,17 +3,15 @@
 
 use super::arguments::Arguments;
 use super::equivalence::{check_arguments, check_field};
-use super::inert::INERT_ARGUMENTS;
+use super::ignored_arguments::IGNORED_ARGUMENTS;
 use super::names::Resource;
 use super::persistent::take;
-use super::policies::Holding;
+use super::policies::EffectivePolicies;
 use super::removal::GoneObject;
 use super::reserved;
 use super::settings::{QUEUE_ARGUMENTS, QueueKind, QueueSettings};
 use super::{Topology, record};
-use crate::fault::Fault;
-use crate::ids::{ConnectionId, QueueId};
-use crate::object_name::ObjectName;
+use crate::model::{ConnectionId, Fault, ObjectName, QueueId};
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 use std::sync::Arc;
 
@@ -260,7 +258,7 @@ impl Topology {
 
 impl QueueRecord {
     /// Computes anew what is in force; returns whether that is something else now.
-    pub(super) fn apply_policies(&mut self, holding: Holding<'_>) -> bool {
+    pub(super) fn apply_policies(&mut self, holding: EffectivePolicies<'_>) -> bool {
         (self.policy, self.operator_policy) = holding.names();
         let (policy, operator) = holding.layers();
         // The arguments were checked when the queue was declared: they can't be refused now.
@@ -286,7 +284,7 @@ impl QueueRecord {
         check_field(resource, "auto_delete", &self.auto_delete, &request.auto_delete)?;
         let (current, received) = (with_kind(&self.arguments), with_kind(request.arguments));
         check_arguments(resource, &QUEUE_ARGUMENTS, &current, &received)?;
-        check_arguments(resource, &INERT_ARGUMENTS, &current, &received)
+        check_arguments(resource, &IGNORED_ARGUMENTS, &current, &received)
     }
 }
 

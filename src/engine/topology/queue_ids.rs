@@ -2,7 +2,7 @@
 //! deleted: the store keeps a ceiling that is raised before a number reaches it.
 
 use super::limits::QUEUE_IDS_RESERVED;
-use crate::ids::QueueId;
+use crate::model::QueueId;
 
 /// What comes next, and how far the store knows of it.
 #[derive(Clone, Copy, Debug)]

@@ -14,7 +14,7 @@
 //! 'r' vhost:short [end:u8      -
 //!     name:short]
 //!
-//! short: length:u8 octets; long: length:u16 octets; table: as on the wire; flags: 1 auto-delete,
+//! short: length:u8 bytes; long: length:u16 bytes; table: as on the wire; flags: 1 auto-delete,
 //! 2 internal; destination, end: 0 queue, 1 exchange; 'r' tells of what is being removed, a virtual
 //! host when it names no end; owner: 0 user, 1 operator; integers big endian
 //! ```
@@ -24,8 +24,7 @@ use super::exchange::ExchangeRecord;
 use super::policy::{Policy, PolicyOwner};
 use super::queue::QueueRecord;
 use super::vhost::VhostMetadata;
-use crate::command::{Binding, Destination};
-use crate::ids::QueueId;
+use crate::model::{Binding, Destination, QueueId};
 use crate::operation::Operation;
 use bytes::{BufMut, Bytes, BytesMut};
 use forebay_wire::{FieldTable, ShortStr};
@@ -201,10 +200,10 @@ fn auto_delete_flag(auto_delete: bool) -> u8 {
     if auto_delete { FLAG_AUTO_DELETE } else { 0 }
 }
 
-/// Names are short strings already: their length fits one octet.
-fn put_short(out: &mut BytesMut, octets: &[u8]) {
-    out.put_u8(octets.len() as u8);
-    out.put_slice(octets);
+/// Names are short strings already: their length fits one byte.
+fn put_short(out: &mut BytesMut, bytes: &[u8]) {
+    out.put_u8(bytes.len() as u8);
+    out.put_slice(bytes);
 }
 
 fn put_table(out: &mut BytesMut, table: &FieldTable) {

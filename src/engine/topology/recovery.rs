@@ -11,10 +11,8 @@ use super::settings::QueueSettings;
 use super::vhost::{VhostMetadata, VhostUpdate};
 use super::{QueueIds, Topology};
 use crate::access;
-use crate::command::{Binding, Destination};
 use crate::delivered_record;
-use crate::ids::QueueId;
-use crate::object_name::ObjectName;
+use crate::model::{Binding, Destination, ObjectName, QueueId};
 use bytes::Bytes;
 use forebay_wire::{FieldTable, ShortStr};
 use std::convert::Infallible;
@@ -81,16 +79,16 @@ impl Topology {
     /// The records among these, by key, that [`Topology::recover`] refuses because others are lost
     /// that they need. It takes the rest.
     #[must_use]
-    pub fn misfits(records: &[(Bytes, Bytes)]) -> Vec<(Bytes, RecordFlaw)> {
-        let mut misfits = Vec::new();
+    pub fn rejected_records(records: &[(Bytes, Bytes)]) -> Vec<(Bytes, RecordFlaw)> {
+        let mut rejected_records = Vec::new();
         let taken = Self::new().take_all(records, |key, flaw| {
             if matches!(flaw, RecordFlaw::Damaged { .. } | RecordFlaw::Refused { .. }) {
-                misfits.push((key.clone(), flaw));
+                rejected_records.push((key.clone(), flaw));
             }
             Ok::<_, Infallible>(())
         });
         match taken {
-            Ok(()) => misfits,
+            Ok(()) => rejected_records,
         }
     }
 
@@ -381,13 +379,13 @@ fn described(key: &Bytes, value: &Bytes) -> Read<String> {
 
 impl Fields {
     fn octet(&mut self, part: &'static str) -> Read<u8> {
-        let octet = self.take(1, part)?.first().copied();
-        octet.ok_or(RecordFlaw::Damaged { part })
+        let byte = self.take(1, part)?.first().copied();
+        byte.ok_or(RecordFlaw::Damaged { part })
     }
 
     fn integer(&mut self, part: &'static str) -> Read<u64> {
-        let octets = self.take(8, part)?;
-        Ok(octets.iter().fold(0, |value, octet| value << 8 | u64::from(*octet)))
+        let bytes = self.take(8, part)?;
+        Ok(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
     }
 
     fn flags(&mut self, known: u8) -> Read<u8> {
@@ -399,8 +397,8 @@ impl Fields {
 
     fn short(&mut self, part: &'static str) -> Read<ShortStr> {
         let length = self.octet(part)?;
-        let octets = self.take(length.into(), part)?;
-        let short = ShortStr::try_from(octets).map_err(|_| RecordFlaw::Damaged { part })?;
+        let bytes = self.take(length.into(), part)?;
+        let short = ShortStr::try_from(bytes).map_err(|_| RecordFlaw::Damaged { part })?;
         Ok(short.detached())
     }
 
@@ -416,10 +414,10 @@ impl Fields {
         }
     }
 
-    /// Octets behind their length in two octets.
+    /// Bytes behind their length in two bytes.
     fn long(&mut self, part: &'static str) -> Read<Bytes> {
         let length = self.take(2, part)?;
-        let length = length.iter().fold(0, |length, octet| length << 8 | usize::from(*octet));
+        let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
         self.take(length, part)
     }
 

@@ -3,7 +3,7 @@
 //! says. What a data directory of an earlier version holds is read all the same, without an effect.
 
 use super::names::Resource;
-use crate::fault::Fault;
+use crate::model::Fault;
 use forebay_wire::{FieldTable, ReplyCode, ShortStr};
 
 /// Arguments of queues.

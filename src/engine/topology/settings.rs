@@ -1,13 +1,13 @@
 //! What is in force for a queue: its arguments, typed and checked, and what policies add.
 
 use super::arguments::{Arguments, BadArgument};
-use super::inert;
-use super::layer::Layer;
+use super::ignored_arguments;
+use super::layer::SettingsLayer;
 use super::reserved;
 use forebay_wire::{FieldTable, ShortStr};
 
 /// Every argument of `queue.declare` that means something to us: these and the
-/// [`INERT_ARGUMENTS`](super::inert::INERT_ARGUMENTS), and only these, are compared when a queue is
+/// [`IGNORED_ARGUMENTS`](super::ignored_arguments::IGNORED_ARGUMENTS), and only these, are compared when a queue is
 /// declared again.
 pub(crate) const QUEUE_ARGUMENTS: [&str; 12] = [
     "x-consumer-timeout",
@@ -36,7 +36,7 @@ pub struct QueueSettings {
     pub expires: Option<u64>,
     /// `x-max-length`, messages.
     pub length_max: Option<u64>,
-    /// `x-max-length-bytes`, octets of bodies.
+    /// `x-max-length-bytes`, bytes of bodies.
     pub length_bytes_max: Option<u64>,
     /// `x-overflow`.
     pub overflow: Overflow,
@@ -134,14 +134,14 @@ impl QueueSettings {
     /// Unknown arguments are nobody's business.
     pub(crate) fn effective(
         table: &FieldTable,
-        policy: Option<&Layer>,
-        operator: Option<&Layer>,
+        policy: Option<&SettingsLayer>,
+        operator: Option<&SettingsLayer>,
     ) -> Result<Self, BadArgument> {
         let arguments = Arguments::new(table);
         let kinds = [("classic", QueueKind::Classic), ("quorum", QueueKind::Quorum)];
         let kind = arguments.choice("x-queue-type", &kinds)?.unwrap_or_default();
-        inert::check_arguments(arguments)?;
-        let declared = Layer::read(arguments)?;
+        ignored_arguments::check_arguments(arguments)?;
+        let declared = SettingsLayer::read(arguments)?;
         if declared.dead_letter_routing_key.is_some() && declared.dead_letter_exchange.is_none() {
             let allowed = "it only together with 'x-dead-letter-exchange'";
             return Err(arguments.refused("x-dead-letter-routing-key", allowed));

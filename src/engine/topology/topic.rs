@@ -140,6 +140,6 @@ impl Node {
 
 /// The words of a key or pattern.
 fn words(key: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let words = if key.is_empty() { None } else { Some(key.split(|octet| *octet == b'.')) };
+    let words = if key.is_empty() { None } else { Some(key.split(|byte| *byte == b'.')) };
     words.into_iter().flatten()
 }

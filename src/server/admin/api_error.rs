@@ -3,7 +3,7 @@
 use super::session::SessionError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use forebay_engine::fault::Fault;
+use forebay_engine::model::Fault;
 use forebay_wire::ReplyCode;
 use serde_json::json;
 

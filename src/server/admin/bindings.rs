@@ -1,7 +1,7 @@
 //! `/api/bindings`.
 
 use super::api_error::ApiError;
-use super::caller::{Caller, Visit};
+use super::caller::{Caller, VhostAccess};
 use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
 use super::messages::exchange_name;
@@ -9,8 +9,7 @@ use super::{Admin, json_reply, no_content, object_name, short, table_json};
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use forebay_engine::command::{Binding, Destination, TopologyRequest};
-use forebay_engine::object_name::ObjectName;
+use forebay_engine::model::{Binding, Destination, ObjectName, TopologyRequest};
 use forebay_engine::topology::Topology;
 use forebay_wire::{FieldTable, ShortStr};
 use serde_json::{Value, json};
@@ -34,7 +33,7 @@ pub(super) async fn list(
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
-    Visit { vhost, .. }: Visit,
+    VhostAccess { vhost, .. }: VhostAccess,
     listing: Listing,
 ) -> Result<Response, ApiError> {
     reply(listing, all(&admin.catalogue(), &vhost)).await
@@ -42,7 +41,7 @@ pub(super) async fn list_of_vhost(
 
 pub(super) async fn of_queue(
     State(admin): State<Admin>,
-    Visit { vhost, .. }: Visit,
+    VhostAccess { vhost, .. }: VhostAccess,
     Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let name = object_name("queue", &name)?;
@@ -55,7 +54,7 @@ pub(super) async fn of_queue(
 
 pub(super) async fn from_exchange(
     State(admin): State<Admin>,
-    Visit { vhost, .. }: Visit,
+    VhostAccess { vhost, .. }: VhostAccess,
     Path((_, name)): Path<(String, String)>,
     listing: Listing,
 ) -> Result<Response, ApiError> {
@@ -72,7 +71,7 @@ pub(super) async fn from_exchange(
 
 pub(super) async fn to_exchange(
     State(admin): State<Admin>,
-    Visit { vhost, .. }: Visit,
+    VhostAccess { vhost, .. }: VhostAccess,
     Path((_, name)): Path<(String, String)>,
     listing: Listing,
 ) -> Result<Response, ApiError> {
@@ -300,10 +299,10 @@ fn properties_key(binding: &Binding) -> String {
 }
 
 /// As in the query of an address.
-fn escaped(octets: &[u8]) -> String {
-    let mut text = String::with_capacity(octets.len());
-    for octet in octets {
-        match *octet {
+fn escaped(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for byte in bytes {
+        match *byte {
             b' ' => text.push('+'),
             plain if plain.is_ascii_alphanumeric() || b"-._".contains(&plain) => {
                 text.push(char::from(plain));
@@ -324,8 +323,8 @@ fn arguments_digest(arguments: &FieldTable) -> Option<u64> {
     if arguments.is_empty() {
         return None;
     }
-    let mut octets = bytes::BytesMut::new();
-    arguments.encode(&mut octets);
-    let step = |digest: u64, octet: &u8| (digest ^ u64::from(*octet)).wrapping_mul(0x100_0000_01b3);
-    Some(octets.iter().fold(0xcbf2_9ce4_8422_2325, step))
+    let mut bytes = bytes::BytesMut::new();
+    arguments.encode(&mut bytes);
+    let step = |digest: u64, byte: &u8| (digest ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+    Some(bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
 }

@@ -11,8 +11,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use forebay_engine::access::{Access, Object};
-use forebay_engine::command::TopologyRequest;
 use forebay_engine::connection::{Credentials, Peer, Proof};
+use forebay_engine::model::TopologyRequest;
 use forebay_wire::ShortStr;
 use std::net::SocketAddr;
 
@@ -168,12 +168,12 @@ impl FromRequestParts<Admin> for Vhost {
 
 /// A caller at a virtual host that is there and that the caller sees.
 #[derive(Clone, Debug)]
-pub(super) struct Visit {
+pub(super) struct VhostAccess {
     pub(super) caller: Caller,
     pub(super) vhost: ShortStr,
 }
 
-impl FromRequestParts<Admin> for Visit {
+impl FromRequestParts<Admin> for VhostAccess {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, ApiError> {
@@ -191,8 +191,8 @@ fn credentials(parts: &Parts) -> Option<Credentials> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let octets = Bytes::from(STANDARD.decode(encoded.trim()).ok()?);
-    let colon = octets.iter().position(|octet| *octet == b':')?;
-    let user = ShortStr::try_from(octets.slice(..colon)).ok()?;
-    Some(Credentials { user, proof: Proof::Password(octets.slice(colon + 1..)) })
+    let bytes = Bytes::from(STANDARD.decode(encoded.trim()).ok()?);
+    let colon = bytes.iter().position(|byte| *byte == b':')?;
+    let user = ShortStr::try_from(bytes.slice(..colon)).ok()?;
+    Some(Credentials { user, proof: Proof::Password(bytes.slice(colon + 1..)) })
 }

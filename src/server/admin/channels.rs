@@ -2,17 +2,17 @@
 //! consume.
 
 use super::api_error::ApiError;
-use super::caller::{Caller, Visit};
+use super::caller::{Caller, VhostAccess};
 use super::connections::connection_name;
 use super::extract::Path;
 use super::listing::Listing;
 use super::{Admin, json_reply};
-use crate::connection_about::ConnectionAbout;
-use crate::node_name::node_name;
+use crate::connection::connection_about::ConnectionAbout;
+use crate::system::node_name::node_name;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::connection::{ChannelMode, OpenChannel};
-use forebay_engine::ids::{ChannelId, ChannelKey, ConnectionId};
+use forebay_engine::model::{ChannelId, ChannelKey, ConnectionId};
 use forebay_engine::shard::ChannelReport;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ pub(super) async fn list(
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
-    Visit { caller, vhost }: Visit,
+    VhostAccess { caller, vhost }: VhostAccess,
     listing: Listing,
 ) -> Result<Response, ApiError> {
     admin.channels(&caller, |_, about| about.vhost == vhost).await?.reply(listing).await

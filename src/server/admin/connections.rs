@@ -1,19 +1,18 @@
 //! `/api/connections`.
 
 use super::api_error::ApiError;
-use super::caller::{Caller, Visit};
+use super::caller::{Caller, VhostAccess};
 use super::extract::Path;
 use super::figures::Figures;
 use super::listing::Listing;
 use super::{Admin, json_reply, no_content, short, table_json};
-use crate::connection_about::ConnectionAbout;
-use crate::node_name::node_name;
+use crate::connection::connection_about::ConnectionAbout;
+use crate::system::node_name::node_name;
 use crate::tls::TlsDetails;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use forebay_engine::fault::Fault;
-use forebay_engine::ids::ConnectionId;
+use forebay_engine::model::{ConnectionId, Fault};
 use forebay_wire::ReplyCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -55,7 +54,7 @@ pub(super) async fn close(
 /// Those of a virtual host.
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
-    Visit { caller, vhost }: Visit,
+    VhostAccess { caller, vhost }: VhostAccess,
     listing: Listing,
 ) -> Result<Response, ApiError> {
     let mut connections = admin.connections_of(&caller);

@@ -1,14 +1,14 @@
 //! `/api/consumers`, and the consumers of a queue.
 
 use super::api_error::ApiError;
-use super::caller::{Caller, Visit};
+use super::caller::{Caller, VhostAccess};
 use super::channels::channel_details;
 use super::listing::Listing;
 use super::{Admin, table_json};
-use crate::connection_about::ConnectionAbout;
+use crate::connection::connection_about::ConnectionAbout;
 use axum::extract::State;
 use axum::response::Response;
-use forebay_engine::ids::{ConnectionId, QueueId};
+use forebay_engine::model::{ConnectionId, QueueId};
 use forebay_engine::shard::{ConsumerActivity, ConsumerReport};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ pub(super) async fn list(
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
-    Visit { vhost, .. }: Visit,
+    VhostAccess { vhost, .. }: VhostAccess,
     listing: Listing,
 ) -> Result<Response, ApiError> {
     let mut consumers = admin.link().consumers(None).await?;

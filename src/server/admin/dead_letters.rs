@@ -1,11 +1,11 @@
 //! `/api/forebay/dead-letters`: which queues take dead letters and why those died, looking at them
 //! without consuming them, and sending them back to where they died.
 //!
-//! A request does one step of a walk ([`Sweep`]) and says in `rest` what is left; who wants more
+//! A request does one step of a walk ([`Browse`]) and says in `rest` what is left; who wants more
 //! sends that back as `runs`. Nothing is kept here between two requests.
 
 use super::api_error::ApiError;
-use super::caller::{Caller, Vhost, Visit};
+use super::caller::{Caller, Vhost, VhostAccess};
 use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
 use super::messages::describe_message;
@@ -16,13 +16,11 @@ use crate::limits::ADMIN_PEEK_MESSAGES_DEFAULT;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Access, Object};
-use forebay_engine::command::{Command, Run};
+use forebay_engine::browse::{Browse, BrowseAction, BrowseFilter, BrowsePage, RedriveOutcome};
+use forebay_engine::command::Command;
 use forebay_engine::event::Reply;
-use forebay_engine::ids::{Lane, Offset};
-use forebay_engine::limits::{SWEEP_MESSAGES_MAX, SWEEP_RUNS_MAX};
-use forebay_engine::message::Message;
-use forebay_engine::object_name::ObjectName;
-use forebay_engine::sweep::{Sweep, SweepAction, SweepFilter, SweepOutcome, Swept};
+use forebay_engine::limits::{BROWSE_MESSAGES_MAX, BROWSE_RANGES_MAX};
+use forebay_engine::model::{Level, Message, ObjectName, Offset, OffsetRange};
 use forebay_engine::topology::QueueRecord;
 use forebay_wire::ShortStr;
 use serde_json::{Map, Value, json};
@@ -48,7 +46,7 @@ pub(super) async fn list(
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
-    Visit { caller, vhost }: Visit,
+    VhostAccess { caller, vhost }: VhostAccess,
     listing: Listing,
 ) -> Result<Response, ApiError> {
     listing.reply(dead_letter_queues(&admin, &caller, vhost).await?, Value::clone).await
@@ -56,7 +54,7 @@ pub(super) async fn list_of_vhost(
 
 pub(super) async fn show(
     State(admin): State<Admin>,
-    Visit { caller, vhost }: Visit,
+    VhostAccess { caller, vhost }: VhostAccess,
     Path((_, queue)): Path<Named>,
 ) -> Result<Response, ApiError> {
     let queue = object_name("queue", &queue)?;
@@ -80,12 +78,12 @@ pub(super) async fn peek(
     let queue = object_name("queue", &queue)?;
     caller.check_access(&admin, &vhost, Access::Read, Object::Queue(&queue))?;
     let body = body.read().await?;
-    let truncate = body.integer("truncate")?.and_then(|octets| usize::try_from(octets).ok());
-    let sweep = sweep(queue, &body, SweepAction::Show, ADMIN_PEEK_MESSAGES_DEFAULT)?;
-    let swept = admin.sweep(&caller, vhost, sweep).await?;
+    let truncate = body.integer("truncate")?.and_then(|bytes| usize::try_from(bytes).ok());
+    let browse = browse(queue, &body, BrowseAction::Show, ADMIN_PEEK_MESSAGES_DEFAULT)?;
+    let swept = admin.browse(&caller, vhost, browse).await?;
     let messages = swept.shown.iter().map(|(position, message)| {
         let mut shown = describe_message(message, &[], false, truncate);
-        shown.insert("position".to_owned(), json!([position.lane.0, position.offset.0]));
+        shown.insert("position".to_owned(), json!([position.level.0, position.offset.0]));
         shown.insert("dead_since".to_owned(), message.published_at().0.into());
         shown.insert("death".to_owned(), death(message));
         Value::Object(shown)
@@ -113,31 +111,31 @@ pub(super) async fn redrive(
         admin.check_may_publish()?;
     }
     let trust_headers = body.flag("trust_headers", false)?;
-    let action = if is_dry { SweepAction::Count } else { SweepAction::Redrive };
-    let sweep = Sweep { trust_headers, ..sweep(queue, &body, action, SWEEP_MESSAGES_MAX)? };
-    let swept = admin.sweep(&caller, vhost, sweep).await?;
+    let action = if is_dry { BrowseAction::Count } else { BrowseAction::Redrive };
+    let browse = Browse { trust_headers, ..browse(queue, &body, action, BROWSE_MESSAGES_MAX)? };
+    let swept = admin.browse(&caller, vhost, browse).await?;
     Ok(json_reply(&json!({
         "deaths": deaths(&swept),
         "dry_run": is_dry,
         "examined": swept.examined,
-        "redriven": count(&swept, |outcome| outcome == SweepOutcome::Redriven),
+        "redriven": count(&swept, |outcome| outcome == RedriveOutcome::Redriven),
         "rest": rest(&swept.rest),
-        "skipped": count(&swept, |outcome| outcome == SweepOutcome::Unproven),
-        "stayed": count(&swept, |outcome| outcome != SweepOutcome::Redriven),
+        "skipped": count(&swept, |outcome| outcome == RedriveOutcome::Unproven),
+        "stayed": count(&swept, |outcome| outcome != RedriveOutcome::Redriven),
     })))
 }
 
 impl Admin {
-    async fn sweep(
+    async fn browse(
         &self,
         caller: &Caller,
         vhost: ShortStr,
-        sweep: Sweep,
-    ) -> Result<Swept, ApiError> {
-        let command = Command::Sweep { channel: SESSION_CHANNEL, sweep: Box::new(sweep) };
+        browse: Browse,
+    ) -> Result<BrowsePage, ApiError> {
+        let command = Command::Browse { channel: SESSION_CHANNEL, browse: Box::new(browse) };
         match self.link().ask(vhost, caller.name.clone(), command).await? {
-            Reply::Swept(swept) => Ok(*swept),
-            _ => Ok(Swept::default()),
+            Reply::BrowsePage(swept) => Ok(*swept),
+            _ => Ok(BrowsePage::default()),
         }
     }
 
@@ -148,15 +146,15 @@ impl Admin {
         queue: &ShortStr,
         messages: u64,
     ) -> Result<Value, ApiError> {
-        let step = Sweep {
+        let step = Browse {
             queue: queue.into(),
             runs: None,
-            filter: SweepFilter::default(),
-            action: SweepAction::Count,
-            taken_max: SWEEP_MESSAGES_MAX,
+            filter: BrowseFilter::default(),
+            action: BrowseAction::Count,
+            taken_max: BROWSE_MESSAGES_MAX,
             trust_headers: false,
         };
-        let swept = self.sweep(caller, vhost.clone(), step).await?;
+        let swept = self.browse(caller, vhost.clone(), step).await?;
         let now = self.inner.clock.now().wall.0;
         Ok(json!({
             "deaths": deaths(&swept),
@@ -199,26 +197,26 @@ async fn ready(admin: &Admin, vhost: &ShortStr) -> Result<Counts, ApiError> {
     Ok(wanted.map(|queue| (queue.record.name.clone(), queue.statistics.ready)).collect())
 }
 
-fn sweep(
+fn browse(
     queue: ObjectName,
     body: &RequestBody,
-    action: SweepAction,
+    action: BrowseAction,
     count_default: usize,
-) -> Result<Sweep, ApiError> {
+) -> Result<Browse, ApiError> {
     let count = match body.integer("count")? {
         None => count_default,
         Some(count) => usize::try_from(count)
             .ok()
-            .filter(|count| (1..=SWEEP_MESSAGES_MAX).contains(count))
+            .filter(|count| (1..=BROWSE_MESSAGES_MAX).contains(count))
             .ok_or_else(|| {
-                ApiError::bad(format!("count: {count}, expected 1 to {SWEEP_MESSAGES_MAX}"))
+                ApiError::bad(format!("count: {count}, expected 1 to {BROWSE_MESSAGES_MAX}"))
             })?,
     };
     let (runs, filter) = (runs(body)?, filter(body)?);
-    Ok(Sweep { queue, runs, filter, action, taken_max: count, trust_headers: false })
+    Ok(Browse { queue, runs, filter, action, taken_max: count, trust_headers: false })
 }
 
-fn filter(body: &RequestBody) -> Result<SweepFilter, ApiError> {
+fn filter(body: &RequestBody) -> Result<BrowseFilter, ApiError> {
     let name = |key: &str| body.text(key)?.map(|text| short(key, text)).transpose();
     let header = match body.get("header") {
         None => None,
@@ -226,7 +224,7 @@ fn filter(body: &RequestBody) -> Result<SweepFilter, ApiError> {
         Some(other) => return Err(wrong_header(other)),
     };
     let (queue, reason) = (name("queue")?, name("reason")?);
-    Ok(SweepFilter { queue, reason, routing_key: name("routing_key")?, header })
+    Ok(BrowseFilter { queue, reason, routing_key: name("routing_key")?, header })
 }
 
 fn header_filter(header: &Map<String, Value>) -> Result<Option<(ShortStr, String)>, ApiError> {
@@ -245,32 +243,32 @@ fn wrong_header(found: &Value) -> ApiError {
 }
 
 /// What an earlier step left.
-fn runs(body: &RequestBody) -> Result<Option<Vec<Run>>, ApiError> {
+fn runs(body: &RequestBody) -> Result<Option<Vec<OffsetRange>>, ApiError> {
     let wrong = |found: &Value| {
         ApiError::bad(format!(
-            "runs: {found}, expected at most {SWEEP_RUNS_MAX} times [priority, first, last], as in \
+            "runs: {found}, expected at most {BROWSE_RANGES_MAX} times [priority, first, last], as in \
              'rest'"
         ))
     };
     let Some(value) = body.get("runs") else { return Ok(None) };
-    let listed = value.as_array().filter(|runs| runs.len() <= SWEEP_RUNS_MAX);
+    let listed = value.as_array().filter(|runs| runs.len() <= BROWSE_RANGES_MAX);
     let runs = listed.ok_or_else(|| wrong(value))?.iter().map(|run| {
         let numbers: Option<Vec<u64>> = run.as_array()?.iter().map(Value::as_u64).collect();
         match numbers?.as_slice() {
-            &[lane, first, last] if first <= last => Some(Run {
-                lane: Lane(u8::try_from(lane).ok()?),
+            &[level, first, last] if first <= last => Some(OffsetRange {
+                level: Level(u8::try_from(level).ok()?),
                 first: Offset(first),
                 last: Offset(last),
             }),
             _ => None,
         }
     });
-    let runs: Option<Vec<Run>> = runs.collect();
+    let runs: Option<Vec<OffsetRange>> = runs.collect();
     runs.map(Some).ok_or_else(|| wrong(value))
 }
 
-fn rest(runs: &[Run]) -> Value {
-    runs.iter().map(|run| json!([run.lane.0, run.first.0, run.last.0])).collect()
+fn rest(runs: &[OffsetRange]) -> Value {
+    runs.iter().map(|run| json!([run.level.0, run.first.0, run.last.0])).collect()
 }
 
 /// The last death as the broker knows it, whatever the headers say; null when it knows none.
@@ -285,15 +283,15 @@ fn death(message: &Message) -> Value {
     })
 }
 
-fn deaths(swept: &Swept) -> Value {
+fn deaths(swept: &BrowsePage) -> Value {
     let text = |name: &Option<ShortStr>| name.as_ref().map(ToString::to_string);
     let groups = swept.groups.iter().map(|(group, messages)| {
         let way_back = match group.outcome {
-            SweepOutcome::Redriven => "open",
-            SweepOutcome::NoOrigin => "no_origin",
-            SweepOutcome::Unproven => "unproven",
-            SweepOutcome::QueueGone => "queue_gone",
-            SweepOutcome::QueueFull => "queue_full",
+            RedriveOutcome::Redriven => "open",
+            RedriveOutcome::NoOrigin => "no_origin",
+            RedriveOutcome::Unproven => "unproven",
+            RedriveOutcome::QueueGone => "queue_gone",
+            RedriveOutcome::QueueFull => "queue_full",
         };
         json!({
             "messages": messages,
@@ -305,7 +303,7 @@ fn deaths(swept: &Swept) -> Value {
     groups.collect()
 }
 
-fn count(swept: &Swept, is_counted: impl Fn(SweepOutcome) -> bool) -> u64 {
+fn count(swept: &BrowsePage, is_counted: impl Fn(RedriveOutcome) -> bool) -> u64 {
     let groups = swept.groups.iter();
     groups.filter(|(group, _)| is_counted(group.outcome)).map(|(_, messages)| messages).sum()
 }

@@ -5,7 +5,7 @@ use super::caller::{Caller, Vhost};
 use super::extract::{Query, UnreadBody};
 use super::{Admin, json_reply, no_content};
 use crate::definitions::{self, DefinitionFlaws, Definitions, ImportError, ReadOptions};
-use crate::limits::ADMIN_DEFINITIONS_OCTETS_MAX;
+use crate::limits::ADMIN_DEFINITIONS_BYTES_MAX;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_wire::ShortStr;
@@ -76,10 +76,10 @@ async fn take(
     skip_unsupported: bool,
 ) -> Result<Response, ApiError> {
     // Refused at once: whoever sends too much waits for no other import.
-    body.check_size(ADMIN_DEFINITIONS_OCTETS_MAX)?;
+    body.check_size(ADMIN_DEFINITIONS_BYTES_MAX)?;
     // A large file takes much more memory while it is read: one at a time.
     let turn = Arc::clone(&admin.inner.imports).lock_owned().await;
-    let body = body.octets(ADMIN_DEFINITIONS_OCTETS_MAX).await?;
+    let body = body.bytes(ADMIN_DEFINITIONS_BYTES_MAX).await?;
     let (admin, caller) = (admin.clone(), caller.clone());
     // Goes on when nobody waits any more: half a file is worse than a whole one.
     let taken = tokio::spawn(async move {

@@ -1,7 +1,7 @@
 //! `/api/exchanges`.
 
 use super::api_error::ApiError;
-use super::caller::{Caller, Vhost, Visit};
+use super::caller::{Caller, Vhost, VhostAccess};
 use super::extract::{Path, Query, UnreadBody};
 use super::figures::{Figures, put_field};
 use super::listing::Listing;
@@ -11,8 +11,7 @@ use crate::metrics::BrokerRates;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Access, Object};
-use forebay_engine::command::TopologyRequest;
-use forebay_engine::object_name::ObjectName;
+use forebay_engine::model::{ObjectName, TopologyRequest};
 use forebay_engine::topology::{ExchangeKind, ExchangeRecord, Routes, Topology};
 use forebay_wire::{FieldTable, ShortStr};
 use serde_json::{Value, json};
@@ -33,7 +32,7 @@ pub(super) async fn list(
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
-    Visit { vhost, .. }: Visit,
+    VhostAccess { vhost, .. }: VhostAccess,
     listing: Listing,
 ) -> Result<Response, ApiError> {
     let exchanges = all(&admin.catalogue(), &vhost);
@@ -43,7 +42,7 @@ pub(super) async fn list_of_vhost(
 
 pub(super) async fn show(
     State(admin): State<Admin>,
-    Visit { vhost, .. }: Visit,
+    VhostAccess { vhost, .. }: VhostAccess,
     Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let name = exchange_name("exchange", &name)?;

@@ -6,7 +6,7 @@
 use super::Admin;
 use super::api_error::ApiError;
 use super::request_body::RequestBody;
-use crate::limits::ADMIN_BODY_OCTETS_MAX;
+use crate::limits::ADMIN_BODY_BYTES_MAX;
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -58,7 +58,7 @@ impl UnreadBody {
     /// # Errors
     /// 400 when it is none, 413 when it is larger.
     pub(super) async fn read(self) -> Result<RequestBody, ApiError> {
-        RequestBody::parse(&self.octets(ADMIN_BODY_OCTETS_MAX).await?)
+        RequestBody::parse(&self.bytes(ADMIN_BODY_BYTES_MAX).await?)
     }
 
     /// Looks at the size that the client announced, and reads nothing.
@@ -73,21 +73,21 @@ impl UnreadBody {
     ///
     /// # Errors
     /// 413 when there are more, 400 when the client breaks off.
-    pub(super) async fn octets(self, most: usize) -> Result<Bytes, ApiError> {
+    pub(super) async fn bytes(self, most: usize) -> Result<Bytes, ApiError> {
         self.check_size(most)?;
         let too_large = || too_large(most);
         let told = self.0.size_hint().lower();
-        let mut octets = BytesMut::with_capacity(told as usize);
+        let mut bytes = BytesMut::with_capacity(told as usize);
         let mut chunks = self.0.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             let broken = |error| ApiError::bad(format!("the body can't be read: {error}"));
             let chunk = chunk.map_err(broken)?;
-            if octets.len() + chunk.len() > most {
+            if bytes.len() + chunk.len() > most {
                 return Err(too_large());
             }
-            octets.extend_from_slice(&chunk);
+            bytes.extend_from_slice(&chunk);
         }
-        Ok(octets.freeze())
+        Ok(bytes.freeze())
     }
 }
 

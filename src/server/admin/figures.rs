@@ -65,5 +65,5 @@ pub(super) fn add(sum: &mut QueueStatistics, queue: &QueueStatistics) {
     sum.ready += queue.ready;
     sum.unacked += queue.unacked;
     sum.consumers += queue.consumers;
-    sum.octets += queue.octets;
+    sum.bytes += queue.bytes;
 }

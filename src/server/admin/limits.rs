@@ -1,7 +1,7 @@
 //! `/api/vhost-limits` and `/api/user-limits`.
 
 use super::api_error::ApiError;
-use super::caller::{Caller, Vhost, Visit};
+use super::caller::{Caller, Vhost, VhostAccess};
 use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
 use super::{Admin, json_reply, no_content, short};
@@ -29,7 +29,7 @@ pub(super) async fn of_vhosts(
 
 pub(super) async fn of_vhost(
     State(admin): State<Admin>,
-    Visit { vhost, .. }: Visit,
+    VhostAccess { vhost, .. }: VhostAccess,
 ) -> Result<Response, ApiError> {
     let value = of_owner(admin.routes().limits(), Limit::OF_VHOST, &vhost);
     Ok(json_reply(&json!([describe("vhost", &vhost, &value)])))

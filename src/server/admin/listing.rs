@@ -15,7 +15,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use forebay_engine::name_pattern::NamePattern;
+use forebay_engine::model::NamePattern;
 use forebay_wire::ShortStr;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

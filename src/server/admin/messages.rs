@@ -14,11 +14,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
 use forebay_engine::access::{Access, Object};
-use forebay_engine::command::{Command, Publish, Run, Settle, Settlement, TopologyRequest};
+use forebay_engine::command::{Command, Publish};
 use forebay_engine::event::{Delivery, Reply};
-use forebay_engine::ids::QueueId;
-use forebay_engine::message::{Envelope, Message};
-use forebay_engine::object_name::ObjectName;
+use forebay_engine::model::{
+    Envelope, Message, ObjectName, OffsetRange, QueueId, Settle, Settlement, TopologyRequest,
+};
 use forebay_engine::published_properties::{check_delivery_mode, check_user, copies, expiration};
 use forebay_wire::{Properties, ShortStr};
 use serde_json::{Map, Value, json};
@@ -63,7 +63,7 @@ pub(super) async fn publish(
     };
     let most = admin.inner.connection_settings.load().message_size_max;
     if payload.len() as u64 > most {
-        let text = format!("payload: {} octets, at most {most} are taken", payload.len());
+        let text = format!("payload: {} bytes, at most {most} are taken", payload.len());
         return Err(ApiError::bad(text));
     }
     let properties = properties(&body)?.encode();
@@ -123,7 +123,7 @@ pub(super) async fn get(
             return Err(ApiError::bad(text));
         }
     };
-    let truncate = body.integer("truncate")?.and_then(|octets| usize::try_from(octets).ok());
+    let truncate = body.integer("truncate")?.and_then(|bytes| usize::try_from(bytes).ok());
     let got = admin
         .link()
         .in_session(vhost, caller.name, move |session| {
@@ -164,8 +164,8 @@ async fn get_messages(
         }
     }
     let settles = got.iter().map(|(queue, delivery, _)| {
-        let (lane, offset) = (delivery.position.lane, delivery.position.offset);
-        let runs = vec![Run { lane, first: offset, last: offset }];
+        let (level, offset) = (delivery.position.level, delivery.position.offset);
+        let runs = vec![OffsetRange { level, first: offset, last: offset }];
         Settle { channel: SESSION_CHANNEL, queue: *queue, settlement, runs }
     });
     session.settle(settles.collect()).await?;
@@ -184,7 +184,7 @@ fn describe(
     Value::Object(shown)
 }
 
-/// A message for people; its body as text when it is some, and no more than `truncate` octets.
+/// A message for people; its body as text when it is some, and no more than `truncate` bytes.
 /// `counts`: headers that tell how often it came back.
 pub(super) fn describe_message(
     message: &Message,
@@ -200,14 +200,14 @@ pub(super) fn describe_message(
         None => (STANDARD.encode(shown), "base64"),
     };
     let properties = message.shown_properties().decode();
-    let octets = |octets: &[u8]| Value::from(String::from_utf8_lossy(octets));
+    let bytes = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes));
     let fields = [
-        ("exchange", octets(message.exchange())),
+        ("exchange", bytes(message.exchange())),
         ("payload", payload.into()),
         ("payload_bytes", body.len().into()),
         ("payload_encoding", encoding.into()),
         ("properties", shown_properties(&properties, counts)),
-        ("routing_key", octets(message.routing_key())),
+        ("routing_key", bytes(message.routing_key())),
     ];
     fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
@@ -240,12 +240,12 @@ fn shown_properties(properties: &Properties, counts: &[(ShortStr, i64)]) -> Valu
 }
 
 fn properties(body: &RequestBody) -> Result<Properties, ApiError> {
-    let octets = match body.get("properties") {
+    let bytes = match body.get("properties") {
         None => return Ok(Properties::default()),
         Some(Value::Array(values)) if values.is_empty() => return Ok(Properties::default()),
         Some(value) => value.to_string(),
     };
-    let given = RequestBody::parse(octets.as_bytes())?;
+    let given = RequestBody::parse(bytes.as_bytes())?;
     let text = |name: &str| -> Result<Option<ShortStr>, ApiError> {
         given.text(name)?.map(|text| short(name, text)).transpose()
     };
@@ -257,14 +257,14 @@ fn properties(body: &RequestBody) -> Result<Properties, ApiError> {
             number => Ok(number),
         }
     };
-    let octet = |name: &str| number(name, 255).map(|number| number.map(|number| number as u8));
+    let byte = |name: &str| number(name, 255).map(|number| number.map(|number| number as u8));
     let headers = given.table("headers")?;
     Ok(Properties {
         content_type: text("content_type")?,
         content_encoding: text("content_encoding")?,
         headers: Some(headers).filter(|headers| !headers.is_empty()),
-        delivery_mode: octet("delivery_mode")?,
-        priority: octet("priority")?,
+        delivery_mode: byte("delivery_mode")?,
+        priority: byte("priority")?,
         correlation_id: text("correlation_id")?,
         reply_to: text("reply_to")?,
         expiration: text("expiration")?,

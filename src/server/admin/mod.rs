@@ -35,14 +35,14 @@ pub mod table_json;
 mod users;
 mod vhosts;
 
-use crate::alarms::Alarms;
-use crate::authenticator::Authenticator;
-use crate::clock::Clock;
-use crate::http_listener::{HttpListener, serve_http};
+use crate::auth::authenticator::Authenticator;
+use crate::config::product::Product;
+use crate::connection::publish_pace::PublishPace;
 use crate::limits::ADMIN_REQUEST_DURATION_MAX;
 use crate::metrics::{BrokerRates, ConnectionTotals, QueueRates};
-use crate::product::Product;
-use crate::publish_pace::PublishPace;
+use crate::net::http_listener::{HttpListener, serve_http};
+use crate::system::alarms::Alarms;
+use crate::system::clock::Clock;
 use crate::tls::TlsAcceptor;
 use api_error::ApiError;
 use arc_swap::ArcSwap;
@@ -56,7 +56,7 @@ use caller::Caller;
 use forebay_engine::administration::Administration;
 use forebay_engine::command::Command;
 use forebay_engine::connection::ConnectionSettings;
-use forebay_engine::object_name::ObjectName;
+use forebay_engine::model::ObjectName;
 use forebay_engine::topology::{Routes, Topology};
 use forebay_wire::ShortStr;
 pub(crate) use limits::of_owner as limits_of;
@@ -421,7 +421,7 @@ fn no_content() -> Response {
 
 /// A name from a path or a body.
 fn short(what: &str, text: &str) -> Result<ShortStr, ApiError> {
-    ShortStr::try_from(text).map_err(|_| ApiError::bad(format!("{what}: longer than 255 octets")))
+    ShortStr::try_from(text).map_err(|_| ApiError::bad(format!("{what}: longer than 255 bytes")))
 }
 
 /// The name of an exchange or queue from a path or a body.

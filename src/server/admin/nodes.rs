@@ -5,9 +5,9 @@ use super::caller::Caller;
 use super::extract::Path;
 use super::overview::exchange_types;
 use super::{Admin, json_reply, no_content};
-use crate::alarms::Alarm;
 use crate::metrics::process;
-use crate::node_name::node_name;
+use crate::system::alarms::Alarm;
+use crate::system::node_name::node_name;
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
@@ -110,7 +110,7 @@ impl Admin {
             "rates_mode": "basic",
             "run_queue": runtime.global_queue_depth(),
             "running": true,
-            "sockets_total": crate::open_files::connections_max(),
+            "sockets_total": crate::system::open_files::connections_max(),
             "sockets_used": self.link().connections.counts().0,
             "type": "disc",
             "uptime": u64::try_from(uptime).unwrap_or(u64::MAX),

@@ -1,7 +1,7 @@
 //! `/api/permissions`.
 
 use super::api_error::ApiError;
-use super::caller::{Caller, Vhost, Visit};
+use super::caller::{Caller, Vhost, VhostAccess};
 use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
 use super::{Admin, json_reply, no_content, put_reply, short};
@@ -23,7 +23,7 @@ pub(super) async fn list(
 
 pub(super) async fn of_vhost(
     State(admin): State<Admin>,
-    Visit { caller, vhost: wanted }: Visit,
+    VhostAccess { caller, vhost: wanted }: VhostAccess,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
     let permissions = permissions(&admin, |_, vhost| *vhost == wanted);

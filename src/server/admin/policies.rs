@@ -1,7 +1,7 @@
 //! `/api/policies` and `/api/operator-policies`.
 
 use super::api_error::ApiError;
-use super::caller::{Caller, Visit};
+use super::caller::{Caller, VhostAccess};
 use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
 use super::request_body::RequestBody;
@@ -33,7 +33,7 @@ pub(super) async fn list_operators(
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
-    Visit { caller, vhost }: Visit,
+    VhostAccess { caller, vhost }: VhostAccess,
     listing: Listing,
 ) -> Result<Response, ApiError> {
     listing.reply(policies(&admin, &caller, PolicyOwner::User, Some(vhost)), Value::clone).await
@@ -41,7 +41,7 @@ pub(super) async fn list_of_vhost(
 
 pub(super) async fn list_operators_of_vhost(
     State(admin): State<Admin>,
-    Visit { caller, vhost }: Visit,
+    VhostAccess { caller, vhost }: VhostAccess,
     listing: Listing,
 ) -> Result<Response, ApiError> {
     let found = policies(&admin, &caller, PolicyOwner::Operator, Some(vhost));

@@ -1,22 +1,21 @@
 //! `/api/queues`.
 
 use super::api_error::ApiError;
-use super::caller::{Caller, Vhost, Visit};
+use super::caller::{Caller, Vhost, VhostAccess};
 use super::connections::connection_name;
 use super::extract::{Path, Query, UnreadBody};
 use super::figures::{Figures, put_field};
 use super::listing::Listing;
 use super::session::SESSION_CHANNEL;
 use super::{Admin, json_reply, no_content, object_name, put_reply, table_json};
-use crate::connection_about::ConnectionAbout;
+use crate::connection::connection_about::ConnectionAbout;
 use crate::metrics::QueueRates;
-use crate::node_name::node_name;
+use crate::system::node_name::node_name;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Access, Object};
-use forebay_engine::command::{Command, TopologyRequest};
-use forebay_engine::ids::ConnectionId;
-use forebay_engine::object_name::ObjectName;
+use forebay_engine::command::Command;
+use forebay_engine::model::{ConnectionId, ObjectName, TopologyRequest};
 use forebay_engine::shard::{QueueReport, QueueState};
 use forebay_engine::topology::{QueueKind, QueueRecord, Topology};
 use forebay_wire::{FieldValue, ShortStr};
@@ -35,7 +34,7 @@ pub(super) async fn list(
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
-    Visit { caller, vhost }: Visit,
+    VhostAccess { caller, vhost }: VhostAccess,
     listing: Listing,
 ) -> Result<Response, ApiError> {
     queues(&admin, &caller, Some(&vhost), listing).await
@@ -43,7 +42,7 @@ pub(super) async fn list_of_vhost(
 
 pub(super) async fn show(
     State(admin): State<Admin>,
-    Visit { vhost, .. }: Visit,
+    VhostAccess { vhost, .. }: VhostAccess,
     Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let name = object_name("queue", &name)?;
@@ -72,7 +71,7 @@ pub(super) async fn declare(
 ) -> Result<Response, ApiError> {
     let name = object_name("queue", &name)?;
     if name.is_empty() {
-        return Err(ApiError::bad("queue: the name is empty, expected one of 1 to 255 octets"));
+        return Err(ApiError::bad("queue: the name is empty, expected one of 1 to 255 bytes"));
     }
     caller.check_access(&admin, &vhost, Access::Configure, Object::Queue(&name))?;
     let body = body.read().await?;
@@ -217,7 +216,7 @@ impl QueueView {
             "durable": queue.durable,
             "effective_policy_definition": self.effective_policy(queue),
             "exclusive": queue.exclusive_owner.is_some(),
-            "message_bytes": statistics.octets,
+            "message_bytes": statistics.bytes,
             "message_stats": Figures::of_messages(statistics, &flow).into_json(),
             // Ours; null while nobody has read the oldest message since the start.
             "oldest_message_age_ms": oldest_age,

@@ -12,11 +12,11 @@ pub(super) struct RequestBody(Map<String, Value>);
 impl RequestBody {
     /// # Errors
     /// 400 when it is no JSON object. No body is an empty one.
-    pub(super) fn parse(octets: &[u8]) -> Result<Self, ApiError> {
-        if octets.iter().all(u8::is_ascii_whitespace) {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
         }
-        match serde_json::from_slice(octets) {
+        match serde_json::from_slice(bytes) {
             Ok(Value::Object(object)) => Ok(Self(object)),
             Ok(_) => Err(ApiError::bad("the body is no JSON object")),
             Err(error) => Err(ApiError::bad(format!("the body is no JSON: {error}"))),

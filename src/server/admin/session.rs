@@ -1,13 +1,12 @@
 //! What the admin listener asks of the shard, as a connection of its own that lives for one
 //! request: the same commands, checks and promises as for any client.
 
-use crate::connections::{Connections, Entry, EventReceiver};
-use crate::mailbox::{Batch, Look, Mail, MailSender, ReportQuestion};
-use crate::publish_budget::{PublishBudget, PublishShare, Published};
-use forebay_engine::command::{Closure, Command, Publish, Settle};
+use crate::connection::connections::{Connections, Entry, EventReceiver};
+use crate::connection::publish_budget::{PublishBudget, PublishShare, Published};
+use crate::shard::mailbox::{Batch, Mail, MailSender, ReportQuestion, ShardQuery};
+use forebay_engine::command::{Command, Publish};
 use forebay_engine::event::{Event, Reply};
-use forebay_engine::fault::Fault;
-use forebay_engine::ids::{ChannelId, PublishSeq, QueueId};
+use forebay_engine::model::{ChannelId, Closure, Fault, PublishSeq, QueueId, Settle};
 use forebay_engine::shard::{ChannelReport, ConsumerReport, Shard, ShardStatistics};
 use forebay_wire::ShortStr;
 use std::collections::VecDeque;
@@ -61,8 +60,8 @@ impl ShardLink {
     ) -> Result<T, SessionError> {
         let (answer, answered) = oneshot::channel();
         // Who asked may have gone.
-        let look = Look(Box::new(move |shard| drop(answer.send(question(shard)))));
-        self.mailbox.send(Mail::Look(look)).await.map_err(|_| SessionError::Stopping)?;
+        let look = ShardQuery(Box::new(move |shard| drop(answer.send(question(shard)))));
+        self.mailbox.send(Mail::ShardQuery(look)).await.map_err(|_| SessionError::Stopping)?;
         answered.await.map_err(|_| SessionError::Stopping)
     }
 
@@ -229,7 +228,7 @@ impl Session {
 
     async fn send_batch(
         &mut self,
-        opens: Option<crate::connections::EventSender>,
+        opens: Option<crate::connection::connections::EventSender>,
         commands: Vec<Command>,
         share: PublishShare,
     ) -> Result<(), SessionError> {

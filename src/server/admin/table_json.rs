@@ -19,8 +19,8 @@ fn value_to_json(value: &FieldValue) -> Value {
         FieldValue::Bool(value) => json!(value),
         FieldValue::F32(value) => json!(value),
         FieldValue::F64(value) => json!(value),
-        FieldValue::LongStr(octets) | FieldValue::ByteArray(octets) => {
-            Value::String(String::from_utf8_lossy(octets).into_owned())
+        FieldValue::LongStr(bytes) | FieldValue::ByteArray(bytes) => {
+            Value::String(String::from_utf8_lossy(bytes).into_owned())
         }
         FieldValue::Array(values) => values.iter().map(value_to_json).collect(),
         FieldValue::Table(table) => to_json(table),
@@ -48,7 +48,7 @@ fn table(object: &Map<String, Value>, depth: usize) -> Result<FieldTable, (Strin
     let entry = |(name, value): (&String, &Value)| {
         let here = |(path, reason): (String, String)| (format!(".{name}{path}"), reason);
         let key = ShortStr::try_from(name.as_str())
-            .map_err(|_| here((String::new(), "the name is longer than 255 octets".to_owned())))?;
+            .map_err(|_| here((String::new(), "the name is longer than 255 bytes".to_owned())))?;
         Ok((key, field(value, depth).map_err(here)?))
     };
     object.iter().map(entry).collect()

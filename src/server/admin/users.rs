@@ -6,14 +6,14 @@ use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
 use super::request_body::RequestBody;
 use super::{Admin, json_reply, limits_of, no_content, put_reply, short};
-use crate::limits::ADMIN_TEXT_OCTETS_MAX;
-use crate::password;
-use crate::user::{ADMINISTRATOR, hash_password};
+use crate::auth::password;
+use crate::auth::user::{ADMINISTRATOR, hash_password};
+use crate::limits::ADMIN_TEXT_BYTES_MAX;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Limit, PasswordHash, User};
 use forebay_engine::administration::Administration;
-use forebay_engine::fault::Fault;
+use forebay_engine::model::Fault;
 use forebay_wire::{ReplyCode, ShortStr};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -201,9 +201,9 @@ pub(crate) fn tags(value: Option<&Value>) -> Result<Vec<String>, ApiError> {
         }
         Some(_) => return Err(wrong()),
     };
-    let octets: usize = tags.iter().map(|tag| tag.len() + 1).sum();
-    if octets > ADMIN_TEXT_OCTETS_MAX || tags.iter().any(|tag| tag.contains(',')) {
-        let text = format!("tags: without commas, at most {ADMIN_TEXT_OCTETS_MAX} octets together");
+    let bytes: usize = tags.iter().map(|tag| tag.len() + 1).sum();
+    if bytes > ADMIN_TEXT_BYTES_MAX || tags.iter().any(|tag| tag.contains(',')) {
+        let text = format!("tags: without commas, at most {ADMIN_TEXT_BYTES_MAX} bytes together");
         return Err(ApiError::bad(text));
     }
     Ok(tags.into_iter().filter(|tag| !tag.is_empty()).collect())
@@ -212,8 +212,8 @@ pub(crate) fn tags(value: Option<&Value>) -> Result<Vec<String>, ApiError> {
 async fn password_of(body: &RequestBody) -> Result<PasswordHash, ApiError> {
     match (body.text("password")?, body.text("password_hash")?) {
         (Some(_), Some(_)) => Err(ApiError::bad("both_password_and_password_hash_are_provided")),
-        (Some(password), _) if password.len() > ADMIN_TEXT_OCTETS_MAX => {
-            let text = format!("password: longer than {ADMIN_TEXT_OCTETS_MAX} octets");
+        (Some(password), _) if password.len() > ADMIN_TEXT_BYTES_MAX => {
+            let text = format!("password: longer than {ADMIN_TEXT_BYTES_MAX} bytes");
             Err(ApiError::bad(text))
         }
         (Some(""), _) | (None, None) => Ok(PasswordHash::Disabled),

@@ -1,19 +1,19 @@
 //! `/api/vhosts`.
 
 use super::api_error::ApiError;
-use super::caller::{Caller, Vhost, Visit};
+use super::caller::{Caller, Vhost, VhostAccess};
 use super::extract::UnreadBody;
 use super::figures::{Figures, add};
 use super::listing::Listing;
 use super::users::tags;
 use super::{Admin, json_reply, no_content, put_reply};
 use crate::metrics::Flow;
-use crate::node_name::node_name;
+use crate::system::node_name::node_name;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::Permission;
 use forebay_engine::administration::Administration;
-use forebay_engine::fault::Fault;
+use forebay_engine::model::Fault;
 use forebay_engine::shard::QueueStatistics;
 use forebay_engine::topology::{QueueKind, VhostMetadata, VhostUpdate};
 use forebay_wire::{ReplyCode, ShortStr};
@@ -32,7 +32,7 @@ pub(super) async fn list(
 
 pub(super) async fn show(
     State(admin): State<Admin>,
-    Visit { vhost, .. }: Visit,
+    VhostAccess { vhost, .. }: VhostAccess,
 ) -> Result<Response, ApiError> {
     let missing = || ApiError::not_found(format!("no vhost '{vhost}'"));
     let vhosts = admin.vhosts().await?;

@@ -1,10 +1,10 @@
 //! From what is there to JSON, as RabbitMQ writes it. Users of the configuration stay there.
 
 use crate::admin::{describe_policy, limits_of, table_json};
-use crate::password;
-use crate::product::Product;
+use crate::auth::password;
+use crate::config::product::Product;
 use forebay_engine::access::{Access, Limit, Limits};
-use forebay_engine::command::{Binding, Destination};
+use forebay_engine::model::{Binding, Destination};
 use forebay_engine::topology::{
     ExchangeRecord, PolicyOwner, QueueRecord, Routes, Topology, VhostMetadata,
 };

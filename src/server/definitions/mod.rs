@@ -47,9 +47,9 @@ pub enum DefinitionsFileError {
 /// # Errors
 /// When it can't be read, or something in it is wrong by itself.
 pub fn read(path: &Path, options: ReadOptions<'_>) -> Result<Definitions, DefinitionsFileError> {
-    let octets = std::fs::read(path)
+    let bytes = std::fs::read(path)
         .map_err(|error| DefinitionsFileError::Read { path: path.to_owned(), error })?;
-    parse(&octets, options)
+    parse(&bytes, options)
         .map_err(|error| DefinitionsFileError::Refused { path: path.to_owned(), error })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::admin::table_json;
 use forebay_engine::definition::DefinitionError;
-use forebay_engine::object_name::ObjectName;
+use forebay_engine::model::ObjectName;
 use forebay_wire::{FieldTable, ShortStr};
 use serde_json::{Map, Value};
 
@@ -92,7 +92,7 @@ impl<'a> Node<'a> {
     pub(super) fn name(&self, key: &str) -> Read<ShortStr> {
         let text = self.text(key)?;
         ShortStr::try_from(text).or_else(|_| {
-            wrong(&self.at(key), format!("{} octets long, at most 255 are allowed", text.len()))
+            wrong(&self.at(key), format!("{} bytes long, at most 255 are allowed", text.len()))
         })
     }
 

@@ -3,12 +3,11 @@
 use super::flaws::{DefinitionFlaws, Flaw};
 use super::node::{Node, Read, wrong};
 use crate::admin::user_tags;
-use crate::password;
-use crate::user::hash_password;
+use crate::auth::password;
+use crate::auth::user::hash_password;
 use forebay_engine::access::{Limit, PasswordHash, Permission, User};
-use forebay_engine::command::{Binding, Destination, TopologyRequest};
 use forebay_engine::definition::{DefinedObject, Definition, DefinitionError};
-use forebay_engine::name_pattern::NamePattern;
+use forebay_engine::model::{Binding, Destination, NamePattern, TopologyRequest};
 use forebay_engine::topology::{
     ExchangeKind, Policy, PolicyOwner, PolicyRequest, QueueKind, QueueSettings, VhostUpdate,
 };
@@ -75,8 +74,8 @@ const STREAM: &str = "stream";
 ///
 /// # Errors
 /// Every object that is wrong, with its path.
-pub fn parse(octets: &[u8], options: ReadOptions<'_>) -> Result<Definitions, DefinitionFlaws> {
-    let value: Value = serde_json::from_slice(octets)
+pub fn parse(bytes: &[u8], options: ReadOptions<'_>) -> Result<Definitions, DefinitionFlaws> {
+    let value: Value = serde_json::from_slice(bytes)
         .or_else(|error| wrong("$", format!("is no JSON: {error}")))?;
     let root = Node::root(&value)?;
     let mut reader = Reader {
@@ -371,7 +370,7 @@ impl Reader<'_> {
     fn queue(&mut self, node: &Node<'_>) -> Outcome {
         let name = node.object_name("name")?;
         if name.is_empty() {
-            return Ok(wrong(&node.at("name"), "empty, expected a name of 1 to 255 octets")?);
+            return Ok(wrong(&node.at("name"), "empty, expected a name of 1 to 255 bytes")?);
         }
         let mut arguments = node.table("arguments")?;
         // Newer files say it beside the arguments.

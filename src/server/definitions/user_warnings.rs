@@ -1,7 +1,7 @@
 //! What is to be said of the users in a file of definitions before they are taken.
 
-use crate::password;
-use crate::user::GUEST;
+use crate::auth::password;
+use crate::auth::user::GUEST;
 use forebay_engine::access::{PasswordHash, User};
 use forebay_engine::definition::{DefinedObject, Definition};
 use forebay_wire::ShortStr;

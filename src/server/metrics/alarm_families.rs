@@ -2,7 +2,7 @@
 
 use super::catalogue;
 use super::exposition::Page;
-use crate::alarms::{Alarm, Alarms};
+use crate::system::alarms::{Alarm, Alarms};
 
 /// Adds them.
 pub(super) fn write(page: &mut Page, alarms: &Alarms, (blocked, paced): (usize, usize)) {

@@ -22,7 +22,7 @@ pub struct ConnectionTotals {
     dropped: AtomicU64,
     channels_opened: AtomicU64,
     sizes: [AtomicU64; Traffic::SIZE_BUCKETS],
-    octets: AtomicU64,
+    bytes: AtomicU64,
 }
 
 /// The sums at one moment.
@@ -69,7 +69,7 @@ impl ConnectionTotals {
         add(&self.returned, traffic.returned);
         add(&self.dropped, traffic.dropped);
         add(&self.channels_opened, traffic.channels_opened);
-        add(&self.octets, traffic.octets);
+        add(&self.bytes, traffic.bytes);
         self.sizes.iter().zip(traffic.sizes).for_each(|(total, more)| add(total, more));
     }
 
@@ -91,7 +91,7 @@ impl ConnectionTotals {
                 dropped: load(&self.dropped),
                 channels_opened: load(&self.channels_opened),
                 sizes: std::array::from_fn(|bucket| self.sizes.get(bucket).map_or(0, load)),
-                octets: load(&self.octets),
+                bytes: load(&self.bytes),
             },
         }
     }
@@ -174,13 +174,13 @@ mod tests {
             dropped: 5,
             channels_opened: 6,
             sizes: std::array::from_fn(|bucket| bucket as u64),
-            octets: 7,
+            bytes: 7,
         };
         totals.count_traffic(&traffic);
         assert_eq!(totals.load().traffic, Traffic { confirmed_at_once: 0, ..traffic });
         totals.count_traffic(&traffic);
         totals.count_confirmed(10);
-        assert_eq!((totals.load().traffic.octets, totals.load().confirmed), (14, 16));
+        assert_eq!((totals.load().traffic.bytes, totals.load().confirmed), (14, 16));
     }
 
     #[test]

@@ -9,13 +9,13 @@ use super::rabbitmq::{self, Selection};
 use super::{
     Metrics, alarm_families, catalogue, connection_totals, process, queue_families, shard_families,
 };
-use crate::alarms::Alarms;
-use crate::connections::Connections;
-use crate::http_listener::{HttpListener, serve_http};
+use crate::config::product::Product;
+use crate::connection::connections::Connections;
+use crate::connection::publish_budget::PublishBudget;
 use crate::limits::{METRICS_UPKEEP_INTERVAL, QUEUE_RATES_INTERVAL, STATISTICS_DURATION_MAX};
-use crate::mailbox::{Mail, MailSender, ReportQuestion};
-use crate::product::Product;
-use crate::publish_budget::PublishBudget;
+use crate::net::http_listener::{HttpListener, serve_http};
+use crate::shard::mailbox::{Mail, MailSender, ReportQuestion};
+use crate::system::alarms::Alarms;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -294,10 +294,10 @@ async fn scrape_detailed(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alarms::AlarmLimits;
-    use crate::mailbox::{MailReceiver, mailbox};
+    use crate::shard::mailbox::{MailReceiver, mailbox};
+    use crate::system::alarms::AlarmLimits;
     use axum::body::to_bytes;
-    use forebay_engine::ids::CommitId;
+    use forebay_engine::model::CommitId;
     use forebay_engine::operation::{Commit, Durability};
     use forebay_store::{Fault, FaultyStore, MemoryStore};
 

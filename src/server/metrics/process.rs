@@ -3,12 +3,12 @@
 
 use super::catalogue;
 use super::exposition::Page;
-use crate::memory_limit::MemoryLimit;
+use crate::system::memory_limit::MemoryLimit;
 use rustix::process::{Resource, getrlimit};
 use std::fs;
 use std::path::Path;
 
-/// Octets in a page of memory as `/proc/self/statm` counts them.
+/// Bytes in a page of memory as `/proc/self/statm` counts them.
 fn page_size() -> u64 {
     rustix::param::page_size() as u64
 }
@@ -19,12 +19,12 @@ pub(super) fn write(page: &mut Page, data_dir: &Path, started_at: f64) {
     let files = fs::read_dir("/proc/self/fd").ok().map(|files| files.count() as f64);
     let files_max = getrlimit(Resource::Nofile).current.map_or(f64::INFINITY, |max| max as f64);
     let families = [
-        (&catalogue::PROCESS_MEMORY, resident_memory().map(|octets| octets as f64)),
+        (&catalogue::PROCESS_MEMORY, resident_memory().map(|bytes| bytes as f64)),
         (&catalogue::PROCESS_FILES, files),
         (&catalogue::PROCESS_FILES_MAX, Some(files_max)),
         (&catalogue::PROCESS_START, Some(started_at)),
         (&catalogue::MEMORY_LIMIT, MemoryLimit::read().map(|limit| limit.bytes as f64)),
-        (&catalogue::DISK_AVAILABLE, disk_free(data_dir).map(|octets| octets as f64)),
+        (&catalogue::DISK_AVAILABLE, disk_free(data_dir).map(|bytes| bytes as f64)),
         (&catalogue::DISK_SIZE, disk.as_ref().map(|disk| (disk.f_blocks * disk.f_frsize) as f64)),
     ];
     for (metric, value) in families {
@@ -62,12 +62,12 @@ pub(crate) fn usage(directory: &Path) -> Usage {
     }
 }
 
-/// Octets that are free on the disk of a directory, for who is not root.
+/// Bytes that are free on the disk of a directory, for who is not root.
 pub(crate) fn disk_free(directory: &Path) -> Option<u64> {
     rustix::fs::statvfs(directory).ok().map(|disk| disk.f_bavail * disk.f_frsize)
 }
 
-/// Octets of memory in use.
+/// Bytes of memory in use.
 pub(crate) fn resident_memory() -> Option<u64> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     Some(statm.split(' ').nth(1)?.parse::<u64>().ok()? * page_size())

@@ -17,7 +17,7 @@ const SIZES: [(&Metric, Value); 5] = [
     (&catalogue::QUEUE_LAG, lag),
     (&catalogue::QUEUE_MESSAGES_READY, |queue| queue.ready),
     (&catalogue::QUEUE_MESSAGES_UNACKED, |queue| queue.unacked),
-    (&catalogue::QUEUE_BYTES, |queue| queue.octets),
+    (&catalogue::QUEUE_BYTES, |queue| queue.bytes),
     (&catalogue::QUEUE_CONSUMERS, |queue| queue.consumers),
 ];
 
@@ -148,7 +148,7 @@ pub(super) fn labels(queue: &QueueReport) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use forebay_engine::ids::QueueId;
+    use forebay_engine::model::QueueId;
     use forebay_engine::shard::QueueState;
     use forebay_engine::topology::QueueRecord;
     use std::sync::Arc;

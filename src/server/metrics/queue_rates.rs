@@ -3,7 +3,7 @@
 //! it does not matter who asks, there or at the admin listener, and how often.
 
 use super::message_stats::{PerCounter, message_counts};
-use forebay_engine::ids::QueueId;
+use forebay_engine::model::QueueId;
 use forebay_engine::shard::{QueueReport, QueueStatistics};
 use std::collections::HashMap;
 use std::time::Duration;

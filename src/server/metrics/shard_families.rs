@@ -27,9 +27,9 @@ pub(super) fn write(page: &mut Page, shard: &ShardStatistics, store: Option<&Sta
         (&catalogue::MESSAGES_REDELIVERED, total(|queue| queue.redelivered)),
         (&catalogue::DEAD_LETTERS_DROPPED, total(|queue| queue.dead_dropped)),
         (&catalogue::MESSAGES_MISSING, total(|queue| queue.missing)),
-        (&catalogue::CACHED, shard.cached_octets),
-        (&catalogue::VOLATILE, shard.volatile_octets),
-        (&catalogue::UNCOMMITTED, shard.uncommitted_octets),
+        (&catalogue::CACHED, shard.cached_bytes),
+        (&catalogue::VOLATILE, shard.volatile_bytes),
+        (&catalogue::UNCOMMITTED, shard.uncommitted_bytes),
     ];
     for (metric, value) in families {
         page.single(metric, value);
@@ -41,11 +41,11 @@ pub(super) fn write(page: &mut Page, shard: &ShardStatistics, store: Option<&Sta
 
 fn write_store(page: &mut Page, store: &Statistics) {
     let families = [
-        (&catalogue::STORE_BYTES, store.disk_octets),
-        (&catalogue::STORE_WRITTEN, store.octets_written),
+        (&catalogue::STORE_BYTES, store.disk_bytes),
+        (&catalogue::STORE_WRITTEN, store.bytes_written),
         (&catalogue::STORE_SYNCS, store.synced),
         (&catalogue::SCRUB_ROUNDS, store.scrub_rounds),
-        (&catalogue::SCRUB_BYTES, store.scrub_octets),
+        (&catalogue::SCRUB_BYTES, store.scrub_bytes),
         (&catalogue::STORE_FILES_DAMAGED, store.files_damaged),
     ];
     for (metric, value) in families {

@@ -1,8 +1,8 @@
 //! A broker in this process: how it starts, refuses to start, is scraped, and stops.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by a panic")]
 
-use forebay_server::config_file::ConfigFile;
-use forebay_server::config_value::{Address, Addresses, FilePath};
+use forebay_server::config::config_file::ConfigFile;
+use forebay_server::config::config_value::{Address, Addresses, FilePath};
 use forebay_server::{Broker, Overrides, RabbitmqDefaults, Settings, StartError};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -34,9 +34,9 @@ async fn get(address: SocketAddr, path: &str) -> String {
 }
 
 /// What a client that speaks something else is sent before the socket is closed.
-async fn answer_to(address: SocketAddr, octets: &[u8]) -> Vec<u8> {
+async fn answer_to(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(octets).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     answer

@@ -66,8 +66,8 @@ impl Suite {
     }
 }
 
-fn peer_certificate(octets: &CertificateDer<'_>) -> Option<PeerCertificate> {
-    let certificate = Certificate::from_der(octets).ok()?.tbs_certificate;
+fn peer_certificate(bytes: &CertificateDer<'_>) -> Option<PeerCertificate> {
+    let certificate = Certificate::from_der(bytes).ok()?.tbs_certificate;
     let [from, until] = [certificate.validity.not_before, certificate.validity.not_after];
     Some(PeerCertificate {
         subject: certificate.subject.to_string(),

@@ -104,8 +104,8 @@ fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
 }
 
 fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let octets = read(key, path)?;
-    let chain = CertificateDer::pem_slice_iter(&octets).collect::<Result<Vec<_>, _>>();
+    let bytes = read(key, path)?;
+    let chain = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|error| unreadable(key, path, &error))?;
     if chain.is_empty() {
         let expected = "certificate, expected -----BEGIN CERTIFICATE-----";
@@ -115,10 +115,10 @@ fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'st
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let octets = read(KEYFILE, path)?;
-    match PrivateKeyDer::from_pem_slice(&octets) {
+    let bytes = read(KEYFILE, path)?;
+    match PrivateKeyDer::from_pem_slice(&bytes) {
         Ok(key) => Ok(key),
-        Err(pem::Error::NoItemsFound) if is_encrypted(&octets) => {
+        Err(pem::Error::NoItemsFound) if is_encrypted(&bytes) => {
             Err(TlsError::EncryptedKey { path: path.to_owned() })
         }
         Err(pem::Error::NoItemsFound) => {
@@ -129,8 +129,8 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     }
 }
 
-fn is_encrypted(octets: &[u8]) -> bool {
-    octets.windows(ENCRYPTED_KEY.len()).any(|window| window == ENCRYPTED_KEY.as_bytes())
+fn is_encrypted(bytes: &[u8]) -> bool {
+    bytes.windows(ENCRYPTED_KEY.len()).any(|window| window == ENCRYPTED_KEY.as_bytes())
 }
 
 fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {

@@ -104,14 +104,14 @@ fn alternative_name(certificate: &Certificate, kind: SanType) -> Option<String> 
         (SanType::Dns, GeneralName::DnsName(name))
         | (SanType::Email, GeneralName::Rfc822Name(name))
         | (SanType::Uri, GeneralName::UniformResourceIdentifier(name)) => Some(name.to_string()),
-        (SanType::Ip, GeneralName::IpAddress(octets)) => ip_address(octets.as_bytes()),
+        (SanType::Ip, GeneralName::IpAddress(bytes)) => ip_address(bytes.as_bytes()),
         _ => None,
     })
 }
 
-fn ip_address(octets: &[u8]) -> Option<String> {
-    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
-    let v6 = || <[u8; 16]>::try_from(octets).map(IpAddr::from);
+fn ip_address(bytes: &[u8]) -> Option<String> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    let v6 = || <[u8; 16]>::try_from(bytes).map(IpAddr::from);
     v4.or_else(|_| v6()).ok().map(|address| address.to_string())
 }
 

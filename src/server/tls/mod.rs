@@ -1,8 +1,8 @@
-//! TLS 1.2 and 1.3, by rustls: certificates, handshakes, and the octets of a session of AMQP. The HTTP
-//! listeners take the certificates from here and leave the octets to tokio-rustls.
+//! TLS 1.2 and 1.3, by rustls: certificates, handshakes, and the bytes of a session of AMQP. The HTTP
+//! listeners take the certificates from here and leave the bytes to tokio-rustls.
 //!
 //! The listener shakes hands before anything of AMQP is read; from then on [`TlsSession`] stands
-//! between a [`crate::socket::Socket`] and its octets. Listeners without TLS pass through none of
+//! between a [`crate::net::socket::Socket`] and its bytes. Listeners without TLS pass through none of
 //! this.
 
 mod acceptor;

@@ -1,9 +1,9 @@
-//! The octets of a TLS session over a socket that nobody waits for: read and written as far as can
+//! The bytes of a TLS session over a socket that nobody waits for: read and written as far as can
 //! be, in the manner of a socket.
 
 use super::details::TlsDetails;
-use crate::limits::{READ_OCTETS_MAX, WRITE_SEGMENTS_MAX};
-use crate::read_buffer;
+use crate::limits::{READ_BYTES_MAX, WRITE_SEGMENTS_MAX};
+use crate::net::read_buffer;
 use bytes::{Buf, BytesMut};
 use rustls::ServerConnection;
 use std::cell::RefCell;
@@ -70,7 +70,7 @@ impl TlsSession {
         Ok(())
     }
 
-    /// Reads once, and adds to `input` what came. Returns how many octets came; 0 is the end.
+    /// Reads once, and adds to `input` what came. Returns how many bytes came; 0 is the end.
     ///
     /// # Errors
     /// What the socket says, `WouldBlock` included: also when what came is not a whole record.
@@ -78,7 +78,7 @@ impl TlsSession {
         CIPHERTEXT.with_borrow_mut(|ciphertext| {
             ciphertext.clear();
             if !std::mem::take(&mut self.is_ahead) {
-                ciphertext.reserve(READ_OCTETS_MAX);
+                ciphertext.reserve(READ_BYTES_MAX);
                 if stream.try_read_buf(ciphertext)? == 0 {
                     return Ok(0);
                 }
@@ -160,14 +160,14 @@ impl TlsSession {
 struct Wire<'a>(&'a TcpStream);
 
 impl io::Read for Wire<'_> {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(octets)
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(bytes)
     }
 }
 
 impl Write for Wire<'_> {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.0.try_write(octets)
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
     }
 
     fn write_vectored(&mut self, segments: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -2,7 +2,7 @@
 
 use super::files::TlsFiles;
 use super::identity::{LoginFrom, SanType};
-use crate::config_value::{Addresses, FilePath, Flag};
+use crate::config::config_value::{Addresses, FilePath, Flag};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::str::FromStr;

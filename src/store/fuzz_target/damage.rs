@@ -3,16 +3,16 @@
 //!
 //! ```text
 //! input: repair:u8 harm*      repair: odd: it is repaired, too
-//! harm:  how:u8 file:u8 at:u16 amount:u8 octets      (octets: `amount` of them, of the first kind only)
-//!        how % 8: 0, 1, 2 octets are overwritten | 3 zeroed | 4 one bit of an octet is flipped
-//!                 | 5 the file is cut | 6 the file is removed | 7 octets are taken out
+//! harm:  how:u8 file:u8 at:u16 amount:u8 bytes      (bytes: `amount` of them, of the first kind only)
+//!        how % 8: 0, 1, 2 bytes are overwritten | 3 zeroed | 4 one bit of an byte is flipped
+//!                 | 5 the file is cut | 6 the file is removed | 7 bytes are taken out
 //! ```
 
-use crate::fjall_store::FjallStore;
+use crate::fjall::fjall_store::FjallStore;
 use crate::store::Store;
 use crate::workload::{Workload, put_record};
 use crate::{repair_accepting_loss, verify};
-use forebay_engine::ids::{Lane, QueueId};
+use forebay_engine::model::{Level, QueueId};
 use forebay_engine::operation::Durability;
 use std::fs;
 use std::io;
@@ -41,12 +41,12 @@ impl Ground {
         for round in 0..30_u64 {
             let queue = QueueId(round % 3);
             let mut operations = vec![put_record(round as u8 % 5, round)];
-            operations.push(workload.publish(queue, Lane(0), 0, &[20, 200, 700]));
+            operations.push(workload.publish(queue, Level(0), 0, &[20, 200, 700]));
             if round % 7 == 0 {
-                operations.push(workload.publish(queue, Lane(1), 0, &[66_000]));
+                operations.push(workload.publish(queue, Level(1), 0, &[66_000]));
             }
             if round % 2 == 0 {
-                operations.extend(workload.settle(queue, Lane(0), &[0, 2]));
+                operations.extend(workload.settle(queue, Level(0), &[0, 2]));
             }
             let commit = workload.commit(operations, Durability::Synced);
             store.apply(&[commit]).expect("a commit");
@@ -67,10 +67,10 @@ impl Ground {
     }
 
     /// Makes a copy of it, harmed as the input says.
-    fn harmed(&self, octets: &[u8], directory: &Path) -> io::Result<()> {
+    fn harmed(&self, bytes: &[u8], directory: &Path) -> io::Result<()> {
         let mut files: Vec<(&Path, Option<Vec<u8>>)> =
             self.files.iter().map(|(path, content)| (&**path, Some(content.clone()))).collect();
-        let mut input = octets;
+        let mut input = bytes;
         while let Some(harm) = Harm::parse(&mut input) {
             let index = usize::from(harm.file) % files.len().max(1);
             if let Some((_, content)) = files.get_mut(index) {
@@ -93,16 +93,16 @@ struct Harm<'a> {
     file: u8,
     at: u16,
     amount: u8,
-    octets: &'a [u8],
+    bytes: &'a [u8],
 }
 
 impl<'a> Harm<'a> {
     fn parse(input: &mut &'a [u8]) -> Option<Self> {
         let (&[how, file, high, low, amount], rest) = input.split_first_chunk()?;
         let size = if how % 8 < 3 { usize::from(amount).min(rest.len()) } else { 0 };
-        let (octets, rest) = rest.split_at_checked(size)?;
+        let (bytes, rest) = rest.split_at_checked(size)?;
         *input = rest;
-        Some(Self { how, file, at: u16::from_be_bytes([high, low]), amount, octets })
+        Some(Self { how, file, at: u16::from_be_bytes([high, low]), amount, bytes })
     }
 
     fn apply(&self, file: &mut Option<Vec<u8>>) {
@@ -113,13 +113,11 @@ impl<'a> Harm<'a> {
         let at = usize::from(self.at) % content.len();
         let end = (at + usize::from(self.amount)).min(content.len());
         match self.how % 8 {
-            0..3 => content.iter_mut().skip(at).zip(self.octets).for_each(|(old, new)| *old = *new),
-            3 => content.iter_mut().take(end).skip(at).for_each(|octet| *octet = 0),
-            4 => content
-                .iter_mut()
-                .skip(at)
-                .take(1)
-                .for_each(|octet| *octet ^= 1 << (self.amount % 8)),
+            0..3 => content.iter_mut().skip(at).zip(self.bytes).for_each(|(old, new)| *old = *new),
+            3 => content.iter_mut().take(end).skip(at).for_each(|byte| *byte = 0),
+            4 => {
+                content.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << (self.amount % 8))
+            }
             5 => content.truncate(at),
             6 => *file = None,
             _ => drop(content.drain(at..end)),
@@ -150,7 +148,7 @@ fn read_files(
             read_files(root, &path, files)?;
         } else {
             let mut content = fs::read(root.join(&path))?;
-            let used = content.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
+            let used = content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
             content.truncate(used + ZEROS);
             files.push((path, content));
         }
@@ -163,8 +161,8 @@ fn read_files(
 /// # Panics
 /// When what is repaired is not sound afterwards, or is something else than what was said.
 #[allow(clippy::expect_used, clippy::panic, reason = "the fuzzer looks for panics")]
-pub fn damaged(octets: &[u8], ground: &Ground, scratch: &Path) {
-    let Some((repairs, harms)) = octets.split_first() else { return };
+pub fn damaged(bytes: &[u8], ground: &Ground, scratch: &Path) {
+    let Some((repairs, harms)) = bytes.split_first() else { return };
     ground.harmed(harms, scratch).expect("a directory to write to");
     // That it is no data directory at all any more is said, too.
     let Ok(found) = verify(scratch, |_| {}) else { return };
@@ -177,7 +175,7 @@ pub fn damaged(octets: &[u8], ground: &Ground, scratch: &Path) {
     assert_eq!(repair.damaged_files.is_some(), !found.damages.is_empty());
     let again = verify(scratch, |_| {}).expect("a data directory");
     assert_eq!(again.damages, [], "after {:?}", found.damages);
-    assert_eq!((again.messages, again.octets), (repair.kept.messages, repair.kept.octets));
+    assert_eq!((again.messages, again.bytes), (repair.kept.messages, repair.kept.bytes));
     let store = FjallStore::open(scratch).expect("what is sound is opened");
     store.recover().expect("and recovered");
 }

@@ -7,7 +7,7 @@ use crate::short_str::ShortStr;
 methods! { class 60 {
     /// Limits what may be unacknowledged.
     BasicQos = 10 "basic.qos" [] {
-        /// Octets; RabbitMQ and Forebay know only 0: no limit.
+        /// Bytes; RabbitMQ and Forebay know only 0: no limit.
         prefetch_size: u32,
         /// Messages; 0: no limit.
         prefetch_count: u16,

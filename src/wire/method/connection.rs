@@ -44,7 +44,7 @@ methods! { class 10 {
     ConnectionTune = 30 "connection.tune" [] {
         /// The highest channel number; 0: no limit.
         channel_max: u16,
-        /// The largest frame in octets, envelope included; 0: no limit.
+        /// The largest frame in bytes, envelope included; 0: no limit.
         frame_max: u32,
         /// Seconds between heartbeats; 0: none.
         heartbeat: u16,
@@ -53,7 +53,7 @@ methods! { class 10 {
     ConnectionTuneOk = 31 "connection.tune-ok" [] {
         /// The highest channel number; 0: no limit of the client's.
         channel_max: u16,
-        /// The largest frame in octets, envelope included; 0: no limit of the client's.
+        /// The largest frame in bytes, envelope included; 0: no limit of the client's.
         frame_max: u32,
         /// Seconds between heartbeats; 0: none.
         heartbeat: u16,

@@ -15,7 +15,7 @@
 use crate::error::WireErrorKind;
 use crate::reader::Reader;
 
-/// A method's place in the protocol and its way from octets; for the dispatch in `method.rs`.
+/// A method's place in the protocol and its way from bytes; for the dispatch in `method.rs`.
 pub(crate) trait Definition: Sized {
     const CLASS_ID: u16;
     const METHOD_ID: u16;

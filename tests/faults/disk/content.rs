@@ -12,10 +12,10 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    pub(crate) fn of(octets: &[u8]) -> Self {
-        let mut content = Self { size: octets.len() as u64, ..Self::default() };
-        for (index, block) in octets.chunks(BLOCK_SIZE).enumerate() {
-            if block.iter().any(|octet| *octet != 0) {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let mut content = Self { size: bytes.len() as u64, ..Self::default() };
+        for (index, block) in bytes.chunks(BLOCK_SIZE).enumerate() {
+            if block.iter().any(|byte| *byte != 0) {
                 content.write((index * BLOCK_SIZE) as u64, block);
             }
         }
@@ -26,46 +26,46 @@ impl Content {
         self.size
     }
 
-    /// Octets that it takes on the disk.
+    /// Bytes that it takes on the disk.
     pub(crate) fn room(&self) -> u64 {
         (self.blocks.len() * BLOCK_SIZE) as u64
     }
 
-    /// Octets that it would take more after a write.
+    /// Bytes that it would take more after a write.
     pub(crate) fn room_for(&self, offset: u64, size: usize) -> u64 {
         let blocks = offset / BLOCK_SIZE as u64..(offset + size as u64).div_ceil(BLOCK_SIZE as u64);
         blocks.filter(|block| !self.blocks.contains_key(block)).count() as u64 * BLOCK_SIZE as u64
     }
 
-    pub(crate) fn write(&mut self, mut offset: u64, mut octets: &[u8]) {
-        self.size = self.size.max(offset + octets.len() as u64);
-        while !octets.is_empty() {
+    pub(crate) fn write(&mut self, mut offset: u64, mut bytes: &[u8]) {
+        self.size = self.size.max(offset + bytes.len() as u64);
+        while !bytes.is_empty() {
             let at = (offset % BLOCK_SIZE as u64) as usize;
-            let count = octets.len().min(BLOCK_SIZE - at);
-            let (here, rest) = octets.split_at(count);
+            let count = bytes.len().min(BLOCK_SIZE - at);
+            let (here, rest) = bytes.split_at(count);
             let block = self.blocks.entry(offset / BLOCK_SIZE as u64);
             let block = block.or_insert_with(|| Arc::new([0; BLOCK_SIZE]));
             Arc::make_mut(block)[at..at + count].copy_from_slice(here);
             offset += count as u64;
-            octets = rest;
+            bytes = rest;
         }
     }
 
-    /// As many octets as there are, `count` at most.
+    /// As many bytes as there are, `count` at most.
     pub(crate) fn read(&self, offset: u64, count: usize) -> Vec<u8> {
         let count = (self.size.saturating_sub(offset) as usize).min(count);
-        let mut octets = vec![0; count];
+        let mut bytes = vec![0; count];
         let mut done = 0;
         while done < count {
             let place = offset + done as u64;
             let at = (place % BLOCK_SIZE as u64) as usize;
             let here = (count - done).min(BLOCK_SIZE - at);
             if let Some(block) = self.blocks.get(&(place / BLOCK_SIZE as u64)) {
-                octets[done..done + here].copy_from_slice(&block[at..at + here]);
+                bytes[done..done + here].copy_from_slice(&block[at..at + here]);
             }
             done += here;
         }
-        octets
+        bytes
     }
 
     pub(crate) fn resize(&mut self, size: u64) {
@@ -81,9 +81,9 @@ impl Content {
 
     /// The blocks that are no holes: where each begins, and what is in it.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        self.blocks.iter().map(|(block, octets)| {
+        self.blocks.iter().map(|(block, bytes)| {
             let start = block * BLOCK_SIZE as u64;
-            (start, &octets[..(self.size.saturating_sub(start) as usize).min(BLOCK_SIZE)])
+            (start, &bytes[..(self.size.saturating_sub(start) as usize).min(BLOCK_SIZE)])
         })
     }
 }

@@ -36,7 +36,7 @@ struct State {
     troubles: Vec<Trouble>,
     /// Syncs that nobody answers, while it hangs.
     hanging: Option<Vec<ReplyEmpty>>,
-    /// Octets that files may hold together; no bound when 0.
+    /// Bytes that files may hold together; no bound when 0.
     capacity: u64,
 }
 
@@ -50,7 +50,7 @@ impl Disk {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
-    /// A disk that is full with so many octets.
+    /// A disk that is full with so many bytes.
     pub(crate) fn of_size(capacity: u64) -> Self {
         Self { state: Arc::new(Mutex::new(State { capacity, ..State::default() })) }
     }

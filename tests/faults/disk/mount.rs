@@ -154,15 +154,15 @@ impl State {
         Ok(())
     }
 
-    fn write(&mut self, node: Node, offset: u64, octets: &[u8]) -> Answer<u32> {
+    fn write(&mut self, node: Node, offset: u64, bytes: &[u8]) -> Answer<u32> {
         self.attempt_on(Deed::Write, node)?;
         let content = self.now.files.get(&node).ok_or(Errno::ENOENT)?;
-        if self.capacity > 0 && content.room_for(offset, octets.len()) > self.free() {
+        if self.capacity > 0 && content.room_for(offset, bytes.len()) > self.free() {
             return Err(Errno::ENOSPC);
         }
-        let octets = Bytes::copy_from_slice(octets);
-        let count = octets.len() as u32;
-        self.change(Operation::Write { file: node, offset, octets });
+        let bytes = Bytes::copy_from_slice(bytes);
+        let count = bytes.len() as u32;
+        self.change(Operation::Write { file: node, offset, bytes });
         Ok(count)
     }
 }
@@ -313,13 +313,13 @@ impl Filesystem for Served {
         node: INodeNo,
         _: FileHandle,
         offset: u64,
-        octets: &[u8],
+        bytes: &[u8],
         _: WriteFlags,
         _: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        match self.0.lock().write(Node(node.0), offset, octets) {
+        match self.0.lock().write(Node(node.0), offset, bytes) {
             Ok(count) => reply.written(count),
             Err(error) => reply.error(error),
         }

@@ -15,7 +15,7 @@ pub(crate) struct Entry {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Operation {
-    Write { file: Node, offset: u64, octets: Bytes },
+    Write { file: Node, offset: u64, bytes: Bytes },
     Resize { file: Node, size: u64 },
     SyncFile { file: Node },
     Create { entry: Entry, node: Node, is_directory: bool },

@@ -11,7 +11,7 @@ use super::volume::Volume;
 use crate::harness::random::Random;
 use std::collections::BTreeMap;
 
-/// Octets that a disk writes at once or not at all.
+/// Bytes that a disk writes at once or not at all.
 const SECTOR_SIZE: usize = 512;
 
 /// The one directory of which more is expected than of POSIX: the store does not sync it, so a new file
@@ -55,10 +55,10 @@ impl Fate<'_> {
 
     /// A write as far as it got.
     fn tear(&mut self, lot: Lot, is_last: bool, operation: &Operation) -> Vec<Operation> {
-        let Operation::Write { file, offset, octets } = operation else {
+        let Operation::Write { file, offset, bytes } = operation else {
             return vec![operation.clone()];
         };
-        let sectors = octets.len().div_ceil(SECTOR_SIZE);
+        let sectors = bytes.len().div_ceil(SECTOR_SIZE);
         let kept: Vec<usize> = match lot {
             Lot::Beginning if is_last => {
                 (0..self.random.below(sectors as u64 + 1) as usize).collect()
@@ -70,11 +70,11 @@ impl Fate<'_> {
         let shift = (*offset % SECTOR_SIZE as u64) as usize;
         let piece = |sector: usize| {
             let start = (sector * SECTOR_SIZE).saturating_sub(shift);
-            let end = ((sector + 1) * SECTOR_SIZE - shift).min(octets.len());
+            let end = ((sector + 1) * SECTOR_SIZE - shift).min(bytes.len());
             (start < end).then(|| Operation::Write {
                 file: *file,
                 offset: offset + start as u64,
-                octets: octets.slice(start..end),
+                bytes: bytes.slice(start..end),
             })
         };
         kept.into_iter().filter_map(piece).collect()
@@ -129,7 +129,7 @@ pub(crate) fn power_loss(first: &Volume, history: &[Operation], fate: &mut Fate)
             }
         }
     }
-    // A file that has a name and never had a synced octet is there, and empty.
+    // A file that has a name and never had a synced byte is there, and empty.
     for operation in &in_directories {
         if let Operation::Create { node, is_directory: false, .. } | Operation::Rename { node, .. } =
             operation
@@ -172,9 +172,9 @@ mod tests {
         Operation::Create { entry: entry(name), node: Node(node), is_directory: false }
     }
 
-    fn write(node: u64, octet: u8) -> Operation {
-        let octets = Bytes::from(vec![octet; 2 * SECTOR_SIZE]);
-        Operation::Write { file: Node(node), offset: 0, octets }
+    fn write(node: u64, byte: u8) -> Operation {
+        let bytes = Bytes::from(vec![byte; 2 * SECTOR_SIZE]);
+        Operation::Write { file: Node(node), offset: 0, bytes }
     }
 
     /// What a file holds, of all that many power losses leave.
@@ -230,7 +230,7 @@ mod tests {
             Operation::SyncDirectory { directory: ROOT },
             Operation::Rename { from: entry("b"), to: entry("a"), node: Node(10) },
         ];
-        let possible = [1, 2].map(|octet| Some(vec![octet; 2 * SECTOR_SIZE]));
+        let possible = [1, 2].map(|byte| Some(vec![byte; 2 * SECTOR_SIZE]));
         assert_eq!(outcomes(&history, "a"), possible);
     }
 }

@@ -48,7 +48,7 @@ impl Volume {
         String::new()
     }
 
-    /// Octets that its files take; one that is still open and has no name takes none.
+    /// Bytes that its files take; one that is still open and has no name takes none.
     pub(crate) fn room(&self) -> u64 {
         let named = self.directories.values().flat_map(BTreeMap::values);
         named.filter_map(|node| self.files.get(node)).map(Content::room).sum()
@@ -56,8 +56,8 @@ impl Volume {
 
     pub(crate) fn apply(&mut self, operation: &Operation) {
         match operation {
-            Operation::Write { file, offset, octets } => {
-                self.files.entry(*file).or_default().write(*offset, octets);
+            Operation::Write { file, offset, bytes } => {
+                self.files.entry(*file).or_default().write(*offset, bytes);
             }
             Operation::Resize { file, size } => {
                 self.files.entry(*file).or_default().resize(*size);
@@ -115,8 +115,8 @@ impl Volume {
             } else {
                 let content = &self.files[node];
                 let file = File::create(path).unwrap();
-                for (offset, octets) in content.blocks() {
-                    file.write_all_at(octets, offset).unwrap();
+                for (offset, bytes) in content.blocks() {
+                    file.write_all_at(bytes, offset).unwrap();
                 }
                 file.set_len(content.size()).unwrap();
             }

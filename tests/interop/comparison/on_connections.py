@@ -1,4 +1,4 @@
-"""From the first octet to the last: negotiation, limits, closing."""
+"""From the first byte to the last: negotiation, limits, closing."""
 
 import struct
 
@@ -12,7 +12,7 @@ CONNECTION = spec.Connection
 
 def started(peer):
     connection = peer.socket()
-    connection.octets(b"AMQP\0\0\x09\x01")
+    connection.bytes(b"AMQP\0\0\x09\x01")
     connection.wait(0)
     connection.heard.clear()
     return connection
@@ -30,14 +30,14 @@ def tuned(peer, tune, properties=CAPABILITIES):
 @scenario
 def header_of_amqp_1_0(peer):
     connection = peer.socket()
-    connection.octets(b"AMQP\0\1\0\0")
+    connection.bytes(b"AMQP\0\1\0\0")
     connection.settle_to_the_end()
 
 
 @scenario
 def header_of_amqp_0_9(peer):
     connection = peer.socket()
-    connection.octets(b"AMQP\1\1\0\x09")
+    connection.bytes(b"AMQP\1\1\0\x09")
     connection.wait(0)
     connection.heard[0] = [connection.heard[0][0].split()[1]]
 
@@ -45,7 +45,7 @@ def header_of_amqp_0_9(peer):
 @scenario
 def header_of_something_else(peer):
     connection = peer.socket()
-    connection.octets(b"GET / HTTP/1.1\r\n\r\n")
+    connection.bytes(b"GET / HTTP/1.1\r\n\r\n")
     connection.settle_to_the_end()
 
 
@@ -96,7 +96,7 @@ def frame_max_of_the_least_splits_bodies(peer):
     queue = peer.name("q")
     connection.quietly(1, spec.Queue.Declare(queue=queue, exclusive=True))
     connection.method(1, spec.Basic.Publish(0, "", queue))
-    connection.octets(b"\2\0\1\0\0\0\x0e" + struct.pack(">HHQH", 60, 0, 5000, 0) + b"\xce")
+    connection.bytes(b"\2\0\1\0\0\0\x0e" + struct.pack(">HHQH", 60, 0, 5000, 0) + b"\xce")
     connection.frame(3, 1, b"a" * 4000)
     connection.frame(3, 1, b"a" * 1000)
     connection.call(1, spec.Basic.Get(queue=queue))

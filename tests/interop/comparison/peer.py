@@ -1,7 +1,7 @@
 """A broker as a scenario sees it: raw connections, whose frames are written down.
 
-What is written down is what a client can act on: methods with their fields, properties octet for
-octet, bodies, the end of the socket. Names that differ from run to run are written as `~`, names
+What is written down is what a client can act on: methods with their fields, properties byte for
+byte, bodies, the end of the socket. Names that differ from run to run are written as `~`, names
 that a broker made up as `amq.gen-*`, and of a reply text only the constant in front of it.
 """
 
@@ -104,7 +104,7 @@ class Connection:
 
     def open(self, user="guest", password="guest", vhost="/", tune=None, properties=CAPABILITIES):
         """From the protocol header to open-ok, without a word in the transcript."""
-        self.octets(b"AMQP\0\0\x09\x01")
+        self.bytes(b"AMQP\0\0\x09\x01")
         self.wait(0)
         response = f"\0{user}\0{password}"
         self.method(0, spec.Connection.StartOk(properties, "PLAIN", response, "en_US"))
@@ -114,10 +114,10 @@ class Connection:
         self.wait(0)
         self.heard.clear()
 
-    def octets(self, octets):
+    def bytes(self, bytes):
         """Sends anything at all."""
         try:
-            self.socket.sendall(octets)
+            self.socket.sendall(bytes)
         except OSError:
             self.end()
 
@@ -127,22 +127,22 @@ class Connection:
             self.peer.queues.append(method.queue)
         if isinstance(method, spec.Exchange.Declare) and method.exchange.startswith(self.peer.prefix):
             self.peer.exchanges.append(method.exchange)
-        self.octets(frame.Method(channel, method).marshal())
+        self.bytes(frame.Method(channel, method).marshal())
 
     def content(self, channel, body=b"", properties=None, raw=None):
         """Sends a content header and a body; `raw` are flags and values as they are to be sent."""
         if raw is None:
             properties = properties or spec.BasicProperties()
-            self.octets(frame.Header(channel, len(body), properties).marshal())
+            self.bytes(frame.Header(channel, len(body), properties).marshal())
         else:
             payload = struct.pack(">HHQ", 60, 0, len(body)) + raw
             self.frame(2, channel, payload)
         if body:
-            self.octets(frame.Body(channel, body).marshal())
+            self.bytes(frame.Body(channel, body).marshal())
 
     def frame(self, kind, channel, payload, end=0xCE):
         """Sends a frame that need not be a good one."""
-        self.octets(struct.pack(">BHI", kind, channel, len(payload)) + payload + bytes([end]))
+        self.bytes(struct.pack(">BHI", kind, channel, len(payload)) + payload + bytes([end]))
 
     def publish(self, channel, exchange, key, body=b"x", mandatory=False, immediate=False, raw=None, **properties):
         """Sends a message and goes on."""
@@ -203,15 +203,15 @@ class Connection:
                 return False
             self.socket.settimeout(left)
             try:
-                octets = self.socket.recv(1 << 16)
+                bytes = self.socket.recv(1 << 16)
             except TimeoutError:
                 return False
             except OSError:
-                octets = b""
-            if not octets:
+                bytes = b""
+            if not bytes:
                 self.end()
                 return False
-            self.buffer += octets
+            self.buffer += bytes
 
     def take_frame(self):
         if self.buffer.startswith(b"AMQP") and len(self.buffer) >= 8:

@@ -2,8 +2,8 @@
 //! does not finish.
 
 use super::*;
-use crate::connection::limits::{ANSWERS_UNWRITTEN_SIZE_MAX, CONFIRMS_AHEAD_SIZE_MAX};
-use crate::ids::PublishSeq;
+use crate::model::PublishSeq;
+use crate::session::limits::{ANSWERS_UNWRITTEN_SIZE_MAX, CONFIRMS_AHEAD_SIZE_MAX};
 
 const BODY_SIZE: usize = 200_000;
 
@@ -38,7 +38,7 @@ fn answer_gets(client: &mut Client) -> u64 {
 #[test]
 fn gets_of_a_client_that_does_not_read_stay_unasked() {
     let mut client = Client::open();
-    client.feed(&method_octets(1, BasicGet { queue: name("q"), no_ack: false }).repeat(1000));
+    client.feed(&method_bytes(1, BasicGet { queue: name("q"), no_ack: false }).repeat(1000));
     let first = answer_gets(&mut client);
     let size = client.connection.output().len();
     assert!(size <= ANSWERS_UNWRITTEN_SIZE_MAX + 2 * BODY_SIZE, "{first} messages, {size} bytes");
@@ -58,7 +58,7 @@ fn gets_of_a_client_that_does_not_read_stay_unasked() {
 fn declares_of_a_client_that_does_not_read_stay_unasked() {
     let mut client = Client::open();
     let declare = QueueDeclare { queue: name(&"q".repeat(255)), ..QueueDeclare::default() };
-    client.feed(&method_octets(1, declare).repeat(20_000));
+    client.feed(&method_bytes(1, declare).repeat(20_000));
     let mut declared = 0;
     loop {
         client.feed(&[]);
@@ -110,12 +110,12 @@ fn confirms_and_refusals_by_turns_stop_the_input_of_a_client_that_does_not_read(
     assert!(client.connection.output().len() < most);
 }
 
-/// Whether nothing is kept alive of the buffer in which the client's octets came, among other things.
-fn lets_go_of_buffer(client: &mut Client, octets: &[u8]) -> bool {
+/// Whether nothing is kept alive of the buffer in which the client's bytes came, among other things.
+fn lets_go_of_buffer(client: &mut Client, bytes: &[u8]) -> bool {
     const SIZE: usize = 100_000;
     let mut input = BytesMut::with_capacity(SIZE);
-    input.extend_from_slice(octets);
-    input.extend_from_slice(&method_octets(2, BasicQos::default()).repeat(1000));
+    input.extend_from_slice(bytes);
+    input.extend_from_slice(&method_bytes(2, BasicQos::default()).repeat(1000));
     let (routes, now) = (client.topology.routes().clone(), client.now);
     client.connection.handle_input(now, &routes, &mut input);
     assert!(input.is_empty());
@@ -127,8 +127,8 @@ fn what_has_come_of_a_publish_keeps_no_receive_buffer_alive() {
     let properties = Properties { content_type: Some(name("text/plain")), ..Default::default() };
     let body = vec![b'b'; 6000];
     // Two body frames, as frames of 4096 bytes are the largest here.
-    let whole = publish_octets(1, &to("queue"), &properties, &body);
-    let method = method_octets(1, to("queue")).len();
+    let whole = publish_bytes(1, &to("queue"), &properties, &body);
+    let method = method_bytes(1, to("queue")).len();
     let last_frame = 6000 - (4096 - 8) + 8;
     let first_frame = 4096;
     for begun in [method, whole.len() - last_frame - first_frame, whole.len() - last_frame] {
@@ -153,7 +153,7 @@ fn a_transaction_keeps_no_receive_buffer_alive() {
     client.declare("queue");
     client.send(1, TxSelect {});
     client.frames();
-    let publish = publish_octets(1, &to("queue"), &Properties::default(), b"x");
+    let publish = publish_bytes(1, &to("queue"), &Properties::default(), b"x");
     assert!(lets_go_of_buffer(&mut client, &publish));
     client.frames();
     client.send(1, TxCommit {});
@@ -168,7 +168,7 @@ fn returned_messages_keep_no_receive_buffer_alive() {
     client.open_channel(2);
     let publish = BasicPublish { mandatory: true, ..to("nowhere") };
     let body = [b'x'; 2000];
-    let publish = publish_octets(1, &publish, &Properties::default(), &body);
+    let publish = publish_bytes(1, &publish, &Properties::default(), &body);
     assert!(lets_go_of_buffer(&mut client, &publish));
     let returned =
         |frame: &Frame| matches!(frame, Frame::Body { body: there, .. } if *there == body[..]);
@@ -184,7 +184,7 @@ fn open_content_counts_for_all_that_it_takes() {
     for channel in 2..5 {
         client.open_channel(channel);
         // The method and the header; the frame of the body does not come.
-        let publish = publish_octets(channel, &to("q"), &properties, b"x");
+        let publish = publish_bytes(channel, &to("q"), &properties, b"x");
         client.feed(&publish[..publish.len() - 9]);
     }
     assert!(client.methods().is_empty());

@@ -68,7 +68,7 @@ fn confirms_leave_before_the_channel_does() {
 }
 
 #[test]
-fn news_for_a_closed_channel_is_dropped_but_its_octets_return_to_the_budget() {
+fn news_for_a_closed_channel_is_dropped_but_its_bytes_return_to_the_budget() {
     let mut client = Client::open();
     client.send(1, ChannelClose::default());
     let size = delivery(1).budget_size();
@@ -77,7 +77,7 @@ fn news_for_a_closed_channel_is_dropped_but_its_octets_return_to_the_budget() {
     assert_eq!(client.methods(), [(1, ChannelCloseOk {}.into())]);
     let commands = client.take_commands();
     assert!(
-        matches!(commands[..], [Command::DeliveriesWritten { octets }] if octets == size),
+        matches!(commands[..], [Command::DeliveriesWritten { bytes }] if bytes == size),
         "{commands:?}"
     );
 }
@@ -106,7 +106,7 @@ fn channels_beyond_the_limit_are_refused() {
 #[test]
 fn a_slow_reader_of_answers_is_not_read_from() {
     let mut client = Client::open();
-    let flood = method_octets(1, BasicQos::default()).repeat(200_000);
+    let flood = method_bytes(1, BasicQos::default()).repeat(200_000);
     client.feed(&flood);
     assert!(client.connection.is_paused());
     assert!(client.connection.output().len() < 3 << 20);
@@ -128,7 +128,7 @@ fn an_empty_name_means_the_queue_last_declared() {
     let [Command::Topology { request: TopologyRequest::Bind(binding), .. }] = &commands[..] else {
         panic!("{commands:?}")
     };
-    let crate::command::Destination::Queue(queue) = &binding.destination else { panic!() };
+    let crate::model::Destination::Queue(queue) = &binding.destination else { panic!() };
     assert!(queue.as_bytes().starts_with(b"amq.gen-"), "{queue}");
     assert_eq!(*queue, binding.routing_key);
     client.send(1, QueuePurge::default());

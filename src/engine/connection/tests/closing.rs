@@ -1,5 +1,5 @@
 use super::*;
-use crate::command::Closure;
+use crate::model::Closure;
 
 fn stop() -> Fault {
     Fault::connection(ReplyCode::ConnectionForced, "broker is shutting down")
@@ -127,7 +127,7 @@ fn a_client_lost_before_it_opened_leaves_nothing() {
 }
 
 #[test]
-fn after_octets_that_are_no_frames_nothing_is_read() {
+fn after_bytes_that_are_no_frames_nothing_is_read() {
     let mut client = Client::open();
     client.feed(&[9, 0, 1, 0, 0, 0, 0, 0xce]);
     assert_eq!(client.outcome().0, "close:501");
@@ -169,7 +169,7 @@ fn a_body_that_was_begun_before_an_alarm_waits_for_its_end() {
     let mut client = Client::open();
     client.declare("q");
     // Two frames of body.
-    let whole = publish_octets(1, &to("q"), &Properties::default(), &[7; 5_000]);
+    let whole = publish_bytes(1, &to("q"), &Properties::default(), &[7; 5_000]);
     let (first, second) = (4_096, 5_000 - (4_096 - 8) + 8);
     let (head, body) = whole.split_at(whole.len() - first - second);
     client.feed(head);

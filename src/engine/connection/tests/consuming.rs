@@ -1,6 +1,5 @@
 use super::*;
-use crate::command::{Refusal, Run, Settle, Settlement};
-use crate::ids::ConsumerNumber;
+use crate::model::{ConsumerNumber, OffsetRange, RequeueMethod, Settle, Settlement};
 
 fn consume(client: &mut Client, queue: &str, tag: &str) -> Vec<Command> {
     client.send(
@@ -22,8 +21,8 @@ fn settles(client: &mut Client) -> Vec<Settle> {
     client.take_commands().into_iter().filter_map(settle).collect()
 }
 
-fn run(first: u64, last: u64) -> Run {
-    Run { lane: Lane(0), first: Offset(first), last: Offset(last) }
+fn run(first: u64, last: u64) -> OffsetRange {
+    OffsetRange { level: Level(0), first: Offset(first), last: Offset(last) }
 }
 
 #[test]
@@ -44,7 +43,7 @@ fn deliveries_carry_tags_and_acks_lead_back_to_places() {
     assert_eq!(tags, [1, 2, 3, 4, 5]);
     client.take_commands();
     let acks = [ack(1, false), ack(2, false), ack(4, false)];
-    client.feed(&acks.map(|ack| method_octets(1, ack)).concat());
+    client.feed(&acks.map(|ack| method_bytes(1, ack)).concat());
     let settled = settles(&mut client);
     assert_eq!(settled.len(), 1);
     assert_eq!((settled[0].queue, settled[0].settlement), (QueueId(3), Settlement::Ack));
@@ -85,9 +84,9 @@ fn refusals_say_whether_the_message_goes_back() {
     assert_eq!(
         how,
         [
-            Settlement::Requeue(Refusal::Reject),
+            Settlement::Requeue(RequeueMethod::Reject),
             Settlement::Reject,
-            Settlement::Requeue(Refusal::Nack),
+            Settlement::Requeue(RequeueMethod::Nack),
             Settlement::Recover
         ]
     );
@@ -134,7 +133,7 @@ fn written_deliveries_return_to_the_budget() {
     let commands = client.take_commands();
     let expected = 2 * delivery(1).budget_size();
     assert!(
-        matches!(commands[..], [Command::DeliveriesWritten { octets }] if octets == expected),
+        matches!(commands[..], [Command::DeliveriesWritten { bytes }] if bytes == expected),
         "{commands:?}"
     );
     client.frames();

@@ -8,7 +8,7 @@ fn a_foreign_protocol_is_answered_with_ours() {
     {
         let mut client = Client::raw();
         client.feed(header);
-        assert_eq!(octets(client.connection.output())[..], PROTOCOL_HEADER);
+        assert_eq!(bytes(client.connection.output())[..], PROTOCOL_HEADER);
         assert!(client.connection.is_finished());
     }
 }
@@ -90,7 +90,7 @@ fn external_is_for_those_who_have_shown_a_certificate() {
 fn a_client_that_speaks_tls_is_told_about_in_the_log() {
     let mut client = Client::raw();
     client.feed(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc");
-    assert_eq!(octets(client.connection.output())[..], PROTOCOL_HEADER);
+    assert_eq!(bytes(client.connection.output())[..], PROTOCOL_HEADER);
     let cause = client.connection.cause().unwrap().to_string();
     assert!(cause.contains("use the TLS port"), "{cause}");
 }
@@ -179,7 +179,7 @@ fn methods_out_of_turn_close_the_connection() {
     }
     let mut client = Client::raw();
     client.feed(&PROTOCOL_HEADER);
-    client.feed(&method_octets(1, start_ok(&FieldTable::new(), "PLAIN", b"\0a\0b")));
+    client.feed(&method_bytes(1, start_ok(&FieldTable::new(), "PLAIN", b"\0a\0b")));
     assert_eq!(client.outcome().0, "close:505");
 }
 

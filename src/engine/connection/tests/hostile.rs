@@ -1,4 +1,4 @@
-//! Octets that break the rules, with the outcome that RabbitMQ 3.10 gives or, where it closes the
+//! Bytes that break the rules, with the outcome that RabbitMQ 3.10 gives or, where it closes the
 //! socket or stays silent, a clear close.
 
 use super::*;
@@ -6,12 +6,12 @@ use forebay_wire::limits;
 
 /// A frame by hand.
 fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
-    let mut octets = vec![kind];
-    octets.extend(channel.to_be_bytes());
-    octets.extend((payload.len() as u32).to_be_bytes());
-    octets.extend(payload);
-    octets.push(0xce);
-    octets
+    let mut bytes = vec![kind];
+    bytes.extend(channel.to_be_bytes());
+    bytes.extend((payload.len() as u32).to_be_bytes());
+    bytes.extend(payload);
+    bytes.push(0xce);
+    bytes
 }
 
 fn method(channel: u16, class: u16, id: u16, arguments: &[u8]) -> Vec<u8> {
@@ -25,7 +25,7 @@ fn header(channel: u16, class: u16, size: u64) -> Vec<u8> {
 }
 
 fn begun() -> Vec<u8> {
-    method_octets(1, to("x")).to_vec()
+    method_bytes(1, to("x")).to_vec()
 }
 
 fn begun_with(size: u64) -> Vec<u8> {
@@ -33,9 +33,9 @@ fn begun_with(size: u64) -> Vec<u8> {
 }
 
 fn check(cases: Vec<(&str, Vec<u8>, &str)>) {
-    for (what, octets, expected) in cases {
+    for (what, bytes, expected) in cases {
         let mut client = Client::open();
-        client.feed(&octets);
+        client.feed(&bytes);
         client.answered();
         assert_eq!(client.outcome().0, expected, "{what}");
         // Whatever was wrong, the shard hears of the end.
@@ -58,7 +58,7 @@ fn frames_that_are_none() {
         ("heartbeat on channel 1", frame(8, 1, b""), "close:505"),
         ("heartbeat with payload", frame(8, 0, b"abc"), "close:501"),
         ("empty method", frame(1, 1, b""), "close:501"),
-        ("three octets of method", frame(1, 1, &[0, 50, 0]), "close:501"),
+        ("three bytes of method", frame(1, 1, &[0, 50, 0]), "close:501"),
         ("short string cut off", method(1, 50, 10, b"\0\0\xc8abc"), "close:501"),
         ("missing arguments", method(1, 50, 10, b"\0\0"), "close:501"),
         ("garbage after arguments", method(1, 60, 10, b"\0\0\0\0\0\0\0garbage"), "close:501"),
@@ -145,17 +145,17 @@ fn interleaved_channels_are_legal() {
     let mut client = Client::open();
     client.declare("q");
     client.open_channel(2);
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for channel in [1, 2] {
-        octets.extend(method_octets(channel, to("q")));
+        bytes.extend(method_bytes(channel, to("q")));
     }
     for channel in [2, 1] {
-        octets.extend(header(channel, 60, 6));
+        bytes.extend(header(channel, 60, 6));
     }
     for _ in 0..3 {
-        octets.extend([frame(3, 1, b"ab"), frame(3, 2, b"ab")].concat());
+        bytes.extend([frame(3, 1, b"ab"), frame(3, 2, b"ab")].concat());
     }
-    client.feed(&octets);
+    client.feed(&bytes);
     let commands = client.take_commands();
     assert_eq!(commands.len(), 2);
     for command in commands {
@@ -166,11 +166,11 @@ fn interleaved_channels_are_legal() {
 
 #[test]
 fn requests_that_break_a_rule() {
-    let octets = |method: Method| method_octets(1, method).to_vec();
-    let twice = |a: Method, b: Method| [octets(a), octets(b)].concat();
-    let ack = |delivery_tag, multiple| octets(BasicAck { delivery_tag, multiple }.into());
+    let bytes = |method: Method| method_bytes(1, method).to_vec();
+    let twice = |a: Method, b: Method| [bytes(a), bytes(b)].concat();
+    let ack = |delivery_tag, multiple| bytes(BasicAck { delivery_tag, multiple }.into());
     let internal = [
-        octets(
+        bytes(
             ExchangeDeclare {
                 exchange: name("i"),
                 kind: name("direct"),
@@ -179,7 +179,7 @@ fn requests_that_break_a_rule() {
             }
             .into(),
         ),
-        publish_octets(
+        publish_bytes(
             1,
             &BasicPublish { exchange: name("i"), ..BasicPublish::default() },
             &Properties::default(),
@@ -196,13 +196,13 @@ fn requests_that_break_a_rule() {
         ("cumulative beyond", ack(5, true), "chclose:406"),
         ("all of none", ack(0, true), "open"),
         ("internal exchange", internal, "chclose:403"),
-        ("immediate", octets(BasicPublish { immediate: true, ..to("q") }.into()), "close:540"),
-        ("prefetch size", octets(size.into()), "close:540"),
-        ("flow off", octets(ChannelFlow { active: false }.into()), "close:540"),
-        ("flow on", octets(ChannelFlow { active: true }.into()), "open"),
-        ("recover to the same", octets(BasicRecover { requeue: false }.into()), "close:540"),
-        ("commit without select", octets(TxCommit {}.into()), "chclose:406"),
-        ("rollback without select", octets(TxRollback {}.into()), "chclose:406"),
+        ("immediate", bytes(BasicPublish { immediate: true, ..to("q") }.into()), "close:540"),
+        ("prefetch size", bytes(size.into()), "close:540"),
+        ("flow off", bytes(ChannelFlow { active: false }.into()), "close:540"),
+        ("flow on", bytes(ChannelFlow { active: true }.into()), "open"),
+        ("recover to the same", bytes(BasicRecover { requeue: false }.into()), "close:540"),
+        ("commit without select", bytes(TxCommit {}.into()), "chclose:406"),
+        ("rollback without select", bytes(TxRollback {}.into()), "chclose:406"),
         (
             "tx on confirms",
             twice(ConfirmSelect::default().into(), TxSelect {}.into()),
@@ -213,17 +213,17 @@ fn requests_that_break_a_rule() {
             twice(TxSelect {}.into(), ConfirmSelect::default().into()),
             "chclose:406",
         ),
-        ("no queue declared", octets(unnamed), "chclose:404"),
-        ("no queue to bind", octets(QueueBind::default().into()), "chclose:404"),
+        ("no queue declared", bytes(unnamed), "chclose:404"),
+        ("no queue to bind", bytes(QueueBind::default().into()), "chclose:404"),
         (
             "passive without a name",
-            octets(QueueDeclare { passive: true, ..QueueDeclare::default() }.into()),
+            bytes(QueueDeclare { passive: true, ..QueueDeclare::default() }.into()),
             "chclose:404",
         ),
-        ("cancel of an unknown tag", octets(BasicCancel::default().into()), "open"),
+        ("cancel of an unknown tag", bytes(BasicCancel::default().into()), "open"),
         (
             "unknown exchange type",
-            octets(
+            bytes(
                 ExchangeDeclare { exchange: name("x"), kind: name("?"), ..Default::default() }
                     .into(),
             ),

@@ -1,4 +1,4 @@
-//! A client with a pencil and a shard that says yes: octets go in, frames are compared.
+//! A client with a pencil and a shard that says yes: bytes go in, frames are compared.
 
 mod bounds;
 mod channels;
@@ -18,13 +18,12 @@ mod transactions;
 
 use super::{Action, Connection, ConnectionSettings, Identity, Peer};
 use crate::access::{AccessControl, ConfiguredUser};
-use crate::command::{Command, TopologyRequest};
+use crate::command::Command;
 use crate::event::{Delivery, Event, Reply};
-use crate::fault::Fault;
-use crate::ids::{ChannelId, ConnectionId, Lane, Offset, Position, QueueId};
-use crate::message::{Envelope, Message};
-use crate::reply_address::ReplyAddress;
-use crate::time::{Monotonic, Now, WallClock};
+use crate::model::{
+    ChannelId, ConnectionId, Envelope, Fault, Level, Message, Monotonic, Now, Offset, Position,
+    QueueId, ReplyAddress, TopologyRequest, WallClock,
+};
 use crate::topology::{ExchangeRequest, QueueRequest, Topology};
 use bytes::{Buf, Bytes, BytesMut};
 use forebay_wire::method::*;
@@ -38,14 +37,14 @@ pub(super) fn name(text: &str) -> ShortStr {
     ShortStr::try_from(text).unwrap()
 }
 
-pub(super) fn octets(output: &mut SendBuffer) -> BytesMut {
-    let mut octets = BytesMut::new();
+pub(super) fn bytes(output: &mut SendBuffer) -> BytesMut {
+    let mut bytes = BytesMut::new();
     while output.has_remaining() {
         let chunk = output.chunk().to_vec();
         output.advance(chunk.len());
-        octets.extend_from_slice(&chunk);
+        bytes.extend_from_slice(&chunk);
     }
-    octets
+    bytes
 }
 
 pub(super) struct Client {
@@ -58,7 +57,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Before the first octet.
+    /// Before the first byte.
     pub(super) fn raw() -> Self {
         Self::from_address("127.0.0.1:50000")
     }
@@ -146,19 +145,19 @@ impl Client {
         self.feed(&[]);
     }
 
-    /// Hands octets in, and what was left before them.
-    pub(super) fn feed(&mut self, octets: &[u8]) {
-        self.input.extend_from_slice(octets);
+    /// Hands bytes in, and what was left before them.
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
         self.connection.handle_input(self.now, self.topology.routes(), &mut self.input);
         self.commands.extend(self.connection.poll_commands());
     }
 
     pub(super) fn send(&mut self, channel: u16, method: impl Into<Method>) {
-        self.feed(&method_octets(channel, method));
+        self.feed(&method_bytes(channel, method));
     }
 
     pub(super) fn publish(&mut self, publish: BasicPublish, properties: &Properties, body: &[u8]) {
-        self.feed(&publish_octets(1, &publish, properties, body));
+        self.feed(&publish_bytes(1, &publish, properties, body));
     }
 
     pub(super) fn event(&mut self, event: Event) {
@@ -258,7 +257,7 @@ impl Client {
 
     /// What was written since the last look.
     pub(super) fn frames(&mut self) -> Vec<Frame> {
-        let mut written = octets(self.connection.output());
+        let mut written = bytes(self.connection.output());
         self.connection.handle_written();
         self.commands.extend(self.connection.poll_commands());
         decode_all(&mut written)
@@ -314,13 +313,13 @@ pub(super) fn decode_all(written: &mut BytesMut) -> Vec<Frame> {
     frames
 }
 
-pub(super) fn method_octets(channel: u16, method: impl Into<Method>) -> BytesMut {
+pub(super) fn method_bytes(channel: u16, method: impl Into<Method>) -> BytesMut {
     let mut output = SendBuffer::new();
     output.put_method(channel, &method.into());
-    octets(&mut output)
+    bytes(&mut output)
 }
 
-pub(super) fn publish_octets(
+pub(super) fn publish_bytes(
     channel: u16,
     publish: &BasicPublish,
     properties: &Properties,
@@ -329,7 +328,7 @@ pub(super) fn publish_octets(
     let mut output = SendBuffer::new();
     let body = Bytes::copy_from_slice(body);
     output.put_content(channel, publish, &properties.encode(), &body, 4096);
-    octets(&mut output)
+    bytes(&mut output)
 }
 
 pub(super) fn to(queue: &str) -> BasicPublish {
@@ -373,7 +372,7 @@ pub(super) fn message(routing_key: &str, properties: &Properties, body: &'static
 
 pub(super) fn delivery(offset: u64) -> Delivery {
     Delivery {
-        position: Position { lane: Lane(0), offset: Offset(offset) },
+        position: Position { level: Level(0), offset: Offset(offset) },
         message: message("q", &Properties::default(), b"hello"),
         redelivered: false,
         failures: 0,

@@ -3,9 +3,7 @@
 
 use super::*;
 use crate::access::{Access, Permission};
-use crate::command::{Destination, Targets};
-use crate::name_pattern::NamePattern;
-use crate::object_name::ObjectName;
+use crate::model::{Destination, NamePattern, ObjectName, Targets};
 use forebay_wire::FieldTable;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -31,8 +29,8 @@ fn raw_name() -> impl Strategy<Value = ShortStr> {
     let breaks = prop::collection::vec((any::<prop::sample::Index>(), "[\r\n]"), 0..3);
     (base, breaks).prop_map(|(base, breaks)| {
         let mut text = base.to_owned();
-        for (at, octet) in breaks {
-            text.insert_str(at.index(text.len() + 1), &octet);
+        for (at, byte) in breaks {
+            text.insert_str(at.index(text.len() + 1), &byte);
         }
         name(&text)
     })
@@ -82,7 +80,7 @@ fn client() -> Client {
         client.answered();
         client.frames();
         let there = ObjectName::try_from(*there).unwrap();
-        let binding = crate::command::Binding {
+        let binding = crate::model::Binding {
             source: there.clone(),
             destination: Destination::Queue(there),
             routing_key: ShortStr::EMPTY,
@@ -219,8 +217,8 @@ fn touched_by_request(client: &mut Client, request: &TopologyRequest) -> Vec<(Ac
     touched.extend(after.1.difference(&before.1).map(|name| (Access::Write, name.clone())));
     if matches!(request, TopologyRequest::Bind(_) | TopologyRequest::Unbind(_)) {
         let bound_after = bindings(client);
-        let is_new = |binding: &&crate::command::Binding| !bound_before.contains(binding);
-        let is_gone = |binding: &&crate::command::Binding| !bound_after.contains(binding);
+        let is_new = |binding: &&crate::model::Binding| !bound_before.contains(binding);
+        let is_gone = |binding: &&crate::model::Binding| !bound_after.contains(binding);
         let (made, gone) = (bound_after.iter().filter(is_new), bound_before.iter().filter(is_gone));
         for binding in made.chain(gone) {
             let (Destination::Queue(to) | Destination::Exchange(to)) = &binding.destination;
@@ -246,7 +244,7 @@ proptest! {
         let permission = Permission::new(pattern, pattern, pattern).unwrap();
         access.grant(&name("guest"), &name("/"), permission);
         client.topology.publish_access(&access);
-        let is_default = one.as_bytes().iter().all(|octet| b"\r\n".contains(octet));
+        let is_default = one.as_bytes().iter().all(|byte| b"\r\n".contains(byte));
         send(&mut client, kind, one, two);
         for command in client.take_commands() {
             for (wanted, name) in touched(&mut client, &command) {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::access::Limit;
 use crate::command::Publish;
-use crate::ids::PublishSeq;
+use crate::model::PublishSeq;
 
 fn publishes(commands: Vec<Command>) -> Vec<Publish> {
     let publish = |command| match command {
@@ -20,11 +20,11 @@ fn messages_for_the_same_queues_travel_together() {
     let mut client = Client::open();
     let (a, b) = (client.declare("a"), client.declare("b"));
     client.send(1, ConfirmSelect { no_wait: true });
-    let mut octets = BytesMut::new();
+    let mut bytes = BytesMut::new();
     for queue in ["a", "a", "b", "a"] {
-        octets.extend(publish_octets(1, &to(queue), &Properties::default(), b"body"));
+        bytes.extend(publish_bytes(1, &to(queue), &Properties::default(), b"body"));
     }
-    client.feed(&octets);
+    client.feed(&bytes);
     let sent = publishes(client.take_commands());
     let shape: Vec<_> = sent
         .iter()
@@ -40,19 +40,19 @@ fn messages_for_the_same_queues_travel_together() {
 }
 
 #[test]
-fn a_body_in_many_frames_arrives_whole_wherever_the_octets_are_cut() {
+fn a_body_in_many_frames_arrives_whole_wherever_the_bytes_are_cut() {
     let body: Vec<u8> = (0..10_000u32).map(|index| index as u8).collect();
     let properties = Properties {
         content_type: Some(name("text/plain")),
         delivery_mode: Some(2),
         ..Properties::default()
     };
-    let octets = publish_octets(1, &to("q"), &properties, &body);
-    for cut in (0..octets.len()).step_by(97).chain(0..60) {
+    let bytes = publish_bytes(1, &to("q"), &properties, &body);
+    for cut in (0..bytes.len()).step_by(97).chain(0..60) {
         let mut client = Client::open();
         client.declare("q");
-        client.feed(&octets[..cut]);
-        client.feed(&octets[cut..]);
+        client.feed(&bytes[..cut]);
+        client.feed(&bytes[cut..]);
         let sent = publishes(client.take_commands());
         assert_eq!(sent[0].messages[0].body()[..], body, "cut at {cut}");
         assert!(sent[0].messages[0].is_persistent());
@@ -240,7 +240,7 @@ fn what_a_closed_channel_published_confirms_nothing_of_the_next_one_with_its_num
     for _ in 0..3 {
         client.open_channel(2);
         client.send(2, ConfirmSelect { no_wait: false });
-        client.feed(&publish_octets(2, &to("q"), &Properties::default(), b"x"));
+        client.feed(&publish_bytes(2, &to("q"), &Properties::default(), b"x"));
         sequences.extend(publishes(client.take_commands()).iter().map(|it| it.confirm.unwrap()));
         if sequences.len() < 3 {
             client.send(2, ChannelClose::default());
@@ -272,7 +272,7 @@ fn publishes_beyond_what_was_granted_wait_for_their_turn() {
     let mut client = Client::open();
     client.declare("q");
     limit_rate(&mut client, Some(10));
-    let publish = publish_octets(1, &to("q"), &Properties::default(), b"x");
+    let publish = publish_bytes(1, &to("q"), &Properties::default(), b"x");
     client.feed(&publish.repeat(5));
     // Whose turn it is is asked for once.
     let (vhost, user) = (name("/"), name("guest"));
@@ -316,7 +316,7 @@ fn a_limit_that_comes_later_is_seen_before_long() {
     client.declare("q");
     client.publish(to("q"), &Properties::default(), b"x");
     limit_rate(&mut client, Some(10));
-    let publish = publish_octets(1, &to("q"), &Properties::default(), b"x");
+    let publish = publish_bytes(1, &to("q"), &Properties::default(), b"x");
     client.feed(&publish.repeat(2_000));
     assert!(client.connection.is_paused());
     limit_rate(&mut client, None);
@@ -331,7 +331,7 @@ fn an_unroutable_publish_is_confirmed_before_the_next_one_comes_back() {
     let mut client = Client::open();
     client.send(1, ConfirmSelect { no_wait: true });
     let publish = BasicPublish { mandatory: true, ..to("nowhere") };
-    client.feed(&publish_octets(1, &publish, &Properties::default(), b"x").repeat(2));
+    client.feed(&publish_bytes(1, &publish, &Properties::default(), b"x").repeat(2));
     let methods = client.methods();
     let is_return = |at: usize| matches!(methods.get(at), Some((1, Method::BasicReturn(_))));
     assert!(is_return(0) && is_return(2), "{methods:?}");

@@ -1,4 +1,4 @@
-//! Anything in any order: nothing panics, and how the octets are cut makes no difference.
+//! Anything in any order: nothing panics, and how the bytes are cut makes no difference.
 
 use super::*;
 use proptest::prelude::*;
@@ -21,12 +21,12 @@ fn step() -> impl Strategy<Value = Vec<u8>> {
             let properties =
                 Properties { reply_to: Some(routing_key.clone()), ..Default::default() };
             let publish = BasicPublish { exchange, routing_key, mandatory, immediate: false };
-            publish_octets(1, &publish, &properties, &body).to_vec()
+            publish_bytes(1, &publish, &properties, &body).to_vec()
         });
-    let octets = |(channel, method): (u16, Method)| method_octets(channel, method).to_vec();
+    let bytes = |(channel, method): (u16, Method)| method_bytes(channel, method).to_vec();
     prop_oneof![
         4 => publish,
-        12 => (channel, method()).prop_map(octets),
+        12 => (channel, method()).prop_map(bytes),
         1 => prop::collection::vec(any::<u8>(), 1..30),
     ]
 }
@@ -72,7 +72,7 @@ fn serve(client: &mut Client, deliveries: u64) -> Vec<Frame> {
     for offset in 0..deliveries {
         client.event(deliver(QueueId(offset % 2), "t", vec![delivery(offset)]));
     }
-    written.extend(octets(client.connection.output()));
+    written.extend(bytes(client.connection.output()));
     client.connection.handle_written();
     decode_all(&mut written)
 }
@@ -85,8 +85,8 @@ proptest! {
         steps in prop::collection::vec((step(), 0u64..3), 1..40),
     ) {
         let mut client = Client::open();
-        for (octets, deliveries) in steps {
-            client.feed(&octets);
+        for (bytes, deliveries) in steps {
+            client.feed(&bytes);
             serve(&mut client, deliveries);
         }
         client.connection.handle_end_of_input(client.now);
@@ -96,19 +96,19 @@ proptest! {
     }
 
     #[test]
-    fn how_the_octets_are_cut_makes_no_difference(
+    fn how_the_bytes_are_cut_makes_no_difference(
         steps in prop::collection::vec(step(), 1..20),
         cut in any::<prop::sample::Index>(),
     ) {
-        let octets = steps.concat();
-        let cut = cut.index(octets.len());
+        let bytes = steps.concat();
+        let cut = cut.index(bytes.len());
         let mut whole = Client::open();
-        whole.feed(&octets);
+        whole.feed(&bytes);
         let expected = serve(&mut whole, 0);
         let mut parts = Client::open();
-        parts.feed(&octets[..cut]);
+        parts.feed(&bytes[..cut]);
         parts.answered();
-        parts.feed(&octets[cut..]);
+        parts.feed(&bytes[cut..]);
         let frames = serve(&mut parts, 0);
         prop_assert_eq!(without_acks(frames), without_acks(expected));
     }

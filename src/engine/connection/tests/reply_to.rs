@@ -1,5 +1,5 @@
 use super::*;
-use crate::connection::limits::REPLIES_UNREPORTED_SIZE_MAX;
+use crate::session::limits::REPLIES_UNREPORTED_SIZE_MAX;
 
 const QUEUE: &str = "amq.rabbitmq.reply-to";
 
@@ -142,8 +142,8 @@ fn the_shard_learns_what_has_left_for_the_socket() {
         client.event(Event::DirectReply { channel: ChannelId(1), token, message });
         client.frames();
         for command in client.take_commands() {
-            let Command::RepliesWritten { octets } = command else { panic!("{command:?}") };
-            reported += octets;
+            let Command::RepliesWritten { bytes } = command else { panic!("{command:?}") };
+            reported += bytes;
         }
         assert!(sent - reported <= REPLIES_UNREPORTED_SIZE_MAX);
     }

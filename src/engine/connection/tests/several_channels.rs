@@ -2,7 +2,7 @@
 //! any order: by events, by replies, by refusals. What a client counts must come out on each channel.
 
 use super::*;
-use crate::ids::PublishSeq;
+use crate::model::PublishSeq;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -101,7 +101,7 @@ impl Run {
             To::Requester => "amq.rabbitmq.reply-to.9.1.00000000000000000000000000000001",
         };
         let publish = BasicPublish { mandatory, routing_key: name(key), ..Default::default() };
-        self.client.feed(&publish_octets(channel, &publish, &Properties::default(), b"x"));
+        self.client.feed(&publish_bytes(channel, &publish, &Properties::default(), b"x"));
         let is_unroutable = to == To::Nowhere;
         match channel {
             1 => {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::connection::{ChannelMode, OpenChannel, Traffic};
-use crate::ids::ChannelId;
+use crate::model::ChannelId;
 
 #[test]
 fn what_is_published_is_counted_once_and_by_its_end() {
@@ -20,11 +20,11 @@ fn what_is_published_is_counted_once_and_by_its_end() {
         dropped,
         channels_opened,
         sizes,
-        octets,
+        bytes,
     } = client.connection.poll_traffic();
     assert_eq!((received, returned, dropped), (4, 1, 1));
     assert_eq!((received_confirm, confirmed_at_once), (2, 1));
-    assert_eq!((channels_opened, octets), (1, 104));
+    assert_eq!((channels_opened, bytes), (1, 104));
     assert_eq!(sizes[..3], [3, 1, 0]);
     assert_eq!(client.connection.poll_traffic(), Traffic::default());
 }
@@ -37,7 +37,7 @@ fn a_channel_is_a_publisher_from_its_first_message_to_its_end() {
     let plain = Properties::default();
     client.publish(to("q"), &plain, b"x");
     client.publish(to("q"), &plain, b"x");
-    client.feed(&publish_octets(2, &to("q"), &plain, b"x"));
+    client.feed(&publish_bytes(2, &to("q"), &plain, b"x"));
     assert_eq!(client.connection.count_publishers(), 2);
     // One ends by a fault, the other by its client.
     client.publish(BasicPublish { exchange: name("nox"), ..to("q") }, &plain, b"x");

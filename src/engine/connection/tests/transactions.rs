@@ -113,7 +113,7 @@ fn is_refused(client: &mut Client, outcome: &str) {
 #[test]
 fn a_commit_fails_as_a_whole_when_an_exchange_of_it_has_gone() {
     let mut client = to_an_exchange();
-    let exchange = crate::object_name::ObjectName::try_from("x").unwrap();
+    let exchange = crate::model::ObjectName::try_from("x").unwrap();
     client.topology.delete_exchange(&name("/"), &exchange, false).unwrap();
     is_refused(&mut client, "chclose:404");
 }

@@ -1,7 +1,7 @@
 //! What the operator is told about time: how old messages are, and how long they took.
 
 use super::broker::{Broker, CONNECTION, arguments, consume, message, publish, settle};
-use crate::command::Settlement;
+use crate::model::Settlement;
 use crate::queue::{Distribution, QueueStatistics};
 
 fn report(broker: &mut Broker) -> QueueStatistics {

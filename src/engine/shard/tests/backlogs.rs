@@ -1,8 +1,7 @@
 //! Backlogs after a restart: nobody reads them before somebody asks, and they expire in time all the same.
 
 use super::broker::{Broker, CONNECTION, arguments, consume, message, message_with, publish};
-use crate::message::Message;
-use crate::time::Monotonic;
+use crate::model::{Message, Monotonic};
 use forebay_wire::properties::Properties;
 use forebay_wire::{FieldTable, FieldValue};
 
@@ -67,7 +66,7 @@ fn sixty_backlogs_are_not_read_and_take_no_memory_until_somebody_asks() {
     assert_eq!(broker.store.reads(), 0);
     broker.crash();
     broker.fetch();
-    assert_eq!((broker.store.reads(), broker.shard.statistics().cached_octets), (0, 0));
+    assert_eq!((broker.store.reads(), broker.shard.statistics().cached_bytes), (0, 0));
     broker.open(CONNECTION);
     broker.subscribe(CONNECTION, consume("plain3", "c", 0));
     assert_eq!(broker.deliveries(CONNECTION).len(), 3);

@@ -3,19 +3,17 @@
 use super::bounds::Bounds;
 use super::store::TestStore;
 use crate::administration::Administration;
-use crate::command::{
-    Closure, Command, Publish, Run, Settle, Settlement, Subscribe, TopologyRequest,
-};
+use crate::command::{Command, Publish, Subscribe};
 use crate::event::{Delivery, Event, Reply};
-use crate::fault::Fault;
-use crate::ids::{ChannelId, ConnectionId, ConsumerNumber, PublishSeq, QueueId};
-use crate::message::{Envelope, Message};
+use crate::model::{
+    ChannelId, Closure, ConnectionId, ConsumerNumber, Envelope, Fault, Message, Monotonic, Now,
+    OffsetRange, PublishSeq, QueueId, Settle, Settlement, TopologyRequest, WallClock,
+};
 use crate::operation::Commit;
 use crate::shard::{
     ChannelListing, ChannelReport, DamagedFetch, Fetch, QueueDefaults, Shard, ShardSettings,
     ShardStatistics,
 };
-use crate::time::{Monotonic, Now, WallClock};
 use bytes::{Bytes, BytesMut};
 use forebay_wire::properties::Properties;
 use forebay_wire::{FieldTable, FieldValue, ShortStr};
@@ -266,8 +264,8 @@ impl Broker {
 
 /// The answer to a fetch that meets damage.
 pub(super) fn damaged(fetch: Fetch) -> DamagedFetch {
-    let Fetch { queue, lane, from, .. } = fetch;
-    DamagedFetch { queue, lane, from, what: "a page is damaged".into() }
+    let Fetch { queue, level, from, .. } = fetch;
+    DamagedFetch { queue, level, from, what: "a page is damaged".into() }
 }
 
 fn user() -> ShortStr {
@@ -319,8 +317,8 @@ pub(super) fn publish(queue: QueueId, messages: Vec<Message>, confirm: Option<u6
 
 pub(super) fn settle(queue: QueueId, settlement: Settlement, deliveries: &[&Delivery]) -> Command {
     let runs = deliveries.iter().map(|delivery| {
-        let (lane, offset) = (delivery.position.lane, delivery.position.offset);
-        Run { lane, first: offset, last: offset }
+        let (level, offset) = (delivery.position.level, delivery.position.offset);
+        OffsetRange { level, first: offset, last: offset }
     });
     Command::Settle(Settle { channel: CHANNEL, queue, settlement, runs: runs.collect() })
 }

@@ -1,7 +1,8 @@
 //! What the operator is told is counted: deliveries by kind, queues that come and go.
 
 use super::broker::{Broker, CHANNEL, CONNECTION, arguments, message, publish, settle};
-use crate::command::{Command, Refusal, Settlement, TopologyRequest};
+use crate::command::Command;
+use crate::model::{RequeueMethod, Settlement, TopologyRequest};
 use crate::shard::QueueTurnover;
 
 fn get(no_ack: bool) -> Command {
@@ -44,8 +45,8 @@ fn deliveries_that_come_back_are_told_apart_by_the_method_that_brought_them() {
     let queue = broker.declare("q", true, arguments(&[]));
     broker.send(CONNECTION, [publish(queue, vec![message("a", true)], None)]);
     for how in [
-        Settlement::Requeue(Refusal::Nack),
-        Settlement::Requeue(Refusal::Reject),
+        Settlement::Requeue(RequeueMethod::Nack),
+        Settlement::Requeue(RequeueMethod::Reject),
         Settlement::Recover,
         Settlement::Recover,
     ] {

@@ -4,14 +4,14 @@ use super::broker::{
     Broker, CHANNEL, CONNECTION, arguments, consume, damaged, message, publish, settle,
 };
 use super::dead_letters::text;
-use crate::command::{Command, Publish, Refusal, Settlement, TopologyRequest};
+use crate::browse::{Browse, BrowseAction, BrowseFilter};
+use crate::command::{Command, Publish};
 use crate::event::{Event, Reply};
-use crate::fault::{Fault, FaultScope};
-use crate::ids::{Lane, Offset, QueueId};
-use crate::message::Message;
+use crate::model::{
+    Fault, FaultScope, Level, Message, Monotonic, Offset, QueueId, RequeueMethod, Settlement,
+    TopologyRequest,
+};
 use crate::shard::{Fetch, QueueState};
-use crate::sweep::{Sweep, SweepAction, SweepFilter};
-use crate::time::Monotonic;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode};
 
 fn messages(count: u8) -> Vec<Message> {
@@ -81,15 +81,15 @@ fn its_consumers_are_cancelled_and_who_asks_for_a_message_is_refused() {
     is_refused(get(&mut broker, "q"));
     broker.subscribe(CONNECTION, consume("q", "c", 0));
     is_refused(broker.reply(CONNECTION));
-    let sweep = Sweep {
+    let browse = Browse {
         queue: "q".try_into().unwrap(),
         runs: None,
-        filter: SweepFilter::default(),
-        action: SweepAction::Show,
+        filter: BrowseFilter::default(),
+        action: BrowseAction::Show,
         taken_max: 10,
         trust_headers: false,
     };
-    broker.send(CONNECTION, [Command::Sweep { channel: CHANNEL, sweep: Box::new(sweep) }]);
+    broker.send(CONNECTION, [Command::Browse { channel: CHANNEL, browse: Box::new(browse) }]);
     is_refused(broker.reply(CONNECTION));
     assert!(matches!(get(&mut broker, "other"), Ok(Reply::Got { .. })));
 }
@@ -106,7 +106,7 @@ fn what_is_published_to_it_is_refused_and_counted() {
     let (mut broker, queue, other) = with_damaged(FieldTable::new());
     let both = Command::Publish(Publish {
         channel: CHANNEL,
-        confirm: Some(crate::ids::PublishSeq(1)),
+        confirm: Some(crate::model::PublishSeq(1)),
         targets: [queue, other].into(),
         messages: messages(1),
     });
@@ -146,13 +146,13 @@ fn what_a_client_holds_can_be_settled() {
     broker.subscribe(CONNECTION, consume("q", "c", 3));
     let held = broker.deliveries(CONNECTION);
     assert_eq!(held.len(), 3);
-    let fetch = Fetch { queue, lane: Lane(0), from: Offset(3), octets_max: 1 };
+    let fetch = Fetch { queue, level: Level(0), from: Offset(3), bytes_max: 1 };
     assert!(broker.shard.handle_damaged(broker.now, damaged(fetch)));
     assert!(!broker.shard.handle_damaged(broker.now, damaged(fetch)), "it is no news");
     broker.send(CONNECTION, [settle(queue, Settlement::Ack, &[&held[0], &held[1]])]);
     let statistics = broker.statistics("q");
     assert_eq!((statistics.ready, statistics.unacked), (2, 1));
-    broker.send(CONNECTION, [settle(queue, Settlement::Requeue(Refusal::Nack), &[&held[2]])]);
+    broker.send(CONNECTION, [settle(queue, Settlement::Requeue(RequeueMethod::Nack), &[&held[2]])]);
     assert_eq!(broker.statistics("q").ready, 3);
     assert!(broker.deliveries(CONNECTION).is_empty());
     broker.commit();
@@ -205,7 +205,7 @@ fn damage_of_what_is_not_needed_any_more_is_no_news() {
         },
     ] {
         let (mut broker, queue, _) = broker(FieldTable::new());
-        let fetch = Fetch { queue, lane: Lane(0), from: Offset(1), octets_max: 1 };
+        let fetch = Fetch { queue, level: Level(0), from: Offset(1), bytes_max: 1 };
         broker.ask(request).unwrap();
         assert!(!broker.shard.handle_damaged(broker.now, damaged(fetch)));
         let again = broker.declare("q", true, FieldTable::new());

@@ -4,12 +4,12 @@
 use super::broker::{
     Broker, CHANNEL, CONNECTION, arguments, consume, message, message_with, publish, settle,
 };
-use crate::command::{
-    Binding, Closure, Command, Destination, Refusal, Settlement, TopologyRequest,
-};
+use crate::command::Command;
 use crate::event::Delivery;
-use crate::ids::{ConnectionId, QueueId};
-use crate::message::{Envelope, Message};
+use crate::model::{
+    Binding, Closure, ConnectionId, Destination, Envelope, Message, QueueId, RequeueMethod,
+    Settlement, TopologyRequest,
+};
 use bytes::{Bytes, BytesMut};
 use forebay_wire::properties::Properties;
 use forebay_wire::{FieldTable, FieldValue, RawProperties, ShortStr};
@@ -55,7 +55,10 @@ fn the_third_failure_moves_a_message_to_the_default_dead_letter_queue() {
     for failures in 0..3 {
         let delivery = fetch_one(&mut broker, "q").unwrap();
         assert_eq!(delivery.failures, failures);
-        broker.send(CONNECTION, [settle(queue, Settlement::Requeue(Refusal::Nack), &[&delivery])]);
+        broker.send(
+            CONNECTION,
+            [settle(queue, Settlement::Requeue(RequeueMethod::Nack), &[&delivery])],
+        );
     }
     assert_eq!(broker.statistics("q").ready, 0);
     let dead = fetch_one(&mut broker, "q.dlq").unwrap();
@@ -129,7 +132,7 @@ fn a_rejected_message_goes_at_once_and_a_dead_letter_queue_has_none_of_its_own()
     assert_eq!(broker.shard.statistics().queues.len(), 2);
     assert_eq!(broker.statistics("q.dlq").ready + broker.statistics("q.dlq").unacked, 0);
     broker.commit();
-    assert_eq!(broker.store.live_octets(dead_letters), 0);
+    assert_eq!(broker.store.live_bytes(dead_letters), 0);
 }
 
 #[test]
@@ -160,7 +163,10 @@ fn queues_that_are_not_shared_or_hold_dead_letters_have_no_limit_and_no_dead_let
         for failures in 0..10 {
             let delivery = fetch_one(&mut broker, &queue).unwrap();
             assert_eq!(delivery.failures, failures, "{queue}");
-            broker.send(CONNECTION, [settle(id, Settlement::Requeue(Refusal::Nack), &[&delivery])]);
+            broker.send(
+                CONNECTION,
+                [settle(id, Settlement::Requeue(RequeueMethod::Nack), &[&delivery])],
+            );
         }
         let delivery = fetch_one(&mut broker, &queue).unwrap();
         broker.send(CONNECTION, [settle(id, Settlement::Reject, &[&delivery])]);
@@ -360,7 +366,7 @@ proptest! {
                 2 | 3 if which < held.len() => {
                     let delivery = held.remove(which);
                     let settlement =
-                        if what == 2 { Settlement::Reject } else { Settlement::Requeue(Refusal::Nack) };
+                        if what == 2 { Settlement::Reject } else { Settlement::Requeue(RequeueMethod::Nack) };
                     broker.send(CONNECTION, [settle(queue, settlement, &[&delivery])]);
                 }
                 4 => {

@@ -1,11 +1,12 @@
-//! What docs/dead-letters.md promises of clients that hang, of a single active consumer, and of
+//! What docs/dead-letters.md waiters of clients that hang, of a single active consumer, and of
 //! `redelivered` after a restart.
 
 use super::broker::CHANNEL;
 use super::scene::{OTHER, PUBLISHER, SINGLE, Scene, THIRD, WORKER, limit, numbers, timeout};
-use crate::command::{Closure, Command, Refusal, Settlement};
+use crate::command::Command;
 use crate::event::{Event, Reply};
 use crate::limits::QUARANTINE_MS_MAX;
+use crate::model::{Closure, RequeueMethod, Settlement};
 use forebay_wire::FieldValue;
 
 #[test]
@@ -56,7 +57,7 @@ fn a_time_out_alone_never_condemns_what_only_one_client_had() {
             let Some(held) = scene.get(connection, 1, "q") else { break };
             scene.broker.pass(1000);
             // Too late, which is to say: it lives.
-            scene.settle(connection, 1, "q", Settlement::Requeue(Refusal::Nack), &held);
+            scene.settle(connection, 1, "q", Settlement::Requeue(RequeueMethod::Nack), &held);
         }
         assert_eq!(scene.dead("q"), expected, "{clients} clients");
     }

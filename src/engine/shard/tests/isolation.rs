@@ -1,10 +1,11 @@
-//! What docs/dead-letters.md promises of clients that die, keep messages on purpose or close in good
+//! What docs/dead-letters.md waiters of clients that die, keep messages on purpose or close in good
 //! order: over several queues, channels and connections.
 
 use super::broker::CHANNEL;
 use super::scene::{OTHER, PUBLISHER, Scene, THIRD, WORKER, limit, numbers};
-use crate::command::{Closure, Command};
+use crate::command::Command;
 use crate::limits::QUARANTINE_MS_MAX;
+use crate::model::Closure;
 
 #[test]
 fn messages_on_other_channels_of_a_dying_process_are_company() {

@@ -3,9 +3,9 @@
 use super::broker::{
     Broker, CHANNEL, CONNECTION, arguments, consume, message, message_with, publish, settle,
 };
-use crate::command::{Closure, Command, Refusal, Settlement, Subscribe};
+use crate::command::{Command, Subscribe};
 use crate::event::{Delivery, Event};
-use crate::ids::{ConnectionId, PublishSeq, QueueId};
+use crate::model::{Closure, ConnectionId, PublishSeq, QueueId, RequeueMethod, Settlement};
 use forebay_wire::FieldValue;
 use forebay_wire::properties::Properties;
 use proptest::prelude::*;
@@ -34,7 +34,7 @@ fn drain(broker: &mut Broker, name: &str) -> Vec<u8> {
     }
 }
 
-fn numbered(numbers: std::ops::Range<u8>) -> Vec<crate::message::Message> {
+fn numbered(numbers: std::ops::Range<u8>) -> Vec<crate::model::Message> {
     numbers.map(|n| message(vec![n; 10], true)).collect()
 }
 
@@ -48,7 +48,7 @@ fn a_full_queue_drops_its_oldest() {
 }
 
 #[test]
-fn octets_of_bodies_are_limited_too_and_still_after_a_restart() {
+fn bytes_of_bodies_are_limited_too_and_still_after_a_restart() {
     let (mut broker, queue) = broker(&[("x-max-length-bytes", FieldValue::I32(35))]);
     broker.send(CONNECTION, [publish(queue, numbered(0..5), None)]);
     broker.commit();
@@ -191,7 +191,7 @@ proptest! {
                     let at = usize::from(which);
                     if at < held.len() {
                         let (entry, delivery) = held.remove(at);
-                        broker.send(CONNECTION, [settle(queue, Settlement::Requeue(Refusal::Nack), &[&delivery])]);
+                        broker.send(CONNECTION, [settle(queue, Settlement::Requeue(RequeueMethod::Nack), &[&delivery])]);
                         ready.push(entry);
                     }
                 }

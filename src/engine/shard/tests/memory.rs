@@ -1,13 +1,13 @@
 //! Memory does not grow with a backlog, and the store is left clean behind a drained queue.
 
 use super::broker::{Broker, CHANNEL, CONNECTION, consume, message, publish, settle};
-use crate::command::{Command, Settlement, Subscribe};
+use crate::command::{Command, Subscribe};
 use crate::event::Delivery;
-use crate::ids::QueueId;
 use crate::limits::{
-    CACHED_OCTETS_MAX, COMMIT_INTERVAL_MS, OUTPUT_BUDGET_OCTETS, UNAWAITED_OCTETS_MAX,
-    VOLATILE_OCTETS_MAX,
+    CACHED_BYTES_MAX, COMMIT_INTERVAL_MS, OUTPUT_BUDGET_BYTES, UNAWAITED_BYTES_MAX,
+    VOLATILE_BYTES_MAX,
 };
+use crate::model::{QueueId, Settlement};
 use bytes::Bytes;
 use forebay_wire::FieldTable;
 
@@ -33,10 +33,10 @@ fn drain(broker: &mut Broker, queue: QueueId) -> usize {
             return count;
         }
         count += deliveries.len();
-        let octets = deliveries.iter().map(Delivery::budget_size).sum();
+        let bytes = deliveries.iter().map(Delivery::budget_size).sum();
         let all: Vec<&Delivery> = deliveries.iter().collect();
         let ack = settle(queue, Settlement::Ack, &all);
-        broker.send(CONNECTION, [Command::DeliveriesWritten { octets }, ack]);
+        broker.send(CONNECTION, [Command::DeliveriesWritten { bytes }, ack]);
     }
 }
 
@@ -47,14 +47,14 @@ fn a_backlog_is_kept_in_the_store_and_read_again() {
         broker.send(CONNECTION, [publish(queue, vec![message(big(), true)], None)]);
         broker.commit();
         let statistics = broker.shard.statistics();
-        assert!(statistics.cached_octets <= CACHED_OCTETS_MAX, "{statistics:?}");
-        assert_eq!(statistics.uncommitted_octets, 0);
+        assert!(statistics.cached_bytes <= CACHED_BYTES_MAX, "{statistics:?}");
+        assert_eq!(statistics.uncommitted_bytes, 0);
     }
     broker.subscribe(CONNECTION, consume("q", "c", 0));
     assert_eq!(drain(&mut broker, queue), 200);
     broker.commit();
     assert_eq!(broker.store.pages(), 0);
-    assert_eq!(broker.shard.statistics().cached_octets, 0);
+    assert_eq!(broker.shard.statistics().cached_bytes, 0);
 }
 
 #[test]
@@ -67,12 +67,12 @@ fn many_backlogs_share_one_budget() {
         broker.send(CONNECTION, [publish(*queue, messages, None)]);
         broker.commit();
     }
-    assert!(broker.shard.statistics().cached_octets <= CACHED_OCTETS_MAX);
+    assert!(broker.shard.statistics().cached_bytes <= CACHED_BYTES_MAX);
     broker.events.clear();
     for (n, queue) in queues.iter().enumerate() {
         broker.subscribe(CONNECTION, consume(&format!("q{n}"), &format!("c{n}"), 0));
         assert_eq!(drain(&mut broker, *queue), 12);
-        assert!(broker.shard.statistics().cached_octets <= CACHED_OCTETS_MAX);
+        assert!(broker.shard.statistics().cached_bytes <= CACHED_BYTES_MAX);
     }
     broker.commit();
     assert_eq!(broker.store.pages(), 0);
@@ -83,19 +83,19 @@ fn transient_messages_that_memory_has_no_room_for_go_to_the_store() {
     let mut broker = Broker::new();
     broker.open(CONNECTION);
     let queue = broker.declare("q", false, FieldTable::new());
-    let total = (VOLATILE_OCTETS_MAX as usize / BODY) + 100;
+    let total = (VOLATILE_BYTES_MAX as usize / BODY) + 100;
     for _ in 0..total {
         broker.send(CONNECTION, [publish(queue, vec![message(big(), false)], None)]);
         broker.commit();
     }
     let statistics = broker.shard.statistics();
-    assert!(statistics.volatile_octets <= VOLATILE_OCTETS_MAX + 2 * BODY as u64);
+    assert!(statistics.volatile_bytes <= VOLATILE_BYTES_MAX + 2 * BODY as u64);
     assert!(broker.store.pages() > 0);
     broker.subscribe(CONNECTION, consume("q", "c", 0));
     assert_eq!(drain(&mut broker, queue), total);
     broker.commit();
     assert_eq!(broker.store.pages(), 0);
-    assert_eq!(broker.shard.statistics().volatile_octets, 0);
+    assert_eq!(broker.shard.statistics().volatile_bytes, 0);
 }
 
 #[test]
@@ -106,9 +106,9 @@ fn a_consumer_that_does_not_read_is_sent_no_more_than_its_budget() {
     let no_ack = Subscribe { no_ack: true, ..consume("q", "c", 0) };
     broker.subscribe(CONNECTION, no_ack);
     let first = broker.deliveries(CONNECTION);
-    let octets: usize = first.iter().map(Delivery::budget_size).sum();
-    assert!((OUTPUT_BUDGET_OCTETS..OUTPUT_BUDGET_OCTETS + 2 * BODY).contains(&octets));
-    broker.send(CONNECTION, [Command::DeliveriesWritten { octets }]);
+    let bytes: usize = first.iter().map(Delivery::budget_size).sum();
+    assert!((OUTPUT_BUDGET_BYTES..OUTPUT_BUDGET_BYTES + 2 * BODY).contains(&bytes));
+    broker.send(CONNECTION, [Command::DeliveriesWritten { bytes }]);
     assert_eq!(broker.deliveries(CONNECTION).len(), first.len());
 }
 
@@ -138,9 +138,9 @@ fn what_nobody_waits_for_begins_a_commit_when_it_is_much() {
     for _ in 0..2 {
         // The second time it is one message alone.
         broker.send(CONNECTION, [publish(queue, vec![message(big(), true)], None)]);
-        assert!(broker.shard.unwritten_octets() >= UNAWAITED_OCTETS_MAX);
+        assert!(broker.shard.unwritten_bytes() >= UNAWAITED_BYTES_MAX);
         assert!(broker.begin_commit());
-        assert_eq!(broker.shard.unwritten_octets(), 0);
+        assert_eq!(broker.shard.unwritten_bytes(), 0);
     }
 }
 
@@ -154,19 +154,19 @@ fn what_consumers_are_about_to_take_waits_for_the_interval_and_no_longer() {
         broker.send(CONNECTION, [settle(queue, Settlement::Ack, &[&deliveries[0]])]);
     }
     broker.send(CONNECTION, [publish(queue, vec![message(big(), true); 3], None)]);
-    assert!(broker.shard.unwritten_octets() >= UNAWAITED_OCTETS_MAX);
+    assert!(broker.shard.unwritten_bytes() >= UNAWAITED_BYTES_MAX);
     assert!(!broker.begin_commit());
     broker.pass(COMMIT_INTERVAL_MS);
     assert!(broker.begin_commit());
-    assert_eq!(broker.shard.unwritten_octets(), 0);
+    assert_eq!(broker.shard.unwritten_bytes(), 0);
 }
 
 #[test]
 fn consumers_without_acknowledgements_keep_step_by_what_they_are_sent() {
     let (mut broker, queue) = durable_queue();
     broker.subscribe(CONNECTION, Subscribe { no_ack: true, ..consume("q", "c", 0) });
-    let taken = OUTPUT_BUDGET_OCTETS / BODY + 1;
+    let taken = OUTPUT_BUDGET_BYTES / BODY + 1;
     broker.send(CONNECTION, [publish(queue, vec![message(big(), true); taken + 3], None)]);
-    assert!(broker.shard.unwritten_octets() >= UNAWAITED_OCTETS_MAX);
+    assert!(broker.shard.unwritten_bytes() >= UNAWAITED_BYTES_MAX);
     assert!(!broker.begin_commit());
 }

@@ -6,9 +6,9 @@
 use super::bounds::{Bounds, bounds};
 use super::broker::{Broker, CHANNEL, arguments, consume, message, publish, settle};
 use super::steps::{CLIENTS, Step, step};
-use crate::command::{Closure, Command, Settlement, Subscribe};
+use crate::command::{Command, Subscribe};
 use crate::event::{Delivery, Event, Reply};
-use crate::ids::{ConnectionId, QueueId};
+use crate::model::{Closure, ConnectionId, QueueId, Settlement};
 use forebay_wire::{FieldTable, FieldValue};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -203,7 +203,7 @@ impl Model {
     }
 
     fn purge(&mut self) {
-        let request = crate::command::TopologyRequest::PurgeQueue { name: "q".try_into().unwrap() };
+        let request = crate::model::TopologyRequest::PurgeQueue { name: "q".try_into().unwrap() };
         let command = Command::Topology { channel: CHANNEL, request, nowait: true };
         self.broker.send(ADMIN, [command]);
         let ready = self.lowest_ready(usize::MAX);
@@ -375,7 +375,7 @@ impl Model {
         assert_eq!(statistics.unacked as usize, self.held.values().map(Vec::len).sum::<usize>());
         assert_eq!(statistics.missing, 0);
         if ready + statistics.unacked as usize == 0 {
-            assert_eq!(statistics.octets, 0);
+            assert_eq!(statistics.bytes, 0);
         }
     }
 
@@ -387,7 +387,7 @@ impl Model {
         assert!(self.owed.is_empty(), "confirms still owed: {:?}", self.owed);
         let live = self.entries.iter().filter(|entry| entry.place != Place::Gone);
         if live.filter(|entry| entry.persistent).count() == 0 {
-            assert_eq!(self.broker.store.live_octets(self.queue), 0);
+            assert_eq!(self.broker.store.live_bytes(self.queue), 0);
         }
     }
 }

@@ -2,9 +2,9 @@
 //! the same credit are served by turns.
 
 use super::broker::{Broker, CHANNEL, CONNECTION, arguments, consume, message, publish, settle};
-use crate::command::{Command, Settlement, Subscribe};
+use crate::command::{Command, Subscribe};
 use crate::event::{Event, Reply};
-use crate::ids::QueueId;
+use crate::model::{QueueId, Settlement};
 use forebay_wire::{FieldTable, FieldValue};
 
 fn broker() -> Broker {

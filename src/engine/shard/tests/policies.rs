@@ -5,11 +5,10 @@
 use super::bounds::{Bounds, work_limits};
 use super::broker::{Broker, CONNECTION, arguments, consume, publish, settle};
 use crate::administration::Administration;
-use crate::command::{Command, Settlement};
+use crate::command::Command;
+use crate::credit::WorkLimits;
 use crate::event::Delivery;
-use crate::ids::{ConnectionId, QueueId};
-use crate::message::{Envelope, Message};
-use crate::shard::WorkLimits;
+use crate::model::{ConnectionId, Envelope, Message, QueueId, Settlement};
 use crate::topology::{Policy, PolicyOwner, PolicyRequest};
 use bytes::BytesMut;
 use forebay_wire::properties::Properties;

@@ -2,9 +2,9 @@
 //! hold up, and what not.
 
 use super::broker::{Broker, CHANNEL, CONNECTION, arguments, consume, message, publish, settle};
-use crate::command::{Closure, Command, Settlement};
+use crate::command::Command;
 use crate::event::Delivery;
-use crate::ids::{ConnectionId, QueueId};
+use crate::model::{Closure, ConnectionId, QueueId, Settlement};
 use forebay_wire::FieldValue;
 
 const DOOMED: ConnectionId = ConnectionId(2);
@@ -139,7 +139,7 @@ fn a_single_active_consumer_gets_quarantined_messages_in_their_order() {
 #[test]
 fn what_was_purged_is_not_quarantined() {
     let (mut scene, [first, second]) = Scene::with_two_busy_and_two_quarantined(&[]);
-    let request = crate::command::TopologyRequest::PurgeQueue { name: "q".try_into().unwrap() };
+    let request = crate::model::TopologyRequest::PurgeQueue { name: "q".try_into().unwrap() };
     scene.broker.ask(request).unwrap();
     scene.publish(6..9);
     scene.ack(FIRST, &first[0]);

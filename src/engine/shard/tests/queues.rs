@@ -1,10 +1,13 @@
 //! Declaring, consuming, deleting: what clients see of queues beside their messages.
 
 use super::broker::{Broker, CHANNEL, CONNECTION, arguments, consume, message, publish, settle};
-use crate::command::{Closure, Command, Refusal, Settlement, Subscribe, TopologyRequest};
+use crate::command::{Command, Subscribe};
 use crate::event::{Event, Reply};
-use crate::ids::{ChannelId, ChannelKey, ConnectionId, PublishSeq};
 use crate::limits::CHANNEL_QUEUES_UNCHECKED_MAX;
+use crate::model::{
+    ChannelId, ChannelKey, Closure, ConnectionId, PublishSeq, RequeueMethod, Settlement,
+    TopologyRequest,
+};
 use crate::operation::Durability;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode};
 
@@ -335,7 +338,7 @@ fn what_comes_back_soon_goes_out_again_without_a_read() {
     broker.commit();
     broker.subscribe(CONNECTION, consume("q", "a", 0));
     let held = broker.deliveries(CONNECTION);
-    let requeue = settle(queue, Settlement::Requeue(Refusal::Nack), &[&held[0]]);
+    let requeue = settle(queue, Settlement::Requeue(RequeueMethod::Nack), &[&held[0]]);
     broker.shard.handle_commands(broker.now, CONNECTION, [requeue]);
     assert!(broker.shard.poll_fetch().is_none());
     broker.collect();

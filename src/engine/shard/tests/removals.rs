@@ -3,11 +3,10 @@
 
 use super::broker::{Broker, CHANNEL, CONNECTION};
 use crate::administration::Administration;
-use crate::command::{Binding, Closure, Command, Destination, TopologyRequest};
+use crate::command::Command;
+use crate::credit::WorkLimits;
 use crate::event::{Event, Reply};
-use crate::ids::ConnectionId;
-use crate::shard::WorkLimits;
-use crate::time::Monotonic;
+use crate::model::{Binding, Closure, ConnectionId, Destination, Monotonic, TopologyRequest};
 use forebay_wire::{FieldTable, ShortStr};
 use proptest::prelude::*;
 

@@ -1,13 +1,12 @@
 //! Direct replies: how many are on their way to a requester that does not read.
 
 use super::broker::{Broker, CONNECTION, message};
-use crate::command::{Closure, Command, DirectReply};
+use crate::command::{Command, DirectReply};
 use crate::event::Event;
-use crate::ids::{ChannelId, ChannelKey, ConnectionId, PublishSeq};
-use crate::limits::REPLIES_OCTETS_MAX;
-use crate::message::Message;
-use crate::object_name::ObjectName;
-use crate::reply_address::ReplyAddress;
+use crate::limits::REPLIES_BYTES_MAX;
+use crate::model::{
+    ChannelId, ChannelKey, Closure, ConnectionId, Message, ObjectName, PublishSeq, ReplyAddress,
+};
 use bytes::Bytes;
 
 const RESPONDER: ConnectionId = ConnectionId(2);
@@ -34,7 +33,7 @@ fn replies(broker: &mut Broker, body: &Bytes, count: usize) -> Vec<Message> {
         .collect()
 }
 
-fn octets(messages: &[Message]) -> usize {
+fn bytes(messages: &[Message]) -> usize {
     messages.iter().map(Message::size).sum()
 }
 
@@ -46,15 +45,15 @@ fn a_requester_that_does_not_read_is_sent_no_more_than_its_bound() {
     broker.send(CONNECTION, [Command::AwaitReplies { channel: ChannelId(1), token: Some(TOKEN) }]);
     let body = Bytes::from(vec![7; BODY_SIZE]);
     let first = replies(&mut broker, &body, 1000);
-    let on_their_way = octets(&first);
-    assert!((REPLIES_OCTETS_MAX..REPLIES_OCTETS_MAX + 2 * BODY_SIZE).contains(&on_their_way));
+    let on_their_way = bytes(&first);
+    assert!((REPLIES_BYTES_MAX..REPLIES_BYTES_MAX + 2 * BODY_SIZE).contains(&on_their_way));
     // What waits does not keep alive the buffers it came in.
     assert_ne!(first.last().unwrap().body().as_ptr(), body.as_ptr());
     assert_eq!(first.last().unwrap().body(), &body);
     assert!(replies(&mut broker, &body, 10).is_empty());
 
-    broker.send(CONNECTION, [Command::RepliesWritten { octets: on_their_way }]);
-    assert_eq!(octets(&replies(&mut broker, &body, 1000)), on_their_way);
+    broker.send(CONNECTION, [Command::RepliesWritten { bytes: on_their_way }]);
+    assert_eq!(bytes(&replies(&mut broker, &body, 1000)), on_their_way);
     broker.send(CONNECTION, [Command::CloseConnection { closure: Closure::ByClient }]);
     broker.take_events(CONNECTION);
     assert!(replies(&mut broker, &body, 1).is_empty());

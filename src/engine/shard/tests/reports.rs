@@ -1,9 +1,9 @@
 //! A report is made in steps, between which the shard goes on.
 
 use super::broker::{Broker, CHANNEL, CONNECTION, arguments, message, publish};
-use crate::command::{Command, Subscribe, TopologyRequest};
-use crate::ids::ConsumerNumber;
+use crate::command::{Command, Subscribe};
 use crate::limits::REPORT_STEP_QUEUES_MAX;
+use crate::model::{ConsumerNumber, TopologyRequest};
 use crate::shard::{ConsumerActivity, ConsumerReport, QueueStatistics, Report, ShardStatistics};
 use forebay_wire::FieldValue;
 

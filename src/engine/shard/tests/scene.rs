@@ -3,9 +3,9 @@
 
 use super::broker::{Broker, CHANNEL, arguments, consume, message, publish, settle};
 use crate::administration::Administration;
-use crate::command::{Closure, Command, Settle, Settlement, Subscribe};
+use crate::command::{Command, Subscribe};
 use crate::event::{Delivery, Reply};
-use crate::ids::{ChannelId, ConnectionId, QueueId};
+use crate::model::{ChannelId, Closure, ConnectionId, QueueId, Settle, Settlement};
 use crate::topology::{Policy, PolicyOwner, PolicyRequest};
 use forebay_wire::{FieldValue, ShortStr};
 

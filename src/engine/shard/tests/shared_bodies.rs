@@ -1,10 +1,9 @@
 //! A large body that several queues get has one name, under which a store writes it once.
 
 use super::broker::{Broker, CHANNEL, CONNECTION, message, settle};
-use crate::command::{Command, Publish, Settlement};
-use crate::ids::{BodyId, QueueId};
+use crate::command::{Command, Publish};
 use crate::limits::BODY_OWN_SIZE_MAX;
-use crate::message::Message;
+use crate::model::{BodyId, Message, QueueId, Settlement};
 use forebay_wire::FieldTable;
 
 const LARGE: usize = BODY_OWN_SIZE_MAX + 1;

@@ -1,6 +1,6 @@
 //! What happens to a queue in a model test.
 
-use crate::command::{Closure, Refusal, Settlement};
+use crate::model::{Closure, RequeueMethod, Settlement};
 use proptest::prelude::*;
 
 /// Connections with consumers.
@@ -32,7 +32,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
     let settlement = prop_oneof![
         4 => Just(Settlement::Ack),
         1 => Just(Settlement::Reject),
-        2 => Just(Settlement::Requeue(Refusal::Nack)),
+        2 => Just(Settlement::Requeue(RequeueMethod::Nack)),
         1 => Just(Settlement::Recover),
     ];
     prop_oneof![

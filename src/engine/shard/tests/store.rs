@@ -1,10 +1,9 @@
 //! A store for tests: what a real one does, as plainly as can be, and every promise of the engine
 //! to it checked.
 
-use crate::ids::{BodyId, Lane, Offset, QueueId};
-use crate::message::Message;
+use crate::model::{BodyId, Level, Message, Offset, QueueId};
 use crate::operation::{
-    BLOCK_OFFSETS, Block, Commit, DamagedQueue, Operation, Recovered, RecoveredLane, Watermark,
+    BLOCK_OFFSETS, Block, Commit, DamagedQueue, Operation, Recovered, RecoveredLevel, Watermark,
 };
 use crate::page::Page;
 use crate::shard::{Fetch, Fetched};
@@ -12,10 +11,10 @@ use bytes::Bytes;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-type LaneKey = (QueueId, Lane);
+type LevelKey = (QueueId, Level);
 
 #[derive(Clone, Debug, Default)]
-struct LaneContent {
+struct LevelContent {
     pages: BTreeMap<Offset, Page>,
     watermark: Watermark,
     blocks: BTreeMap<u64, Block>,
@@ -23,7 +22,7 @@ struct LaneContent {
     put_to: Offset,
 }
 
-impl LaneContent {
+impl LevelContent {
     fn is_settled(&self, offset: Offset) -> bool {
         if offset < self.watermark.low {
             return true;
@@ -38,7 +37,7 @@ impl LaneContent {
 #[derive(Clone, Debug, Default)]
 pub(super) struct TestStore {
     records: BTreeMap<Bytes, Bytes>,
-    lanes: BTreeMap<LaneKey, LaneContent>,
+    levels: BTreeMap<LevelKey, LevelContent>,
     reads: Cell<usize>,
     /// Queues of which nothing can be read.
     pub(super) damaged: BTreeSet<QueueId>,
@@ -54,42 +53,42 @@ impl TestStore {
         let mut removed = Vec::new();
         for operation in &commit.operations {
             match operation.clone() {
-                Operation::PutPage { queue, lane, page } => {
+                Operation::PutPage { queue, level, page } => {
                     assert!(page.first < page.end && !page.records.is_empty());
                     assert!(page.records.iter().all(|record| record.offset < page.end));
-                    let content = self.lanes.entry((queue, lane)).or_default();
+                    let content = self.levels.entry((queue, level)).or_default();
                     assert!(page.first >= content.put_to, "a page must come after all before it");
-                    put.push(((queue, lane), content.put_to, page.first));
+                    put.push(((queue, level), content.put_to, page.first));
                     content.put_to = page.end;
                     content.pages.insert(page.first, Page::clone(&page));
                 }
-                Operation::RemovePage { queue, lane, first } => {
-                    let content = self.lanes.entry((queue, lane)).or_default();
+                Operation::RemovePage { queue, level, first } => {
+                    let content = self.levels.entry((queue, level)).or_default();
                     let page = content.pages.remove(&first);
-                    removed.push(((queue, lane), page.expect("removed pages were put, once")));
+                    removed.push(((queue, level), page.expect("removed pages were put, once")));
                 }
-                Operation::PutWatermark { queue, lane, watermark } => {
-                    self.lanes.entry((queue, lane)).or_default().watermark = watermark;
+                Operation::PutWatermark { queue, level, watermark } => {
+                    self.levels.entry((queue, level)).or_default().watermark = watermark;
                 }
-                Operation::PutBlock { queue, lane, block, content } => {
-                    self.lanes.entry((queue, lane)).or_default().blocks.insert(block, content);
+                Operation::PutBlock { queue, level, block, content } => {
+                    self.levels.entry((queue, level)).or_default().blocks.insert(block, content);
                 }
-                Operation::RemoveBlock { queue, lane, block } => {
-                    self.lanes.entry((queue, lane)).or_default().blocks.remove(&block);
+                Operation::RemoveBlock { queue, level, block } => {
+                    self.levels.entry((queue, level)).or_default().blocks.remove(&block);
                 }
-                Operation::DropQueue { queue } => self.lanes.retain(|(id, _), _| *id != queue),
+                Operation::DropQueue { queue } => self.levels.retain(|(id, _), _| *id != queue),
                 Operation::PutRecord { key, value } => drop(self.records.insert(key, value)),
                 Operation::RemoveRecord { key } => drop(self.records.remove(&key)),
             }
         }
         for (key, from, to) in put {
-            let Some(content) = self.lanes.get(&key) else { continue };
+            let Some(content) = self.levels.get(&key) else { continue };
             for offset in (from.0..to.0).map(Offset) {
                 assert!(content.is_settled(offset), "an unexplained hole at {offset}");
             }
         }
         for (key, page) in removed {
-            let Some(content) = self.lanes.get(&key) else { continue };
+            let Some(content) = self.levels.get(&key) else { continue };
             for record in &page.records {
                 assert!(content.is_settled(record.offset), "{} was removed alive", record.offset);
             }
@@ -103,48 +102,45 @@ impl TestStore {
 
     /// Its pages are as a program made them that knew of no bounds.
     pub(super) fn forget_bounds(&mut self) {
-        let pages = self.lanes.values_mut().flat_map(|lane| lane.pages.values_mut());
+        let pages = self.levels.values_mut().flat_map(|level| level.pages.values_mut());
         pages.for_each(|page| page.bounds = None);
     }
 
     pub(super) fn read(&self, fetch: Fetch) -> Fetched {
         self.reads.set(self.reads.get() + 1);
-        let Fetch { queue, lane, from, octets_max } = fetch;
+        let Fetch { queue, level, from, bytes_max } = fetch;
         let mut pages = Vec::new();
-        let mut octets = 0;
-        if let Some(content) = self.lanes.get(&(queue, lane)) {
+        let mut bytes = 0;
+        if let Some(content) = self.levels.get(&(queue, level)) {
             for page in content.pages.values().filter(|page| page.end > from) {
                 pages.push(page.clone());
-                octets += page.records.iter().map(|record| record.message.size()).sum::<usize>();
-                if octets >= octets_max {
+                bytes += page.records.iter().map(|record| record.message.size()).sum::<usize>();
+                if bytes >= bytes_max {
                     break;
                 }
             }
         }
-        Fetched { queue, lane, from, pages }
+        Fetched { queue, level, from, pages }
     }
 
     fn last_body(&self) -> BodyId {
-        let pages = self.lanes.values().flat_map(|lane| lane.pages.values());
+        let pages = self.levels.values().flat_map(|level| level.pages.values());
         let messages = pages.flat_map(|page| &page.records).map(|record| &record.message);
         messages.filter_map(Message::shared_body).max().unwrap_or_default()
     }
 
     pub(super) fn recover(&self) -> Recovered {
-        let lane = |(&(queue, lane), content): (&LaneKey, &LaneContent)| RecoveredLane {
+        let level = |(&(queue, level), content): (&LevelKey, &LevelContent)| RecoveredLevel {
             queue,
-            lane,
+            level,
             watermark: content.watermark,
             blocks: content.blocks.iter().map(|(number, block)| (*number, block.clone())).collect(),
-            last_page: content
-                .pages
-                .last_key_value()
-                .map(|(_, page)| (page.end, page.octets_after)),
+            last_page: content.pages.last_key_value().map(|(_, page)| (page.end, page.bytes_after)),
             bounds: content.pages.last_key_value().and_then(|(_, page)| page.bounds),
         };
         Recovered {
             records: self.records.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-            lanes: self.lanes.iter().map(lane).collect(),
+            levels: self.levels.iter().map(level).collect(),
             last_body: self.last_body(),
             damaged: self.damaged.iter().map(|queue| damaged_queue(*queue)).collect(),
         }
@@ -152,19 +148,19 @@ impl TestStore {
 
     /// All messages of a queue that stand in pages.
     pub(super) fn messages(&self, queue: QueueId) -> Vec<Message> {
-        let lanes = self.lanes.iter().filter(|((owner, _), _)| *owner == queue);
-        let pages = lanes.flat_map(|(_, lane)| lane.pages.values());
+        let levels = self.levels.iter().filter(|((owner, _), _)| *owner == queue);
+        let pages = levels.flat_map(|(_, level)| level.pages.values());
         pages.flat_map(|page| &page.records).map(|record| record.message.clone()).collect()
     }
 
     pub(super) fn pages(&self) -> usize {
-        self.lanes.values().map(|content| content.pages.len()).sum()
+        self.levels.values().map(|content| content.pages.len()).sum()
     }
 
-    /// Octets of what a consumer of a queue could still be sent.
-    pub(super) fn live_octets(&self, queue: QueueId) -> u64 {
-        let lanes = self.lanes.iter().filter(|((id, _), _)| *id == queue);
-        let live = lanes.flat_map(|(_, content)| {
+    /// Bytes of what a consumer of a queue could still be sent.
+    pub(super) fn live_bytes(&self, queue: QueueId) -> u64 {
+        let levels = self.levels.iter().filter(|((id, _), _)| *id == queue);
+        let live = levels.flat_map(|(_, content)| {
             content
                 .pages
                 .values()

@@ -3,9 +3,8 @@
 use super::broker::{
     Broker, CHANNEL, CONNECTION, arguments, consume, message, message_with, publish, settle,
 };
-use crate::command::{Closure, Command, Settlement};
-use crate::ids::{ConnectionId, QueueId};
-use crate::message::{Envelope, Message};
+use crate::command::Command;
+use crate::model::{Closure, ConnectionId, Envelope, Message, QueueId, Settlement};
 use forebay_wire::properties::Properties;
 use forebay_wire::{FieldValue, ShortStr};
 
@@ -41,7 +40,7 @@ fn a_message_expires_by_timer_at_the_head_without_a_consumer() {
     broker.pass(1);
     assert_eq!(broker.statistics("q").ready, 0);
     broker.commit();
-    assert_eq!(broker.store.live_octets(queue), 0);
+    assert_eq!(broker.store.live_bytes(queue), 0);
 }
 
 #[test]
@@ -220,7 +219,7 @@ fn a_late_acknowledgement_counts_when_nobody_else_has_the_message() {
     let statistics = broker.statistics("q");
     assert_eq!((statistics.ready, statistics.unacked, statistics.acked), (0, 0, 1));
     broker.commit();
-    assert_eq!(broker.store.live_octets(queue), 0);
+    assert_eq!(broker.store.live_bytes(queue), 0);
 }
 
 #[test]

@@ -3,10 +3,9 @@
 use super::bounds::bounds;
 use super::broker::{Broker, CHANNEL, CONNECTION, arguments, message, publish, settle};
 use super::dead_letters::{fetch_one, text};
-use crate::command::{Closure, Command, Publish, Refusal, Settle, Settlement};
+use crate::command::{Command, Publish};
 use crate::event::{Event, Reply};
-use crate::fault::Fault;
-use crate::ids::QueueId;
+use crate::model::{Closure, Fault, QueueId, RequeueMethod, Settle, Settlement};
 use forebay_wire::{FieldTable, FieldValue, ReplyCode};
 use proptest::prelude::*;
 
@@ -114,7 +113,7 @@ proptest! {
                 (0..taken).map_while(|_| fetch_one(&mut broker, "source")).collect();
             let settles = work.iter().enumerate().map(|(at, delivery)| {
                 let is_acked = at < acked;
-                let how = if is_acked { Settlement::Ack } else { Settlement::Requeue(Refusal::Nack) };
+                let how = if is_acked { Settlement::Ack } else { Settlement::Requeue(RequeueMethod::Nack) };
                 match settle(source, how, &[delivery]) {
                     Command::Settle(settle) => settle,
                     other => panic!("{other:?}"),

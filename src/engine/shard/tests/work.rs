@@ -2,12 +2,11 @@
 
 use super::broker::{Broker, CHANNEL, CONNECTION, arguments, consume, message, publish};
 use crate::administration::Administration;
-use crate::command::{Binding, Command, Destination, TopologyRequest};
+use crate::command::Command;
+use crate::credit::WorkLimits;
 use crate::event::{Event, Reply};
-use crate::ids::{ConnectionId, QueueId};
 use crate::limits::{CHUNK_MESSAGES_MAX, DEAD_LETTER_COPIES_MAX, TURN_DELIVERIES_MAX};
-use crate::shard::WorkLimits;
-use crate::time::Monotonic;
+use crate::model::{Binding, ConnectionId, Destination, Monotonic, QueueId, TopologyRequest};
 use crate::topology::PolicyOwner;
 use bytes::Bytes;
 use forebay_wire::{FieldTable, FieldValue, ShortStr};
@@ -208,7 +207,7 @@ fn a_backlog_that_may_expire_is_not_looked_at_before_it_may_be_too_old() {
             let publish = publish(queue, vec![message("x", true)], None);
             broker.shard.handle_commands(broker.now, CONNECTION, [publish]);
             while let Some(fetch) = broker.shard.poll_fetch() {
-                fetches.push(fetch.octets_max);
+                fetches.push(fetch.bytes_max);
                 let fetched = broker.store.read(fetch);
                 broker.shard.handle_fetched(broker.now, fetched);
             }
@@ -295,7 +294,7 @@ fn the_messages_of_a_queue_that_is_deleted_or_purged_are_freed_in_slices() {
         let command = Command::Topology { channel: CHANNEL, request, nowait: false };
         broker.shard.handle_commands(broker.now, CONNECTION, [command]);
         let shard = broker.shard.statistics();
-        assert!(shard.volatile_octets + shard.uncommitted_octets < 10_000, "it counts as free");
+        assert!(shard.volatile_bytes + shard.uncommitted_bytes < 10_000, "it counts as free");
         let mut left = messages_to_free(&broker);
         assert!(left >= MESSAGES - 8 - AT_ONCE - CHUNK_MESSAGES_MAX, "{left} are left");
         // Each input frees a part, also those of others.

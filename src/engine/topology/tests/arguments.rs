@@ -1,7 +1,7 @@
 //! The arguments of a queue.
 
 use super::{Host, Queue, name, table, text};
-use crate::fault::{Fault, FaultScope};
+use crate::model::{Fault, FaultScope};
 use crate::topology::{DeliveryLimit, Overflow, QueueKind, QueueSettings};
 use forebay_wire::{FieldTable, FieldValue, ReplyCode};
 
@@ -85,8 +85,8 @@ fn a_bad_value_is_refused_with_name_value_and_what_is_allowed() {
         ),
         ("x-max-priority", integer(256), "an integer from 0 to 255".into()),
         ("x-max-priority", integer(-1), "an integer from 0 to 255".into()),
-        ("x-dead-letter-exchange", integer(1), "a string of at most 255 octets".into()),
-        ("x-dead-letter-routing-key", integer(1), "a string of at most 255 octets".into()),
+        ("x-dead-letter-exchange", integer(1), "a string of at most 255 bytes".into()),
+        ("x-dead-letter-routing-key", integer(1), "a string of at most 255 bytes".into()),
         (
             "x-dead-letter-routing-key",
             text("k"),
@@ -187,11 +187,11 @@ fn a_queue_that_an_earlier_version_gave_such_an_argument_is_there_and_declared_w
     host.store();
     for (key, value) in &mut host.records {
         if key.first() == Some(&b'q') {
-            let mut octets = value[..value.len() - 4].to_vec();
+            let mut bytes = value[..value.len() - 4].to_vec();
             let mut encoded = bytes::BytesMut::new();
             arguments.encode(&mut encoded);
-            octets.extend_from_slice(&encoded);
-            *value = octets.into();
+            bytes.extend_from_slice(&encoded);
+            *value = bytes.into();
         }
     }
     let mut back = host.restarted();

@@ -1,7 +1,7 @@
 //! `x-consistent-hash` exchanges.
 
 use super::{CONNECTION, Exchange, Host, binding, name, object, refused, table, text};
-use crate::command::Destination;
+use crate::model::Destination;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode};
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! What goes, and what goes with it.
 
 use super::{CONNECTION, Exchange, Host, Queue, STRANGER, binding, name, object, refused};
-use crate::command::Destination;
+use crate::model::Destination;
 use crate::topology::removal::Leaving;
 use forebay_wire::{FieldTable, ReplyCode};
 

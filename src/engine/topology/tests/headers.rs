@@ -1,7 +1,7 @@
 //! Headers exchanges.
 
 use super::{CONNECTION, Host, binding, name, object, refused, table, text};
-use crate::command::Destination;
+use crate::model::Destination;
 use bytes::Bytes;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode};
 use proptest::collection::btree_map;

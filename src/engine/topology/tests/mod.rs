@@ -14,10 +14,7 @@ mod snapshot;
 mod topic;
 
 use super::{DeclaredQueue, ExchangeRequest, QueueRequest, Topology};
-use crate::command::{Binding, Destination};
-use crate::fault::Fault;
-use crate::ids::ConnectionId;
-use crate::object_name::ObjectName;
+use crate::model::{Binding, ConnectionId, Destination, Fault, ObjectName};
 use crate::operation::Operation;
 use bytes::Bytes;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};

@@ -1,7 +1,7 @@
 //! The topology against a naive model, under random operations and restarts.
 
 use super::{CONNECTION, Exchange, Host, Queue, binding, name, object};
-use crate::command::Destination;
+use crate::model::Destination;
 use forebay_wire::{FieldTable, FieldValue};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -67,7 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 impl Link {
-    fn binding(self) -> crate::command::Binding {
+    fn binding(self) -> crate::model::Binding {
         let to = if self.to_exchange {
             Destination::Exchange(object(EXCHANGES[self.to].0))
         } else {

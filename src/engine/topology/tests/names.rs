@@ -1,8 +1,7 @@
 //! Names: reserved ones, missing objects, the default exchange.
 
 use super::{CONNECTION, Exchange, Host, Queue, binding, object, refused, table};
-use crate::command::Destination;
-use crate::fault::FaultScope;
+use crate::model::{Destination, FaultScope};
 use forebay_wire::{FieldTable, FieldValue, ReplyCode};
 
 const DEFAULT: &str = "operation not permitted on the default exchange";
@@ -129,7 +128,7 @@ fn an_alternate_exchange_is_a_name() {
         host.exchange_with("x", "direct", &Exchange { arguments, ..Exchange::default() }),
         ReplyCode::PreconditionFailed,
         "invalid arg 'alternate-exchange' for exchange 'x' in vhost '/': '1' of type 'signedint'; \
-         expected a string of at most 255 octets",
+         expected a string of at most 255 bytes",
     );
 }
 

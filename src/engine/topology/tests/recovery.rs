@@ -126,11 +126,11 @@ fn flipped_bits_never_panic() {
         for bit in 0..(records[at].0.len() + records[at].1.len()) * 8 {
             let mut records = records.clone();
             let (key, value) = &records[at];
-            let mut octets = [&key[..], &value[..]].concat();
-            octets[bit / 8] ^= 1 << (bit % 8);
+            let mut bytes = [&key[..], &value[..]].concat();
+            bytes[bit / 8] ^= 1 << (bit % 8);
             let key_length = key.len();
-            let mut octets = Bytes::from(octets);
-            records[at] = (octets.split_to(key_length), octets);
+            let mut bytes = Bytes::from(bytes);
+            records[at] = (bytes.split_to(key_length), bytes);
             let _ = Topology::recover(&records);
         }
     }

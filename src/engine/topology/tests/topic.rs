@@ -1,7 +1,7 @@
 //! Topic patterns.
 
 use super::{Host, name};
-use crate::ids::QueueId;
+use crate::model::QueueId;
 use crate::topology::destinations::Endpoint;
 use crate::topology::topic::TopicTrie;
 use proptest::collection::vec;

@@ -1,8 +1,8 @@
 //! Files as RabbitMQ writes them, and files that are refused.
 
 use super::*;
+use crate::config::product::Product;
 use crate::definitions::{export, export_vhost};
-use crate::product::Product;
 use forebay_engine::topology::Topology;
 use serde_json::json;
 
@@ -116,7 +116,7 @@ fn files_of_both_generations_are_taken() {
 fn a_file_that_is_wrong_is_refused_with_the_path() {
     let cases = [
         ("/users/0/name", json!(1), "users[0].name: 1, expected a string"),
-        ("/users/0/password_hash", json!("AAAA"), "users[0].password_hash: has 3 octets"),
+        ("/users/0/password_hash", json!("AAAA"), "users[0].password_hash: has 3 bytes"),
         ("/users/0/tags", json!(5), "users[0].tags: expected"),
         ("/users/0/hashing_algorithm", json!("rabbit_password_hashing_md5"), "users[0].password_"),
         ("/permissions/0/read", json!("("), "permissions[0].read: '(' is no regular expression"),
@@ -128,7 +128,7 @@ fn a_file_that_is_wrong_is_refused_with_the_path() {
         ("/queues/0/arguments", json!({"x-max-priority": 999}), "queues[0].arguments.x-max-pri"),
         ("/queues/0/arguments", json!(1), "queues[0].arguments: 1, expected an object"),
         ("/queues/0/durable", json!("yes"), "queues[0].durable: 'yes', expected true or false"),
-        ("/queues/0/name", json!("q".repeat(256)), "queues[0].name: 256 octets"),
+        ("/queues/0/name", json!("q".repeat(256)), "queues[0].name: 256 bytes"),
         ("/exchanges/0/type", json!("x"), "exchanges[0]: unknown exchange type 'x'"),
         ("/bindings/0/destination", json!("o9"), "bindings[0]: no queue 'o9' in vhost 'orders'"),
         ("/bindings/0/destination_type", json!("x"), "bindings[0].destination_type: 'x'"),

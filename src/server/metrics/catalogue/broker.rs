@@ -92,7 +92,7 @@ pub const MESSAGES_REDELIVERED: Metric = counter(
 pub const PUBLISH_BUDGET_USED: Metric = gauge(
     "forebay_publish_budget_used_bytes",
     Unit::Bytes,
-    "Octets of published messages on their way to stable storage; at the limit publishers are held.",
+    "Bytes of published messages on their way to stable storage; at the limit publishers are held.",
 );
 /// Budget.
 pub const PUBLISH_BUDGET: Metric = gauge(
@@ -164,31 +164,31 @@ pub const MESSAGE_FAILED_DELIVERIES: Metric = histogram(
 pub const CACHED: Metric = gauge(
     "forebay_memory_cached_bytes",
     Unit::Bytes,
-    "Octets of stored messages that are kept in memory for consumers.",
+    "Bytes of stored messages that are kept in memory for consumers.",
 );
 /// Transient messages.
 pub const VOLATILE: Metric = gauge(
     "forebay_memory_volatile_bytes",
     Unit::Bytes,
-    "Octets that messages which are in memory alone take, with what it takes to keep them.",
+    "Bytes that messages which are in memory alone take, with what it takes to keep them.",
 );
 /// Before the commit.
 pub const UNCOMMITTED: Metric = gauge(
     "forebay_memory_uncommitted_bytes",
     Unit::Bytes,
-    "Octets of messages that wait for their commit.",
+    "Bytes of messages that wait for their commit.",
 );
 /// Store.
 pub const STORE_BYTES: Metric = gauge(
     "forebay_store_bytes",
     Unit::Bytes,
-    "Octets that the store takes on the disk, journals included.",
+    "Bytes that the store takes on the disk, journals included.",
 );
 /// Written.
 pub const STORE_WRITTEN: Metric = counter(
     "forebay_store_written_bytes_total",
     Unit::Bytes,
-    "Octets of keys and values handed to the journal.",
+    "Bytes of keys and values handed to the journal.",
 );
 /// Syncs.
 pub const STORE_SYNCS: Metric =
@@ -200,11 +200,8 @@ pub const SCRUB_ROUNDS: Metric = counter(
     "Rounds in which everything in tables was read again to find damage.",
 );
 /// Its progress.
-pub const SCRUB_BYTES: Metric = counter(
-    "forebay_scrub_bytes_total",
-    Unit::Bytes,
-    "Octets that were read again to find damage.",
-);
+pub const SCRUB_BYTES: Metric =
+    counter("forebay_scrub_bytes_total", Unit::Bytes, "Bytes that were read again to find damage.");
 /// What it found.
 pub const STORE_FILES_DAMAGED: Metric = gauge(
     "forebay_store_files_damaged",
@@ -215,7 +212,7 @@ pub const STORE_FILES_DAMAGED: Metric = gauge(
 pub const DISK_AVAILABLE: Metric = gauge(
     "forebay_disk_available_bytes",
     Unit::Bytes,
-    "Octets that are free on the disk of the data directory.",
+    "Bytes that are free on the disk of the data directory.",
 );
 /// Disk.
 pub const DISK_SIZE: Metric =

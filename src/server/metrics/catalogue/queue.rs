@@ -34,7 +34,7 @@ pub const QUEUE_LAG: Metric = gauge(
 pub const QUEUE_BYTES: Metric = gauge(
     "forebay_queue_bytes",
     Unit::Bytes,
-    "Octets of the bodies of the messages in the queue, ready and unacked.",
+    "Bytes of the bodies of the messages in the queue, ready and unacked.",
 );
 /// Age of the oldest message.
 pub const QUEUE_OLDEST_AGE: Metric = gauge(

@@ -3,7 +3,7 @@
 use super::super::exposition::Number;
 use super::super::process;
 use super::Broker;
-use crate::alarms::Alarm;
+use crate::system::alarms::Alarm;
 use forebay_engine::shard::QueueStatistics;
 use rustix::process::{Resource, getrlimit};
 
@@ -55,7 +55,7 @@ pub(super) const CONSUMERS: [Column; 1] = [gauges("queue_consumers", |queue| que
 
 pub(super) const METRICS: [Column; 2] = [
     gauges("queue_consumers", |queue| queue.consumers),
-    gauges("queue_messages_bytes", |queue| queue.octets),
+    gauges("queue_messages_bytes", |queue| queue.bytes),
 ];
 
 pub(super) const DELIVERY: [Column; 8] = [

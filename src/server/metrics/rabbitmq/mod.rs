@@ -11,9 +11,9 @@ use super::connection_totals::Totals;
 use super::exposition::{Number, Page, escape};
 use super::queue_families::labels;
 use super::queue_rates::QueueRates;
-use crate::alarms::Alarms;
-use crate::node_name::node_name;
-use crate::product::Product;
+use crate::config::product::Product;
+use crate::system::alarms::Alarms;
+use crate::system::node_name::node_name;
 use families::{Column, Kind, Single};
 use forebay_engine::connection::MESSAGE_SIZE_BOUNDS;
 use forebay_engine::shard::{QueueReport, QueueStatistics, ShardStatistics};
@@ -159,7 +159,7 @@ fn write_message_sizes(page: &mut Page, totals: &Totals) {
         let labels = format!("{{protocol=\"amqp091\",le=\"{bound}\"}}");
         page.sample("rabbitmq_message_size_bytes_bucket", &labels, count);
     }
-    page.sample("rabbitmq_message_size_bytes_sum", PROTOCOL, totals.traffic.octets);
+    page.sample("rabbitmq_message_size_bytes_sum", PROTOCOL, totals.traffic.bytes);
     page.sample("rabbitmq_message_size_bytes_count", PROTOCOL, count);
 }
 

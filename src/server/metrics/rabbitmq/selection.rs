@@ -25,7 +25,7 @@ pub(in super::super) enum Family {
     Coarse,
     /// Consumers of each queue.
     Consumers,
-    /// Consumers, their capacity and octets of each queue.
+    /// Consumers, their capacity and bytes of each queue.
     Metrics,
     /// What each queue counted.
     Delivery,

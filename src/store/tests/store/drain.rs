@@ -1,25 +1,25 @@
 //! A backlog that was consumed gives its disk space back.
 
 use crate::workload::Workload;
-use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::model::{Level, Offset, QueueId};
 use forebay_engine::operation::Durability;
 use forebay_store::{FjallStore, Store};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 const QUEUE: QueueId = QueueId(1);
-const LANE: Lane = Lane(0);
+const LANE: Level = Level(0);
 const PAGES: u64 = 250;
-/// Octets of bodies in a page.
+/// Bytes of bodies in a page.
 const PAGE_SIZE: usize = 1_000_000;
 const BODY_SIZE: usize = 20_000;
 const MESSAGES: usize = PAGE_SIZE / BODY_SIZE;
 
-fn octets(directory: &Path) -> u64 {
+fn bytes(directory: &Path) -> u64 {
     let entries = std::fs::read_dir(directory).unwrap().map(Result::unwrap);
     entries
         .map(|entry| match entry.metadata() {
-            Ok(data) if data.is_dir() => octets(&entry.path()),
+            Ok(data) if data.is_dir() => bytes(&entry.path()),
             // What is allocated: a fresh journal is a sparse file.
             Ok(data) => std::os::unix::fs::MetadataExt::blocks(&data) * 512,
             // Unlinked meanwhile.
@@ -50,19 +50,19 @@ fn a_drained_queue_gives_its_space_back() {
     let store = FjallStore::open(directory.path()).unwrap();
     let mut workload = Workload::default();
     fill(&store, &mut workload);
-    assert!(octets(directory.path()) > PAGES * PAGE_SIZE as u64 / 2);
+    assert!(bytes(directory.path()) > PAGES * PAGE_SIZE as u64 / 2);
     while let Some(first) = workload.waiting(QUEUE, LANE).first() {
         let page = store.read(QUEUE, LANE, Offset(*first), 1).unwrap();
         let count = page.first().unwrap().records.len();
         let operations = workload.settle_oldest(QUEUE, LANE, count);
         store.apply(&[workload.commit(operations, Durability::Written)]).unwrap();
     }
-    wait_for("the space of a drained queue", || octets(directory.path()) < 100_000_000);
+    wait_for("the space of a drained queue", || bytes(directory.path()) < 100_000_000);
     drop(store);
     let store = FjallStore::open(directory.path()).unwrap();
-    let lanes = store.recover().unwrap().lanes;
-    assert_eq!(lanes.len(), 1);
-    assert_eq!(lanes.first().unwrap().last_page, None);
+    let levels = store.recover().unwrap().levels;
+    assert_eq!(levels.len(), 1);
+    assert_eq!(levels.first().unwrap().last_page, None);
     assert_eq!(store.read(QUEUE, LANE, Offset(0), usize::MAX).unwrap(), vec![]);
 }
 
@@ -81,8 +81,8 @@ fn a_dropped_queue_gives_its_space_back_and_spares_its_neighbour() {
     drop(store);
     let store = FjallStore::open(directory.path()).unwrap();
     wait_for("the removal of a dropped queue", || store.statistics().queues_to_remove == 0);
-    wait_for("the space of a dropped queue", || octets(directory.path()) < 100_000_000);
+    wait_for("the space of a dropped queue", || bytes(directory.path()) < 100_000_000);
     let recovered = store.recover().unwrap();
-    assert_eq!(recovered.lanes.len(), 1);
+    assert_eq!(recovered.levels.len(), 1);
     assert_eq!(store.read(neighbour, LANE, Offset(3), usize::MAX).unwrap().len(), 1);
 }

@@ -2,7 +2,7 @@
 //! told of is there, and what is there is a prefix of what it wrote.
 
 use crate::workload::{Workload, put_record};
-use forebay_engine::ids::{Lane, Offset, QueueId};
+use forebay_engine::model::{Level, Offset, QueueId};
 use forebay_engine::operation::{Commit, Durability, Operation};
 use forebay_store::{FjallStore, MemoryStore, Store};
 use std::io::{BufRead, BufReader, Write};
@@ -37,13 +37,14 @@ impl Script {
         self.written += 1;
         let mut operations = vec![put_record(0, self.written)];
         for _ in 0..=self.random(3) {
-            let (queue, lane) = (QueueId(self.queue + self.random(2)), Lane(self.random(2) as u8));
+            let (queue, level) =
+                (QueueId(self.queue + self.random(2)), Level(self.random(2) as u8));
             if self.random(2) == 0 {
                 let sizes = vec![self.random(3000) as usize; 1 + self.random(20) as usize];
-                operations.push(self.workload.publish(queue, lane, 0, &sizes));
+                operations.push(self.workload.publish(queue, level, 0, &sizes));
             } else {
                 let count = self.random(30) as usize;
-                operations.extend(self.workload.settle_oldest(queue, lane, count));
+                operations.extend(self.workload.settle_oldest(queue, level, count));
             }
         }
         if self.random(40) == 0 {
@@ -126,10 +127,11 @@ fn compare(store: &FjallStore, seed: u64, commits: u64) {
         model.apply(&[script.next()]).unwrap();
     }
     let (found, expected) = (store.recover().unwrap(), model.recover().unwrap());
-    assert_eq!(found.lanes, expected.lanes);
-    for lane in found.lanes {
-        let read =
-            |store: &dyn Store| store.read(lane.queue, lane.lane, Offset(0), usize::MAX).unwrap();
+    assert_eq!(found.levels, expected.levels);
+    for level in found.levels {
+        let read = |store: &dyn Store| {
+            store.read(level.queue, level.level, Offset(0), usize::MAX).unwrap()
+        };
         assert_eq!(read(store), read(&model));
     }
 }

@@ -2,28 +2,28 @@
 //! the store relies on.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use forebay_engine::ids::{BodyId, CommitId, Lane, Offset, QueueId};
-use forebay_engine::message::{Envelope, Message};
+use forebay_engine::model::{
+    BodyId, CommitId, Envelope, Level, Message, Offset, QueueId, WallClock,
+};
 use forebay_engine::operation::{BLOCK_OFFSETS, Block, Commit, Durability, Operation, Watermark};
 use forebay_engine::page::{Page, Record};
-use forebay_engine::time::WallClock;
 use forebay_wire::{RawProperties, ShortStr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// All lanes of all queues, and the numbers given out.
+/// All levels of all queues, and the numbers given out.
 #[derive(Debug, Default)]
 pub(crate) struct Workload {
-    pub(crate) lanes: BTreeMap<(QueueId, Lane), LaneWork>,
+    pub(crate) levels: BTreeMap<(QueueId, Level), LevelWork>,
     commits: u64,
     /// One message of each body that several have, by its identifier.
     shared: Vec<Message>,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct LaneWork {
+pub(crate) struct LevelWork {
     tail: u64,
-    octets_published: u64,
+    bytes_published: u64,
     watermark: Watermark,
     /// Above the watermark.
     settled: BTreeSet<u64>,
@@ -35,7 +35,7 @@ pub(crate) struct LaneWork {
     blocks: BTreeSet<u64>,
 }
 
-/// A message whose body begins with its number and goes on with its lowest octet.
+/// A message whose body begins with its number and goes on with its lowest byte.
 pub(crate) fn message(number: u64, size: usize) -> Message {
     let mut body = BytesMut::with_capacity(size.max(8));
     body.put_u64(number);
@@ -60,49 +60,49 @@ impl Workload {
     pub(crate) fn publish(
         &mut self,
         queue: QueueId,
-        lane: Lane,
+        level: Level,
         skipped: u64,
         sizes: &[usize],
     ) -> Operation {
-        let tail = self.lanes.entry((queue, lane)).or_default().tail;
+        let tail = self.levels.entry((queue, level)).or_default().tail;
         let messages = (tail + skipped..).zip(sizes).map(|(offset, size)| message(offset, *size));
-        self.put(queue, lane, skipped, messages.collect())
+        self.put(queue, level, skipped, messages.collect())
     }
 
     /// The same message in a page of each of these queues, its body in common.
     pub(crate) fn fan_out(
         &mut self,
         queues: &[QueueId],
-        lane: Lane,
+        level: Level,
         size: usize,
     ) -> Vec<Operation> {
         let id = self.shared.len() as u64 + 1;
         let message = message(id, size).with_shared_body(BodyId(id));
         self.shared.push(message.clone());
-        queues.iter().map(|queue| self.put(*queue, lane, 0, vec![message.clone()])).collect()
+        queues.iter().map(|queue| self.put(*queue, level, 0, vec![message.clone()])).collect()
     }
 
     /// One more message with the body of an earlier one, as a dead letter is, in one page with one of its own.
-    pub(crate) fn copy(&mut self, queue: QueueId, lane: Lane, nth: usize) -> Option<Operation> {
+    pub(crate) fn copy(&mut self, queue: QueueId, level: Level, nth: usize) -> Option<Operation> {
         let message = self.shared.get(nth % self.shared.len().max(1))?.clone();
-        Some(self.put(queue, lane, 0, vec![message.clone(), message, self::message(0, 20)]))
+        Some(self.put(queue, level, 0, vec![message.clone(), message, self::message(0, 20)]))
     }
 
     fn put(
         &mut self,
         queue: QueueId,
-        lane: Lane,
+        level: Level,
         skipped: u64,
         messages: Vec<Message>,
     ) -> Operation {
-        let work = self.lanes.entry((queue, lane)).or_default();
+        let work = self.levels.entry((queue, level)).or_default();
         let first = work.tail;
-        let octets_before = work.octets_published;
+        let bytes_before = work.bytes_published;
         let count = messages.len() as u64;
         work.settled.extend(first..first + skipped);
         let mut records = Vec::with_capacity(messages.len());
         for (offset, message) in (first + skipped..).zip(messages) {
-            work.octets_published += message.size() as u64;
+            work.bytes_published += message.size() as u64;
             work.waiting.insert(offset, message.size() as u64);
             records.push(Record { offset: Offset(offset), message });
         }
@@ -111,55 +111,55 @@ impl Workload {
         let page = Page {
             first: Offset(first),
             end: Offset(work.tail),
-            octets_before,
-            octets_after: work.octets_published,
+            bytes_before,
+            bytes_after: work.bytes_published,
             bounds: None,
             records,
         };
-        Operation::PutPage { queue, lane, page: Arc::new(page) }
+        Operation::PutPage { queue, level, page: Arc::new(page) }
     }
 
     /// Settles the n-th of those waiting, for each n given.
-    pub(crate) fn settle(&mut self, queue: QueueId, lane: Lane, nth: &[usize]) -> Vec<Operation> {
-        let Some(work) = self.lanes.get_mut(&(queue, lane)) else { return Vec::new() };
+    pub(crate) fn settle(&mut self, queue: QueueId, level: Level, nth: &[usize]) -> Vec<Operation> {
+        let Some(work) = self.levels.get_mut(&(queue, level)) else { return Vec::new() };
         let waiting: Vec<u64> = work.waiting.keys().copied().collect();
         for offset in nth.iter().filter_map(|nth| waiting.get(*nth)) {
             if let Some(size) = work.waiting.remove(offset) {
                 work.settled.insert(*offset);
-                work.watermark.octets_settled += size;
+                work.watermark.bytes_settled += size;
             }
         }
-        work.settled_operations(queue, lane)
+        work.settled_operations(queue, level)
     }
 
     /// Settles the `count` oldest.
     pub(crate) fn settle_oldest(
         &mut self,
         queue: QueueId,
-        lane: Lane,
+        level: Level,
         count: usize,
     ) -> Vec<Operation> {
-        self.settle(queue, lane, &(0..count).collect::<Vec<_>>())
+        self.settle(queue, level, &(0..count).collect::<Vec<_>>())
     }
 
     pub(crate) fn drop_queue(&mut self, queue: QueueId) -> Operation {
-        self.lanes.retain(|(owner, _), _| *owner != queue);
+        self.levels.retain(|(owner, _), _| *owner != queue);
         Operation::DropQueue { queue }
     }
 
-    pub(crate) fn waiting(&self, queue: QueueId, lane: Lane) -> Vec<u64> {
-        let work = self.lanes.get(&(queue, lane));
+    pub(crate) fn waiting(&self, queue: QueueId, level: Level) -> Vec<u64> {
+        let work = self.levels.get(&(queue, level));
         work.map(|work| work.waiting.keys().copied().collect()).unwrap_or_default()
     }
 }
 
-impl LaneWork {
-    fn settled_operations(&mut self, queue: QueueId, lane: Lane) -> Vec<Operation> {
+impl LevelWork {
+    fn settled_operations(&mut self, queue: QueueId, level: Level) -> Vec<Operation> {
         while self.settled.remove(&self.watermark.low.0) {
             self.watermark.low = self.watermark.low.next();
         }
         let mut operations =
-            vec![Operation::PutWatermark { queue, lane, watermark: self.watermark }];
+            vec![Operation::PutWatermark { queue, level, watermark: self.watermark }];
         let mut blocks: BTreeMap<u64, Vec<u16>> = BTreeMap::new();
         for offset in &self.settled {
             let relative = (offset % BLOCK_OFFSETS) as u16;
@@ -167,14 +167,14 @@ impl LaneWork {
         }
         for block in &self.blocks {
             if !blocks.contains_key(block) {
-                operations.push(Operation::RemoveBlock { queue, lane, block: *block });
+                operations.push(Operation::RemoveBlock { queue, level, block: *block });
             }
         }
         self.blocks = blocks.keys().copied().collect();
         for (block, offsets) in blocks {
             let content =
                 Block { settled: runs(&offsets), failures: vec![(7, 2)], returns: vec![(9, 1)] };
-            operations.push(Operation::PutBlock { queue, lane, block, content });
+            operations.push(Operation::PutBlock { queue, level, block, content });
         }
         let waiting = &self.waiting;
         let (settled, pages): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pages)
@@ -183,7 +183,7 @@ impl LaneWork {
         self.pages = pages.into_iter().collect();
         operations.extend(settled.into_iter().map(|(first, _)| Operation::RemovePage {
             queue,
-            lane,
+            level,
             first: Offset(first),
         }));
         operations

@@ -1,5 +1,5 @@
 //! What users of the crate rely on: the golden vectors, round trips, and calm in the face of any
-//! octets.
+//! bytes.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,7 +8,7 @@
     reason = "tests"
 )]
 
-mod hostile_octets;
+mod hostile_bytes;
 mod round_trip;
 mod strategy;
 mod vector_file;

@@ -1,7 +1,7 @@
 //! What is written is what is read: tables, properties, and contents through a send buffer, over
-//! a socket that takes and gives any number of octets at a time.
+//! a socket that takes and gives any number of bytes at a time.
 
-use crate::strategy::{octets, properties, short_str, table};
+use crate::strategy::{bytes, properties, short_str, table};
 use bytes::{Buf, Bytes, BytesMut};
 use forebay_wire::limits::{BODY_INLINE_SIZE_MAX, FRAME_ENVELOPE_SIZE, FRAME_SIZE_MIN};
 use forebay_wire::method::{BasicAck, BasicDeliver, BasicPublish};
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 
-/// NaN is not equal to itself, so octets are compared.
+/// NaN is not equal to itself, so bytes are compared.
 fn encoded(table: &FieldTable) -> Bytes {
     let mut out = BytesMut::new();
     table.encode(&mut out);
@@ -22,13 +22,13 @@ fn encoded(table: &FieldTable) -> Bytes {
 proptest! {
     #[test]
     fn tables(table in table()) {
-        let octets = encoded(&table);
-        let decoded = FieldTable::decode(&octets).unwrap();
-        prop_assert_eq!(encoded(&decoded), octets.clone());
+        let bytes = encoded(&table);
+        let decoded = FieldTable::decode(&bytes).unwrap();
+        prop_assert_eq!(encoded(&decoded), bytes.clone());
         prop_assert_eq!(format!("{decoded:?}"), format!("{table:?}"));
-        prop_assert_eq!(encoded(&decoded.detached()), octets.clone());
-        let fields = FieldTable::decode_fields(&octets.slice(4..)).unwrap();
-        prop_assert_eq!(encoded(&fields), octets);
+        prop_assert_eq!(encoded(&decoded.detached()), bytes.clone());
+        let fields = FieldTable::decode_fields(&bytes.slice(4..)).unwrap();
+        prop_assert_eq!(encoded(&fields), bytes);
     }
 
     #[test]
@@ -122,19 +122,19 @@ fn put(out: &mut SendBuffer, item: &Item, by_parts: bool, limit: u32) {
         Item::Content { deliver, name, tag, properties, body } => {
             let (tag, flag) = (*tag, tag % 2 == 1);
             let properties = properties.encode();
-            let (octets, text) = (properties.as_bytes(), name.as_bytes());
+            let (bytes, text) = (properties.as_bytes(), name.as_bytes());
             if !by_parts {
                 out.put_content(7, &method_of(*deliver, name, tag), &properties, body, limit);
             } else if *deliver {
-                out.put_deliver(7, name, tag, flag, text, b"key", octets, body, limit);
+                out.put_deliver(7, name, tag, flag, text, b"key", bytes, body, limit);
             } else {
-                out.put_publish(7, text, b"key", flag, octets, body, limit);
+                out.put_publish(7, text, b"key", flag, bytes, body, limit);
             }
         }
     }
 }
 
-/// Writes as a socket does that takes `sizes` octets at a time, from vectored slices.
+/// Writes as a socket does that takes `sizes` bytes at a time, from vectored slices.
 fn drain(out: &mut SendBuffer, sizes: &[usize]) -> Vec<u8> {
     let mut written = Vec::new();
     let mut sizes = sizes.iter().cycle();
@@ -252,12 +252,12 @@ proptest! {
     }
 
     #[test]
-    fn short_strings_hold_255_octets(octets in octets(300)) {
-        let result = ShortStr::try_from(octets.clone());
-        prop_assert_eq!(result.is_ok(), octets.len() <= 255);
+    fn short_strings_hold_255_bytes(bytes in bytes(300)) {
+        let result = ShortStr::try_from(bytes.clone());
+        prop_assert_eq!(result.is_ok(), bytes.len() <= 255);
         if let Ok(text) = result {
-            prop_assert_eq!(text.as_bytes(), &octets[..]);
-            prop_assert_eq!(text.as_str(), std::str::from_utf8(&octets).ok());
+            prop_assert_eq!(text.as_bytes(), &bytes[..]);
+            prop_assert_eq!(text.as_str(), std::str::from_utf8(&bytes).ok());
         }
     }
 }

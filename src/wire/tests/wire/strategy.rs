@@ -5,14 +5,14 @@ use forebay_wire::{FieldTable, FieldValue, Properties, ShortStr};
 use proptest::option;
 use proptest::prelude::*;
 
-pub(crate) fn octets(size_max: usize) -> impl Strategy<Value = Bytes> {
+pub(crate) fn bytes(size_max: usize) -> impl Strategy<Value = Bytes> {
     prop::collection::vec(any::<u8>(), 0..=size_max).prop_map(Bytes::from)
 }
 
-/// Mostly names as people give them, sometimes any octets.
+/// Mostly names as people give them, sometimes any bytes.
 pub(crate) fn short_str() -> impl Strategy<Value = ShortStr> {
     let text = "[a-zäöü.#*-]{0,20}".prop_map(|text| ShortStr::try_from(text).unwrap());
-    prop_oneof![3 => text, 1 => octets(255).prop_map(|octets| ShortStr::try_from(octets).unwrap())]
+    prop_oneof![3 => text, 1 => bytes(255).prop_map(|bytes| ShortStr::try_from(bytes).unwrap())]
 }
 
 fn scalar() -> impl Strategy<Value = FieldValue> {
@@ -29,9 +29,9 @@ fn scalar() -> impl Strategy<Value = FieldValue> {
         any::<f32>().prop_map(FieldValue::F32),
         any::<f64>().prop_map(FieldValue::F64),
         (any::<u8>(), any::<u32>()).prop_map(|(scale, value)| FieldValue::Decimal { scale, value }),
-        octets(300).prop_map(FieldValue::LongStr),
+        bytes(300).prop_map(FieldValue::LongStr),
         any::<u64>().prop_map(FieldValue::Timestamp),
-        octets(300).prop_map(FieldValue::ByteArray),
+        bytes(300).prop_map(FieldValue::ByteArray),
         Just(FieldValue::Void),
     ]
 }

@@ -8,14 +8,14 @@ pub(crate) struct Vector {
     /// File and name, for messages.
     pub(crate) name: String,
     /// Everything that is received.
-    pub(crate) octets: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// The frames in it, as text.
     pub(crate) frames: Vec<String>,
-    /// The frame size limit of the receiver, in octets.
+    /// The frame size limit of the receiver, in bytes.
     pub(crate) frame_size_max: u32,
     /// Read, but written otherwise.
     pub(crate) is_oneway: bool,
-    /// What the octets after the frames are answered with.
+    /// What the bytes after the frames are answered with.
     pub(crate) close: Option<Close>,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct Close {
     pub(crate) reply_code: u16,
     pub(crate) class_id: u16,
     pub(crate) method_id: u16,
-    /// Octets after which it is certain.
+    /// Bytes after which it is certain.
     pub(crate) after: usize,
 }
 
@@ -58,7 +58,7 @@ fn read(file: &Path) -> Vec<Vector> {
         }
         let vector = vectors.last_mut().expect("a file begins with a vector");
         match word {
-            "octets" => vector.octets.extend(hex(rest)),
+            "octets" => vector.bytes.extend(hex(rest)),
             "frame" => vector.frames.push(rest.to_owned()),
             "limit" => vector.frame_size_max = rest.parse().unwrap(),
             "oneway" => vector.is_oneway = true,
@@ -79,7 +79,7 @@ fn close(text: &str) -> Close {
 }
 
 fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.bytes().filter(|octet| *octet != b' ').collect();
-    let octets = digits.chunks(2);
-    octets.map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap()).collect()
+    let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b' ').collect();
+    let bytes = digits.chunks(2);
+    bytes.map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap()).collect()
 }

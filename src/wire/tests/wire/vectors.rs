@@ -1,5 +1,5 @@
-//! The golden vectors of `protocol-spec/vectors/`, through decoder and encoder: whole, octet by
-//! octet, and cut in two at every place.
+//! The golden vectors of `protocol-spec/vectors/`, through decoder and encoder: whole, byte by
+//! byte, and cut in two at every place.
 
 use crate::vector_file::{self, Close, Vector};
 use bytes::{Buf, Bytes, BytesMut};
@@ -29,12 +29,12 @@ impl Receiver {
         }
     }
 
-    fn receive(&mut self, octets: &[u8]) {
+    fn receive(&mut self, bytes: &[u8]) {
         if self.outcome.close.is_some() {
             return;
         }
-        self.input.extend_from_slice(octets);
-        self.received += octets.len();
+        self.input.extend_from_slice(bytes);
+        self.received += bytes.len();
         loop {
             match self.decoder.decode(&mut self.input) {
                 Ok(Some(frame)) => self.outcome.frames.push(frame),
@@ -54,7 +54,7 @@ impl Receiver {
 
     fn finish(self) -> Outcome {
         if self.outcome.close.is_none() {
-            assert!(self.input.is_empty(), "octets are left over");
+            assert!(self.input.is_empty(), "bytes are left over");
         }
         self.outcome
     }
@@ -62,7 +62,7 @@ impl Receiver {
 
 fn whole(vector: &Vector) -> Outcome {
     let mut receiver = Receiver::new(vector);
-    receiver.receive(&vector.octets);
+    receiver.receive(&vector.bytes);
     receiver.finish()
 }
 
@@ -78,11 +78,11 @@ fn every_vector_means_what_it_says() {
 }
 
 #[test]
-fn octet_by_octet_it_means_the_same_and_faults_are_seen_at_once() {
+fn byte_by_byte_it_means_the_same_and_faults_are_seen_at_once() {
     for vector in vector_file::all() {
         let mut receiver = Receiver::new(&vector);
-        for octet in &vector.octets {
-            receiver.receive(&[*octet]);
+        for byte in &vector.bytes {
+            receiver.receive(&[*byte]);
         }
         let outcome = receiver.finish();
         assert_eq!(outcome.close, vector.close, "{}", vector.name);
@@ -94,8 +94,8 @@ fn octet_by_octet_it_means_the_same_and_faults_are_seen_at_once() {
 fn cut_at_every_place_it_means_the_same() {
     for vector in vector_file::all() {
         let expected = whole(&vector);
-        for place in 0..vector.octets.len() {
-            let (front, back) = vector.octets.split_at(place);
+        for place in 0..vector.bytes.len() {
+            let (front, back) = vector.bytes.split_at(place);
             let mut receiver = Receiver::new(&vector);
             receiver.receive(front);
             receiver.receive(back);
@@ -111,7 +111,7 @@ fn cut_at_every_place_it_means_the_same() {
 fn all_valid_vectors_in_one_stream_are_all_their_frames() {
     let vectors = vector_file::all();
     let valid = || vectors.iter().filter(|vector| vector.close.is_none());
-    let stream: BytesMut = valid().flat_map(|vector| vector.octets.iter().copied()).collect();
+    let stream: BytesMut = valid().flat_map(|vector| vector.bytes.iter().copied()).collect();
     let mut receiver = Receiver::new(&Vector { frame_size_max: 131_072, ..Vector::default() });
     receiver.receive(&stream);
     let expected: Vec<Frame> = valid().flat_map(|vector| whole(vector).frames).collect();
@@ -124,7 +124,7 @@ fn the_encoder_writes_every_vector_as_it_stands() {
         if vector.close.is_none() && !vector.is_oneway {
             let frames = whole(&vector).frames;
             let written = write(frames, vector.frame_size_max);
-            assert_eq!(written, vector.octets, "{}", vector.name);
+            assert_eq!(written, vector.bytes, "{}", vector.name);
         }
     }
 }
@@ -161,7 +161,7 @@ fn write(frames: Vec<Frame>, frame_size_max: u32) -> Bytes {
 #[test]
 fn strings_and_bodies_are_slices_of_what_was_received() {
     for vector in vector_file::all() {
-        let mut input = BytesMut::from(vector.octets.as_slice());
+        let mut input = BytesMut::from(vector.bytes.as_slice());
         let memory = input.as_ptr_range();
         let mut decoder = FrameDecoder::new(vector.frame_size_max);
         while let Ok(Some(frame)) = decoder.decode(&mut input) {

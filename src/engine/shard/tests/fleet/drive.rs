@@ -4,10 +4,12 @@ mod checks;
 
 use super::model::{Entry, Given, Model, Owed, Place};
 use super::step::{CHANNELS, CLIENTS, QUEUES, Step};
-use crate::command::{Closure, Command, Run, Settle, Settlement, Subscribe};
+use crate::command::{Command, Subscribe};
 use crate::event::{Delivery, Event, Reply};
-use crate::ids::{ChannelId, ConnectionId, Position, QueueId};
 use crate::limits::QUARANTINE_MS_MAX;
+use crate::model::{
+    ChannelId, Closure, ConnectionId, OffsetRange, Position, QueueId, Settle, Settlement,
+};
 use crate::shard::tests::broker::{Broker, arguments, consume, message, publish, settle};
 use forebay_wire::FieldValue;
 use std::collections::BTreeMap;
@@ -205,8 +207,8 @@ impl Drive {
         }
         let queue = self.ids[self.model.entries[index].queue];
         // Whoever has the message now was given it at the same place.
-        let Position { lane, offset } = self.positions[&index];
-        let run = Run { lane, first: offset, last: offset };
+        let Position { level, offset } = self.positions[&index];
+        let run = OffsetRange { level, first: offset, last: offset };
         let channel_id = ChannelId(channel);
         let settle =
             Settle { channel: channel_id, queue, settlement, runs: [run].into_iter().collect() };

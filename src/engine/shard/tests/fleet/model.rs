@@ -2,8 +2,8 @@
 //! holds.
 
 use super::step::CLIENTS;
-use crate::command::{Closure, Settlement};
 use crate::limits::{QUARANTINE_MS_MAX, RETURN_LIMIT};
+use crate::model::{Closure, Settlement};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a message is.

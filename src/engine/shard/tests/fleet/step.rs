@@ -1,6 +1,6 @@
 //! What happens to the fleet.
 
-use crate::command::{Closure, Refusal, Settlement};
+use crate::model::{Closure, RequeueMethod, Settlement};
 use proptest::prelude::*;
 
 /// Processes.
@@ -32,7 +32,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
     let settlement = prop_oneof![
         6 => Just(Settlement::Ack),
         1 => Just(Settlement::Reject),
-        2 => Just(Settlement::Requeue(Refusal::Nack)),
+        2 => Just(Settlement::Requeue(RequeueMethod::Nack)),
         1 => Just(Settlement::Recover),
     ];
     let late = settlement.clone();

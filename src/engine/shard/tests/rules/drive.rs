@@ -3,11 +3,12 @@
 use super::list::{Entry, Handover, Handovers, List, Place};
 use super::setting::Setting;
 use super::step::{CLIENTS, Draft, Step};
-use crate::command::{Closure, Command, Settlement, Subscribe, TopologyRequest};
+use crate::command::{Command, Subscribe};
 use crate::event::{Delivery, Event, Reply};
-use crate::ids::{ConnectionId, QueueId};
 use crate::limits::QUARANTINE_MS_MAX;
-use crate::message::{Envelope, Message};
+use crate::model::{
+    Closure, ConnectionId, Envelope, Message, QueueId, Settlement, TopologyRequest,
+};
 use crate::shard::tests::broker::{Broker, CHANNEL, consume, publish, settle};
 use bytes::BytesMut;
 use forebay_wire::properties::Properties;

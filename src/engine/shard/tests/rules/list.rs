@@ -2,8 +2,8 @@
 
 use super::setting::{Letters, Setting};
 use super::step::Draft;
-use crate::command::{Closure, Settlement};
 use crate::limits::{QUARANTINE_MS_MAX, RETURN_LIMIT};
+use crate::model::{Closure, Settlement};
 use crate::topology::Overflow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -168,8 +168,8 @@ impl List {
         let mut refused = BTreeSet::new();
         for draft in drafts {
             let has_room = |list: &Self| {
-                let octets = list.octets() + draft.size as u64;
-                !list.setting.is_over(list.order().len() as u64 + 1, octets)
+                let bytes = list.bytes() + draft.size as u64;
+                !list.setting.is_over(list.order().len() as u64 + 1, bytes)
             };
             let is_limited = self.setting.refuses_newcomers();
             if is_limited && !has_room(self) {
@@ -221,7 +221,7 @@ impl List {
     fn keep_limits(&mut self, now: u64) {
         loop {
             self.expire_heads(now);
-            let is_over = self.setting.is_over(self.order().len() as u64, self.octets());
+            let is_over = self.setting.is_over(self.order().len() as u64, self.bytes());
             if self.setting.overflow != Overflow::DropHead || !is_over {
                 return;
             }
@@ -387,7 +387,7 @@ impl List {
         self.habits.clear();
     }
 
-    fn octets(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         self.order().iter().map(|index| self.entries[*index].size).sum()
     }
 

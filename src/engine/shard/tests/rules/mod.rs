@@ -1,5 +1,5 @@
 //! All rules of a queue at once against a naive model: priorities, times to live of the queue and
-//! of messages, length limits in messages and octets with each way to overflow, requeues and
+//! of messages, length limits in messages and bytes with each way to overflow, requeues and
 //! delivery limits with quarantine, a single active consumer, dead letters, commits and crashes, in
 //! whatever combination.
 //!

@@ -128,8 +128,8 @@ impl Setting {
     }
 
     /// Whether so much is more than there may be.
-    pub(super) fn is_over(&self, messages: u64, octets: u64) -> bool {
+    pub(super) fn is_over(&self, messages: u64, bytes: u64) -> bool {
         self.length_max.is_some_and(|limit| messages > limit)
-            || self.length_bytes_max.is_some_and(|limit| octets > limit)
+            || self.length_bytes_max.is_some_and(|limit| bytes > limit)
     }
 }

@@ -1,6 +1,6 @@
 //! What happens to the queue under test.
 
-use crate::command::{Closure, Refusal, Settlement};
+use crate::model::{Closure, RequeueMethod, Settlement};
 use crate::shard::tests::steps::closure;
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ pub(super) const CLIENTS: u64 = 3;
 pub(super) struct Draft {
     pub(super) persistent: bool,
     pub(super) priority: u8,
-    /// Octets of its body.
+    /// Bytes of its body.
     pub(super) size: usize,
     /// Its own time to live, in ms.
     pub(super) expiration: Option<u64>,
@@ -45,7 +45,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
     let settlement = prop_oneof![
         4 => Just(Settlement::Ack),
         2 => Just(Settlement::Reject),
-        5 => Just(Settlement::Requeue(Refusal::Nack)),
+        5 => Just(Settlement::Requeue(RequeueMethod::Nack)),
         1 => Just(Settlement::Recover),
     ];
     prop_oneof![

@@ -1,0 +1,430 @@
+//! A queue's turn: what must remove_ready leaves, and messages that are ready go to those who wait for
+//! them, as long as both are there.
+
+use super::clock_skew::Instants;
+use super::dead_letter::{DeadLetter, DeathReason};
+use super::in_flight::Held;
+use super::level::PriorityLevel;
+use super::quarantine_delivery::Pick;
+use super::{Queue, Timings};
+use crate::credit::ConsumerId;
+use crate::credit::Outbox;
+use crate::credit::WorkLimits;
+use crate::credit::{ChannelSlot, Clients, HeldCount};
+use crate::event::{Delivery, Event, Reply};
+use crate::model::{ChannelId, ConnectionId, Level, Message, Offset, Position, WallClock};
+
+/// A `basic.get` that waits for a message's content.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PendingGet {
+    pub(crate) connection: ConnectionId,
+    pub(crate) channel: ChannelId,
+    pub(crate) slot: ChannelSlot,
+    pub(crate) kind: GetKind,
+}
+
+/// What a `basic.get` is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GetKind {
+    /// The client acknowledges it.
+    Ack,
+    /// Settled by being sent.
+    NoAck,
+    /// An operator looks, and settles it.
+    Inspect,
+}
+
+/// What came of a turn.
+#[derive(Debug, Default)]
+pub(crate) struct DeliveryPass {
+    /// Messages and takers are left: the queue wants another turn.
+    pub(crate) is_unfinished: bool,
+    /// The store is to be asked for content.
+    pub(crate) wants_fetch: bool,
+    /// The store has to learn of settled messages.
+    pub(crate) needs_commit: bool,
+    /// Messages that consumers took for good, without an acknowledgement.
+    pub(crate) consumed: u64,
+    /// What is to be put elsewhere before the next commit.
+    pub(crate) dead: Vec<DeadLetter>,
+    /// Nobody has used the queue for as long as it may be unused.
+    pub(crate) is_expired: bool,
+    /// How much the turn may do.
+    limits: WorkLimits,
+    /// Messages delivered.
+    delivered: usize,
+    /// Messages that left because they were too old, too many or dead.
+    departed: usize,
+}
+
+impl DeliveryPass {
+    fn new(limits: WorkLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Whether no further message may remove_ready in this turn: the rest waits for the next one, so that
+    /// other queues get theirs.
+    pub(super) fn is_full(&self) -> bool {
+        self.departed >= self.limits.departures_max
+            || self.dead.len() >= self.limits.dead_letters_max
+    }
+
+    /// What the turn cost, counted in deliveries.
+    pub(crate) fn work(&self) -> usize {
+        1 + self.delivered + self.departed
+    }
+}
+
+/// What the deliveries of a turn have come to.
+#[derive(Debug, Default)]
+pub(super) struct PassDeliveries {
+    /// Consumers with something to be handed on.
+    served: Vec<ConsumerId>,
+    /// Quarantined messages can't be delivered for now: others go first.
+    pub(super) quarantined_wait: bool,
+    /// A consumer waits for content that has to be fetched.
+    pub(super) awaits_content: bool,
+}
+
+/// A message at the front of the order.
+pub(crate) enum Next {
+    /// There is none.
+    Empty,
+    /// Its content has to be fetched.
+    Absent { priority: usize, offset: Offset },
+    /// Here it is.
+    Present { priority: usize, offset: Offset, message: Message },
+}
+
+impl Queue {
+    /// Answers a `basic.get`, now or when the content is there.
+    pub(crate) fn get(&mut self, get: PendingGet) {
+        self.pending_gets.push_back(get);
+    }
+
+    /// Does what can be done.
+    pub(crate) fn take_turn(
+        &mut self,
+        at: Instants,
+        clients: &mut Clients,
+        out: &mut Outbox,
+        timings: &mut Timings,
+        limits: WorkLimits,
+    ) -> DeliveryPass {
+        let mut pass = DeliveryPass::new(limits);
+        if self.state.is_damaged() {
+            // Nothing leaves, not even by its age: what can be read comes back with a repair.
+            return pass;
+        }
+        self.used_at.get_or_insert(at.monotonic);
+        self.quarantine_at = None;
+        self.expire_overdue(at.monotonic, clients, out, &mut pass);
+        self.remove_dead_letters(&mut pass);
+        self.answer_gets(at, clients, out, timings, &mut pass);
+        let is_all_offered =
+            self.pending_gets.is_empty() && self.deliver(at, clients, out, timings, &mut pass);
+        if is_all_offered {
+            self.keep_limits(at, &mut pass);
+        }
+        pass.is_unfinished |= pass.is_full();
+        pass.is_expired = self.is_unused_for_too_long(at.monotonic);
+        let is_read = self.consumers.are_waiting();
+        for level in &mut self.levels {
+            level.release_content();
+            if is_all_offered {
+                level.see_all();
+            }
+            pass.wants_fetch |= is_read && level.want_ahead();
+        }
+        pass
+    }
+
+    /// What is too old and what is too much leaves; the former makes room for the latter.
+    fn keep_limits(&mut self, at: Instants, pass: &mut DeliveryPass) {
+        let had_quarantined = self.levels.iter().any(PriorityLevel::has_quarantined);
+        let before = self.ready();
+        while self.expire_heads(at, pass) && self.drop_excess(pass) {}
+        // A quarantined one that left may have held others up.
+        pass.is_unfinished |= had_quarantined && self.ready() < before;
+    }
+
+    /// The message at the front.
+    pub(super) fn front(&self) -> Next {
+        self.front_by(PriorityLevel::next_ready)
+    }
+
+    fn front_by(&self, next: impl Fn(&PriorityLevel) -> Option<Offset>) -> Next {
+        for (priority, level) in self.levels.iter().enumerate().rev() {
+            let Some(offset) = next(level) else { continue };
+            return match level.content(offset) {
+                Some(message) => Next::Present { priority, offset, message: message.clone() },
+                None => Next::Absent { priority, offset },
+            };
+        }
+        Next::Empty
+    }
+
+    /// The message at the front that is not too old; those that are remove_ready. `None`: so many have
+    /// left that the rest waits for the next turn.
+    pub(super) fn front_alive(
+        &mut self,
+        next: impl Fn(&PriorityLevel) -> Option<Offset>,
+        at: Instants,
+        pass: &mut DeliveryPass,
+    ) -> Option<Next> {
+        loop {
+            match self.front_by(&next) {
+                Next::Present { priority, offset, message }
+                    if self.is_seen_and_expired(at, priority, offset, &message) =>
+                {
+                    if pass.is_full() {
+                        return None;
+                    }
+                    self.remove_ready(priority, offset, message, DeathReason::Expired, pass);
+                }
+                next => return Some(next),
+            }
+        }
+    }
+
+    /// A ready message leaves for good.
+    pub(super) fn remove_ready(
+        &mut self,
+        priority: usize,
+        offset: Offset,
+        message: Message,
+        reason: DeathReason,
+        pass: &mut DeliveryPass,
+    ) {
+        let Some(level) = self.levels.get_mut(priority) else { return };
+        pass.departed += 1;
+        level.take(offset);
+        pass.needs_commit |= level.settle([(offset, message.body().len() as u32)]);
+        self.count_end(reason, 1);
+        if self.rules.has_destination(reason) {
+            self.counters.count_dead_letter(reason);
+            pass.dead.push(DeadLetter { message, reason });
+        }
+    }
+
+    /// Asks for content; whether that is news.
+    pub(crate) fn want(&mut self, priority: usize, offset: Offset) -> bool {
+        self.levels.get_mut(priority).is_some_and(|level| level.want(offset))
+    }
+
+    /// Messages left undone, whether they become dead letters or not.
+    pub(super) fn count_end(&mut self, reason: DeathReason, messages: u64) {
+        match reason {
+            DeathReason::Expired => self.counters.expired += messages,
+            DeathReason::MaxLength => self.counters.overflowed += messages,
+            DeathReason::DeliveryLimit => self.counters.failed += messages,
+            // A consumer has decided: that is done.
+            DeathReason::Rejected => {}
+        }
+    }
+
+    /// PendingDeadLetters messages whose content is there remove_ready.
+    fn remove_dead_letters(&mut self, pass: &mut DeliveryPass) {
+        for level in &mut self.levels {
+            while let Some((offset, reason)) = level.next_dead() {
+                if pass.is_full() {
+                    return;
+                }
+                let Some(message) = level.content(offset).cloned() else {
+                    pass.wants_fetch |= level.want(offset);
+                    break;
+                };
+                pass.departed += 1;
+                pass.needs_commit |= level.remove_dead(offset);
+                self.counters.failed += u64::from(reason == DeathReason::DeliveryLimit);
+                self.counters.count_dead_letter(reason);
+                pass.dead.push(DeadLetter { message, reason });
+            }
+        }
+    }
+
+    fn answer_gets(
+        &mut self,
+        at: Instants,
+        clients: &mut Clients,
+        out: &mut Outbox,
+        timings: &mut Timings,
+        pass: &mut DeliveryPass,
+    ) {
+        while let Some(get) = self.pending_gets.front().copied() {
+            let pick = self.pick_for_get(&get, at.monotonic, clients);
+            let next = match pick {
+                Some((order, _)) => self.front_alive(order, at, pass),
+                None => Some(Next::Empty),
+            };
+            let Some(next) = next else { return };
+            let reply = match next {
+                Next::Absent { priority, offset } => {
+                    pass.wants_fetch |= self.want(priority, offset);
+                    return;
+                }
+                // All that were quarantined have just expired: now the others go.
+                Next::Empty if pick.is_some_and(|(_, is_trial)| is_trial) && self.ready() > 0 => {
+                    continue;
+                }
+                Next::Empty => {
+                    self.counters.gets_empty += 1;
+                    Reply::Empty
+                }
+                Next::Present { priority, offset, message } => {
+                    let is_trial = pick.is_some_and(|(_, is_trial)| is_trial)
+                        && self.is_quarantined(priority, offset);
+                    let no_ack = get.kind == GetKind::NoAck;
+                    let held = Held {
+                        channel: get.slot,
+                        consumer: None,
+                        size: message.body().len() as u32,
+                        delivered_at: at.monotonic,
+                    };
+                    self.note_wait(at, priority, offset, message.published_at(), timings);
+                    let delivery = self.delivery(priority, offset, message);
+                    self.counters.got += 1;
+                    self.counters.got_no_ack += u64::from(no_ack);
+                    let unacked = HeldCount { consumed: 0, all: u64::from(!no_ack) };
+                    clients.charge(get.slot, delivery.budget_size(), unacked);
+                    clients.remember_queue(get.slot, self.id);
+                    if is_trial {
+                        let position = delivery.position;
+                        clients.begin_trial(get.slot, self.id, position, at.monotonic);
+                    }
+                    pass.needs_commit |= self.track(priority, offset, held, no_ack);
+                    let remaining = self.ready().min(u64::from(u32::MAX)) as u32;
+                    Reply::Got { queue: self.id, delivery, remaining }
+                }
+            };
+            self.pending_gets.pop_front();
+            out.push(get.connection, Event::Reply { channel: get.channel, reply: Ok(reply) });
+        }
+    }
+
+    /// Gives messages to consumers. Returns whether every ready message was offered to them:
+    /// otherwise the next turn goes on, and what has not been offered does not expire before that.
+    fn deliver(
+        &mut self,
+        at: Instants,
+        clients: &mut Clients,
+        out: &mut Outbox,
+        timings: &mut Timings,
+        pass: &mut DeliveryPass,
+    ) -> bool {
+        let mut round = PassDeliveries::default();
+        let is_anything_held = self.levels.iter().any(PriorityLevel::has_consumed);
+        self.consumers.choose_active(clients, is_anything_held);
+        pass.is_unfinished = true;
+        for _ in 0..pass.limits.deliveries_max {
+            if !self.deliver_one(at, clients, timings, pass, &mut round) {
+                pass.is_unfinished = false;
+                break;
+            }
+        }
+        pass.is_unfinished |= pass.is_full();
+        for id in round.served {
+            self.emit(id, clients, out);
+        }
+        !pass.is_unfinished && !round.awaits_content
+    }
+
+    /// Gives the front message to whose turn it is; whether there is more to do.
+    fn deliver_one(
+        &mut self,
+        at: Instants,
+        clients: &mut Clients,
+        timings: &mut Timings,
+        pass: &mut DeliveryPass,
+        round: &mut PassDeliveries,
+    ) -> bool {
+        let Some(pick) = self.pick(at, clients, pass, round) else { return false };
+        let Pick { priority, offset, message, consumer: id, is_trial } = pick;
+        let published_at = message.published_at();
+        let delivery = self.delivery(priority, offset, message);
+        let Some(consumer) = self.consumers.get_mut(id) else { return false };
+        let no_ack = consumer.no_ack;
+        let held = Held {
+            channel: consumer.channel,
+            consumer: Some(consumer.id),
+            size: delivery.message.body().len() as u32,
+            delivered_at: at.monotonic,
+        };
+        consumer.deliver(at.monotonic);
+        let unacked = u64::from(!no_ack);
+        let unacked = HeldCount { consumed: unacked, all: unacked };
+        clients.charge(held.channel, delivery.budget_size(), unacked);
+        if is_trial && !no_ack {
+            clients.begin_trial(held.channel, self.id, delivery.position, at.monotonic);
+        }
+        if consumer.outgoing.is_empty() {
+            round.served.push(id);
+        }
+        consumer.outgoing.push(delivery);
+        pass.delivered += 1;
+        self.note_wait(at, priority, offset, published_at, timings);
+        pass.consumed += u64::from(no_ack);
+        pass.needs_commit |= self.track(priority, offset, held, no_ack);
+        true
+    }
+
+    /// What a consumer was given in this turn goes out as one event.
+    fn emit(&mut self, id: ConsumerId, clients: &mut Clients, out: &mut Outbox) {
+        let queue = self.id;
+        let Some((consumer, deliveries)) = self.consumers.take_outgoing(id) else { return };
+        let Some(key) = clients.key(consumer.channel) else { return };
+        if !consumer.no_ack {
+            clients.remember_queue(consumer.channel, queue);
+        }
+        let event = Event::Deliver {
+            channel: key.channel,
+            consumer_tag: consumer.tag.clone(),
+            queue,
+            no_ack: consumer.no_ack,
+            deliveries,
+        };
+        out.push(key.connection, event);
+    }
+
+    fn delivery(&self, priority: usize, offset: Offset, message: Message) -> Delivery {
+        let level = self.levels.get(priority);
+        Delivery {
+            position: Position { level: Level(priority as u8), offset },
+            message,
+            redelivered: level.is_some_and(|level| level.is_redelivered(offset)),
+            failures: level.map_or(0, |level| level.failures(offset)),
+            returns: level.map_or(0, |level| level.returns(offset)),
+        }
+    }
+
+    /// A message is delivered: how long did it wait?
+    fn note_wait(
+        &self,
+        at: Instants,
+        priority: usize,
+        offset: Offset,
+        published_at: WallClock,
+        timings: &mut Timings,
+    ) {
+        let Some(level) = self.levels.get(priority) else { return };
+        if !level.is_redelivered(offset) {
+            let waited = at.steady - level.stamped(offset, published_at);
+            timings.waited.observe(u64::try_from(waited).unwrap_or(0));
+        }
+    }
+
+    /// Takes a message out of the order for `held`. Returns whether the store has to learn of it.
+    fn track(&mut self, priority: usize, offset: Offset, held: Held, no_ack: bool) -> bool {
+        self.counters.delivered += 1;
+        self.counters.delivered_no_ack += u64::from(no_ack);
+        let Some(level) = self.levels.get_mut(priority) else { return false };
+        self.counters.redelivered += u64::from(level.is_redelivered(offset));
+        level.take(offset);
+        if no_ack {
+            return level.settle([(offset, held.size)]);
+        }
+        level.hold(offset, held);
+        self.watch(held.delivered_at);
+        false
+    }
+}

@@ -1,0 +1,11 @@
+//! The configuration: what a file, the environment and flags say, and what follows from it.
+
+pub mod amount;
+pub mod config_file;
+pub mod config_value;
+pub mod product;
+pub mod queue_defaults;
+pub mod rabbitmq_defaults;
+pub mod reload;
+pub mod settings;
+pub mod settings_error;

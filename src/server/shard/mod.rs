@@ -1,0 +1,9 @@
+//! The task that drives the shard, and the threads that read and write for it.
+
+pub mod committer;
+pub mod mailbox;
+pub mod reader_pool;
+pub(crate) mod reports;
+pub(crate) mod shard_startup;
+pub mod shard_task;
+pub mod timer;

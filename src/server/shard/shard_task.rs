@@ -1,0 +1,196 @@
+//! The task that owns the shard: queues and topology.
+//!
+//! A turn takes what is in the mailbox, or what committer and readers have finished, then sends
+//! on what came of it: first the next commit, when the committer is idle, so that the disk works
+//! while events are forwarded; then the routes, before any event that tells of a change in them;
+//! then events and fetches; last, a step of a report that somebody waits for. What an input leaves
+//! over of its work goes on in slices, between which other tasks of this thread and the mailbox come
+//! first. The task never waits for anybody but its inputs, so no circle of waiting can close.
+
+use crate::connection::connections::EventSender;
+use crate::connection::publish_budget::PublishShare;
+use crate::limits::SHARD_TURN_BATCHES_MAX;
+use crate::shard::committer::{Committer, CommitterEnded, Completion};
+use crate::shard::mailbox::{Batch, Mail, MailReceiver, ShardQuery};
+use crate::shard::reader_pool::ReaderPool;
+use crate::shard::reports::Reports;
+use crate::shard::timer::Timer;
+use crate::system::clock::Clock;
+use arc_swap::ArcSwap;
+use forebay_engine::model::{CommitId, ConnectionId, Monotonic};
+use forebay_engine::shard::Shard;
+use forebay_engine::topology::{Routes, Topology};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::yield_now;
+
+/// The shard and everything it speaks with.
+pub struct ShardTask {
+    /// The state machine.
+    pub shard: Shard,
+    /// What time it is.
+    pub clock: Clock,
+    /// From connections.
+    pub mailbox: MailReceiver,
+    /// From committer and readers.
+    pub completions: UnboundedReceiver<Completion>,
+    /// Writes.
+    pub committer: Committer,
+    /// Reads.
+    pub readers: ReaderPool,
+    /// Where connections find the routes.
+    pub routes: Arc<ArcSwap<Routes>>,
+    /// Where the admin listener finds the topology.
+    pub catalogue: Arc<ArcSwap<Topology>>,
+}
+
+struct Turns {
+    task: ShardTask,
+    connections: HashMap<ConnectionId, EventSender>,
+    /// The commit that is being written.
+    writing: Option<CommitId>,
+    /// The budget of what was published since the last commit was handed over, as far as it is
+    /// neither settled nor in no need of a commit.
+    share: PublishShare,
+    /// Who wants to know how things stand.
+    reports: Reports,
+    stopping: bool,
+}
+
+/// Says that a queue is set aside, and what an operator can do.
+pub(crate) fn log_damaged_queue(what: &str) {
+    tracing::error!(
+        "stored data is damaged: {what}. The queue is set aside and the others go on: its consumers are \
+         cancelled, it delivers nothing, and publishes to it are refused. `forebay verify` names \
+         everything that is damaged; `forebay repair --accept-loss` goes on without it; purging or \
+         deleting the queue does without its messages"
+    );
+}
+
+impl ShardTask {
+    /// Runs until it is told to stop and everything is durable.
+    ///
+    /// # Errors
+    /// When the committer ended after a failure, which was reported.
+    pub async fn run(self) -> Result<(), CommitterEnded> {
+        Turns {
+            task: self,
+            connections: HashMap::new(),
+            writing: None,
+            share: PublishShare::default(),
+            reports: Reports::default(),
+            stopping: false,
+        }
+        .run()
+        .await
+    }
+}
+
+impl Turns {
+    async fn run(mut self) -> Result<(), CommitterEnded> {
+        let mut mails = Vec::with_capacity(SHARD_TURN_BATCHES_MAX);
+        let mut timer = Timer::default();
+        loop {
+            let timeout = self.task.shard.poll_timeout();
+            let has_work = timeout == Some(Monotonic::AT_ONCE);
+            timer.arm(self.task.clock, timeout.filter(|_| !has_work));
+            tokio::select! {
+                biased;
+                Some(completion) = self.task.completions.recv() => self.complete(completion),
+                count = self.task.mailbox.recv_many(&mut mails, SHARD_TURN_BATCHES_MAX) => {
+                    // No sender is left only when the broker was dropped without a stop.
+                    self.stopping |= count == 0;
+                    mails.drain(..).for_each(|mail| self.take(mail));
+                }
+                () = timer.fired() => self.task.shard.handle_timeout(self.task.clock.now()),
+                // When there is nothing else to do, on this thread as a whole.
+                () = yield_now(), if has_work || self.reports.are_wanted() => {
+                    if has_work {
+                        self.task.shard.handle_timeout(self.task.clock.now());
+                    }
+                }
+            }
+            while let Ok(completion) = self.task.completions.try_recv() {
+                self.complete(completion);
+            }
+            self.send_on()?;
+            if self.reports.are_wanted() {
+                self.reports.advance(&mut self.task.shard, self.task.clock.now());
+            }
+            if self.stopping && self.writing.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take(&mut self, mail: Mail) {
+        match mail {
+            Mail::Batch(Batch { connection, opens, commands, share }) => {
+                if let Some(sender) = opens {
+                    self.connections.insert(connection, sender);
+                }
+                self.share.absorb(share);
+                self.task.shard.handle_commands(self.task.clock.now(), connection, commands);
+            }
+            Mail::ShardQuery(ShardQuery(question)) => question(&self.task.shard),
+            // Who asked may have gone.
+            Mail::Ping(answer) => drop(answer.send(())),
+            Mail::Left(connection) => drop(self.connections.remove(&connection)),
+            Mail::Report(question) => self.reports.ask(question),
+            Mail::Configure(users) => self.task.shard.configure_users(&users),
+            Mail::Stop => {
+                self.stopping = true;
+                self.task.shard.handle_stop();
+            }
+        }
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        let now = self.task.clock.now();
+        match completion {
+            Completion::Committed(commit) => {
+                self.writing = None;
+                self.task.shard.handle_committed(now, commit);
+            }
+            Completion::Fetched(fetched) => self.task.shard.handle_fetched(now, fetched),
+            Completion::Damaged(damaged) => {
+                let what = Arc::clone(&damaged.what);
+                if self.task.shard.handle_damaged(now, damaged) {
+                    log_damaged_queue(&what);
+                }
+            }
+        }
+    }
+
+    fn send_on(&mut self) -> Result<(), CommitterEnded> {
+        self.commit_when_idle()?;
+        self.share.shrink(self.task.shard.unwritten_bytes());
+        let routes = self.task.shard.routes();
+        if routes.version() != self.task.routes.load().version() {
+            self.task.catalogue.store(Arc::new(self.task.shard.topology().snapshot()));
+            self.task.routes.store(Arc::new(routes.clone()));
+        }
+        while let Some((connection, events)) = self.task.shard.poll_event() {
+            if let Some(sender) = self.connections.get(&connection) {
+                // A connection whose task has just ended says so by mail.
+                let _ = sender.send(events);
+            }
+        }
+        while let Some(fetch) = self.task.shard.poll_fetch() {
+            self.task.readers.fetch(fetch);
+        }
+        Ok(())
+    }
+
+    fn commit_when_idle(&mut self) -> Result<(), CommitterEnded> {
+        if self.writing.is_some() {
+            return Ok(());
+        }
+        if let Some(commit) = self.task.shard.poll_commit() {
+            self.writing = Some(commit.id);
+            self.task.committer.write(commit, std::mem::take(&mut self.share))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,8 @@
+//! Reads what is on disk and says what is damaged, before fjall does and beside it.
+
+pub(crate) mod journal_check;
+pub(crate) mod manifest_check;
+pub(crate) mod scrubber;
+pub(crate) mod shared_survey;
+pub(crate) mod survey;
+pub mod verify;

@@ -1,0 +1,451 @@
+//! fjall, as the store uses it: four keyspaces, their settings, and the calls that fjall hides in
+//! its documentation (`remove_weak`, `drop_range`, `rotate_memtable`, `journal_disk_space`). No
+//! other module names fjall; the tests here say what we rely on, for this exact version of it.
+//!
+//! - A batch is atomic and its items carry one sequence number: no key may stand in it twice.
+//! - `remove_weak` takes away a key that was written exactly once; the pair never leaves the
+//!   memory when both are there at a flush. A memory whose content cancels out wholly is never let
+//!   go of, and the fourth such one stops all writes for good: so whoever removes a page weakly
+//!   writes its level's level_anchor too, which remains.
+//! - `drop_range` unlinks the tables that lie wholly within the range, tombstones included: a
+//!   removed key of the range may show up again. The level_anchor of a level stands at its beginning, so
+//!   that a table of one level lies within the level.
+//! - A sealed journal is unlinked only when each keyspace named in it has a table as new as it: one
+//!   whose newest tables were dropped pins it, until something newer is in a table: a heartbeat.
+//! - The settings of a keyspace are those of its creation.
+
+use crate::format::key::{self, HEARTBEAT_KEY};
+use crate::limits::{
+    DEEP_MERGE_BYTES_MAX, JOURNALS_SIZE_MAX, PAGES_RUNS_UNMERGED_MAX, ROOM_INTERVAL,
+    RUNS_UNMERGED_MAX, SEALED_MEMTABLES_MAX, TABLE_SIZE, WORKER_THREADS,
+};
+use crate::store_memory::StoreMemory;
+use bytes::Bytes;
+use fjall::compaction::Leveled;
+use fjall::config::{BlockSizePolicy, CompressionPolicy};
+use fjall::{
+    AbstractTree, CompressionType, Keyspace, KeyspaceCreateOptions, KvSeparationOptions,
+    PersistMode, Readable, Snapshot,
+};
+use forebay_engine::operation::Durability;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) type Error = fjall::Error;
+
+/// Whether an error says that files hold something else than was written, not that the system
+/// failed to read them.
+pub(crate) fn is_damage(error: &Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
+    match error {
+        Error::Io(error) | Error::Storage(fjall::LsmError::Io(error)) => {
+            matches!(error.kind(), InvalidData | InvalidInput | NotFound | UnexpectedEof)
+        }
+        Error::Poisoned | Error::Locked => false,
+        _ => true,
+    }
+}
+
+/// Whether an error says that something on the disk can't be read and won't be read by trying again:
+/// damage, or a bad sector. The system's other failures pass.
+pub(crate) fn is_unreadable(error: &Error) -> bool {
+    let (Error::Io(system) | Error::Storage(fjall::LsmError::Io(system))) = error else {
+        return is_damage(error);
+    };
+    let is_bad_sector = system.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    is_bad_sector || is_damage(error)
+}
+
+/// The keyspaces. Few and fixed: never one for each queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Space {
+    Pages,
+    Bodies,
+    Acks,
+    Meta,
+}
+
+impl Space {
+    fn memtable_size_max(self, memory: StoreMemory) -> u64 {
+        match self {
+            Self::Pages | Self::Bodies => memory.pages_memtable,
+            Self::Acks | Self::Meta => memory.memtable,
+        }
+    }
+}
+
+/// fjall's number for `meta`: its keyspaces are numbered as they are created, from 1.
+pub(crate) const META_ID: u64 = 4;
+
+pub(crate) const SPACES: [Space; 4] = [Space::Pages, Space::Bodies, Space::Acks, Space::Meta];
+
+/// An open database. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Database {
+    inner: fjall::Database,
+    pages: Keyspace,
+    bodies: Keyspace,
+    acks: Keyspace,
+    meta: Keyspace,
+    memory: StoreMemory,
+}
+
+impl Database {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_with(path, StoreMemory::default())
+    }
+
+    pub(crate) fn open_with(path: &Path, memory: StoreMemory) -> Result<Self, Error> {
+        let inner = fjall::Database::builder(path)
+            .cache_size(memory.cache)
+            .max_journaling_size(JOURNALS_SIZE_MAX)
+            .manual_journal_persist(true)
+            .worker_threads(WORKER_THREADS)
+            .journal_compression(CompressionType::None)
+            .open()?;
+        Ok(Self {
+            pages: inner.keyspace("pages", || options(PAGES_RUNS_UNMERGED_MAX))?,
+            bodies: inner.keyspace("bodies", || {
+                // Files of bodies are never written anew for what is needed of them: that took as much
+                // room again as they have, just when there was none.
+                let separation = KvSeparationOptions::default()
+                    .staleness_threshold(1.0)
+                    .compression(CompressionType::None)
+                    .file_target_size(TABLE_SIZE);
+                options(RUNS_UNMERGED_MAX).with_kv_separation(Some(separation))
+            })?,
+            acks: inner.keyspace("acks", || options(RUNS_UNMERGED_MAX))?,
+            meta: inner.keyspace("meta", || options(RUNS_UNMERGED_MAX))?,
+            inner,
+            memory,
+        })
+    }
+
+    fn keyspace(&self, space: Space) -> &Keyspace {
+        match space {
+            Space::Pages => &self.pages,
+            Space::Bodies => &self.bodies,
+            Space::Acks => &self.acks,
+            Space::Meta => &self.meta,
+        }
+    }
+
+    pub(crate) fn batch(&self) -> WriteBatch<'_> {
+        WriteBatch { database: self, inner: self.inner.batch(), bytes: 0, keepers: BTreeSet::new() }
+    }
+
+    /// The content at this moment, whatever is written or dropped meanwhile.
+    pub(crate) fn view(&self) -> View {
+        View { database: self.clone(), snapshot: self.inner.snapshot() }
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        self.inner.persist(PersistMode::SyncData)
+    }
+
+    /// Unlinks the tables that lie wholly in a range of keys. Of no effect on what is in memory.
+    pub(crate) fn drop_range(&self, space: Space, first: &[u8], last: &[u8]) -> Result<(), Error> {
+        Ok(self.keyspace(space).tree.drop_range(first..=last)?)
+    }
+
+    /// Moves what is in memory to tables, in the background, so that the journals before can be
+    /// unlinked.
+    pub(crate) fn rotate(&self) -> Result<(), Error> {
+        for space in SPACES {
+            self.keyspace(space).rotate_memtable()?;
+        }
+        Ok(())
+    }
+
+    /// Moves memory that is full on its way to a table; waits while too much of it is on its way.
+    ///
+    /// fjall would do so by itself, by a message to its worker for each commit that finds it full.
+    /// A worker that merges is deaf for seconds: memory grew by hundreds of MiB meanwhile, and a
+    /// worker that finds its own queue of messages full waits for itself for ever.
+    fn make_room(&self) -> Result<(), Error> {
+        for space in SPACES {
+            let keyspace = self.keyspace(space);
+            if keyspace.tree.active_memtable().size() > space.memtable_size_max(self.memory) {
+                while keyspace.sealed_memtable_count() >= SEALED_MEMTABLES_MAX {
+                    // Fails when the worker has: nobody else would tell.
+                    self.inner.persist(PersistMode::Buffer)?;
+                    std::thread::sleep(ROOM_INTERVAL);
+                }
+                keyspace.rotate_memtable()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// After tables were dropped: writes something newer, and lets go of their files.
+    pub(crate) fn let_go(&self) -> Result<(), Error> {
+        self.put_heartbeats()?;
+        self.rotate()
+    }
+
+    /// Writes something into every keyspace.
+    pub(crate) fn put_heartbeats(&self) -> Result<(), Error> {
+        let mut batch = self.batch();
+        for space in SPACES {
+            batch.insert(space, Bytes::from_static(HEARTBEAT_KEY), Bytes::new());
+        }
+        batch.commit(Durability::Written)
+    }
+
+    /// Moves what is in memory to tables, and waits for it.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn make_tables(&self) {
+        #[allow(clippy::expect_used, reason = "a test that fails")]
+        self.rotate().expect("a rotation");
+        while !self.is_flushed() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether everything that was rotated is in tables.
+    pub(crate) fn is_flushed(&self) -> bool {
+        SPACES.into_iter().all(|space| self.keyspace(space).sealed_memtable_count() == 0)
+    }
+
+    /// Bytes of the tables of messages.
+    pub(crate) fn table_bytes(&self) -> u64 {
+        self.pages.disk_space() + self.bodies.disk_space()
+    }
+
+    /// Bytes of the tables of a keyspace, and of what they keep apart.
+    pub(crate) fn disk_space(&self, space: Space) -> u64 {
+        self.keyspace(space).disk_space()
+    }
+
+    /// The tables of a keyspace.
+    pub(crate) fn tables(&self, space: Space) -> Vec<TableRange> {
+        let version = self.keyspace(space).tree.current_version();
+        let ranges = version.iter_tables().map(|table| {
+            let range = &table.metadata.key_range;
+            let (first, last) = (range.min().clone().into(), range.max().clone().into());
+            let metadata = &table.metadata;
+            TableRange {
+                id: table.id(),
+                first,
+                last,
+                has_removals: metadata.tombstone_count + metadata.weak_tombstone_count > 0,
+                newest: table.get_highest_seqno(),
+            }
+        });
+        ranges.collect()
+    }
+
+    /// Whether fjall merges tables at this moment.
+    pub(crate) fn is_merging(&self) -> bool {
+        self.inner.active_compactions() > 0
+    }
+
+    /// Bytes of bodies that are kept apart and not needed any more, as far as merges have found out.
+    pub(crate) fn stale_bytes(&self, space: Space) -> u64 {
+        self.keyspace(space).tree.current_version().gc_stats().stale_bytes()
+    }
+
+    /// Merges all tables of a keyspace: what was removed is gone afterwards.
+    pub(crate) fn merge(&self, space: Space) -> Result<(), Error> {
+        self.keyspace(space).major_compact()
+    }
+
+    /// Bytes that fjall's next merges may write before the tables that they read are unlinked, at
+    /// most. It chooses the level with the most too much: all of the first one with what it overlaps in
+    /// the next, or the least part of a deeper one, a table or two with some ten below.
+    pub(crate) fn merge_bytes_max(&self) -> u64 {
+        SPACES.into_iter().map(|space| self.merge_bytes_max_of(space)).max().unwrap_or(0)
+    }
+
+    fn merge_bytes_max_of(&self, space: Space) -> u64 {
+        let version = self.keyspace(space).tree.current_version();
+        let mut levels = version.iter_levels().map(|level| level.size());
+        let first = levels.next().unwrap_or(0);
+        let second = levels.by_ref().find(|size| *size > 0).unwrap_or(0);
+        let deeper = levels.sum::<u64>();
+        let tables = match first {
+            // Tables in one level only are moved, not merged.
+            0 if deeper == 0 => 0,
+            _ => (first + second).max(deeper.min(DEEP_MERGE_BYTES_MAX)),
+        };
+        // Of files of bodies those are written anew of which a fourth is not needed any more: what is
+        // needed of them is at most three times as much as what is not.
+        let (kept_apart, stale) =
+            (version.blob_files.on_disk_size(), version.gc_stats().stale_bytes());
+        tables + kept_apart.saturating_sub(stale).min(stale.saturating_mul(3))
+    }
+
+    /// Whether everything that was committed can still be written on.
+    ///
+    /// # Errors
+    /// When a thread of fjall's has failed.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.inner.persist(PersistMode::Buffer)
+    }
+
+    pub(crate) fn journal_count(&self) -> usize {
+        self.inner.journal_count()
+    }
+
+    pub(crate) fn journal_bytes(&self) -> Result<u64, Error> {
+        self.inner.journal_disk_space()
+    }
+
+    pub(crate) fn disk_bytes(&self) -> Result<u64, Error> {
+        self.inner.disk_space()
+    }
+}
+
+fn options(runs_unmerged_max: u8) -> KeyspaceCreateOptions {
+    let compaction =
+        Leveled::default().with_l0_threshold(runs_unmerged_max).with_table_target_size(TABLE_SIZE);
+    KeyspaceCreateOptions::default()
+        .manual_journal_persist(true)
+        // Never: see `make_room`.
+        .max_memtable_size(u64::MAX)
+        .data_block_size_policy(BlockSizePolicy::all(4 * 1024))
+        .data_block_compression_policy(CompressionPolicy::disabled())
+        .index_block_compression_policy(CompressionPolicy::disabled())
+        .compaction_strategy(Arc::new(compaction))
+}
+
+/// A table, and the first and the last of its keys.
+#[derive(Clone, Debug)]
+pub(crate) struct TableRange {
+    pub(crate) id: u64,
+    pub(crate) first: Bytes,
+    pub(crate) last: Bytes,
+    /// Whether it says of keys that they are removed, which older tables may have.
+    pub(crate) has_removals: bool,
+    /// The number of the latest write in it.
+    pub(crate) newest: u64,
+}
+
+impl TableRange {
+    pub(crate) fn holds(&self, other: &Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+/// What is written together.
+pub(crate) struct WriteBatch<'a> {
+    database: &'a Database,
+    inner: fjall::OwnedWriteBatch,
+    bytes: u64,
+    /// Of the levels from which a page is removed.
+    keepers: BTreeSet<Bytes>,
+}
+
+impl WriteBatch<'_> {
+    pub(crate) fn insert(&mut self, space: Space, key: Bytes, value: Bytes) {
+        self.bytes += (key.len() + value.len()) as u64;
+        self.inner.insert(self.database.keyspace(space), key, value);
+    }
+
+    pub(crate) fn remove(&mut self, space: Space, key: Bytes) {
+        self.bytes += key.len() as u64;
+        self.inner.remove(self.database.keyspace(space), key);
+    }
+
+    /// Takes away a page that was written exactly once.
+    pub(crate) fn remove_page(&mut self, key: Bytes) {
+        self.bytes += key.len() as u64;
+        self.keepers.insert(key::level_anchor(&key));
+        self.inner.remove_weak(&self.database.pages, key);
+    }
+
+    /// Bytes of keys and values.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn commit(mut self, durability: Durability) -> Result<(), Error> {
+        for level_anchor in std::mem::take(&mut self.keepers) {
+            self.insert(Space::Pages, level_anchor, Bytes::new());
+        }
+        let mode = match durability {
+            Durability::Written => PersistMode::Buffer,
+            Durability::Synced => PersistMode::SyncData,
+        };
+        self.inner.durability(Some(mode)).commit()?;
+        self.database.make_room()
+    }
+}
+
+/// A view of the content at one moment.
+pub(crate) struct View {
+    database: Database,
+    snapshot: Snapshot,
+}
+
+impl View {
+    pub(crate) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        Ok(self.snapshot.get(self.database.keyspace(space), key)?.map(Bytes::from))
+    }
+
+    pub(crate) fn range(
+        &self,
+        space: Space,
+        first: &[u8],
+        last: &[u8],
+    ) -> impl DoubleEndedIterator<Item = Result<(Bytes, Bytes), Error>> + use<> {
+        self.snapshot.range(self.database.keyspace(space), first..=last).map(|guard| {
+            let (key, value) = guard.into_inner()?;
+            Ok((key.into(), value.into()))
+        })
+    }
+
+    /// The keys alone, as copies: what fjall gives shares the memory of a whole block.
+    pub(crate) fn keys(
+        &self,
+        space: Space,
+        first: &[u8],
+        last: &[u8],
+    ) -> impl Iterator<Item = Result<Bytes, Error>> + use<> {
+        self.snapshot
+            .range(self.database.keyspace(space), first..=last)
+            .map(|guard| Ok(Bytes::copy_from_slice(&guard.key()?)))
+    }
+
+    /// The highest key of a range.
+    pub(crate) fn last_key(
+        &self,
+        space: Space,
+        first: &[u8],
+        last: &[u8],
+    ) -> Result<Option<Bytes>, Error> {
+        let highest = self.snapshot.range(self.database.keyspace(space), first..=last).next_back();
+        highest.map(|guard| Ok(Bytes::copy_from_slice(&guard.key()?))).transpose()
+    }
+
+    /// Bytes of the values; those that are kept apart are not read.
+    pub(crate) fn sizes(
+        &self,
+        space: Space,
+        first: &[u8],
+        last: &[u8],
+    ) -> impl Iterator<Item = Result<u64, Error>> + use<> {
+        self.snapshot
+            .range(self.database.keyspace(space), first..=last)
+            .map(|guard| Ok(u64::from(guard.size()?)))
+    }
+
+    pub(crate) fn prefix(
+        &self,
+        space: Space,
+        prefix: &[u8],
+    ) -> impl Iterator<Item = Result<(Bytes, Bytes), Error>> + use<> {
+        self.snapshot.prefix(self.database.keyspace(space), prefix).map(|guard| {
+            let (key, value) = guard.into_inner()?;
+            Ok((key.into(), value.into()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+//! The keys of the keyspaces. All integers are big endian, so that keys sort as what they name.
+//!
+//! ```text
+//! pages:  shard:u16 queue:u64 level:u8 [first:u64]              without first: the level's level_anchor
+//! bodies: shard:u16 queue:u64 level:u8 first:u64 offset:u64     first: of the page it belongs to
+//!         shard:u16 shared:u64 body:u64                        a body of several messages
+//! acks:   shard:u16 queue:u64 level:u8 kind:u8 [block:u64]      kind 0 level, 1 watermark, 2 block
+//! meta:   shard:u16 kind:u8 rest                               kind 0 progress, 1 dropped queue
+//!                                                              (queue:u64), 2 record (its key),
+//!                                                              3 body count (body:u64), 4 page bodies
+//!                                                              (queue:u64 level:u8 first:u64)
+//! ```
+//! A single machine has one shard, number 0. No shard has the number of [`HEARTBEAT_KEY`]; `shared` is the
+//! number of no queue.
+
+use bytes::{BufMut, Bytes};
+use forebay_engine::model::{BodyId, Level, Offset, QueueId};
+
+const SHARD: u16 = 0;
+const LEVEL_KEY_SIZE: usize = 2 + 8 + 1;
+const PAGE_KEY_SIZE: usize = LEVEL_KEY_SIZE + 8;
+const BODY_KEY_SIZE: usize = PAGE_KEY_SIZE + 8;
+
+/// Written into every keyspace when tables were dropped; names nothing.
+pub(crate) const HEARTBEAT_KEY: &[u8] = &[0xff, 0xff, b'h'];
+
+/// What a key of `acks` names within its level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AckKind {
+    Level,
+    Watermark,
+    Block(u64),
+}
+
+fn level_prefix(queue: QueueId, level: Level, capacity: usize) -> Vec<u8> {
+    let mut key = Vec::with_capacity(capacity);
+    key.put_u16(SHARD);
+    key.put_u64(queue.0);
+    key.put_u8(level.0);
+    key
+}
+
+pub(crate) fn page(queue: QueueId, level: Level, first: Offset) -> Bytes {
+    let mut key = level_prefix(queue, level, PAGE_KEY_SIZE);
+    key.put_u64(first.0);
+    key.into()
+}
+
+pub(crate) fn body(queue: QueueId, level: Level, first: Offset, offset: Offset) -> Bytes {
+    let mut key = level_prefix(queue, level, BODY_KEY_SIZE);
+    key.put_u64(first.0);
+    key.put_u64(offset.0);
+    key.into()
+}
+
+/// Where a queue's number stands in the keys of `bodies`, for bodies of several messages.
+const SHARED: QueueId = QueueId(u64::MAX);
+const SHARED_BODY_KEY_SIZE: usize = 2 + 8 + 8;
+
+pub(crate) fn shared_body(body: BodyId) -> Bytes {
+    let mut key = Vec::with_capacity(SHARED_BODY_KEY_SIZE);
+    key.put_u16(SHARD);
+    key.put_u64(SHARED.0);
+    key.put_u64(body.0);
+    key.into()
+}
+
+/// The first and the last key that a body of several messages can have.
+pub(crate) fn shared_bodies_range() -> (Bytes, Bytes) {
+    (shared_body(BodyId(0)), shared_body(BodyId(u64::MAX)))
+}
+
+pub(crate) fn parse_shared_body(key: &[u8]) -> Option<BodyId> {
+    let id = key.strip_prefix(&SHARD.to_be_bytes())?.strip_prefix(&SHARED.0.to_be_bytes())?;
+    Some(BodyId(u64::from_be_bytes(id.try_into().ok()?)))
+}
+
+pub(crate) fn ack(queue: QueueId, level: Level, kind: AckKind) -> Bytes {
+    let mut key = level_prefix(queue, level, LEVEL_KEY_SIZE + 9);
+    match kind {
+        AckKind::Level => key.put_u8(0),
+        AckKind::Watermark => key.put_u8(1),
+        AckKind::Block(block) => {
+            key.put_u8(2);
+            key.put_u64(block);
+        }
+    }
+    key.into()
+}
+
+/// The level_anchor of a page's level: names nothing, sorts before all its pages.
+pub(crate) fn level_anchor(page: &Bytes) -> Bytes {
+    page.slice(..LEVEL_KEY_SIZE.min(page.len()))
+}
+
+/// The first and the last key that `pages`, `bodies` or `acks` can hold of a queue.
+pub(crate) fn queue_range(queue: QueueId) -> (Bytes, Bytes) {
+    let mut last = level_prefix(queue, Level(u8::MAX), BODY_KEY_SIZE + 1);
+    last.resize(BODY_KEY_SIZE + 1, u8::MAX);
+    (level_prefix(queue, Level(0), LEVEL_KEY_SIZE).into(), last.into())
+}
+
+/// The first and the last key that `bodies` can hold of the pages `first..=last`.
+pub(crate) fn bodies_range(
+    queue: QueueId,
+    level: Level,
+    first: Offset,
+    last: Offset,
+) -> (Bytes, Bytes) {
+    (body(queue, level, first, Offset(0)), body(queue, level, last, Offset(u64::MAX)))
+}
+
+pub(crate) fn parse_page(key: &[u8]) -> Option<(QueueId, Level, Offset)> {
+    let (queue, level, rest) = parse_level(key)?;
+    Some((queue, level, Offset(u64::from_be_bytes(rest.try_into().ok()?))))
+}
+
+/// Whether a key is laid out as those of `bodies` are.
+pub(crate) fn is_body(key: &[u8]) -> bool {
+    let is_own = key.len() == BODY_KEY_SIZE && key.starts_with(&SHARD.to_be_bytes());
+    is_own || parse_shared_body(key).is_some()
+}
+
+pub(crate) fn parse_ack(key: &[u8]) -> Option<(QueueId, Level, AckKind)> {
+    let (queue, level, rest) = parse_level(key)?;
+    let kind = match rest {
+        [0] => AckKind::Level,
+        [1] => AckKind::Watermark,
+        [2, block @ ..] => AckKind::Block(u64::from_be_bytes(block.try_into().ok()?)),
+        _ => return None,
+    };
+    Some((queue, level, kind))
+}
+
+/// The level that a key of `pages`, `bodies` or `acks` belongs to; of a heartbeat, what sorts last.
+pub(crate) fn level_of(key: &[u8]) -> Option<(QueueId, Level)> {
+    if key == HEARTBEAT_KEY {
+        return Some((QueueId(u64::MAX), Level(u8::MAX)));
+    }
+    parse_level(key).map(|(queue, level, _)| (queue, level))
+}
+
+fn parse_level(key: &[u8]) -> Option<(QueueId, Level, &[u8])> {
+    let (shard, rest) = key.split_first_chunk()?;
+    let (queue, rest) = rest.split_first_chunk()?;
+    let (level, rest) = rest.split_first()?;
+    (u16::from_be_bytes(*shard) == SHARD).then_some((
+        QueueId(u64::from_be_bytes(*queue)),
+        Level(*level),
+        rest,
+    ))
+}
+
+/// What a key of `meta` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MetaKind {
+    Progress,
+    DroppedQueue,
+    Record,
+    BodyCount,
+    PageBodies,
+}
+
+pub(crate) fn progress() -> Bytes {
+    meta(MetaKind::Progress, &[])
+}
+
+pub(crate) fn dropped_queue(queue: QueueId) -> Bytes {
+    meta(MetaKind::DroppedQueue, &queue.0.to_be_bytes())
+}
+
+pub(crate) fn record(key: &[u8]) -> Bytes {
+    meta(MetaKind::Record, key)
+}
+
+/// How many stored messages have a shared body.
+pub(crate) fn body_count(body: BodyId) -> Bytes {
+    meta(MetaKind::BodyCount, &body.0.to_be_bytes())
+}
+
+/// The shared bodies of a page.
+pub(crate) fn page_bodies(queue: QueueId, level: Level, first: Offset) -> Bytes {
+    let page = page(queue, level, first);
+    meta(MetaKind::PageBodies, page.get(size_of_val(&SHARD)..).unwrap_or_default())
+}
+
+/// The first and the last key of the shared bodies of a queue's pages.
+pub(crate) fn queue_page_bodies(queue: QueueId) -> (Bytes, Bytes) {
+    let lowest = page_bodies(queue, Level(0), Offset(0));
+    (lowest, page_bodies(queue, Level(u8::MAX), Offset(u64::MAX)))
+}
+
+fn meta(kind: MetaKind, rest: &[u8]) -> Bytes {
+    let mut key = Vec::with_capacity(3 + rest.len());
+    key.put_u16(SHARD);
+    key.put_u8(kind as u8);
+    key.put_slice(rest);
+    key.into()
+}
+
+/// The prefix of all keys of one kind.
+pub(crate) fn meta_prefix(kind: MetaKind) -> Bytes {
+    meta(kind, &[])
+}
+
+pub(crate) fn parse_body_count(key: &[u8]) -> Option<BodyId> {
+    let id = key.strip_prefix(&*meta_prefix(MetaKind::BodyCount))?;
+    Some(BodyId(u64::from_be_bytes(id.try_into().ok()?)))
+}
+
+/// Whether the shared bodies of a page stand under a key.
+pub(crate) fn is_page_bodies(key: &[u8]) -> bool {
+    key.starts_with(&meta_prefix(MetaKind::PageBodies))
+}
+
+pub(crate) fn parse_dropped_queue(key: &[u8]) -> Option<QueueId> {
+    let queue = key.strip_prefix(&*meta_prefix(MetaKind::DroppedQueue))?;
+    Some(QueueId(u64::from_be_bytes(queue.try_into().ok()?)))
+}
+
+/// The part of a record's key that the engine chose.
+pub(crate) fn parse_record(key: &Bytes) -> Option<Bytes> {
+    let prefix = meta_prefix(MetaKind::Record);
+    key.starts_with(&prefix).then(|| key.slice(prefix.len()..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_as_what_they_name() {
+        let keys = [
+            page(QueueId(1), Level(0), Offset(255)),
+            page(QueueId(1), Level(0), Offset(256)),
+            page(QueueId(1), Level(1), Offset(0)),
+            page(QueueId(1), Level(255), Offset(u64::MAX)),
+            page(QueueId(256), Level(0), Offset(0)),
+        ];
+        assert!(keys.is_sorted());
+        assert!(*keys.last().unwrap() < Bytes::from_static(HEARTBEAT_KEY));
+        let (first, last) = queue_range(QueueId(1));
+        assert!(keys.iter().take(4).all(|key| first < *key && *key < last));
+        assert!(last < *keys.last().unwrap());
+        assert!(body(QueueId(1), Level(255), Offset(u64::MAX), Offset(u64::MAX)) < last);
+    }
+
+    #[test]
+    fn keys_are_parsed_back() {
+        let place = (QueueId(7), Level(3), Offset(9));
+        assert_eq!(parse_page(&page(place.0, place.1, place.2)), Some(place));
+        assert_eq!(parse_page(HEARTBEAT_KEY), None);
+        let level_anchor = level_anchor(&page(place.0, place.1, place.2));
+        assert!(level_anchor < page(place.0, place.1, Offset(0)));
+        assert_eq!(
+            level_anchor,
+            queue_range(place.0).0.slice(..10).iter().copied().chain([3]).collect::<Bytes>()
+        );
+        for kind in [AckKind::Level, AckKind::Watermark, AckKind::Block(5)] {
+            assert_eq!(parse_ack(&ack(place.0, place.1, kind)), Some((place.0, place.1, kind)));
+        }
+        assert_eq!(parse_dropped_queue(&dropped_queue(QueueId(8))), Some(QueueId(8)));
+        assert_eq!(parse_record(&record(b"queue")), Some(Bytes::from_static(b"queue")));
+        assert_eq!(parse_record(&dropped_queue(QueueId(8))), None);
+    }
+}

@@ -1,0 +1,5 @@
+//! Gives disk space back.
+
+pub(crate) mod dead_tables;
+pub(crate) mod garbage;
+pub(crate) mod reclaimer;
