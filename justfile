@@ -55,7 +55,7 @@ orders:
 throughput *ARGUMENTS:
     cargo bench --bench throughput -- {{ARGUMENTS}}
 
-# Every row of docs/performance.md: Forebay beside RabbitMQ when it is installed, or `--at HOST:PORT`.
+# Every row of docs/reference/performance.md: Forebay beside RabbitMQ when it is installed, or `--at HOST:PORT`.
 scenarios *ARGUMENTS:
     benches/scenarios/run {{ARGUMENTS}}
 

@@ -1,6 +1,6 @@
 //! What this machine takes for what no broker can leave out: bytes come from a socket, go to a
 //! file, are synced, and leave by another socket. No protocol, no queue: the floor under the
-//! figures of `docs/performance.md`.
+//! figures of `docs/reference/performance.md`.
 //!
 //! `cargo bench --bench floor` prints processor time for each KiB (of the thread that does it, so
 //! not what a disk or the other end of a socket takes), and latencies. The file is made in

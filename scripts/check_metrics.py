@@ -110,8 +110,8 @@ def load(port, until_scraped):
 
 
 def documented():
-    """Labels by metric, as the table in docs/metrics.md has them."""
-    text = (PROJECT / "docs/metrics.md").read_text(encoding="utf-8")
+    """Labels by metric, as the table in docs/reference/metrics.md has them."""
+    text = (PROJECT / "docs/reference/metrics.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \| [^|]* \| ([^|]*) \|", text, re.M)
     return {name: (kind, set(labels.replace("–", "").replace(",", " ").split())) for name, kind, labels in rows}
 

@@ -1,4 +1,4 @@
-//! The commands of docs/hardening.md, as they stand there, one after the other in one shell.
+//! The commands of docs/operate/hardening.md, as they stand there, one after the other in one shell.
 
 use crate::harness::broker::Broker;
 use crate::harness::python::project;
@@ -57,7 +57,7 @@ fn every_command_of_the_page_works_as_it_is() {
     let (data, place) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let broker = Broker::start(data.path());
     write_certificate(place.path());
-    let page = std::fs::read_to_string(project().join("docs/hardening.md")).unwrap();
+    let page = std::fs::read_to_string(project().join("docs/operate/hardening.md")).unwrap();
     // The default port may be somebody else's.
     let admin = broker.admin.to_string();
     let script = commands(&page)

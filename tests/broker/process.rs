@@ -238,14 +238,14 @@ async fn metrics_tell_what_happens() {
     let line = metrics.lines().find(|line| is_ready(line)).expect("the queue's messages");
     assert!(line.ends_with(" 3"), "{line}");
     for name in documented_metrics() {
-        assert!(metrics.contains(&name), "docs/operations.md speaks of {name}:\n{metrics}");
+        assert!(metrics.contains(&name), "docs/operate/operations.md speaks of {name}:\n{metrics}");
     }
     contains_all(&http_get(broker.metrics, "/health/ready"), &["200 OK"]);
 }
 
 /// The names of metrics in the operator's handbook.
 fn documented_metrics() -> Vec<String> {
-    let text = std::fs::read_to_string(project().join("docs/operations.md")).unwrap();
+    let text = std::fs::read_to_string(project().join("docs/operate/operations.md")).unwrap();
     let words = text.split(|character: char| !(character.is_alphanumeric() || character == '_'));
     words.filter(|word| word.starts_with("forebay_")).map(str::to_owned).collect()
 }

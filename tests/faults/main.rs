@@ -1,5 +1,5 @@
 //! The fault suite: what the broker promises, tried by breaking things under it. The real binary,
-//! real clients, and a fault of each kind; `docs/faults.md` has the table of faults and promises.
+//! real clients, and a fault of each kind; `docs/contribute/faults.md` has the table of faults and promises.
 //!
 //! `cargo test --test faults` runs a short form. `FOREBAY_TEST_ROUNDS=50` runs a long one;
 //! `FOREBAY_TEST_SEED` repeats the decisions of a run, whose seed is printed.

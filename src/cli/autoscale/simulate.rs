@@ -20,7 +20,7 @@ const TRACE_SECONDS_MAX: f64 = 35.0 * 86_400.0;
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 The trace is a file of comma-separated values with the head seconds,lag,acked_per_second and perhaps
-consumers, as Prometheus has recorded them; docs/metrics.md says how to get one.
+consumers, as Prometheus has recorded them; docs/reference/metrics.md says how to get one.
 
 Examples:
   forebay autoscale simulate deploy/kubernetes/traces/spike.csv

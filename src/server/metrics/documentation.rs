@@ -1,9 +1,9 @@
-//! Holds `docs/metrics.md` against the catalogue.
+//! Holds `docs/reference/metrics.md` against the catalogue.
 
 use super::catalogue;
 use metrics::Unit;
 
-const DOCUMENT: &str = include_str!("../../../docs/metrics.md");
+const DOCUMENT: &str = include_str!("../../../docs/reference/metrics.md");
 
 #[test]
 fn the_table_in_the_documentation_is_the_catalogue() {

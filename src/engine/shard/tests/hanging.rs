@@ -1,4 +1,4 @@
-//! What docs/dead-letters.md waiters of clients that hang, of a single active consumer, and of
+//! What docs/reference/dead-letters.md promises of clients that hang, of a single active consumer, and of
 //! `redelivered` after a restart.
 
 use super::broker::CHANNEL;

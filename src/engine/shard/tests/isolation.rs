@@ -1,4 +1,4 @@
-//! What docs/dead-letters.md waiters of clients that die, keep messages on purpose or close in good
+//! What docs/reference/dead-letters.md promises of clients that die, keep messages on purpose or close in good
 //! order: over several queues, channels and connections.
 
 use super::broker::CHANNEL;

@@ -1,5 +1,5 @@
 //! Clients that die, keep messages, close in good order and start again, against what
-//! docs/dead-letters.md waiters: three processes with two channels each, two queues, consumers and
+//! docs/reference/dead-letters.md promises: three processes with two channels each, two queues, consumers and
 //! batches by `basic.get`, time-outs, restarts of the broker. [`model`] says from the promise alone what becomes
 //! of each message and who may be given it; [`drive`] does the same to a shard and compares.
 
