@@ -8,9 +8,8 @@ JSON_ONLY = "load CPU"
 
 def header(subjects):
     names = [subject.name for subject in subjects]
-    print("| row | figure | " + " | ".join(names) + (" | times better |" if len(names) > 1 else " |")
-          + " LavinMQ | times better |")
-    print("|---|---|" + "---|" * (len(names) + (len(names) > 1) + 2), flush=True)
+    print("| row | figure | " + " | ".join(names) + (" | times better |" if len(names) > 1 else " |"))
+    print("|---|---|" + "---|" * (len(names) + (len(names) > 1)), flush=True)
 
 
 def number(value):
@@ -29,8 +28,7 @@ def times_better(figure, first, other):
 
 
 def print_row(row, figures, subjects):
-    """A figure a line: the median of each broker, how much better the first is than the second, and
-    than LavinMQ was."""
+    """A figure a line: the median of each broker, and how much better the first is than the second."""
     for figure in figures[subjects[0].name]:
         if figure.rsplit(": ")[-1].startswith(JSON_ONLY):
             continue
@@ -39,6 +37,4 @@ def print_row(row, figures, subjects):
         cells = [number(median) for median in medians]
         if len(medians) > 1:
             cells.append(times_better(figure, medians[0], medians[1]))
-        reference = row.lavinmq.get(figure)
-        cells += [number(reference), times_better(figure, medians[0], reference)]
         print(f"| {row.name} | {figure} | {' | '.join(cells)} |", flush=True)

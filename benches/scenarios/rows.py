@@ -1,7 +1,7 @@
 """The rows of the table: each measures one broker once and returns figures by name. A name ends in
 its unit; `/s` is better when high, everything else when low."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Callable
 
 from dead_letters import HOUR_MS, rejected, time_to_live
@@ -14,8 +14,6 @@ class Row:
     name: str
     # (subject, binary of `forebay bench`, scale) → figures
     measure: Callable
-    # What LavinMQ 2.9.1 reached at another time on a machine of the same kind, by figure.
-    lavinmq: dict = field(default_factory=dict)
     # Rounds of the peer at most: it takes minutes for what it has to do in full, or has no part in it.
     peer_rounds: int | None = None
     peer_in_full: bool = False
@@ -25,41 +23,30 @@ class Row:
 
 
 
-def bench_row(name, *options, count, lavinmq=None):
-    return Row(name, flow(*options, count=count), lavinmq or {}, has_bench_queues=True)
+def bench_row(name, *options, count):
+    return Row(name, flow(*options, count=count), has_bench_queues=True)
 
 
 KIB = ("--size", 1024)
 BATCHED = ("--prefetch", 1000, "--ack-batch", 50)
 
 ROWS = [
-    Row("raw: 4 KiB appended and synced", raw_sync, {"p50 ms": 0.2}, peer_rounds=0),
+    Row("raw: 4 KiB appended and synced", raw_sync, peer_rounds=0),
     bench_row("24 B, no confirms, ack each, prefetch 500",
-              "--size", 24, "--no-confirms", "--prefetch", 500, count=1_000_000,
-              lavinmq={"publish msgs/s": 634e3, "consume msgs/s": 123e3}),
-    bench_row("24 B, 200 unconfirmed, ack each", "--size", 24, "--window", 200, count=500_000,
-              lavinmq={"publish msgs/s": 117e3}),
-    bench_row("1 KiB, no confirms, ack each", *KIB, "--no-confirms", count=500_000,
-              lavinmq={"publish msgs/s": 195e3, "consume msgs/s": 125e3}),
-    bench_row("1 KiB, 200 unconfirmed, ack each", *KIB, "--window", 200, count=300_000,
-              lavinmq={"publish msgs/s": 74e3}),
-    bench_row("1 KiB, 1,000 unconfirmed, ack every 50", *KIB, "--window", 1000, *BATCHED, count=500_000,
-              lavinmq={"publish msgs/s": 138e3, "broker CPU µs/msg": 5.6}),
-    bench_row("1 KiB, no confirms, ack every 50", *KIB, "--no-confirms", *BATCHED, count=500_000,
-              lavinmq={"publish msgs/s": 239e3, "broker CPU µs/msg": 3.9}),
-    bench_row("16 KiB, 200 unconfirmed", "--size", 16384, "--window", 200, count=50_000,
-              lavinmq={"publish msgs/s": 9.8e3}),
-    bench_row("1 KiB, 1 in flight", *KIB, "--window", 1, count=10_000,
-              lavinmq={"confirm p50 ms": 0.23, "confirm p99 ms": 1.0}),
-    bench_row("1 KiB, 100 in flight", *KIB, "--window", 100, count=200_000,
-              lavinmq={"publish msgs/s": 61e3, "confirm p50 ms": 1.2, "confirm p99 ms": 4.6}),
-    Row("backlog of 1M × 100 B", backlog(1_000_000),
-        {"memory at the peak MiB": 34, "disk MiB": 117, "restart s": 0.3}, peer_rounds=1, peer_in_full=True),
-    Row("backlog of 5M × 100 B", backlog(5_000_000), {"fill msgs/s": 263e3, "drain msgs/s": 333e3},
-        peer_rounds=0),
-    Row("connections opened and closed", connections, {"opened and closed /s": 2800}),
-    Row("1,000 idle connections", idle_connections, {"each KiB": 17}, peer_rounds=1),
-    Row("durable queues declared one by one", declare, {"10,000 s": 71}),
+              "--size", 24, "--no-confirms", "--prefetch", 500, count=1_000_000),
+    bench_row("24 B, 200 unconfirmed, ack each", "--size", 24, "--window", 200, count=500_000),
+    bench_row("1 KiB, no confirms, ack each", *KIB, "--no-confirms", count=500_000),
+    bench_row("1 KiB, 200 unconfirmed, ack each", *KIB, "--window", 200, count=300_000),
+    bench_row("1 KiB, 1,000 unconfirmed, ack every 50", *KIB, "--window", 1000, *BATCHED, count=500_000),
+    bench_row("1 KiB, no confirms, ack every 50", *KIB, "--no-confirms", *BATCHED, count=500_000),
+    bench_row("16 KiB, 200 unconfirmed", "--size", 16384, "--window", 200, count=50_000),
+    bench_row("1 KiB, 1 in flight", *KIB, "--window", 1, count=10_000),
+    bench_row("1 KiB, 100 in flight", *KIB, "--window", 100, count=200_000),
+    Row("backlog of 1M × 100 B", backlog(1_000_000), peer_rounds=1, peer_in_full=True),
+    Row("backlog of 5M × 100 B", backlog(5_000_000), peer_rounds=0),
+    Row("connections opened and closed", connections),
+    Row("1,000 idle connections", idle_connections, peer_rounds=1),
+    Row("durable queues declared one by one", declare),
     bench_row("spike: 50 producers, 1 consumer, 1 KiB",
               *KIB, "--producers", 50, "--ack-batch", 50, "--window", 100, count=300_000),
     bench_row("hot queue: 1 producer, 50 consumers, 1 KiB",
