@@ -2,7 +2,7 @@
 
 use super::{Access, Object, Permissions};
 use crate::model::{Binding, Destination, Fault, ObjectName, TopologyRequest};
-use crate::topology::arguments::Arguments;
+use crate::topology::arguments::{ALTERNATE_EXCHANGE, Arguments};
 use forebay_wire::{FieldTable, ShortStr};
 
 impl Permissions {
@@ -24,7 +24,7 @@ impl Permissions {
             TopologyRequest::DeclareExchange { name, arguments, .. } => {
                 let exchange = Object::Exchange(name);
                 check(Access::Configure, exchange)?;
-                let Some(alternate) = named(arguments, "alternate-exchange") else {
+                let Some(alternate) = named(arguments, ALTERNATE_EXCHANGE) else {
                     return Ok(());
                 };
                 check(Access::Read, exchange)?;

@@ -11,6 +11,9 @@ use std::ops::RangeInclusive;
 const I64_MIN: i128 = i64::MIN as i128;
 const I64_MAX: i128 = i64::MAX as i128;
 
+/// The argument that names where unmatched messages go.
+pub(crate) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
+
 /// Begins the names of arguments; the same settings stand in policies without it.
 const ARGUMENT_PREFIX: &str = "x-";
 

@@ -2,21 +2,15 @@
 //! RabbitMQ's checks.
 
 use super::destinations::Endpoint;
+use super::match_key::MatchKey;
 use super::names::{Resource, check_not_default_exchange};
 use super::persistent::{Tree, TreeSet, take};
+use super::record::BindingNumber;
 use super::routes::{ExchangeRoutes, Others};
 use super::{Topology, record};
 use crate::model::{Binding, ConnectionId, Destination, Fault, ObjectName};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use forebay_wire::{FieldTable, ShortStr};
-
-/// What a binding matches by: two that differ in it are two, whatever the exchange's type.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct MatchKey {
-    pub(crate) routing_key: ShortStr,
-    /// The arguments in the order of their names, encoded; empty for none.
-    pub(crate) arguments: Bytes,
-}
 
 /// A binding's identity.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,9 +19,6 @@ pub(super) struct BindingKey {
     pub(super) destination: Destination,
     pub(super) matching: MatchKey,
 }
-
-/// A number for a binding's record in the store.
-pub(super) type BindingNumber = u64;
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -41,24 +32,6 @@ struct Entry {
 pub(super) struct Bindings {
     by_source: Tree<BindingKey, Entry>,
     by_destination: TreeSet<(Destination, ObjectName, MatchKey)>,
-}
-
-impl MatchKey {
-    pub(super) fn new(routing_key: &ShortStr, arguments: &FieldTable) -> Self {
-        if arguments.is_empty() {
-            return Self { routing_key: routing_key.clone(), arguments: Bytes::new() };
-        }
-        let mut sorted: Vec<_> = arguments.iter().cloned().collect();
-        sorted.sort_by(|left, right| left.0.cmp(&right.0));
-        let mut bytes = BytesMut::new();
-        sorted.into_iter().collect::<FieldTable>().encode(&mut bytes);
-        Self { routing_key: routing_key.clone(), arguments: bytes.freeze() }
-    }
-
-    /// The least of all.
-    fn lowest() -> Self {
-        Self { routing_key: ShortStr::default(), arguments: Bytes::new() }
-    }
 }
 
 impl BindingKey {

@@ -7,10 +7,10 @@
 //! for each binding.
 
 use super::arguments::{Arguments, BadArgument};
-use super::binding::MatchKey;
 use super::destinations::{Destinations, Endpoint};
 use super::field_equality::shown;
 use super::limits::HASH_WEIGHT_MAX;
+use super::match_key::MatchKey;
 use crate::model::Fault;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 use rpds::RedBlackTreeMapSync;

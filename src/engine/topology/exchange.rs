@@ -1,89 +1,16 @@
-//! Exchanges: their records, declare and delete (AMQP 0-9-1, 1.6) with RabbitMQ's checks.
+//! Declare and delete of exchanges (AMQP 0-9-1, 1.6) with RabbitMQ's checks.
 
-use super::arguments::{Arguments, BadArgument};
-use super::consistent_hash::HASH_HEADER;
-use super::equivalence::{check_arguments, check_field};
+use super::arguments::Arguments;
+use super::exchange_kind::ExchangeKind;
+use super::exchange_record::{ExchangeRecord, declared_alternate};
 use super::matcher::Matcher;
 use super::names::{Resource, check_not_default_exchange, is_reserved, vhost_not_found};
 use super::persistent::take;
-use super::policy::Policy;
 use super::removal::GoneObject;
 use super::reserved;
 use super::{Topology, record};
 use crate::model::{Fault, ObjectName};
 use forebay_wire::{FieldTable, ReplyCode, ShortStr};
-use std::fmt;
-
-/// The argument that names where unmatched messages go.
-pub(crate) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
-
-/// How an exchange matches (AMQP 0-9-1, 3.1.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExchangeKind {
-    /// By equal routing key.
-    Direct,
-    /// Everything to everybody.
-    Fanout,
-    /// By pattern of words.
-    Topic,
-    /// By headers.
-    Headers,
-    /// To one place for each hash of the routing key or a header, by weight.
-    ConsistentHash,
-}
-
-impl ExchangeKind {
-    /// Each.
-    pub const ALL: [Self; 5] =
-        [Self::Direct, Self::Fanout, Self::Topic, Self::Headers, Self::ConsistentHash];
-
-    /// The type by the name that clients declare.
-    #[must_use]
-    pub fn from_name(name: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name().as_bytes() == name)
-    }
-
-    /// The name that clients declare.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Fanout => "fanout",
-            Self::Topic => "topic",
-            Self::Headers => "headers",
-            Self::ConsistentHash => "x-consistent-hash",
-        }
-    }
-}
-
-impl fmt::Display for ExchangeKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-/// An exchange as it was declared.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ExchangeRecord {
-    /// Its virtual host.
-    pub vhost: ShortStr,
-    /// Its name.
-    pub name: ShortStr,
-    /// Its type.
-    pub kind: ExchangeKind,
-    /// Survives a restart.
-    pub durable: bool,
-    /// Deleted with its last binding.
-    pub auto_delete: bool,
-    /// Clients can't publish to it.
-    pub internal: bool,
-    /// As sent.
-    pub arguments: FieldTable,
-    /// Takes what matches no binding.
-    pub alternate: Option<ShortStr>,
-    /// The policy that has a part in it.
-    pub policy: Option<ShortStr>,
-}
 
 /// `exchange.declare` as sent.
 #[derive(Clone, Copy, Debug)]
@@ -260,47 +187,6 @@ impl Topology {
     pub(super) fn exchange(&self, vhost: &ShortStr, name: &ShortStr) -> Option<&ExchangeRecord> {
         self.vhosts.get(vhost)?.exchanges.get(name)
     }
-}
-
-impl ExchangeRecord {
-    /// Whether the store knows it: durable, and not there from the beginning anyway.
-    pub(super) fn is_stored(&self) -> bool {
-        self.durable && !is_reserved(&self.name)
-    }
-
-    /// Computes anew what is in force; returns whether that is something else now.
-    pub(super) fn apply_policy(&mut self, policy: Option<&Policy>) -> bool {
-        self.policy = policy.map(|policy| policy.name().clone());
-        let declared = declared_alternate(&self.arguments).ok().flatten();
-        let alternate = declared.or_else(|| policy.and_then(Policy::alternate).cloned());
-        let changed = alternate != self.alternate;
-        self.alternate = alternate;
-        changed
-    }
-
-    fn check_equivalent(
-        &self,
-        kind: ExchangeKind,
-        request: &ExchangeRequest<'_>,
-    ) -> Result<(), Fault> {
-        let resource = Resource::exchange(&self.name, &self.vhost);
-        check_field(resource, "type", &self.kind, &kind)?;
-        check_field(resource, "durable", &self.durable, &request.durable)?;
-        check_field(resource, "auto_delete", &self.auto_delete, &request.auto_delete)?;
-        check_field(resource, "internal", &self.internal, &request.internal)?;
-        check_arguments(
-            resource,
-            &[ALTERNATE_EXCHANGE, HASH_HEADER],
-            &self.arguments,
-            request.arguments,
-        )
-    }
-}
-
-/// The alternate exchange that a declare asks for.
-pub(super) fn declared_alternate(arguments: &FieldTable) -> Result<Option<ShortStr>, BadArgument> {
-    let alternate = Arguments::new(arguments).object_name(ALTERNATE_EXCHANGE)?;
-    Ok(alternate.map(ObjectName::into_short))
 }
 
 /// RabbitMQ's words and no more: applications compare them.

@@ -2,9 +2,9 @@
 //!
 //! Every message is held against every pattern, as there is nothing to look up by.
 
-use super::binding::MatchKey;
 use super::destinations::{Destinations, Endpoint};
 use super::field_equality::{same_header, shown, type_name};
+use super::match_key::MatchKey;
 use crate::model::Fault;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 use rpds::RedBlackTreeMapSync;

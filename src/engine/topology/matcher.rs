@@ -2,11 +2,11 @@
 //! [`super::routes::Routes`] snapshot, changed by the topology, read by the routes.
 
 use super::arguments::{Arguments, BadArgument};
-use super::binding::MatchKey;
 use super::consistent_hash::{HashedBindings, HashedBy};
 use super::destinations::{Destinations, Endpoint};
-use super::exchange::ExchangeKind;
+use super::exchange_kind::ExchangeKind;
 use super::headers::{HeaderPattern, HeaderPatterns};
+use super::match_key::MatchKey;
 use super::persistent::Map;
 use super::topic::TopicTrie;
 use crate::model::Fault;

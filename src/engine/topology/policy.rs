@@ -1,13 +1,12 @@
 //! A policy: settings for all queues and exchanges whose names match a pattern. Users have their
 //! policies and operators theirs; of each kind the one of the highest priority holds.
 
-use super::arguments::Arguments;
+use super::arguments::{ALTERNATE_EXCHANGE, Arguments};
 use super::dead_letter_queues::is_dead_letter_queue;
-use super::exchange::ALTERNATE_EXCHANGE;
 use super::ignored_arguments::{self, IGNORED_SETTINGS};
-use super::layer::SettingsLayer;
 use super::reserved;
 use super::settings::QueueKind;
+use super::settings_layer::SettingsLayer;
 use crate::model::{NamePattern, ObjectName};
 use forebay_wire::{FieldTable, ShortStr};
 

@@ -1,46 +1,17 @@
-//! Queues: their records, declare, look-up and removal (AMQP 0-9-1, 1.7) with RabbitMQ's checks.
+//! Declare, look-up and removal of queues (AMQP 0-9-1, 1.7) with RabbitMQ's checks.
 //! The messages and consumers are the shard's.
 
 use super::arguments::Arguments;
-use super::equivalence::{check_arguments, check_field};
-use super::ignored_arguments::IGNORED_ARGUMENTS;
 use super::names::Resource;
 use super::persistent::take;
-use super::policies::EffectivePolicies;
+use super::queue_record::QueueRecord;
 use super::removal::GoneObject;
 use super::reserved;
-use super::settings::{QUEUE_ARGUMENTS, QueueKind, QueueSettings};
+use super::settings::{QUEUE_TYPE, QueueKind, QueueSettings};
 use super::{Topology, record};
 use crate::model::{ConnectionId, Fault, ObjectName, QueueId};
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 use std::sync::Arc;
-
-const QUEUE_TYPE: &str = "x-queue-type";
-
-/// A queue as it was declared.
-#[derive(Clone, Debug, PartialEq)]
-pub struct QueueRecord {
-    /// Its number, for ever.
-    pub id: QueueId,
-    /// Its virtual host.
-    pub vhost: ShortStr,
-    /// Its name.
-    pub name: ShortStr,
-    /// Survives a restart. An exclusive queue never does.
-    pub durable: bool,
-    /// The connection that alone may use it, and with which it goes.
-    pub exclusive_owner: Option<ConnectionId>,
-    /// Deleted with its last consumer.
-    pub auto_delete: bool,
-    /// As sent.
-    pub arguments: FieldTable,
-    /// What is in force.
-    pub settings: QueueSettings,
-    /// The policy that has a part in it.
-    pub policy: Option<ShortStr>,
-    /// The operator's policy that has a part in it.
-    pub operator_policy: Option<ShortStr>,
-}
 
 /// `queue.declare` as sent.
 #[derive(Clone, Copy, Debug)]
@@ -254,48 +225,6 @@ impl Topology {
         self.routes.insert_queue(&queue.vhost, &queue.name, queue.id);
         self.queues.insert_mut(queue.id, Arc::new(queue));
     }
-}
-
-impl QueueRecord {
-    /// Computes anew what is in force; returns whether that is something else now.
-    pub(super) fn apply_policies(&mut self, holding: EffectivePolicies<'_>) -> bool {
-        (self.policy, self.operator_policy) = holding.names();
-        let (policy, operator) = holding.layers();
-        // The arguments were checked when the queue was declared: they can't be refused now.
-        let settings = QueueSettings::effective(&self.arguments, policy, operator);
-        match settings {
-            Ok(settings) if settings != self.settings => self.settings = settings,
-            _ => return false,
-        }
-        true
-    }
-
-    fn check_equivalent(
-        &self,
-        connection: ConnectionId,
-        request: &QueueRequest<'_>,
-    ) -> Result<(), Fault> {
-        let resource = Resource::queue(&self.name, &self.vhost);
-        if self.exclusive_owner != request.exclusive.then_some(connection) {
-            return Err(resource.locked());
-        }
-        let durable = request.durable && !request.exclusive;
-        check_field(resource, "durable", &self.durable, &durable)?;
-        check_field(resource, "auto_delete", &self.auto_delete, &request.auto_delete)?;
-        let (current, received) = (with_kind(&self.arguments), with_kind(request.arguments));
-        check_arguments(resource, &QUEUE_ARGUMENTS, &current, &received)?;
-        check_arguments(resource, &IGNORED_ARGUMENTS, &current, &received)
-    }
-}
-
-/// The arguments with the type of queue written out: to leave it out is to ask for `classic`.
-fn with_kind(arguments: &FieldTable) -> FieldTable {
-    let mut arguments = arguments.clone();
-    if arguments.get(QUEUE_TYPE).is_none() {
-        let name = ShortStr::from_static(QUEUE_TYPE);
-        arguments.insert(name, FieldValue::from("classic"));
-    }
-    arguments
 }
 
 /// There are no streams.

@@ -19,15 +19,17 @@
 //! host when it names no end; owner: 0 user, 1 operator; integers big endian
 //! ```
 
-use super::binding::BindingNumber;
-use super::exchange::ExchangeRecord;
+use super::exchange_record::ExchangeRecord;
 use super::policy::{Policy, PolicyOwner};
-use super::queue::QueueRecord;
+use super::queue_record::QueueRecord;
 use super::vhost::VhostMetadata;
 use crate::model::{Binding, Destination, QueueId};
 use crate::operation::Operation;
 use bytes::{BufMut, Bytes, BytesMut};
 use forebay_wire::{FieldTable, ShortStr};
+
+/// The number by which the store knows a binding.
+pub(super) type BindingNumber = u64;
 
 /// The version of every value here.
 pub(super) const VERSION: u8 = 1;

@@ -2,10 +2,11 @@
 //! or that names what is not there, stops the recovery and is named.
 
 use super::arguments::BadArgument;
-use super::exchange::{ExchangeKind, ExchangeRecord, declared_alternate};
+use super::exchange_kind::ExchangeKind;
+use super::exchange_record::{ExchangeRecord, declared_alternate};
 use super::names::Resource;
 use super::policy::{Policy, PolicyOwner, PolicyRequest};
-use super::queue::QueueRecord;
+use super::queue_record::QueueRecord;
 use super::record;
 use super::settings::QueueSettings;
 use super::vhost::{VhostMetadata, VhostUpdate};

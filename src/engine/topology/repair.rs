@@ -3,7 +3,7 @@
 //! lost.
 
 use super::limits::QUEUE_IDS_RESERVED;
-use super::queue::QueueRecord;
+use super::queue_record::QueueRecord;
 use super::recovery::{RecordFlaw, recorded_ceiling, recorded_queue};
 use super::settings::QueueSettings;
 use super::vhost::VhostMetadata;

@@ -4,10 +4,10 @@
 //! A copy costs a few reference counts. A change copies only the path to what changed, so that
 //! ten thousand declares one by one stay fast, and pictures that are still held are untouched.
 
-use super::binding::MatchKey;
 use super::destinations::{Destinations, Endpoint};
 use super::exchange_counters::ExchangeCounters;
 use super::limits::TARGETS_INLINE;
+use super::match_key::MatchKey;
 use super::matcher::{Granularity, Matcher};
 use super::names::{Resource, vhost_not_found};
 use super::persistent::Map;

@@ -2,9 +2,12 @@
 
 use super::arguments::{Arguments, BadArgument};
 use super::ignored_arguments;
-use super::layer::SettingsLayer;
 use super::reserved;
+use super::settings_layer::{DeliveryLimit, Overflow, SettingsLayer};
 use forebay_wire::{FieldTable, ShortStr};
+
+/// The argument that names the type of a queue.
+pub(super) const QUEUE_TYPE: &str = "x-queue-type";
 
 /// Every argument of `queue.declare` that means something to us: these and the
 /// [`IGNORED_ARGUMENTS`](super::ignored_arguments::IGNORED_ARGUMENTS), and only these, are compared when a queue is
@@ -20,7 +23,7 @@ pub(crate) const QUEUE_ARGUMENTS: [&str; 12] = [
     "x-max-priority",
     "x-message-ttl",
     "x-overflow",
-    "x-queue-type",
+    QUEUE_TYPE,
     "x-single-active-consumer",
 ];
 
@@ -91,27 +94,6 @@ impl QueueKind {
     }
 }
 
-/// What gives way when a queue is full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Overflow {
-    /// The oldest messages.
-    #[default]
-    DropHead,
-    /// The newcomer, and its publisher is told.
-    RejectPublish,
-    /// The newcomer, its publisher is told, and it is dead-lettered.
-    RejectPublishDlx,
-}
-
-/// How many failed deliveries a message may have; ordered by how much they allow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum DeliveryLimit {
-    /// So many; the next one makes it a dead letter.
-    Failures(u32),
-    /// As many as it likes (-1).
-    Unlimited,
-}
-
 impl QueueSettings {
     /// Whether a queue may be declared with these arguments.
     ///
@@ -139,7 +121,7 @@ impl QueueSettings {
     ) -> Result<Self, BadArgument> {
         let arguments = Arguments::new(table);
         let kinds = [("classic", QueueKind::Classic), ("quorum", QueueKind::Quorum)];
-        let kind = arguments.choice("x-queue-type", &kinds)?.unwrap_or_default();
+        let kind = arguments.choice(QUEUE_TYPE, &kinds)?.unwrap_or_default();
         ignored_arguments::check_arguments(arguments)?;
         let declared = SettingsLayer::read(arguments)?;
         if declared.dead_letter_routing_key.is_some() && declared.dead_letter_exchange.is_none() {

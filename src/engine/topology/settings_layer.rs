@@ -1,7 +1,6 @@
 //! The settings of a queue that arguments and policies both can give, and how they add up.
 
 use super::arguments::{Arguments, BadArgument};
-use super::settings::{DeliveryLimit, Overflow};
 use crate::model::ObjectName;
 use forebay_wire::ShortStr;
 
@@ -18,6 +17,27 @@ pub(crate) struct SettingsLayer {
     pub(crate) dead_letter_routing_key: Option<ShortStr>,
     pub(crate) delivery_limit: Option<DeliveryLimit>,
     pub(crate) consumer_timeout: Option<u64>,
+}
+
+/// What gives way when a queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// The oldest messages.
+    #[default]
+    DropHead,
+    /// The newcomer, and its publisher is told.
+    RejectPublish,
+    /// The newcomer, its publisher is told, and it is dead-lettered.
+    RejectPublishDlx,
+}
+
+/// How many failed deliveries a message may have; ordered by how much they allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeliveryLimit {
+    /// So many; the next one makes it a dead letter.
+    Failures(u32),
+    /// As many as it likes (-1).
+    Unlimited,
 }
 
 impl SettingsLayer {
