@@ -4,8 +4,10 @@
 #![allow(clippy::expect_used, reason = "a bench that can't be set up has nothing to measure")]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use forebay_engine::model::{Binding, ConnectionId, Destination, ObjectName};
-use forebay_engine::topology::{ExchangeRequest, QueueRequest, Routes, Topology};
+use forebay_engine::model::{
+    Binding, ConnectionId, Destination, ExchangeDeclaration, ObjectName, QueueDeclaration,
+};
+use forebay_engine::topology::{Routes, Topology};
 use forebay_wire::{FieldTable, FieldValue, ShortStr};
 use std::hint::black_box;
 
@@ -21,16 +23,9 @@ fn object(text: &str) -> ObjectName {
 }
 
 fn declare_queue(topology: &mut Topology, queue: &str) {
-    let request = QueueRequest {
-        name: &object(queue),
-        is_generated: false,
-        passive: false,
-        durable: true,
-        exclusive: false,
-        auto_delete: false,
-        arguments: &FieldTable::new(),
-    };
-    topology.declare_queue(&name("/"), CONNECTION, request).expect("declared");
+    let request =
+        QueueDeclaration { name: object(queue), durable: true, ..QueueDeclaration::default() };
+    topology.declare_queue(&name("/"), CONNECTION, &request).expect("declared");
 }
 
 fn bind(topology: &mut Topology, queue: &str, key: &str, arguments: FieldTable) {
@@ -52,16 +47,13 @@ fn furnished(
 ) -> Topology {
     let mut topology = Topology::new();
     topology.create_vhost(&name("/"));
-    let request = ExchangeRequest {
-        name: &object("x"),
-        kind: &name(kind),
-        passive: false,
+    let request = ExchangeDeclaration {
+        name: object("x"),
+        kind: name(kind),
         durable: true,
-        auto_delete: false,
-        internal: false,
-        arguments: &FieldTable::new(),
+        ..ExchangeDeclaration::default()
     };
-    topology.declare_exchange(&name("/"), request).expect("declared");
+    topology.declare_exchange(&name("/"), &request).expect("declared");
     for at in 0..queues {
         let queue = format!("queue-{at}");
         declare_queue(&mut topology, &queue);

@@ -15,7 +15,7 @@ use forebay_engine::command::{Command, Publish, Subscribe};
 use forebay_engine::event::{Event, Reply};
 use forebay_engine::model::{
     ChannelId, Closure, ConnectionId, ConsumerNumber, Envelope, Message, OffsetRange, Position,
-    PublishSeq, QueueId, RequeueMethod, Settle, Settlement, TopologyRequest,
+    PublishSeq, QueueDeclaration, QueueId, RequeueMethod, Settle, Settlement, TopologyRequest,
 };
 use forebay_wire::{FieldTable, FieldValue, Properties, ShortStr};
 use std::collections::VecDeque;
@@ -66,15 +66,12 @@ impl Model {
         table.insert(name("x-dead-letter-routing-key"), graves);
         for queue in NAMES {
             let arguments = if queue == "bounded" { table.clone() } else { FieldTable::new() };
-            let request = TopologyRequest::DeclareQueue {
+            let request = TopologyRequest::DeclareQueue(QueueDeclaration {
                 name: name(queue).into(),
-                is_generated: false,
-                passive: false,
                 durable: true,
-                exclusive: false,
-                auto_delete: false,
                 arguments,
-            };
+                ..QueueDeclaration::default()
+            });
             let command = Command::Topology { channel: CHANNEL, request, nowait: false };
             broker.send(ConnectionId(1), vec![command]);
         }

@@ -2,8 +2,10 @@
 //! made together or not at all.
 
 use crate::access::{AccessControl, Limit, Permission, User};
-use crate::model::{ConnectionId, Destination, Fault, TopologyRequest};
-use crate::topology::{ExchangeRequest, Policy, QueueRequest, Topology, VhostUpdate};
+use crate::model::{
+    ConnectionId, Destination, ExchangeDeclaration, Fault, QueueDeclaration, TopologyRequest,
+};
+use crate::topology::{Policy, Topology, VhostUpdate};
 use forebay_wire::ShortStr;
 
 /// Belongs to no connection: nothing exclusive is made by a file.
@@ -46,7 +48,8 @@ pub enum DefinedObject {
     /// A policy of a virtual host; replaces one of the same name.
     Policy(ShortStr, Box<Policy>),
     /// A declare or bind in a virtual host. A queue or exchange that is there stays as it is, as
-    /// in RabbitMQ.
+    /// in RabbitMQ. Declares are neither passive nor exclusive; a queue's name counts as generated,
+    /// since a broker may have chosen it before the file was written.
     Topology(ShortStr, TopologyRequest),
 }
 
@@ -110,10 +113,12 @@ pub(crate) fn try_out(
         DefinedObject::Topology(vhost, request) => {
             trial.bring_vhost(there, vhost);
             match request {
-                TopologyRequest::DeclareExchange { name, .. } => {
+                TopologyRequest::DeclareExchange(ExchangeDeclaration { name, .. }) => {
                     trial.bring_exchange(there, vhost, name);
                 }
-                TopologyRequest::DeclareQueue { name, .. } => trial.bring_queue(there, vhost, name),
+                TopologyRequest::DeclareQueue(QueueDeclaration { name, .. }) => {
+                    trial.bring_queue(there, vhost, name)
+                }
                 TopologyRequest::Bind(binding) => {
                     trial.bring_exchange(there, vhost, &binding.source);
                     match &binding.destination {
@@ -174,49 +179,17 @@ fn declare(
 ) -> Result<(), Fault> {
     topology.require_vhost(vhost)?;
     match request {
-        TopologyRequest::DeclareExchange { name, .. }
-            if topology.find_exchange(vhost, name).is_some() =>
-        {
-            Ok(())
+        TopologyRequest::DeclareExchange(declaration) => {
+            if topology.find_exchange(vhost, &declaration.name).is_some() {
+                return Ok(());
+            }
+            topology.declare_exchange(vhost, declaration)
         }
-        TopologyRequest::DeclareExchange {
-            name,
-            kind,
-            durable,
-            auto_delete,
-            internal,
-            arguments,
-            ..
-        } => {
-            let (durable, auto_delete, internal) = (*durable, *auto_delete, *internal);
-            let request = ExchangeRequest {
-                name,
-                kind,
-                passive: false,
-                durable,
-                auto_delete,
-                internal,
-                arguments,
-            };
-            topology.declare_exchange(vhost, request)
-        }
-        TopologyRequest::DeclareQueue { name, .. }
-            if topology.find_queue(vhost, name).is_some() =>
-        {
-            Ok(())
-        }
-        TopologyRequest::DeclareQueue { name, durable, auto_delete, arguments, .. } => {
-            // Names that a server chose once stand in files too: they come as generated ones.
-            let request = QueueRequest {
-                name,
-                is_generated: true,
-                passive: false,
-                durable: *durable,
-                exclusive: false,
-                auto_delete: *auto_delete,
-                arguments,
-            };
-            topology.declare_queue_as_said(vhost, NOBODY, request).map(drop)
+        TopologyRequest::DeclareQueue(declaration) => {
+            if topology.find_queue(vhost, &declaration.name).is_some() {
+                return Ok(());
+            }
+            topology.declare_queue_as_said(vhost, NOBODY, declaration).map(drop)
         }
         TopologyRequest::Bind(binding) => topology.bind(vhost, NOBODY, binding),
         // Files tell what there is to be, not what is to go.

@@ -5,7 +5,8 @@ use crate::shadow::{Copy, Handed};
 use forebay_engine::command::{Command, Publish};
 use forebay_engine::event::{Delivery, Event, Reply};
 use forebay_engine::model::{
-    ChannelId, ChannelKey, CommitId, ConnectionId, QueueId, Settle, Settlement, TopologyRequest,
+    ChannelId, ChannelKey, CommitId, ConnectionId, QueueDeclaration, QueueId, Settle, Settlement,
+    TopologyRequest,
 };
 use forebay_engine::shard::Shard;
 use std::rc::Rc;
@@ -162,7 +163,12 @@ impl History {
     fn topology(&mut self, key: ChannelKey, request: &TopologyRequest) {
         let next = CommitId(self.last_commit.0 + 1);
         let (name, is_changed) = match request {
-            TopologyRequest::DeclareQueue { name, passive: false, durable: true, .. } => {
+            TopologyRequest::DeclareQueue(QueueDeclaration {
+                name,
+                passive: false,
+                durable: true,
+                ..
+            }) => {
                 let name = name.to_string();
                 (name.clone(), self.state.declared.insert(name))
             }

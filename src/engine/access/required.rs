@@ -1,7 +1,9 @@
 //! What a request about exchanges, queues and bindings needs permission for.
 
 use super::{Access, Object, Permissions};
-use crate::model::{Binding, Destination, Fault, ObjectName, TopologyRequest};
+use crate::model::{
+    Binding, Destination, ExchangeDeclaration, Fault, ObjectName, QueueDeclaration, TopologyRequest,
+};
 use crate::topology::arguments::{ALTERNATE_EXCHANGE, Arguments};
 use forebay_wire::{FieldTable, ShortStr};
 
@@ -19,9 +21,9 @@ impl Permissions {
     ) -> Result<(), Fault> {
         let check = |access, object| self.check(user, vhost, access, object);
         match request {
-            TopologyRequest::DeclareExchange { passive: true, .. }
-            | TopologyRequest::DeclareQueue { passive: true, .. } => Ok(()),
-            TopologyRequest::DeclareExchange { name, arguments, .. } => {
+            TopologyRequest::DeclareExchange(ExchangeDeclaration { passive: true, .. })
+            | TopologyRequest::DeclareQueue(QueueDeclaration { passive: true, .. }) => Ok(()),
+            TopologyRequest::DeclareExchange(ExchangeDeclaration { name, arguments, .. }) => {
                 let exchange = Object::Exchange(name);
                 check(Access::Configure, exchange)?;
                 let Some(alternate) = named(arguments, ALTERNATE_EXCHANGE) else {
@@ -30,7 +32,7 @@ impl Permissions {
                 check(Access::Read, exchange)?;
                 check(Access::Write, Object::Exchange(&alternate))
             }
-            TopologyRequest::DeclareQueue { name, arguments, .. } => {
+            TopologyRequest::DeclareQueue(QueueDeclaration { name, arguments, .. }) => {
                 let queue = Object::Queue(name);
                 check(Access::Configure, queue)?;
                 let Some(dead_letters) = named(arguments, "x-dead-letter-exchange") else {

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::model::{
-    Binding, Destination, FaultScope, NamePatternError, ObjectName, TopologyRequest,
+    Binding, Destination, ExchangeDeclaration, FaultScope, NamePatternError, ObjectName,
+    QueueDeclaration, TopologyRequest,
 };
 use forebay_wire::{FieldTable, FieldValue};
 use std::collections::BTreeMap;
@@ -70,27 +71,24 @@ fn a_virtual_host_is_entered_only_with_a_permission() {
 }
 
 fn declare_queue(queue: &str, passive: bool, arguments: FieldTable) -> TopologyRequest {
-    TopologyRequest::DeclareQueue {
+    TopologyRequest::DeclareQueue(QueueDeclaration {
         name: object(queue),
-        is_generated: false,
         passive,
         durable: true,
-        exclusive: false,
-        auto_delete: false,
         arguments,
-    }
+        ..QueueDeclaration::default()
+    })
 }
 
 fn declare_exchange(exchange: &str, passive: bool, arguments: FieldTable) -> TopologyRequest {
-    TopologyRequest::DeclareExchange {
+    TopologyRequest::DeclareExchange(ExchangeDeclaration {
         name: object(exchange),
         kind: name("direct"),
         passive,
         durable: true,
-        auto_delete: false,
-        internal: false,
         arguments,
-    }
+        ..ExchangeDeclaration::default()
+    })
 }
 
 fn bind(source: &str, destination: Destination) -> TopologyRequest {

@@ -4,7 +4,10 @@
 use super::Channel;
 use super::direct_reply::REPLY_QUEUE;
 use crate::command::Command;
-use crate::model::{Binding, Destination, Fault, ObjectName, ReplyAddress, TopologyRequest};
+use crate::model::{
+    Binding, Destination, ExchangeDeclaration, Fault, ObjectName, QueueDeclaration, ReplyAddress,
+    TopologyRequest,
+};
 use crate::session::ChannelContext;
 use crate::session::{AwaitedReply, ConnectionInfo, MethodId};
 use forebay_wire::method::{
@@ -55,7 +58,7 @@ impl Channel {
         method: MethodId,
         declare: ExchangeDeclare,
     ) -> Result<(), Fault> {
-        let request = TopologyRequest::DeclareExchange {
+        let request = TopologyRequest::DeclareExchange(ExchangeDeclaration {
             name: owned_name(&declare.exchange),
             kind: declare.kind.detached(),
             passive: declare.passive,
@@ -63,7 +66,7 @@ impl Channel {
             auto_delete: declare.auto_delete,
             internal: declare.internal,
             arguments: declare.arguments.detached(),
-        };
+        });
         let awaited = done(declare.no_wait, ExchangeDeclareOk {});
         self.ask_topology(context, method, request, declare.no_wait, awaited)
     }
@@ -140,7 +143,7 @@ impl Channel {
             return Ok(());
         }
         let is_generated = name.is_empty();
-        let request = TopologyRequest::DeclareQueue {
+        let request = TopologyRequest::DeclareQueue(QueueDeclaration {
             name: if is_generated { generated_name(context) } else { name },
             is_generated,
             passive: declare.passive,
@@ -148,7 +151,7 @@ impl Channel {
             exclusive: declare.exclusive,
             auto_delete: declare.auto_delete,
             arguments: declare.arguments.detached(),
-        };
+        });
         let awaited = AwaitedReply::QueueDeclared { no_wait: declare.no_wait };
         self.ask_topology(context, method, request, declare.no_wait, awaited)
     }

@@ -31,4 +31,4 @@ pub use reply_address::ReplyAddress;
 pub use settlement::{Closure, RequeueMethod, Settle, Settlement};
 pub use targets::Targets;
 pub use time::{Monotonic, Now, WallClock};
-pub use topology_request::TopologyRequest;
+pub use topology_request::{ExchangeDeclaration, QueueDeclaration, TopologyRequest};

@@ -8,22 +8,7 @@ use forebay_wire::{FieldTable, ShortStr};
 #[derive(Clone, Debug)]
 pub enum TopologyRequest {
     /// `exchange.declare`; replied with `Done`.
-    DeclareExchange {
-        /// Its name.
-        name: ObjectName,
-        /// Its type, as `direct`.
-        kind: ShortStr,
-        /// Only ask whether it is there.
-        passive: bool,
-        /// Survives a restart.
-        durable: bool,
-        /// Deleted with its last binding.
-        auto_delete: bool,
-        /// Clients can't publish to it.
-        internal: bool,
-        /// `alternate-exchange` and others.
-        arguments: FieldTable,
-    },
+    DeclareExchange(ExchangeDeclaration),
     /// `exchange.delete`; replied with `Done`.
     DeleteExchange {
         /// Its name.
@@ -36,22 +21,7 @@ pub enum TopologyRequest {
     /// `exchange.unbind` or `queue.unbind`; replied with `Done`, also when it was not there.
     Unbind(Binding),
     /// `queue.declare`; replied with `QueueDeclared`.
-    DeclareQueue {
-        /// Its name.
-        name: ObjectName,
-        /// The broker chose the name, which may then begin with `amq.`.
-        is_generated: bool,
-        /// Only ask whether it is there.
-        passive: bool,
-        /// Survives a restart.
-        durable: bool,
-        /// Only this connection may use it, and it goes with it.
-        exclusive: bool,
-        /// Deleted with its last consumer.
-        auto_delete: bool,
-        /// Arguments; unknown names are kept, known ones with a bad value are refused with 406.
-        arguments: FieldTable,
-    },
+    DeclareQueue(QueueDeclaration),
     /// `queue.purge`; replied with `MessageCount`.
     PurgeQueue {
         /// Its name.
@@ -66,4 +36,43 @@ pub enum TopologyRequest {
         /// Refused with 406 when it has messages.
         if_empty: bool,
     },
+}
+
+/// The arguments of `exchange.declare`. The default is neither durable nor internal, with empty name
+/// and type.
+#[derive(Clone, Debug, Default)]
+pub struct ExchangeDeclaration {
+    /// The exchange's name.
+    pub name: ObjectName,
+    /// The exchange's type, as `direct`.
+    pub kind: ShortStr,
+    /// Checks that the exchange exists instead of creating it.
+    pub passive: bool,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Deleted with its last binding.
+    pub auto_delete: bool,
+    /// Clients cannot publish to it.
+    pub internal: bool,
+    /// `alternate-exchange` and others.
+    pub arguments: FieldTable,
+}
+
+/// The arguments of `queue.declare`. The default is a transient, shared queue without a name.
+#[derive(Clone, Debug, Default)]
+pub struct QueueDeclaration {
+    /// The queue's name.
+    pub name: ObjectName,
+    /// The broker chose the name, which may then begin with `amq.`.
+    pub is_generated: bool,
+    /// Checks that the queue exists instead of creating it.
+    pub passive: bool,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Only the declaring connection may use the queue, which is deleted when the connection closes.
+    pub exclusive: bool,
+    /// Deleted with its last consumer.
+    pub auto_delete: bool,
+    /// Unknown arguments are kept; known ones with a bad value are refused with 406.
+    pub arguments: FieldTable,
 }

@@ -3,10 +3,10 @@
 use super::Shard;
 use super::dead_letter_copy::{DeadLetterAddress, DeadLetterCopy};
 use crate::limits::DEAD_LETTER_WORK;
-use crate::model::{ConnectionId, ObjectName, QueueId};
+use crate::model::{ConnectionId, ObjectName, QueueDeclaration, QueueId};
 use crate::queue::{DeadLetter, DeadLetters, Instants, Rules};
-use crate::topology::{QueueRequest, dead_letter_queue_name};
-use forebay_wire::{FieldTable, ShortStr};
+use crate::topology::dead_letter_queue_name;
+use forebay_wire::ShortStr;
 
 /// Nobody: the broker itself.
 const BROKER: ConnectionId = ConnectionId(u64::MAX);
@@ -123,16 +123,13 @@ impl Shard {
     fn make_dead_letter_queue(&mut self, vhost: &ShortStr, name: &ShortStr) {
         // The name comes as a generated one: that of a queue whose name begins with `amq.` does too,
         // and no client could declare it.
-        let request = QueueRequest {
-            name: &ObjectName::stored(name.clone()),
+        let declaration = QueueDeclaration {
+            name: ObjectName::stored(name.clone()),
             is_generated: true,
-            passive: false,
             durable: true,
-            exclusive: false,
-            auto_delete: false,
-            arguments: &FieldTable::new(),
+            ..QueueDeclaration::default()
         };
-        if let Ok(queue) = self.topology.declare_queue(vhost, BROKER, request) {
+        if let Ok(queue) = self.topology.declare_queue(vhost, BROKER, &declaration) {
             self.add_queue(queue.id);
             self.add_topology_operations();
         }

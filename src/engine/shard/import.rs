@@ -4,7 +4,7 @@
 use super::Shard;
 use crate::access::AccessControl;
 use crate::definition::{self, DefinedObject, Definition};
-use crate::model::{Fault, TopologyRequest};
+use crate::model::{Fault, QueueDeclaration, TopologyRequest};
 use crate::topology::Topology;
 use forebay_wire::{ReplyCode, ShortStr};
 use std::collections::BTreeSet;
@@ -81,8 +81,10 @@ impl Shard {
         if let DefinedObject::Policy(vhost, _) = &definition.object {
             changed_policies.insert(vhost.clone());
         }
-        if let DefinedObject::Topology(vhost, TopologyRequest::DeclareQueue { name, .. }) =
-            &definition.object
+        if let DefinedObject::Topology(
+            vhost,
+            TopologyRequest::DeclareQueue(QueueDeclaration { name, .. }),
+        ) = &definition.object
         {
             let queue = self.topology.find_queue(vhost, name).map(|record| record.id);
             if let Some(queue) = queue.filter(|queue| !self.queues.contains_key(queue)) {

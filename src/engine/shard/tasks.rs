@@ -8,7 +8,10 @@ use super::import::Import;
 use crate::administration::Administration;
 use crate::definition::Definition;
 use crate::event::Reply;
-use crate::model::{ChannelKey, ConnectionId, Destination, Fault, QueueId, TopologyRequest};
+use crate::model::{
+    ChannelKey, ConnectionId, Destination, ExchangeDeclaration, Fault, QueueDeclaration, QueueId,
+    TopologyRequest,
+};
 use crate::queue::Instants;
 use crate::topology::PolicyPass;
 use forebay_wire::ShortStr;
@@ -221,11 +224,11 @@ impl Shard {
     fn is_for_what_leaves(&self, vhost: &ShortStr, request: &TopologyRequest) -> bool {
         let is_leaving = |end: Destination| self.topology.is_leaving(vhost, &end);
         match request {
-            TopologyRequest::DeclareExchange { name, .. }
+            TopologyRequest::DeclareExchange(ExchangeDeclaration { name, .. })
             | TopologyRequest::DeleteExchange { name, .. } => {
                 is_leaving(Destination::Exchange(name.clone()))
             }
-            TopologyRequest::DeclareQueue { name, .. }
+            TopologyRequest::DeclareQueue(QueueDeclaration { name, .. })
             | TopologyRequest::DeleteQueue { name, .. }
             | TopologyRequest::PurgeQueue { name } => is_leaving(Destination::Queue(name.clone())),
             TopologyRequest::Bind(binding) | TopologyRequest::Unbind(binding) => {

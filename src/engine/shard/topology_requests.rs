@@ -4,10 +4,9 @@
 use super::Shard;
 use crate::access::Limit;
 use crate::event::{Event, Reply};
-use crate::model::{ChannelKey, Fault, QueueId, TopologyRequest};
+use crate::model::{ChannelKey, Fault, QueueDeclaration, QueueId, TopologyRequest};
 use crate::operation::Operation;
 use crate::queue::{Discarded, Instants, Queue, Rules};
-use crate::topology::{ExchangeRequest, QueueRequest};
 use forebay_wire::{ReplyCode, ShortStr};
 
 impl Shard {
@@ -89,50 +88,16 @@ impl Shard {
     ) -> Result<Reply, Fault> {
         let connection = key.connection;
         match &request {
-            TopologyRequest::DeclareExchange {
-                name,
-                kind,
-                passive,
-                durable,
-                auto_delete,
-                internal,
-                arguments,
-            } => {
-                let exchange = ExchangeRequest {
-                    name,
-                    kind,
-                    passive: *passive,
-                    durable: *durable,
-                    auto_delete: *auto_delete,
-                    internal: *internal,
-                    arguments,
-                };
-                self.topology.declare_exchange(vhost, exchange)?;
+            TopologyRequest::DeclareExchange(declaration) => {
+                self.topology.declare_exchange(vhost, declaration)?;
             }
             TopologyRequest::DeleteExchange { name, if_unused } => {
                 self.topology.delete_exchange(vhost, name, *if_unused)?;
             }
             TopologyRequest::Bind(binding) => self.topology.bind(vhost, connection, binding)?,
             TopologyRequest::Unbind(binding) => self.topology.unbind(vhost, connection, binding)?,
-            TopologyRequest::DeclareQueue {
-                name,
-                is_generated,
-                passive,
-                durable,
-                exclusive,
-                auto_delete,
-                arguments,
-            } => {
-                let queue = QueueRequest {
-                    name,
-                    is_generated: *is_generated,
-                    passive: *passive,
-                    durable: *durable,
-                    exclusive: *exclusive,
-                    auto_delete: *auto_delete,
-                    arguments,
-                };
-                return self.declare_queue(at, key, vhost, queue);
+            TopologyRequest::DeclareQueue(declaration) => {
+                return self.declare_queue(at, key, vhost, declaration);
             }
             TopologyRequest::PurgeQueue { name } => {
                 let id = self.topology.queue(vhost, name, connection)?.id;
@@ -150,10 +115,10 @@ impl Shard {
         at: Instants,
         key: ChannelKey,
         vhost: &ShortStr,
-        request: QueueRequest<'_>,
+        declaration: &QueueDeclaration,
     ) -> Result<Reply, Fault> {
-        self.check_room(vhost, &request)?;
-        let declared = self.topology.declare_queue(vhost, key.connection, request)?;
+        self.check_room(vhost, declaration)?;
+        let declared = self.topology.declare_queue(vhost, key.connection, declaration)?;
         self.turnover.declared += 1;
         if declared.created {
             self.add_queue(declared.id);
@@ -171,13 +136,13 @@ impl Shard {
     }
 
     /// Whether an operator lets the virtual host have one more queue, if this makes one.
-    fn check_room(&self, vhost: &ShortStr, request: &QueueRequest<'_>) -> Result<(), Fault> {
+    fn check_room(&self, vhost: &ShortStr, declaration: &QueueDeclaration) -> Result<(), Fault> {
         let Some(most) = self.access.limits().get(Limit::VhostQueues, vhost) else { return Ok(()) };
-        let makes_one = !request.passive && self.topology.find_queue(vhost, request.name).is_none();
+        let name = &declaration.name;
+        let makes_one = !declaration.passive && self.topology.find_queue(vhost, name).is_none();
         if !makes_one || (self.topology.count_queues(vhost) as u64) < most {
             return Ok(());
         }
-        let name = request.name;
         let text = format!(
             "cannot declare queue '{name}': queue limit in vhost '{vhost}' ({most}) is reached"
         );

@@ -9,27 +9,8 @@ use super::persistent::take;
 use super::removal::GoneObject;
 use super::reserved;
 use super::{Topology, record};
-use crate::model::{Fault, ObjectName};
+use crate::model::{ExchangeDeclaration, Fault, ObjectName};
 use forebay_wire::{FieldTable, ReplyCode, ShortStr};
-
-/// `exchange.declare` as sent.
-#[derive(Clone, Copy, Debug)]
-pub struct ExchangeRequest<'a> {
-    /// Its name.
-    pub name: &'a ObjectName,
-    /// Its type, as `direct`.
-    pub kind: &'a ShortStr,
-    /// Only ask whether it is there.
-    pub passive: bool,
-    /// Survives a restart.
-    pub durable: bool,
-    /// Deleted with its last binding.
-    pub auto_delete: bool,
-    /// Clients can't publish to it.
-    pub internal: bool,
-    /// `alternate-exchange` and others.
-    pub arguments: &'a FieldTable,
-}
 
 /// Those that every virtual host has from its beginning: name, type, internal. Durable, and never
 /// stored.
@@ -52,32 +33,33 @@ impl Topology {
     pub fn declare_exchange(
         &mut self,
         vhost: &ShortStr,
-        request: ExchangeRequest<'_>,
+        declaration: &ExchangeDeclaration,
     ) -> Result<(), Fault> {
-        let name: &ShortStr = request.name;
+        let name: &ShortStr = &declaration.name;
         let resource = Resource::exchange(name, vhost);
         let exchanges = &self.vhost(vhost)?.exchanges;
-        if request.passive {
+        if declaration.passive {
             check_not_default_exchange(name)?;
             return exchanges.get(name).map(|_| ()).ok_or_else(|| resource.not_found());
         }
-        reserved::check_exchange_kind(request.kind)?;
-        let kind = ExchangeKind::from_name(request.kind.as_bytes())
-            .ok_or_else(|| unknown_kind(request.kind))?;
+        reserved::check_exchange_kind(&declaration.kind)?;
+        let kind = ExchangeKind::from_name(declaration.kind.as_bytes())
+            .ok_or_else(|| unknown_kind(&declaration.kind))?;
         check_not_default_exchange(name)?;
         if let Some(there) = exchanges.get(name) {
-            return there.check_equivalent(kind, &request);
+            return there.check_equivalent(kind, declaration);
         }
         resource.check_not_reserved()?;
-        let alternate = declared_alternate(request.arguments).map_err(|bad| bad.fault(resource))?;
+        let alternate =
+            declared_alternate(&declaration.arguments).map_err(|bad| bad.fault(resource))?;
         let record = ExchangeRecord {
             vhost: vhost.detached(),
             name: name.detached(),
             kind,
-            durable: request.durable,
-            auto_delete: request.auto_delete,
-            internal: request.internal,
-            arguments: request.arguments.detached(),
+            durable: declaration.durable,
+            auto_delete: declaration.auto_delete,
+            internal: declaration.internal,
+            arguments: declaration.arguments.detached(),
             alternate,
             policy: None,
         };

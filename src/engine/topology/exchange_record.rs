@@ -3,11 +3,10 @@
 use super::arguments::{ALTERNATE_EXCHANGE, Arguments, BadArgument};
 use super::consistent_hash::HASH_HEADER;
 use super::equivalence::{check_arguments, check_field};
-use super::exchange::ExchangeRequest;
 use super::exchange_kind::ExchangeKind;
 use super::names::{Resource, is_reserved};
 use super::policy::Policy;
-use crate::model::{Fault, ObjectName};
+use crate::model::{ExchangeDeclaration, Fault, ObjectName};
 use forebay_wire::{FieldTable, ShortStr};
 
 /// An exchange as it was declared.
@@ -56,18 +55,18 @@ impl ExchangeRecord {
     pub(super) fn check_equivalent(
         &self,
         kind: ExchangeKind,
-        request: &ExchangeRequest<'_>,
+        declaration: &ExchangeDeclaration,
     ) -> Result<(), Fault> {
         let resource = Resource::exchange(&self.name, &self.vhost);
         check_field(resource, "type", &self.kind, &kind)?;
-        check_field(resource, "durable", &self.durable, &request.durable)?;
-        check_field(resource, "auto_delete", &self.auto_delete, &request.auto_delete)?;
-        check_field(resource, "internal", &self.internal, &request.internal)?;
+        check_field(resource, "durable", &self.durable, &declaration.durable)?;
+        check_field(resource, "auto_delete", &self.auto_delete, &declaration.auto_delete)?;
+        check_field(resource, "internal", &self.internal, &declaration.internal)?;
         check_arguments(
             resource,
             &[ALTERNATE_EXCHANGE, HASH_HEADER],
             &self.arguments,
-            request.arguments,
+            &declaration.arguments,
         )
     }
 }

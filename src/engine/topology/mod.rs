@@ -44,13 +44,12 @@ mod trial;
 mod vhost;
 
 pub(crate) use dead_letter_queues::{dead_letter_queue_name, is_dead_letter_queue};
-pub use exchange::ExchangeRequest;
 pub use exchange_counters::ExchangeCounters;
 pub use exchange_kind::ExchangeKind;
 pub use exchange_record::ExchangeRecord;
 pub use policy::{AppliesTo, Policy, PolicyError, PolicyOwner, PolicyRequest};
 pub(crate) use policy_pass::PolicyPass;
-pub use queue::{DeclaredQueue, QueueRequest};
+pub use queue::DeclaredQueue;
 pub use queue_record::QueueRecord;
 pub use recovery::{RecordFlaw, TopologyRecordError, queue_record_key, recorded_queue};
 pub use repair::{Mending, RemovedRecord, RenamedQueue, mend, recovered_queue_name};

@@ -9,39 +9,9 @@ use super::removal::GoneObject;
 use super::reserved;
 use super::settings::{QUEUE_TYPE, QueueKind, QueueSettings};
 use super::{Topology, record};
-use crate::model::{ConnectionId, Fault, ObjectName, QueueId};
+use crate::model::{ConnectionId, Fault, QueueDeclaration, QueueId};
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
 use std::sync::Arc;
-
-/// `queue.declare` as sent.
-#[derive(Clone, Copy, Debug)]
-pub struct QueueRequest<'a> {
-    /// Its name.
-    pub name: &'a ObjectName,
-    /// The broker chose the name, which may then begin with `amq.`.
-    pub is_generated: bool,
-    /// Only ask whether it is there.
-    pub passive: bool,
-    /// Survives a restart.
-    pub durable: bool,
-    /// Only this connection may use it, and it goes with it.
-    pub exclusive: bool,
-    /// Deleted with its last consumer.
-    pub auto_delete: bool,
-    /// As sent.
-    pub arguments: &'a FieldTable,
-}
-
-impl QueueRequest<'_> {
-    /// Whether a virtual host's default type can be this one's.
-    fn takes_default(&self, kind: QueueKind) -> bool {
-        let can_be = match kind {
-            QueueKind::Classic => false,
-            QueueKind::Quorum => self.durable && !self.exclusive && !self.auto_delete,
-        };
-        can_be && !self.passive && self.arguments.get(QUEUE_TYPE).is_none()
-    }
-}
 
 /// The queue that a declare found or made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,24 +36,24 @@ impl Topology {
         &mut self,
         vhost: &ShortStr,
         connection: ConnectionId,
-        request: QueueRequest<'_>,
+        declaration: &QueueDeclaration,
     ) -> Result<DeclaredQueue, Fault> {
         let default_kind = self.vhost(vhost)?.metadata.default_queue_type;
-        let Some(kind) = default_kind.filter(|kind| request.takes_default(*kind)) else {
-            return self.declare_queue_as_said(vhost, connection, request);
+        let Some(kind) = default_kind.filter(|kind| takes_default(declaration, *kind)) else {
+            return self.declare_queue_as_said(vhost, connection, declaration);
         };
         // One from before the virtual host had this default stays what it is.
-        let there = self.find_queue(vhost, request.name);
+        let there = self.find_queue(vhost, &declaration.name);
         if there.is_some_and(|there| there.settings.kind != kind) {
-            return self.declare_queue_as_said(vhost, connection, request);
+            return self.declare_queue_as_said(vhost, connection, declaration);
         }
-        let mut arguments = request.arguments.clone();
-        arguments.insert(ShortStr::from_static(QUEUE_TYPE), kind.name());
-        let request = QueueRequest { arguments: &arguments, ..request };
-        self.declare_queue_as_said(vhost, connection, request)
+        let mut declaration = declaration.clone();
+        declaration.arguments.insert(ShortStr::from_static(QUEUE_TYPE), kind.name());
+        self.declare_queue_as_said(vhost, connection, &declaration)
     }
 
-    /// The same, and a queue without a type is a classic one whatever the virtual host's default is.
+    /// Declares a queue as [`Self::declare_queue`] does, except that a queue without a type is a
+    /// classic one whatever the virtual host's default type is.
     ///
     /// # Errors
     /// Those of [`Self::declare_queue`].
@@ -91,37 +61,37 @@ impl Topology {
         &mut self,
         vhost: &ShortStr,
         connection: ConnectionId,
-        request: QueueRequest<'_>,
+        declaration: &QueueDeclaration,
     ) -> Result<DeclaredQueue, Fault> {
         self.vhost(vhost)?;
-        let name = request.name.clone().into_short();
-        if request.passive {
+        let name = declaration.name.clone().into_short();
+        if declaration.passive {
             let queue = self.queue(vhost, &name, connection)?;
             return Ok(DeclaredQueue { id: queue.id, name, created: false });
         }
-        if !request.is_generated {
+        if !declaration.is_generated {
             Resource::queue(&name, vhost).check_not_reserved()?;
         }
-        reserved::check_queue(request.arguments, Resource::queue(&name, vhost))?;
+        reserved::check_queue(&declaration.arguments, Resource::queue(&name, vhost))?;
         if let Some(there) = self.find_queue(vhost, &name) {
-            there.check_equivalent(connection, &request)?;
+            there.check_equivalent(connection, declaration)?;
             return Ok(DeclaredQueue { id: there.id, name, created: false });
         }
         let resource = Resource::queue(&name, vhost);
-        check_no_stream(request.arguments, resource)?;
-        let settings = QueueSettings::effective(request.arguments, None, None)
+        check_no_stream(&declaration.arguments, resource)?;
+        let settings = QueueSettings::effective(&declaration.arguments, None, None)
             .map_err(|bad| bad.fault(resource))?;
-        check_kind(settings.kind, resource, &request)?;
+        check_kind(settings.kind, resource, declaration)?;
         let id = self.next_queue();
         let name = name.detached();
         self.add_queue(QueueRecord {
             id,
             vhost: vhost.detached(),
             name: name.clone(),
-            durable: request.durable && !request.exclusive,
-            exclusive_owner: request.exclusive.then_some(connection),
-            auto_delete: request.auto_delete,
-            arguments: request.arguments.detached(),
+            durable: declaration.durable && !declaration.exclusive,
+            exclusive_owner: declaration.exclusive.then_some(connection),
+            auto_delete: declaration.auto_delete,
+            arguments: declaration.arguments.detached(),
             settings,
             policy: None,
             operator_policy: None,
@@ -227,6 +197,16 @@ impl Topology {
     }
 }
 
+/// Whether a virtual host's default type can be the type of the queue that is declared.
+fn takes_default(declaration: &QueueDeclaration, kind: QueueKind) -> bool {
+    let QueueDeclaration { durable, exclusive, auto_delete, .. } = *declaration;
+    let can_be = match kind {
+        QueueKind::Classic => false,
+        QueueKind::Quorum => durable && !exclusive && !auto_delete,
+    };
+    can_be && !declaration.passive && declaration.arguments.get(QUEUE_TYPE).is_none()
+}
+
 /// There are no streams.
 fn check_no_stream(arguments: &FieldTable, resource: Resource<'_>) -> Result<(), Fault> {
     let kind = arguments.get(QUEUE_TYPE).and_then(FieldValue::as_long_str);
@@ -242,13 +222,13 @@ fn check_no_stream(arguments: &FieldTable, resource: Resource<'_>) -> Result<(),
 fn check_kind(
     kind: QueueKind,
     resource: Resource<'_>,
-    request: &QueueRequest<'_>,
+    declaration: &QueueDeclaration,
 ) -> Result<(), Fault> {
     let property = match kind {
         QueueKind::Classic => return Ok(()),
-        QueueKind::Quorum if !request.durable => "non-durable",
-        QueueKind::Quorum if request.auto_delete => "auto-delete",
-        QueueKind::Quorum if request.exclusive => "exclusive-owner",
+        QueueKind::Quorum if !declaration.durable => "non-durable",
+        QueueKind::Quorum if declaration.auto_delete => "auto-delete",
+        QueueKind::Quorum if declaration.exclusive => "exclusive-owner",
         QueueKind::Quorum => return Ok(()),
     };
     let text = format!(

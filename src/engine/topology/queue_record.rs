@@ -4,9 +4,8 @@ use super::equivalence::{check_arguments, check_field};
 use super::ignored_arguments::IGNORED_ARGUMENTS;
 use super::names::Resource;
 use super::policies::EffectivePolicies;
-use super::queue::QueueRequest;
 use super::settings::{QUEUE_ARGUMENTS, QUEUE_TYPE, QueueSettings};
-use crate::model::{ConnectionId, Fault, QueueId};
+use crate::model::{ConnectionId, Fault, QueueDeclaration, QueueId};
 use forebay_wire::{FieldTable, FieldValue, ShortStr};
 
 /// A queue as it was declared.
@@ -56,16 +55,16 @@ impl QueueRecord {
     pub(super) fn check_equivalent(
         &self,
         connection: ConnectionId,
-        request: &QueueRequest<'_>,
+        declaration: &QueueDeclaration,
     ) -> Result<(), Fault> {
         let resource = Resource::queue(&self.name, &self.vhost);
-        if self.exclusive_owner != request.exclusive.then_some(connection) {
+        if self.exclusive_owner != declaration.exclusive.then_some(connection) {
             return Err(resource.locked());
         }
-        let durable = request.durable && !request.exclusive;
+        let durable = declaration.durable && !declaration.exclusive;
         check_field(resource, "durable", &self.durable, &durable)?;
-        check_field(resource, "auto_delete", &self.auto_delete, &request.auto_delete)?;
-        let (current, received) = (with_kind(&self.arguments), with_kind(request.arguments));
+        check_field(resource, "auto_delete", &self.auto_delete, &declaration.auto_delete)?;
+        let (current, received) = (with_kind(&self.arguments), with_kind(&declaration.arguments));
         check_arguments(resource, &QUEUE_ARGUMENTS, &current, &received)?;
         check_arguments(resource, &IGNORED_ARGUMENTS, &current, &received)
     }

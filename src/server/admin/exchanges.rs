@@ -11,7 +11,7 @@ use crate::metrics::BrokerRates;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Access, Object};
-use forebay_engine::model::{ObjectName, TopologyRequest};
+use forebay_engine::model::{ExchangeDeclaration, ObjectName, TopologyRequest};
 use forebay_engine::topology::{ExchangeKind, ExchangeRecord, Routes, Topology};
 use forebay_wire::{FieldTable, ShortStr};
 use serde_json::{Value, json};
@@ -60,15 +60,15 @@ pub(super) async fn declare(
     let name = exchange_name("exchange", &name)?;
     caller.check_access(&admin, &vhost, Access::Configure, Object::Exchange(&name))?;
     let body = body.read().await?;
-    let request = TopologyRequest::DeclareExchange {
+    let request = TopologyRequest::DeclareExchange(ExchangeDeclaration {
         name: name.clone(),
         kind: short("type", body.text("type")?.unwrap_or("direct"))?,
-        passive: false,
         durable: body.flag("durable", true)?,
         auto_delete: body.flag("auto_delete", false)?,
         internal: body.flag("internal", false)?,
         arguments: body.table("arguments")?,
-    };
+        ..ExchangeDeclaration::default()
+    });
     caller.check_request(&admin, &vhost, &request)?;
     let is_new = admin.exchange(&vhost, &name).is_err();
     admin.request(&caller, vhost, request).await?;

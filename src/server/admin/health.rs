@@ -16,8 +16,8 @@ use bytes::{Bytes, BytesMut};
 use forebay_engine::access::{Access, Object};
 use forebay_engine::command::{Command, Publish};
 use forebay_engine::event::Reply;
-use forebay_engine::model::{Envelope, Message, ObjectName, TopologyRequest};
-use forebay_wire::{FieldTable, RawProperties, ShortStr};
+use forebay_engine::model::{Envelope, Message, ObjectName, QueueDeclaration, TopologyRequest};
+use forebay_wire::{RawProperties, ShortStr};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -140,15 +140,10 @@ pub(super) async fn aliveness(
     caller: Caller,
     Vhost(vhost): Vhost,
 ) -> Result<Response, ApiError> {
-    let declare = TopologyRequest::DeclareQueue {
+    let declare = TopologyRequest::DeclareQueue(QueueDeclaration {
         name: QUEUE.clone(),
-        is_generated: false,
-        passive: false,
-        durable: false,
-        exclusive: false,
-        auto_delete: false,
-        arguments: FieldTable::new(),
-    };
+        ..QueueDeclaration::default()
+    });
     caller.check_request(&admin, &vhost, &declare)?;
     let routes = admin.routes();
     let (permissions, write) = (routes.permissions(), Object::Exchange(&ObjectName::EMPTY));

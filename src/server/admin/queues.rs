@@ -15,7 +15,7 @@ use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Access, Object};
 use forebay_engine::command::Command;
-use forebay_engine::model::{ConnectionId, ObjectName, TopologyRequest};
+use forebay_engine::model::{ConnectionId, ObjectName, QueueDeclaration, TopologyRequest};
 use forebay_engine::shard::{QueueReport, QueueState};
 use forebay_engine::topology::{QueueKind, QueueRecord, Topology};
 use forebay_wire::{FieldValue, ShortStr};
@@ -79,15 +79,13 @@ pub(super) async fn declare(
     if let Some(kind) = body.text("queue_type")?.filter(|_| arguments.get(KIND).is_none()) {
         arguments.insert(ShortStr::from_static(KIND), FieldValue::from(kind));
     }
-    let request = TopologyRequest::DeclareQueue {
+    let request = TopologyRequest::DeclareQueue(QueueDeclaration {
         name: name.clone(),
-        is_generated: false,
-        passive: false,
         durable: body.flag("durable", true)?,
-        exclusive: false,
         auto_delete: body.flag("auto_delete", false)?,
         arguments,
-    };
+        ..QueueDeclaration::default()
+    });
     caller.check_request(&admin, &vhost, &request)?;
     let is_new = admin.catalogue().find_queue(&vhost, &name).is_none();
     admin.request(&caller, vhost, request).await?;

@@ -7,7 +7,9 @@ use crate::auth::password;
 use crate::auth::user::hash_password;
 use forebay_engine::access::{Limit, PasswordHash, Permission, User};
 use forebay_engine::definition::{DefinedObject, Definition, DefinitionError};
-use forebay_engine::model::{Binding, Destination, NamePattern, TopologyRequest};
+use forebay_engine::model::{
+    Binding, Destination, ExchangeDeclaration, NamePattern, QueueDeclaration, TopologyRequest,
+};
 use forebay_engine::topology::{
     ExchangeKind, Policy, PolicyOwner, PolicyRequest, QueueKind, QueueSettings, VhostUpdate,
 };
@@ -355,15 +357,15 @@ impl Reader<'_> {
             self.passed_over.insert((vhost, Destination::Exchange(name)));
             return Err(Flaw::Unsupported { error, thing });
         }
-        let request = TopologyRequest::DeclareExchange {
+        let request = TopologyRequest::DeclareExchange(ExchangeDeclaration {
             name,
             kind,
-            passive: false,
             durable: node.flag("durable", true)?,
             auto_delete: node.flag("auto_delete", false)?,
             internal: node.flag("internal", false)?,
             arguments: node.table("arguments")?,
-        };
+            ..ExchangeDeclaration::default()
+        });
         self.topology(node, request)
     }
 
@@ -394,16 +396,15 @@ impl Reader<'_> {
             }
             checked => checked?,
         }
-        let request = TopologyRequest::DeclareQueue {
+        let request = TopologyRequest::DeclareQueue(QueueDeclaration {
             name,
             // A broker may have chosen it once.
             is_generated: true,
-            passive: false,
             durable: node.flag("durable", true)?,
-            exclusive: false,
             auto_delete: node.flag("auto_delete", false)?,
             arguments,
-        };
+            ..QueueDeclaration::default()
+        });
         self.topology(node, request)
     }
 

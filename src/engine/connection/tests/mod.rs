@@ -24,7 +24,7 @@ use crate::model::{
     ChannelId, ConnectionId, Envelope, Fault, Level, Message, Monotonic, Now, Offset, Position,
     QueueId, ReplyAddress, TopologyRequest, WallClock,
 };
-use crate::topology::{ExchangeRequest, QueueRequest, Topology};
+use crate::topology::Topology;
 use bytes::{Buf, Bytes, BytesMut};
 use forebay_wire::method::*;
 use forebay_wire::{
@@ -203,46 +203,12 @@ impl Client {
 
     pub(super) fn topology_reply(&mut self, request: &TopologyRequest) -> Result<Reply, Fault> {
         match request {
-            TopologyRequest::DeclareQueue {
-                name: queue,
-                is_generated,
-                passive,
-                durable,
-                exclusive,
-                auto_delete,
-                arguments,
-            } => {
-                let request = QueueRequest {
-                    name: queue,
-                    is_generated: *is_generated,
-                    passive: *passive,
-                    durable: *durable,
-                    exclusive: *exclusive,
-                    auto_delete: *auto_delete,
-                    arguments,
-                };
-                let declared = self.topology.declare_queue(&name("/"), ConnectionId(7), request)?;
+            TopologyRequest::DeclareQueue(queue) => {
+                let declared = self.topology.declare_queue(&name("/"), ConnectionId(7), queue)?;
                 Ok(Reply::QueueDeclared { name: declared.name, messages: 0, consumers: 0 })
             }
-            TopologyRequest::DeclareExchange {
-                name: exchange,
-                kind,
-                passive,
-                durable,
-                auto_delete,
-                internal,
-                arguments,
-            } => {
-                let request = ExchangeRequest {
-                    name: exchange,
-                    kind,
-                    passive: *passive,
-                    durable: *durable,
-                    auto_delete: *auto_delete,
-                    internal: *internal,
-                    arguments,
-                };
-                self.topology.declare_exchange(&name("/"), request).map(|()| Reply::Done)
+            TopologyRequest::DeclareExchange(exchange) => {
+                self.topology.declare_exchange(&name("/"), exchange).map(|()| Reply::Done)
             }
             TopologyRequest::PurgeQueue { .. } | TopologyRequest::DeleteQueue { .. } => {
                 Ok(Reply::MessageCount(3))

@@ -7,7 +7,8 @@ use crate::command::{Command, Publish, Subscribe};
 use crate::event::{Delivery, Event, Reply};
 use crate::model::{
     ChannelId, Closure, ConnectionId, ConsumerNumber, Envelope, Fault, Message, Monotonic, Now,
-    OffsetRange, PublishSeq, QueueId, Settle, Settlement, TopologyRequest, WallClock,
+    OffsetRange, PublishSeq, QueueDeclaration, QueueId, Settle, Settlement, TopologyRequest,
+    WallClock,
 };
 use crate::operation::Commit;
 use crate::shard::{
@@ -198,15 +199,12 @@ impl Broker {
     }
 
     pub(super) fn declare(&mut self, name: &str, durable: bool, arguments: FieldTable) -> QueueId {
-        let request = TopologyRequest::DeclareQueue {
+        let request = TopologyRequest::DeclareQueue(QueueDeclaration {
             name: name.try_into().unwrap(),
-            is_generated: false,
-            passive: false,
             durable,
-            exclusive: false,
-            auto_delete: false,
             arguments,
-        };
+            ..QueueDeclaration::default()
+        });
         self.ask(request).unwrap();
         self.queue(name)
     }

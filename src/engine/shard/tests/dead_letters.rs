@@ -7,8 +7,8 @@ use super::broker::{
 use crate::command::Command;
 use crate::event::Delivery;
 use crate::model::{
-    Binding, Closure, ConnectionId, Destination, Envelope, Message, QueueId, RequeueMethod,
-    Settlement, TopologyRequest,
+    Binding, Closure, ConnectionId, Destination, Envelope, ExchangeDeclaration, Message,
+    QueueDeclaration, QueueId, RequeueMethod, Settlement, TopologyRequest,
 };
 use bytes::{Bytes, BytesMut};
 use forebay_wire::properties::Properties;
@@ -147,15 +147,14 @@ fn queues_that_are_not_shared_or_hold_dead_letters_have_no_limit_and_no_dead_let
     ] {
         let mut broker = Broker::new();
         broker.open(CONNECTION);
-        let request = TopologyRequest::DeclareQueue {
+        let request = TopologyRequest::DeclareQueue(QueueDeclaration {
             name: name.try_into().unwrap(),
             is_generated: name.starts_with("amq.gen-"),
-            passive: false,
             durable,
             exclusive,
             auto_delete,
-            arguments: FieldTable::new(),
-        };
+            ..QueueDeclaration::default()
+        });
         broker.ask(request).unwrap();
         let reports = broker.shard.statistics().queues;
         let (id, queue) = (reports[0].record.id, reports[0].record.name.to_string());
@@ -181,15 +180,13 @@ fn an_internal_exchange_takes_dead_letters() {
     let (mut broker, queue) = broker(settings);
     broker.declare("dead", true, FieldTable::new());
     let source = ShortStr::from_static("hidden");
-    let declare = TopologyRequest::DeclareExchange {
+    let declare = TopologyRequest::DeclareExchange(ExchangeDeclaration {
         name: source.clone().into(),
         kind: ShortStr::from_static("fanout"),
-        passive: false,
         durable: true,
-        auto_delete: false,
         internal: true,
-        arguments: FieldTable::new(),
-    };
+        ..ExchangeDeclaration::default()
+    });
     broker.ask(declare).unwrap();
     let destination = Destination::Queue(ShortStr::from_static("dead").into());
     let (routing_key, arguments) = (ShortStr::EMPTY, FieldTable::new());

@@ -5,8 +5,8 @@ use crate::command::{Command, Subscribe};
 use crate::event::{Event, Reply};
 use crate::limits::CHANNEL_QUEUES_UNCHECKED_MAX;
 use crate::model::{
-    ChannelId, ChannelKey, Closure, ConnectionId, PublishSeq, RequeueMethod, Settlement,
-    TopologyRequest,
+    ChannelId, ChannelKey, Closure, ConnectionId, PublishSeq, QueueDeclaration, RequeueMethod,
+    Settlement, TopologyRequest,
 };
 use crate::operation::Durability;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode};
@@ -25,15 +25,14 @@ fn delete(name: &str, if_unused: bool, if_empty: bool) -> TopologyRequest {
 }
 
 fn declare(name: &str, exclusive: bool, auto_delete: bool, durable: bool) -> TopologyRequest {
-    TopologyRequest::DeclareQueue {
+    TopologyRequest::DeclareQueue(QueueDeclaration {
         name: name.try_into().unwrap(),
         is_generated: name.starts_with("amq.gen-"),
-        passive: false,
         durable,
         exclusive,
         auto_delete,
-        arguments: FieldTable::new(),
-    }
+        ..QueueDeclaration::default()
+    })
 }
 
 fn names(broker: &Broker) -> Vec<String> {

@@ -6,7 +6,10 @@ use crate::administration::Administration;
 use crate::command::Command;
 use crate::credit::WorkLimits;
 use crate::event::{Event, Reply};
-use crate::model::{Binding, Closure, ConnectionId, Destination, Monotonic, TopologyRequest};
+use crate::model::{
+    Binding, Closure, ConnectionId, Destination, ExchangeDeclaration, Monotonic, QueueDeclaration,
+    TopologyRequest,
+};
 use forebay_wire::{FieldTable, ShortStr};
 use proptest::prelude::*;
 
@@ -32,15 +35,11 @@ fn binding(source: &str, queue: &str, number: usize) -> Binding {
 }
 
 fn declare_queue(queue: &str) -> TopologyRequest {
-    TopologyRequest::DeclareQueue {
+    TopologyRequest::DeclareQueue(QueueDeclaration {
         name: name(queue).into(),
-        is_generated: false,
-        passive: false,
         durable: true,
-        exclusive: false,
-        auto_delete: false,
-        arguments: FieldTable::new(),
-    }
+        ..QueueDeclaration::default()
+    })
 }
 
 fn delete_queue(queue: &str) -> TopologyRequest {
@@ -48,15 +47,13 @@ fn delete_queue(queue: &str) -> TopologyRequest {
 }
 
 fn declare_exchange(exchange: &str, auto_delete: bool) -> TopologyRequest {
-    TopologyRequest::DeclareExchange {
+    TopologyRequest::DeclareExchange(ExchangeDeclaration {
         name: name(exchange).into(),
         kind: name("topic"),
-        passive: false,
         durable: true,
         auto_delete,
-        internal: false,
-        arguments: FieldTable::new(),
-    }
+        ..ExchangeDeclaration::default()
+    })
 }
 
 /// Queues `a` and `b`, each bound often to the exchange `x` and to the auto-delete exchange `auto`.
@@ -144,19 +141,11 @@ fn an_auto_delete_exchange_goes_with_the_last_of_many_bindings() {
 fn exclusive_queues_of_a_connection_go_in_slices_and_it_is_told_when_all_are_gone() {
     let mut broker = broker();
     for number in 0..20 {
-        let queue = format!("mine{number}");
-        let TopologyRequest::DeclareQueue { name, arguments, .. } = declare_queue(&queue) else {
-            unreachable!()
-        };
-        let request = TopologyRequest::DeclareQueue {
-            name,
-            is_generated: false,
-            passive: false,
-            durable: false,
+        let request = TopologyRequest::DeclareQueue(QueueDeclaration {
+            name: name(&format!("mine{number}")).into(),
             exclusive: true,
-            auto_delete: false,
-            arguments,
-        };
+            ..QueueDeclaration::default()
+        });
         broker.ask(request).unwrap();
     }
     broker.shard.handle_commands(

@@ -6,7 +6,9 @@ use crate::command::Command;
 use crate::credit::WorkLimits;
 use crate::event::{Event, Reply};
 use crate::limits::{CHUNK_MESSAGES_MAX, DEAD_LETTER_COPIES_MAX, TURN_DELIVERIES_MAX};
-use crate::model::{Binding, ConnectionId, Destination, Monotonic, QueueId, TopologyRequest};
+use crate::model::{
+    Binding, ConnectionId, Destination, Monotonic, QueueDeclaration, QueueId, TopologyRequest,
+};
 use crate::topology::PolicyOwner;
 use bytes::Bytes;
 use forebay_wire::{FieldTable, FieldValue, ShortStr};
@@ -64,15 +66,10 @@ fn dead_letters_in_circles_hold_up_nobody_and_end() {
         [publish(queues[0], vec![message("x", false)], None)],
     );
     // Whatever there is to be done still: another client is answered.
-    let request = TopologyRequest::DeclareQueue {
+    let request = TopologyRequest::DeclareQueue(QueueDeclaration {
         name: "probe".try_into().unwrap(),
-        is_generated: false,
-        passive: false,
-        durable: false,
-        exclusive: false,
-        auto_delete: false,
-        arguments: FieldTable::new(),
-    };
+        ..QueueDeclaration::default()
+    });
     let before = published(&broker);
     let declare = Command::Topology { channel: CHANNEL, request, nowait: false };
     broker.shard.handle_commands(broker.now, OTHER, [declare]);
@@ -369,14 +366,10 @@ fn a_policy_over_very_many_queues_is_applied_in_slices() {
 }
 
 fn declare(name: &str) -> Command {
-    let request = TopologyRequest::DeclareQueue {
+    let request = TopologyRequest::DeclareQueue(QueueDeclaration {
         name: name.try_into().unwrap(),
-        is_generated: false,
-        passive: false,
         durable: true,
-        exclusive: false,
-        auto_delete: false,
-        arguments: FieldTable::new(),
-    };
+        ..QueueDeclaration::default()
+    });
     Command::Topology { channel: CHANNEL, request, nowait: false }
 }

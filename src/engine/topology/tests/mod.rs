@@ -13,8 +13,10 @@ mod recovery;
 mod snapshot;
 mod topic;
 
-use super::{DeclaredQueue, ExchangeRequest, QueueRequest, Topology};
-use crate::model::{Binding, ConnectionId, Destination, Fault, ObjectName};
+use super::{DeclaredQueue, Topology};
+use crate::model::{
+    Binding, ConnectionId, Destination, ExchangeDeclaration, Fault, ObjectName, QueueDeclaration,
+};
 use crate::operation::Operation;
 use bytes::Bytes;
 use forebay_wire::{FieldTable, FieldValue, ReplyCode, ShortStr};
@@ -77,16 +79,16 @@ impl Host {
     }
 
     fn exchange_with(&mut self, exchange: &str, kind: &str, with: &Exchange) -> Result<(), Fault> {
-        let request = ExchangeRequest {
-            name: &object(exchange),
-            kind: &name(kind),
+        let request = ExchangeDeclaration {
+            name: object(exchange),
+            kind: name(kind),
             passive: with.passive,
             durable: with.durable,
             auto_delete: with.auto_delete,
             internal: with.internal,
-            arguments: &with.arguments,
+            arguments: with.arguments.clone(),
         };
-        self.topology.declare_exchange(&self.vhost, request)
+        self.topology.declare_exchange(&self.vhost, &request)
     }
 
     fn exchange(&mut self, exchange: &str, kind: &str) {
@@ -99,16 +101,16 @@ impl Host {
         queue: &str,
         with: &Queue,
     ) -> Result<DeclaredQueue, Fault> {
-        let request = QueueRequest {
-            name: &object(queue),
+        let request = QueueDeclaration {
+            name: object(queue),
             is_generated: with.is_generated,
             passive: with.passive,
             durable: with.durable,
             exclusive: with.exclusive,
             auto_delete: with.auto_delete,
-            arguments: &with.arguments,
+            arguments: with.arguments.clone(),
         };
-        self.topology.declare_queue(&self.vhost, connection, request)
+        self.topology.declare_queue(&self.vhost, connection, &request)
     }
 
     fn queue_with(&mut self, queue: &str, with: &Queue) -> Result<DeclaredQueue, Fault> {

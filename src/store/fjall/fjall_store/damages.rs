@@ -20,8 +20,9 @@ use bytes::{Bytes, BytesMut};
 use forebay_engine::command::{Command, Publish};
 use forebay_engine::event::{Delivery, Event, Reply};
 use forebay_engine::model::{
-    Binding, ChannelId, ConnectionId, Destination, Envelope, Message, Monotonic, Now, OffsetRange,
-    PublishSeq, Settle, Settlement, TopologyRequest, WallClock,
+    Binding, ChannelId, ConnectionId, Destination, Envelope, ExchangeDeclaration, Message,
+    Monotonic, Now, OffsetRange, PublishSeq, QueueDeclaration, Settle, Settlement, TopologyRequest,
+    WallClock,
 };
 use forebay_engine::operation::BLOCK_OFFSETS;
 use forebay_engine::page::Record;
@@ -112,15 +113,12 @@ impl Broker {
 
     fn declare(&mut self, name: &str, priority_max: Option<i32>) {
         let priority = priority_max.map(|most| (short("x-max-priority"), FieldValue::I32(most)));
-        self.ask(TopologyRequest::DeclareQueue {
+        self.ask(TopologyRequest::DeclareQueue(QueueDeclaration {
             name: short(name).into(),
-            is_generated: false,
-            passive: false,
             durable: true,
-            exclusive: false,
-            auto_delete: false,
             arguments: priority.into_iter().collect(),
-        });
+            ..QueueDeclaration::default()
+        }));
         self.confirmed.entry(name.to_owned()).or_default();
     }
 
@@ -212,15 +210,12 @@ fn fill(path: &Path, filling: Filling) -> Queues {
     broker.declare("orders", None);
     broker.declare("parcels", Some(3));
     broker.declare("trash", None);
-    broker.ask(TopologyRequest::DeclareExchange {
+    broker.ask(TopologyRequest::DeclareExchange(ExchangeDeclaration {
         name: short("shop").into(),
         kind: short("topic"),
-        passive: false,
         durable: true,
-        auto_delete: false,
-        internal: false,
-        arguments: FieldTable::new(),
-    });
+        ..ExchangeDeclaration::default()
+    }));
     broker.ask(TopologyRequest::Bind(Binding {
         source: short("shop").into(),
         destination: Destination::Queue(short("orders").into()),
