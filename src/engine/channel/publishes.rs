@@ -212,7 +212,7 @@ fn route(context: &mut ChannelContext<'_>, content: &Content) -> Result<Targets,
     let Address { exchange, routing_key, .. } = &content.address;
     let (routes, vhost) = (context.routes, &context.info.vhost);
     let cache = &mut context.outputs.route_cache;
-    if let Some(targets) = cache.find(routes.version(), exchange, routing_key) {
+    if let Some(targets) = cache.find(routes.table_version(), exchange, routing_key) {
         return Ok(targets.clone());
     }
     let headers = || content.properties.headers();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(crate) struct ExchangeFlow {
     exchange: ShortStr,
-    /// The version of the routes in which the counters were found.
+    /// The table version of the routes in which the counters were found.
     version: u64,
     counters: Option<Arc<ExchangeCounters>>,
     published: u64,
@@ -25,10 +25,10 @@ impl ExchangeFlow {
         exchange: &ShortStr,
         queues: usize,
     ) {
-        let is_other = self.version != routes.version() || self.exchange != *exchange;
+        let is_other = self.version != routes.table_version() || self.exchange != *exchange;
         if is_other || self.counters.is_none() {
             self.flush();
-            self.version = routes.version();
+            self.version = routes.table_version();
             self.exchange = exchange.detached();
             self.counters = routes.exchange_counters(vhost, exchange).cloned();
         }

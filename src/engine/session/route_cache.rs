@@ -1,5 +1,5 @@
 //! The routes that a connection has asked for lately, so that a publish costs no look-up in the
-//! topology. Valid for one version of it.
+//! topology. Valid for one table version of the routes.
 
 use crate::model::{QueueId, Targets};
 use crate::session::limits::{ROUTE_CACHE_ENTRIES_MAX, ROUTE_CACHE_SIZE_MAX};
@@ -19,7 +19,7 @@ pub(crate) struct RouteCache {
 }
 
 impl RouteCache {
-    /// What is known of a route in `version` of the topology.
+    /// The cached targets of a route in this table version of the routes.
     pub(crate) fn find(
         &mut self,
         version: u64,

@@ -1,8 +1,8 @@
-//! An immutable picture of where messages go and who may do what: what connections work by, while the topology that
-//! made it may already have changed.
+//! An immutable snapshot of the routing table and of users, permissions and limits. Connections work
+//! by it while the topology that made it may already have changed.
 //!
-//! A copy costs a few reference counts. A change copies only the path to what changed, so that
-//! ten thousand declares one by one stay fast, and pictures that are still held are untouched.
+//! A copy costs a few reference counts. A change copies only the path to the changed entry, so that
+//! ten thousand declares one by one stay fast, and snapshots that are still held are untouched.
 
 use super::destinations::{Destinations, Endpoint};
 use super::exchange_counters::ExchangeCounters;
@@ -19,10 +19,12 @@ use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Where messages go, as of one version.
+/// The routing table and who may do what, as of one version.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     version: u64,
+    /// The version in which the routing table last changed.
+    table_version: u64,
     vhosts: Map<ShortStr, VhostRoutes>,
     nowhere: Targets,
     permissions: Permissions,
@@ -53,10 +55,17 @@ pub(super) struct ExchangeRoutes {
 }
 
 impl Routes {
-    /// Grows with every change: equal versions of one topology route alike.
+    /// Grows with every change, including those of users, permissions, limits and policies.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Grows with every change of the routing table only: snapshots of one topology with equal table
+    /// versions route alike, so that a cached route outlives a changed user.
+    #[must_use]
+    pub fn table_version(&self) -> u64 {
+        self.table_version
     }
 
     /// No queues.
@@ -130,8 +139,8 @@ impl Routes {
         Ok(self.route_from_broker(vhost, exchange, routing_keys, headers))
     }
 
-    /// The same for a message that no client publishes, a dead letter say: an internal exchange
-    /// takes it, and one that is not there leads nowhere.
+    /// Routes a message that no client publishes, such as a dead letter: an internal exchange takes
+    /// it, and a missing exchange leads to no queue instead of a fault.
     #[must_use]
     pub fn route_from_broker(
         &self,
@@ -153,7 +162,7 @@ impl Routes {
         gathered.into_targets(&self.nowhere)
     }
 
-    /// Whether all messages with the same routing keys go the same way in this version: no
+    /// Whether all messages with equal routing keys go the same way in this table version: no
     /// exchange that looks at headers can be reached.
     #[must_use]
     pub fn is_cacheable(&self, vhost: &ShortStr, exchange: &ShortStr) -> bool {
@@ -171,7 +180,7 @@ impl Routes {
         true
     }
 
-    /// Something changed that is shown together with the routes.
+    /// Something changed that is published together with the routing table, which stays as it is.
     pub(super) fn note_change(&mut self) {
         self.version += 1;
     }
@@ -183,28 +192,33 @@ impl Routes {
         self.limits = access.limits().clone();
     }
 
-    pub(super) fn create_vhost(&mut self, vhost: &ShortStr) {
+    fn note_table_change(&mut self) {
         self.version += 1;
+        self.table_version = self.version;
+    }
+
+    pub(super) fn create_vhost(&mut self, vhost: &ShortStr) {
+        self.note_table_change();
         self.vhosts.insert_mut(vhost.clone(), VhostRoutes::default());
     }
 
     /// Returns what it had: as much as it has bindings, so that the caller frees it in slices.
     pub(super) fn remove_vhost(&mut self, vhost: &ShortStr) -> Option<VhostRoutes> {
-        self.version += 1;
+        self.note_table_change();
         let routes = self.vhosts.get(vhost.as_bytes()).cloned();
         self.vhosts.remove_mut(vhost.as_bytes());
         routes
     }
 
     pub(super) fn insert_queue(&mut self, vhost: &ShortStr, name: &ShortStr, queue: QueueId) {
-        self.version += 1;
+        self.note_table_change();
         if let Some(routes) = self.vhosts.get_mut(vhost.as_bytes()) {
             routes.queues.insert_mut(name.clone(), Arc::from([queue]));
         }
     }
 
     pub(super) fn remove_queue(&mut self, vhost: &ShortStr, name: &ShortStr) {
-        self.version += 1;
+        self.note_table_change();
         if let Some(routes) = self.vhosts.get_mut(vhost.as_bytes()) {
             routes.queues.remove_mut(name.as_bytes());
         }
@@ -218,7 +232,7 @@ impl Routes {
         internal: bool,
         alternate: Option<ShortStr>,
     ) {
-        self.version += 1;
+        self.note_table_change();
         if let Some(routes) = self.vhosts.get_mut(vhost.as_bytes()) {
             let links = RedBlackTreeSetSync::new_sync();
             let counters = Arc::default();
@@ -233,7 +247,7 @@ impl Routes {
         name: &ShortStr,
         alternate: Option<ShortStr>,
     ) {
-        self.version += 1;
+        self.note_table_change();
         if let Some(exchange) = self.exchange_mut(vhost, name) {
             exchange.alternate = alternate;
         }
@@ -245,7 +259,7 @@ impl Routes {
         vhost: &ShortStr,
         name: &ShortStr,
     ) -> Option<ExchangeRoutes> {
-        self.version += 1;
+        self.note_table_change();
         let exchanges = &mut self.vhosts.get_mut(vhost.as_bytes())?.exchanges;
         let routes = exchanges.get(name.as_bytes()).cloned();
         exchanges.remove_mut(name.as_bytes());
@@ -269,7 +283,7 @@ impl Routes {
         if let Endpoint::Exchange(name) = endpoint {
             exchange.links.insert_mut(name.clone());
         }
-        self.version += 1;
+        self.note_table_change();
         Ok(())
     }
 
@@ -283,7 +297,7 @@ impl Routes {
         endpoint: &Endpoint,
         others: Others,
     ) {
-        self.version += 1;
+        self.note_table_change();
         if let Some(exchange) = self.exchange_mut(vhost, source) {
             exchange.unbind(key, endpoint, others);
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::access::Permission;
+use crate::model::{Binding, Destination};
 
 fn restrict(client: &mut Client, configure: &str, write: &str, read: &str) {
     let mut access = AccessControl::new();
@@ -90,4 +91,44 @@ fn a_vhost_is_closed_to_who_has_no_permission_there() {
     assert_eq!(close.reply_code, ReplyCode::NotAllowed.code());
     let text = "NOT_ALLOWED - access to vhost 'other' refused for user 'guest'";
     assert_eq!(close.reply_text.as_str(), Some(text));
+}
+
+#[test]
+fn a_route_stays_cached_when_a_permission_changes_and_not_when_a_binding_does() {
+    let mut client = Client::open();
+    let vhost = name("/");
+    for queue in ["q", "r"] {
+        client.send(1, QueueDeclare { queue: name(queue), ..QueueDeclare::default() });
+        client.answered();
+    }
+    let bind = |client: &mut Client, queue: &str, pattern: &str| {
+        let binding = Binding {
+            source: name("amq.topic").into(),
+            destination: Destination::Queue(name(queue).into()),
+            routing_key: name(pattern),
+            arguments: FieldTable::new(),
+        };
+        client.topology.bind(&vhost, ConnectionId(7), &binding).unwrap();
+    };
+    // Two patterns match: each look-up in the routing table gathers its queues anew.
+    bind(&mut client, "q", "a.*");
+    bind(&mut client, "r", "*.b");
+    client.frames();
+    client.take_commands();
+    let targets = |client: &mut Client| {
+        publish_to(client, "amq.topic", "a.b");
+        client.frames();
+        match &client.take_commands()[..] {
+            [Command::Publish(publish)] => publish.targets.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let before = targets(&mut client);
+    assert_eq!(before.len(), 2);
+    restrict(&mut client, ".*", "^amq", ".*");
+    assert!(Arc::ptr_eq(&targets(&mut client), &before));
+    bind(&mut client, "q", "#");
+    let after = targets(&mut client);
+    assert_eq!(after, before);
+    assert!(!Arc::ptr_eq(&after, &before));
 }
