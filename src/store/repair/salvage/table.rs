@@ -65,10 +65,10 @@ impl TableReader {
         self.hasher.update(&bytes);
         self.at = from + bytes.len() as u64;
         let content = bytes.slice(HEADER_SIZE.min(bytes.len())..);
-        let items = block::items(&content);
         if header.is_of(&content) {
-            Ok(Found::Block(items))
+            Ok(Found::Block(block::items(&content)))
         } else {
+            let items = block::salvaged_items(&content);
             Ok(Found::Damage { from, to: self.at, items })
         }
     }

@@ -1,10 +1,10 @@
+use super::block::{BlockHeader, HEADER_SIZE};
 use super::*;
 use crate::fjall::database::Database;
 use forebay_engine::model::{Level, Offset, QueueId};
 use forebay_engine::operation::Durability;
 use proptest::prelude::*;
 use std::fs::OpenOptions;
-use std::os::unix::fs::FileExt;
 
 /// What is done to a database.
 #[derive(Clone, Debug)]
@@ -77,9 +77,8 @@ proptest! {
     }
 }
 
-/// Of a block with a flipped bit only the value is lost that the bit is in.
-#[test]
-fn the_neighbours_of_a_damaged_value_are_saved() {
+/// Salvages values of which one table has all, after that table was harmed; how many there are.
+fn salvaged_of_40(harm: impl FnOnce(&mut Vec<u8>)) -> usize {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("fjall");
     let database = Database::open(&path).unwrap();
@@ -89,9 +88,10 @@ fn the_neighbours_of_a_damaged_value_are_saved() {
     drop(database);
     let manifest = Manifest::read(&path.join("keyspaces/3")).unwrap().unwrap();
     let table = path.join(format!("keyspaces/3/tables/{}", manifest.tables[0].0));
-    let table = OpenOptions::new().write(true).open(table).unwrap();
-    table.write_all_at(&[0xee], 1000).unwrap();
-    // What the journal has too would hide the loss.
+    let mut bytes = fs::read(&table).unwrap();
+    harm(&mut bytes);
+    fs::write(table, bytes).unwrap();
+    // The journal holds the same values, and would hide the loss.
     for journal in journal_check::journals(&path).unwrap() {
         OpenOptions::new().write(true).open(journal).unwrap().set_len(0).unwrap();
     }
@@ -101,7 +101,34 @@ fn the_neighbours_of_a_damaged_value_are_saved() {
     while items.next().unwrap().is_some() {
         count += 1;
     }
-    assert_eq!(count, 39);
     let damages = items.damages();
     assert!(damages[0].what.contains("values in them could be saved"), "{damages:?}");
+    count
+}
+
+/// Of a block with a flipped bit only the value is lost that the bit is in.
+#[test]
+fn the_neighbours_of_a_damaged_value_are_saved() {
+    assert_eq!(salvaged_of_40(|table| table[1000] ^= 0xee), 39);
+}
+
+/// The trailer of a block says how its keys are compressed.
+#[test]
+fn every_value_of_a_block_is_saved_whose_trailer_is_damaged() {
+    let end_of_first_block =
+        |table: &[u8]| HEADER_SIZE + BlockHeader::parse(table).expect("a block").size;
+    let zeroed = salvaged_of_40(|table| {
+        let end = end_of_first_block(table);
+        table[end - 31..end].fill(0);
+    });
+    assert_eq!(zeroed, 40);
+    for told in [1, 10, 16, 255] {
+        let wrong = salvaged_of_40(|table| {
+            let end = end_of_first_block(table);
+            table[end - 31..end].fill(told);
+        });
+        assert_eq!(wrong, 40, "interval {told}");
+    }
+    // One block holds all of them.
+    assert_eq!(salvaged_of_40(|table| table.truncate(end_of_first_block(table) - 5)), 40);
 }
