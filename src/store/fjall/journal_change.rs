@@ -78,6 +78,7 @@ mod tests {
     use crate::fjall::database::Space;
     use bytes::Bytes;
     use forebay_engine::operation::Durability;
+    use std::fs;
 
     fn put(database: &Database, key: &'static str) {
         let mut batch = database.batch();
@@ -117,23 +118,34 @@ mod tests {
     #[test]
     fn both_journals_are_read_when_the_process_ends_before_the_old_one_goes() {
         let directory = tempfile::tempdir().unwrap();
-        let (path, copy) = (directory.path().join("db"), directory.path().join("copy"));
+        let (path, crashed) = (directory.path().join("db"), directory.path().join("crashed"));
+        drop(Database::open(&path).unwrap());
+        copy(&path, &crashed);
         let database = Database::open(&path).unwrap();
         put(&database, "a");
+        let old = journal_check::journals(&path).unwrap().pop().unwrap();
+        let old_link = directory.path().join("old");
+        fs::hard_link(&old, &old_link).unwrap();
         begin_new_for_certain(&database, &path);
         put(&database, "b");
-        // As a crash leaves it: what is in memory is lost.
-        assert!(
-            std::process::Command::new("cp")
-                .arg("-r")
-                .args([&path, &copy])
-                .status()
-                .unwrap()
-                .success()
-        );
-        let copied = Database::open(&copy).unwrap();
+        let new = journal_check::journals(&path).unwrap().pop().unwrap();
+        // As a crash leaves it: no memtable has become a table, and so the old journal is there.
+        fs::copy(old_link, crashed.join(old.file_name().unwrap())).unwrap();
+        fs::copy(&new, crashed.join(new.file_name().unwrap())).unwrap();
+        let database = Database::open(&crashed).unwrap();
         for key in ["a", "b"] {
-            assert!(copied.view().get(Space::Meta, key.as_bytes()).unwrap().is_some(), "{key}");
+            assert!(database.view().get(Space::Meta, key.as_bytes()).unwrap().is_some(), "{key}");
+        }
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let target = to.join(entry.file_name());
+            match entry.file_type().unwrap().is_dir() {
+                true => copy(&entry.path(), &target),
+                false => drop(fs::copy(entry.path(), target).unwrap()),
+            }
         }
     }
 

@@ -193,6 +193,8 @@ struct Seen {
     looked_through: Option<(u64, u64)>,
     /// Bytes of the tables of pages, and of bodies, that were not needed and could not be given back.
     stuck: [u64; 2],
+    /// The bound for garbage of a pass that fjall was too busy for.
+    unfinished: Option<u64>,
     /// The damage that was met last, as fjall says it.
     damage: Option<String>,
 }
@@ -347,7 +349,8 @@ impl Worker {
         let written = self.shared.bytes_written();
         let before = std::mem::replace(&mut self.seen.bytes_written, written);
         if written - before <= IDLE_WRITTEN_BYTES_MAX {
-            self.give_back_once(GARBAGE_BYTES_MIN)?;
+            let garbage_min = self.seen.unfinished.unwrap_or(GARBAGE_BYTES_MIN);
+            self.give_back_once(garbage_min)?;
         } else if self.seen.busy_looks >= BUSY_LOOKS_MAX {
             // What is written anew is no more than what is given back.
             let garbage_min = BUSY_GARBAGE_BYTES_MIN.max(self.bytes_taken() / 2);
@@ -367,9 +370,13 @@ impl Worker {
             now.0 > settled || now.1 > bytes.saturating_add(IDLE_BYTES_MAX)
         });
         let bytes_min = IDLE_BYTES_MAX.min(garbage_min);
-        if is_new && now.1 > bytes_min && self.give_back(garbage_min)? {
+        if is_new && now.1 > bytes_min {
+            let is_done = self.give_back(garbage_min)?;
             self.seen.busy_looks = 0;
-            self.seen.looked_through = Some((now.0, self.bytes_taken()));
+            self.seen.unfinished = (!is_done).then_some(garbage_min);
+            if is_done {
+                self.seen.looked_through = Some((now.0, self.bytes_taken()));
+            }
         }
         Ok(())
     }
@@ -394,19 +401,21 @@ impl Worker {
         self.begin_new_journal(garbage_min.min(IDLE_BYTES_MAX / 2))
     }
 
+    /// Leaves the newest journal behind when so much is in it. Says whether that came to the end: fjall
+    /// may be busy with a compaction for longer than commits are held up for it.
     fn begin_new_journal(&self, bytes_min: u64) -> Result<bool, Error> {
         let path = self.shared.database_path();
         let written = journal_change::written_bytes(&path).unwrap_or(0);
-        if written > bytes_min {
-            let database = &self.shared.database;
-            self.shared.while_nothing_is_written(|_| journal_change::begin_new(database, &path))?;
-        }
+        let database = &self.shared.database;
+        let begin =
+            || self.shared.while_nothing_is_written(|_| journal_change::begin_new(database, &path));
+        let is_left = written <= bytes_min || begin()?;
         // The journals before are unlinked when all that was in memory is in tables, and a table of
         // every keyspace is newer than they are.
         self.shared.database.put_heartbeats()?;
-        let is_done = self.flush()?;
+        let is_flushed = self.flush()?;
         self.journals.look();
-        Ok(is_done)
+        Ok(is_left && is_flushed)
     }
 }
 
