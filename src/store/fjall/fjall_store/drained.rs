@@ -59,7 +59,9 @@ impl Ground {
     fn taken(&self) -> u64 {
         let database = &self.store.shared.database;
         let journals = journal_check::journals(&self.store.shared.database_path()).unwrap();
-        let blocks: u64 = journals.iter().map(|path| path.metadata().unwrap().blocks()).sum();
+        // One that was listed may be unlinked by now.
+        let sizes = journals.iter().filter_map(|path| path.metadata().ok());
+        let blocks: u64 = sizes.map(|size| size.blocks()).sum();
         database.table_bytes() + blocks * 512
     }
 
