@@ -156,7 +156,7 @@ mod tests {
         let database = Database::open(&path).unwrap();
         put(&database, "a");
         let journal = journal_check::journals(&path).unwrap().pop().unwrap();
-        let _held = std::fs::OpenOptions::new().write(true).open(&journal).unwrap();
+        let _held = fs::OpenOptions::new().write(true).open(&journal).unwrap();
         let _read = File::open(&journal).unwrap();
         assert!(written_bytes(&path).unwrap() > 9_999);
     }
