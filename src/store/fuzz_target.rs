@@ -17,7 +17,7 @@ use forebay_engine::page::Page;
 use std::convert::Infallible;
 
 const QUEUE: QueueId = QueueId(1);
-const LANE: Level = Level(0);
+const LEVEL: Level = Level(0);
 
 /// The first byte says what the others are taken for: below 8 as they are, else with a seal that is
 /// right, so that what is behind the checksum is reached too.
@@ -34,21 +34,21 @@ pub fn records(bytes: &[u8]) {
     match kind % 8 {
         0 => page(rest, is_sealed),
         1 => {
-            let key = key::ack(QUEUE, LANE, AckKind::Watermark);
+            let key = key::ack(QUEUE, LEVEL, AckKind::Watermark);
             if let Ok(watermark) = ack_value::decode_watermark(&key, &value(&key)) {
                 let again = ack_value::encode_watermark(&key, watermark);
                 assert_eq!(ack_value::decode_watermark(&key, &again).ok(), Some(watermark));
             }
         }
         2 => {
-            let key = key::ack(QUEUE, LANE, AckKind::Block(0));
+            let key = key::ack(QUEUE, LEVEL, AckKind::Block(0));
             if let Ok(block) = ack_value::decode_block(&key, &value(&key)) {
                 let again = ack_value::encode_block(&key, &block);
                 assert_eq!(ack_value::decode_block(&key, &again).ok(), Some(block));
             }
         }
         3 => {
-            let key = key::ack(QUEUE, LANE, AckKind::Level);
+            let key = key::ack(QUEUE, LEVEL, AckKind::Level);
             if let Ok(level) = ack_value::decode_level(&key, &value(&key)) {
                 let again = ack_value::encode_level(&key, level);
                 assert_eq!(ack_value::decode_level(&key, &again).ok(), Some(level));
@@ -69,17 +69,17 @@ pub fn records(bytes: &[u8]) {
 
 fn page(bytes: &[u8], is_sealed: bool) {
     let first = bytes.first_chunk().map_or(Offset(0), |first| Offset(u64::from_be_bytes(*first)));
-    let key = key::page(QUEUE, LANE, first);
+    let key = key::page(QUEUE, LEVEL, first);
     let value =
         if is_sealed { checksummed::seal(&key, bytes) } else { Bytes::copy_from_slice(bytes) };
     let body = Bytes::from_static(b"a body of its own");
     let fetch = |_: &[u8]| Ok::<_, Infallible>(Some(body.clone()));
-    let extent = page_value::decode_extent(QUEUE, LANE, first, &value);
-    let Ok(page) = page_value::decode(QUEUE, LANE, first, &value, fetch) else { return };
+    let extent = page_value::decode_extent(QUEUE, LEVEL, first, &value);
+    let Ok(page) = page_value::decode(QUEUE, LEVEL, first, &value, fetch) else { return };
     let Page { end, bytes_after, bounds, .. } = page;
     assert_eq!(extent.ok(), Some(Extent { end, bytes_after, bounds }));
-    let again = page_value::encode(QUEUE, LANE, &page);
-    let again = page_value::decode(QUEUE, LANE, first, &again, fetch);
+    let again = page_value::encode(QUEUE, LEVEL, &page);
+    let again = page_value::decode(QUEUE, LEVEL, first, &again, fetch);
     assert_eq!(again.ok(), Some(page));
 }
 

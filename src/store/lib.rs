@@ -19,17 +19,16 @@ pub mod damage;
 mod damage_notes;
 mod data_directory;
 pub mod error;
-pub mod faulty;
 pub mod fjall;
 mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz_target;
 pub mod limits;
-pub mod memory;
 mod reclaim;
 pub mod repair;
 pub mod store;
 mod store_memory;
+pub mod twins;
 #[cfg(any(test, fuzzing))]
 #[allow(clippy::unwrap_used, reason = "for tests and the fuzzer")]
 #[path = "tests/store/workload.rs"]
@@ -39,9 +38,9 @@ pub use check::verify::{ReadProgress, Verification, verify};
 pub use damage::{Certainty, Damage, Missing, QueueName};
 pub use data_directory::check_data_directory;
 pub use error::StoreError;
-pub use faulty::{Fault, FaultyStore};
 pub use fjall::fjall_store::FjallStore;
-pub use memory::MemoryStore;
 pub use repair::{Repair, repair_accepting_loss};
 pub use store::{Statistics, Store};
 pub use store_memory::StoreMemory;
+pub use twins::faulty::{Fault, FaultyStore};
+pub use twins::memory::MemoryStore;

@@ -17,17 +17,17 @@ pub const FORMAT_VERSION_OLDEST: u32 = 1;
 /// Bytes of blocks kept in memory.
 pub const CACHE_SIZE: u64 = 8 * 1024 * 1024;
 
-/// Bytes of all journals together, above which memory is moved to tables.
+/// Bytes of all journals together, above which fjall flushes memtables so that it can unlink the oldest.
 pub const JOURNALS_SIZE_MAX: u64 = 128 * 1024 * 1024;
 
-/// Bytes of pages (and of large bodies) in memory, above which they are moved to a table. Half as
-/// many, and consumers a little behind read from tables what they would have found here.
+/// Bytes of a memtable of pages, or of large bodies, above which it is flushed. With half as many,
+/// consumers a little behind read pages from tables that they find in the memtable now.
 pub const PAGES_MEMTABLE_SIZE_MAX: u64 = 8 * 1024 * 1024;
 
-/// The same for what is small.
+/// Bytes of a memtable of settled state, or of records, above which it is flushed.
 pub const MEMTABLE_SIZE_MAX: u64 = 1024 * 1024;
 
-/// Memories of one keyspace on their way to tables, beyond which commits wait. fjall itself makes
+/// Sealed memtables of one keyspace that are not flushed yet, beyond which commits wait. fjall itself makes
 /// writers wait for 100 ms at a time when there is one more.
 pub const SEALED_MEMTABLES_MAX: usize = 3;
 
@@ -37,20 +37,20 @@ pub const ROOM_INTERVAL: Duration = Duration::from_millis(2);
 /// Bytes of a table.
 pub const TABLE_SIZE: u64 = 32 * 1024 * 1024;
 
-/// Runs of tables of pages before they are merged. Most of their pages are settled soon and whole
-/// tables are unlinked, so that an early merge copies what would have been dropped unread: with 4
+/// Runs of tables of pages before they are compacted. Most of their pages are settled soon and whole
+/// tables are unlinked, so that an early compaction copies pages that would have been dropped unread: with 4
 /// here, a consumer some 40 MB behind its producer had each page written three times.
 pub const PAGES_RUNS_UNMERGED_MAX: u8 = 12;
 
-/// The same for what is small.
+/// Runs of tables of the other keyspaces before they are compacted.
 pub const RUNS_UNMERGED_MAX: u8 = 4;
 
-/// Threads that move memory to tables and merge tables. One: of several, fjall's first passes every
-/// merge on to the others through a queue that it reads itself, and so takes a whole core while
+/// Threads that flush memtables and compact tables. One: of several, fjall's first passes every
+/// compaction on to the others through a queue that it reads itself, and so takes a whole core while
 /// they are at work (a fourth to a half of the broker's processor time under load).
 pub const WORKER_THREADS: usize = 1;
 
-/// Bytes that one merge of tables of deeper levels may write: a table or two, and what they overlap in
+/// Bytes that one compaction of tables of deeper levels may write: a table or two, and what they overlap in
 /// the next level, which is ten times as large.
 pub const DEEP_MERGE_BYTES_MAX: u64 = 14 * TABLE_SIZE;
 
@@ -69,7 +69,7 @@ pub const GARBAGE_BYTES_MIN: u64 = 16 * 1024 * 1024;
 /// Bytes that are needed of tables up to which they are written anew, all at once.
 pub const REWRITE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// Such bytes for a store that has much to do.
+/// [`GARBAGE_BYTES_MIN`] for a store that has much to do.
 pub const BUSY_GARBAGE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 
 /// Looks of the reclaimer after which a store is looked through although it has much to do.
@@ -81,12 +81,12 @@ pub const REWRITE_BATCH_BYTES: usize = 1024 * 1024;
 /// Bytes that are written from one look of the reclaimer to the next by a store that has little to do.
 pub const IDLE_WRITTEN_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
-/// How long the reclaimer waits for merges to end before it waits for them with commits held up.
+/// How long the reclaimer waits for compactions to end before it waits for them with commits held up.
 pub const MERGE_WAIT: Duration = Duration::from_secs(2);
 
 /// Bytes of tables below which commits don't ask for any to be unlinked. Where consumers keep up,
-/// tables hold little but what has cancelled out, and to look through them would mean to write
-/// out all memory and to sync the journal once more for each, all for nothing.
+/// tables hold little but pairs that have cancelled out, and looking through them would flush all
+/// memtables and sync the journal once more for each, and free nothing.
 pub const RECLAIM_TABLES_SIZE_MIN: u64 = TABLE_SIZE;
 
 /// Bytes written, after which every keyspace gets a heartbeat, so that none pins old journals.
@@ -112,7 +112,7 @@ pub const REMOVE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// been drained gives its space back within some of them.
 pub const RECLAIM_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the reclaimer waits between two looks at whether memory has become tables.
+/// How long the reclaimer waits between two looks at whether memtables are flushed.
 pub const FLUSH_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Bytes that a scrub reads at a time.

@@ -208,7 +208,7 @@ fn later(path: &Path, broken_at: u64) -> io::Result<Option<Later>> {
     Ok(later)
 }
 
-/// What a journal holds from an byte on, without most of the zeros at its end.
+/// What a journal holds from a byte on, without most of the zeros at its end.
 fn rest(path: &Path, from: u64) -> io::Result<Vec<u8>> {
     const ZEROS: [u8; 4096] = [0; 4096];
     let mut file = File::open(path)?;

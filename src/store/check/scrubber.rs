@@ -25,7 +25,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::Xxh3;
 
-/// Nothing runs after those of this niceness.
+/// The lowest priority that a thread can have.
 const NICENESS: i32 = 19;
 /// A manifest is replaced while it is read, at most so often in a row.
 const MANIFEST_READS_MAX: usize = 3;

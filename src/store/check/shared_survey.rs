@@ -22,7 +22,7 @@ struct SharedBody {
     used: u64,
 }
 
-/// All of them.
+/// All shared bodies of a data directory.
 #[derive(Debug, Default)]
 pub(crate) struct SharedSurvey {
     bodies: BTreeMap<BodyId, SharedBody>,
@@ -43,7 +43,7 @@ impl SharedSurvey {
         self.bodies.entry(id).or_default().counted = messages;
     }
 
-    /// Whether nothing in `meta` speaks of any.
+    /// Whether `meta` refers to no shared body.
     pub(crate) fn is_unused(&self) -> bool {
         self.bodies.is_empty()
     }

@@ -70,27 +70,30 @@ pub(crate) struct LevelSurvey {
     pub(crate) bytes: u64,
 }
 
-/// Takes what is whole, and is told how far the reading has come.
-pub(crate) trait LevelAnchor {
-    /// A key, its value and its place.
+/// Takes every whole item of a survey: `verify` drops them, `repair` copies them.
+pub(crate) trait SurveySink {
+    /// Takes a key and its value.
+    ///
+    /// # Errors
+    /// When the copy can't be written.
     fn keep(&mut self, space: Space, key: Bytes, value: Bytes) -> Result<(), StoreError>;
 
-    /// So many bytes more were read.
+    /// Counts bytes that were read since the last call, for the display of progress.
     fn has_read(&mut self, bytes: u64);
 }
 
 pub(crate) fn survey(
     database: &Path,
     salvage: &mut Salvage,
-    level_anchor: &mut impl LevelAnchor,
+    sink: &mut impl SurveySink,
 ) -> Result<Survey, StoreError> {
     let root = database.parent().map(Path::to_owned).unwrap_or_default();
     let mut survey = Survey { root, ..Survey::default() };
     survey.files_damaged(salvage.damages());
-    survey.meta(salvage, level_anchor)?;
-    survey.acks(salvage, level_anchor)?;
-    survey.shared_bodies(salvage, level_anchor)?;
-    survey.pages(salvage, level_anchor)?;
+    survey.meta(salvage, sink)?;
+    survey.acks(salvage, sink)?;
+    survey.shared_bodies(salvage, sink)?;
+    survey.pages(salvage, sink)?;
     survey.shared_counts();
     salvage.check_blob_files().map_err(failed)?;
     survey.files_damaged(salvage.damages());
@@ -134,21 +137,17 @@ impl Survey {
     fn next(
         &mut self,
         items: &mut Items,
-        level_anchor: &mut impl LevelAnchor,
+        sink: &mut impl SurveySink,
     ) -> Result<Option<Item>, StoreError> {
         let item = items.next().map_err(failed)?;
-        level_anchor.has_read(items.bytes_read());
+        sink.has_read(items.bytes_read());
         self.files_damaged(items.damages());
         Ok(item)
     }
 
-    fn meta(
-        &mut self,
-        salvage: &Salvage,
-        level_anchor: &mut impl LevelAnchor,
-    ) -> Result<(), StoreError> {
+    fn meta(&mut self, salvage: &Salvage, sink: &mut impl SurveySink) -> Result<(), StoreError> {
         let mut items = salvage.items(Space::Meta).map_err(failed)?;
-        while let Some(Item { key, value, .. }) = self.next(&mut items, level_anchor)? {
+        while let Some(Item { key, value, .. }) = self.next(&mut items, sink)? {
             if key == key::HEARTBEAT_KEY {
                 continue;
             }
@@ -182,18 +181,14 @@ impl Survey {
             self.dropped.extend(key::parse_dropped_queue(&key));
             self.names.extend(recovery::queue_name(&key, &value));
             self.records.extend(key::parse_record(&key).map(|key| (key, content)));
-            level_anchor.keep(Space::Meta, key, value)?;
+            sink.keep(Space::Meta, key, value)?;
         }
         Ok(())
     }
 
-    fn acks(
-        &mut self,
-        salvage: &Salvage,
-        level_anchor: &mut impl LevelAnchor,
-    ) -> Result<(), StoreError> {
+    fn acks(&mut self, salvage: &Salvage, sink: &mut impl SurveySink) -> Result<(), StoreError> {
         let mut items = salvage.items(Space::Acks).map_err(failed)?;
-        while let Some(Item { key, value, .. }) = self.next(&mut items, level_anchor)? {
+        while let Some(Item { key, value, .. }) = self.next(&mut items, sink)? {
             let Some((queue, level, kind)) = key::parse_ack(&key) else { continue };
             if self.dropped.contains(&queue) {
                 continue;
@@ -223,19 +218,15 @@ impl Survey {
         Ok(())
     }
 
-    fn pages(
-        &mut self,
-        salvage: &Salvage,
-        level_anchor: &mut impl LevelAnchor,
-    ) -> Result<(), StoreError> {
+    fn pages(&mut self, salvage: &Salvage, sink: &mut impl SurveySink) -> Result<(), StoreError> {
         let mut items = salvage.items(Space::Pages).map_err(failed)?;
         let mut bodies =
             Bodies { items: salvage.items(Space::Bodies).map_err(failed)?, next: None };
-        while let Some(item) = self.next(&mut items, level_anchor)? {
+        while let Some(item) = self.next(&mut items, sink)? {
             let is_survivor =
                 item.is_saved || salvage.lost_commits().iter().any(|lost| lost.have(item.seqno));
             let Item { key, value, .. } = item;
-            // A level's level_anchor is none.
+            // The key of a level's anchor names no page.
             let Some((queue, level, first)) = key::parse_page(&key) else { continue };
             if self.dropped.contains(&queue) {
                 continue;
@@ -264,7 +255,7 @@ impl Survey {
                         true => value,
                         false => without(queue, level, first, &value, &lost),
                     };
-                    self.page(queue, level, &page, (key, value), level_anchor)?;
+                    self.page(queue, level, &page, (key, value), sink)?;
                     self.bodiless(queue, level, lost);
                 }
                 Err(flaw) => {
@@ -281,7 +272,7 @@ impl Survey {
     fn shared_bodies(
         &mut self,
         salvage: &Salvage,
-        level_anchor: &mut impl LevelAnchor,
+        sink: &mut impl SurveySink,
     ) -> Result<(), StoreError> {
         // What tells of them may itself be lost.
         if self.shared.is_unused() && !self.is_topology_damaged {
@@ -291,7 +282,7 @@ impl Survey {
         while let Some(Item { key, value, .. }) = items.next().map_err(failed)? {
             if let Some(id) = key::parse_shared_body(&key) {
                 self.shared.found(id, value.len() as u64, checksummed::checksum(&key, &value));
-                level_anchor.keep(Space::Bodies, key, value)?;
+                sink.keep(Space::Bodies, key, value)?;
             }
         }
         self.files_damaged(items.damages());
@@ -313,7 +304,7 @@ impl Survey {
         level: Level,
         page: &Page,
         (key, value): (Bytes, Bytes),
-        level_anchor: &mut impl LevelAnchor,
+        sink: &mut impl SurveySink,
     ) -> Result<(), StoreError> {
         let found = self.levels.entry((queue, level)).or_default();
         if page.end <= found.settled.watermark.low {
@@ -330,12 +321,12 @@ impl Survey {
             }
         }
         if let Some((key, value)) = self.shared.use_page(queue, level, page) {
-            level_anchor.keep(Space::Meta, key, value)?;
+            sink.keep(Space::Meta, key, value)?;
         }
         for (key, body) in page_value::outside_bodies(queue, level, page) {
-            level_anchor.keep(Space::Bodies, key, body)?;
+            sink.keep(Space::Bodies, key, body)?;
         }
-        level_anchor.keep(Space::Pages, key, value)
+        sink.keep(Space::Pages, key, value)
     }
 
     /// Messages of a readable page whose bodies are not.

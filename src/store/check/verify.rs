@@ -1,6 +1,6 @@
 //! Checking a data directory that no broker has open.
 
-use crate::check::survey::{LevelAnchor, Survey, survey};
+use crate::check::survey::{Survey, SurveySink, survey};
 use crate::damage::{Certainty, Damage, Missing};
 use crate::data_directory::DataDirectory;
 use crate::error::StoreError;
@@ -75,13 +75,13 @@ impl Verification {
     }
 }
 
-/// Keeps nothing.
+/// Drops all items, and reports how many bytes were read.
 pub(crate) struct Count<F> {
     pub(crate) progress: ReadProgress,
     pub(crate) watch: F,
 }
 
-impl<F: FnMut(ReadProgress)> LevelAnchor for Count<F> {
+impl<F: FnMut(ReadProgress)> SurveySink for Count<F> {
     fn keep(&mut self, _: Space, _: Bytes, _: Bytes) -> Result<(), StoreError> {
         Ok(())
     }
@@ -119,13 +119,13 @@ pub fn verify(
 pub(crate) struct Surveyed<K> {
     pub(crate) survey: Survey,
     pub(crate) synced: u64,
-    pub(crate) level_anchor: K,
+    pub(crate) sink: K,
 }
 
-/// Surveys the database of a directory. The level_anchor is told first how many bytes it will be.
-pub(crate) fn survey_of<K: LevelAnchor>(
+/// Surveys the database of a directory. `sink` makes the receiver of the items from the bytes of all tables.
+pub(crate) fn survey_of<K: SurveySink>(
     directory: &DataDirectory,
-    level_anchor: impl FnOnce(u64) -> Result<K, StoreError>,
+    sink: impl FnOnce(u64) -> Result<K, StoreError>,
 ) -> Result<Surveyed<K>, StoreError> {
     let database = directory.database();
     let mark = match HighWater::read(&directory.high_water()) {
@@ -137,8 +137,8 @@ pub(crate) fn survey_of<K: LevelAnchor>(
         Err(error) => return Err(error),
     };
     let mut salvage = Salvage::open(&database, mark.as_ref().ok().copied())?;
-    let mut level_anchor = level_anchor(salvage.bytes())?;
-    let mut survey = survey(&database, &mut salvage, &mut level_anchor)?;
+    let mut sink = sink(salvage.bytes())?;
+    let mut survey = survey(&database, &mut salvage, &mut sink)?;
     let synced = mark.as_ref().map_or(0, |mark| mark.synced);
     let applied = survey.progress.applied;
     if applied < synced {
@@ -156,5 +156,5 @@ pub(crate) fn survey_of<K: LevelAnchor>(
         let certainty = Certainty::Unknown;
         survey.damages.push(Damage { file, what, certainty, ..Damage::default() });
     }
-    Ok(Surveyed { survey, synced, level_anchor })
+    Ok(Surveyed { survey, synced, sink })
 }

@@ -15,7 +15,7 @@ pub(crate) struct Settled {
     pub(crate) blocks: Vec<(u64, Block)>,
 }
 
-/// The same, to look offsets up in.
+/// What is settled in a level, as runs of offsets that can be searched.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SettledRuns {
     low: Offset,

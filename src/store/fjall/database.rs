@@ -3,12 +3,11 @@
 //! other module names fjall; the tests here say what we rely on, for this exact version of it.
 //!
 //! - A batch is atomic and its items carry one sequence number: no key may stand in it twice.
-//! - `remove_weak` takes away a key that was written exactly once; the pair never leaves the
-//!   memory when both are there at a flush. A memory whose content cancels out wholly is never let
-//!   go of, and the fourth such one stops all writes for good: so whoever removes a page weakly
-//!   writes its level's level_anchor too, which remains.
+//! - `remove_weak` removes a key that was written exactly once; the pair never leaves the memtable
+//!   when both are in it at a flush. A memtable whose content cancels out wholly is never dropped, and
+//!   the fourth such one stops all writes until a restart: so a batch that removes a page weakly writes its level's anchor too, which remains.
 //! - `drop_range` unlinks the tables that lie wholly within the range, tombstones included: a
-//!   removed key of the range may show up again. The level_anchor of a level stands at its beginning, so
+//!   removed key of the range may show up again. The anchor of a level stands at its beginning, so
 //!   that a table of one level lies within the level.
 //! - A sealed journal is unlinked only when each keyspace named in it has a table as new as it: one
 //!   whose newest tables were dropped pins it, until something newer is in a table: a heartbeat.
@@ -132,7 +131,12 @@ impl Database {
     }
 
     pub(crate) fn batch(&self) -> WriteBatch<'_> {
-        WriteBatch { database: self, inner: self.inner.batch(), bytes: 0, keepers: BTreeSet::new() }
+        WriteBatch {
+            database: self,
+            inner: self.inner.batch(),
+            bytes: 0,
+            level_anchors: BTreeSet::new(),
+        }
     }
 
     /// The content at this moment, whatever is written or dropped meanwhile.
@@ -144,13 +148,13 @@ impl Database {
         self.inner.persist(PersistMode::SyncData)
     }
 
-    /// Unlinks the tables that lie wholly in a range of keys. Of no effect on what is in memory.
+    /// Unlinks the tables that lie wholly in a range of keys. Memtables stay as they are.
     pub(crate) fn drop_range(&self, space: Space, first: &[u8], last: &[u8]) -> Result<(), Error> {
         Ok(self.keyspace(space).tree.drop_range(first..=last)?)
     }
 
-    /// Moves what is in memory to tables, in the background, so that the journals before can be
-    /// unlinked.
+    /// Seals all memtables, which are flushed in the background: older journals can be unlinked
+    /// afterwards.
     pub(crate) fn rotate(&self) -> Result<(), Error> {
         for space in SPACES {
             self.keyspace(space).rotate_memtable()?;
@@ -158,17 +162,17 @@ impl Database {
         Ok(())
     }
 
-    /// Moves memory that is full on its way to a table; waits while too much of it is on its way.
+    /// Seals memtables that are full; waits while [`SEALED_MEMTABLES_MAX`] of a keyspace are not flushed.
     ///
-    /// fjall would do so by itself, by a message to its worker for each commit that finds it full.
-    /// A worker that merges is deaf for seconds: memory grew by hundreds of MiB meanwhile, and a
-    /// worker that finds its own queue of messages full waits for itself for ever.
+    /// fjall would do so by itself, by a message to its worker for each commit that finds one full.
+    /// A worker that compacts reads no message for seconds: memtables grew by hundreds of MiB meanwhile,
+    /// and a worker that finds its own queue of messages full deadlocks.
     fn make_room(&self) -> Result<(), Error> {
         for space in SPACES {
             let keyspace = self.keyspace(space);
             if keyspace.tree.active_memtable().size() > space.memtable_size_max(self.memory) {
                 while keyspace.sealed_memtable_count() >= SEALED_MEMTABLES_MAX {
-                    // Fails when the worker has: nobody else would tell.
+                    // Fails when the worker has failed: a failed worker flushes no memtable.
                     self.inner.persist(PersistMode::Buffer)?;
                     std::thread::sleep(ROOM_INTERVAL);
                 }
@@ -178,7 +182,8 @@ impl Database {
         Ok(())
     }
 
-    /// After tables were dropped: writes something newer, and lets go of their files.
+    /// After tables were dropped: writes heartbeats and seals memtables, so that the journals of the dropped
+    /// tables are unlinked.
     pub(crate) fn let_go(&self) -> Result<(), Error> {
         self.put_heartbeats()?;
         self.rotate()
@@ -210,7 +215,7 @@ impl Database {
         }
     }
 
-    /// Whether everything that was rotated is in tables.
+    /// Whether all sealed memtables are flushed.
     pub(crate) fn is_flushed(&self) -> bool {
         SPACES.into_iter().all(|space| self.keyspace(space).sealed_memtable_count() == 0)
     }
@@ -243,22 +248,22 @@ impl Database {
         ranges.collect()
     }
 
-    /// Whether fjall merges tables at this moment.
+    /// Whether a compaction runs at this moment.
     pub(crate) fn is_merging(&self) -> bool {
         self.inner.active_compactions() > 0
     }
 
-    /// Bytes of bodies that are kept apart and not needed any more, as far as merges have found out.
+    /// Bytes of bodies that are kept apart and not needed any more, as far as compactions have found out.
     pub(crate) fn stale_bytes(&self, space: Space) -> u64 {
         self.keyspace(space).tree.current_version().gc_stats().stale_bytes()
     }
 
-    /// Merges all tables of a keyspace: what was removed is gone afterwards.
+    /// Compacts all tables of a keyspace into the last level: removed values are gone afterwards.
     pub(crate) fn merge(&self, space: Space) -> Result<(), Error> {
         self.keyspace(space).major_compact()
     }
 
-    /// Bytes that fjall's next merges may write before the tables that they read are unlinked, at
+    /// Bytes that fjall's next compactions may write before the tables that they read are unlinked, at
     /// most. It chooses the level with the most too much: all of the first one with what it overlaps in
     /// the next, or the least part of a deeper one, a table or two with some ten below.
     pub(crate) fn merge_bytes_max(&self) -> u64 {
@@ -272,7 +277,7 @@ impl Database {
         let second = levels.by_ref().find(|size| *size > 0).unwrap_or(0);
         let deeper = levels.sum::<u64>();
         let tables = match first {
-            // Tables in one level only are moved, not merged.
+            // Tables of one level only are moved, not rewritten.
             0 if deeper == 0 => 0,
             _ => (first + second).max(deeper.min(DEEP_MERGE_BYTES_MAX)),
         };
@@ -345,7 +350,7 @@ pub(crate) struct WriteBatch<'a> {
     inner: fjall::OwnedWriteBatch,
     bytes: u64,
     /// Of the levels from which a page is removed.
-    keepers: BTreeSet<Bytes>,
+    level_anchors: BTreeSet<Bytes>,
 }
 
 impl WriteBatch<'_> {
@@ -362,7 +367,7 @@ impl WriteBatch<'_> {
     /// Takes away a page that was written exactly once.
     pub(crate) fn remove_page(&mut self, key: Bytes) {
         self.bytes += key.len() as u64;
-        self.keepers.insert(key::level_anchor(&key));
+        self.level_anchors.insert(key::level_anchor(&key));
         self.inner.remove_weak(&self.database.pages, key);
     }
 
@@ -372,7 +377,7 @@ impl WriteBatch<'_> {
     }
 
     pub(crate) fn commit(mut self, durability: Durability) -> Result<(), Error> {
-        for level_anchor in std::mem::take(&mut self.keepers) {
+        for level_anchor in std::mem::take(&mut self.level_anchors) {
             self.insert(Space::Pages, level_anchor, Bytes::new());
         }
         let mode = match durability {

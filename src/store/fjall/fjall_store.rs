@@ -38,9 +38,9 @@ pub struct FjallStore {
     shared: Arc<Shared>,
     /// Joined when the store is dropped, and before those that it uses.
     reclaimer: Reclaimer,
-    /// The same.
+    /// Joined when the store is dropped.
     journals: JournalUnlinker,
-    /// The same.
+    /// Joined when the store is dropped; empty until [`FjallStore::scrub`].
     scrubber: OnceLock<Scrubber>,
 }
 
@@ -89,7 +89,7 @@ struct Counters {
 }
 
 impl FjallStore {
-    /// Moves what is in memory to tables.
+    /// Flushes all memtables, and waits for their compactions.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn make_tables(&self) {
         self.shared.database.make_tables();
@@ -104,7 +104,7 @@ impl FjallStore {
         Self::open_with(path, StoreMemory::default())
     }
 
-    /// Does so within bounds for its memory.
+    /// Opens the store in a data directory with bounds for its memory, or makes a new one there.
     ///
     /// # Errors
     /// As [`FjallStore::open`].

@@ -26,7 +26,7 @@ const ITEM_HEADER_SIZE: usize = 1 + 1 + 8 + 2 + 4 + 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Batch {
     pub(crate) seqno: u64,
-    /// What it says of the store's progress; nothing when the reclaimer wrote it.
+    /// What it says of the store's progress; `None` when the reclaimer wrote it.
     pub(crate) progress: Option<Progress>,
 }
 
@@ -72,7 +72,7 @@ impl<R: Read> JournalReader<R> {
         }
     }
 
-    /// Nothing when no batch begins here.
+    /// `None` when no batch begins here.
     fn batch(&mut self) -> Result<Option<Batch>, Stop> {
         match self.array() {
             Ok([TAG_START]) => {}

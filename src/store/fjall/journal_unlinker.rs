@@ -18,7 +18,7 @@ use std::thread::{Builder, JoinHandle};
 /// The thread's handle: dropping it ends the thread after the step it is at.
 #[derive(Debug)]
 pub(crate) struct JournalUnlinker {
-    /// Nothing only while it is dropped.
+    /// `None` only while it is dropped.
     looks: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -45,7 +45,7 @@ impl JournalUnlinker {
         }
     }
 
-    /// For another thread to say the same. The thread of this ends when all of them are dropped.
+    /// A handle with which another thread asks for a look. The unlinker's thread ends when all are dropped.
     pub(crate) fn looks(&self) -> JournalLooks {
         JournalLooks { looks: self.looks.clone() }
     }

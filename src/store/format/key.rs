@@ -1,7 +1,7 @@
 //! The keys of the keyspaces. All integers are big endian, so that keys sort as what they name.
 //!
 //! ```text
-//! pages:  shard:u16 queue:u64 level:u8 [first:u64]              without first: the level's level_anchor
+//! pages:  shard:u16 queue:u64 level:u8 [first:u64]              without first: the level's anchor
 //! bodies: shard:u16 queue:u64 level:u8 first:u64 offset:u64     first: of the page it belongs to
 //!         shard:u16 shared:u64 body:u64                        a body of several messages
 //! acks:   shard:u16 queue:u64 level:u8 kind:u8 [block:u64]      kind 0 level, 1 watermark, 2 block
@@ -88,7 +88,7 @@ pub(crate) fn ack(queue: QueueId, level: Level, kind: AckKind) -> Bytes {
     key.into()
 }
 
-/// The level_anchor of a page's level: names nothing, sorts before all its pages.
+/// The anchor of a page's level: a key that names no page and sorts before all of the level's pages.
 pub(crate) fn level_anchor(page: &Bytes) -> Bytes {
     page.slice(..LEVEL_KEY_SIZE.min(page.len()))
 }

@@ -17,7 +17,7 @@ use bytes::{BufMut, Bytes};
 pub(crate) struct Progress {
     pub(crate) applied: u64,
     pub(crate) synced: u64,
-    /// Nothing when an earlier version wrote it.
+    /// `None` when an earlier version wrote it.
     pub(crate) put: Option<MessagesPut>,
 }
 

@@ -4,7 +4,7 @@
 //! ```text
 //! input: repair:u8 harm*      repair: odd: it is repaired, too
 //! harm:  how:u8 file:u8 at:u16 amount:u8 bytes      (bytes: `amount` of them, of the first kind only)
-//!        how % 8: 0, 1, 2 bytes are overwritten | 3 zeroed | 4 one bit of an byte is flipped
+//!        how % 8: 0, 1, 2 bytes are overwritten | 3 zeroed | 4 one bit of a byte is flipped
 //!                 | 5 the file is cut | 6 the file is removed | 7 bytes are taken out
 //! ```
 

@@ -332,7 +332,7 @@ impl Worker {
             let Some(highest) = keys.last().cloned() else { return Ok(true) };
             let mut batch = self.shared.database.batch();
             for key in keys {
-                // Not weakly: keepers are written many times.
+                // Not weakly: the anchor of a level is written many times.
                 batch.remove(space, key);
             }
             batch.commit(Durability::Written)?;

@@ -7,7 +7,7 @@
 pub(crate) mod salvage;
 pub(crate) mod settled_blocks;
 
-use crate::check::survey::{Hole, LevelAnchor, LevelSurvey, Survey};
+use crate::check::survey::{Hole, LevelSurvey, Survey, SurveySink};
 use crate::check::verify::{Count, ReadProgress, Surveyed, Verification, survey_of};
 use crate::creation;
 use crate::damage::Damage;
@@ -192,7 +192,7 @@ struct Copy<F> {
     bytes: usize,
 }
 
-impl<F: FnMut(ReadProgress)> LevelAnchor for Copy<F> {
+impl<F: FnMut(ReadProgress)> SurveySink for Copy<F> {
     fn keep(&mut self, space: Space, key: Bytes, value: Bytes) -> Result<(), StoreError> {
         self.bytes += key.len() + value.len();
         self.items.push((space, key, value));
@@ -222,7 +222,7 @@ impl<F> Copy<F> {
 fn complete<F: FnMut(ReadProgress)>(
     found: Surveyed<Copy<F>>,
 ) -> Result<(Survey, Progress), StoreError> {
-    let Surveyed { mut survey, synced, level_anchor: mut copy } = found;
+    let Surveyed { mut survey, synced, sink: mut copy } = found;
     for ((queue, level), found) in &survey.levels {
         for (key, value) in settled_level(*queue, *level, found) {
             copy.keep(Space::Acks, key, value)?;

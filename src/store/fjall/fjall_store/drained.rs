@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 const MIB: u64 = 1024 * 1024;
-const LANES: [(u64, u8); 4] = [(1, 0), (1, 3), (2, 0), (9, 1)];
+const LEVELS: [(u64, u8); 4] = [(1, 0), (1, 3), (2, 0), (9, 1)];
 
 /// Generous: it ends a test that hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -25,7 +25,7 @@ impl Ground {
         let store = FjallStore::open(directory.path()).unwrap();
         let mut workload = Workload::default();
         for round in 0..24 {
-            for (queue, level) in LANES {
+            for (queue, level) in LEVELS {
                 let page = workload.publish(
                     QueueId(queue),
                     Level(level),
@@ -47,7 +47,7 @@ impl Ground {
     fn drain(&mut self, left: usize) {
         let waiting = self.workload.waiting(QueueId(1), Level(0)).len();
         for nth in (left..waiting).rev() {
-            for (queue, level) in LANES {
+            for (queue, level) in LEVELS {
                 let settled = self.workload.settle(QueueId(queue), Level(level), &[nth]);
                 let commit = self.workload.commit(settled, Durability::Written);
                 self.store.apply(&[commit]).unwrap();
@@ -96,8 +96,8 @@ fn what_stays_behind_in_every_queue_keeps_little_more_than_itself_and_can_be_rea
     // 4 times 203,100 bytes.
     ground.give_back(2 * MIB);
     let recovered = ground.store.recover().unwrap();
-    assert_eq!(recovered.levels.len(), LANES.len());
-    for (queue, level) in LANES {
+    assert_eq!(recovered.levels.len(), LEVELS.len());
+    for (queue, level) in LEVELS {
         let pages = ground.store.read(QueueId(queue), Level(level), Offset(0), usize::MAX).unwrap();
         let sizes: Vec<_> = pages
             .iter()
@@ -113,7 +113,7 @@ fn what_stays_behind_in_every_queue_keeps_little_more_than_itself_and_can_be_rea
 #[test]
 fn queues_that_are_drained_one_after_the_other_leave_nothing_beside_a_message_that_stays() {
     let mut ground = Ground::filled();
-    for (queue, level) in LANES {
+    for (queue, level) in LEVELS {
         let left = usize::from(queue == 9);
         for nth in (left..96).rev() {
             let settled = ground.workload.settle(QueueId(queue), Level(level), &[nth]);

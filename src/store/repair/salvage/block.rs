@@ -34,7 +34,7 @@ pub(super) struct BlockHeader {
 }
 
 impl BlockHeader {
-    /// Nothing when no block begins here.
+    /// `None` when no block begins here.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let (checked, rest) = bytes.split_at_checked(HEADER_CHECKED_SIZE)?;
         let header_checksum = u32::from_le_bytes(*rest.first_chunk()?);
@@ -92,7 +92,7 @@ fn items_at(content: &Bytes, interval: usize) -> Vec<Item> {
     items
 }
 
-/// Nothing when no item begins here. `head`: with whose key this one's begins.
+/// `None` when no item begins here. `head`: the key with which this one's key begins.
 fn item(cursor: &mut Cursor, head: Option<&Bytes>) -> Option<Item> {
     let kind = match cursor.octet()? {
         END_OF_ITEMS => return None,

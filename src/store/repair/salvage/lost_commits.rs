@@ -8,10 +8,10 @@ use crate::format::progress::{MessagesPut, Progress};
 /// Some commits in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LostCommits {
-    /// Nothing when it is not known with which the journals began.
+    /// `None` when it is not known with which commit the journals began.
     pub(crate) first: Option<u64>,
     pub(crate) last: u64,
-    /// Messages that they put into pages; nothing when it can't be known.
+    /// Messages that they put into pages; `None` when that can't be known.
     pub(crate) messages: Option<u64>,
     /// fjall's numbers of the batches before and behind them.
     after: u64,

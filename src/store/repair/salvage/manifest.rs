@@ -22,7 +22,7 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// Nothing when the keyspace has none.
+    /// `None` when the keyspace has none.
     ///
     /// # Errors
     /// When it is not as it was written.

@@ -164,7 +164,7 @@ impl<S: Store> Store for FaultyStore<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::MemoryStore;
+    use crate::twins::memory::MemoryStore;
     use bytes::Bytes;
     use forebay_engine::model::CommitId;
     use forebay_engine::operation::Operation;
