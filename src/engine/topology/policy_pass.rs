@@ -57,16 +57,6 @@ impl PolicyPass {
 }
 
 impl Topology {
-    /// Adds a policy, in place of one with its owner and name, and applies it to what is there.
-    /// Returns the queues whose settings have changed, ascending.
-    ///
-    /// # Errors
-    /// 530 when the virtual host is not there (closes the connection).
-    pub fn set_policy(&mut self, vhost: &ShortStr, policy: Policy) -> Result<Vec<QueueId>, Fault> {
-        self.put_policy(vhost, policy)?;
-        Ok(self.apply_policies(vhost))
-    }
-
     /// Adds a policy, in place of one with its owner and name. What is there follows it with the next
     /// [`PolicyPass`], what comes at once.
     ///
@@ -127,17 +117,6 @@ impl Topology {
     /// The policies of a virtual host: users' first, then operators', the highest priority first.
     pub fn policies(&self, vhost: &ShortStr) -> impl Iterator<Item = &Policy> {
         self.vhosts.get(vhost).into_iter().flat_map(|host| host.policies.iter())
-    }
-
-    /// Removes a policy; returns the queues whose settings have changed, ascending, or nothing
-    /// when it was not there.
-    pub fn clear_policy(
-        &mut self,
-        vhost: &ShortStr,
-        owner: PolicyOwner,
-        name: &ShortStr,
-    ) -> Option<Vec<QueueId>> {
-        self.remove_policy(vhost, owner, name).then(|| self.apply_policies(vhost))
     }
 
     /// Computes anew what holds for everything in a virtual host.

@@ -214,9 +214,7 @@ impl Topology {
         self.check_vhost(&vhost)?;
         let policy = Policy::stored(owner, request)
             .map_err(|error| RecordFlaw::Refused { reason: error.to_string() })?;
-        self.set_policy(&vhost, policy)
-            .map(|_| ())
-            .map_err(|fault| RecordFlaw::Refused { reason: fault.text })
+        self.put_policy(&vhost, policy).map_err(|fault| RecordFlaw::Refused { reason: fault.text })
     }
 
     fn take_exchange_record(

@@ -1,16 +1,41 @@
 //! Policies: what they set, for whom, and when.
 
 use super::{Exchange, Host, Queue, name, table, text};
+use crate::model::{Fault, QueueId};
 use crate::topology::{
     DeliveryLimit, Overflow, Policy, PolicyError, PolicyOwner, PolicyRequest, QueueSettings,
+    Topology,
 };
-use forebay_wire::{FieldTable, FieldValue};
+use forebay_wire::{FieldTable, FieldValue, ShortStr};
 
 const INTEGER: fn(i64) -> FieldValue = FieldValue::I64;
 
 /// A user's policy for everything, to be varied.
-fn request<'a>(policy: &'a super::ShortStr, definition: &'a FieldTable) -> PolicyRequest<'a> {
+fn request<'a>(policy: &'a ShortStr, definition: &'a FieldTable) -> PolicyRequest<'a> {
     PolicyRequest { name: policy, pattern: ".*", apply_to: "", definition, priority: 0 }
+}
+
+impl Topology {
+    /// Puts a policy and applies it at once; returns the queues whose settings have changed.
+    pub(super) fn set_policy(
+        &mut self,
+        vhost: &ShortStr,
+        policy: Policy,
+    ) -> Result<Vec<QueueId>, Fault> {
+        self.put_policy(vhost, policy)?;
+        Ok(self.apply_policies(vhost))
+    }
+
+    /// Removes a policy and applies the others at once; returns the queues whose settings have
+    /// changed, or `None` when there was no such policy.
+    fn clear_policy(
+        &mut self,
+        vhost: &ShortStr,
+        owner: PolicyOwner,
+        name: &ShortStr,
+    ) -> Option<Vec<QueueId>> {
+        self.remove_policy(vhost, owner, name).then(|| self.apply_policies(vhost))
+    }
 }
 
 impl Host {
