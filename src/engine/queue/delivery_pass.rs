@@ -1,10 +1,10 @@
-//! A queue's turn: what must remove_ready leaves, and messages that are ready go to those who wait for
-//! them, as long as both are there.
+//! A queue's turn: what expired, is dead or exceeds the length leaves, and ready messages are delivered
+//! to consumers and `basic.get`s that have credit.
 
 use super::clock_skew::Instants;
 use super::dead_letter::{DeadLetter, DeathReason};
-use super::in_flight::Held;
 use super::level::PriorityLevel;
+use super::message_states::Held;
 use super::quarantine_delivery::Pick;
 use super::{Queue, Timings};
 use crate::credit::ConsumerId;
@@ -43,11 +43,11 @@ pub(crate) struct DeliveryPass {
     pub(crate) wants_fetch: bool,
     /// The store has to learn of settled messages.
     pub(crate) needs_commit: bool,
-    /// Messages that consumers took for good, without an acknowledgement.
+    /// Messages that consumers without acknowledgements took.
     pub(crate) consumed: u64,
     /// What is to be put elsewhere before the next commit.
     pub(crate) dead: Vec<DeadLetter>,
-    /// Nobody has used the queue for as long as it may be unused.
+    /// The queue was not used for as long as it may be unused (`x-expires`).
     pub(crate) is_expired: bool,
     /// How much the turn may do.
     limits: WorkLimits,
@@ -62,7 +62,7 @@ impl DeliveryPass {
         Self { limits, ..Self::default() }
     }
 
-    /// Whether no further message may remove_ready in this turn: the rest waits for the next one, so that
+    /// Whether no further message may leave in this turn: the rest waits for the next one, so that
     /// other queues get theirs.
     pub(super) fn is_full(&self) -> bool {
         self.departed >= self.limits.departures_max
@@ -102,7 +102,7 @@ impl Queue {
         self.pending_gets.push_back(get);
     }
 
-    /// Does what can be done.
+    /// Delivers and removes what it may, within `limits`.
     pub(crate) fn take_turn(
         &mut self,
         at: Instants,
@@ -113,7 +113,7 @@ impl Queue {
     ) -> DeliveryPass {
         let mut pass = DeliveryPass::new(limits);
         if self.state.is_damaged() {
-            // Nothing leaves, not even by its age: what can be read comes back with a repair.
+            // No message leaves, not even by its age: what can be read comes back with a repair.
             return pass;
         }
         self.used_at.get_or_insert(at.monotonic);
@@ -130,7 +130,7 @@ impl Queue {
         pass.is_expired = self.is_unused_for_too_long(at.monotonic);
         let is_read = self.consumers.are_waiting();
         for level in &mut self.levels {
-            level.release_content();
+            level.drop_delivered_content();
             if is_all_offered {
                 level.see_all();
             }
@@ -139,7 +139,8 @@ impl Queue {
         pass
     }
 
-    /// What is too old and what is too much leaves; the former makes room for the latter.
+    /// Messages that expired, and those above the length limits, leave. Expiry comes first: what it
+    /// removes need not be dropped for length.
     fn keep_limits(&mut self, at: Instants, pass: &mut DeliveryPass) {
         let had_quarantined = self.levels.iter().any(PriorityLevel::has_quarantined);
         let before = self.ready();
@@ -164,7 +165,7 @@ impl Queue {
         Next::Empty
     }
 
-    /// The message at the front that is not too old; those that are remove_ready. `None`: so many have
+    /// The message at the front that is not expired; expired ones before it leave. `None`: so many have
     /// left that the rest waits for the next turn.
     pub(super) fn front_alive(
         &mut self,
@@ -187,7 +188,7 @@ impl Queue {
         }
     }
 
-    /// A ready message leaves for good.
+    /// A ready message at the front leaves, as a dead letter if `reason` has a destination.
     pub(super) fn remove_ready(
         &mut self,
         priority: usize,
@@ -207,12 +208,12 @@ impl Queue {
         }
     }
 
-    /// Asks for content; whether that is news.
+    /// Asks for content. Returns whether the store has to be asked because of it.
     pub(crate) fn want(&mut self, priority: usize, offset: Offset) -> bool {
         self.levels.get_mut(priority).is_some_and(|level| level.want(offset))
     }
 
-    /// Messages left undone, whether they become dead letters or not.
+    /// Messages left without an acknowledgement, as dead letters or not.
     pub(super) fn count_end(&mut self, reason: DeathReason, messages: u64) {
         match reason {
             DeathReason::Expired => self.counters.expired += messages,
@@ -223,10 +224,10 @@ impl Queue {
         }
     }
 
-    /// PendingDeadLetters messages whose content is there remove_ready.
+    /// Dead messages whose content is in memory become dead letters.
     fn remove_dead_letters(&mut self, pass: &mut DeliveryPass) {
         for level in &mut self.levels {
-            while let Some((offset, reason)) = level.next_dead() {
+            while let Some((offset, reason)) = level.first_dead() {
                 if pass.is_full() {
                     return;
                 }
@@ -423,7 +424,7 @@ impl Queue {
         if no_ack {
             return level.settle([(offset, held.size)]);
         }
-        level.hold(offset, held);
+        level.deliver(offset, held);
         self.watch(held.delivered_at);
         false
     }

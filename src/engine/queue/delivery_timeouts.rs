@@ -10,7 +10,7 @@
 use super::Queue;
 use super::dead_letter::DeathReason;
 use super::delivery_pass::DeliveryPass;
-use super::in_flight::Held;
+use super::message_states::Held;
 use super::settled_state::Counts;
 use crate::credit::Clients;
 use crate::credit::ConsumerId;
@@ -100,7 +100,7 @@ impl Queue {
         let mut oldest: BTreeMap<ConsumerId, Oldest> = BTreeMap::new();
         let mut timed = Vec::new();
         for (priority, level) in self.levels.iter().enumerate() {
-            for (offset, held) in level.held() {
+            for (offset, held) in level.delivered() {
                 let delivery = (held.delivered_at, priority, offset);
                 match held.consumer {
                     None => timed.push(delivery),
@@ -155,8 +155,8 @@ impl Queue {
         level.await_settlement(offset, held, verdict != Verdict::Ends);
     }
 
-    /// What a time-out does to its message. `connection`: which let it pass; nothing when that says
-    /// nothing of the message.
+    /// What a time-out does to its message. `connection`: the one that let the time pass; `None` when
+    /// it hung already, so that the time-out is not a failure of this message.
     fn judge(
         &mut self,
         priority: usize,
@@ -168,9 +168,9 @@ impl Queue {
         let (Some(level), Some(connection)) = (level, connection) else {
             return Verdict::Counts(Counts::NONE);
         };
-        let is_last = limit.is_some_and(|limit| level.failures(offset) + 1 >= limit);
+        let reaches_limit = limit.is_some_and(|limit| level.failures(offset) + 1 >= limit);
         let is_of_one = level.note_time_out(offset, connection);
-        match (is_last, is_of_one) {
+        match (reaches_limit, is_of_one) {
             (false, _) => Verdict::Counts(Counts::FAILURE),
             (true, false) => Verdict::Ends,
             (true, true) => {
@@ -185,10 +185,10 @@ impl Queue {
         if self.hung.is_empty() || !self.consumers.is_anybody_there(clients) {
             return;
         }
-        // They are sent no more, so that nothing is left of them here.
+        // They are sent no more: none is needed here again.
         for (consumer, _) in std::mem::take(&mut self.hung) {
             for level in &mut self.levels {
-                let held = level.held().filter(|(_, held)| held.consumer == Some(consumer));
+                let held = level.delivered().filter(|(_, held)| held.consumer == Some(consumer));
                 let held: Vec<(Offset, Held)> =
                     held.map(|(offset, held)| (offset, *held)).collect();
                 self.counters.timed_out += held.len() as u64;

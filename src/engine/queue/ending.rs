@@ -1,8 +1,8 @@
-//! How deliveries end: settled by their channel, or by its end.
+//! How deliveries end: by a settlement, or with their channel.
 
 use super::dead_letter::DeathReason;
-use super::in_flight::Held;
 use super::level::PriorityLevel;
+use super::message_states::Held;
 use super::settled_state::Counts;
 use super::{Queue, Timings};
 use crate::credit::{ChannelSlot, HeldCount};
@@ -35,14 +35,14 @@ enum Ending {
     Returned,
     /// Its connection was lost, or its channel closed for an error; the connection held nothing else.
     FailedAlone,
-    /// The same; the connection held others too.
+    /// Its connection was lost, or its channel closed for an error; the connection held others too.
     FailedInCompany,
     /// The broker ended the connection.
     Interrupted,
 }
 
 impl Queue {
-    /// Whether the channel holds any of its messages, or still owes the settlement of one.
+    /// Whether the channel has a delivery that it has not settled, overdue ones among them.
     pub(crate) fn is_held_by(&self, channel: ChannelSlot) -> bool {
         self.levels.iter().any(|level| level.is_held_by(channel))
     }
@@ -61,18 +61,19 @@ impl Queue {
             let priority = usize::from(run.level.0);
             self.settle_overdue(channel, settle.settlement, *run, now, &mut released);
             let Some(level) = self.levels.get_mut(priority) else { continue };
-            let mut taken = std::mem::take(&mut self.taken);
-            level.release(channel, *run, &mut taken);
+            let mut ended = std::mem::take(&mut self.ended);
+            level.end_deliveries(channel, *run, &mut ended);
             if settle.settlement == Settlement::Ack {
-                note_done(level, &taken, now, timings);
+                note_done(level, &ended, now, timings);
             }
-            self.finish(priority, ending, taken, now, &mut released);
+            self.finish(priority, ending, ended, now, &mut released);
         }
         released
     }
 
-    /// A channel ended: what it held returns, and counts for what the end says of it.
-    pub(crate) fn release_all(
+    /// A channel ended: the messages that it held come back, with a failure or a return counted as the
+    /// ending says.
+    pub(crate) fn end_channel(
         &mut self,
         channel: ChannelSlot,
         ChannelEnding { closure, held }: ChannelEnding,
@@ -89,48 +90,47 @@ impl Queue {
         };
         for priority in 0..self.levels.len() {
             let Some(level) = self.levels.get_mut(priority) else { continue };
-            let mut taken = Vec::new();
-            level.release_all(channel, &mut taken);
-            level.forget_overdue(channel);
-            if closure == Closure::Failed && !taken.is_empty() {
+            let mut ended = Vec::new();
+            level.end_channel(channel, &mut ended);
+            if closure == Closure::Failed && !ended.is_empty() {
                 self.note_lost(now);
             }
-            self.finish(priority, ending, taken, now, &mut released);
+            self.finish(priority, ending, ended, now, &mut released);
         }
         released
     }
 
-    /// Ends deliveries that were taken out of flight.
+    /// Settles messages whose deliveries ended, requeues them or marks them dead, as `ending` says.
     fn finish(
         &mut self,
         priority: usize,
         ending: Ending,
-        mut taken: Vec<(Offset, Held)>,
+        mut ended: Vec<(Offset, Held)>,
         now: Monotonic,
         released: &mut Released,
     ) {
-        let count = taken.len() as u64;
+        let count = ended.len() as u64;
         match ending {
             Ending::Settled(Settlement::Ack) => {
                 self.counters.acked += count;
-                released.needs_commit |= self.settle_taken(priority, &taken);
+                released.needs_commit |= self.settle_ended(priority, &ended);
             }
             Ending::Settled(Settlement::Reject) => {
                 self.counters.acked += count;
-                released.needs_commit |= self.end_for(priority, &taken, DeathReason::Rejected);
+                released.needs_commit |= self.end_for(priority, &ended, DeathReason::Rejected);
             }
             Ending::Settled(Settlement::Recover) => {
                 self.counters.recovered += count;
-                self.requeue_uncounted(priority, &taken);
+                self.requeue_uncounted(priority, &ended);
             }
             Ending::Interrupted => {
                 self.counters.abandoned += count;
-                self.requeue_uncounted(priority, &taken);
+                self.requeue_uncounted(priority, &ended);
             }
             Ending::Returned => {
                 self.counters.returned += count;
                 released.needs_commit |= count > 0;
-                taken.iter().for_each(|delivery| self.take_return(priority, *delivery));
+                ended.iter().for_each(|delivery| self.take_return(priority, *delivery));
             }
             Ending::Settled(Settlement::Requeue(_))
             | Ending::FailedAlone
@@ -138,18 +138,18 @@ impl Queue {
                 *self.failed_by(ending) += count;
                 released.needs_commit |= count > 0;
                 let is_certain = ending != Ending::FailedInCompany;
-                taken.iter().for_each(|delivery| self.fail(priority, *delivery, is_certain));
+                ended.iter().for_each(|delivery| self.fail(priority, *delivery, is_certain));
             }
         }
         released.count.all += count;
-        for same in taken.chunk_by(|(_, a), (_, b)| a.consumer == b.consumer) {
+        for same in ended.chunk_by(|(_, a), (_, b)| a.consumer == b.consumer) {
             if let Some(consumer) = same.first().and_then(|(_, held)| held.consumer) {
                 self.consumers.settled(consumer, same.len() as u64, now);
                 released.count.consumed += same.len() as u64;
             }
         }
-        taken.clear();
-        self.taken = taken;
+        ended.clear();
+        self.ended = ended;
     }
 
     /// What counts deliveries that failed this way.
@@ -161,9 +161,9 @@ impl Queue {
         }
     }
 
-    fn requeue_uncounted(&mut self, priority: usize, taken: &[(Offset, Held)]) {
+    fn requeue_uncounted(&mut self, priority: usize, ended: &[(Offset, Held)]) {
         if let Some(level) = self.levels.get_mut(priority) {
-            level.requeue(taken, Counts::NONE);
+            level.requeue(ended, Counts::NONE);
         }
     }
 
@@ -183,8 +183,8 @@ impl Queue {
         let offset = delivery.0;
         let limit = self.rules.delivery_limit;
         let Some(level) = self.levels.get_mut(priority) else { return };
-        let is_last = limit.is_some_and(|limit| level.failures(offset) + 1 >= limit);
-        match (is_last, is_certain) {
+        let reaches_limit = limit.is_some_and(|limit| level.failures(offset) + 1 >= limit);
+        match (reaches_limit, is_certain) {
             (false, _) => level.requeue(&[delivery], Counts::FAILURE),
             (true, false) => {
                 level.requeue(&[delivery], Counts::NONE);
@@ -196,27 +196,27 @@ impl Queue {
         }
     }
 
-    /// Messages end as dead letters, or are dropped when there is no place for such.
-    fn end_for(&mut self, priority: usize, taken: &[(Offset, Held)], reason: DeathReason) -> bool {
+    /// Messages become dead letters, or are settled when `reason` has no destination.
+    fn end_for(&mut self, priority: usize, ended: &[(Offset, Held)], reason: DeathReason) -> bool {
         if !self.rules.has_destination(reason) {
-            self.count_end(reason, taken.len() as u64);
-            return self.settle_taken(priority, taken);
+            self.count_end(reason, ended.len() as u64);
+            return self.settle_ended(priority, ended);
         }
         if let Some(level) = self.levels.get_mut(priority) {
-            for (offset, held) in taken {
+            for (offset, held) in ended {
                 level.mark_dead(*offset, reason, held.size);
             }
         }
         false
     }
 
-    fn settle_taken(&mut self, priority: usize, taken: &[(Offset, Held)]) -> bool {
-        let settled = taken.iter().map(|(offset, held)| (*offset, held.size));
+    fn settle_ended(&mut self, priority: usize, ended: &[(Offset, Held)]) -> bool {
+        let settled = ended.iter().map(|(offset, held)| (*offset, held.size));
         self.levels.get_mut(priority).is_some_and(|level| level.settle(settled))
     }
 
-    /// Settlements of deliveries that were taken back: credit returns; they count only where
-    /// nobody else was given the message.
+    /// Settlements of overdue deliveries: their credit returns. They count for the message only where it
+    /// was not delivered again.
     fn settle_overdue(
         &mut self,
         channel: ChannelSlot,
@@ -234,30 +234,30 @@ impl Queue {
                 released.count.consumed += 1;
             }
             let is_end = matches!(settlement, Settlement::Ack | Settlement::Reject);
-            if !late.is_last || !is_end {
+            if !late.may_settle || !is_end {
                 continue;
             }
             if let Some(level) = self.levels.get_mut(priority) {
                 level.take(offset);
             }
             self.counters.acked += 1;
-            let taken = [(offset, late.held)];
+            let ended = [(offset, late.held)];
             released.needs_commit |= match settlement {
-                Settlement::Reject => self.end_for(priority, &taken, DeathReason::Rejected),
-                _ => self.settle_taken(priority, &taken),
+                Settlement::Reject => self.end_for(priority, &ended, DeathReason::Rejected),
+                _ => self.settle_ended(priority, &ended),
             };
         }
     }
 }
 
-/// Messages are done: how long did it take, and how often did it fail?
+/// Notes how long acknowledged messages were held, and how often each had failed.
 fn note_done(
     level: &PriorityLevel,
-    taken: &[(Offset, Held)],
+    ended: &[(Offset, Held)],
     now: Monotonic,
     timings: &mut Timings,
 ) {
-    for (offset, held) in taken {
+    for (offset, held) in ended {
         timings.processed.observe(now.0.saturating_sub(held.delivered_at.0));
         timings.failures.observe(u64::from(level.failures(*offset)));
     }

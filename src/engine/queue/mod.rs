@@ -1,4 +1,4 @@
-//! A queue: its levels of messages, its consumers, and who waits for one of its messages. Owned by
+//! A queue: its levels of messages, its consumers and the `basic.get`s that wait for content. Owned by
 //! the [`Shard`](crate::shard::Shard), which tells it what happened and gives it turns; it knows
 //! nothing of names and of other queues.
 
@@ -13,9 +13,9 @@ mod discarded;
 mod ending;
 mod expiry;
 mod expiry_bounds;
-mod in_flight;
 mod length;
 mod level;
+mod message_states;
 mod offset_set;
 mod overdue_deliveries;
 mod pages;
@@ -52,8 +52,8 @@ use crate::delivered_record::DeliveredRecord;
 use crate::model::{Level, Message, Monotonic, Offset, Position, QueueId};
 use crate::operation::{Operation, RecoveredLevel};
 use crate::page::Page;
-use in_flight::Held;
 use level::PriorityLevel;
+use message_states::Held;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ pub(crate) struct Queue {
     pub(crate) is_stored: bool,
     counters: QueueStatistics,
     accounted: MemoryUse,
-    /// When somebody last used it.
+    /// When a client last used it.
     used_at: Option<Monotonic>,
     /// When the head of a level expires.
     head_deadline: Option<Monotonic>,
@@ -88,14 +88,14 @@ pub(crate) struct Queue {
     timed_since: Monotonic,
     /// Consumers that let a delivery time out and may hold others, with their channels.
     hung: Vec<(ConsumerId, ChannelSlot)>,
-    /// When a connection was last lost that held messages.
+    /// When a connection that held messages was last lost.
     lost_at: Option<Monotonic>,
-    /// When to try again who may have a quarantined message.
+    /// When a connection may be given a quarantined message that may not now.
     quarantine_at: Option<Monotonic>,
     /// The time-out that the shard keeps for it.
     pub(crate) timer: Option<Monotonic>,
     /// Reused from one settlement to the next.
-    taken: Vec<(Offset, Held)>,
+    ended: Vec<(Offset, Held)>,
 }
 
 impl Queue {
@@ -123,7 +123,7 @@ impl Queue {
             lost_at: None,
             quarantine_at: None,
             timer: None,
-            taken: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -142,7 +142,7 @@ impl Queue {
         &self.state
     }
 
-    /// StoreChanges messages of it can't be read, as was found at the start.
+    /// Messages of it that the store has can't be read, as was found at the start.
     pub(crate) fn recover_damaged(&mut self, what: Arc<str>) {
         self.state = QueueState::Damaged(what);
     }
@@ -156,7 +156,7 @@ impl Queue {
             return false;
         }
         self.state = QueueState::Damaged(what);
-        self.levels.iter_mut().for_each(PriorityLevel::want_nothing);
+        self.levels.iter_mut().for_each(PriorityLevel::stop_wanting);
         true
     }
 
@@ -211,20 +211,20 @@ impl Queue {
         memory.account(std::mem::replace(&mut self.accounted, now), now);
     }
 
-    /// It is gone and uses no memory.
+    /// The queue is deleted: it uses no memory any more.
     pub(crate) fn forget_memory(&mut self, memory: &mut Memory) {
         memory.account(std::mem::take(&mut self.accounted), MemoryUse::default());
     }
 
-    /// Who still waits for a message.
+    /// Takes the `basic.get`s that wait for a message.
     pub(crate) fn take_gets(&mut self) -> VecDeque<PendingGet> {
         std::mem::take(&mut self.pending_gets)
     }
 
-    /// How many messages each channel holds, with settlements that it owes.
+    /// How many deliveries each channel has not settled, overdue ones among them.
     pub(crate) fn held_by_channels(&self) -> BTreeMap<ChannelSlot, HeldCount> {
         let mut held: BTreeMap<ChannelSlot, HeldCount> = BTreeMap::new();
-        for (delivery, count) in self.levels.iter().flat_map(PriorityLevel::held_or_owed) {
+        for (delivery, count) in self.levels.iter().flat_map(PriorityLevel::unsettled_deliveries) {
             let of_channel = held.entry(delivery.channel).or_default();
             of_channel.all += count;
             of_channel.consumed += if delivery.consumer.is_some() { count } else { 0 };
@@ -232,14 +232,14 @@ impl Queue {
         held
     }
 
-    /// A client had a quarantined message in its hands for long enough.
+    /// A channel held a quarantined message for long enough.
     pub(crate) fn survived(&mut self, channel: ChannelSlot, position: Position) {
         if let Some(level) = self.levels.get_mut(usize::from(position.level.0)) {
             level.survived(channel, position.offset);
         }
     }
 
-    /// What there is to say to an operator.
+    /// Its counts and counters, without ages.
     pub(crate) fn statistics(&self) -> QueueStatistics {
         QueueStatistics {
             ready: self.ready(),
@@ -251,7 +251,7 @@ impl Queue {
         }
     }
 
-    /// The same with the ages of messages.
+    /// What [`Self::statistics`] has, with the ages of messages and whether a consumer has credit.
     pub(crate) fn report(&self, at: Instants, clients: &Clients) -> QueueStatistics {
         let age = |stamp: i128| u64::try_from(at.steady - stamp).unwrap_or(0);
         let oldest = self.levels.iter().filter_map(PriorityLevel::oldest_stamp).min();
@@ -264,7 +264,7 @@ impl Queue {
         }
     }
 
-    /// Asks for the oldest messages whose age nobody knows; whether for any.
+    /// Asks for the oldest message of each level whose age is not known; whether for any.
     pub(crate) fn want_unknown_ages(&mut self) -> bool {
         if self.state.is_damaged() {
             return false;
@@ -287,7 +287,7 @@ impl Queue {
         purged
     }
 
-    /// It is gone: takes out what its messages take in memory.
+    /// The queue is deleted: takes out what its messages take in memory.
     pub(crate) fn discard(&mut self, discarded: &mut Discarded) {
         self.levels.iter_mut().for_each(|level| level.discard(discarded));
     }
@@ -325,7 +325,7 @@ impl Queue {
         })
     }
 
-    /// What the store had. Returns whether the store has to learn of a loss.
+    /// Takes the pages that the store had. Returns whether the store has to learn of a lost message.
     pub(crate) fn handle_fetched(&mut self, level: Level, from: Offset, pages: Vec<Page>) -> bool {
         let level = self.levels.get_mut(usize::from(level.0));
         level.is_some_and(|level| level.handle_fetched(from, pages))

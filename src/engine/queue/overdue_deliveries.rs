@@ -1,12 +1,12 @@
 //! Deliveries that were taken back from a consumer that held them too long. Belongs to a
 //! [`super::level::PriorityLevel`].
 //!
-//! The consumer keeps owing their settlement: until it comes, its prefetch window stays as much
-//! smaller. An acknowledgement still counts if nobody else was given the message meanwhile. Where one
+//! The broker still awaits their settlement: until it comes, the consumer's prefetch window stays as
+//! much smaller. An acknowledgement counts if the message was not delivered again meanwhile. Where one
 //! channel was given the same message again, what it settles first counts for the later delivery: a
 //! settlement names the message, not the delivery.
 
-use super::in_flight::Held;
+use super::message_states::Held;
 use crate::credit::ChannelSlot;
 use crate::model::Offset;
 use std::collections::BTreeMap;
@@ -16,10 +16,10 @@ use std::ops::RangeInclusive;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OverdueDelivery {
     pub(crate) held: Held,
-    /// Nobody else was given the message.
-    pub(crate) is_last: bool,
-    /// How often it was taken back from this channel: so many settlements are owed.
-    owed: u32,
+    /// Its settlement counts for the message, which is ready and was not delivered again.
+    pub(crate) may_settle: bool,
+    /// How often it was taken back from this channel: so many settlements are awaited.
+    awaited: u32,
 }
 
 /// Deliveries that were taken back and are not settled.
@@ -29,36 +29,38 @@ pub(crate) struct OverdueDeliveries {
 }
 
 impl OverdueDeliveries {
-    /// Remembers one; `is_last`: nobody else was given the message so far.
-    pub(crate) fn insert(&mut self, offset: Offset, held: Held, is_last: bool) {
+    /// Remembers one; `may_settle`: its settlement counts for the message until
+    /// [`Self::end_claims`].
+    pub(crate) fn insert(&mut self, offset: Offset, held: Held, may_settle: bool) {
         let known = self.deliveries.get(&(offset, held.channel));
-        let owed = known.map_or(0, |delivery| delivery.owed) + 1;
-        self.deliveries.insert((offset, held.channel), OverdueDelivery { held, is_last, owed });
+        let awaited = known.map_or(0, |delivery| delivery.awaited) + 1;
+        self.deliveries
+            .insert((offset, held.channel), OverdueDelivery { held, may_settle, awaited });
     }
 
-    /// All of them, and how many settlements of each are owed.
+    /// All of them, and how many settlements of each are awaited.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Held, u64)> {
-        self.deliveries.values().map(|delivery| (&delivery.held, u64::from(delivery.owed)))
+        self.deliveries.values().map(|delivery| (&delivery.held, u64::from(delivery.awaited)))
     }
 
-    /// The message was given to somebody else, or is gone.
-    pub(crate) fn overtake(&mut self, offset: Offset) {
+    /// The message is delivered again or settled: no settlement from here counts for it.
+    pub(crate) fn end_claims(&mut self, offset: Offset) {
         if self.deliveries.is_empty() {
             return;
         }
         let of_it = (offset, ChannelSlot::FIRST)..=(offset, ChannelSlot::LAST);
         for (_, delivery) in self.deliveries.range_mut(of_it) {
-            delivery.is_last = false;
+            delivery.may_settle = false;
         }
     }
 
-    /// All messages that were taken back are gone.
-    pub(crate) fn overtake_all(&mut self) {
-        self.deliveries.values_mut().for_each(|delivery| delivery.is_last = false);
+    /// All messages that are not delivered are settled.
+    pub(crate) fn end_all_claims(&mut self) {
+        self.deliveries.values_mut().for_each(|delivery| delivery.may_settle = false);
     }
 
-    /// Takes one settlement of each message of `range` that `channel` owes any of, unless
-    /// `is_held`: then it is the settlement of a later delivery.
+    /// Takes one awaited settlement by `channel` of each message of `range`, unless the channel holds
+    /// the message (`is_held`): then it settles that later delivery.
     pub(crate) fn take(
         &mut self,
         channel: ChannelSlot,
@@ -69,25 +71,26 @@ impl OverdueDeliveries {
             return Vec::new();
         }
         let range = (*range.start(), ChannelSlot::FIRST)..=(*range.end(), ChannelSlot::LAST);
-        let owed: Vec<(Offset, OverdueDelivery)> = self
+        let settled: Vec<(Offset, OverdueDelivery)> = self
             .deliveries
             .range(range)
             .filter(|((offset, slot), _)| *slot == channel && !is_held(*offset))
             .map(|((offset, _), delivery)| (*offset, *delivery))
             .collect();
-        for (offset, delivery) in &owed {
+        for (offset, delivery) in &settled {
             let key = (*offset, channel);
-            if delivery.owed > 1 {
-                let rest = OverdueDelivery { owed: delivery.owed - 1, is_last: false, ..*delivery };
+            if delivery.awaited > 1 {
+                let awaited = delivery.awaited - 1;
+                let rest = OverdueDelivery { awaited, may_settle: false, ..*delivery };
                 self.deliveries.insert(key, rest);
             } else {
                 self.deliveries.remove(&key);
             }
         }
-        owed
+        settled
     }
 
-    /// A channel that owed settlements is gone.
+    /// A channel ended: no settlement of it is awaited.
     pub(crate) fn forget(&mut self, channel: ChannelSlot) {
         if !self.deliveries.is_empty() {
             self.deliveries.retain(|(_, slot), _| *slot != channel);

@@ -2,7 +2,7 @@
 //! of the store. Belongs to a [`super::level::PriorityLevel`]; its size is bounded by the shard's budget and
 //! by what is in flight, not by the backlog.
 
-use super::offset_set::OffsetSet;
+use super::message_states::MessageStates;
 use crate::limits::{CACHED_AHEAD_BYTES_MAX, CACHED_BEHIND_BYTES_MAX};
 use crate::model::{Message, Offset};
 use crate::page::{Page, Record};
@@ -44,7 +44,7 @@ pub(crate) struct Pages {
     cached_bytes: u64,
     /// Messages in memory.
     cached_messages: u64,
-    /// From here on what is stored is not in memory; nothing: all of it is, from the cursor on.
+    /// Content of the store is in memory from the cursor up to here; `None`: up to the tail.
     gap: Option<Offset>,
     fetching: Fetching,
     /// The newest page that was put, kept in the store until the level is empty or another follows:
@@ -63,7 +63,7 @@ impl Pages {
         self.cached_bytes
     }
 
-    /// The same with what it takes to keep them.
+    /// Bytes that the pages in memory take, with the records around the messages.
     pub(crate) fn cached_cost(&self) -> u64 {
         self.cached_bytes + self.cached_messages * RECORD_SIZE
     }
@@ -119,29 +119,22 @@ impl Pages {
         self.take_if_dead(before)
     }
 
-    /// The store has the page. `returned` are the offsets before `cursor` that are to be
-    /// delivered again.
-    pub(crate) fn commit(
-        &mut self,
-        first: Offset,
-        cursor: Offset,
-        returned: &OffsetSet,
-        is_room: bool,
-    ) {
+    /// The store has the page; `has_room`: the shard's memory has room for its content.
+    pub(crate) fn commit(&mut self, first: Offset, states: &MessageStates, has_room: bool) {
         let Some(known) = self.known.get_mut(&first) else { return };
         known.committed = true;
         let (end, live) = (known.end, known.live);
-        let is_wanted = live > 0 && is_ready_in(first, end, cursor, returned);
-        if is_wanted && end <= cursor {
+        let is_needed = live > 0 && states.is_content_needed(first, end);
+        if is_needed && end <= states.cursor() {
             return;
         }
-        if is_wanted && self.gap.is_none() && is_room && self.cached_bytes < CACHED_AHEAD_BYTES_MAX
-        {
+        let is_kept = has_room && self.cached_bytes < CACHED_AHEAD_BYTES_MAX;
+        if is_needed && is_kept && self.gap.is_none() {
             self.compact(first);
             return;
         }
         self.drop_content(first);
-        if is_wanted {
+        if is_needed {
             self.gap = Some(self.gap.map_or(first, |gap| gap.min(first)));
         }
     }
@@ -218,14 +211,14 @@ impl Pages {
         self.gap = None;
     }
 
-    /// Lets go of the content of stored pages before `cursor` that nobody is to be sent again. The
-    /// newest of it stays while it is in flight: what is given back soon goes out at once.
-    pub(crate) fn release(&mut self, cursor: Offset, returned: &OffsetSet) {
+    /// Drops the content of stored pages before the cursor that is not needed again, but for the
+    /// newest [`CACHED_BEHIND_BYTES_MAX`]: what comes back soon is delivered without a fetch.
+    pub(crate) fn drop_delivered(&mut self, states: &MessageStates) {
         let mut kept = 0;
         let mut done = Vec::new();
-        for (first, page) in self.cached.range(..cursor).rev() {
+        for (first, page) in self.cached.range(..states.cursor()).rev() {
             let is_stored = self.known.get(first).is_none_or(|known| known.committed);
-            if page.end > cursor || !is_stored || is_ready_in(*first, page.end, cursor, returned) {
+            if !is_stored || states.is_content_needed(*first, page.end) {
                 continue;
             }
             kept += page.bytes_after - page.bytes_before;
@@ -238,14 +231,10 @@ impl Pages {
         }
     }
 
-    /// Drops stored content, what is read last first, until `bytes` are freed; how many were.
-    /// Forgets pages of which nothing is in memory and nothing in flight.
-    pub(crate) fn evict(
-        &mut self,
-        bytes: u64,
-        cursor: Offset,
-        is_in_flight: impl Fn(Offset, Offset) -> bool,
-    ) -> u64 {
+    /// Drops stored content, what is read last first, until `bytes` are freed; returns how many were.
+    /// Forgets stored pages without content in memory and without a delivered message.
+    pub(crate) fn evict(&mut self, bytes: u64, states: &MessageStates) -> u64 {
+        let cursor = states.cursor();
         let before = self.cached_cost();
         let stored: Vec<Offset> = self
             .cached
@@ -268,7 +257,7 @@ impl Pages {
             !known.committed
                 || cached.contains_key(first)
                 || newest == Some(*first)
-                || is_in_flight(*first, known.end)
+                || states.is_delivered_in(*first, known.end)
         });
         before - self.cached_cost()
     }
@@ -323,9 +312,4 @@ pub(crate) fn compact<'a>(messages: impl Iterator<Item = &'a Message> + Clone) -
 
 fn bytes(page: &Page) -> u64 {
     page.records.iter().map(|record| record.message.size() as u64).sum()
-}
-
-/// Whether any of `first..end` is to be delivered: from the cursor on, or again.
-fn is_ready_in(first: Offset, end: Offset, cursor: Offset, returned: &OffsetSet) -> bool {
-    end > cursor || returned.next_present(first).is_some_and(|offset| offset < end)
 }

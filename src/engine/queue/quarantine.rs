@@ -12,7 +12,7 @@ pub(crate) struct Quarantine {
     /// Those that a client survived once, and that came back in company again.
     tried: OffsetSet,
     /// Those that left, because a client survived them.
-    released: OffsetSet,
+    survived: OffsetSet,
 }
 
 impl Quarantine {
@@ -28,29 +28,29 @@ impl Quarantine {
 
     /// Puts a message into quarantine.
     pub(crate) fn insert(&mut self, offset: Offset) {
-        if self.released.contains(offset) {
-            self.released.remove(offset, offset);
+        if self.survived.contains(offset) {
+            self.survived.remove(offset, offset);
             self.tried.insert(offset, offset);
         } else if !self.tried.contains(offset) {
             self.untried.insert(offset, offset);
         }
     }
 
-    /// A client survived the message, when it is in quarantine.
-    pub(crate) fn release(&mut self, offset: Offset) {
+    /// A client survived the message: if it is in quarantine it leaves.
+    pub(crate) fn survived(&mut self, offset: Offset) {
         if self.contains(offset) {
             self.untried.remove(offset, offset);
             self.tried.remove(offset, offset);
-            self.released.insert(offset, offset);
+            self.survived.insert(offset, offset);
         }
     }
 
     /// The message is gone.
     pub(crate) fn forget(&mut self, offset: Offset) {
-        if self.is_empty() && self.released.is_empty() {
+        if self.is_empty() && self.survived.is_empty() {
             return;
         }
-        for set in [&mut self.untried, &mut self.tried, &mut self.released] {
+        for set in [&mut self.untried, &mut self.tried, &mut self.survived] {
             set.remove(offset, offset);
         }
     }
@@ -62,7 +62,7 @@ impl Quarantine {
             let sets = [
                 (&before.untried, &mut self.untried),
                 (&before.tried, &mut self.tried),
-                (&before.released, &mut self.released),
+                (&before.survived, &mut self.survived),
             ];
             for (before, after) in sets {
                 if before.contains(offset) {
@@ -116,7 +116,7 @@ mod tests {
     enum Place {
         Untried,
         Tried,
-        Released,
+        Survived,
     }
 
     proptest! {
@@ -132,12 +132,12 @@ mod tests {
                 match step {
                     0 => {
                         quarantine.insert(Offset(offset));
-                        let is_new = !matches!(place, Some(Place::Released | Place::Tried));
+                        let is_new = !matches!(place, Some(Place::Survived | Place::Tried));
                         model.insert(offset, if is_new { Place::Untried } else { Place::Tried });
                     }
                     1 => {
-                        quarantine.release(Offset(offset));
-                        model.entry(offset).and_modify(|place| *place = Place::Released);
+                        quarantine.survived(Offset(offset));
+                        model.entry(offset).and_modify(|place| *place = Place::Survived);
                     }
                     _ => {
                         quarantine.forget(Offset(offset));
@@ -148,7 +148,7 @@ mod tests {
             let mut set = OffsetSet::default();
             ready.iter().for_each(|offset| set.insert(Offset(*offset), Offset(*offset)));
             let is_inside = |offset: &u64| {
-                model.get(offset).is_some_and(|place| *place != Place::Released)
+                model.get(offset).is_some_and(|place| *place != Place::Survived)
             };
             let of = |wanted| ready.iter().copied().find(|o| model.get(o) == Some(&wanted));
             let next = of(Place::Untried).or_else(|| of(Place::Tried));

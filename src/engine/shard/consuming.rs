@@ -121,7 +121,7 @@ impl Shard {
 
     fn return_held(&mut self, at: Instants, id: QueueId, slot: ChannelSlot, ending: ChannelEnding) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
-        if queue.release_all(slot, ending, at.monotonic).needs_commit {
+        if queue.end_channel(slot, ending, at.monotonic).needs_commit {
             self.mark_dirty_deferred(id, at.monotonic);
         }
         self.schedule(id);

@@ -32,18 +32,19 @@ impl PriorityLevel {
         pages
     }
 
-    /// The store has the page. `is_room`: the shard's memory has room for its content.
-    pub(crate) fn handle_committed(&mut self, first: Offset, is_room: bool) {
-        self.pages.commit(first, self.cursor, &self.wanted, is_room);
+    /// The store has the page. `has_room`: the shard's memory has room for its content.
+    pub(crate) fn handle_committed(&mut self, first: Offset, has_room: bool) {
+        self.pages.commit(first, &self.states, has_room);
     }
 
-    /// Asks for the page of `offset` and for those behind it; whether that is news.
+    /// Asks for the page of `offset` and for those behind it. Returns whether the store has to be
+    /// asked because of it: not when it is being asked already.
     pub(crate) fn want(&mut self, offset: Offset) -> bool {
         self.want_bytes(offset, FETCH_BYTES_MAX)
     }
 
-    /// Asks for the page of `offset` alone: one message of it is to be looked at. Whether that is
-    /// news.
+    /// Asks for the page of `offset` alone: one message of it is to be looked at. Returns whether the
+    /// store has to be asked because of it.
     pub(crate) fn want_page(&mut self, offset: Offset) -> bool {
         self.want_bytes(offset, 1)
     }
@@ -61,7 +62,7 @@ impl PriorityLevel {
         if self.pages.cached_bytes() >= READ_AHEAD_BYTES {
             return false;
         }
-        let Some(gap) = self.pages.gap(self.cursor) else { return false };
+        let Some(gap) = self.pages.gap(self.states.cursor()) else { return false };
         match self.next_stored(gap) {
             Some(offset) => self.want(offset),
             None => {
@@ -76,12 +77,13 @@ impl PriorityLevel {
         self.known_stamp(self.next_live(Offset(0))?)
     }
 
-    /// The same for the message that is to be delivered next.
+    /// When, on the steady clock, the message that is to be delivered next was stamped, as far as that
+    /// is known.
     pub(crate) fn head_stamp(&self) -> Option<i128> {
         self.known_stamp(self.next_ready()?)
     }
 
-    /// Asks for the oldest message when nobody knows how old it is; whether it did.
+    /// Asks for the oldest message when its age is not known; whether it did.
     pub(crate) fn want_unknown_age(&mut self) -> bool {
         let Some(offset) = self.next_live(Offset(0)) else { return false };
         self.known_stamp(offset).is_none() && self.want_page(offset)
@@ -104,15 +106,14 @@ impl PriorityLevel {
         self.pages.set_fetching(Fetching::Idle);
         for page in pages {
             let live = self.settled.unsettled_in(page.first, page.end);
-            let again = self.wanted.next_present(page.first).is_some_and(|next| next < page.end);
             if let Some(record) = page.records.first() {
                 self.publish_times.learn(record.offset, record.message.published_at());
             }
-            if live > 0 && (page.end > self.cursor || again) {
+            if live > 0 && self.states.is_content_needed(page.first, page.end) {
                 self.pages.insert(page, live);
             }
         }
-        let is_lost = self.is_ready(from) && self.content(from).is_none();
+        let is_lost = self.is_content_needed(from) && self.content(from).is_none();
         if is_lost {
             self.missing += 1;
             self.take_lost(from);
@@ -121,28 +122,27 @@ impl PriorityLevel {
         is_lost
     }
 
-    /// What was asked for from `from` on is damaged; whether a message is still wanted of it.
+    /// What was asked for from `from` on is damaged; whether an unsettled message stands there.
     pub(crate) fn handle_damaged(&mut self, from: Offset) -> bool {
         self.pages.set_fetching(Fetching::Idle);
         self.next_stored(from).is_some()
     }
 
-    /// Takes back what it wanted of the store and has not been asked for.
-    pub(crate) fn want_nothing(&mut self) {
+    /// Gives up the content that it wanted and that the store was not asked for yet.
+    pub(crate) fn stop_wanting(&mut self) {
         if matches!(self.pages.fetching(), Fetching::Wanted { .. }) {
             self.pages.set_fetching(Fetching::Idle);
         }
     }
 
-    /// Lets go of content that was delivered and is in the store.
-    pub(crate) fn release_content(&mut self) {
-        self.pages.release(self.cursor, &self.wanted);
+    /// Drops content that was delivered and is in the store.
+    pub(crate) fn drop_delivered_content(&mut self) {
+        self.pages.drop_delivered(&self.states);
     }
 
     /// Drops content that is in the store until `bytes` are free; how many were freed.
     pub(crate) fn evict(&mut self, bytes: u64) -> u64 {
-        let in_flight = &self.in_flight;
-        self.pages.evict(bytes, self.cursor, |first, end| in_flight.any_in(first, end))
+        self.pages.evict(bytes, &self.states)
     }
 
     fn new_page(&mut self, records: Vec<Record>) -> Option<Arc<Page>> {
@@ -165,17 +165,13 @@ impl PriorityLevel {
     }
 
     fn take_lost(&mut self, offset: Offset) {
-        if offset < self.cursor {
-            self.returned.remove(offset, offset);
-            self.wanted.remove(offset, offset);
-        }
-        self.pending_dead.remove(offset);
-        self.settle([(offset, 0)]);
+        self.states.remove_dead(offset);
+        self.remove_at(offset, 0);
     }
 
-    fn is_ready(&self, offset: Offset) -> bool {
-        if offset < self.cursor {
-            return self.wanted.contains(offset);
+    fn is_content_needed(&self, offset: Offset) -> bool {
+        if offset < self.states.cursor() {
+            return self.states.is_content_needed_again(offset, offset.next());
         }
         self.next_live(offset) == Some(offset)
     }
@@ -186,7 +182,7 @@ impl PriorityLevel {
     }
 
     fn close_gap(&mut self) {
-        let Some(mut gap) = self.pages.gap(self.cursor) else { return };
+        let Some(mut gap) = self.pages.gap(self.states.cursor()) else { return };
         while let Some(offset) = self.next_stored(gap) {
             match self.pages.covered_to(offset) {
                 Some(end) => gap = end,

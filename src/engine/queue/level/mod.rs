@@ -1,54 +1,45 @@
-//! One priority level of a queue: a log of messages, what of it is in memory, and what is to be
-//! delivered next. Belongs to a [`Queue`](crate::queue::Queue).
+//! One priority level of a queue: its messages in the order of publication, their states, and which
+//! of them are in memory. Belongs to a [`Queue`](crate::queue::Queue).
 //!
-//! Next is the lowest of the cursor and what was returned, so that a returned message comes back
-//! to its original place. Delivering changes only memory; what outlives the process is in
-//! [`SettledState`] and in the pages.
+//! A delivery changes [`MessageStates`] alone; what outlives the process is in [`SettledState`] and
+//! in the pages.
 
 mod content;
-mod custody;
+mod deliveries;
 mod head;
+mod order;
 mod purge;
 mod quarantine;
 
 pub(crate) use head::{Head, MessageTimes};
 
-use crate::credit::ChannelSlot;
 use crate::credit::MemoryUse;
 use crate::delivered_record::DeliveredRecord;
-use crate::model::{ConnectionId, Message, Offset, OffsetRange, WallClock};
+use crate::model::{Message, Offset, WallClock};
 use crate::operation::RecoveredLevel;
 use crate::page::ExpiryBounds;
 use crate::queue::clock_skew::{ClockSkew, Instants};
-use crate::queue::dead_letter::PendingDeadLetters;
 use crate::queue::expiry_bounds::RunningBounds;
-use crate::queue::in_flight::{Held, InFlight};
-use crate::queue::offset_set::OffsetSet;
+use crate::queue::message_states::MessageStates;
 use crate::queue::overdue_deliveries::OverdueDeliveries;
 use crate::queue::pages::Pages;
 use crate::queue::publish_times::PublishTimes;
 use crate::queue::quarantine::Quarantine;
-use crate::queue::settled_state::{Counts, SettledState};
+use crate::queue::settled_state::SettledState;
 use crate::queue::store_changes::StoreChanges;
 use crate::queue::time_outs::TimeOuts;
 use crate::queue::unwritten::Unwritten;
 use crate::queue::volatile::Volatile;
 use head::HeadTimes;
 
-/// A level and the leader's memory of it.
+/// A priority level.
 #[derive(Debug, Default)]
 pub(crate) struct PriorityLevel {
     settled: SettledState,
     unwritten: Unwritten,
     pages: Pages,
     volatile: Volatile,
-    in_flight: InFlight,
-    /// Offsets before the cursor that are to be delivered again.
-    returned: OffsetSet,
-    /// What is to remove_ready when its content is there; neither ready nor in flight.
-    pending_dead: PendingDeadLetters,
-    /// Offsets before the cursor whose content is needed again: returned or pending_dead.
-    wanted: OffsetSet,
+    states: MessageStates,
     quarantine: Quarantine,
     time_outs: TimeOuts,
     overdue: OverdueDeliveries,
@@ -63,8 +54,6 @@ pub(crate) struct PriorityLevel {
     bounds: RunningBounds,
     /// When those expire that were there when the process began; `None`: that is not known.
     recovered_bounds: Option<ExpiryBounds>,
-    /// Everything from here on has not been delivered.
-    cursor: Offset,
     /// What is below was there when the process began.
     recovered_to: Offset,
     /// What is below was delivered before the process began, or may have been.
@@ -83,7 +72,7 @@ impl PriorityLevel {
         Self {
             unwritten,
             pages: Pages::recovered(log.low()),
-            cursor: log.low(),
+            states: MessageStates::ready_from(log.low()),
             recovered_to: log.tail(),
             delivered_to: match delivered {
                 Some(delivered) => {
@@ -127,14 +116,12 @@ impl PriorityLevel {
 
     /// Messages to be delivered.
     pub(crate) fn ready(&self) -> u64 {
-        self.settled.unsettled() + self.volatile.count()
-            - self.in_flight.count()
-            - self.pending_dead.count()
+        self.settled.unsettled() + self.volatile.count() - self.states.unready()
     }
 
-    /// Messages delivered and not settled.
+    /// Messages that are delivered, or dead and still here.
     pub(crate) fn unacked(&self) -> u64 {
-        self.in_flight.count() + self.pending_dead.count()
+        self.states.unready()
     }
 
     /// Bytes of the bodies of all messages, delivered or not.
@@ -144,8 +131,7 @@ impl PriorityLevel {
 
     /// Bytes of the bodies of messages to be delivered.
     pub(crate) fn ready_bytes(&self) -> u64 {
-        let held = self.in_flight.bytes() + self.pending_dead.bytes();
-        self.bytes().saturating_sub(held)
+        self.bytes().saturating_sub(self.states.unready_bytes())
     }
 
     /// Adds what its messages take in memory.
@@ -168,15 +154,6 @@ impl PriorityLevel {
         self.missing
     }
 
-    /// The message that is to be delivered next.
-    pub(crate) fn next_ready(&self) -> Option<Offset> {
-        let ahead = self.next_live(self.cursor);
-        match (self.returned.first(), ahead) {
-            (Some(returned), Some(ahead)) => Some(returned.min(ahead)),
-            (returned, ahead) => returned.or(ahead),
-        }
-    }
-
     /// Its content, when that is in memory.
     pub(crate) fn content(&self, offset: Offset) -> Option<&Message> {
         self.unwritten
@@ -187,13 +164,13 @@ impl PriorityLevel {
 
     /// Whether the message may have been delivered before.
     pub(crate) fn is_redelivered(&self, offset: Offset) -> bool {
-        offset < self.cursor || offset < self.delivered_to
+        offset < self.delivered_before()
     }
 
-    /// Every message from here on was never delivered; nothing when that holds for all.
+    /// From here on no message was ever delivered; `None` when that holds for every unsettled one.
     pub(crate) fn delivered_to(&self) -> Option<Offset> {
-        let delivered_to = self.cursor.max(self.delivered_to);
-        Some(delivered_to).filter(|to| self.settled.unsettled() > 0 && *to > self.settled.low())
+        Some(self.delivered_before())
+            .filter(|to| self.settled.unsettled() > 0 && *to > self.settled.low())
     }
 
     /// Failed deliveries of a message so far.
@@ -206,40 +183,8 @@ impl PriorityLevel {
         self.settled.returns(offset)
     }
 
-    /// Takes the next ready message out of the order.
-    pub(crate) fn take(&mut self, offset: Offset) {
-        if offset < self.cursor {
-            self.returned.remove(offset, offset);
-            self.wanted.remove(offset, offset);
-            self.overdue.overtake(offset);
-        } else {
-            self.cursor = offset.next();
-        }
-    }
-
-    /// A message that was taken is now held.
-    pub(crate) fn hold(&mut self, offset: Offset, held: Held) {
-        self.in_flight.insert(offset, held);
-    }
-
-    /// Takes what `channel` holds of `run` out of flight, ascending; the caller settles it or
-    /// gives it back.
-    pub(crate) fn release(
-        &mut self,
-        channel: ChannelSlot,
-        run: OffsetRange,
-        taken: &mut Vec<(Offset, Held)>,
-    ) {
-        self.in_flight.take(channel, run.first..=run.last, taken);
-    }
-
-    /// Everything that `channel` holds, taken out of flight.
-    pub(crate) fn release_all(&mut self, channel: ChannelSlot, taken: &mut Vec<(Offset, Held)>) {
-        self.in_flight.take(channel, Offset(0)..=Offset(u64::MAX), taken);
-    }
-
-    /// Settles messages that were taken (and are not in flight), ascending, with their sizes.
-    /// Returns whether the store has to learn of it.
+    /// Settles messages that left the order and are not delivered, ascending, with the bytes of their
+    /// bodies. Returns whether the store has to learn of it.
     pub(crate) fn settle(&mut self, settled: impl IntoIterator<Item = (Offset, u32)>) -> bool {
         let fresh_from = self.unwritten.first();
         let mut run: Option<(Offset, Offset, u64)> = None;
@@ -272,27 +217,6 @@ impl PriorityLevel {
         needs_commit
     }
 
-    /// Gives messages back to their places.
-    pub(crate) fn requeue(&mut self, taken: &[(Offset, Held)], counts: Counts) {
-        for (offset, _) in taken {
-            self.returned.insert(*offset, *offset);
-            self.wanted.insert(*offset, *offset);
-            if self.settled.count(*offset, counts) {
-                self.changes.changed(*offset);
-            }
-        }
-    }
-
-    /// A connection let the message time out; whether every failure of it was a time-out on that one.
-    pub(crate) fn note_time_out(&mut self, offset: Offset, connection: ConnectionId) -> bool {
-        self.time_outs.note(offset, connection, self.settled.failures(offset))
-    }
-
-    /// The time-out that was just noted does not count.
-    pub(crate) fn uncount_time_out(&mut self, offset: Offset) {
-        self.time_outs.uncount(offset);
-    }
-
     /// When, on the steady clock, a message was stamped.
     pub(crate) fn stamped(&self, offset: Offset, stamp: WallClock) -> i128 {
         self.clock_skew.stamped(offset, stamp)
@@ -319,9 +243,13 @@ impl PriorityLevel {
         offset < self.seen_to
     }
 
-    /// The queue has had a turn.
+    /// The queue had a turn in which each ready message was offered to consumers.
     pub(crate) fn see_all(&mut self) {
         self.seen_to = self.settled.tail();
+    }
+
+    fn delivered_before(&self) -> Offset {
+        self.states.cursor().max(self.delivered_to)
     }
 
     fn settle_run(&mut self, run: Option<(Offset, Offset, u64)>) {

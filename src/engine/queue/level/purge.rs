@@ -1,4 +1,4 @@
-//! The end of all messages of a level that nobody holds.
+//! The end of all ready messages of a level.
 
 use super::PriorityLevel;
 use crate::model::Offset;
@@ -6,22 +6,19 @@ use crate::queue::discarded::Discarded;
 use crate::queue::offset_set::OffsetSet;
 
 impl PriorityLevel {
-    /// Settles every message that is not in flight; how many there were. What they took in memory is added
+    /// Settles every ready message and returns how many there were. What they took in memory is added
     /// to `discarded`.
     pub(crate) fn purge(&mut self, discarded: &mut Discarded) -> u64 {
         let purged = self.ready();
         let tail = self.settled.tail();
         let bytes_before = self.settled.bytes();
-        let mut bytes_held = 0;
+        let mut bytes_kept = 0;
         let mut from = self.settled.low();
         let mut kept = OffsetSet::default();
-        let held = self.in_flight.iter().map(|(offset, held)| (offset, held.size));
-        let mut held: Vec<(Offset, u32)> = held.chain(self.pending_dead.sizes()).collect();
-        held.sort_unstable();
-        for (offset, size) in held {
+        for (offset, size) in self.states.unready_sizes() {
             kept.insert(offset, offset);
             if offset < self.unwritten.first() && !self.volatile.contains(offset) {
-                bytes_held += u64::from(size);
+                bytes_kept += u64::from(size);
             }
             if from < offset {
                 self.settled.settle(from, Offset(offset.0 - 1), 0);
@@ -31,23 +28,20 @@ impl PriorityLevel {
         if from < tail {
             self.settled.settle(from, Offset(tail.0 - 1), 0);
         }
-        self.settled.settle_bytes(bytes_before.saturating_sub(bytes_held));
+        self.settled.settle_bytes(bytes_before.saturating_sub(bytes_kept));
         self.settled.retain_counts(|offset| kept.contains(offset));
-        let held = || kept.offsets();
-        let volatile = self.volatile.take_except(held());
-        let unwritten = self.unwritten.take_except(held());
+        let volatile = self.volatile.take_except(kept.offsets());
+        let unwritten = self.unwritten.take_except(kept.offsets());
         let is_kept = |first: Offset, end: Offset| {
             kept.next_present(first).is_some_and(|offset| offset < end)
         };
         discarded.add(volatile, unwritten, self.pages.take_content(is_kept));
-        self.overdue.overtake_all();
+        self.overdue.end_all_claims();
         self.changes.changed_all(self.settled.low(), tail);
-        self.returned = OffsetSet::default();
-        let in_flight = &self.in_flight;
-        self.quarantine.retain(in_flight.iter().map(|(offset, _)| offset));
-        self.time_outs.retain(|offset| in_flight.contains(offset));
-        self.wanted = self.pending_dead.offsets();
-        self.cursor = tail;
+        self.states.purge(tail);
+        let states = &self.states;
+        self.quarantine.retain(states.delivered().map(|(offset, _)| offset));
+        self.time_outs.retain(|offset| states.holder(offset).is_some());
         self.pages.set_gap(None);
         let log = &self.settled;
         self.pages.recount(|first, end| log.unsettled_in(first, end), &mut self.changes.dead_pages);

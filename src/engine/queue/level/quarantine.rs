@@ -5,7 +5,7 @@ use crate::credit::ChannelSlot;
 use crate::model::Offset;
 
 impl PriorityLevel {
-    /// The message is to be delivered alone: its failure in company told nothing.
+    /// The message is to be delivered alone: it failed in company, and may not be the cause.
     pub(crate) fn quarantine(&mut self, offset: Offset) {
         self.quarantine.insert(offset);
     }
@@ -20,16 +20,16 @@ impl PriorityLevel {
         !self.quarantine.is_empty()
     }
 
-    /// A client had the message in its hands for long enough, when it has it still.
+    /// A client held the message for long enough, if it still holds it: the message leaves quarantine.
     pub(crate) fn survived(&mut self, channel: ChannelSlot, offset: Offset) {
-        if self.in_flight.is_held(offset, channel) {
-            self.quarantine.release(offset);
+        if self.states.is_held_by(offset, channel) {
+            self.quarantine.survived(offset);
         }
     }
 
-    /// The message that is to be delivered alone next. What was never delivered is not quarantined.
+    /// The message that is to be delivered alone next. One ahead of the cursor is never quarantined.
     pub(crate) fn next_quarantined(&self) -> Option<Offset> {
-        self.quarantine.next(&self.returned)
+        self.quarantine.next(self.states.returned())
     }
 
     /// The message that is to be delivered next when quarantined ones have to wait.
@@ -37,7 +37,7 @@ impl PriorityLevel {
         if !self.has_quarantined() {
             return self.next_ready();
         }
-        let returned = self.quarantine.next_outside(&self.returned);
-        returned.into_iter().chain(self.next_live(self.cursor)).min()
+        let returned = self.quarantine.next_outside(self.states.returned());
+        returned.into_iter().chain(self.next_live(self.states.cursor())).min()
     }
 }

@@ -1,0 +1,118 @@
+//! The deliveries of a level: how a message becomes one, and what a settlement or a time-out makes of
+//! it. A delivery that was taken back stays *overdue* until its channel settles it.
+
+use super::PriorityLevel;
+use crate::credit::ChannelSlot;
+use crate::model::{ConnectionId, Offset, OffsetRange};
+use crate::queue::dead_letter::DeathReason;
+use crate::queue::message_states::Held;
+use crate::queue::overdue_deliveries::OverdueDelivery;
+use crate::queue::settled_state::Counts;
+
+impl PriorityLevel {
+    /// The delivered messages, ascending.
+    pub(crate) fn delivered(&self) -> impl Iterator<Item = (Offset, &Held)> {
+        self.states.delivered()
+    }
+
+    /// The deliveries that channels have not settled, overdue ones among them, and how many
+    /// settlements of each are awaited.
+    pub(crate) fn unsettled_deliveries(&self) -> impl Iterator<Item = (&Held, u64)> {
+        self.states.delivered().map(|(_, held)| (held, 1)).chain(self.overdue.iter())
+    }
+
+    /// Whether a consumer holds any message.
+    pub(crate) fn has_consumed(&self) -> bool {
+        self.states.consumed() > 0
+    }
+
+    /// Whether `channel` has a delivery that it has not settled, overdue ones among them.
+    pub(crate) fn is_held_by(&self, channel: ChannelSlot) -> bool {
+        self.unsettled_deliveries().any(|(held, _)| held.channel == channel)
+    }
+
+    /// A message that left the order is delivered.
+    pub(crate) fn deliver(&mut self, offset: Offset, held: Held) {
+        self.states.deliver(offset, held);
+    }
+
+    /// Ends the deliveries of `run` to `channel` and adds them to `ended`, ascending. The caller
+    /// settles the messages, requeues them or marks them dead.
+    pub(crate) fn end_deliveries(
+        &mut self,
+        channel: ChannelSlot,
+        run: OffsetRange,
+        ended: &mut Vec<(Offset, Held)>,
+    ) {
+        self.states.end_deliveries(channel, run.first..=run.last, ended);
+    }
+
+    /// The channel ended: ends all its deliveries as [`Self::end_deliveries`] does, and awaits no
+    /// settlement of it.
+    pub(crate) fn end_channel(&mut self, channel: ChannelSlot, ended: &mut Vec<(Offset, Held)>) {
+        self.states.end_deliveries(channel, Offset(0)..=Offset(u64::MAX), ended);
+        self.overdue.forget(channel);
+    }
+
+    /// Takes back a message that was held too long. The caller says what becomes of it, and calls
+    /// [`Self::await_settlement`].
+    pub(crate) fn expire_delivery(&mut self, offset: Offset) -> Option<Held> {
+        self.states.end_delivery(offset)
+    }
+
+    /// The channel that held the message has yet to settle it. `may_settle`: its acknowledgement
+    /// counts as long as the message is not delivered again.
+    pub(crate) fn await_settlement(&mut self, offset: Offset, held: Held, may_settle: bool) {
+        self.overdue.insert(offset, held, may_settle);
+    }
+
+    /// Takes the overdue deliveries of `run` that `channel` settles now. Of a message that it was
+    /// given again it settles the later delivery first.
+    pub(crate) fn settle_overdue(
+        &mut self,
+        channel: ChannelSlot,
+        run: OffsetRange,
+    ) -> Vec<(Offset, OverdueDelivery)> {
+        let states = &self.states;
+        self.overdue
+            .take(channel, run.first..=run.last, |offset| states.is_held_by(offset, channel))
+    }
+
+    /// Makes messages whose deliveries ended ready again, each in its place.
+    pub(crate) fn requeue(&mut self, ended: &[(Offset, Held)], counts: Counts) {
+        for (offset, _) in ended {
+            self.states.requeue(*offset);
+            if self.settled.count(*offset, counts) {
+                self.changes.changed(*offset);
+            }
+        }
+    }
+
+    /// A connection let the message time out. Returns whether each of its failures was a time-out on
+    /// that connection.
+    pub(crate) fn note_time_out(&mut self, offset: Offset, connection: ConnectionId) -> bool {
+        self.time_outs.note(offset, connection, self.settled.failures(offset))
+    }
+
+    /// The time-out that was just noted does not count.
+    pub(crate) fn uncount_time_out(&mut self, offset: Offset) {
+        self.time_outs.uncount(offset);
+    }
+
+    /// A message that left the order, or whose delivery ended, becomes a dead letter as soon as its
+    /// content is in memory.
+    pub(crate) fn mark_dead(&mut self, offset: Offset, reason: DeathReason, size: u32) {
+        self.states.mark_dead(offset, reason, size);
+    }
+
+    /// The lowest dead message.
+    pub(crate) fn first_dead(&self) -> Option<(Offset, DeathReason)> {
+        self.states.first_dead()
+    }
+
+    /// Settles a dead message. Returns whether the store has to learn of it.
+    pub(crate) fn remove_dead(&mut self, offset: Offset) -> bool {
+        let size = self.states.remove_dead(offset);
+        self.settle([(offset, size)])
+    }
+}

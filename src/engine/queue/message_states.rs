@@ -1,0 +1,245 @@
+//! The states of a level's messages that are not settled: ready ahead of the cursor, returned,
+//! delivered or dead. A message has one of them, since each transition leaves the one before. Kept in
+//! memory alone: after a restart every message is ready. Belongs to a [`super::level::PriorityLevel`].
+//!
+//! What is ahead of the cursor and what came back is kept as ranges, because both may be millions of
+//! messages; what is delivered or dead is kept by offset.
+
+use super::dead_letter::DeathReason;
+use super::offset_set::OffsetSet;
+use crate::credit::{ChannelSlot, ConsumerId};
+use crate::model::{Monotonic, Offset};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+/// A delivery that is not settled: where the message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// The channel it was delivered on.
+    pub(crate) channel: ChannelSlot,
+    /// The consumer; `None` after `basic.get`.
+    pub(crate) consumer: Option<ConsumerId>,
+    /// Bytes of the message's body.
+    pub(crate) size: u32,
+    /// When it was delivered.
+    pub(crate) delivered_at: Monotonic,
+}
+
+/// The state of a message that is not ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unready {
+    /// A channel holds it.
+    Delivered(Held),
+    /// It becomes a dead letter as soon as its content is in memory.
+    Dead {
+        reason: DeathReason,
+        /// Bytes of the message's body.
+        size: u32,
+    },
+}
+
+impl Unready {
+    const fn size(&self) -> u32 {
+        match self {
+            Self::Delivered(held) => held.size,
+            Self::Dead { size, .. } => *size,
+        }
+    }
+
+    const fn held(&self) -> Option<&Held> {
+        match self {
+            Self::Delivered(held) => Some(held),
+            Self::Dead { .. } => None,
+        }
+    }
+}
+
+/// The messages of a level by their states.
+#[derive(Debug, Default)]
+pub(crate) struct MessageStates {
+    /// Unsettled messages from here on are ready and were not delivered by this process.
+    cursor: Offset,
+    /// Messages before the cursor that are ready again.
+    returned: OffsetSet,
+    /// Messages before the cursor that are delivered or dead.
+    unready: BTreeMap<Offset, Unready>,
+    /// Bytes of the bodies of `unready`.
+    unready_bytes: u64,
+    /// Index of `unready`: the dead ones.
+    dead: OffsetSet,
+    /// How many of `unready` consumers hold, rather than channels after `basic.get`.
+    consumed: u64,
+}
+
+impl MessageStates {
+    /// All messages from `cursor` on are ready.
+    pub(crate) fn ready_from(cursor: Offset) -> Self {
+        Self { cursor, ..Self::default() }
+    }
+
+    /// Unsettled messages from here on are ready and were not delivered by this process.
+    pub(crate) fn cursor(&self) -> Offset {
+        self.cursor
+    }
+
+    /// Messages before the cursor that are ready again.
+    pub(crate) fn returned(&self) -> &OffsetSet {
+        &self.returned
+    }
+
+    /// How many messages are delivered or dead.
+    pub(crate) fn unready(&self) -> u64 {
+        self.unready.len() as u64
+    }
+
+    /// Bytes of the bodies of messages that are delivered or dead.
+    pub(crate) fn unready_bytes(&self) -> u64 {
+        self.unready_bytes
+    }
+
+    /// The messages that are delivered or dead, ascending, with the bytes of their bodies.
+    pub(crate) fn unready_sizes(&self) -> impl Iterator<Item = (Offset, u32)> {
+        self.unready.iter().map(|(offset, state)| (*offset, state.size()))
+    }
+
+    /// How many messages consumers hold.
+    pub(crate) fn consumed(&self) -> u64 {
+        self.consumed
+    }
+
+    /// The delivered messages, ascending.
+    pub(crate) fn delivered(&self) -> impl Iterator<Item = (Offset, &Held)> {
+        self.unready.iter().filter_map(|(offset, state)| Some((*offset, state.held()?)))
+    }
+
+    /// Who holds the message, when it is delivered.
+    pub(crate) fn holder(&self, offset: Offset) -> Option<&Held> {
+        self.unready.get(&offset)?.held()
+    }
+
+    /// Whether `channel` holds the message.
+    pub(crate) fn is_held_by(&self, offset: Offset, channel: ChannelSlot) -> bool {
+        self.holder(offset).is_some_and(|held| held.channel == channel)
+    }
+
+    /// The lowest dead message.
+    pub(crate) fn first_dead(&self) -> Option<(Offset, DeathReason)> {
+        let offset = self.dead.first()?;
+        match self.unready.get(&offset)? {
+            Unready::Dead { reason, .. } => Some((offset, *reason)),
+            Unready::Delivered(_) => None,
+        }
+    }
+
+    /// Whether any of `first..end` is delivered.
+    pub(crate) fn is_delivered_in(&self, first: Offset, end: Offset) -> bool {
+        self.unready.range(first..end).any(|(_, state)| state.held().is_some())
+    }
+
+    /// Whether the content of any message of `first..end` before the cursor is needed again: it is
+    /// returned or dead.
+    pub(crate) fn is_content_needed_again(&self, first: Offset, end: Offset) -> bool {
+        [&self.returned, &self.dead]
+            .into_iter()
+            .any(|set| set.next_present(first).is_some_and(|offset| offset < end))
+    }
+
+    /// Whether the content of any message of `first..end` is needed: from the cursor on, or again.
+    pub(crate) fn is_content_needed(&self, first: Offset, end: Offset) -> bool {
+        end > self.cursor || self.is_content_needed_again(first, end)
+    }
+
+    /// A ready message leaves the order. The caller settles it, delivers it or marks it dead. Returns
+    /// whether it had been delivered before.
+    pub(crate) fn take_ready(&mut self, offset: Offset) -> bool {
+        let is_returned = offset < self.cursor;
+        if is_returned {
+            self.returned.remove(offset, offset);
+        } else {
+            self.cursor = offset.next();
+        }
+        is_returned
+    }
+
+    /// A ready message is settled without a delivery, and those before it stay ready.
+    pub(crate) fn remove_ready(&mut self, offset: Offset) {
+        self.returned.remove(offset, offset);
+    }
+
+    /// A message that left the order is delivered.
+    pub(crate) fn deliver(&mut self, offset: Offset, held: Held) {
+        self.unready_bytes += u64::from(held.size);
+        self.consumed += u64::from(held.consumer.is_some());
+        self.unready.insert(offset, Unready::Delivered(held));
+    }
+
+    /// A message that left the order, or whose delivery ended, is dead.
+    pub(crate) fn mark_dead(&mut self, offset: Offset, reason: DeathReason, size: u32) {
+        self.unready_bytes += u64::from(size);
+        self.unready.insert(offset, Unready::Dead { reason, size });
+        self.dead.insert(offset, offset);
+    }
+
+    /// A dead message leaves. Returns the bytes of its body; 0 when it is not dead.
+    pub(crate) fn remove_dead(&mut self, offset: Offset) -> u32 {
+        if !self.dead.contains(offset) {
+            return 0;
+        }
+        self.dead.remove(offset, offset);
+        let size = self.unready.remove(&offset).map_or(0, |state| state.size());
+        self.unready_bytes -= u64::from(size);
+        size
+    }
+
+    /// A message whose delivery ended is ready again, in its place.
+    pub(crate) fn requeue(&mut self, offset: Offset) {
+        self.returned.insert(offset, offset);
+    }
+
+    /// Ends the delivery of one message. The caller settles it, requeues it or marks it dead.
+    pub(crate) fn end_delivery(&mut self, offset: Offset) -> Option<Held> {
+        let held = *self.holder(offset)?;
+        self.unready.remove(&offset);
+        self.count_ended(&held);
+        Some(held)
+    }
+
+    /// Ends the deliveries of `range` to `channel` and adds them to `ended`, ascending. The caller
+    /// settles the messages, requeues them or marks them dead.
+    pub(crate) fn end_deliveries(
+        &mut self,
+        channel: ChannelSlot,
+        range: RangeInclusive<Offset>,
+        ended: &mut Vec<(Offset, Held)>,
+    ) {
+        let start = ended.len();
+        // Most settlements are of the oldest deliveries.
+        while let Some(entry) = self.unready.first_entry()
+            && let Some(held) = entry.get().held().copied()
+            && held.channel == channel
+            && range.contains(entry.key())
+        {
+            ended.push((entry.remove_entry().0, held));
+        }
+        let from = ended.len();
+        let rest = self.unready.range(range).filter_map(|(offset, state)| {
+            Some((*offset, *state.held().filter(|held| held.channel == channel)?))
+        });
+        ended.extend(rest);
+        for (offset, _) in ended.iter().skip(from) {
+            self.unready.remove(offset);
+        }
+        ended.iter().skip(start).for_each(|(_, held)| self.count_ended(held));
+    }
+
+    /// All ready messages are settled; the next one gets the offset `tail`.
+    pub(crate) fn purge(&mut self, tail: Offset) {
+        self.returned = OffsetSet::default();
+        self.cursor = tail;
+    }
+
+    fn count_ended(&mut self, held: &Held) {
+        self.unready_bytes -= u64::from(held.size);
+        self.consumed -= u64::from(held.consumer.is_some());
+    }
+}
