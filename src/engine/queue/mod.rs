@@ -224,10 +224,10 @@ impl Queue {
     /// How many deliveries each channel has not settled, overdue ones among them.
     pub(crate) fn held_by_channels(&self) -> BTreeMap<ChannelSlot, HeldCount> {
         let mut held: BTreeMap<ChannelSlot, HeldCount> = BTreeMap::new();
-        for (delivery, count) in self.levels.iter().flat_map(PriorityLevel::unsettled_deliveries) {
+        for delivery in self.levels.iter().flat_map(PriorityLevel::unsettled_deliveries) {
             let of_channel = held.entry(delivery.channel).or_default();
-            of_channel.all += count;
-            of_channel.consumed += if delivery.consumer.is_some() { count } else { 0 };
+            of_channel.all += 1;
+            of_channel.consumed += u64::from(delivery.consumer.is_some());
         }
         held
     }

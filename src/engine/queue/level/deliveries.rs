@@ -15,10 +15,9 @@ impl PriorityLevel {
         self.states.delivered()
     }
 
-    /// The deliveries that channels have not settled, overdue ones among them, and how many
-    /// settlements of each are awaited.
-    pub(crate) fn unsettled_deliveries(&self) -> impl Iterator<Item = (&Held, u64)> {
-        self.states.delivered().map(|(_, held)| (held, 1)).chain(self.overdue.iter())
+    /// The deliveries that channels have not settled, overdue ones among them.
+    pub(crate) fn unsettled_deliveries(&self) -> impl Iterator<Item = &Held> {
+        self.states.delivered().map(|(_, held)| held).chain(self.overdue.iter())
     }
 
     /// Whether a consumer holds any message.
@@ -28,7 +27,7 @@ impl PriorityLevel {
 
     /// Whether `channel` has a delivery that it has not settled, overdue ones among them.
     pub(crate) fn is_held_by(&self, channel: ChannelSlot) -> bool {
-        self.unsettled_deliveries().any(|(held, _)| held.channel == channel)
+        self.unsettled_deliveries().any(|held| held.channel == channel)
     }
 
     /// A message that left the order is delivered.

@@ -59,10 +59,9 @@ impl Drive {
             let Subscribed { number, prefetch, waits_since: since } = self.consumers[&place];
             let has_room = !self.model.hangs(client, channel)
                 && (prefetch == 0 || self.taken_room(Some(number)) < usize::from(prefetch));
+            // An earlier consumer of the same channel is another one.
             let others = self.model.of(queue).any(|(_, entry)| match entry.place {
-                Place::Held { client: other, channel: on, consumer } => {
-                    consumer.is_some() && (other, on) != (client, channel)
-                }
+                Place::Held { consumer, .. } => consumer.is_some() && consumer != Some(number),
                 _ => false,
             });
             let mut ready = self.model.ready(queue);
