@@ -1,6 +1,6 @@
 //! The settings of a broker as flags and as variables of the environment.
 
-use clap::Args;
+use clap::{Arg, Args};
 use forebay_server::config::config_file::ConfigFile;
 use forebay_server::config::config_value::{
     Address, Addresses, ConnectionCount, Count, DeliveryLimit, FilePath, Flag, HeartbeatSeconds,
@@ -12,6 +12,7 @@ use forebay_server::tls::{ConfigLoginFrom, ConfigTls, SanType};
 
 /// What a broker runs with, in the order of the configuration file.
 #[derive(Clone, Debug, Args)]
+#[command(mut_args = true_without_value)]
 pub(crate) struct SettingsFlags {
     /// Directory for the data, made when it is not there [default: ./forebay-data]
     #[arg(long, value_name = "DIR", env = "FOREBAY_DATA_DIR")]
@@ -24,10 +25,7 @@ pub(crate) struct SettingsFlags {
 
     /// Clients of --listen come through a balancer that sends the PROXY protocol, version 2 [default:
     /// false]
-    #[arg(
-        long, value_name = "BOOL", env = "FOREBAY_PROXY_PROTOCOL",
-        num_args = 0..=1, require_equals = true, default_missing_value = "true"
-    )]
+    #[arg(long, value_name = "BOOL", env = "FOREBAY_PROXY_PROTOCOL")]
     proxy_protocol: Option<Flag>,
 
     /// Address of the metrics and health endpoint [default: 127.0.0.1:15692]
@@ -45,10 +43,7 @@ pub(crate) struct SettingsFlags {
 
     /// Clients of --admin-listen come through a balancer that sends the PROXY protocol, version 2
     /// [default: false]
-    #[arg(
-        long, value_name = "BOOL", env = "FOREBAY_ADMIN_PROXY_PROTOCOL",
-        num_args = 0..=1, require_equals = true, default_missing_value = "true"
-    )]
+    #[arg(long, value_name = "BOOL", env = "FOREBAY_ADMIN_PROXY_PROTOCOL")]
     admin_proxy_protocol: Option<Flag>,
 
     /// A file of definitions that is imported at every start
@@ -118,10 +113,7 @@ struct TlsFlags {
 
     /// Clients of --tls-listen come through a balancer that sends the PROXY protocol, version 2
     /// [default: false]
-    #[arg(
-        long, value_name = "BOOL", env = "FOREBAY_TLS_PROXY_PROTOCOL",
-        num_args = 0..=1, require_equals = true, default_missing_value = "true"
-    )]
+    #[arg(long, value_name = "BOOL", env = "FOREBAY_TLS_PROXY_PROTOCOL")]
     tls_proxy_protocol: Option<Flag>,
 
     /// The broker's certificate and those between it and its authority (PEM); read again on SIGHUP
@@ -137,24 +129,15 @@ struct TlsFlags {
     tls_cacertfile: Option<FilePath>,
 
     /// The admin listener speaks HTTPS, with the broker's certificate [default: false]
-    #[arg(
-        long, value_name = "BOOL", env = "FOREBAY_TLS_ADMIN",
-        num_args = 0..=1, require_equals = true, default_missing_value = "true"
-    )]
+    #[arg(long, value_name = "BOOL", env = "FOREBAY_TLS_ADMIN")]
     tls_admin: Option<Flag>,
 
     /// The metrics listener speaks HTTPS, with the broker's certificate [default: false]
-    #[arg(
-        long, value_name = "BOOL", env = "FOREBAY_TLS_METRICS",
-        num_args = 0..=1, require_equals = true, default_missing_value = "true"
-    )]
+    #[arg(long, value_name = "BOOL", env = "FOREBAY_TLS_METRICS")]
     tls_metrics: Option<Flag>,
 
     /// Clients without a certificate are refused [default: false]
-    #[arg(
-        long, value_name = "BOOL", env = "FOREBAY_TLS_FAIL_IF_NO_PEER_CERT",
-        num_args = 0..=1, require_equals = true, default_missing_value = "true"
-    )]
+    #[arg(long, value_name = "BOOL", env = "FOREBAY_TLS_FAIL_IF_NO_PEER_CERT")]
     tls_fail_if_no_peer_cert: Option<Flag>,
 
     /// What of a client's certificate is the user's name: distinguished_name, common_name or
@@ -183,10 +166,7 @@ struct QueueFlags {
     queues_delivery_limit: Option<DeliveryLimit>,
 
     /// What is given up goes to QUEUE.dlq [default: true]
-    #[arg(
-        long, value_name = "BOOL", env = "FOREBAY_QUEUES_DEAD_LETTER_QUEUES",
-        num_args = 0..=1, require_equals = true, default_missing_value = "true"
-    )]
+    #[arg(long, value_name = "BOOL", env = "FOREBAY_QUEUES_DEAD_LETTER_QUEUES")]
     queues_dead_letter_queues: Option<Flag>,
 
     /// How long a consumer may hold a message, in ms or as 30m; -1 for no end [default: 30m]
@@ -197,6 +177,17 @@ struct QueueFlags {
         allow_negative_numbers = true
     )]
     queues_consumer_timeout_ms: Option<Milliseconds>,
+}
+
+/// A flag for true or false may stand alone, which means true.
+fn true_without_value(arg: Arg) -> Arg {
+    let is_bool =
+        arg.get_value_names().is_some_and(|names| names.iter().any(|name| name == "BOOL"));
+    if is_bool {
+        arg.num_args(0..=1).require_equals(true).default_missing_value("true")
+    } else {
+        arg
+    }
 }
 
 impl SettingsFlags {
@@ -261,4 +252,32 @@ impl QueueFlags {
 fn together(given: Vec<Addresses>) -> Option<Addresses> {
     let listed = given.into_iter().map(|Addresses(listed)| listed);
     listed.reduce(|all, more| [all, more].concat()).map(Addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        settings: SettingsFlags,
+    }
+
+    fn settings(arguments: &[&str]) -> Result<ConfigFile, clap::Error> {
+        let program = Program::try_parse_from([&["forebay"], arguments].concat());
+        program.map(|program| program.settings.layer())
+    }
+
+    #[test]
+    fn a_flag_for_true_or_false_may_stand_alone() {
+        let given = settings(&["--tls-admin", "--proxy-protocol=false", "--listen", "127.0.0.1:1"]);
+        let given = given.unwrap();
+        assert_eq!(given.tls.admin, Some(Flag(true)));
+        assert_eq!(given.proxy_protocol, Some(Flag(false)));
+        assert_eq!(given.queues.dead_letter_queues, None);
+        assert!(settings(&["--tls-admin", "false"]).is_err(), "the value stands behind =");
+        assert!(settings(&["--listen"]).is_err(), "other flags need their value");
+    }
 }

@@ -1,4 +1,4 @@
-//! Stops on Ctrl-C: nothing new is taken, what runs is finished, every ack reaches the broker.
+//! Stops on Ctrl-C: no message is begun any more, those in progress are finished, every ack reaches the broker.
 //! `cargo run -p forebay-client --example graceful_shutdown -- amqp://localhost`
 
 use forebay_client::{CancellationToken, Connection, Message, QueueOptions, Worker};
@@ -7,7 +7,7 @@ use std::time::Duration;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "amqp://localhost".into());
-    // Ends by itself after so many milliseconds, for those who can't press Ctrl-C.
+    // Ends by itself after so many milliseconds, for scripts that can't press Ctrl-C.
     let limit = std::env::args().nth(2).and_then(|limit| limit.parse().ok()).unwrap_or(u64::MAX);
     let connection = Connection::connect(&url).await?;
     connection.declare_queue("example.slow", QueueOptions::durable()).await?;
