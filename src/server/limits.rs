@@ -92,8 +92,8 @@ pub const PASSWORD_VERIFICATIONS_MAX: usize = 1;
 pub const PASSWORD_HASH_MEMORY_KIB_MAX: u32 = 256 * 1024;
 /// Passes over that memory: the largest `t` that is taken.
 pub const PASSWORD_HASH_PASSES_MAX: u32 = 16;
-/// Levels: the largest `p` that is taken.
-pub const PASSWORD_HASH_LEVELS_MAX: u32 = 16;
+/// Parallelism: the largest `p` that is taken.
+pub const PASSWORD_HASH_PARALLELISM_MAX: u32 = 16;
 
 /// Logins that were right, and those that were wrong, that are remembered at once.
 pub const REMEMBERED_LOGINS_MAX: usize = 20_000;

@@ -2,7 +2,7 @@
 
 use crate::auth::password_memory;
 use crate::limits::{
-    PASSWORD_HASH_LEVELS_MAX, PASSWORD_HASH_MEMORY_KIB_MAX, PASSWORD_HASH_PASSES_MAX,
+    PASSWORD_HASH_MEMORY_KIB_MAX, PASSWORD_HASH_PARALLELISM_MAX, PASSWORD_HASH_PASSES_MAX,
 };
 use argon2::password_hash::{self, PasswordHashString, SaltString};
 use argon2::{Algorithm, Params};
@@ -76,8 +76,8 @@ pub enum PasswordHashError {
     Algorithm(String),
     /// Checking it would cost too much.
     #[error(
-        "checking it costs m={memory_kib},t={passes},p={levels}; at most \
-         m={PASSWORD_HASH_MEMORY_KIB_MAX},t={PASSWORD_HASH_PASSES_MAX},p={PASSWORD_HASH_LEVELS_MAX} \
+        "checking it costs m={memory_kib},t={passes},p={parallelism}; at most \
+         m={PASSWORD_HASH_MEMORY_KIB_MAX},t={PASSWORD_HASH_PASSES_MAX},p={PASSWORD_HASH_PARALLELISM_MAX} \
          is taken"
     )]
     Cost {
@@ -85,8 +85,8 @@ pub enum PasswordHashError {
         memory_kib: u32,
         /// Its passes.
         passes: u32,
-        /// Its levels.
-        levels: u32,
+        /// Its parallelism.
+        parallelism: u32,
     },
 }
 
@@ -100,12 +100,12 @@ pub fn argon2id_hash(text: &str) -> Result<PasswordHash, PasswordHashError> {
         return Err(PasswordHashError::Algorithm(hash.algorithm().to_string()));
     }
     let cost = Params::try_from(&hash.password_hash()).map_err(PasswordHashError::Form)?;
-    let (memory_kib, passes, levels) = (cost.m_cost(), cost.t_cost(), cost.p_cost());
+    let (memory_kib, passes, parallelism) = (cost.m_cost(), cost.t_cost(), cost.p_cost());
     if memory_kib > PASSWORD_HASH_MEMORY_KIB_MAX
         || passes > PASSWORD_HASH_PASSES_MAX
-        || levels > PASSWORD_HASH_LEVELS_MAX
+        || parallelism > PASSWORD_HASH_PARALLELISM_MAX
     {
-        return Err(PasswordHashError::Cost { memory_kib, passes, levels });
+        return Err(PasswordHashError::Cost { memory_kib, passes, parallelism });
     }
     Ok(PasswordHash::Argon2id(text.to_owned()))
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 
 const QUEUE: QueueId = QueueId(3);
-const LANE: Level = Level(1);
+const LEVEL: Level = Level(1);
 
 fn message(body: Vec<u8>) -> Message {
     let envelope = Envelope {
@@ -42,7 +42,7 @@ fn page(first: u64, bodies: Vec<(u64, usize)>, left_out: u64) -> Page {
 
 fn read(value: &Bytes, first: Offset, bodies: &HashMap<Bytes, Bytes>) -> Option<Page> {
     let fetch = |key: &[u8]| Ok::<_, Infallible>(bodies.get(key).cloned());
-    decode(QUEUE, LANE, first, value, fetch).ok()
+    decode(QUEUE, LEVEL, first, value, fetch).ok()
 }
 
 proptest! {
@@ -57,26 +57,26 @@ proptest! {
         page.bounds = bounds.map(|(published_from, expiration_min)| {
             ExpiryBounds { published_from: WallClock(published_from), expiration_min }
         });
-        let value = encode(QUEUE, LANE, &page);
+        let value = encode(QUEUE, LEVEL, &page);
         prop_assert_eq!(value.len(), 9 + content_size(&page));
         let Page { end, bytes_after, bounds, .. } = page;
         let extent = Extent { end, bytes_after, bounds };
-        prop_assert_eq!(decode_extent(QUEUE, LANE, page.first, &value), Ok(extent));
+        prop_assert_eq!(decode_extent(QUEUE, LEVEL, page.first, &value), Ok(extent));
         prop_assert_eq!(read(&value, page.first, &HashMap::new()), Some(page));
     }
 
     #[test]
     fn no_content_makes_decoding_panic(bytes: Vec<u8>) {
-        let value = checksummed::seal(&key::page(QUEUE, LANE, Offset(0)), &bytes);
+        let value = checksummed::seal(&key::page(QUEUE, LEVEL, Offset(0)), &bytes);
         let _ = read(&value, Offset(0), &HashMap::new());
-        let _ = decode_extent(QUEUE, LANE, Offset(0), &value);
+        let _ = decode_extent(QUEUE, LEVEL, Offset(0), &value);
     }
 }
 
 #[test]
 fn the_buffer_is_as_large_as_foretold_and_bodies_share_its_memory() {
     let page = page(10, vec![(0, 100), (3, 70), (0, 0)], 0);
-    let value = encode(QUEUE, LANE, &page);
+    let value = encode(QUEUE, LEVEL, &page);
     assert_eq!(value.len(), 9 + content_size(&page));
     let decoded = read(&value, page.first, &HashMap::new()).unwrap();
     let body = decoded.records[0].message.body();
@@ -86,9 +86,9 @@ fn the_buffer_is_as_large_as_foretold_and_bodies_share_its_memory() {
 #[test]
 fn a_large_body_is_a_value_of_its_own_and_is_checked() {
     let page = page(10, vec![(0, 1), (0, BODY_INLINE_SIZE_MAX + 1)], 0);
-    let value = encode(QUEUE, LANE, &page);
+    let value = encode(QUEUE, LEVEL, &page);
     assert!(value.len() < 1000);
-    let mut bodies: HashMap<_, _> = outside_bodies(QUEUE, LANE, &page).collect();
+    let mut bodies: HashMap<_, _> = outside_bodies(QUEUE, LEVEL, &page).collect();
     assert_eq!(bodies.len(), 1);
     assert_eq!(read(&value, page.first, &bodies), Some(page.clone()));
     assert_eq!(read(&value, page.first, &HashMap::new()), None);
@@ -103,7 +103,7 @@ fn a_large_body_is_a_value_of_its_own_and_is_checked() {
 #[test]
 fn every_flipped_bit_is_noticed() {
     let page = page(10, vec![(0, 3), (1, 2)], 0);
-    let value = encode(QUEUE, LANE, &page);
+    let value = encode(QUEUE, LEVEL, &page);
     for bit in 0..value.len() * 8 {
         let mut flipped = value.to_vec();
         flipped[bit / 8] ^= 1 << (bit % 8);

@@ -226,13 +226,16 @@ impl Drive {
         let reply = self.broker.reply(self.connection(client)).unwrap();
         if let Reply::Got { delivery, .. } = reply {
             self.give(client, channel, None, vec![delivery]);
+            self.take();
             return true;
         }
         let is_single = self.is_single && queue == 1;
-        let mut ready = self.model.ready(queue);
-        let are_quarantined = match is_single {
-            true => ready.next().is_none_or(|(_, front)| front.is_quarantined),
-            false => ready.all(|(_, entry)| entry.is_quarantined),
+        let are_quarantined = {
+            let mut ready = self.model.ready(queue);
+            match is_single {
+                true => ready.next().is_none_or(|(_, front)| front.is_quarantined),
+                false => ready.all(|(_, entry)| entry.is_quarantined),
+            }
         };
         let is_alone = self.model.is_empty(client);
         let nothing_is_there = self.model.ready(queue).next().is_none();
@@ -243,6 +246,8 @@ impl Drive {
             "{client} asks for a message of {}, and is told that there is none",
             queue
         );
+        // The turn that answered may have given a quarantined message to a consumer.
+        self.take();
         false
     }
 
