@@ -58,6 +58,10 @@ def wait_for(what, condition):
     sys.exit(f"waited {DEADLINE_SECONDS} s in vain for: {what}")
 
 
+# Only queues with damage have it, and none has here: a test of the server looks at it.
+OF_SOME_QUEUES = {"forebay_queue_damaged"}
+
+
 def samples(text):
     """Value by name with labels."""
     found = {}
@@ -124,6 +128,8 @@ def check_table(text, faults, of_queues):
         name, _, labels = sample.partition("{")
         found.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
     for name, (kind, labels) in documented().items():
+        if name in OF_SOME_QUEUES:
+            continue
         is_of_queue = "queue" in labels
         if is_of_queue and not of_queues:
             continue

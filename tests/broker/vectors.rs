@@ -61,7 +61,7 @@ fn read() -> Vec<Malformed> {
         let Some(vector) = vectors.last_mut() else { continue };
         match word {
             "limit" => vector.frame_size_max = Some(rest.parse().unwrap()),
-            "bytes" => vector.bytes.extend(hexadecimal(rest)),
+            "octets" => vector.bytes.extend(hexadecimal(rest)),
             "close" => {
                 let numbers: Vec<u16> =
                     rest.split(' ').map(|number| number.parse().unwrap()).collect();
