@@ -63,7 +63,7 @@ impl Queue {
                 .is_some_and(|due| due <= at.steady)
     }
 
-    /// The heads of all levels that are too old remove_ready, and so does what may go out of the order because
+    /// The heads of all levels that are too old leave, and so does what may go out of the order because
     /// of a quarantine. Whether that is all: some may have to be fetched first.
     pub(super) fn expire_heads(&mut self, at: Instants, pass: &mut DeliveryPass) -> bool {
         self.head_deadline = None;

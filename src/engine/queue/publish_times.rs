@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(crate) struct PublishTimes {
     stamps: BTreeMap<Offset, WallClock>,
-    /// Between two publish_times, in ms; doubled when there are too many.
+    /// Between two stamps, in ms; doubled when there are too many.
     interval: u64,
 }
 

@@ -6,7 +6,7 @@ use crate::model::{Message, Offset};
 use crate::page::Record;
 use std::collections::VecDeque;
 
-/// Messages by offset; those settled before they were written remove_ready a gap.
+/// Messages by offset; those settled before they were written leave a gap.
 #[derive(Debug, Default)]
 pub(crate) struct Unwritten {
     first: Offset,

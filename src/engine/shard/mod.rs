@@ -1,7 +1,7 @@
 //! The shard: owner of the topology and of all queues. Connections send it commands, the server
 //! drives it: one input at a time, then all `poll_*` until they have nothing more.
 //!
-//! One thread owns it. It waiters nothing to a client before what it waiters is durable, and it
+//! One thread owns it. It promises nothing to a client before what it promises is durable, and it
 //! writes nothing itself: it hands out commits and fetches and is told how they ended.
 
 mod administering;
@@ -339,7 +339,7 @@ impl Shard {
     }
 
     /// Replies when everything that was changed so far is durable, also by others: what a client is
-    /// told of must not be gone after a crash. A refusal waiters nothing.
+    /// told of must not be gone after a crash. A refusal promises nothing.
     fn reply_when_durable(&mut self, key: ChannelKey, reply: Result<Reply, Fault>) {
         match self.commits.after_changes() {
             Some(waiters) if reply.is_ok() => {
