@@ -84,8 +84,15 @@ pub const KEEPALIVE_PROBES_MAX: u32 = 4;
 /// Threads that read pages of backlogs.
 pub const READER_THREADS: usize = 2;
 
-/// Passwords that are verified at once, each for some 20 ms of a core: there is one buffer of 19 MiB
-/// to do it in.
+/// Memory of the argon2id hashes that are made here, in KiB, and their passes over it: of the equally
+/// strong pairs in OWASP's Password Storage Cheat Sheet the one with the least memory, since brokers
+/// run in small containers.
+pub const PASSWORD_MEMORY_KIB: u32 = 7 * 1024;
+/// See [`PASSWORD_MEMORY_KIB`].
+pub const PASSWORD_PASSES: u32 = 5;
+
+/// Passwords that are verified at once, each for some 20 ms of a core: there is one buffer of
+/// [`PASSWORD_MEMORY_KIB`] to do it in.
 pub const PASSWORD_VERIFICATIONS_MAX: usize = 1;
 
 /// Memory of one verification, in KiB: the largest `m` of an argon2id hash that is taken.
@@ -228,7 +235,7 @@ pub const DISK_ALARM_CALM_DURATION: Duration = Duration::from_secs(5);
 pub const MEMORY_ALARM_MARGIN_PERCENT: u64 = 5;
 
 /// How long memory must be below it by that margin before the memory alarm is over: longer than a check
-/// of a password, which takes 19 MiB for a moment, and short, since memory is given back smoothly.
+/// of a password, which takes some MiB for a moment, and short, since memory is given back smoothly.
 pub const MEMORY_ALARM_CALM_DURATION: Duration = Duration::from_secs(1);
 
 /// Bytes that are read again a second to find damage, when nothing is said: 100 GiB in 15 hours.

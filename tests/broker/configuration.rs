@@ -322,7 +322,7 @@ fn a_hash_for_the_configuration_is_made_without_an_argument() {
     assert!(output.status.success());
     let hash = String::from_utf8(output.stdout).unwrap();
     let hash = hash.trim();
-    assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+    assert!(hash.starts_with("$argon2id$v=19$m=7168,t=5,p=1$"), "{hash}");
     place.write(&format!(
         "[[users]]\nname = \"app\"\npassword_hash = \"{hash}\"\ntags = [\"management\"]\n"
     ));

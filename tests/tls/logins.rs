@@ -24,7 +24,7 @@ fn a_certificate_is_a_login_when_it_names_a_user() {
     ] {
         // The hash is of nothing: nobody logs in by password.
         let user = format!(
-            "[[users]]\nname = \"{name}\"\npassword_hash = \"$argon2id$v=19$m=19456,t=2,p=1$\
+            "[[users]]\nname = \"{name}\"\npassword_hash = \"$argon2id$v=19$m=7168,t=5,p=1$\
              bm9ib2R5a25vd3M$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"\n"
         );
         let hash = forebay_server::auth::user::hash_password(b"pw").unwrap();

@@ -62,7 +62,7 @@ pub fn exported(password: &PasswordHash) -> (&'static str, &str) {
 }
 
 /// A hash like those that we make, of no password that anybody knows.
-const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGtub3dzIGl0$\
+const DECOY: &str = "$argon2id$v=19$m=7168,t=5,p=1$bm9ib2R5IGtub3dzIGl0$\
                      AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Whether the password is the one that was hashed. Takes 20 ms of a core when it is not, whatever
