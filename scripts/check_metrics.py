@@ -58,10 +58,6 @@ def wait_for(what, condition):
     sys.exit(f"waited {DEADLINE_SECONDS} s in vain for: {what}")
 
 
-# Only queues with damage have it, and none has here: a test of the server looks at it.
-OF_SOME_QUEUES = {"forebay_queue_damaged"}
-
-
 def samples(text):
     """Value by name with labels."""
     found = {}
@@ -72,9 +68,57 @@ def samples(text):
     return found
 
 
+def connect(port):
+    return pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", port))
+
+
+def damage(data, broker, amqp):
+    """Leaves a data directory in which the only message of the queue `harmed` can't be read."""
+    marker = b"a message that is to be harmed"
+
+    def tables():
+        paths = data.glob("fjall/keyspaces/*/tables/*")
+        return [path for path in paths if marker in path.read_bytes()]
+
+    process = serve(data, broker, amqp, 0, subprocess.DEVNULL)
+    try:
+        wait_for("the broker to be damaged", lambda: socket.create_connection(("127.0.0.1", amqp)).close() or True)
+        connection = connect(amqp)
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.queue_declare("harmed", durable=True)
+        keep = pika.BasicProperties(delivery_mode=2)
+        channel.basic_publish("", "harmed", marker, keep)
+        # So much more is written that the store moves its memory to tables.
+        channel.queue_declare("ballast", durable=True)
+        while not tables():
+            channel.basic_publish("", "ballast", bytes(1_000_000), keep)
+        channel.queue_delete("ballast")
+        connection.close()
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+    for path in tables():
+        content = bytearray(path.read_bytes())
+        content[content.index(marker)] ^= 1
+        path.write_bytes(content)
+
+
+def meet_damage(port):
+    """Reads `harmed`, which is set aside because of it."""
+    connection = connect(port)
+    try:
+        connection.channel().basic_get("harmed")
+    except pika.exceptions.ChannelClosedByBroker as refusal:
+        assert refusal.reply_code == 404, refusal
+    else:
+        sys.exit("the message of the queue `harmed` is still there, or nobody was told of its damage")
+    connection.close()
+
+
 def load(port, until_scraped):
     """Does a known number of everything; returns the connection, which still holds messages."""
-    connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", port))
+    connection = connect(port)
     channel = connection.channel()
     channel.queue_declare("work", durable=True)
     channel.queue_declare("alone", durable=True)
@@ -86,7 +130,7 @@ def load(port, until_scraped):
         channel.basic_publish("", "work", b"%d" % number, keep)
     channel.basic_publish("", "alone", b"nobody comes", keep)
 
-    abandoning = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", port))
+    abandoning = connect(port)
     other = abandoning.channel()
     for _ in range(ABANDONED):
         other.basic_get("work")
@@ -128,8 +172,6 @@ def check_table(text, faults, of_queues):
         name, _, labels = sample.partition("{")
         found.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
     for name, (kind, labels) in documented().items():
-        if name in OF_SOME_QUEUES:
-            continue
         is_of_queue = "queue" in labels
         if is_of_queue and not of_queues:
             continue
@@ -159,7 +201,10 @@ def check_figures(page, faults):
         "forebay_messages_confirmed_total": PUBLISHED + 1,
         "forebay_message_processing_seconds_count": ACKED,
         "forebay_connections": 1,
-        "rabbitmq_queue_messages": lag + 1 + REJECTED,
+        # With the one of `alone` and the one of `harmed`.
+        "rabbitmq_queue_messages": lag + 2 + REJECTED,
+        'forebay_queue_damaged{vhost="/",queue="harmed"}': 1,
+        "forebay_queues_damaged": 1,
     }
     for name, value in expected.items():
         if page.get(name) != value:
@@ -245,6 +290,12 @@ def check_formats(metrics, faults):
                 faults.append(f"/metrics{path}: no OpenMetrics when asked for it")
 
 
+def serve(data, broker, amqp, metrics, log):
+    return subprocess.Popen([broker, "serve", "--data-dir", data, "--listen", f"127.0.0.1:{amqp}",
+                             "--metrics-listen", f"127.0.0.1:{metrics}", "--admin-listen", "127.0.0.1:0"],
+                            stderr=log, stdout=log)
+
+
 def start(directory, broker, ports):
     amqp, metrics, prometheus = ports
     for path in RULES:
@@ -257,8 +308,7 @@ def start(directory, broker, ports):
         "scrape_configs:\n  - job_name: forebay\n"
         f"    static_configs: [{{targets: ['127.0.0.1:{metrics}'], labels: {{{labels}}}}}]\n")
     log = (directory / "log").open("w")
-    yield subprocess.Popen([broker, "serve", "--data-dir", directory / "data", "--listen", f"127.0.0.1:{amqp}",
-                            "--metrics-listen", f"127.0.0.1:{metrics}", "--admin-listen", "127.0.0.1:0"], stderr=log, stdout=log)
+    yield serve(directory / "data", broker, amqp, metrics, log)
     yield subprocess.Popen(["prometheus", f"--config.file={directory}/prometheus.yaml",
                             f"--storage.tsdb.path={directory}/prometheus",
                             f"--web.listen-address=127.0.0.1:{prometheus}"], stderr=log, stdout=log)
@@ -271,6 +321,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         processes = []
         try:
+            damage(pathlib.Path(name) / "data", sys.argv[1], ports[0])
             for process in start(pathlib.Path(name), sys.argv[1], ports):
                 processes.append(process)
             wait_for("the broker", lambda: fetch(metrics.replace("/metrics", "/health/ready")))
@@ -284,6 +335,7 @@ def main():
                     fetch(f"{prometheus}/api/v1/query?{query}"))["data"]["result"])
 
             check_table(fetch(metrics), faults, of_queues=False)
+            meet_damage(ports[0])
             connection = load(ports[0], until_scraped)
             wait_for("all acknowledgements", lambda: samples(fetch(metrics)).get(
                 'forebay_queue_messages_acked_total{vhost="/",queue="work"}') == ACKED + REJECTED)
