@@ -122,6 +122,11 @@ impl SettledState {
         }
     }
 
+    /// Every message in pages is settled, also those whose sizes were not known.
+    pub(crate) fn settle_all_bytes(&mut self) {
+        self.bytes_settled = self.bytes_paged;
+    }
+
     /// Settled messages in pages had `bytes` together.
     pub(crate) fn settle_bytes(&mut self, bytes: u64) {
         self.bytes_settled += bytes;

@@ -164,9 +164,11 @@ impl PriorityLevel {
         Some(page)
     }
 
+    /// The store does not have a message that it should have. How long its body was is known of a dead
+    /// letter only; otherwise the level counts its bytes until it is empty.
     fn take_lost(&mut self, offset: Offset) {
-        self.states.remove_dead(offset);
-        self.remove_at(offset, 0);
+        let size = self.states.remove_dead(offset);
+        self.remove_at(offset, size);
     }
 
     fn is_content_needed(&self, offset: Offset) -> bool {

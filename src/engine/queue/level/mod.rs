@@ -262,6 +262,7 @@ impl PriorityLevel {
     fn tidy_when_empty(&mut self) {
         if self.settled.unsettled() == 0 {
             self.pages.settle_all(&mut self.changes.dead_pages);
+            self.settled.settle_all_bytes();
         }
     }
 

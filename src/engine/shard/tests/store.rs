@@ -41,6 +41,8 @@ pub(super) struct TestStore {
     reads: Cell<usize>,
     /// Queues of which nothing can be read.
     pub(super) damaged: BTreeSet<QueueId>,
+    /// Queues whose pages are not found, and nobody knows why.
+    pub(super) lost: BTreeSet<QueueId>,
 }
 
 fn damaged_queue(queue: QueueId) -> DamagedQueue {
@@ -111,7 +113,9 @@ impl TestStore {
         let Fetch { queue, level, from, bytes_max } = fetch;
         let mut pages = Vec::new();
         let mut bytes = 0;
-        if let Some(content) = self.levels.get(&(queue, level)) {
+        if let Some(content) = self.levels.get(&(queue, level))
+            && !self.lost.contains(&queue)
+        {
             for page in content.pages.values().filter(|page| page.end > from) {
                 pages.push(page.clone());
                 bytes += page.records.iter().map(|record| record.message.size()).sum::<usize>();
