@@ -172,7 +172,10 @@ impl Shard {
             self.mark_dirty_deferred(id, now.monotonic);
         }
         let at = self.begin(now);
-        self.schedule(id);
+        // Before the queues that wait for their turns: until then the cache may drop what was read, and
+        // it would be read again and again. Their share of the work stays the same.
+        self.take_turn(id, at);
+        self.work.begin(self.has_work());
         self.run_turns(at);
     }
 
