@@ -220,7 +220,12 @@ impl Consumers {
 
     /// Where one is active at a time: an active consumer that hangs loses its turn when there is
     /// another, and the next one's begins once nothing is held that was given to one before it.
-    pub(crate) fn choose_active(&mut self, clients: &Clients, is_anything_held: bool) {
+    /// `is_held_beside`: whether consumers but this one hold messages.
+    pub(crate) fn choose_active(
+        &mut self,
+        clients: &Clients,
+        is_held_beside: impl Fn(ConsumerId) -> bool,
+    ) {
         if !self.single_active {
             return;
         }
@@ -230,7 +235,7 @@ impl Consumers {
             return;
         }
         let next = self.by_id.values().find(|consumer| !hangs(consumer));
-        self.active = next.map(|next| next.id).filter(|_| !is_anything_held);
+        self.active = next.map(|next| next.id).filter(|next| !is_held_beside(*next));
     }
 
     /// Whose turn it is: the highest priority first, round-robin among equals.

@@ -47,6 +47,8 @@ pub(crate) struct DeliveryPass {
     pub(crate) consumed: u64,
     /// What is to be put elsewhere before the next commit.
     pub(crate) dead: Vec<DeadLetter>,
+    /// Channels that hang since this turn. Other queues in which they have consumers choose others.
+    pub(crate) overdue: Vec<ChannelSlot>,
     /// The queue was not used for as long as it may be unused (`x-expires`).
     pub(crate) is_expired: bool,
     /// How much the turn may do.
@@ -314,8 +316,10 @@ impl Queue {
         pass: &mut DeliveryPass,
     ) -> bool {
         let mut round = PassDeliveries::default();
-        let is_anything_held = self.levels.iter().any(PriorityLevel::has_consumed);
-        self.consumers.choose_active(clients, is_anything_held);
+        let levels = &self.levels;
+        self.consumers.choose_active(clients, |consumer| {
+            levels.iter().any(|level| level.is_held_beside(consumer))
+        });
         pass.is_unfinished = true;
         for _ in 0..pass.limits.deliveries_max {
             if !self.deliver_one(at, clients, timings, pass, &mut round) {

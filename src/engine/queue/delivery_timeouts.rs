@@ -84,7 +84,7 @@ impl Queue {
         for (since, priority, offset) in self.timed() {
             let end = since.max(self.timed_since).plus(timeout);
             if end <= now {
-                self.expire_delivery(priority, offset, now, clients, out);
+                self.expire_delivery(priority, offset, now, clients, out, pass);
                 pass.needs_commit = true;
             } else {
                 self.overdue_at = Some(self.overdue_at.map_or(end, |other| other.min(end)));
@@ -125,6 +125,7 @@ impl Queue {
         now: Monotonic,
         clients: &mut Clients,
         out: &mut Outbox,
+        pass: &mut DeliveryPass,
     ) {
         let Some(level) = self.levels.get_mut(priority) else { return };
         let Some(held) = level.expire_delivery(offset) else { return };
@@ -133,6 +134,7 @@ impl Queue {
         let is_first = !clients.is_overdue(held.channel);
         if is_first && let Some(key) = clients.key(held.channel) {
             clients.set_overdue(held.channel);
+            pass.overdue.push(held.channel);
             out.push(key.connection, Event::Overdue { channel: key.channel });
         }
         if let Some(consumer) = held.consumer {

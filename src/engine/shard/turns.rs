@@ -107,6 +107,11 @@ impl Shard {
         if turn.is_unfinished {
             self.schedule(id);
         }
+        for channel in turn.overdue {
+            for place in self.clients.consumers_of(channel) {
+                self.schedule(place.queue);
+            }
+        }
         if !turn.dead.is_empty() {
             self.dead_letter(at, id, &turn.dead);
         }

@@ -2,7 +2,7 @@
 //! it. A delivery that was taken back stays *overdue* until its channel settles it.
 
 use super::PriorityLevel;
-use crate::credit::ChannelSlot;
+use crate::credit::{ChannelSlot, ConsumerId};
 use crate::model::{ConnectionId, Offset, OffsetRange};
 use crate::queue::dead_letter::DeathReason;
 use crate::queue::message_states::Held;
@@ -20,9 +20,10 @@ impl PriorityLevel {
         self.states.delivered().map(|(_, held)| held).chain(self.overdue.iter())
     }
 
-    /// Whether a consumer holds any message.
-    pub(crate) fn has_consumed(&self) -> bool {
-        self.states.consumed() > 0
+    /// Whether consumers but this one hold messages.
+    pub(crate) fn is_held_beside(&self, consumer: ConsumerId) -> bool {
+        let is_other = |held: &Held| held.consumer.is_some_and(|holder| holder != consumer);
+        self.states.consumed() > 0 && self.states.delivered().any(|(_, held)| is_other(held))
     }
 
     /// Whether `channel` has a delivery that it has not settled, overdue ones among them.

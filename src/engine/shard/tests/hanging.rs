@@ -79,6 +79,43 @@ fn a_single_active_consumer_that_hangs_loses_its_turn_and_order_holds() {
 }
 
 #[test]
+fn a_single_active_consumer_loses_its_turn_also_when_it_hangs_at_a_message_of_another_queue() {
+    let mut scene = Scene::new(&[("q", &[SINGLE, timeout(1000)]), ("r", &[timeout(1000)])]);
+    scene.publish("q", 0..1);
+    scene.publish("r", 1..2);
+    scene.join(WORKER, 1, "q", 1);
+    assert_eq!(numbers(&scene.take(WORKER)), [0]);
+    scene.broker.pass(1000);
+    // It is heard of again, and owes a settlement: it is the active one, and has no room.
+    scene.broker.send(WORKER, [Command::Heard { channel: CHANNEL }]);
+    scene.get(WORKER, 1, "r").unwrap();
+    scene.join(OTHER, 1, "q", 1);
+    scene.broker.pass(999);
+    assert!(scene.take(OTHER).is_empty());
+    scene.broker.pass(1);
+    assert_eq!(numbers(&scene.take(OTHER)), [0]);
+}
+
+#[test]
+fn a_single_active_consumer_that_nobody_could_follow_goes_on_when_it_is_heard_of_again() {
+    let mut scene = Scene::new(&[("q", &[SINGLE]), ("r", &[timeout(1000)])]);
+    scene.join(WORKER, 1, "r", 1);
+    scene.join(WORKER, 1, "q", 0);
+    scene.join(OTHER, 1, "q", 0);
+    scene.publish("r", 9..10);
+    scene.publish("q", 0..2);
+    assert_eq!(numbers(&scene.take(WORKER)), [9, 0, 1]);
+    scene.broker.pass(1000);
+    // What it holds keeps the other one waiting, which goes.
+    assert!(scene.take(OTHER).is_empty());
+    scene.close(OTHER, Closure::ByClient);
+    scene.take(WORKER);
+    scene.broker.send(WORKER, [Command::Heard { channel: CHANNEL }]);
+    scene.publish("q", 2..3);
+    assert_eq!(numbers(&scene.take(WORKER)), [2]);
+}
+
+#[test]
 fn a_single_active_consumer_is_followed_when_what_it_held_is_settled_or_back() {
     let mut scene = Scene::new(&[("q", &[SINGLE])]);
     scene.join(WORKER, 1, "q", 3);

@@ -40,8 +40,10 @@ pub(super) struct Drive {
 struct Subscribed {
     number: usize,
     prefetch: u16,
-    /// Since when it has waited for something that was there.
+    /// Since when it has had room while any message was there.
     waits_since: Option<u64>,
+    /// Since when it has had room while a message was there that is not quarantined.
+    passed_over_since: Option<u64>,
 }
 
 fn number(delivery: &Delivery) -> usize {
@@ -154,7 +156,12 @@ impl Drive {
         self.hear(client, channel);
         let channel = ChannelId(channel);
         let subscribe = Subscribe { channel, ..consume(NAMES[queue], NAMES[queue], prefetch) };
-        let subscribed = Subscribed { number: self.numbered, prefetch, waits_since: None };
+        let subscribed = Subscribed {
+            number: self.numbered,
+            prefetch,
+            waits_since: None,
+            passed_over_since: None,
+        };
         self.numbered += 1;
         self.consumers.insert(place, subscribed);
         self.broker.subscribe(self.connection(client), subscribe);
@@ -165,6 +172,7 @@ impl Drive {
     fn cancel(&mut self, place: Place3) {
         let (client, channel, queue) = place;
         let Some(subscribed) = self.consumers.get(&place).copied() else { return };
+        self.hear(client, channel);
         let number = Some(subscribed.number);
         let holds = |place| matches!(place, Place::Held { consumer, .. } if consumer == number);
         if self.model.timeouts[queue].is_some()
@@ -173,7 +181,6 @@ impl Drive {
             // How long what a consumer left behind may be held is not promised.
             return;
         }
-        self.hear(client, channel);
         self.consumers.remove(&place);
         let consumer_tag = NAMES[queue].try_into().unwrap();
         let cancel = Command::Cancel { channel: ChannelId(channel), consumer_tag };

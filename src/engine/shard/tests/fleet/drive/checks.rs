@@ -56,7 +56,8 @@ impl Drive {
             let mut others =
                 self.consumers.keys().filter(|other| **other != place && other.2 == queue);
             let others_hang = others.all(|other| self.model.hangs(other.0, other.1));
-            let Subscribed { number, prefetch, waits_since: since } = self.consumers[&place];
+            let Subscribed { number, prefetch, waits_since, passed_over_since } =
+                self.consumers[&place];
             let has_room = !self.model.hangs(client, channel)
                 && (prefetch == 0 || self.taken_room(Some(number)) < usize::from(prefetch));
             // An earlier consumer of the same channel is another one.
@@ -72,12 +73,18 @@ impl Drive {
             let is_anything_there = self.model.ready(queue).next().is_some();
             let is_served = !is_single || (others_hang && !others);
             let waits = has_room && is_served && is_anything_there;
-            let since = waits.then(|| since.unwrap_or(now));
-            self.consumers.insert(place, Subscribed { number, prefetch, waits_since: since });
-            let Some(since) = since else { continue };
-            let waited = now - since.max(self.model.clients[client as usize].given_at);
-            let most = if is_there { QUARANTINE_MS_MAX } else { QUARANTINED_WAIT_MS_MAX };
-            assert!(waited <= most, "{place:?} has room, and waits since {waited} ms");
+            let waits_since = waits.then(|| waits_since.unwrap_or(now));
+            let is_passed_over = waits && is_there;
+            let passed_over_since = is_passed_over.then(|| passed_over_since.unwrap_or(now));
+            let subscribed = Subscribed { number, prefetch, waits_since, passed_over_since };
+            self.consumers.insert(place, subscribed);
+            let given_at = self.model.clients[client as usize].given_at;
+            for (since, most) in
+                [(waits_since, QUARANTINED_WAIT_MS_MAX), (passed_over_since, QUARANTINE_MS_MAX)]
+            {
+                let waited = since.map_or(0, |since| now - since.max(given_at));
+                assert!(waited <= most, "{place:?} has room, and waits since {waited} ms");
+            }
         }
     }
 }
