@@ -200,16 +200,6 @@ impl Message {
         self
     }
 
-    /// Delivered not before this delay has passed (`x-delay`, ms): by Forebay in any queue, by
-    /// RabbitMQ through an exchange of its delayed message plugin.
-    #[must_use]
-    pub fn delay(self, delay: Duration) -> Self {
-        self.header(
-            ShortStr::from_static("x-delay"),
-            i64::try_from(delay.as_millis()).unwrap_or(i64::MAX),
-        )
-    }
-
     /// The W3C trace context that it belongs to, instead of the one of the present task.
     #[must_use]
     pub fn trace(self, context: &TraceContext) -> Self {

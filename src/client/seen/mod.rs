@@ -37,6 +37,7 @@ pub use redis::{RedisSeen, RedisSeenError};
 
 /// What a store answers to a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Claim {
     /// The caller has it, and must complete or release it.
     Taken,
