@@ -4,13 +4,10 @@
 //! table: size:u32 (bytes that follow) { name:shortstr type:u8 value }*
 //! array: size:u32 (bytes that follow) { type:u8 value }*
 //! ```
+//! `table_walk` reads them, `writer` writes them.
 
-use crate::error::{TableFlaw, WireError, WireErrorKind};
 use crate::field_value::FieldValue;
 use crate::short_str::ShortStr;
-use crate::table_walk;
-use crate::writer::Writer;
-use bytes::{Bytes, BytesMut};
 use std::fmt;
 
 /// Arguments, headers, capabilities: names with values, in order. Look-ups walk it, since tables
@@ -74,31 +71,6 @@ impl FieldTable {
     #[must_use]
     pub fn detached(&self) -> Self {
         self.0.iter().map(|(name, value)| (name.detached(), value.detached())).collect()
-    }
-
-    /// A whole table with its size in front, as it stands in methods and properties.
-    ///
-    /// # Errors
-    /// [`WireErrorKind::Table`] when it is malformed or does not fill `bytes`.
-    pub fn decode(bytes: &Bytes) -> Result<Self, WireError> {
-        match table_walk::read_table(bytes, bytes) {
-            Ok(([], table)) => Ok(table),
-            Ok(_) => Err(WireErrorKind::Table(TableFlaw::Truncated).into()),
-            Err(flaw) => Err(WireErrorKind::Table(flaw).into()),
-        }
-    }
-
-    /// The fields alone, without a size in front: the response of SASL AMQPLAIN.
-    ///
-    /// # Errors
-    /// [`WireErrorKind::Table`] when they are malformed.
-    pub fn decode_fields(bytes: &Bytes) -> Result<Self, WireError> {
-        table_walk::read_fields(bytes, bytes, 1).map_err(|flaw| WireErrorKind::Table(flaw).into())
-    }
-
-    /// Writes the table with its size in front.
-    pub fn encode(&self, out: &mut BytesMut) {
-        Writer::new(out).table(self);
     }
 
     /// Without a look for `name` among what is there: for tables from the wire, which may be long.

@@ -2,7 +2,7 @@
 //! that are passed on as they came. Both hold the same grammar (the tests compare them); the
 //! payload is there in full, so nom's complete parsers serve.
 
-use crate::error::TableFlaw;
+use crate::error::{TableFlaw, WireError, WireErrorKind};
 use crate::field_table::FieldTable;
 use crate::field_value::FieldValue;
 use crate::limits::FIELD_TABLE_DEPTH_MAX;
@@ -35,6 +35,28 @@ fn walked<T>(parsed: Parsed<'_, T>) -> Walked<'_, T> {
         nom::Err::Error(flaw) | nom::Err::Failure(flaw) => flaw,
         nom::Err::Incomplete(_) => TableFlaw::Truncated,
     })
+}
+
+impl FieldTable {
+    /// A whole table with its size in front, as it stands in methods and properties.
+    ///
+    /// # Errors
+    /// [`WireErrorKind::Table`] when it is malformed or does not fill `bytes`.
+    pub fn decode(bytes: &Bytes) -> Result<Self, WireError> {
+        match read_table(bytes, bytes) {
+            Ok(([], table)) => Ok(table),
+            Ok(_) => Err(WireErrorKind::Table(TableFlaw::Truncated).into()),
+            Err(flaw) => Err(WireErrorKind::Table(flaw).into()),
+        }
+    }
+
+    /// The fields alone, without a size in front: the response of SASL AMQPLAIN.
+    ///
+    /// # Errors
+    /// [`WireErrorKind::Table`] when they are malformed.
+    pub fn decode_fields(bytes: &Bytes) -> Result<Self, WireError> {
+        read_fields(bytes, bytes, 1).map_err(|flaw| WireErrorKind::Table(flaw).into())
+    }
 }
 
 /// A table with its size in front, its values slices of `owner`, which holds `input`.

@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 /// Where the next argument goes.
 pub(crate) struct Writer<'a> {
     out: &'a mut BytesMut,
-    /// Bits in the last octet; 0 or 8: the next bit begins a new one.
+    /// Bits in the last byte; 0 or 8: the next bit begins a new one.
     bits: u8,
 }
 
@@ -52,7 +52,7 @@ impl<'a> Writer<'a> {
                 self.out.put_u8(*scale);
                 self.out.put_u32(*value);
             }
-            FieldValue::LongStr(octets) | FieldValue::ByteArray(octets) => long(self.out, octets),
+            FieldValue::LongStr(bytes) | FieldValue::ByteArray(bytes) => long(self.out, bytes),
             FieldValue::Array(elements) => self.sized(|writer| {
                 for element in elements {
                     writer.value(element);
@@ -72,6 +72,13 @@ impl<'a> Writer<'a> {
         if let Some(place) = self.out.get_mut(start..start + 4) {
             place.copy_from_slice(&(size as u32).to_be_bytes());
         }
+    }
+}
+
+impl FieldTable {
+    /// Writes the table with its size in front.
+    pub fn encode(&self, out: &mut BytesMut) {
+        Writer::new(out).table(self);
     }
 }
 
@@ -98,19 +105,19 @@ fn field_type(value: &FieldValue) -> u8 {
     }
 }
 
-/// A length octet and the octets. Callers hold [`ShortStr`]s or their slices; more than 255
-/// octets would be a slip of ours, and are cut rather than make the frame lie.
-pub(crate) fn short(out: &mut BytesMut, octets: &[u8]) {
-    debug_assert!(octets.len() <= SHORT_STR_LENGTH_MAX);
-    let octets = octets.get(..SHORT_STR_LENGTH_MAX).unwrap_or(octets);
-    out.put_u8(octets.len() as u8);
-    out.put_slice(octets);
+/// A length byte and the bytes. Callers hold [`ShortStr`]s or their slices; more than 255
+/// bytes would be a slip of ours, and are cut rather than make the frame lie.
+pub(crate) fn short(out: &mut BytesMut, bytes: &[u8]) {
+    debug_assert!(bytes.len() <= SHORT_STR_LENGTH_MAX);
+    let bytes = bytes.get(..SHORT_STR_LENGTH_MAX).unwrap_or(bytes);
+    out.put_u8(bytes.len() as u8);
+    out.put_slice(bytes);
 }
 
-/// A size of four octets and the octets.
-pub(crate) fn long(out: &mut BytesMut, octets: &[u8]) {
-    out.put_u32(octets.len() as u32);
-    out.put_slice(octets);
+/// A size of four bytes and the bytes.
+pub(crate) fn long(out: &mut BytesMut, bytes: &[u8]) {
+    out.put_u32(bytes.len() as u32);
+    out.put_slice(bytes);
 }
 
 /// The writing side of [`crate::reader::Argument`].
@@ -124,8 +131,8 @@ impl WriteArgument for bool {
             writer.out.put_u8(0);
             writer.bits = 0;
         }
-        if let Some(octet) = writer.out.last_mut() {
-            *octet |= u8::from(*self) << writer.bits;
+        if let Some(byte) = writer.out.last_mut() {
+            *byte |= u8::from(*self) << writer.bits;
         }
         writer.bits += 1;
     }
