@@ -1,8 +1,10 @@
 //! One consumer: counts what comes, and what comes twice.
 
+use super::super::target::Fault;
 use super::report::{Consumed, latencies};
+use super::run::Run;
 use super::stamp::Stamp;
-use super::{Fault, Run};
+
 use forebay_client::{CancellationToken, Connection, Consumer, Delivery};
 use std::collections::HashMap;
 use std::sync::Arc;

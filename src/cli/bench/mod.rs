@@ -6,7 +6,9 @@
 mod consumer;
 mod plan;
 mod producer;
+mod progress;
 mod report;
+mod run;
 mod seen;
 mod stamp;
 
@@ -14,41 +16,19 @@ use super::interrupt::Interrupt;
 use super::table;
 use super::target::{self, FAILED, Fault, Interrupted};
 use forebay_client::{CancellationToken, Connection};
-use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) use plan::Bench;
+use progress::{LOOK, Progress};
 use report::Report;
+use run::{Counters, Run, Stop};
 use stamp::Clock;
 use std::process::{self, ExitCode};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// How long the broker may take to delete the queue.
 const DELETE_DURATION_MAX: Duration = Duration::from_secs(10);
-
-/// Time between two looks at the counters.
-const LOOK: Duration = Duration::from_millis(200);
-
-/// What producers and consumers count while they run.
-#[derive(Debug, Default)]
-struct Counters {
-    sent: AtomicU64,
-    confirmed: AtomicU64,
-    received: AtomicU64,
-    /// Received, of this run, and surely for the first time.
-    arrived: AtomicU64,
-}
-
-/// What a run is about, shared by its tasks.
-#[derive(Debug)]
-struct Run {
-    id: u32,
-    bench: Bench,
-    queue: String,
-    counters: Counters,
-    clock: Clock,
-}
 
 impl Bench {
     pub(crate) fn run(self) -> ExitCode {
@@ -189,28 +169,6 @@ impl Run {
     }
 }
 
-/// How the run is ended before its time.
-#[derive(Clone, Debug, Default)]
-struct Stop {
-    sending: CancellationToken,
-    receiving: CancellationToken,
-    interrupted: CancellationToken,
-}
-
-impl Stop {
-    /// The first interrupt ends the sending, and what was sent is still received; the second ends
-    /// all.
-    fn when_interrupted(self, mut interrupt: Interrupt) -> JoinHandle<()> {
-        tokio::spawn(async move {
-            for stop in [self.sending, self.receiving] {
-                interrupt.next().await;
-                self.interrupted.cancel();
-                stop.cancel();
-            }
-        })
-    }
-}
-
 /// A broker that is away is not waited for.
 async fn delete(admin: &Connection, queue: &str) -> Result<(), Fault> {
     let is_up = admin.state().borrow().is_connected();
@@ -218,62 +176,5 @@ async fn delete(admin: &Connection, queue: &str) -> Result<(), Fault> {
     match tokio::time::timeout(limit, admin.delete_queue(queue)).await {
         Ok(deleted) => Ok(deleted.map(drop)?),
         Err(_) => Err(format!("the queue {queue} is left: the broker does not answer").into()),
-    }
-}
-
-/// The line that moves while the run lasts; invisible when standard error is no terminal.
-struct Progress {
-    bar: ProgressBar,
-    last: (Instant, u64, u64),
-    /// When a message was last received.
-    last_change: Instant,
-    received: u64,
-}
-
-impl Progress {
-    /// Its length is the messages to come, or else the milliseconds.
-    fn new(run: &Run) -> Self {
-        let millis = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        let bar = match (run.bench.count, run.bench.limit().map(millis)) {
-            (Some(length), _) | (None, Some(length)) => ProgressBar::new(length),
-            (None, None) => ProgressBar::no_length(),
-        };
-        // The message is cut where the terminal ends; a line that wraps would be drawn over and over.
-        let template = "{elapsed_precise} {bar:16} {wide_msg}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        let begin = run.clock.begin();
-        Self { bar, last: (begin, 0, 0), last_change: begin, received: 0 }
-    }
-
-    fn look(&mut self, run: &Run) {
-        let now = Instant::now();
-        let sent = run.counters.sent.load(Ordering::Relaxed);
-        let confirmed = run.counters.confirmed.load(Ordering::Relaxed);
-        let received = run.counters.received.load(Ordering::Relaxed);
-        if received != self.received {
-            (self.received, self.last_change) = (received, now);
-        }
-        let (since, sent_then, received_then) = self.last;
-        let seconds = (now - since).as_secs_f64();
-        if seconds >= LOOK.as_secs_f64() {
-            let rate = |now: u64, then: u64| (now - then) as f64 / seconds;
-            self.bar.set_position(match run.bench.count {
-                Some(_) if run.bench.consumers > 0 => received,
-                Some(_) => sent,
-                None => {
-                    let elapsed = run.clock.begin().elapsed().as_millis();
-                    u64::try_from(elapsed).unwrap_or(u64::MAX)
-                }
-            });
-            let text = format!(
-                "sent {sent} ({:.0}/s), confirmed {confirmed}, received {received} ({:.0}/s)",
-                rate(sent, sent_then),
-                rate(received, received_then),
-            );
-            self.bar.set_message(text);
-            self.last = (now, sent, received);
-        }
     }
 }

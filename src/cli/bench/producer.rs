@@ -1,8 +1,10 @@
 //! One producer: publishes at its pace, and learns the fate of every message.
 
+use super::super::target::Fault;
 use super::report::Produced;
+use super::run::{Run, Stop};
 use super::stamp::{STAMP_SIZE, Source, Stamp};
-use super::{Fault, Run, Stop};
+
 use forebay_client::{
     CancellationToken, Confirm, Connection, Message, PublishError, Publisher, PublisherOptions,
     ShortStr,

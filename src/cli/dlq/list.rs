@@ -1,8 +1,9 @@
 //! `forebay dlq list`.
 
+use super::super::admin::{AdminTarget, segment};
 use super::super::duration::short;
 use super::super::printable::{json_line, printable};
-use super::{AdminTarget, number, segment, text};
+use super::answer::{number, text};
 use clap::Args;
 use serde_json::Value;
 use std::error::Error;

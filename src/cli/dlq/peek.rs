@@ -1,7 +1,9 @@
 //! `forebay dlq peek`.
 
 use super::super::printable::{json_line, printable_lines};
-use super::{Filter, Named, rest, text};
+use super::answer::{rest, text};
+use super::dead_letter_queue::DeadLetterQueue;
+use super::filter::Filter;
 use clap::Args;
 use serde_json::{Map, Value};
 use std::error::Error;
@@ -12,7 +14,7 @@ const STEP_MESSAGES_MAX: u64 = 1_000;
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Peek {
     #[command(flatten)]
-    named: Named,
+    queue: DeadLetterQueue,
     #[command(flatten)]
     filter: Filter,
     /// Messages at most
@@ -33,7 +35,7 @@ impl Peek {
         let mut left = self.count;
         while left > 0 {
             body.insert("count".to_owned(), left.min(STEP_MESSAGES_MAX).into());
-            let step = self.named.step("peek", &body)?;
+            let step = self.queue.step("peek", &body)?;
             let messages = step.get("messages").and_then(Value::as_array);
             for message in messages.into_iter().flatten() {
                 left = left.saturating_sub(1);

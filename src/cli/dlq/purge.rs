@@ -1,8 +1,10 @@
 //! `forebay dlq purge`.
 
+use super::super::admin::segment;
 use super::super::confirmation;
 use super::super::printable::printable;
-use super::{Named, number, segment};
+use super::answer::number;
+use super::dead_letter_queue::DeadLetterQueue;
 use clap::Args;
 use serde_json::Value;
 use std::error::Error;
@@ -10,7 +12,7 @@ use std::error::Error;
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Purge {
     #[command(flatten)]
-    named: Named,
+    queue: DeadLetterQueue,
     /// Don't ask
     #[arg(long)]
     yes: bool,
@@ -18,7 +20,7 @@ pub(in crate::cli) struct Purge {
 
 impl Purge {
     pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
-        let Named { target, vhost, queue } = &self.named;
+        let DeadLetterQueue { target, vhost, queue } = &self.queue;
         let (there, name) = (segment(vhost), segment(queue));
         let path = format!("/api/forebay/dead-letters/{there}/{name}");
         let state: Value = serde_json::from_slice(&target.request("GET", &path, &[])?)?;

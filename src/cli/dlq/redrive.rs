@@ -4,8 +4,11 @@
 //! in one, the command leaves every message in one of its two queues; it is run again for what is left.
 
 use super::super::printable::printable;
+use super::answer::{number, rest, text};
+use super::dead_letter_queue::DeadLetterQueue;
+use super::filter::Filter;
 use super::list::cause;
-use super::{Filter, Named, number, rest, text};
+
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -21,7 +24,7 @@ const STEPS_PER_SECOND: u64 = 10;
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Redrive {
     #[command(flatten)]
-    named: Named,
+    queue: DeadLetterQueue,
     #[command(flatten)]
     filter: Filter,
     /// Messages per second at most
@@ -53,7 +56,7 @@ impl Redrive {
         let walked = self.walk(&mut total);
         // Before the first step there are no figures to report, and no rest to run it again for.
         if total.steps > 0 {
-            total.print(&self.named.queue, self.dry_run);
+            total.print(&self.queue.queue, self.dry_run);
         }
         if let Err(error) = walked {
             let is_begun = total.steps > 0 && !self.dry_run;
@@ -62,7 +65,7 @@ impl Redrive {
         }
         match self.filter.text() {
             Some(filter) if total.redriven + total.stayed == 0 => {
-                Err(format!("no message of {} has {filter}", self.named.queue).into())
+                Err(format!("no message of {} has {filter}", self.queue.queue).into())
             }
             _ => Ok(()),
         }
@@ -79,7 +82,7 @@ impl Redrive {
         body.insert("count".to_owned(), count.into());
         let start = Instant::now();
         loop {
-            let step = self.named.step("redrive", &body)?;
+            let step = self.queue.step("redrive", &body)?;
             total.add(&step);
             match rest(&step) {
                 Some(rest) => body.insert("runs".to_owned(), rest),

@@ -1,0 +1,33 @@
+//! Which queue a command works on.
+
+use super::super::admin::{AdminTarget, segment};
+use clap::Args;
+use serde_json::{Map, Value};
+use std::error::Error;
+
+/// A queue of dead letters, and the broker that has it.
+#[derive(Clone, Debug, Args)]
+pub(super) struct DeadLetterQueue {
+    #[command(flatten)]
+    pub(super) target: AdminTarget,
+    /// Virtual host
+    #[arg(long, default_value = "/")]
+    pub(super) vhost: String,
+    /// Name of the queue
+    pub(super) queue: String,
+}
+
+impl DeadLetterQueue {
+    /// Asks for one step of a walk over the queue.
+    pub(super) fn step(
+        &self,
+        action: &str,
+        body: &Map<String, Value>,
+    ) -> Result<Value, Box<dyn Error>> {
+        let (vhost, queue) = (segment(&self.vhost), segment(&self.queue));
+        let path = format!("/api/forebay/dead-letters/{vhost}/{queue}/{action}");
+        let body = Value::Object(body.clone()).to_string();
+        let answer = self.target.request("POST", &path, body.as_bytes())?;
+        serde_json::from_slice(&answer).map_err(|_| self.target.nonsense(&path).into())
+    }
+}
