@@ -2,6 +2,7 @@
 
 pub(crate) mod journal_check;
 pub(crate) mod manifest_check;
+pub(crate) mod scrub_counters;
 pub(crate) mod scrubber;
 pub(crate) mod shared_survey;
 pub(crate) mod survey;

@@ -10,8 +10,8 @@ use crate::damage::Damage;
 use crate::error::StoreError;
 use crate::fjall::database::{self, Space};
 use crate::fjall::direct_file::DirectFile;
-use crate::fjall::fjall_store::Shared;
 use crate::fjall::recovery;
+use crate::fjall::shared::Shared;
 use crate::format::key;
 use crate::limits::{SCRUB_PAUSE, SCRUB_WINDOW_SIZE};
 use crate::repair::salvage::{DamagedStretch, Manifest, damaged_stretches};
@@ -19,7 +19,7 @@ use forebay_engine::model::Offset;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -35,14 +35,6 @@ const MANIFEST_READS_MAX: usize = 3;
 pub(crate) struct Scrubber {
     end: Arc<End>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// What a scrubber has done.
-#[derive(Debug, Default)]
-pub(crate) struct ScrubCounters {
-    pub(crate) rounds: AtomicU64,
-    pub(crate) bytes: AtomicU64,
-    pub(crate) files_damaged: AtomicU64,
 }
 
 #[derive(Debug, Default)]

@@ -74,6 +74,8 @@ impl Space {
     }
 }
 
+/// fjall's marker of a database that was made completely.
+pub(crate) const VERSION_FILE: &str = "version";
 /// fjall's number for `meta`: its keyspaces are numbered as they are created, from 1.
 pub(crate) const META_ID: u64 = 4;
 

@@ -16,4 +16,5 @@ pub(crate) mod levels;
 pub(crate) mod opening;
 pub(crate) mod reading;
 pub(crate) mod recovery;
+pub(crate) mod shared;
 pub(crate) mod shared_bodies;

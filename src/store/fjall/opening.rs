@@ -7,7 +7,7 @@ use crate::creation;
 use crate::damage::Damage;
 use crate::data_directory::DataDirectory;
 use crate::error::StoreError;
-use crate::fjall::database::{self, Database, Space};
+use crate::fjall::database::{self, Database, Space, VERSION_FILE};
 use crate::fjall::journal_preallocation;
 use crate::fjall::recovery;
 use crate::format::high_water::HighWater;
@@ -19,8 +19,6 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// fjall's marker of a database that was made completely.
-pub(crate) const VERSION_FILE: &str = "version";
 const KEYSPACES_DIRECTORY: &str = "keyspaces";
 
 /// What was opened.

@@ -6,7 +6,7 @@
 //! [`crate::reclaim::garbage`].
 
 use crate::fjall::database::{Error, Space, TableRange};
-use crate::fjall::fjall_store::Shared;
+use crate::fjall::shared::Shared;
 use crate::limits::{FLUSH_INTERVAL, MERGE_WAIT};
 use std::collections::BTreeSet;
 use std::sync::PoisonError;

@@ -3,7 +3,7 @@
 //! Called by the reclaimer's thread.
 
 use crate::fjall::database::{Error, Space, View};
-use crate::fjall::fjall_store::Shared;
+use crate::fjall::shared::Shared;
 use crate::limits::{FLUSH_INTERVAL, REWRITE_BATCH_BYTES, REWRITE_BYTES_MAX};
 use bytes::Bytes;
 use forebay_engine::operation::Durability;

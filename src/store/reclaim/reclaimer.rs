@@ -8,24 +8,24 @@
 
 use crate::check::journal_check;
 use crate::fjall::database::{self, Error, Space, View};
-use crate::fjall::fjall_store::Shared;
 use crate::fjall::journal_change;
 use crate::fjall::journal_unlinker::JournalLooks;
+use crate::fjall::shared::Shared;
 use crate::format::key;
 use crate::limits::{
     BUSY_GARBAGE_BYTES_MIN, BUSY_LOOKS_MAX, FLUSH_INTERVAL, GARBAGE_BYTES_MIN, IDLE_BYTES_MAX,
-    IDLE_WRITTEN_BYTES_MAX, RECLAIM_INTERVAL, REMOVE_BYTES_MAX, REMOVE_KEYS_MAX,
+    IDLE_WRITTEN_BYTES_MAX, REMOVE_BYTES_MAX, REMOVE_KEYS_MAX,
 };
 use crate::reclaim::dead_tables;
 use crate::reclaim::garbage;
+use crate::reclaim::reclaim_queue::{ReclaimQueue, ReclaimRequests, ReclaimState, Task};
 use bytes::Bytes;
 use forebay_engine::model::QueueId;
 use forebay_engine::operation::Durability;
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{Builder, JoinHandle};
 
 /// The keyspaces that hold messages.
@@ -39,41 +39,6 @@ const BLOCK_SIZE: u64 = 512;
 pub(crate) struct Reclaimer {
     tasks: Arc<ReclaimQueue>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// What is to be looked after.
-#[derive(Debug, Default)]
-pub(crate) struct ReclaimRequests {
-    /// Much was settled.
-    pub(crate) is_reclaim_due: bool,
-    /// Space runs short: all that can be given back is to be, garbage from so many bytes on.
-    pub(crate) give_back_above: Option<u64>,
-    /// Dropped queues.
-    pub(crate) queues: BTreeSet<QueueId>,
-    pub(crate) is_heartbeat_due: bool,
-}
-
-#[derive(Debug, Default)]
-struct ReclaimQueue {
-    state: Mutex<ReclaimState>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct ReclaimState {
-    wanted: ReclaimRequests,
-    /// Dropped queues that can't be removed because what is left of them is damaged.
-    set_aside: BTreeSet<QueueId>,
-    is_ending: bool,
-}
-
-enum Task {
-    Reclaim,
-    GiveBack { garbage_min: u64 },
-    Queue(QueueId),
-    Heartbeat,
-    LookAround,
-    End,
 }
 
 impl Reclaimer {
@@ -123,56 +88,6 @@ impl Drop for Reclaimer {
             // Had it panicked, the panic hook has told.
             let _ = thread.join();
         }
-    }
-}
-
-impl ReclaimRequests {
-    fn is_empty(&self) -> bool {
-        !self.is_reclaim_due
-            && self.give_back_above.is_none()
-            && self.queues.is_empty()
-            && !self.is_heartbeat_due
-    }
-}
-
-impl ReclaimState {
-    fn set_aside(&mut self, queue: QueueId) {
-        self.wanted.queues.remove(&queue);
-        self.set_aside.insert(queue);
-    }
-}
-
-impl ReclaimQueue {
-    fn lock(&self) -> MutexGuard<'_, ReclaimState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn next(&self) -> Task {
-        let state = self.lock();
-        let (mut state, _) = self
-            .changed
-            .wait_timeout_while(state, RECLAIM_INTERVAL, |state| {
-                state.wanted.is_empty() && !state.is_ending
-            })
-            .unwrap_or_else(PoisonError::into_inner);
-        if state.is_ending {
-            return Task::End;
-        }
-        if std::mem::take(&mut state.wanted.is_heartbeat_due) {
-            return Task::Heartbeat;
-        }
-        if std::mem::take(&mut state.wanted.is_reclaim_due) {
-            return Task::Reclaim;
-        }
-        if let Some(garbage_min) = state.wanted.give_back_above.take() {
-            return Task::GiveBack { garbage_min };
-        }
-        // It stays on the tasks until it is gone, so that it is counted.
-        state.wanted.queues.first().map_or(Task::LookAround, |queue| Task::Queue(*queue))
-    }
-
-    fn is_ending(&self) -> bool {
-        self.lock().is_ending
     }
 }
 

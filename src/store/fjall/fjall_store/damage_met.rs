@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::workload::Workload;
+use forebay_engine::operation::Durability;
 use forebay_engine::operation::Operation;
 use std::fs;
 use std::path::PathBuf;

@@ -25,6 +25,7 @@ use forebay_engine::model::{
     WallClock,
 };
 use forebay_engine::operation::BLOCK_OFFSETS;
+use forebay_engine::operation::Durability;
 use forebay_engine::page::Record;
 use forebay_engine::shard::{Fetched, QueueDefaults, Shard, ShardSettings};
 use forebay_engine::topology;
@@ -33,6 +34,7 @@ use forebay_wire::{FieldTable, FieldValue, ShortStr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
+use std::path::PathBuf;
 
 const CONNECTION: ConnectionId = ConnectionId(1);
 const CHANNEL: ChannelId = ChannelId(1);

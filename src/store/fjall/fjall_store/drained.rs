@@ -3,6 +3,7 @@
 use super::*;
 use crate::check::journal_check;
 use crate::workload::Workload;
+use forebay_engine::operation::Durability;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 

@@ -7,6 +7,7 @@ use crate::check::verify::verify;
 use crate::damage::Damage;
 use crate::repair::repair_accepting_loss;
 use crate::workload::{Workload, put_record};
+use forebay_engine::operation::Durability;
 
 use forebay_engine::operation::{BLOCK_OFFSETS, RecoveredLevel};
 use std::collections::BTreeMap;

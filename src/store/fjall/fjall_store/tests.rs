@@ -5,6 +5,7 @@ use crate::MemoryStore;
 use crate::damage::Damage;
 use crate::workload::{Workload, put_record};
 use bytes::Bytes;
+use forebay_engine::operation::Durability;
 use forebay_engine::operation::Operation;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

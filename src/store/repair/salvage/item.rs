@@ -1,5 +1,6 @@
 //! A key at one moment, as tables and journals hold it.
 
+use crate::format::checksummed;
 use bytes::Bytes;
 
 /// What became of a key in one batch.
@@ -22,6 +23,13 @@ pub(crate) enum Kind {
     Removal,
     /// Its value lies in a blob file, `value` says where.
     Blob,
+}
+
+impl Item {
+    /// Whether a value of ours is as it was written under this key.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.kind == Kind::Value && checksummed::unseal(&self.key, &self.value).is_ok()
+    }
 }
 
 impl Kind {

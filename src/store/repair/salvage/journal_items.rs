@@ -1,7 +1,6 @@
 //! The items of a journal, whole batches and what can be saved of broken ones. Their layout stands in
 //! [`crate::fjall::journal`].
 
-use super::is_sealed;
 use super::item::{Item, Kind};
 use crate::fjall::database::{META_ID, Space};
 use crate::fjall::journal::{JournalReader, Next};
@@ -123,7 +122,7 @@ fn next_item(behind: &mut Bytes, rest: &Bytes) -> Option<(u64, Item)> {
         let Some((keyspace, item)) = item(&mut here) else { continue };
         let is_body = keyspace == Space::Bodies as u64 + 1 && key::is_body(&item.key);
         let is_ours = (1..=META_ID).contains(&keyspace);
-        if is_ours && (is_body || is_sealed(&item)) {
+        if is_ours && (is_body || item.is_sealed()) {
             *behind = here;
             return Some((keyspace, item));
         }

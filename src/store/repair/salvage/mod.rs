@@ -19,9 +19,7 @@ mod table;
 
 use crate::check::journal_check;
 use crate::error::StoreError;
-use crate::fjall::database::{META_ID, SPACES, Space};
-use crate::fjall::opening::VERSION_FILE;
-use crate::format::checksummed;
+use crate::fjall::database::{META_ID, SPACES, Space, VERSION_FILE};
 use crate::format::high_water::Mark;
 use crate::format::key;
 use crate::format::progress::Progress;
@@ -123,7 +121,7 @@ impl Salvage {
         let trust: Trust = match space {
             // A page holds the checksums of its bodies.
             Space::Bodies => |_: &Item| true,
-            Space::Pages | Space::Acks | Space::Meta => is_sealed,
+            Space::Pages | Space::Acks | Space::Meta => Item::is_sealed,
         };
         let merge = Merge::new(newest.into_values().collect(), keyspace.tables, trust)?;
         Ok(Items { merge, blob_files: keyspace.blob_directory })
@@ -186,7 +184,7 @@ impl Salvage {
             last = last.max(Some(stretch.seqno.max(before)));
             let mut items = stretch.items;
             if !stretch.is_whole {
-                items.retain(|(id, item)| *id == Space::Bodies as u64 + 1 || is_sealed(item));
+                items.retain(|(id, item)| *id == Space::Bodies as u64 + 1 || item.is_sealed());
                 let (from, to, saved) = (stretch.from, stretch.to, items.len());
                 self.damaged(
                     path,
@@ -247,7 +245,7 @@ impl Items {
 pub(crate) fn applied_in_tables(database: &Path) -> io::Result<u64> {
     let meta = database.join("keyspaces").join(META_ID.to_string());
     let Ok(files) = KeyspaceFiles::look(&meta, true, &mut Vec::new()) else { return Ok(0) };
-    let mut merge = Merge::new(Vec::new(), files.tables, is_sealed)?;
+    let mut merge = Merge::new(Vec::new(), files.tables, Item::is_sealed)?;
     while let Some(item) = merge.next()? {
         if item.key == key::progress() {
             return Ok(Progress::decode(&item.key, &item.value).map_or(0, |found| found.applied));
@@ -303,11 +301,6 @@ pub(crate) fn is_sound_file(path: &Path, checksum: u128) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(error) => Err(error),
     }
-}
-
-/// Whether a value of ours is as it was written under this key.
-fn is_sealed(item: &Item) -> bool {
-    item.kind == Kind::Value && checksummed::unseal(&item.key, &item.value).is_ok()
 }
 
 fn failed(error: io::Error) -> StoreError {

@@ -1,6 +1,7 @@
 use super::block::{BlockHeader, HEADER_SIZE};
 use super::*;
 use crate::fjall::database::Database;
+use crate::format::checksummed;
 use forebay_engine::model::{Level, Offset, QueueId};
 use forebay_engine::operation::Durability;
 use proptest::prelude::*;
