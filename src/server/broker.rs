@@ -5,7 +5,6 @@
 //! listens. Stop: no new sockets, every connection closed with 320, the shard drained, the
 //! committer joined after a last sync, and the readers, so that the data directory is free.
 
-use crate::admin::session::ShardLink;
 use crate::admin::{self, Admin, Listener};
 use crate::auth::authenticator::Authenticator;
 use crate::auth::first_user;
@@ -25,6 +24,7 @@ use crate::metrics::{BrokerRates, Metrics, QueueRates};
 use crate::net::http_listener::HttpListener;
 use crate::net::port::{bind_all, listen_all};
 use crate::shard::mailbox::{Mail, MailReceiver, MailSender, mailbox};
+use crate::shard::session::ShardLink;
 use crate::shard::shard_startup::{Published, StoreThreads, recover, start_shard};
 use crate::start_error::StartError;
 use crate::system::alarms::{AlarmLimits, Alarms};
@@ -123,7 +123,7 @@ impl Broker {
         let reloader = reloader(&settings, budgets, &link, &context, &alarms, tls.as_ref());
         let shown = (rates, published.1);
         let admin = admin(&settings, &link, &context, &alarms, shown, tls.as_ref(), listeners);
-        let admin_task = tokio::spawn(admin.serve(admin_listener));
+        let admin_task = tokio::spawn(admin::serve(admin, admin_listener));
         endpoint.set_ready(true);
         tracing::info!("ready");
         Ok(Self {

@@ -15,6 +15,7 @@ pub mod auth;
 pub mod broker;
 pub mod config;
 pub mod connection;
+pub mod damaged_data;
 pub mod definitions;
 pub mod failure;
 pub mod limits;

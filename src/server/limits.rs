@@ -243,10 +243,10 @@ pub const SCRUB_RATE_BYTES_DEFAULT: u64 = 2 * 1024 * 1024;
 
 /// Bytes of a damaged data directory up to which a broker that does not start reads all of it, to
 /// name everything that is missing; a supervisor may start it again and again.
-pub const REFUSAL_READ_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+pub const DAMAGED_DATA_READ_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
-/// Damages that such a broker names.
-pub const REFUSAL_DAMAGES_MAX: usize = 10;
+/// Damaged places that such a broker names.
+pub const DAMAGED_DATA_SHOWN_MAX: usize = 10;
 
 const _: () = {
     assert!(READ_BYTES_MAX <= UNAWAITED_BUDGET_BYTES_MAX);

@@ -1,15 +1,15 @@
 //! Why a broker did not start: what was wrong, and what to do.
 
-use crate::admin::session::SessionError;
-use crate::connection::refusal::Refusal;
+use crate::damaged_data::DamagedData;
 use crate::definitions::{DefinitionsFileError, ImportError};
+use crate::shard::session::SessionError;
 use crate::system::memory_limit::MEMORY_LIMIT_MIN;
 use crate::tls::TlsError;
 use forebay_engine::shard::RecoverError;
 use forebay_store::StoreError;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub enum StartError {
     Tls(#[from] TlsError),
     /// What is stored is damaged.
     #[error("{0}")]
-    Damaged(Refusal),
+    Damaged(DamagedData),
     /// The store can't be opened or read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -69,6 +69,16 @@ pub enum StartError {
     /// The system lacks something: threads, randomness.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
+}
+
+impl StartError {
+    /// The store in a data directory could not be opened or read.
+    pub(crate) fn of_store(directory: &Path, error: StoreError) -> Self {
+        match error {
+            StoreError::Damaged(first) => Self::Damaged(DamagedData::find(directory, *first)),
+            error => Self::Store(error),
+        }
+    }
 }
 
 fn listen_advice(error: &io::Error, flag: &str) -> String {

@@ -2,10 +2,13 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, VhostAccess};
+use super::context::Admin;
 use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
-use super::messages::exchange_name;
-use super::{Admin, json_reply, no_content, object_name, short, table_json};
+use super::names::exchange_name;
+use super::names::{object_name, short};
+use super::reply::{json_reply, no_content};
+use crate::definitions::table_json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

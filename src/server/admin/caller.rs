@@ -3,7 +3,9 @@
 //! in them besides, `monitoring` sees everything, `administrator` does everything.
 
 use super::api_error::ApiError;
-use super::{Admin, short};
+use super::context::Admin;
+use super::names::short;
+use crate::shard::session::SESSION_CHANNEL;
 use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams};
 use axum::http::header;
 use axum::http::request::Parts;
@@ -11,6 +13,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use forebay_engine::access::{Access, Object};
+use forebay_engine::administration::Administration;
+use forebay_engine::command::Command;
 use forebay_engine::connection::{Credentials, Peer, Proof};
 use forebay_engine::model::TopologyRequest;
 use forebay_wire::ShortStr;
@@ -120,6 +124,21 @@ impl Caller {
     ) -> Result<(), ApiError> {
         self.check_vhost(admin, vhost)?;
         Ok(admin.routes().permissions().check_request(&self.name, vhost, request)?)
+    }
+
+    /// Changes something on its behalf; whether it may has been checked.
+    ///
+    /// # Errors
+    /// When the shard refuses, or the broker stops.
+    pub(super) async fn administer(
+        &self,
+        admin: &Admin,
+        request: Administration,
+    ) -> Result<(), ApiError> {
+        let request = Box::new(request);
+        let command = Command::Administer { channel: SESSION_CHANNEL, request };
+        admin.link().ask(ShortStr::default(), self.name.clone(), command).await?;
+        Ok(())
     }
 
     fn check(&self, may: bool, reason: &str) -> Result<(), ApiError> {

@@ -4,9 +4,10 @@
 use super::api_error::ApiError;
 use super::caller::{Caller, VhostAccess};
 use super::connections::connection_name;
+use super::context::Admin;
 use super::extract::Path;
 use super::listing::Listing;
-use super::{Admin, json_reply};
+use super::reply::json_reply;
 use crate::connection::connection_about::ConnectionAbout;
 use crate::system::node_name::node_name;
 use axum::extract::State;

@@ -2,11 +2,14 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, VhostAccess};
+use super::context::Admin;
 use super::extract::Path;
 use super::figures::Figures;
 use super::listing::Listing;
-use super::{Admin, json_reply, no_content, short, table_json};
+use super::names::short;
+use super::reply::{json_reply, no_content};
 use crate::connection::connection_about::ConnectionAbout;
+use crate::definitions::table_json;
 use crate::system::node_name::node_name;
 use crate::tls::TlsDetails;
 use axum::extract::State;

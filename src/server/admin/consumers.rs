@@ -3,9 +3,10 @@
 use super::api_error::ApiError;
 use super::caller::{Caller, VhostAccess};
 use super::channels::channel_details;
+use super::context::Admin;
 use super::listing::Listing;
-use super::{Admin, table_json};
 use crate::connection::connection_about::ConnectionAbout;
+use crate::definitions::table_json;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::model::{ConnectionId, QueueId};

@@ -6,13 +6,15 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost, VhostAccess};
+use super::context::Admin;
 use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
 use super::messages::describe_message;
+use super::names::{object_name, short};
+use super::reply::json_reply;
 use super::request_body::RequestBody;
-use super::session::SESSION_CHANNEL;
-use super::{Admin, json_reply, object_name, short};
 use crate::limits::ADMIN_PEEK_MESSAGES_DEFAULT;
+use crate::shard::session::SESSION_CHANNEL;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Access, Object};

@@ -2,8 +2,9 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost};
+use super::context::Admin;
 use super::extract::{Query, UnreadBody};
-use super::{Admin, json_reply, no_content};
+use super::reply::{json_reply, no_content};
 use crate::definitions::{self, DefinitionFlaws, Definitions, ImportError, ReadOptions};
 use crate::limits::ADMIN_DEFINITIONS_BYTES_MAX;
 use axum::extract::State;

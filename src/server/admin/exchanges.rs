@@ -2,11 +2,14 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost, VhostAccess};
+use super::context::Admin;
 use super::extract::{Path, Query, UnreadBody};
 use super::figures::{Figures, put_field};
 use super::listing::Listing;
-use super::messages::exchange_name;
-use super::{Admin, json_reply, no_content, put_reply, short, table_json};
+use super::names::exchange_name;
+use super::names::short;
+use super::reply::{json_reply, no_content, put_reply};
+use crate::definitions::table_json;
 use crate::metrics::BrokerRates;
 use axum::extract::State;
 use axum::response::Response;

@@ -3,8 +3,8 @@
 //! A body is handed over unread: a handler finds out who asks and what it may do before it takes the
 //! first byte of it.
 
-use super::Admin;
 use super::api_error::ApiError;
+use super::context::Admin;
 use super::request_body::RequestBody;
 use crate::limits::ADMIN_BODY_BYTES_MAX;
 use axum::body::{Body, HttpBody};

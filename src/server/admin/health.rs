@@ -2,10 +2,11 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost};
+use super::context::Admin;
 use super::extract::Path;
 use super::nodes::check_node;
-use super::session::SESSION_CHANNEL;
-use super::{Admin, json_reply};
+use super::reply::json_reply;
+use crate::shard::session::SESSION_CHANNEL;
 use crate::system::alarms::Alarm;
 use crate::system::node_name::node_name;
 use crate::tls::TlsAcceptor;

@@ -2,9 +2,12 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost, VhostAccess};
+use super::context::Admin;
 use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
-use super::{Admin, json_reply, no_content, short};
+use super::names::short;
+use super::reply::{json_reply, no_content};
+use crate::definitions::object_json::limits_of;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Limit, Limits};
@@ -31,7 +34,7 @@ pub(super) async fn of_vhost(
     State(admin): State<Admin>,
     VhostAccess { vhost, .. }: VhostAccess,
 ) -> Result<Response, ApiError> {
-    let value = of_owner(admin.routes().limits(), Limit::OF_VHOST, &vhost);
+    let value = limits_of(admin.routes().limits(), Limit::OF_VHOST, &vhost);
     Ok(json_reply(&json!([describe("vhost", &vhost, &value)])))
 }
 
@@ -76,7 +79,7 @@ pub(super) async fn of_user(
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
     let user = known_user(&admin, &user)?;
-    let value = of_owner(admin.routes().limits(), Limit::OF_USER, &user);
+    let value = limits_of(admin.routes().limits(), Limit::OF_USER, &user);
     Ok(json_reply(&json!([describe("user", &user, &value)])))
 }
 
@@ -101,15 +104,9 @@ pub(super) async fn clear_of_user(
     set_limit(&admin, &caller, limit, known_user(&admin, &user)?, None).await
 }
 
-/// The limits of one virtual host or user by name, as files of definitions have them, too.
-pub(crate) fn of_owner(limits: &Limits, among: [Limit; 3], owner: &ShortStr) -> Map<String, Value> {
-    let set = among.into_iter().filter_map(|limit| Some((limit, limits.get(limit, owner)?)));
-    set.map(|(limit, most)| (limit.name().to_owned(), json!(most))).collect()
-}
-
 fn by_owner(limits: &Limits, among: [Limit; 3]) -> BTreeMap<ShortStr, Map<String, Value>> {
     let meant = limits.iter().filter(|(limit, ..)| among.contains(limit));
-    meant.map(|(_, owner, _)| (owner.clone(), of_owner(limits, among, owner))).collect()
+    meant.map(|(_, owner, _)| (owner.clone(), limits_of(limits, among, owner))).collect()
 }
 
 fn describe(kind: &str, owner: &ShortStr, value: &Map<String, Value>) -> Value {
@@ -156,6 +153,6 @@ pub(super) async fn set_limit(
     owner: ShortStr,
     most: Option<u64>,
 ) -> Result<Response, ApiError> {
-    admin.administer(caller, Administration::SetLimit { limit, owner, most }).await?;
+    caller.administer(admin, Administration::SetLimit { limit, owner, most }).await?;
     Ok(no_content())
 }

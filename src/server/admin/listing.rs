@@ -4,12 +4,11 @@
 //! A long list is written beside the threads that serve clients, a few at once, and what was written
 //! and has not been read by its client is bounded.
 
-use super::Admin;
 use super::api_error::ApiError;
+use super::context::Admin;
 use super::extract::Query;
-use crate::limits::{
-    ADMIN_ANSWERS_KIB_MAX, ADMIN_LISTS_AT_ONCE_MAX, ADMIN_PAGE_ITEMS_DEFAULT, ADMIN_PAGE_ITEMS_MAX,
-};
+use super::listing_turns::ListingTurns;
+use crate::limits::{ADMIN_ANSWERS_KIB_MAX, ADMIN_PAGE_ITEMS_DEFAULT, ADMIN_PAGE_ITEMS_MAX};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
@@ -20,26 +19,7 @@ use forebay_wire::ShortStr;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::cmp::Ordering;
-use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-/// What bounds the lists of a broker. Clones are the same.
-#[derive(Clone, Debug)]
-pub(super) struct ListingTurns {
-    /// For writing one.
-    writing: Arc<Semaphore>,
-    /// For KiB that were written and wait for their clients.
-    unsent: Arc<Semaphore>,
-}
-
-impl Default for ListingTurns {
-    fn default() -> Self {
-        Self {
-            writing: Arc::new(Semaphore::new(ADMIN_LISTS_AT_ONCE_MAX)),
-            unsent: Arc::new(Semaphore::new(ADMIN_ANSWERS_KIB_MAX as usize)),
-        }
-    }
-}
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A list that was asked for.
 #[derive(Clone, Debug)]

@@ -1,48 +1,15 @@
 //! `/api/auth/attempts`: logins by protocol and by address.
 
-use super::Admin;
 use super::api_error::ApiError;
 use super::caller::Caller;
+use super::context::Admin;
 use super::extract::Path;
 use super::listing::Listing;
-use super::no_content;
 use super::nodes::check_node;
+use super::reply::no_content;
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Logins here, and the counters of AMQP when somebody asked to count anew.
-#[derive(Debug, Default)]
-pub(super) struct Logins {
-    http: Counts,
-    amqp_before: Counts,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    accepted: AtomicU64,
-    refused: AtomicU64,
-}
-
-impl Counts {
-    fn load(&self) -> (u64, u64) {
-        (self.accepted.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
-    }
-
-    fn store(&self, (accepted, refused): (u64, u64)) {
-        self.accepted.store(accepted, Ordering::Relaxed);
-        self.refused.store(refused, Ordering::Relaxed);
-    }
-}
-
-impl Logins {
-    /// Somebody logged in here, or was refused.
-    pub(super) fn count(&self, is_accepted: bool) {
-        let counter = if is_accepted { &self.http.accepted } else { &self.http.refused };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-}
 
 pub(super) async fn by_protocol(
     State(admin): State<Admin>,

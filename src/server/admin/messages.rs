@@ -2,11 +2,14 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost};
+use super::context::Admin;
 use super::extract::{Path, UnreadBody};
+use super::names::{exchange_name, object_name, short};
+use super::reply::{json_reply, no_content};
 use super::request_body::RequestBody;
-use super::session::{SESSION_CHANNEL, Session, SessionError};
-use super::{Admin, json_reply, no_content, object_name, short, table_json};
+use crate::definitions::table_json;
 use crate::limits::ADMIN_GET_MESSAGES_MAX;
+use crate::shard::session::{SESSION_CHANNEL, Session, SessionError};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
@@ -22,9 +25,6 @@ use forebay_engine::model::{
 use forebay_engine::published_properties::{check_delivery_mode, check_user, copies, expiration};
 use forebay_wire::{Properties, ShortStr};
 use serde_json::{Map, Value, json};
-
-/// What the default exchange is called in paths.
-const DEFAULT_EXCHANGE: &str = "amq.default";
 
 pub(super) async fn purge(
     State(admin): State<Admin>,
@@ -275,10 +275,4 @@ fn properties(body: &RequestBody) -> Result<Properties, ApiError> {
         app_id: text("app_id")?,
         cluster_id: text("cluster_id")?,
     })
-}
-
-/// The exchange that a path names, in the part called `part`.
-pub(super) fn exchange_name(part: &str, path: &str) -> Result<ObjectName, ApiError> {
-    let name = object_name(part, path)?;
-    Ok(if name == DEFAULT_EXCHANGE { ObjectName::EMPTY } else { name })
 }

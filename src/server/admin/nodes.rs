@@ -2,9 +2,11 @@
 
 use super::api_error::ApiError;
 use super::caller::Caller;
+use super::context::Admin;
 use super::extract::Path;
+use super::names::short;
 use super::overview::exchange_types;
-use super::{Admin, json_reply, no_content};
+use super::reply::{json_reply, no_content};
 use crate::metrics::process;
 use crate::system::alarms::Alarm;
 use crate::system::node_name::node_name;
@@ -45,7 +47,7 @@ pub(super) async fn start_vhost(
     Path((vhost, node)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
-    caller.check_sees(&admin, &super::short("vhost", &vhost)?)?;
+    caller.check_sees(&admin, &short("vhost", &vhost)?)?;
     check_node(&node)?;
     Ok(no_content())
 }

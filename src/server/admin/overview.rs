@@ -3,8 +3,9 @@
 
 use super::api_error::ApiError;
 use super::caller::Caller;
+use super::context::Admin;
 use super::figures::{Figures, add, put_field};
-use super::{Admin, json_reply};
+use super::reply::json_reply;
 use crate::config::product::CLUSTER_NAME;
 use crate::metrics::{BrokerCounts, Flow};
 use crate::system::node_name::node_name;

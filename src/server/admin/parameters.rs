@@ -3,11 +3,13 @@
 
 use super::api_error::ApiError;
 use super::caller::Caller;
+use super::context::Admin;
 use super::extract::{Path, UnreadBody};
 use super::limits::{limit_of_vhost, set_limit};
 use super::listing::Listing;
+use super::names::short;
 use super::policies::{clear, set_policy};
-use super::{Admin, json_reply, no_content, short};
+use super::reply::{json_reply, no_content};
 use crate::definitions::parameters;
 use axum::extract::State;
 use axum::response::Response;

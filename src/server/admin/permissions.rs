@@ -2,15 +2,18 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost, VhostAccess};
+use super::context::Admin;
 use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
-use super::{Admin, json_reply, no_content, put_reply, short};
+use super::names::short;
+use super::reply::{json_reply, no_content, put_reply};
+use crate::definitions::object_json;
 use axum::extract::State;
 use axum::response::Response;
-use forebay_engine::access::{Access, Permission};
+use forebay_engine::access::Permission;
 use forebay_engine::administration::Administration;
 use forebay_wire::ShortStr;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub(super) async fn list(
     State(admin): State<Admin>,
@@ -52,7 +55,7 @@ pub(super) async fn show(
     let routes = admin.routes();
     let permission = routes.permissions().get(&user, &vhost);
     let missing = || ApiError::not_found(format!("no permission of '{user}' in vhost '{vhost}'"));
-    Ok(json_reply(&describe(&user, &vhost, permission.ok_or_else(missing)?)))
+    Ok(json_reply(&object_json::permission(&user, &vhost, permission.ok_or_else(missing)?)))
 }
 
 pub(super) async fn put(
@@ -72,7 +75,7 @@ pub(super) async fn put(
     let permission = Permission::new(configure, write, body.required("read")?)
         .map_err(|error| ApiError::bad(error.to_string()))?;
     let is_new = admin.routes().permissions().get(&user, &vhost).is_none();
-    admin.administer(&caller, Administration::Grant { user, vhost, permission }).await?;
+    caller.administer(&admin, Administration::Grant { user, vhost, permission }).await?;
     Ok(put_reply(is_new))
 }
 
@@ -84,7 +87,7 @@ pub(super) async fn delete(
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
     let user = short("user", &user)?;
-    admin.administer(&caller, Administration::Revoke { user, vhost }).await?;
+    caller.administer(&admin, Administration::Revoke { user, vhost }).await?;
     Ok(no_content())
 }
 
@@ -101,17 +104,7 @@ fn permissions(admin: &Admin, is_wanted: impl Fn(&ShortStr, &ShortStr) -> bool) 
     keys.dedup();
     keys.retain(|(user, vhost)| is_wanted(user, vhost));
     let describe = |(user, vhost): &(ShortStr, ShortStr)| {
-        Some(describe(user, vhost, routes.permissions().get(user, vhost)?))
+        Some(object_json::permission(user, vhost, routes.permissions().get(user, vhost)?))
     };
     keys.iter().filter_map(describe).collect()
-}
-
-fn describe(user: &ShortStr, vhost: &ShortStr, permission: &Permission) -> Value {
-    json!({
-        "configure": permission.text(Access::Configure),
-        "read": permission.text(Access::Read),
-        "user": user.to_string(),
-        "vhost": vhost.to_string(),
-        "write": permission.text(Access::Write),
-    })
 }

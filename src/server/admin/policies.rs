@@ -2,10 +2,13 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, VhostAccess};
+use super::context::Admin;
 use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
+use super::names::short;
+use super::reply::{json_reply, no_content, put_reply};
 use super::request_body::RequestBody;
-use super::{Admin, json_reply, no_content, put_reply, short, table_json};
+use crate::definitions::object_json;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::administration::Administration;
@@ -109,7 +112,7 @@ fn policies(
     let seen = vhosts.filter(|vhost| caller.sees(admin, vhost));
     let of_vhost = |vhost| {
         let owned = catalogue.policies(vhost).filter(|policy| policy.owner() == owner);
-        owned.map(move |policy| describe(vhost, policy))
+        owned.map(move |policy| object_json::policy(vhost, policy))
     };
     seen.flat_map(of_vhost).collect()
 }
@@ -161,7 +164,7 @@ pub(super) async fn set_policy(
     let name = json!(name.to_string());
     let is_new = there.iter().all(|policy| policy.get("name") != Some(&name));
     let request = Administration::SetPolicy { vhost, policy: Box::new(policy) };
-    admin.administer(caller, request).await?;
+    caller.administer(admin, request).await?;
     Ok(put_reply(is_new))
 }
 
@@ -173,7 +176,7 @@ pub(super) async fn clear(
 ) -> Result<Response, ApiError> {
     let (vhost, name) = (short("vhost", &vhost)?, short("policy", &name)?);
     check(admin, caller, owner, &vhost)?;
-    admin.administer(caller, Administration::ClearPolicy { vhost, owner, name }).await?;
+    caller.administer(admin, Administration::ClearPolicy { vhost, owner, name }).await?;
     Ok(no_content())
 }
 
@@ -190,15 +193,4 @@ pub(super) fn check(
             caller.check_vhost(admin, vhost)
         }
     }
-}
-
-pub(crate) fn describe(vhost: &ShortStr, policy: &Policy) -> Value {
-    json!({
-        "apply-to": policy.applies_to().name(),
-        "definition": table_json::to_json(policy.definition()),
-        "name": policy.name().to_string(),
-        "pattern": policy.pattern().as_str(),
-        "priority": policy.priority(),
-        "vhost": vhost.to_string(),
-    })
 }

@@ -3,13 +3,16 @@
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost, VhostAccess};
 use super::connections::connection_name;
+use super::context::Admin;
 use super::extract::{Path, Query, UnreadBody};
 use super::figures::{Figures, put_field};
 use super::listing::Listing;
-use super::session::SESSION_CHANNEL;
-use super::{Admin, json_reply, no_content, object_name, put_reply, table_json};
+use super::names::object_name;
+use super::reply::{json_reply, no_content, put_reply};
 use crate::connection::connection_about::ConnectionAbout;
+use crate::definitions::table_json;
 use crate::metrics::QueueRates;
+use crate::shard::session::SESSION_CHANNEL;
 use crate::system::node_name::node_name;
 use axum::extract::State;
 use axum::response::Response;

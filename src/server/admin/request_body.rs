@@ -1,7 +1,7 @@
 //! The JSON body of a request. Flags and numbers may be strings, as rabbitmqadmin sends them.
 
 use super::api_error::ApiError;
-use super::table_json;
+use crate::definitions::{table_json, user_tags};
 use forebay_wire::FieldTable;
 use serde_json::{Map, Value};
 
@@ -81,6 +81,13 @@ impl RequestBody {
             value => value.as_i64(),
         };
         number.map(Some).ok_or_else(|| wrong(key, value, "an integer"))
+    }
+
+    /// # Errors
+    /// 400 when they are neither a list of names nor names separated by commas.
+    pub(super) fn tags(&self) -> Result<Option<Vec<String>>, ApiError> {
+        let tags = self.get("tags").map(user_tags).transpose();
+        tags.map_err(|reason| ApiError::bad(format!("tags: {reason}")))
     }
 
     /// # Errors

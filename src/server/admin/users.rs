@@ -2,20 +2,23 @@
 
 use super::api_error::ApiError;
 use super::caller::Caller;
+use super::context::Admin;
 use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
+use super::names::short;
+use super::reply::{json_reply, no_content, put_reply};
 use super::request_body::RequestBody;
-use super::{Admin, json_reply, limits_of, no_content, put_reply, short};
 use crate::auth::password;
 use crate::auth::user::{ADMINISTRATOR, hash_password};
+use crate::definitions::object_json;
 use crate::limits::ADMIN_TEXT_BYTES_MAX;
 use axum::extract::State;
 use axum::response::Response;
-use forebay_engine::access::{Limit, PasswordHash, User};
+use forebay_engine::access::{PasswordHash, User};
 use forebay_engine::administration::Administration;
 use forebay_engine::model::Fault;
 use forebay_wire::{ReplyCode, ShortStr};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 pub(super) async fn list(
@@ -53,7 +56,7 @@ pub(super) async fn put(
     let password = password_of(&body).await?;
     let is_new = admin.authenticator().tags(&name).is_none();
     let user = User { password, tags };
-    admin.administer(&caller, Administration::PutUser { name, user }).await?;
+    caller.administer(&admin, Administration::PutUser { name, user }).await?;
     Ok(put_reply(is_new))
 }
 
@@ -119,7 +122,7 @@ pub(super) async fn without_permissions(
 
 /// Deletes a user and closes its connections.
 async fn remove(admin: &Admin, caller: &Caller, name: ShortStr) -> Result<(), ApiError> {
-    admin.administer(caller, Administration::DeleteUser { name: name.clone() }).await?;
+    caller.administer(admin, Administration::DeleteUser { name: name.clone() }).await?;
     let text = format!("user '{name}' was deleted");
     let fault = Fault::connection(ReplyCode::ConnectionForced, text);
     admin.link().connections.close_some(&fault, |_, about| about.user == name);
@@ -148,65 +151,28 @@ fn users(admin: &Admin) -> Vec<(ShortStr, Value)> {
     let stored = routes.users().iter().filter(|(name, _)| !hidden(name));
     let mut users: Vec<_> = stored
         .map(|(name, user)| {
-            let (algorithm, hash) = password::exported(&user.password);
-            let limits = limits_of(routes.limits(), Limit::OF_USER, name);
-            (name.clone(), describe(name, &user.tags, algorithm, hash, limits))
+            let hash = password::exported(&user.password);
+            (name.clone(), object_json::user(name, &user.tags, hash, routes.limits()))
         })
         .collect();
     users.extend(configured.iter().map(|(name, tags)| {
         // What the configuration keeps secret stays there.
-        let limits = limits_of(routes.limits(), Limit::OF_USER, name);
-        (name.clone(), describe(name, tags, password::ARGON2ID, "", limits))
+        let hash = (password::ARGON2ID, "");
+        (name.clone(), object_json::user(name, tags, hash, routes.limits()))
     }));
     users.sort_by(|left, right| left.0.cmp(&right.0));
     users
 }
 
-fn describe(
-    name: &ShortStr,
-    tags: &[String],
-    algorithm: &str,
-    hash: &str,
-    limits: Map<String, Value>,
-) -> Value {
-    json!({
-        "hashing_algorithm": algorithm,
-        "limits": limits,
-        "name": name.to_string(),
-        "password_hash": hash,
-        "tags": tags,
-    })
-}
-
 /// The tags that a request must name. `administrator` is how RabbitMQ's first versions said it.
 fn tags_of(body: &RequestBody) -> Result<Vec<String>, ApiError> {
-    match (body.get("tags"), body.get("administrator")) {
-        (Some(value), _) => tags(Some(value)),
+    match (body.tags()?, body.get("administrator")) {
+        (Some(tags), _) => Ok(tags),
         (None, Some(Value::Bool(true))) => Ok(vec![ADMINISTRATOR.to_owned()]),
         (None, Some(Value::String(text))) if text == "true" => Ok(vec![ADMINISTRATOR.to_owned()]),
         (None, Some(_)) => Ok(Vec::new()),
         (None, None) => Err(ApiError::bad("tags_not_present")),
     }
-}
-
-/// Tags as a list, or separated by commas.
-pub(crate) fn tags(value: Option<&Value>) -> Result<Vec<String>, ApiError> {
-    let wrong = || ApiError::bad("tags: expected a list of names, or names separated by commas");
-    let tags: Vec<String> = match value {
-        None => Vec::new(),
-        Some(Value::String(text)) => text.split(',').map(|tag| tag.trim().to_owned()).collect(),
-        Some(Value::Array(tags)) => {
-            let names = tags.iter().map(|tag| tag.as_str().map(str::to_owned));
-            names.collect::<Option<_>>().ok_or_else(wrong)?
-        }
-        Some(_) => return Err(wrong()),
-    };
-    let bytes: usize = tags.iter().map(|tag| tag.len() + 1).sum();
-    if bytes > ADMIN_TEXT_BYTES_MAX || tags.iter().any(|tag| tag.contains(',')) {
-        let text = format!("tags: without commas, at most {ADMIN_TEXT_BYTES_MAX} bytes together");
-        return Err(ApiError::bad(text));
-    }
-    Ok(tags.into_iter().filter(|tag| !tag.is_empty()).collect())
 }
 
 async fn password_of(body: &RequestBody) -> Result<PasswordHash, ApiError> {

@@ -2,11 +2,11 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost, VhostAccess};
+use super::context::Admin;
 use super::extract::UnreadBody;
 use super::figures::{Figures, add};
 use super::listing::Listing;
-use super::users::tags;
-use super::{Admin, json_reply, no_content, put_reply};
+use super::reply::{json_reply, no_content, put_reply};
 use crate::metrics::Flow;
 use crate::system::node_name::node_name;
 use axum::extract::State;
@@ -53,11 +53,11 @@ pub(super) async fn put(
     let default_queue_type = body.text("default_queue_type")?;
     let update = VhostUpdate {
         description: body.text("description")?.map(str::to_owned),
-        tags: body.get("tags").map(|value| tags(Some(value))).transpose()?,
+        tags: body.tags()?,
         default_queue_type: default_queue_type.map(queue_kind).transpose()?,
     };
     let is_new = !admin.routes().has_vhost(name.as_bytes());
-    admin.administer(&caller, Administration::PutVhost { name: name.clone(), update }).await?;
+    caller.administer(&admin, Administration::PutVhost { name: name.clone(), update }).await?;
     if is_new {
         admin.grant_everything(&caller, name).await?;
     }
@@ -76,7 +76,7 @@ pub(super) async fn delete(
     Vhost(name): Vhost,
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
-    admin.administer(&caller, Administration::DeleteVhost { name: name.clone() }).await?;
+    caller.administer(&admin, Administration::DeleteVhost { name: name.clone() }).await?;
     let text = format!("vhost '{name}' was deleted");
     let fault = Fault::connection(ReplyCode::ConnectionForced, text);
     admin.link().connections.close_some(&fault, |_, about| about.vhost == name);
@@ -100,7 +100,7 @@ impl Admin {
         }
         let everything = Permission::new(".*", ".*", ".*");
         let permission = everything.map_err(|error| ApiError::Unavailable(error.to_string()))?;
-        self.administer(caller, Administration::Grant { user, vhost, permission }).await
+        caller.administer(self, Administration::Grant { user, vhost, permission }).await
     }
 
     async fn vhosts(&self) -> Result<BTreeMap<ShortStr, VhostView>, ApiError> {

@@ -2,10 +2,10 @@
 //! nothing else names a user. From then on it is a stored user like any other, which an operator
 //! changes and deletes.
 
-use crate::admin::session::{SESSION_CHANNEL, ShardLink};
 use crate::auth::password;
 use crate::auth::user::{ADMINISTRATOR, DefaultUser};
 use crate::config::settings::Settings;
+use crate::shard::session::{SESSION_CHANNEL, ShardLink};
 use crate::start_error::StartError;
 use arc_swap::ArcSwap;
 use forebay_engine::access::{User as StoredUser, Users};

@@ -7,4 +7,3 @@ pub(crate) mod connection_traffic;
 pub mod connections;
 pub mod publish_budget;
 pub mod publish_pace;
-pub mod refusal;

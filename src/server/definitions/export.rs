@@ -1,9 +1,9 @@
 //! From what is there to JSON, as RabbitMQ writes it. Users of the configuration stay there.
 
-use crate::admin::{describe_policy, limits_of, table_json};
+use super::{object_json, table_json};
 use crate::auth::password;
 use crate::config::product::Product;
-use forebay_engine::access::{Access, Limit, Limits};
+use forebay_engine::access::{Limit, Limits};
 use forebay_engine::model::{Binding, Destination};
 use forebay_engine::topology::{
     ExchangeRecord, PolicyOwner, QueueRecord, Routes, Topology, VhostMetadata,
@@ -21,24 +21,13 @@ pub fn export(topology: &Topology, access: &Routes, product: &Product) -> Value 
     let mut file = objects(topology, access.limits(), product, &vhosts, true);
     let named = vhosts.iter().map(|vhost| describe_vhost(vhost, topology.vhost_metadata(vhost)));
     let users = access.users().iter().map(|(name, user)| {
-        let (algorithm, hash) = password::exported(&user.password);
-        json!({
-            "hashing_algorithm": algorithm,
-            "limits": limits_of(access.limits(), Limit::OF_USER, name),
-            "name": name.to_string(),
-            "password_hash": hash,
-            "tags": user.tags,
-        })
+        let hash = password::exported(&user.password);
+        object_json::user(name, &user.tags, hash, access.limits())
     });
-    let permissions = access.permissions().iter().map(|(user, vhost, permission)| {
-        json!({
-            "configure": permission.text(Access::Configure),
-            "read": permission.text(Access::Read),
-            "user": user.to_string(),
-            "vhost": vhost.to_string(),
-            "write": permission.text(Access::Write),
-        })
-    });
+    let permissions = access
+        .permissions()
+        .iter()
+        .map(|(user, vhost, permission)| object_json::permission(user, vhost, permission));
     file.insert("vhosts".to_owned(), named.collect());
     file.insert("users".to_owned(), users.collect());
     file.insert("permissions".to_owned(), permissions.collect());
@@ -129,7 +118,7 @@ fn is_exported(exchange: &ExchangeRecord) -> bool {
 
 fn policies(topology: &Topology, vhost: &ShortStr) -> Vec<Value> {
     let users = topology.policies(vhost).filter(|policy| policy.owner() == PolicyOwner::User);
-    users.map(|policy| describe_policy(vhost, policy)).collect()
+    users.map(|policy| object_json::policy(vhost, policy)).collect()
 }
 
 /// What RabbitMQ keeps as parameters of a virtual host.
@@ -143,7 +132,7 @@ fn operator_policies(topology: &Topology, vhost: &ShortStr) -> Vec<Value> {
     let policies = topology.policies(vhost);
     let operators = policies.filter(|policy| policy.owner() == PolicyOwner::Operator);
     let parameter = |policy| {
-        let mut value = describe_policy(vhost, policy);
+        let mut value = object_json::policy(vhost, policy);
         let name = value.as_object_mut().and_then(|value| {
             value.remove("vhost");
             value.remove("name")
@@ -154,7 +143,7 @@ fn operator_policies(topology: &Topology, vhost: &ShortStr) -> Vec<Value> {
 }
 
 fn vhost_limits(limits: &Limits, vhost: &ShortStr) -> Option<Value> {
-    let value = limits_of(limits, Limit::OF_VHOST, vhost);
+    let value = object_json::limits_of(limits, Limit::OF_VHOST, vhost);
     let parameter = || json!({ "component": "vhost-limits", "name": "limits", "value": value });
     (!value.is_empty()).then(parameter)
 }

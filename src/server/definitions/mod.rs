@@ -6,7 +6,10 @@ mod export;
 mod flaws;
 mod import;
 mod node;
+pub(crate) mod object_json;
 mod parse;
+pub mod table_json;
+mod user_tags;
 mod user_warnings;
 
 pub(crate) use export::parameters;
@@ -14,6 +17,7 @@ pub use export::{export, export_vhost};
 pub use flaws::DefinitionFlaws;
 pub use import::{ImportError, import};
 pub use parse::{Definitions, ReadOptions, parse};
+pub(crate) use user_tags::user_tags;
 pub use user_warnings::warnings_of_users;
 
 use forebay_engine::definition;

@@ -1,6 +1,6 @@
 //! A value of a file together with its path, so that whatever is wrong can say where.
 
-use crate::admin::table_json;
+use crate::definitions::table_json;
 use forebay_engine::definition::DefinitionError;
 use forebay_engine::model::ObjectName;
 use forebay_wire::{FieldTable, ShortStr};

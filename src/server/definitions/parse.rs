@@ -2,7 +2,7 @@
 
 use super::flaws::{DefinitionFlaws, Flaw};
 use super::node::{Node, Read, wrong};
-use crate::admin::user_tags;
+use super::user_tags;
 use crate::auth::password;
 use crate::auth::user::hash_password;
 use forebay_engine::access::{Limit, PasswordHash, Permission, User};
@@ -168,7 +168,7 @@ impl Reader<'_> {
                 update.description = Some(description.to_owned());
             }
             if let Some(tags) = place.get("tags") {
-                let tags = user_tags(Some(tags));
+                let tags = user_tags(tags);
                 update.tags = Some(tags.or_else(|reason| wrong(&place.at("tags"), reason))?);
             }
             match place.optional("default_queue_type")? {
@@ -195,8 +195,8 @@ impl Reader<'_> {
 
     fn user(&mut self, node: &Node<'_>) -> Outcome {
         let name = node.name("name")?;
-        let tags = user_tags(node.get("tags"))
-            .or_else(|reason| wrong(&node.at("tags"), reason.trim_start_matches("tags: ")))?;
+        let tags = node.get("tags").map_or_else(|| Ok(Vec::new()), user_tags);
+        let tags = tags.or_else(|reason| wrong(&node.at("tags"), reason))?;
         let password = match (node.optional("password_hash")?, node.optional("password")?) {
             (Some(hash), _) => {
                 let algorithm = node.optional("hashing_algorithm")?;

@@ -2,7 +2,6 @@
 
 use crate::auth::user::User;
 use crate::config::settings::Settings;
-use crate::connection::refusal::Refusal;
 use crate::failure::{Failure, FailureSender};
 use crate::metrics::Metrics;
 use crate::shard::committer::{Committer, CommitterThread};
@@ -86,7 +85,7 @@ fn open(
         Ok((store, recovered))
     });
     // A store that was opened has let go of its directory by now, so that it can be looked through.
-    let (store, recovered) = opened.map_err(|error| Refusal::of(path, error))?;
+    let (store, recovered) = opened.map_err(|error| StartError::of_store(path, error))?;
     if scrub_rate > 0 {
         store.scrub(scrub_rate)?;
     }

@@ -1,33 +1,31 @@
-//! What a broker says that does not start because its data is damaged: what is damaged, and how to go
-//! on.
+//! A data directory on which the broker does not start because it is damaged: what is damaged, and what
+//! to do.
 
-use crate::limits::{REFUSAL_DAMAGES_MAX, REFUSAL_READ_BYTES_MAX};
-use crate::start_error::StartError;
-use forebay_store::{Damage, Missing, StoreError, verify};
+use crate::limits::{DAMAGED_DATA_READ_BYTES_MAX, DAMAGED_DATA_SHOWN_MAX};
+use forebay_store::{Damage, Missing, verify};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A data directory that is damaged.
+/// The damage found in a data directory.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct DamagedData {
     directory: PathBuf,
     damages: Vec<Damage>,
-    /// Whether everything was looked through.
+    /// Whether the whole directory was read.
     is_complete: bool,
 }
 
-impl Refusal {
-    /// Looks a damaged directory through, when it is small enough for that, so that everything is
-    /// named at once. Other errors stay as they are.
-    pub(crate) fn of(directory: &Path, error: StoreError) -> StartError {
-        let StoreError::Damaged(first) = error else { return error.into() };
-        let is_small = bytes(directory) <= REFUSAL_READ_BYTES_MAX;
+impl DamagedData {
+    /// Reads all of a directory in which `first` was met, when it is small enough for that, so that
+    /// everything is named at once.
+    pub(crate) fn find(directory: &Path, first: Damage) -> Self {
+        let is_small = bytes(directory) <= DAMAGED_DATA_READ_BYTES_MAX;
         let found = is_small.then(|| verify(directory, |_| ()).ok()).flatten();
         let damages = found.map(|found| found.damages).filter(|damages| !damages.is_empty());
         let is_complete = damages.is_some();
-        let damages = damages.unwrap_or_else(|| vec![*first]);
-        StartError::Damaged(Self { directory: directory.to_owned(), damages, is_complete })
+        let damages = damages.unwrap_or_else(|| vec![first]);
+        Self { directory: directory.to_owned(), damages, is_complete }
     }
 }
 
@@ -42,16 +40,16 @@ fn bytes(directory: &Path) -> u64 {
     bytes.sum()
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for DamagedData {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let directory = self.directory.display();
         write!(
             formatter,
             "stored data is damaged in data directory {directory}, and the broker does not start: "
         )?;
-        let told = self.damages.iter().take(REFUSAL_DAMAGES_MAX).map(ToString::to_string);
+        let told = self.damages.iter().take(DAMAGED_DATA_SHOWN_MAX).map(ToString::to_string);
         formatter.write_str(&told.collect::<Vec<_>>().join("; "))?;
-        match self.damages.len().saturating_sub(REFUSAL_DAMAGES_MAX) {
+        match self.damages.len().saturating_sub(DAMAGED_DATA_SHOWN_MAX) {
             0 => {}
             more => write!(formatter, "; and {more} more")?,
         }
