@@ -15,6 +15,10 @@ check-dependencies:
 check-rules *ARGUMENTS:
     scripts/check-rules {{ARGUMENTS}}
 
+# The page in a real browser.
+check-console:
+    cargo build && scripts/check-console
+
 # A real Prometheus beside a real broker: every query of dashboards, rules and autoscalers.
 check-metrics:
     cargo build && scripts/check-metrics

@@ -4,7 +4,8 @@ use clap::{Arg, Args};
 use forebay_server::config::config_file::ConfigFile;
 use forebay_server::config::config_value::{
     Address, Addresses, ConnectionCount, Count, DeliveryLimit, FilePath, Flag, HeartbeatSeconds,
-    LogFilter, LogFormat, LoopbackUsers, MemoryWatermark, MessageSize, Milliseconds, Seconds, Size,
+    LogFilter, LogFormat, LoopbackUsers, MemoryWatermark, MessageSize, Milliseconds, Names,
+    Seconds, Size,
 };
 use forebay_server::config::product::Product;
 use forebay_server::config::queue_defaults::{ConfigQueues, DefaultsOf};
@@ -45,6 +46,11 @@ pub(crate) struct SettingsFlags {
     /// [default: false]
     #[arg(long, value_name = "BOOL", env = "FOREBAY_ADMIN_PROXY_PROTOCOL")]
     admin_proxy_protocol: Option<Flag>,
+
+    /// Names that browsers may call the admin listener by, separated by commas; addresses, localhost
+    /// and the machine's name are always among them [default: none]
+    #[arg(long, value_name = "NAMES", env = "FOREBAY_ADMIN_HOSTS")]
+    admin_hosts: Option<Names>,
 
     /// A file of definitions that is imported at every start
     #[arg(long, value_name = "FILE", env = "FOREBAY_LOAD_DEFINITIONS")]
@@ -201,6 +207,7 @@ impl SettingsFlags {
             metrics_queues_max: self.metrics_queues_max,
             admin_listen: self.admin_listen,
             admin_proxy_protocol: self.admin_proxy_protocol,
+            admin_hosts: self.admin_hosts,
             load_definitions: self.load_definitions,
             scrub_rate: self.scrub_rate,
             disk_free_limit: self.disk_free_limit,

@@ -242,6 +242,8 @@ fn admin(
         listeners,
         tls: tls.cloned(),
         alarms: alarms.clone(),
+        hosts: settings.admin_hosts.clone(),
+        queue_defaults: settings.queue_defaults,
         rates,
         broker_rates,
         totals: Arc::clone(&context.totals),

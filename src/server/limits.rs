@@ -160,6 +160,17 @@ pub const ADMIN_LISTS_AT_ONCE_MAX: usize = 2;
 /// KiB of lists that were written and that their clients have not read: further ones wait.
 pub const ADMIN_ANSWERS_KIB_MAX: u32 = 32 * 1024;
 
+/// Pages that are shown live at once. Each has an HTTP connection, and none takes all of them.
+pub const CONSOLE_STREAMS_MAX: usize = 64;
+/// Paths that one of them watches.
+pub const CONSOLE_WATCHED_MAX: usize = 8;
+/// How often they are looked at.
+pub const CONSOLE_ROUND_INTERVAL: Duration = Duration::from_secs(1);
+/// A look that takes longer than usual is followed by a pause of so many times its length.
+pub const CONSOLE_ROUND_SHARE: u32 = 4;
+/// How long a stream says nothing when nothing changes.
+pub const CONSOLE_STREAM_SILENCE_MAX: Duration = Duration::from_secs(5);
+
 /// Messages that one admin request gets.
 pub const ADMIN_GET_MESSAGES_MAX: usize = 1_000;
 
@@ -260,6 +271,7 @@ const _: () = {
     assert!(OPEN_FILES_RESERVED < CONNECTIONS_MAX);
     assert!(2 * HTTP_CONNECTIONS_MAX <= OPEN_FILES_RESERVED / 2);
     // Those that are answered have places that nobody can take from them by being slow.
+    assert!(CONSOLE_STREAMS_MAX < HTTP_OWING_CONNECTIONS_MAX);
     assert!(HTTP_OWING_CONNECTIONS_MAX < HTTP_CONNECTIONS_MAX);
     assert!(HTTP_OWING_CONNECTIONS_PER_ADDRESS_MAX <= HTTP_OWING_CONNECTIONS_MAX / 2);
     assert!(LOGIN_CONNECTIONS_MAX <= CONNECTIONS_MAX / LOGIN_CONNECTIONS_SHARE);

@@ -18,6 +18,7 @@ mod access;
 mod api_reference;
 mod autoscaling;
 mod command;
+mod console;
 mod dead_letter_storm;
 mod dead_letters;
 mod definitions;

@@ -6,7 +6,10 @@ use crate::limits::{
     CONSUMER_TIMEOUT_DEFAULT_MS, DELIVERY_LIMIT_DEFAULT, RABBITMQ_QUORUM_DELIVERY_LIMIT,
     RETURN_LIMIT,
 };
-use crate::topology::{DeliveryLimit, Overflow, QueueKind, QueueRecord, is_dead_letter_queue};
+use crate::topology::{
+    DeliveryLimit, Overflow, QueueKind, QueueRecord, dead_letter_queue_name, is_dead_letter_queue,
+};
+use forebay_wire::ShortStr;
 
 /// How the names begin that the server chose.
 const GENERATED_NAME_PREFIX: &[u8] = b"amq.gen-";
@@ -25,7 +28,30 @@ pub struct QueueDefaults {
     pub consumer_timeout: Option<u64>,
 }
 
+/// What holds for one queue: what it says itself, or else the defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefaultsInForce {
+    /// Failed deliveries after which a message becomes a dead letter; nothing: it is delivered for ever.
+    pub delivery_limit: Option<u32>,
+    /// How long a consumer may hold a message, in ms; nothing: for ever.
+    pub consumer_timeout: Option<u64>,
+    /// Where messages go that failed too often, when the settings name no exchange.
+    pub dead_letter_queue: Option<ShortStr>,
+}
+
 impl QueueDefaults {
+    /// What holds for a queue where it has a say, for people.
+    #[must_use]
+    pub fn in_force(self, record: &QueueRecord) -> DefaultsInForce {
+        let rules = Rules::new(record, self);
+        DefaultsInForce {
+            delivery_limit: rules.delivery_limit,
+            consumer_timeout: rules.consumer_timeout,
+            dead_letter_queue: (rules.dead_letters == DeadLetters::DefaultQueue)
+                .then(|| dead_letter_queue_name(&record.name)),
+        }
+    }
+
     /// As RabbitMQ 4 has them: classic queues deliver for ever, quorum queues give up after some
     /// failures, and what is given up is dropped.
     #[must_use]

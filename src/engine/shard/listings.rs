@@ -4,7 +4,7 @@
 use super::Shard;
 use crate::credit::{ChannelReport, ConsumerId};
 use crate::limits::REPORT_STEP_QUEUES_MAX;
-use crate::model::{ChannelKey, QueueId};
+use crate::model::{ChannelKey, Monotonic, QueueId};
 use crate::queue::{Consumer, ConsumerActivity};
 use forebay_wire::{FieldTable, ShortStr};
 
@@ -32,6 +32,10 @@ pub struct ConsumerReport {
     /// How long it may hold a message, in ms. `None` for any time, and for a consumer without
     /// acknowledgements.
     pub timeout: Option<u64>,
+    /// Messages that it holds.
+    pub unacked: u64,
+    /// When it last settled one, or began to hold some; meaningless when it holds none.
+    pub active_since: Monotonic,
 }
 
 /// A list of consumers that is being made.
@@ -110,6 +114,8 @@ impl Shard {
             arguments: consumer.arguments.clone(),
             activity,
             timeout,
+            unacked: consumer.unacked,
+            active_since: consumer.active_since,
         })
     }
 

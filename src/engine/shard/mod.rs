@@ -29,7 +29,8 @@ mod transactions;
 mod turns;
 
 pub use crate::queue::{
-    DISTRIBUTION_BUCKETS, Distribution, QueueDefaults, QueueState, QueueStatistics, Timings,
+    DISTRIBUTION_BUCKETS, DefaultsInForce, Distribution, QueueDefaults, QueueState,
+    QueueStatistics, Timings,
 };
 pub use damaged_queues::DamagedFetch;
 pub use recovery::RecoverError;

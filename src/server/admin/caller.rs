@@ -33,6 +33,46 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    /// Somebody who shows a password.
+    ///
+    /// # Errors
+    /// 401 when it is wrong, or the user has none of the tags.
+    pub(super) async fn authenticate(
+        admin: &Admin,
+        credentials: Credentials,
+        peer: &Peer,
+    ) -> Result<Self, ApiError> {
+        let name = credentials.user.clone();
+        let verdict = admin.authenticator().verify(credentials, peer).await;
+        admin.inner.logins.count(verdict.is_ok());
+        if let Err(reason) = verdict {
+            let (user, address) = (&*name.to_string(), peer.address);
+            tracing::warn!(user, %address, %reason, "admin login refused");
+            return Err(ApiError::NotAuthorised("Login failed".to_owned()));
+        }
+        let tags = admin.authenticator().tags(&name).unwrap_or_default();
+        Self::with_tags(name, tags)
+    }
+
+    /// Somebody who logged in on the page.
+    fn of_page(admin: &Admin, parts: &Parts) -> Result<Self, ApiError> {
+        let user = admin.inner.console.identify(&parts.method, &parts.headers)?;
+        let account = admin.authenticator().account(&user.name);
+        let account = account.filter(|account| account.password == user.password);
+        let refused = || ApiError::NotAuthorised("Login failed".to_owned());
+        Self::with_tags(user.name, account.ok_or_else(refused)?.tags.clone())
+    }
+
+    /// Somebody who was found to be this user.
+    ///
+    /// # Errors
+    /// 401 when it has none of the tags.
+    fn with_tags(name: ShortStr, tags: Vec<String>) -> Result<Self, ApiError> {
+        let caller = Self { name, tags };
+        caller.check(TAGS.iter().any(|tag| caller.has(tag)), "Not management user")?;
+        Ok(caller)
+    }
+
     fn has(&self, tag: &str) -> bool {
         self.tags.iter().any(|there| there == tag)
     }
@@ -150,22 +190,12 @@ impl FromRequestParts<Admin> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, ApiError> {
-        let refused = || ApiError::NotAuthorised("Login failed".to_owned());
-        let credentials = credentials(parts).ok_or_else(refused)?;
+        // A program sends name and password, the page its cookie.
+        let Some(credentials) = credentials(parts) else { return Self::of_page(admin, parts) };
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        let refused = || ApiError::NotAuthorised("Login failed".to_owned());
         let peer = Peer::at(address.ok_or_else(refused)?);
-        let name = credentials.user.clone();
-        let verdict = admin.authenticator().verify(credentials, &peer).await;
-        admin.inner.logins.count(verdict.is_ok());
-        if let Err(reason) = verdict {
-            let (user, address) = (&*name.to_string(), peer.address);
-            tracing::warn!(user, %address, %reason, "admin login refused");
-            return Err(refused());
-        }
-        let tags = admin.authenticator().tags(&name).unwrap_or_default();
-        let caller = Self { name, tags };
-        caller.check(TAGS.iter().any(|tag| caller.has(tag)), "Not management user")?;
-        Ok(caller)
+        Self::authenticate(admin, credentials, &peer).await
     }
 }
 

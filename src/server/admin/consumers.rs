@@ -9,7 +9,7 @@ use crate::connection::connection_about::ConnectionAbout;
 use crate::definitions::table_json;
 use axum::extract::State;
 use axum::response::Response;
-use forebay_engine::model::{ConnectionId, QueueId};
+use forebay_engine::model::{ConnectionId, Monotonic, QueueId};
 use forebay_engine::shard::{ConsumerActivity, ConsumerReport};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -24,8 +24,8 @@ pub(super) async fn list(
 ) -> Result<Response, ApiError> {
     let mut consumers = admin.link().consumers(None).await?;
     consumers.retain(|consumer| caller.sees(&admin, &consumer.vhost));
-    let connections = admin.connections_by_id();
-    listing.reply(consumers, move |consumer| describe(consumer, &connections)).await
+    let (connections, now) = (admin.connections_by_id(), admin.inner.clock.now().monotonic);
+    listing.reply(consumers, move |consumer| describe(consumer, &connections, now)).await
 }
 
 pub(super) async fn list_of_vhost(
@@ -35,8 +35,8 @@ pub(super) async fn list_of_vhost(
 ) -> Result<Response, ApiError> {
     let mut consumers = admin.link().consumers(None).await?;
     consumers.retain(|consumer| consumer.vhost == vhost);
-    let connections = admin.connections_by_id();
-    listing.reply(consumers, move |consumer| describe(consumer, &connections)).await
+    let (connections, now) = (admin.connections_by_id(), admin.inner.clock.now().monotonic);
+    listing.reply(consumers, move |consumer| describe(consumer, &connections, now)).await
 }
 
 impl Admin {
@@ -51,13 +51,17 @@ impl Admin {
     ) -> Result<(Value, Option<String>), ApiError> {
         let consumers = self.link().consumers(Some(queue)).await?;
         let connections = self.connections_by_id();
+        let now = self.inner.clock.now().monotonic;
         let active = consumers.iter().find(|it| it.activity == ConsumerActivity::SingleActive);
         let active = active.map(|consumer| consumer.tag.to_string());
-        Ok((consumers.iter().map(|consumer| describe(consumer, &connections)).collect(), active))
+        Ok((
+            consumers.iter().map(|consumer| describe(consumer, &connections, now)).collect(),
+            active,
+        ))
     }
 }
 
-fn describe(consumer: &ConsumerReport, connections: &Connections) -> Value {
+fn describe(consumer: &ConsumerReport, connections: &Connections, now: Monotonic) -> Value {
     let id = consumer.key.connection;
     // One that has just ended.
     let channel = connections.get(&id).map_or_else(
@@ -79,7 +83,11 @@ fn describe(consumer: &ConsumerReport, connections: &Connections) -> Value {
         // In ms. 0 for any time, since clients of the API insist on a number.
         "consumer_timeout": consumer.timeout.unwrap_or(0),
         "exclusive": consumer.exclusive,
+        // Ours: how long it has held messages without settling one, in ms.
+        "holding_ms": (consumer.unacked > 0).then(|| now.0.saturating_sub(consumer.active_since.0)),
         "prefetch_count": consumer.prefetch,
+        // Ours: messages that it holds.
+        "unacknowledged": consumer.unacked,
         "queue": { "name": consumer.queue.to_string(), "vhost": consumer.vhost.to_string() },
     })
 }

@@ -1,18 +1,20 @@
 //! What the handlers of the admin listener work with.
 
 use super::api_error::ApiError;
+use super::console::Console;
 use super::listing_turns::ListingTurns;
 use super::login_counts::LoginCounts;
 use crate::auth::authenticator::Authenticator;
 use crate::config::product::Product;
 use crate::connection::publish_pace::PublishPace;
 use crate::metrics::{BrokerRates, ConnectionTotals, QueueRates};
-use crate::shard::session::ShardLink;
+use crate::shard::session::{SessionError, ShardLink};
 use crate::system::alarms::Alarms;
 use crate::system::clock::Clock;
 use crate::tls::TlsAcceptor;
 use arc_swap::ArcSwap;
 use forebay_engine::connection::ConnectionSettings;
+use forebay_engine::shard::{QueueDefaults, ShardStatistics};
 use forebay_engine::topology::{Routes, Topology};
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -33,6 +35,8 @@ pub(super) struct Inner {
     pub(super) logins: LoginCounts,
     /// What bounds lists.
     pub(super) lists: ListingTurns,
+    /// The page in the browser.
+    pub(super) console: Console,
     /// Held by whoever imports definitions.
     pub(super) imports: Arc<Mutex<()>>,
 }
@@ -74,12 +78,16 @@ pub struct Sources {
     pub tls: Option<TlsAcceptor>,
     /// What is short.
     pub alarms: Alarms,
+    /// Names that browsers may call the listener by, beside addresses.
+    pub hosts: Vec<String>,
     /// How fast messages come and go, renewed by the metrics endpoint.
     pub rates: Arc<ArcSwap<QueueRates>>,
     /// The same of the broker as a whole and of exchanges.
     pub broker_rates: Arc<ArcSwap<BrokerRates>>,
     /// What all connections did.
     pub totals: Arc<ConnectionTotals>,
+    /// What holds for queues that don't say themselves.
+    pub queue_defaults: QueueDefaults,
     /// Where the store is.
     pub data_dir: PathBuf,
     /// When the broker was started.
@@ -94,11 +102,14 @@ impl Admin {
     /// Works with these.
     #[must_use]
     pub fn new(sources: Sources) -> Self {
+        let is_tls = sources.listeners.iter().any(|listener| listener.protocol == "https");
+        let console = Console::new(&sources.hosts, is_tls);
         Self {
             inner: Arc::new(Inner {
                 sources,
                 logins: LoginCounts::default(),
                 lists: ListingTurns::default(),
+                console,
                 imports: Arc::default(),
             }),
         }
@@ -106,6 +117,21 @@ impl Admin {
 
     pub(super) fn link(&self) -> &ShardLink {
         &self.inner.link
+    }
+
+    /// How all queues stand: now, or for what is shown live within the last round.
+    ///
+    /// # Errors
+    /// When the broker stops.
+    pub(super) async fn queue_figures(
+        &self,
+        is_watched: bool,
+    ) -> Result<Arc<ShardStatistics>, SessionError> {
+        if is_watched {
+            self.inner.console.recent_figures(self.link()).await
+        } else {
+            self.link().report(None).await.map(Arc::new)
+        }
     }
 
     pub(super) fn routes(&self) -> Arc<Routes> {

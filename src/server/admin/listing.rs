@@ -71,15 +71,29 @@ impl Listing {
         items: Vec<T>,
         describe: impl Fn(&T) -> Value + Send + 'static,
     ) -> Result<Response, ApiError> {
+        self.reply_by(items, |_, _, _| None, describe).await
+    }
+
+    /// The same of items that may be many: `compare` orders two by a column without describing them,
+    /// where it can.
+    ///
+    /// # Errors
+    /// As [`Self::reply`].
+    pub(super) async fn reply_by<T: Send + 'static>(
+        self,
+        items: Vec<T>,
+        compare: impl Fn(&str, &T, &T) -> Option<Ordering> + Send + 'static,
+        describe: impl Fn(&T) -> Value + Send + 'static,
+    ) -> Result<Response, ApiError> {
         let Self { query, turns } = self;
         let unavailable = |_| ApiError::Unavailable("the broker is stopping".to_owned());
         let text = if items.len() <= ADMIN_PAGE_ITEMS_MAX {
-            query.write(items, describe)?
+            query.write(items, compare, describe)?
         } else {
             let turn = turns.writing.acquire_owned().await.map_err(unavailable)?;
             let written = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
-                query.write(items, describe)
+                query.write(items, compare, describe)
             });
             written.await.map_err(|error| ApiError::Unavailable(error.to_string()))??
         };
@@ -95,17 +109,27 @@ impl ListingQuery {
     fn write<T>(
         &self,
         mut items: Vec<T>,
+        compare: impl Fn(&str, &T, &T) -> Option<Ordering>,
         describe: impl Fn(&T) -> Value,
     ) -> Result<Vec<u8>, ApiError> {
         let total = items.len();
         if let Some(column) = &self.sort {
-            let key = |item: T| (field(&describe(&item), column).cloned(), item);
-            let mut keyed: Vec<_> = items.into_iter().map(key).collect();
-            keyed.sort_by(|(left, _), (right, _)| compare(left.as_ref(), right.as_ref()));
-            if is_true(self.sort_reverse.as_deref()) {
-                keyed.reverse();
+            let pair = (items.first(), items.last());
+            if let (Some(first), Some(last)) = pair
+                && compare(column, first, last).is_some()
+            {
+                items
+                    .sort_by(|left, right| compare(column, left, right).unwrap_or(Ordering::Equal));
+            } else {
+                let key = |item: T| (field(&describe(&item), column).cloned(), item);
+                let mut keyed: Vec<_> = items.into_iter().map(key).collect();
+                keyed
+                    .sort_by(|(left, _), (right, _)| compare_values(left.as_ref(), right.as_ref()));
+                items = keyed.into_iter().map(|(_, item)| item).collect();
             }
-            items = keyed.into_iter().map(|(_, item)| item).collect();
+            if is_true(self.sort_reverse.as_deref()) {
+                items.reverse();
+            }
         }
         let Some(page) = self.page else { return Ok(self.write_items(&items, &describe)) };
         let size = self.page_size.unwrap_or(ADMIN_PAGE_ITEMS_DEFAULT);
@@ -206,7 +230,7 @@ fn field<'a>(item: &'a Value, column: &str) -> Option<&'a Value> {
     column.split('.').try_fold(item, |value, part| value.get(part))
 }
 
-fn compare(left: Option<&Value>, right: Option<&Value>) -> Ordering {
+fn compare_values(left: Option<&Value>, right: Option<&Value>) -> Ordering {
     match (left, right) {
         (Some(Value::Number(left)), Some(Value::Number(right))) => {
             let (left, right) = (left.as_f64(), right.as_f64());
@@ -230,7 +254,11 @@ mod tests {
     }
 
     fn write(query: &ListingQuery, items: Vec<String>) -> Result<Value, ApiError> {
-        let text = query.write(items, |name| json!({ "name": name, "length": name.len() }))?;
+        let text = query.write(
+            items,
+            |_, _, _| None,
+            |name| json!({ "name": name, "length": name.len() }),
+        )?;
         Ok(serde_json::from_slice(&text).unwrap())
     }
 

@@ -7,10 +7,12 @@
 
 mod absent;
 mod api_error;
+mod attention;
 mod bindings;
 mod caller;
 mod channels;
 mod connections;
+mod console;
 mod consumers;
 mod context;
 mod cross_origin;
@@ -32,6 +34,7 @@ mod overview;
 mod parameters;
 mod permissions;
 mod policies;
+mod queue_settings;
 mod queues;
 mod reply;
 mod request_body;

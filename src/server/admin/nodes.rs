@@ -2,6 +2,7 @@
 
 use super::api_error::ApiError;
 use super::caller::Caller;
+use super::console::Watched;
 use super::context::Admin;
 use super::extract::Path;
 use super::names::short;
@@ -10,6 +11,7 @@ use super::reply::{json_reply, no_content};
 use crate::metrics::process;
 use crate::system::alarms::Alarm;
 use crate::system::node_name::node_name;
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
@@ -25,9 +27,13 @@ const CHURN: [&str; 7] = [
     "queue_deleted",
 ];
 
-pub(super) async fn list(State(admin): State<Admin>, caller: Caller) -> Result<Response, ApiError> {
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    caller: Caller,
+    watched: Option<Extension<Watched>>,
+) -> Result<Response, ApiError> {
     caller.check_monitoring()?;
-    Ok(json_reply(&json!([admin.node().await?])))
+    Ok(json_reply(&json!([admin.node(watched.is_some()).await?])))
 }
 
 pub(super) async fn show(
@@ -37,7 +43,7 @@ pub(super) async fn show(
 ) -> Result<Response, ApiError> {
     caller.check_monitoring()?;
     check_node(&name)?;
-    Ok(json_reply(&admin.node().await?))
+    Ok(json_reply(&admin.node(false).await?))
 }
 
 /// Virtual hosts run as long as the broker does.
@@ -68,8 +74,8 @@ pub(super) fn check_node(name: &str) -> Result<(), ApiError> {
 }
 
 impl Admin {
-    async fn node(&self) -> Result<Value, ApiError> {
-        let turnover = self.link().report(None).await?.turnover;
+    async fn node(&self, is_watched: bool) -> Result<Value, ApiError> {
+        let turnover = self.queue_figures(is_watched).await?.turnover;
         let data_dir = self.inner.data_dir.clone();
         // A file system that hangs must not hold up a thread that serves clients.
         let usage = tokio::task::spawn_blocking(move || process::usage(&data_dir)).await;

@@ -3,12 +3,14 @@
 
 use super::api_error::ApiError;
 use super::caller::Caller;
+use super::console::Watched;
 use super::context::Admin;
 use super::figures::{Figures, add, put_field};
 use super::reply::json_reply;
 use crate::config::product::CLUSTER_NAME;
 use crate::metrics::{BrokerCounts, Flow};
 use crate::system::node_name::node_name;
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::shard::{QueueStatistics, QueueTurnover};
@@ -28,8 +30,9 @@ const CHURN: [&str; 7] = [
 pub(super) async fn overview(
     State(admin): State<Admin>,
     caller: Caller,
+    watched: Option<Extension<Watched>>,
 ) -> Result<Response, ApiError> {
-    let statistics = admin.link().report(None).await?;
+    let statistics = admin.queue_figures(watched.is_some()).await?;
     let catalogue = admin.catalogue();
     let sees = |vhost: &_| caller.sees(&admin, vhost);
     let exchanges: usize = catalogue

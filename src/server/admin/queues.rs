@@ -1,19 +1,23 @@
 //! `/api/queues`.
 
 use super::api_error::ApiError;
+use super::attention::Attention;
 use super::caller::{Caller, Vhost, VhostAccess};
 use super::connections::connection_name;
+use super::console::Watched;
 use super::context::Admin;
 use super::extract::{Path, Query, UnreadBody};
 use super::figures::{Figures, put_field};
 use super::listing::Listing;
 use super::names::object_name;
+use super::queue_settings;
 use super::reply::{json_reply, no_content, put_reply};
 use crate::connection::connection_about::ConnectionAbout;
 use crate::definitions::table_json;
-use crate::metrics::QueueRates;
+use crate::metrics::{MESSAGE_COUNTERS, QueueRates};
 use crate::shard::session::SESSION_CHANNEL;
 use crate::system::node_name::node_name;
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Access, Object};
@@ -24,23 +28,26 @@ use forebay_engine::topology::{QueueKind, QueueRecord, Topology};
 use forebay_wire::{FieldValue, ShortStr};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(super) async fn list(
     State(admin): State<Admin>,
     caller: Caller,
+    watched: Option<Extension<Watched>>,
     listing: Listing,
 ) -> Result<Response, ApiError> {
-    queues(&admin, &caller, None, listing).await
+    queues(&admin, &caller, None, watched.is_some(), listing).await
 }
 
 pub(super) async fn list_of_vhost(
     State(admin): State<Admin>,
     VhostAccess { caller, vhost }: VhostAccess,
+    watched: Option<Extension<Watched>>,
     listing: Listing,
 ) -> Result<Response, ApiError> {
-    queues(&admin, &caller, Some(&vhost), listing).await
+    queues(&admin, &caller, Some(&vhost), watched.is_some(), listing).await
 }
 
 pub(super) async fn show(
@@ -60,6 +67,10 @@ pub(super) async fn show(
     let exclusive = tags.clone().find(|consumer| consumer.get("exclusive") == Some(&json!(true)));
     let exclusive = exclusive.and_then(|consumer| consumer.get("consumer_tag")).cloned();
     put_field(&mut shown, "exclusive_consumer_tag", json!(exclusive));
+    // Ours: what holds for it and why.
+    let defaults = admin.inner.queue_defaults;
+    let settings = queue_settings::describe(&queue.record, &admin.catalogue(), defaults);
+    put_field(&mut shown, "settings", settings);
     put_field(&mut shown, "consumer_details", consumers);
     put_field(&mut shown, "single_active_consumer_tag", json!(active));
     Ok(json_reply(&shown))
@@ -123,6 +134,8 @@ pub(super) async fn delete(
 }
 
 const KIND: &str = "x-queue-type";
+/// Ours: how much a queue needs a person. Lists can be sorted by it.
+const ATTENTION: &str = "attention";
 
 impl Admin {
     /// A request about the topology, by a caller who was found to be allowed to.
@@ -179,9 +192,10 @@ async fn queues(
     admin: &Admin,
     caller: &Caller,
     vhost: Option<&ShortStr>,
+    is_watched: bool,
     listing: Listing,
 ) -> Result<Response, ApiError> {
-    let mut queues = admin.link().report(None).await?.queues;
+    let mut queues = admin.queue_figures(is_watched).await?.queues.clone();
     queues.retain(|queue| {
         let record = &queue.record;
         vhost.is_none_or(|vhost| record.vhost == *vhost) && caller.sees(admin, &record.vhost)
@@ -191,7 +205,39 @@ async fn queues(
         key(left).cmp(&key(right))
     });
     let view = admin.queue_view();
-    listing.reply(queues, move |queue| view.describe(queue)).await
+    let rates = Arc::clone(&view.rates);
+    let compare = move |column: &str, left: &QueueReport, right: &QueueReport| {
+        compare(&rates, column, left, right)
+    };
+    listing.reply_by(queues, compare, move |queue| view.describe(queue)).await
+}
+
+/// Two queues by a column that many are sorted by.
+fn compare(
+    rates: &QueueRates,
+    column: &str,
+    left: &QueueReport,
+    right: &QueueReport,
+) -> Option<Ordering> {
+    let flow = |queue: &QueueReport| rates.flow(queue.record.id);
+    if column == ATTENTION {
+        let attention = |queue: &QueueReport| Attention::of(queue, &flow(queue));
+        return Some(attention(left).cmp(&attention(right)));
+    }
+    if let Some(name) = column.strip_prefix("message_stats.") {
+        let name = name.strip_suffix("_details.rate")?;
+        let at = MESSAGE_COUNTERS.iter().position(|counter| counter.name == name)?;
+        let rate = |queue| flow(queue).messages.get(at).copied().unwrap_or_default();
+        return Some(rate(left).total_cmp(&rate(right)));
+    }
+    let number = |QueueReport { statistics, .. }: &QueueReport| match column {
+        "consumers" => Some(statistics.consumers),
+        "messages" => Some(statistics.ready + statistics.unacked),
+        "messages_ready" => Some(statistics.ready),
+        "messages_unacknowledged" => Some(statistics.unacked),
+        _ => None,
+    };
+    Some(number(left)?.cmp(&number(right)?))
 }
 
 /// What is shown of queues beside what they report.
@@ -210,6 +256,7 @@ impl QueueView {
         let flow = self.rates.flow(queue.id);
         let mut shown = json!({
             "arguments": table_json::to_json(&queue.arguments),
+            ATTENTION: Attention::of(report, &flow).to_json(),
             "auto_delete": queue.auto_delete,
             "consumer_capacity": self.rates.utilisation(report),
             "consumer_utilisation": self.rates.utilisation(report),

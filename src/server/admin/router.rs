@@ -3,9 +3,9 @@
 use super::api_error::ApiError;
 use super::context::Admin;
 use super::{
-    absent, bindings, channels, connections, consumers, cross_origin, dead_letters, definitions,
-    exchanges, health, limits, logins, messages, nodes, overview, parameters, permissions,
-    policies, queues, users, vhosts,
+    absent, bindings, channels, connections, console, consumers, cross_origin, dead_letters,
+    definitions, exchanges, health, limits, logins, messages, nodes, overview, parameters,
+    permissions, policies, queues, users, vhosts,
 };
 use crate::limits::ADMIN_REQUEST_DURATION_MAX;
 use crate::net::http_listener::{HttpListener, serve_http};
@@ -19,8 +19,9 @@ use tokio::time::timeout;
 
 /// Serves until the task is dropped.
 pub async fn serve(admin: Admin, listener: HttpListener) {
-    let router =
-        router().layer(from_fn(cross_origin::refuse)).layer(from_fn(in_time)).with_state(admin);
+    let router = console::around(router(), &admin)
+        .layer(from_fn(cross_origin::refuse))
+        .layer(from_fn(in_time));
     // Outside of the router, which chooses the handler by what is left.
     let router = Router::new().fallback_service(router).layer(map_request(without_last_slash));
     serve_http(listener, router).await;
@@ -32,6 +33,7 @@ fn router() -> Router<Admin> {
         .merge(operators())
         .merge(broker())
         .merge(our_own())
+        .merge(console::routes())
         .fallback(async || ApiError::not_found("Not Found"))
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {
             ApiError::MethodNotAllowed(format!("{method} is no method of {}", uri.path()))

@@ -106,6 +106,12 @@ impl Authenticator {
         Some(self.inner.find(name)?.tags.clone())
     }
 
+    /// What is known of a user; nothing when there is none of this name.
+    #[must_use]
+    pub fn account(&self, name: &ShortStr) -> Option<Arc<StoredUser>> {
+        self.inner.find(name)
+    }
+
     /// Whether the configuration names this user.
     #[must_use]
     pub fn is_configured(&self, name: &ShortStr) -> bool {

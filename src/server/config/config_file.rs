@@ -31,6 +31,8 @@ pub struct ConfigFile {
     pub admin_listen: Option<Address>,
     /// Whether clients come there through a balancer that speaks the PROXY protocol.
     pub admin_proxy_protocol: Option<Flag>,
+    /// Names that browsers may call the admin listener by.
+    pub admin_hosts: Option<Names>,
     /// A file of definitions that is imported at every start.
     pub load_definitions: Option<FilePath>,
     /// Bytes a second that are read again to find damage.
@@ -184,6 +186,7 @@ impl ConfigFile {
             metrics_queues_max: self.metrics_queues_max.or(below.metrics_queues_max),
             admin_listen: self.admin_listen.or(below.admin_listen),
             admin_proxy_protocol: self.admin_proxy_protocol.or(below.admin_proxy_protocol),
+            admin_hosts: self.admin_hosts.or(below.admin_hosts),
             load_definitions: self.load_definitions.or(below.load_definitions),
             scrub_rate: self.scrub_rate.or(below.scrub_rate),
             disk_free_limit: self.disk_free_limit.or(below.disk_free_limit),

@@ -57,6 +57,7 @@ impl Reloader {
             ("metrics_queues_max", old.metrics_queues_max != new.metrics_queues_max),
             ("admin_listen", old.admin_listen != new.admin_listen),
             ("admin_proxy_protocol", old.admin_proxy_protocol != new.admin_proxy_protocol),
+            ("admin_hosts", old.admin_hosts != new.admin_hosts),
             ("load_definitions", old.load_definitions != new.load_definitions),
             ("scrub_rate", old.scrub_rate != new.scrub_rate),
             ("queues", old.queue_defaults != new.queue_defaults),

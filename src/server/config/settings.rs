@@ -64,6 +64,8 @@ pub struct Settings {
     pub admin_listen: SocketAddr,
     /// Whether clients come there through a balancer that speaks the PROXY protocol.
     pub admin_proxy_protocol: bool,
+    /// Names that browsers may call the admin listener by, beside addresses and the machine's name.
+    pub admin_hosts: Vec<String>,
     /// A file of definitions that is imported before clients are served.
     pub load_definitions: Option<PathBuf>,
     /// Free bytes on the disk of the data directory below which publishers wait; 0: never.
@@ -133,6 +135,7 @@ impl Settings {
             metrics_listen: address("metrics_listen", said.metrics_listen, METRICS_LISTEN_DEFAULT)?,
             admin_listen: address("admin_listen", said.admin_listen, ADMIN_LISTEN_DEFAULT)?,
             admin_proxy_protocol: is_on(said.admin_proxy_protocol),
+            admin_hosts: said.admin_hosts.map_or_else(Vec::new, |Names(names)| names),
             metrics_queues_max: said
                 .metrics_queues_max
                 .map_or(METRICS_QUEUES_DEFAULT, |Count(n)| n),

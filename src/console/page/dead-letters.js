@@ -1,0 +1,206 @@
+// What was given up: where, why, and back again.
+
+import { get, post } from "./api.js";
+import { h } from "./dom.js";
+import { bytes, duration, path, some, whole } from "./format.js";
+import * as messages from "./message.js";
+import { attempt, dialog, notice } from "./ui.js";
+
+const PEEK = 20;
+const PEEK_BYTES = 16_384;
+// Messages of one step: the progress moves, and a stop comes soon.
+const STEP = 500;
+const RENEW_MS = 5_000;
+
+const REASONS = { rejected: "rejected", expired: "expired", maxlen: "no room", delivery_limit: "failed too often" };
+const WAYS = {
+  open: "",
+  no_origin: "the broker did not put them here and knows no way back",
+  unproven: "only their headers say where they come from",
+  queue_gone: "their queue is gone",
+  queue_full: "their queue is full",
+};
+
+export const reasonName = (reason) => (reason ? REASONS[reason] ?? reason : "unknown");
+
+/** Asked again while the view is open: to look costs the broker more than figures do. */
+function renewing(work) {
+  work();
+  const timer = setInterval(() => !document.hidden && work(), RENEW_MS);
+  return () => clearInterval(timer);
+}
+
+function open(deaths) {
+  return deaths.filter((it) => it.way_back === "open").reduce((sum, it) => sum + it.messages, 0);
+}
+
+export function deadLetters(ctx) {
+  let queues = null;
+  let refusal = null;
+  const end = renewing(async () => {
+    try {
+      queues = await get(`/api/forebay/dead-letters${ctx.vhost ? `/${path(ctx.vhost)}` : ""}`);
+      refusal = null;
+    } catch (error) {
+      refusal = error.message;
+    }
+    ctx.redraw();
+  });
+  return {
+    title: () => "Dead letters",
+    close: end,
+    watch: () => ["/api/whoami"],
+    told() {},
+    draw() {
+      const full = (queues ?? []).filter((it) => it.messages > 0);
+      return [
+        h("div", { class: "head" }, h("h1", {}, "Dead letters", queues && h("small", {}, some(full.reduce((sum, it) => sum + it.messages, 0), "message")))),
+        refusal && h("p", { class: "refusal", role: "alert" }, refusal),
+        !queues ? !refusal && h("p", { class: "quiet" }, "Asking the broker…")
+          : !full.length ? h("p", { class: "calm" }, h("span", { class: "dot good" }), "None. A message that is rejected or fails too often would be here.")
+          : h("div", { class: "cards" }, full.map((it) => card(ctx, it))),
+      ];
+    },
+  };
+}
+
+function card(ctx, it) {
+  const href = `#/dead-letters/${path(it.vhost, it.name)}`;
+  return h("article", { class: "card", key: `${it.vhost}/${it.name}` },
+    h("div", { class: "head" },
+      h("h2", {}, h("a", { href }, it.name), ctx.session.vhosts.length > 1 && h("small", { class: "vhost" }, it.vhost)),
+      h("button", { type: "button", disabled: !open(it.deaths), onclick: () => redrive(it, {}, open(it.deaths)).then(ctx.redraw) }, "Redrive all…")),
+    h("p", { class: "big" }, h("b", {}, whole(it.messages)), h("small", {}, it.oldest_age_ms ? ` the oldest for ${duration(it.oldest_age_ms)}` : "")),
+    reasons(it));
+}
+
+function reasons(it, chosen, choose) {
+  const most = Math.max(1, ...it.deaths.map((death) => death.messages));
+  return h("div", { class: "reasons" },
+    it.deaths.map((death) => {
+      const key = `${death.queue}/${death.reason}/${death.way_back}`;
+      const row = [
+        h("span", { class: "who" }, death.queue ?? "unknown queue", h("span", { class: "badge" }, reasonName(death.reason))),
+        h("span", { class: "track" }, h("i", { style: { width: `${(100 * death.messages) / most}%` }, class: death.way_back === "open" ? "" : "shut" })),
+        h("span", { class: "number" }, whole(death.messages)),
+        WAYS[death.way_back] && h("small", { class: "why" }, WAYS[death.way_back])];
+      return choose
+        ? h("button", { key, type: "button", class: "reason plain", "aria-pressed": String(chosen?.key === key), onclick: () => choose(chosen?.key === key ? null : { key, queue: death.queue, reason: death.reason, messages: death.messages, way_back: death.way_back }) }, row)
+        : h("div", { key, class: "reason" }, row);
+    }),
+    it.examined < it.messages && h("small", {}, `of the first ${whole(it.examined)}`));
+}
+
+/** One queue of dead letters. */
+export function deadLetterQueue(ctx, vhost, name) {
+  const at = path(vhost, name);
+  let it = null;
+  let refusal = null;
+  let may = null;
+  let chosen = null;
+  let looked = null;
+  let opened = null;
+  get(`/api/forebay/access/${path(vhost)}/queue/${path(name)}`).then((found) => { may = found; ctx.redraw(); }, () => {});
+  const filter = () => (chosen ? { ...(chosen.queue && { queue: chosen.queue }), ...(chosen.reason && { reason: chosen.reason }) } : {});
+  const renew = async () => {
+    try {
+      it = await get(`/api/forebay/dead-letters/${at}`);
+      refusal = null;
+    } catch (error) {
+      refusal = error.message;
+    }
+    ctx.redraw();
+  };
+  const end = renewing(renew);
+  async function look(more) {
+    const answer = await attempt(() => post(`/api/forebay/dead-letters/${at}/peek`, { count: PEEK, truncate: PEEK_BYTES, ...filter(), ...(more ? { runs: looked.rest } : {}) }));
+    if (!answer) return;
+    for (const message of answer.messages) message.vhost = vhost;
+    looked = { messages: [...(more ? looked.messages : []), ...answer.messages], rest: answer.rest };
+    ctx.redraw();
+  }
+  look(false);
+  const after = () => {
+    renew();
+    look(false);
+  };
+  async function one(message) {
+    const [level, offset] = message.position;
+    const answer = await attempt(() => post(`/api/forebay/dead-letters/${at}/redrive`, { runs: [[level, offset, offset]], count: 1 }));
+    if (!answer) return;
+    if (answer.redriven) notice(`The message is back in ${message.death?.queue ?? "its queue"}.`);
+    else notice("The message stayed: there is no way back for it.", "bad");
+    after();
+  }
+  return {
+    title: () => `${name}: dead letters`,
+    close: end,
+    watch: () => ["/api/whoami"],
+    told() {},
+    draw() {
+      const mayMove = may?.read && may.publish_to_queues;
+      return [
+        h("div", { class: "head" },
+          h("h1", {}, h("a", { class: "up", href: "#/dead-letters" }, "Dead letters"), h("span", { class: "slash" }, "/"), name, it && h("small", {}, some(it.messages, "message"))),
+          h("div", { class: "acts" },
+            h("a", { class: "button", href: `#/queues/${at}` }, "The queue"),
+            mayMove && it && h("button", { type: "button", class: "primary", disabled: !open(it.deaths), onclick: () => redrive(it, filter(), chosen ? chosen.messages : open(it.deaths)).then(after) }, chosen ? "Redrive these…" : "Redrive all…"))),
+        refusal && h("p", { class: "refusal", role: "alert" }, refusal),
+        it && it.messages > 0 && h("section", { class: "box" }, h("h2", {}, "Why they are here"),
+          reasons(it, chosen, (which) => { chosen = which; looked = null; look(false); })),
+        h("section", {}, h("h2", {}, chosen ? `Those from ${chosen.queue ?? "an unknown queue"} that were ${reasonName(chosen.reason)}` : "Messages, the earliest first"),
+          !looked ? h("p", { class: "quiet" }, "Asking the broker…")
+            : !looked.messages.length ? h("p", { class: "box quiet" }, "None.")
+              : [h("ul", { class: "list letters" }, looked.messages.map((message) => {
+                const key = message.position.join("/");
+                return h("li", { key },
+                  h("button", { type: "button", class: "plain letter dead", "aria-expanded": String(opened === key), onclick: () => { opened = opened === key ? null : key; ctx.redraw(); } },
+                    h("span", { class: "badge" }, reasonName(message.death?.reason)), h("code", {}, messages.preview(message)), h("small", {}, bytes(message.payload_bytes)), h("small", {}, `${duration(Date.now() - message.dead_since)} ago`)),
+                  opened === key && messages.whole(message, mayMove && h("button", { type: "button", disabled: !message.death, onclick: () => one(message) }, "Redrive this one")));
+              })),
+              looked.rest.length > 0 && h("p", {}, h("button", { type: "button", onclick: () => look(true) }, "Look for more"))]),
+      ];
+    },
+  };
+}
+
+/** Sends dead letters back step by step, with what it did so far. */
+function redrive(it, filter, expected) {
+  const at = path(it.vhost, it.name);
+  const state = { step: "ask", redriven: 0, stayed: 0, refusal: null, stop: false };
+  return dialog("Redrive dead letters", (close, redraw) => {
+    const run = async (event) => {
+      event.preventDefault();
+      state.step = "run";
+      redraw();
+      let runs;
+      try {
+        do {
+          const answer = await post(`/api/forebay/dead-letters/${at}/redrive`, { ...filter, count: STEP, ...(runs ? { runs } : {}) });
+          state.redriven += answer.redriven;
+          state.stayed += answer.stayed;
+          runs = answer.rest;
+          redraw();
+        } while (runs.length && !state.stop);
+      } catch (error) {
+        state.refusal = error.message;
+      }
+      state.step = "done";
+      redraw();
+    };
+    if (state.step === "ask") {
+      return h("form", { onsubmit: run },
+        h("div", { class: "prose" },
+          h("p", {}, h("b", {}, some(expected, "message")), ` will go back to ${filter.queue ? h("b", {}, filter.queue).children[0] : "the queues where they died"}, behind what is there, and will be delivered again.`),
+          h("p", {}, "Those for which there is no way back stay here. Each is in one of the two places at every moment.")),
+        h("footer", {}, h("button", { type: "button", onclick: () => close() }, "Cancel"), h("button", { type: "submit", class: "primary", autofocus: true }, `Redrive ${some(expected, "message")}`)));
+    }
+    return h("div", {},
+      h("progress", { max: Math.max(expected, state.redriven, 1), value: state.step === "done" && !state.stop && !state.refusal ? Math.max(expected, state.redriven, 1) : state.redriven, "aria-label": "Redriven" }),
+      h("p", { role: "status" }, h("b", {}, some(state.redriven, "message")), " went back", state.stayed ? `, ${whole(state.stayed)} stayed.` : ".", state.stop && " Stopped."),
+      state.refusal && h("p", { class: "refusal", role: "alert" }, state.refusal),
+      h("footer", {}, state.step === "run"
+        ? h("button", { type: "button", onclick: () => { state.stop = true; } }, "Stop")
+        : h("button", { type: "button", class: "primary", autofocus: true, onclick: () => close(state) }, "Close")));
+  });
+}
