@@ -19,6 +19,7 @@ mod health;
 mod http;
 mod http_tls;
 mod interrupt;
+mod lag;
 mod log;
 mod printable;
 mod publish;
@@ -70,6 +71,8 @@ enum Command {
     Exchange(exchange::Exchange),
     Health(health::Health),
     HashPassword(hash_password::HashPassword),
+    #[command(subcommand)]
+    Lag(lag::Lag),
     Publish(Box<publish::Publish>),
     #[command(subcommand)]
     Queue(queue::Queue),
@@ -95,6 +98,7 @@ impl Cli {
             Command::Exchange(exchange) => exchange.run(),
             Command::Health(health) => health.run(),
             Command::HashPassword(hash_password) => hash_password.run(),
+            Command::Lag(lag) => lag.run(),
             Command::Publish(publish) => publish.run(),
             Command::Queue(queue) => queue.run(),
             Command::Repair(repair) => repair.run(),

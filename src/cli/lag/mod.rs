@@ -1,0 +1,33 @@
+//! `forebay lag`: what is normal for a queue, as a broker says, or tried on recorded series.
+
+mod alerts;
+mod columns;
+mod moment;
+mod recording;
+mod replay;
+mod report;
+mod series;
+mod show;
+mod tables;
+
+use clap::Subcommand;
+use std::process::ExitCode;
+
+/// Show what lag is normal, or try the lag alerts on what was recorded
+#[derive(Clone, Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  forebay lag show orders\n  forebay lag replay deploy/kubernetes/traces/day.csv"
+)]
+pub(crate) enum Lag {
+    Replay(replay::Replay),
+    Show(show::Show),
+}
+
+impl Lag {
+    pub(crate) fn run(self) -> ExitCode {
+        match self {
+            Self::Replay(replay) => replay.run(),
+            Self::Show(show) => show.run(),
+        }
+    }
+}

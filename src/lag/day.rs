@@ -1,0 +1,183 @@
+//! One day of a queue, and its encoded form.
+//!
+//! ```text
+//! version:u8
+//! high bytes of 96 quarter-hour peaks of lag, then their low bytes
+//! level that was accepted as normal on this day, or 65,535: u16
+//! of 12 blocks of two hours: high bytes of the lowest lag, low bytes of it,
+//!     longest drain time, oldest age, longest pause, arrivals, settlements
+//! ```
+//! Each of the nine columns is written as [`crate::column`] says. Who stores the record adds a checksum.
+
+use crate::column;
+use crate::level::{Coarse, Peak};
+use crate::limits::{DAY_BLOCKS, DAY_QUARTERS};
+
+const VERSION: u8 = 1;
+
+/// Why an encoded day can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DayError {
+    /// It was written by another version.
+    #[error("a day of a lag history has version {0}, expected {VERSION}")]
+    Version(u8),
+    /// It is not laid out as its version says.
+    #[error("a day of a lag history is not laid out as expected")]
+    Layout,
+}
+
+/// What is kept of two hours beside the peaks of lag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// Least lag.
+    pub(crate) low: Peak,
+    /// Longest drain time, in seconds.
+    pub(crate) drain: Coarse,
+    /// Oldest age, in seconds.
+    pub(crate) age: Coarse,
+    /// Longest pause between settlements, in seconds.
+    pub(crate) pause: Coarse,
+    /// Messages that came in.
+    pub(crate) arrivals: Coarse,
+    /// Messages that were settled.
+    pub(crate) settled: Coarse,
+}
+
+impl Block {
+    pub(crate) const UNKNOWN: Self = Self {
+        low: Peak::UNKNOWN,
+        drain: Coarse::UNKNOWN,
+        age: Coarse::UNKNOWN,
+        pause: Coarse::UNKNOWN,
+        arrivals: Coarse::UNKNOWN,
+        settled: Coarse::UNKNOWN,
+    };
+
+    fn columns(&self) -> [Coarse; 5] {
+        [self.drain, self.age, self.pause, self.arrivals, self.settled]
+    }
+
+    fn columns_mut(&mut self) -> [&mut Coarse; 5] {
+        let Self { low: _, drain, age, pause, arrivals, settled } = self;
+        [drain, age, pause, arrivals, settled]
+    }
+}
+
+/// One day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Day {
+    pub(crate) peaks: [Peak; DAY_QUARTERS],
+    /// What a person called normal.
+    pub(crate) accepted: Peak,
+    pub(crate) blocks: [Block; DAY_BLOCKS],
+}
+
+impl Default for Day {
+    fn default() -> Self {
+        Self {
+            peaks: [Peak::UNKNOWN; DAY_QUARTERS],
+            accepted: Peak::UNKNOWN,
+            blocks: [Block::UNKNOWN; DAY_BLOCKS],
+        }
+    }
+}
+
+impl Day {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut record = vec![VERSION];
+        write_levels(&mut record, self.peaks.iter().copied());
+        record.extend(self.accepted.to_bytes());
+        write_levels(&mut record, self.blocks.iter().map(|block| block.low));
+        for which in 0..Block::UNKNOWN.columns().len() {
+            let bytes: Vec<u8> = (self.blocks.iter())
+                .filter_map(|block| block.columns().get(which).map(|level| level.to_byte()))
+                .collect();
+            column::write(&mut record, &bytes);
+        }
+        record
+    }
+
+    pub(crate) fn decode(record: &[u8]) -> Result<Self, DayError> {
+        let (&version, mut rest) = record.split_first().ok_or(DayError::Layout)?;
+        if version != VERSION {
+            return Err(DayError::Version(version));
+        }
+        let mut day = Self::default();
+        for (peak, level) in day.peaks.iter_mut().zip(read_levels(&mut rest, DAY_QUARTERS)?) {
+            *peak = level;
+        }
+        let (accepted, after) = rest.split_first_chunk::<2>().ok_or(DayError::Layout)?;
+        day.accepted = Peak::from_bytes(*accepted);
+        rest = after;
+        for (block, level) in day.blocks.iter_mut().zip(read_levels(&mut rest, DAY_BLOCKS)?) {
+            block.low = level;
+        }
+        for which in 0..Block::UNKNOWN.columns().len() {
+            let bytes = column::read(&mut rest, DAY_BLOCKS).ok_or(DayError::Layout)?;
+            for (block, byte) in day.blocks.iter_mut().zip(bytes) {
+                if let Some(level) = block.columns_mut().into_iter().nth(which) {
+                    *level = Coarse::from_byte(byte);
+                }
+            }
+        }
+        if rest.is_empty() { Ok(day) } else { Err(DayError::Layout) }
+    }
+}
+
+/// Two columns: the high bytes, which seldom change, and the low ones.
+fn write_levels(record: &mut Vec<u8>, levels: impl Iterator<Item = Peak>) {
+    let (high, low): (Vec<u8>, Vec<u8>) =
+        levels.map(Peak::to_bytes).map(|[high, low]| (high, low)).unzip();
+    column::write(record, &high);
+    column::write(record, &low);
+}
+
+fn read_levels(record: &mut &[u8], count: usize) -> Result<Vec<Peak>, DayError> {
+    let high = column::read(record, count).ok_or(DayError::Layout)?;
+    let low = column::read(record, count).ok_or(DayError::Layout)?;
+    Ok(high.into_iter().zip(low).map(|(high, low)| Peak::from_bytes([high, low])).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::DAY_ENCODED_BYTES_MAX;
+    use proptest::prelude::*;
+
+    fn day(bytes: &[u8]) -> Day {
+        let mut day = Day::default();
+        let mut bytes = bytes.iter().copied().cycle();
+        let mut next = || bytes.next().unwrap();
+        day.peaks.fill_with(|| Peak::from_bytes([next(), next()]));
+        day.accepted = Peak::from_bytes([next(), next()]);
+        for block in &mut day.blocks {
+            block.low = Peak::from_bytes([next(), next()]);
+            block.columns_mut().into_iter().for_each(|level| *level = Coarse::from_byte(next()));
+        }
+        day
+    }
+
+    proptest! {
+        #[test]
+        fn a_day_comes_back_as_it_was(bytes in prop::collection::vec(any::<u8>(), 1..300)) {
+            let day = day(&bytes);
+            let record = day.encode();
+            prop_assert!(record.len() <= DAY_ENCODED_BYTES_MAX, "{} bytes", record.len());
+            prop_assert_eq!(Day::decode(&record), Ok(day));
+        }
+
+        #[test]
+        fn no_bytes_are_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = Day::decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_quiet_day_is_short_and_another_version_is_told() {
+        let mut record = Day::default().encode();
+        assert!(record.len() < 40, "{} bytes", record.len());
+        record[0] = 9;
+        assert_eq!(Day::decode(&record), Err(DayError::Version(9)));
+        assert_eq!(Day::decode(&[1, 7]), Err(DayError::Layout));
+    }
+}
