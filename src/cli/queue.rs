@@ -1,6 +1,6 @@
 //! `forebay queue`: declare, look at, empty and delete queues over AMQP.
 
-use super::admin::AdminTarget;
+use super::admin::{AdminTarget, segment};
 use super::argument::{self, Argument};
 use super::confirmation;
 use super::queue_report::{QueueReport, age_text};
@@ -39,6 +39,9 @@ pub(crate) enum Queue {
     #[command(after_help = "Examples:\n  forebay queue delete orders\n  \
          forebay queue delete orders --if-empty --if-unused")]
     Delete(Delete),
+    /// Call the present lag of a queue normal, so that it is no alert any more; asks the admin listener
+    #[command(after_help = "Example:\n  forebay queue accept-normal orders")]
+    AcceptNormal(AcceptNormal),
     /// Bind a queue to an exchange
     #[command(
         after_help = "Example:\n  forebay queue bind orders --exchange events --routing-key 'order.*'"
@@ -67,6 +70,20 @@ pub(crate) struct List {
     /// Only queues of this virtual host
     #[arg(long)]
     vhost: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AcceptNormal {
+    #[command(flatten)]
+    admin: AdminTarget,
+    /// The virtual host
+    #[arg(long, default_value = "/")]
+    vhost: String,
+    /// Name of the queue
+    queue: String,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -123,6 +140,7 @@ impl Queue {
     pub(crate) fn run(self) -> ExitCode {
         match &self {
             Self::List(list) => target::end(list.print()),
+            Self::AcceptNormal(accept) => target::end(accept.carry_out()),
             Self::Declare(Declare { named, .. })
             | Self::Show(named)
             | Self::Purge(Drop { named, .. })
@@ -142,7 +160,9 @@ impl Queue {
 
     async fn answer(&self, connection: &Connection, queue: &str) -> Result<Answer, Fault> {
         Ok(match self {
-            Self::List(_) | Self::Show(_) => shown(&connection.inspect_queue(queue).await?),
+            Self::List(_) | Self::AcceptNormal(_) | Self::Show(_) => {
+                shown(&connection.inspect_queue(queue).await?)
+            }
             Self::Declare(Declare { argument, .. }) => {
                 let options = QueueOptions::durable().arguments(argument::table(argument));
                 shown(&connection.declare_queue(queue, options).await?)
@@ -224,6 +244,17 @@ fn shown(state: &QueueState) -> Answer {
     }
 }
 
+impl AcceptNormal {
+    fn carry_out(&self) -> Result<ExitCode, Fault> {
+        let path = format!("/api/queues/{}/{}", segment(&self.vhost), segment(&self.queue));
+        self.admin.request("POST", &format!("{path}/accept-normal"), b"{}")?;
+        let text = format!("{}: its lag of the last day is normal from now on", self.queue);
+        let json = json!({ "vhost": self.vhost, "name": self.queue, "accepted": true });
+        Answer { text, json }.print(self.json)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
 impl List {
     fn print(&self) -> Result<ExitCode, Fault> {
         let queues = QueueReport::list(&self.admin, self.vhost.as_deref())?;
@@ -238,6 +269,8 @@ impl List {
                     "consumers": queue.consumers,
                     "state": queue.state,
                     "oldest_age_seconds": queue.oldest_age,
+                    "normal_peak": queue.normal_peak,
+                    "symptoms": queue.symptoms,
                 })
             })
             .collect();
@@ -248,10 +281,11 @@ impl List {
                 queue.unacked.to_string(),
                 queue.consumers.to_string(),
                 age_text(queue.oldest_age),
-                queue.state.clone(),
+                queue.normal_text(),
+                queue.state_text(),
             ]
         });
-        let headings = ["QUEUE", "READY", "UNACKED", "CONSUMERS", "OLDEST", "STATE"];
+        let headings = ["QUEUE", "READY", "UNACKED", "CONSUMERS", "OLDEST", "NORMAL", "STATE"];
         let text = table::list(headings, rows, table::terminal_width());
         Answer { text, json: json.into() }.print(self.json)?;
         Ok(ExitCode::SUCCESS)

@@ -19,6 +19,10 @@ pub(crate) struct QueueReport {
     pub(crate) settled: u64,
     /// Age of the oldest message in seconds, where it is known.
     pub(crate) oldest_age: Option<f64>,
+    /// The highest lag that is normal now, where it is known.
+    pub(crate) normal_peak: Option<f64>,
+    /// What is wrong with it: names of symptoms.
+    pub(crate) symptoms: Vec<String>,
 }
 
 impl QueueReport {
@@ -44,6 +48,8 @@ impl QueueReport {
             queue.pointer(&format!("/message_stats/{field}")).and_then(Value::as_u64).unwrap_or(0)
         };
         let age = queue.get("oldest_message_age_ms").and_then(Value::as_f64);
+        let symptoms = queue.pointer("/lag/symptoms").and_then(Value::as_array);
+        let symptoms = symptoms.map(Vec::as_slice).unwrap_or_default();
         Some(Self {
             vhost: text("vhost")?,
             name: text("name")?,
@@ -54,12 +60,25 @@ impl QueueReport {
             published: total("publish"),
             settled: total("ack") + total("deliver_no_ack"),
             oldest_age: age.map(|age| age / 1_000.0),
+            normal_peak: queue.pointer("/lag/normal_peak").and_then(Value::as_f64),
+            symptoms: symptoms.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         })
     }
 
     /// Messages that are not done.
     pub(crate) fn lag(&self) -> u64 {
         self.ready + self.unacked
+    }
+
+    /// The normal peak for people: `-` where it is not known.
+    pub(crate) fn normal_text(&self) -> String {
+        self.normal_peak.map_or("-".to_owned(), |peak| format!("{peak:.0}"))
+    }
+
+    /// Its state, and what is wrong with it.
+    pub(crate) fn state_text(&self) -> String {
+        let states = std::iter::once(&self.state).chain(&self.symptoms);
+        states.map(String::as_str).collect::<Vec<_>>().join(", ")
     }
 
     /// The name, with the virtual host where it is not the default one.

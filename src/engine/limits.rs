@@ -133,6 +133,9 @@ pub const QUARANTINE_MS_MAX: u64 = 5_000;
 /// How long a consumer may hold a message, unless the queue says otherwise.
 pub const CONSUMER_TIMEOUT_DEFAULT_MS: u64 = 30 * 60 * 1000;
 
+/// Where the alert line of a queue may be, in hundredths of its normal peak.
+pub const LAG_LINE_PERCENT: std::ops::RangeInclusive<i128> = 100..=100_000;
+
 /// How far the wall clock may drift from the monotonic one before messages are taken to be stamped
 /// by another clock.
 pub const CLOCK_JUMP_MS: u64 = 1000;

@@ -18,6 +18,7 @@ use crate::connection::publish_budget::PublishBudget;
 use crate::connection::publish_pace::PublishPace;
 use crate::definitions::{self, ReadOptions};
 use crate::failure::{Failure, FailureReceiver, FailureSender, failures};
+use crate::lag::{LagDefaults, LagWatches};
 use crate::limits::SHUTDOWN_CONNECTIONS_DURATION_MAX;
 use crate::metrics::endpoint::{Endpoint, Sources};
 use crate::metrics::{BrokerRates, Metrics, QueueRates};
@@ -48,8 +49,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// How fast messages pass, by queue and in the broker as a whole.
-type Rates = (Arc<ArcSwap<QueueRates>>, Arc<ArcSwap<BrokerRates>>);
+/// How fast messages pass, by queue and in the broker as a whole, and what lag is normal.
+type Rates = (Arc<ArcSwap<QueueRates>>, Arc<ArcSwap<BrokerRates>>, Arc<LagWatches>);
 
 /// A broker that runs.
 pub struct Broker {
@@ -60,6 +61,7 @@ pub struct Broker {
     connections: Connections,
     endpoint: Endpoint,
     endpoint_task: JoinHandle<()>,
+    lag: Arc<LagWatches>,
     alarm_task: JoinHandle<()>,
     mailbox: MailSender,
     reloader: Reloader,
@@ -88,7 +90,8 @@ impl Broker {
         let alarms = Alarms::new(alarm_limits(&settings, &budgets));
         let rates = Arc::new(ArcSwap::from_pointee(QueueRates::default()));
         let broker_rates = Arc::new(ArcSwap::from_pointee(BrokerRates::default()));
-        let rates = (rates, broker_rates);
+        let lag = Arc::new(LagWatches::new(&settings.data_dir, LagDefaults::default()));
+        let rates = (rates, broker_rates, Arc::clone(&lag));
         let sources = endpoint_sources(&settings, &link, &metrics, &alarms, &rates);
         let (endpoint, metrics_address, metrics_scheme, endpoint_task) =
             serve_endpoint(sources, &settings, tls.as_ref()).await?;
@@ -134,6 +137,7 @@ impl Broker {
             connections: link.connections,
             endpoint,
             endpoint_task,
+            lag,
             alarm_task,
             mailbox: link.mailbox,
             reloader,
@@ -198,8 +202,13 @@ impl Broker {
             let _ = self.mailbox.send(Mail::Stop).await;
             let _ = self.shard.await;
             self.alarm_task.abort();
-            let threads = self.store_threads;
-            let _ = tokio::task::spawn_blocking(move || threads.join()).await;
+            let (threads, lag) = (self.store_threads, self.lag);
+            let stopped = move || {
+                // While the data directory is still this process's own.
+                lag.stop();
+                threads.join();
+            };
+            let _ = tokio::task::spawn_blocking(stopped).await;
             self.endpoint_task.abort();
         };
         tokio::select! {
@@ -228,7 +237,7 @@ fn admin(
     link: &ShardLink,
     context: &ConnectionContext,
     alarms: &Alarms,
-    ((rates, broker_rates), catalogue): (Rates, Arc<ArcSwap<Topology>>),
+    ((rates, broker_rates, lag), catalogue): (Rates, Arc<ArcSwap<Topology>>),
     tls: Option<&TlsAcceptor>,
     listeners: Vec<Listener>,
 ) -> Admin {
@@ -246,6 +255,7 @@ fn admin(
         queue_defaults: settings.queue_defaults,
         rates,
         broker_rates,
+        lag,
         totals: Arc::clone(&context.totals),
         data_dir: settings.data_dir.clone(),
         started: Instant::now(),
@@ -372,7 +382,7 @@ fn endpoint_sources(
     link: &ShardLink,
     metrics: &Metrics,
     alarms: &Alarms,
-    (rates, broker_rates): &Rates,
+    (rates, broker_rates, lag): &Rates,
 ) -> Sources {
     Sources {
         metrics: metrics.clone(),
@@ -385,6 +395,7 @@ fn endpoint_sources(
         alarms: alarms.clone(),
         rates: Arc::clone(rates),
         broker_rates: Arc::clone(broker_rates),
+        lag: Arc::clone(lag),
     }
 }
 

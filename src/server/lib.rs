@@ -18,6 +18,7 @@ pub mod connection;
 pub mod damaged_data;
 pub mod definitions;
 pub mod failure;
+pub mod lag;
 pub mod limits;
 pub mod metrics;
 pub mod net;

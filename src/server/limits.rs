@@ -210,6 +210,12 @@ pub const METRICS_QUEUES_DEFAULT: usize = 2_000;
 /// How often queues are looked at for their rates.
 pub const QUEUE_RATES_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How often what queues have learnt of their lag is written: a kill loses no more.
+pub const LAG_HISTORY_WRITE_INTERVAL: Duration = Duration::from_secs(300);
+
+/// How often it is looked at what queues are for.
+pub const LAG_ROLES_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How often histograms are folded when nobody scrapes.
 pub const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 

@@ -7,6 +7,7 @@
 //! HIGH-WATER      the last commit that is on stable storage
 //! DAMAGED         damage that was met and is looked for again at the next start, if there is any
 //! TORN-TAIL       what was cut off the end of a journal last, if anything was
+//! lag/            lag histories of queues, a file for each day
 //! fjall/          pages, bodies, acks, meta and their journals
 //! fjall.building/ what a repair has come to so far
 //! fjall.repaired/ what it made, complete; it takes the place of fjall/ at once

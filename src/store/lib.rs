@@ -23,6 +23,7 @@ pub mod fjall;
 mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz_target;
+mod lag_histories;
 pub mod limits;
 mod reclaim;
 pub mod repair;
@@ -39,6 +40,7 @@ pub use damage::{Certainty, Damage, Missing, QueueName};
 pub use data_directory::check_data_directory;
 pub use error::StoreError;
 pub use fjall::fjall_store::FjallStore;
+pub use lag_histories::{LagDay, LagFile, LagHistories};
 pub use repair::{Repair, repair_accepting_loss};
 pub use store::{Statistics, Store};
 pub use store_memory::StoreMemory;

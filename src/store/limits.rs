@@ -128,6 +128,12 @@ pub const FAILURE_READ_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// Notes of damage that a data directory holds for the next start.
 pub const DAMAGE_NOTES_MAX: usize = 64;
 
+/// Days of lag histories that a data directory holds.
+pub const LAG_DAYS_MAX: usize = 38;
+
+/// Bytes of one encoded day of a lag history.
+pub const LAG_DAY_BYTES_MAX: usize = 1024;
+
 const _: () = assert!(FORMAT_VERSION_OLDEST <= FORMAT_VERSION);
 const _: () = assert!(BODY_INLINE_SIZE_MAX < PAGE_SIZE_MAX);
 const _: () = assert!(PAGE_SIZE_MAX as u64 * 8 <= PAGES_MEMTABLE_SIZE_MAX);

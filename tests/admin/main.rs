@@ -24,6 +24,7 @@ mod dead_letters;
 mod definitions;
 mod hardening;
 mod hostile;
+mod lag;
 mod limits;
 mod objects;
 mod permissions;

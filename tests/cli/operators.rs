@@ -47,9 +47,10 @@ fn queues_are_listed() {
     let text = shop.ask(&["queue", "list"]).success();
     let lines: Vec<Vec<&str>> =
         text.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0], ["QUEUE", "READY", "UNACKED", "CONSUMERS", "OLDEST", "STATE"]);
+    assert_eq!(lines[0], ["QUEUE", "READY", "UNACKED", "CONSUMERS", "OLDEST", "NORMAL", "STATE"]);
     assert_eq!(lines[1][..4], ["orders", "3", "0", "0"]);
-    assert!(lines[1][4].ends_with('s') && lines[1][5] == "running", "{text}");
+    assert!(lines[1][4].ends_with('s') && lines[1][6] == "running", "{text}");
+    assert_eq!(lines[1][5], "-", "its history is too young");
     let queues = shop.ask(&["queue", "list", "--vhost", "/", "--json"]).json();
     assert_eq!((&queues[0]["name"], &queues[0]["ready"]), (&json!("orders"), &json!(3)));
     let missing = shop.ask(&["queue", "list", "--vhost", "nowhere"]).failure();

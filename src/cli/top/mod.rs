@@ -29,12 +29,12 @@ const EXAMPLES: &str = "Examples:
 const WINDOW: Duration = Duration::from_secs(5);
 
 /// Where they have no place side by side, the last ones are left out.
-const HEADINGS: [&str; 9] =
-    ["QUEUE", "LAG", "READY", "UNACKED", "IN/s", "OUT/s", "DRAIN", "OLDEST", "CONSUMERS"];
+const HEADINGS: [&str; 10] =
+    ["QUEUE", "LAG", "NORMAL", "READY", "UNACKED", "IN/s", "OUT/s", "DRAIN", "OLDEST", "CONSUMERS"];
 
 /// Show queues as they fill and drain, those with the most to do first
 ///
-/// Asks the admin listener. LAG is what is not done, ready and unacked; DRAIN is how long the
+/// Asks the admin listener. LAG is what is not done, ready and unacked, NORMAL its normal peak at this time of day; DRAIN is how long the
 /// consumers need for it at the rate at which they finish messages. In a terminal the arrow keys, Page Up,
 /// Page Down, Home and End scroll, and `q` or Ctrl-C ends it. When the listener does not answer any more, it
 /// asks again for a minute.
@@ -204,6 +204,7 @@ impl Row {
         [
             self.queue.title(),
             self.queue.lag().to_string(),
+            self.queue.normal_text(),
             self.queue.ready.to_string(),
             self.queue.unacked.to_string(),
             rate(self.rates.map(|rates| rates.published)),
@@ -226,6 +227,8 @@ fn json_of(rows: &[Row]) -> Value {
                 "ready": row.queue.ready,
                 "unacked": row.queue.unacked,
                 "lag": row.queue.lag(),
+                "normal_peak": row.queue.normal_peak,
+                "symptoms": row.queue.symptoms,
                 "in_rate": row.rates.map(|rates| rates.published),
                 "out_rate": row.rates.map(|rates| rates.settled),
                 "oldest_age_seconds": row.queue.oldest_age,
@@ -264,6 +267,8 @@ mod tests {
             published,
             settled,
             oldest_age: None,
+            normal_peak: None,
+            symptoms: Vec::new(),
             state: "running".into(),
         }
     }

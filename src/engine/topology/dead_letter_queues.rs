@@ -1,6 +1,6 @@
 //! Which queues take dead letters, as far as names, settings and bindings tell.
 
-use super::Topology;
+use super::{QueueRecord, Topology};
 use crate::model::{Destination, ObjectName};
 use bytes::Bytes;
 use forebay_wire::ShortStr;
@@ -46,11 +46,22 @@ impl Topology {
     /// queue's dead-letter exchange leads to.
     #[must_use]
     pub fn dead_letter_queues(&self, vhost: &ShortStr) -> BTreeSet<ShortStr> {
+        self.dead_letter_queues_from(vhost, |_| true)
+    }
+
+    /// The queues of a virtual host that are named like default dead-letter queues, or that the dead-letter exchange of one
+    /// of these sources leads to.
+    #[must_use]
+    pub fn dead_letter_queues_from(
+        &self,
+        vhost: &ShortStr,
+        is_source: impl Fn(&QueueRecord) -> bool,
+    ) -> BTreeSet<ShortStr> {
         let queues = || self.queues_of(vhost);
         let named = queues().map(|queue| &queue.name).filter(|name| is_dead_letter_queue(name));
         let mut found: BTreeSet<ShortStr> = named.cloned().collect();
         let mut exchanges = Vec::new();
-        for queue in queues() {
+        for queue in queues().filter(|queue| is_source(queue)) {
             let Some(exchange) = &queue.settings.dead_letter_exchange else { continue };
             match &queue.settings.dead_letter_routing_key {
                 Some(key) => {

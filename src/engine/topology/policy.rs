@@ -82,12 +82,15 @@ const OPERATOR_SETTINGS: [&str; 5] =
     ["delivery-limit", "expires", "max-length", "max-length-bytes", "message-ttl"];
 
 /// What a user's policy may set beyond that.
-const USER_SETTINGS: [&str; 5] = [
+const USER_SETTINGS: [&str; 8] = [
     ALTERNATE_EXCHANGE,
     "consumer-timeout",
     "dead-letter-exchange",
     "dead-letter-routing-key",
+    "lag-line-percent",
+    "max-age-slo",
     "overflow",
+    "queue-role",
 ];
 
 impl AppliesTo {

@@ -4,6 +4,7 @@ use super::arguments::{Arguments, BadArgument};
 use super::ignored_arguments;
 use super::reserved;
 use super::settings_layer::{DeliveryLimit, Overflow, SettingsLayer};
+use forebay_lag::Role;
 use forebay_wire::{FieldTable, ShortStr};
 
 /// The argument that names the type of a queue.
@@ -12,17 +13,20 @@ pub(super) const QUEUE_TYPE: &str = "x-queue-type";
 /// Every argument of `queue.declare` that means something to us: these and the
 /// [`IGNORED_ARGUMENTS`](super::ignored_arguments::IGNORED_ARGUMENTS), and only these, are compared when a queue is
 /// declared again.
-pub(crate) const QUEUE_ARGUMENTS: [&str; 12] = [
+pub(crate) const QUEUE_ARGUMENTS: [&str; 15] = [
     "x-consumer-timeout",
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
     "x-delivery-limit",
     "x-expires",
+    "x-lag-line-percent",
+    "x-max-age-slo",
     "x-max-length",
     "x-max-length-bytes",
     "x-max-priority",
     "x-message-ttl",
     "x-overflow",
+    "x-queue-role",
     QUEUE_TYPE,
     "x-single-active-consumer",
 ];
@@ -51,6 +55,12 @@ pub struct QueueSettings {
     pub delivery_limit: Option<DeliveryLimit>,
     /// `x-consumer-timeout`, ms, above 0.
     pub consumer_timeout: Option<u64>,
+    /// `x-lag-line-percent`: where the alert line is, in hundredths of the normal peak.
+    pub lag_line_percent: Option<u64>,
+    /// `x-max-age-slo`, ms: no message may be older.
+    pub age_max: Option<u64>,
+    /// `x-queue-role`: what the queue is for, where its use does not tell.
+    pub role: Option<Role>,
     /// `x-max-priority`: the highest level; 0: one level.
     pub priority_max: u8,
     /// `x-single-active-consumer`.
@@ -142,6 +152,9 @@ impl QueueSettings {
             dead_letter_exchange: layer.dead_letter_exchange,
             delivery_limit: layer.delivery_limit,
             consumer_timeout: layer.consumer_timeout,
+            lag_line_percent: layer.lag_line_percent,
+            age_max: layer.age_max,
+            role: layer.role,
             priority_max: arguments
                 .integer("x-max-priority", 0..=i128::from(u8::MAX))?
                 .and_then(|value| u8::try_from(value).ok())

@@ -1,7 +1,9 @@
 //! The settings of a queue that arguments and policies both can give, and how they add up.
 
 use super::arguments::{Arguments, BadArgument};
+use crate::limits::LAG_LINE_PERCENT;
 use crate::model::ObjectName;
+use forebay_lag::Role;
 use forebay_wire::ShortStr;
 
 /// What one source says; nothing where it says nothing. The fields are those of
@@ -17,6 +19,9 @@ pub(crate) struct SettingsLayer {
     pub(crate) dead_letter_routing_key: Option<ShortStr>,
     pub(crate) delivery_limit: Option<DeliveryLimit>,
     pub(crate) consumer_timeout: Option<u64>,
+    pub(crate) lag_line_percent: Option<u64>,
+    pub(crate) age_max: Option<u64>,
+    pub(crate) role: Option<Role>,
 }
 
 /// What gives way when a queue is full.
@@ -63,6 +68,11 @@ impl SettingsLayer {
             dead_letter_routing_key: arguments.short_string("x-dead-letter-routing-key")?,
             delivery_limit: read_delivery_limit(arguments)?,
             consumer_timeout: arguments.unsigned("x-consumer-timeout", 1)?,
+            lag_line_percent: arguments
+                .integer("x-lag-line-percent", LAG_LINE_PERCENT)?
+                .and_then(|percent| u64::try_from(percent).ok()),
+            age_max: arguments.duration("x-max-age-slo", 1)?,
+            role: arguments.choice("x-queue-role", &Role::ALL.map(|role| (role.name(), role)))?,
         })
     }
 
@@ -82,6 +92,9 @@ impl SettingsLayer {
             length_bytes_max: lowest(self.length_bytes_max, below.length_bytes_max),
             delivery_limit: lowest(self.delivery_limit, below.delivery_limit),
             consumer_timeout: lowest(self.consumer_timeout, below.consumer_timeout),
+            lag_line_percent: self.lag_line_percent.or(below.lag_line_percent),
+            age_max: self.age_max.or(below.age_max),
+            role: self.role.or(below.role),
             overflow: self.overflow.or(below.overflow),
             dead_letter_exchange: self.dead_letter_exchange.or(below.dead_letter_exchange),
             dead_letter_routing_key: self.dead_letter_routing_key.or(below.dead_letter_routing_key),

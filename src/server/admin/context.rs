@@ -7,6 +7,7 @@ use super::login_counts::LoginCounts;
 use crate::auth::authenticator::Authenticator;
 use crate::config::product::Product;
 use crate::connection::publish_pace::PublishPace;
+use crate::lag::LagWatches;
 use crate::metrics::{BrokerRates, ConnectionTotals, QueueRates};
 use crate::shard::session::{SessionError, ShardLink};
 use crate::system::alarms::Alarms;
@@ -84,6 +85,8 @@ pub struct Sources {
     pub rates: Arc<ArcSwap<QueueRates>>,
     /// The same of the broker as a whole and of exchanges.
     pub broker_rates: Arc<ArcSwap<BrokerRates>>,
+    /// What lag is normal, renewed there, too.
+    pub lag: Arc<LagWatches>,
     /// What all connections did.
     pub totals: Arc<ConnectionTotals>,
     /// What holds for queues that don't say themselves.

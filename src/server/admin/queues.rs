@@ -14,6 +14,7 @@ use super::queue_settings;
 use super::reply::{json_reply, no_content, put_reply};
 use crate::connection::connection_about::ConnectionAbout;
 use crate::definitions::table_json;
+use crate::lag::QueueLag;
 use crate::metrics::{MESSAGE_COUNTERS, QueueRates};
 use crate::shard::session::SESSION_CHANNEL;
 use crate::system::node_name::node_name;
@@ -22,9 +23,10 @@ use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Access, Object};
 use forebay_engine::command::Command;
-use forebay_engine::model::{ConnectionId, ObjectName, QueueDeclaration, TopologyRequest};
+use forebay_engine::model::{ConnectionId, ObjectName, QueueDeclaration, QueueId, TopologyRequest};
 use forebay_engine::shard::{QueueReport, QueueState};
 use forebay_engine::topology::{QueueKind, QueueRecord, Topology};
+use forebay_lag::Symptom;
 use forebay_wire::{FieldValue, ShortStr};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -163,8 +165,30 @@ impl Admin {
         QueueView {
             catalogue: self.catalogue(),
             rates: self.inner.rates.load_full(),
+            lag: self.inner.lag.shown(),
             connections: self.link().connections.list().into_iter().collect(),
         }
+    }
+}
+
+/// Calls the present lag of a queue normal.
+pub(super) async fn accept_normal(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Vhost(vhost): Vhost,
+    Path((_, name)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let name = object_name("queue", &name)?;
+    caller.check_access(&admin, &vhost, Access::Configure, Object::Queue(&name))?;
+    admin.check_queue(&vhost, &name)?;
+    let queue = admin.catalogue().find_queue(&vhost, &name).map(|record| record.id);
+    let lag = Arc::clone(&admin.inner.lag);
+    let accepted = tokio::task::spawn_blocking(move || lag.accept_normal(queue?)).await;
+    match accepted.map_err(|error| ApiError::Unavailable(error.to_string()))? {
+        Some(()) => Ok(no_content()),
+        None => Err(ApiError::bad(format!(
+            "queue '{name}' in vhost '{vhost}' has not been looked at yet; try again in some seconds"
+        ))),
     }
 }
 
@@ -244,6 +268,7 @@ fn compare(
 struct QueueView {
     catalogue: Arc<Topology>,
     rates: Arc<QueueRates>,
+    lag: Arc<HashMap<QueueId, QueueLag>>,
     connections: HashMap<ConnectionId, Arc<ConnectionAbout>>,
 }
 
@@ -277,6 +302,10 @@ impl QueueView {
             "type": queue.settings.kind.name(),
             "vhost": queue.vhost.to_string(),
         });
+        if let Some(lag) = self.lag.get(&queue.id) {
+            // Ours: what lag is normal, and what is wrong.
+            put_field(&mut shown, "lag", describe_lag(lag));
+        }
         if let QueueState::Damaged(what) = state {
             // Ours: what is damaged.
             put_field(&mut shown, "damage", json!(&**what));
@@ -307,4 +336,23 @@ impl QueueView {
         let definition = self.catalogue.effective_definition(&queue.vhost, policy, operator);
         table_json::to_json(&definition)
     }
+}
+
+fn describe_lag(lag: &QueueLag) -> Value {
+    let now = &lag.assessment;
+    let symptoms: Vec<&str> =
+        Symptom::ALL.into_iter().filter(|symptom| now.has(*symptom)).map(Symptom::name).collect();
+    json!({
+        "role": lag.role.name(),
+        "symptoms": symptoms,
+        "normal_peak": now.normal_peak,
+        "alert_line": now.line,
+        "above_line_seconds": now.above_since.map(|since| lag.at.saturating_sub(since)),
+        "confidence": now.confidence.name(),
+        "history_days": lag.days,
+        "drain_seconds": now.drain_seconds,
+        "drain_line_seconds": now.drain_line_seconds,
+        "oldest_age_line_seconds": now.age_line_seconds,
+        "pause_line_seconds": now.pause_line_seconds,
+    })
 }

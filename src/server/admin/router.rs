@@ -68,6 +68,7 @@ fn objects() -> Router<Admin> {
         .route("/api/queues/{vhost}/{name}/contents", delete(messages::purge))
         .route("/api/queues/{vhost}/{name}/get", post(messages::get))
         .route("/api/queues/{vhost}/{name}/actions", post(queues::act))
+        .route("/api/queues/{vhost}/{name}/accept-normal", post(queues::accept_normal))
         .route("/api/queues/{vhost}/{name}/bindings", get(bindings::of_queue))
         .route("/api/exchanges", get(exchanges::list))
         .route("/api/exchanges/{vhost}", get(exchanges::list_of_vhost))

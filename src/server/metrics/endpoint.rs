@@ -7,11 +7,13 @@ use super::exposition::{Page, open_metrics};
 use super::queue_rates::QueueRates;
 use super::rabbitmq::{self, Selection};
 use super::{
-    Metrics, alarm_families, catalogue, connection_totals, process, queue_families, shard_families,
+    Metrics, alarm_families, catalogue, connection_totals, lag_families, process, queue_families,
+    shard_families,
 };
 use crate::config::product::Product;
 use crate::connection::connections::Connections;
 use crate::connection::publish_budget::PublishBudget;
+use crate::lag::LagWatches;
 use crate::limits::{METRICS_UPKEEP_INTERVAL, QUEUE_RATES_INTERVAL, STATISTICS_DURATION_MAX};
 use crate::net::http_listener::{HttpListener, serve_http};
 use crate::shard::mailbox::{Mail, MailSender, ReportQuestion};
@@ -64,6 +66,8 @@ pub struct Sources {
     pub rates: Arc<ArcSwap<QueueRates>>,
     /// The same of the broker as a whole and of exchanges.
     pub broker_rates: Arc<ArcSwap<BrokerRates>>,
+    /// What lag is normal.
+    pub lag: Arc<LagWatches>,
 }
 
 /// What there is to route by, and what there is.
@@ -165,6 +169,10 @@ impl Endpoint {
         let sources = &self.inner.sources;
         let rates = sources.rates.load().next(elapsed, &statistics.queues);
         sources.rates.store(Arc::new(rates));
+        if let Some((_, catalogue)) = self.inner.topology.get() {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            sources.lag.look(now.as_secs(), &statistics.queues, &catalogue.load());
+        }
         sources.connections.sample_traffic();
         if let Some((routes, catalogue)) = self.inner.topology.get() {
             let totals = sources.metrics.connections.load();
@@ -224,6 +232,12 @@ impl Endpoint {
             let store = store.map(|store| store.statistics());
             shard_families::write(&mut page, statistics, store.as_ref());
             queue_families::write(&mut page, &statistics.queues, &rates, sources.queues_max);
+            lag_families::write(
+                &mut page,
+                &statistics.queues,
+                &sources.lag.shown(),
+                sources.queues_max,
+            );
             alarm_families::write(&mut page, &sources.alarms, sources.connections.count_waiting());
             process::write(&mut page, &sources.data_dir, self.inner.started_at);
         }
@@ -314,6 +328,7 @@ mod tests {
             alarms: Alarms::new(AlarmLimits { disk_free_min: 0, memory_max: u64::MAX }),
             rates: Arc::default(),
             broker_rates: Arc::default(),
+            lag: Arc::new(LagWatches::new(std::path::Path::new("."), Default::default())),
         };
         (Endpoint::new(sources), mail)
     }

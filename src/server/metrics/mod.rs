@@ -10,6 +10,7 @@ mod connection_totals;
 mod documentation;
 pub mod endpoint;
 mod exposition;
+mod lag_families;
 mod message_stats;
 pub(crate) mod process;
 mod queue_families;

@@ -100,8 +100,63 @@ pub const QUEUE_DROPPED: Metric = counter(
     "Messages that left undone or were kept out, dead letters or not, by reason: maxlen (pushed out, no room), refused (kept out, no room), delivery_limit (failed too often), purged.",
 );
 
+/// What a queue is for.
+pub const QUEUE_INFO: Metric = gauge(
+    "forebay_queue_info",
+    Unit::Count,
+    "Always 1; the label role tells what the queue is for: work, delay, dead-letters or reply.",
+);
+/// What lag is normal.
+pub const QUEUE_LAG_NORMAL_PEAK: Metric = gauge(
+    "forebay_queue_lag_normal_peak_messages",
+    Unit::Count,
+    "The highest lag that is normal at this time of day, from the queue's own history of five weeks; no sample while that is too young.",
+);
+/// Above which lag is not normal.
+pub const QUEUE_LAG_ALERT_LINE: Metric = gauge(
+    "forebay_queue_lag_alert_line_messages",
+    Unit::Count,
+    "Lag above this is not normal: twice the normal peak, or what was set, and more for small queues; no sample while the history is too young.",
+);
+/// How much of normal it is.
+pub const QUEUE_LAG_RATIO: Metric = gauge(
+    "forebay_queue_lag_ratio",
+    Unit::Count,
+    "Lag divided by its normal peak, or by 1 where that is less; no sample while the history is too young.",
+);
+/// For how long.
+pub const QUEUE_LAG_ABOVE_LINE: Metric = gauge(
+    "forebay_queue_lag_above_line_seconds",
+    Unit::Seconds,
+    "For how long lag has been above the alert line; 0 while it is not.",
+);
+/// How far the rest is to be trusted.
+pub const QUEUE_LAG_HISTORY_DAYS: Metric = gauge(
+    "forebay_queue_lag_history_days",
+    Unit::Count,
+    "Days of history that the normal peak rests on: none is told below three, and it is exact from six on.",
+);
+/// Which drain time is too long.
+pub const QUEUE_DRAIN_LINE: Metric = gauge(
+    "forebay_queue_drain_line_seconds",
+    Unit::Seconds,
+    "Drain times above this are much longer than usual; no sample while that is not known.",
+);
+/// Which age is too high.
+pub const QUEUE_OLDEST_AGE_LINE: Metric = gauge(
+    "forebay_queue_oldest_message_age_line_seconds",
+    Unit::Seconds,
+    "Ages of the oldest message above this are not normal, or more than was allowed by max-age-slo; no sample while that is not known.",
+);
+/// What is wrong.
+pub const QUEUE_SYMPTOM: Metric = gauge(
+    "forebay_queue_symptom",
+    Unit::Count,
+    "1 while the queue has this symptom: above-line, slow-drain, too-old, stalled, no-consumers or growing; no sample while it has not. Of all queues, also those beyond the limit.",
+);
+
 /// All of them, in the order of the documentation.
-pub(super) const OF_QUEUES: [Metric; 17] = [
+pub(super) const OF_QUEUES: [Metric; 26] = [
     QUEUE_MESSAGES_READY,
     QUEUE_MESSAGES_UNACKED,
     QUEUE_CONSUMERS,
@@ -119,4 +174,13 @@ pub(super) const OF_QUEUES: [Metric; 17] = [
     QUEUE_DEAD_LETTERED,
     QUEUE_EXPIRED,
     QUEUE_DROPPED,
+    QUEUE_INFO,
+    QUEUE_LAG_NORMAL_PEAK,
+    QUEUE_LAG_ALERT_LINE,
+    QUEUE_LAG_RATIO,
+    QUEUE_LAG_ABOVE_LINE,
+    QUEUE_LAG_HISTORY_DAYS,
+    QUEUE_DRAIN_LINE,
+    QUEUE_OLDEST_AGE_LINE,
+    QUEUE_SYMPTOM,
 ];
