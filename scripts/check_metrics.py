@@ -24,11 +24,12 @@ DEADLINE_SECONDS = 90
 PUBLISHED, ACKED, REJECTED, REQUEUED, ABANDONED, HELD = 200, 120, 7, 2, 4, 3
 # Queries that return nothing here, and why.
 NAMESPACE = "default"
-RULES = [PROJECT / "deploy/prometheus" / f"forebay-{part}.yaml" for part in ("recording", "alerts", "autoscaling")]
+RULES = [PROJECT / "deploy/prometheus" / f"forebay-{part}.yaml" for part in ("alerts", "autoscaling")]
+LEARNT = ("forebay_queue_lag_normal_peak_messages", "forebay_queue_lag_alert_line_messages", "forebay_queue_lag_ratio",
+          "forebay_queue_drain_line_seconds", "forebay_queue_oldest_message_age_line_seconds")
 EMPTY = {
-    ":max15m[1d]": "needs days of history",
-    "_peak": "needs days of history",
-    "alert_line": "needs days of history",
+    **{name: "needs days of history" for name in LEARNT},
+    "forebay_queue_symptom": "nothing is wrong here",
     "forebay_queue_messages_expired_total": "nothing expires here",
     "forebay_queue_messages_dropped_total": "no queue has a limit here",
 }
@@ -173,7 +174,8 @@ def check_table(text, faults, of_queues):
         found.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
     for name, (kind, labels) in documented().items():
         is_of_queue = "queue" in labels
-        if is_of_queue and not of_queues:
+        # Tests of the server look at what a broker of some minutes does not have.
+        if is_of_queue and (not of_queues or name in LEARNT or name == "forebay_queue_symptom"):
             continue
         sample, more = (f"{name}_bucket", {"le"}) if kind == "histogram" else (name, set())
         if sample not in found:

@@ -111,31 +111,6 @@ check(providerFile, () => {
     require_(mounts.includes(options.path), `compose.yaml mounts nothing at ${options.path}`);
   }
 });
-for (const file of list('grafana/provisioning/alerting', '.json')) {
-  check(file, () => {
-    const { apiVersion, groups } = JSON.parse(read(file));
-    require_(apiVersion === 1 && groups.length > 0, 'no groups of version 1');
-    const rules = groups.flatMap((group) => group.rules);
-    const uids = new Set(rules.map((rule) => rule.uid));
-    require_(uids.size === rules.length, 'two rules have the same uid');
-    const known = new Set([...sources.datasources.map((source) => source.uid), '__expr__']);
-    for (const { orgId, name, folder, interval } of groups) {
-      require_(orgId && name && folder && /^([1-9]\d*0s|\d+m|\d+h)$/.test(interval), `group ${name} is incomplete`);
-    }
-    for (const rule of rules) {
-      const say = (what) => `rule ${rule.title}: ${what}`;
-      require_(rule.uid.length <= 40 && /^[\w-]+$/.test(rule.uid), say('uid'));
-      require_(/^\d+[smhd]$/.test(rule.for), say('for'));
-      require_(['OK', 'NoData', 'Alerting', 'KeepLast'].includes(rule.noDataState), say('noDataState'));
-      require_(['OK', 'Error', 'Alerting', 'KeepLast'].includes(rule.execErrState), say('execErrState'));
-      require_(rule.data.some((query) => query.refId === rule.condition), say(`no query ${rule.condition}`));
-      for (const query of rule.data) {
-        require_(known.has(query.datasourceUid), say(`no data source ${query.datasourceUid}`));
-        require_(query.model.refId === query.refId, say('a model has another refId'));
-      }
-    }
-  });
-}
 
 faults.forEach((fault) => console.error(fault));
 console.log(`${checked} checks against schemas, ${faults.length} faults`);
