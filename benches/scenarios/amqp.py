@@ -15,8 +15,8 @@ ACK_EVERY = 50
 
 
 def short(text):
-    bytes = text.encode()
-    return bytes([len(bytes)]) + bytes
+    encoded = text.encode()
+    return bytes([len(encoded)]) + encoded
 
 
 def frame(kind, channel, payload):
@@ -39,10 +39,10 @@ def table(entries):
     fields = b""
     for name, value in entries.items():
         if isinstance(value, str):
-            bytes = b"S" + struct.pack(">I", len(value.encode())) + value.encode()
+            encoded = b"S" + struct.pack(">I", len(value.encode())) + value.encode()
         else:
-            bytes = b"l" + struct.pack(">q", value)
-        fields += short(name) + bytes
+            encoded = b"l" + struct.pack(">q", value)
+        fields += short(name) + encoded
     return struct.pack(">I", len(fields)) + fields
 
 
@@ -81,11 +81,11 @@ class Wire:
                 # Also when whoever asks has got what he waits for.
                 del self.input[:at]
             begin = time.monotonic()
-            bytes = self.socket.recv(1 << 20)
+            received = self.socket.recv(1 << 20)
             self.longest_pause = max(self.longest_pause, time.monotonic() - begin)
-            if not bytes:
+            if not received:
                 raise EOFError("the broker closed the connection")
-            self.input += bytes
+            self.input += received
 
     def next_method(self):
         header = self.read(7)
@@ -94,10 +94,10 @@ class Wire:
 
     def read(self, size):
         while len(self.input) < size:
-            bytes = self.socket.recv(1 << 16)
-            if not bytes:
+            received = self.socket.recv(1 << 16)
+            if not received:
                 raise EOFError("the broker closed the connection")
-            self.input += bytes
+            self.input += received
         taken = bytes(self.input[:size])
         del self.input[:size]
         return taken

@@ -15,11 +15,11 @@ HOUR_MS = 3_600_000
 
 def fill(subject, queue, count):
     """Publishes with confirms; the processor time that the broker spent, in seconds."""
-    wire, bytes = Wire(subject.address), message("", queue, 100)
+    wire, content = Wire(subject.address), message("", queue, 100)
     wire.confirm_select()
     begin = spent(subject)
     for at in range(0, count, CHUNK):
-        wire.socket.sendall(bytes * CHUNK)
+        wire.socket.sendall(content * CHUNK)
         wire.await_confirms(at + CHUNK)
     wire.close()
     return spent(subject) - begin

@@ -56,6 +56,7 @@ ROWS = [
     Row("1,000 queues, 100 B", spread(1000, False, 200_000)),
     *(Row(f"fan-out 1 to {queues}, 100 B", spread(queues, True, 300_000 // queues))
       for queues in (1, 2, 5, 10)),
+    Row("fan-out 1 to 4, 16 KiB", spread(4, True, 30_000, 16_384)),
     Row("fair: 20 pairs with a queue each, 1 KiB, 100 in flight", neighbours(20, 5), has_bench_queues=True),
     Row("fair: 1 in flight beside a flood without confirms, 1 KiB", beside_a_flood(5),
         has_bench_queues=True),

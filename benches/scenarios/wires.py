@@ -77,7 +77,7 @@ def declare(subject, _, scale):
     return {"10,000 s": seconds * 10_000 / count}
 
 
-def spread(queue_count, fan_out, count):
+def spread(queue_count, fan_out, count, size=100):
     """Messages over many queues, or copied to several; each queue is consumed."""
 
     def row(subject, _, scale):
@@ -88,13 +88,13 @@ def spread(queue_count, fan_out, count):
         if fan_out:
             producer.declare_fanout("bench.fanout", queues)
         sources = [("bench.fanout", "")] if fan_out else [("", queue) for queue in queues]
-        bytes = [message(exchange, key, 100) for exchange, key in sources]
+        contents = [message(exchange, key, size) for exchange, key in sources]
         messages = max(1, int(count * scale) // CHUNK) * CHUNK
         consumer.consume(queues, 1000)
         producer.confirm_select()
         cost, begin = Cost(subject), time.monotonic()
         for at in range(0, messages, CHUNK):
-            producer.socket.sendall(b"".join(bytes[(at + i) % len(bytes)] for i in range(CHUNK)))
+            producer.socket.sendall(b"".join(contents[(at + i) % len(contents)] for i in range(CHUNK)))
         producer.await_confirms(messages)
         deliveries = messages * (queue_count if fan_out else 1)
         consumer.take(deliveries)
@@ -119,9 +119,9 @@ def drain(count):
         producer, consumer = Wire(subject.address), Wire(subject.address)
         producer.declare(queue)
         producer.confirm_select()
-        bytes = message("", queue, 1024) * CHUNK
+        chunk = message("", queue, 1024) * CHUNK
         for _ in range(0, messages, CHUNK):
-            producer.socket.sendall(bytes)
+            producer.socket.sendall(chunk)
         producer.await_confirms(messages)
         before = subject.disk_mib() if subject.is_ours() else 0
         begin = time.monotonic()
