@@ -2,7 +2,9 @@
 //!
 //! Consumers that can take a message stand in a ring for each `x-priority`; one that cannot is
 //! taken out of it and put back when something changed that may have held it up, so that a turn
-//! does not walk over all those who wait for nothing.
+//! does not walk over all those who wait for nothing. A consumer that leaves its place leaves it empty
+//! there: to search for it would take as long as the ring is, for each of the consumers of a connection
+//! that ends.
 
 use crate::credit::{ChannelSlot, Clients, ConsumerId};
 use crate::event::Delivery;
@@ -10,6 +12,9 @@ use crate::model::{ConsumerNumber, Monotonic};
 use forebay_wire::{FieldTable, ShortStr};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
+
+/// Empty places that a ring may have beside one for each consumer.
+const SPARE_PLACES: usize = 16;
 
 /// Whether a consumer is given messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +46,8 @@ pub(crate) struct Consumer {
     pub(crate) active_since: Monotonic,
     /// Delivered in this turn, not handed on yet.
     pub(crate) outgoing: Vec<Delivery>,
-    /// Stands in the ring of its priority.
-    pub(crate) in_ring: bool,
+    /// Its place in the ring of its priority, while it stands there.
+    pub(crate) place: Option<Place>,
 }
 
 impl Consumer {
@@ -61,7 +66,7 @@ impl Consumer {
             unacked: 0,
             active_since: Monotonic::default(),
             outgoing: Vec::new(),
-            in_ring: false,
+            place: None,
         }
     }
 
@@ -82,11 +87,25 @@ impl Consumer {
     }
 }
 
+/// A place in a ring, unique in its queue.
+type Place = u64;
+
+/// The consumers of one `x-priority` that may be able to take a message, the next one first.
+#[derive(Debug, Default)]
+struct Ring {
+    /// Some consumers have left their places.
+    places: VecDeque<(Place, ConsumerId)>,
+    /// How many have not.
+    taken: usize,
+}
+
 /// All consumers of a queue.
 #[derive(Debug, Default)]
 pub(crate) struct Consumers {
     by_id: BTreeMap<ConsumerId, Consumer>,
-    rings: BTreeMap<Reverse<i64>, VecDeque<ConsumerId>>,
+    rings: BTreeMap<Reverse<i64>, Ring>,
+    /// The place that was taken last.
+    last_place: Place,
     /// Only one of them gets messages (`x-single-active-consumer`).
     single_active: bool,
     /// Which.
@@ -149,12 +168,12 @@ impl Consumers {
     pub(crate) fn remove(&mut self, id: ConsumerId) -> Option<Consumer> {
         let consumer = self.by_id.remove(&id)?;
         self.active = self.active.filter(|active| *active != id);
+        if consumer.place.is_some() {
+            self.leave_place(consumer.priority);
+        }
         let priority = Reverse(consumer.priority);
-        if let Some(ring) = self.rings.get_mut(&priority) {
-            ring.retain(|other| *other != id);
-            if ring.is_empty() {
-                self.rings.remove(&priority);
-            }
+        if self.rings.get(&priority).is_some_and(|ring| ring.taken == 0) {
+            self.rings.remove(&priority);
         }
         Some(consumer)
     }
@@ -162,9 +181,12 @@ impl Consumers {
     /// Something changed that may have held it up.
     pub(crate) fn unblock(&mut self, id: ConsumerId) {
         let Some(consumer) = self.by_id.get_mut(&id) else { return };
-        if !consumer.in_ring {
-            consumer.in_ring = true;
-            self.rings.entry(Reverse(consumer.priority)).or_default().push_back(id);
+        if consumer.place.is_none() {
+            self.last_place += 1;
+            consumer.place = Some(self.last_place);
+            let ring = self.rings.entry(Reverse(consumer.priority)).or_default();
+            ring.places.push_back((self.last_place, id));
+            ring.taken += 1;
         }
     }
 
@@ -172,12 +194,26 @@ impl Consumers {
     /// named before it.
     pub(crate) fn unblock_last(&mut self, id: ConsumerId) {
         let Some(consumer) = self.by_id.get_mut(&id) else { return };
-        if std::mem::take(&mut consumer.in_ring)
-            && let Some(ring) = self.rings.get_mut(&Reverse(consumer.priority))
-        {
-            ring.retain(|other| *other != id);
+        let priority = consumer.priority;
+        if consumer.place.take().is_some() {
+            self.leave_place(priority);
         }
         self.unblock(id);
+    }
+
+    /// A consumer of this priority has left its place. When more places are empty than taken, the ring is
+    /// made anew without them.
+    fn leave_place(&mut self, priority: i64) {
+        let Some(ring) = self.rings.get_mut(&Reverse(priority)) else { return };
+        ring.taken -= 1;
+        if ring.taken == 0 {
+            ring.places.clear();
+        } else if ring.places.len() > 2 * ring.taken + SPARE_PLACES {
+            let by_id = &self.by_id;
+            ring.places.retain(|(place, id)| {
+                by_id.get(id).is_some_and(|consumer| consumer.place == Some(*place))
+            });
+        }
     }
 
     /// `count` of its messages are no longer unacked.
@@ -203,7 +239,11 @@ impl Consumers {
 
     /// Whether somebody stands ready, as far as is known.
     pub(crate) fn are_waiting(&self) -> bool {
-        self.rings.values().any(|ring| !ring.is_empty())
+        if !self.single_active {
+            return self.rings.values().any(|ring| ring.taken > 0);
+        }
+        let active = self.active.and_then(|active| self.by_id.get(&active));
+        active.is_some_and(|active| active.place.is_some())
     }
 
     /// Whether one of them could be given a message.
@@ -240,29 +280,37 @@ impl Consumers {
 
     /// Whose turn it is: the highest priority first, round-robin among equals.
     pub(crate) fn next(&mut self, clients: &Clients) -> Option<ConsumerId> {
-        let mut chosen = None;
+        if self.single_active {
+            return self.next_active(clients);
+        }
         for ring in self.rings.values_mut() {
-            let mut passed = 0;
-            while passed < ring.len()
-                && let Some(id) = ring.pop_front()
-            {
+            while let Some((place, id)) = ring.places.pop_front() {
                 let Some(consumer) = self.by_id.get_mut(&id) else { continue };
-                if self.single_active && self.active != Some(id) {
-                    ring.push_back(id);
-                    passed += 1;
-                } else if consumer.has_credit(clients) {
-                    ring.push_back(id);
-                    chosen = Some(id);
-                    break;
-                } else {
-                    consumer.in_ring = false;
+                if consumer.place != Some(place) {
+                    continue;
                 }
-            }
-            if chosen.is_some() {
-                break;
+                if consumer.has_credit(clients) {
+                    ring.places.push_back((place, id));
+                    return Some(id);
+                }
+                consumer.place = None;
+                ring.taken -= 1;
             }
         }
-        chosen
+        None
+    }
+
+    /// The single active consumer, when it can take a message.
+    fn next_active(&mut self, clients: &Clients) -> Option<ConsumerId> {
+        let active = self.by_id.get_mut(&self.active?)?;
+        if active.has_credit(clients) {
+            return Some(active.id);
+        }
+        let priority = active.priority;
+        if active.place.take().is_some() {
+            self.leave_place(priority);
+        }
+        None
     }
 
     /// The same among those whose channels are fit. The others keep their places.
@@ -272,15 +320,18 @@ impl Consumers {
         is_fit: impl Fn(ChannelSlot) -> bool,
     ) -> Option<ConsumerId> {
         for ring in self.rings.values_mut() {
-            let place = ring.iter().position(|id| {
+            let at = ring.places.iter().position(|(place, id)| {
                 let is_served = !self.single_active || self.active == Some(*id);
-                let consumer = self.by_id.get(id).filter(|_| is_served);
+                let consumer = self
+                    .by_id
+                    .get(id)
+                    .filter(|consumer| is_served && consumer.place == Some(*place));
                 consumer.is_some_and(|consumer| {
                     is_fit(consumer.channel) && consumer.has_credit(clients)
                 })
             });
-            if let Some(id) = place.and_then(|place| ring.remove(place)) {
-                ring.push_back(id);
+            if let Some((place, id)) = at.and_then(|at| ring.places.remove(at)) {
+                ring.places.push_back((place, id));
                 return Some(id);
             }
         }
@@ -326,3 +377,6 @@ impl Consumers {
         Some((consumer, outgoing))
     }
 }
+
+#[cfg(test)]
+mod tests;

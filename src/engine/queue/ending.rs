@@ -7,6 +7,7 @@ use super::settled_state::Counts;
 use super::{Queue, Timings};
 use crate::credit::{ChannelSlot, HeldCount};
 use crate::model::{Closure, Monotonic, Offset, OffsetRange, RequeueMethod, Settle, Settlement};
+use std::collections::BTreeSet;
 
 /// How a channel ended.
 #[derive(Clone, Copy, Debug)]
@@ -71,16 +72,16 @@ impl Queue {
         released
     }
 
-    /// A channel ended: the messages that it held come back, with a failure or a return counted as the
-    /// ending says.
-    pub(crate) fn end_channel(
+    /// Channels of one connection ended: the messages that they held come back, with a failure or a return
+    /// counted as the ending says.
+    pub(crate) fn end_channels(
         &mut self,
-        channel: ChannelSlot,
+        channels: &BTreeSet<ChannelSlot>,
         ChannelEnding { closure, held }: ChannelEnding,
         now: Monotonic,
     ) -> Released {
-        self.pending_gets.retain(|get| get.slot != channel);
-        self.hung.retain(|(_, slot)| *slot != channel);
+        self.pending_gets.retain(|get| !channels.contains(&get.slot));
+        self.hung.retain(|(_, slot)| !channels.contains(slot));
         let mut released = Released::default();
         let ending = match closure {
             Closure::ByClient => Ending::Returned,
@@ -91,7 +92,7 @@ impl Queue {
         for priority in 0..self.levels.len() {
             let Some(level) = self.levels.get_mut(priority) else { continue };
             let mut ended = Vec::new();
-            level.end_channel(channel, &mut ended);
+            level.end_channels(channels, &mut ended);
             if closure == Closure::Failed && !ended.is_empty() {
                 self.note_lost(now);
             }

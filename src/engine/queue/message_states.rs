@@ -9,7 +9,7 @@ use super::dead_letter::DeathReason;
 use super::offset_set::OffsetSet;
 use crate::credit::{ChannelSlot, ConsumerId};
 use crate::model::{Monotonic, Offset};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 /// A delivery that is not settled: where the message is.
@@ -229,6 +229,23 @@ impl MessageStates {
         for (offset, _) in ended.iter().skip(from) {
             self.unready.remove(offset);
         }
+        ended.iter().skip(start).for_each(|(_, held)| self.count_ended(held));
+    }
+
+    /// The same for all deliveries to any of these channels.
+    pub(crate) fn end_channels(
+        &mut self,
+        channels: &BTreeSet<ChannelSlot>,
+        ended: &mut Vec<(Offset, Held)>,
+    ) {
+        let start = ended.len();
+        self.unready.retain(|offset, state| match state.held() {
+            Some(held) if channels.contains(&held.channel) => {
+                ended.push((*offset, *held));
+                false
+            }
+            _ => true,
+        });
         ended.iter().skip(start).for_each(|(_, held)| self.count_ended(held));
     }
 

@@ -9,7 +9,7 @@
 use super::message_states::Held;
 use crate::credit::ChannelSlot;
 use crate::model::Offset;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 /// A delivery that was taken back.
@@ -84,10 +84,10 @@ impl OverdueDeliveries {
         settled
     }
 
-    /// A channel ended: no settlement of it is awaited.
-    pub(crate) fn forget(&mut self, channel: ChannelSlot) {
+    /// The channels ended: no settlement of them is awaited.
+    pub(crate) fn forget(&mut self, channels: &BTreeSet<ChannelSlot>) {
         if !self.deliveries.is_empty() {
-            self.deliveries.retain(|(_, slot), _| *slot != channel);
+            self.deliveries.retain(|(_, slot), _| !channels.contains(slot));
         }
     }
 }

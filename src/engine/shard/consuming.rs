@@ -5,12 +5,13 @@ use crate::command::Subscribe;
 use crate::credit::ConsumerId;
 use crate::credit::{ChannelSlot, ConsumerPlace, Freed};
 use crate::event::Reply;
-use crate::model::{ChannelKey, ConnectionId, Fault, QueueId};
+use crate::model::{ChannelId, ChannelKey, ConnectionId, Fault, QueueId};
 use crate::queue::{ChannelEnding, Consumer, GetKind, Instants, PendingGet};
 use crate::topology::arguments::Arguments;
 use crate::topology::names::Resource;
 use crate::topology::{ignored_arguments, reserved};
 use forebay_wire::{ReplyCode, ShortStr};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Shard {
     /// `basic.consume`.
@@ -104,24 +105,47 @@ impl Shard {
         }
     }
 
-    /// A channel ended: its consumers go, what it held returns.
-    pub(super) fn close_channel(&mut self, at: Instants, key: ChannelKey, ending: ChannelEnding) {
-        let Some(closed) = self.clients.close_channel(key) else { return };
-        for place in closed.consumers {
-            self.remove_consumer(at, place);
+    /// Channels of a connection end: their consumers go, what they held returns. Each queue is gone
+    /// through once for all of them: a connection may have thousands, and a queue may have a million
+    /// messages that others hold.
+    pub(super) fn close_channels(
+        &mut self,
+        at: Instants,
+        connection: ConnectionId,
+        channels: impl IntoIterator<Item = ChannelId>,
+        ending: ChannelEnding,
+    ) {
+        let mut holders: BTreeMap<QueueId, BTreeSet<ChannelSlot>> = BTreeMap::new();
+        let mut is_connection_freed = false;
+        for channel in channels {
+            let key = ChannelKey { connection, channel };
+            let Some(closed) = self.clients.close_channel(key) else { continue };
+            is_connection_freed |= closed.is_connection_freed;
+            for place in closed.consumers {
+                self.remove_consumer(at, place);
+            }
+            for id in closed.queues {
+                holders.entry(id).or_default().insert(closed.slot);
+            }
         }
-        for id in closed.queues {
-            self.return_held(at, id, closed.slot, ending);
+        for (id, slots) in holders {
+            self.return_held(at, id, &slots, ending);
         }
-        if closed.is_connection_freed {
-            self.unblock_connection(key.connection);
+        if is_connection_freed {
+            self.unblock_connection(connection);
         }
         self.add_topology_operations();
     }
 
-    fn return_held(&mut self, at: Instants, id: QueueId, slot: ChannelSlot, ending: ChannelEnding) {
+    fn return_held(
+        &mut self,
+        at: Instants,
+        id: QueueId,
+        slots: &BTreeSet<ChannelSlot>,
+        ending: ChannelEnding,
+    ) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
-        if queue.end_channel(slot, ending, at.monotonic).needs_commit {
+        if queue.end_channels(slots, ending, at.monotonic).needs_commit {
             self.mark_dirty_deferred(id, at.monotonic);
         }
         self.schedule(id);

@@ -290,7 +290,7 @@ impl Shard {
             }
             Command::CloseChannel { channel, closure } => {
                 let ending = ChannelEnding { closure, held: self.clients.held_by(connection) };
-                self.close_channel(at, key(channel), ending);
+                self.close_channels(at, connection, [channel], ending);
                 self.reply(key(channel), Ok(Reply::Done));
             }
             Command::Heard { channel } => self.hear(key(channel)),
@@ -358,9 +358,8 @@ impl Shard {
 
     fn close_connection(&mut self, at: Instants, connection: ConnectionId, closure: Closure) {
         let ending = ChannelEnding { closure, held: self.clients.held_by(connection) };
-        for channel in self.clients.channels_of(connection) {
-            self.close_channel(at, ChannelKey { connection, channel }, ending);
-        }
+        let channels = self.clients.channels_of(connection);
+        self.close_channels(at, connection, channels, ending);
         let exclusive: Vec<QueueId> = self.topology.exclusive_queues(connection).collect();
         self.remove_queues(exclusive);
         self.clients.close(connection);

@@ -8,6 +8,7 @@ use crate::queue::dead_letter::DeathReason;
 use crate::queue::message_states::Held;
 use crate::queue::overdue_deliveries::OverdueDelivery;
 use crate::queue::settled_state::Counts;
+use std::collections::BTreeSet;
 
 impl PriorityLevel {
     /// The delivered messages, ascending.
@@ -47,11 +48,15 @@ impl PriorityLevel {
         self.states.end_deliveries(channel, run.first..=run.last, ended);
     }
 
-    /// The channel ended: ends all its deliveries as [`Self::end_deliveries`] does, and awaits no
-    /// settlement of it.
-    pub(crate) fn end_channel(&mut self, channel: ChannelSlot, ended: &mut Vec<(Offset, Held)>) {
-        self.states.end_deliveries(channel, Offset(0)..=Offset(u64::MAX), ended);
-        self.overdue.forget(channel);
+    /// The channels ended: ends all their deliveries as [`Self::end_deliveries`] does, and awaits no
+    /// settlement of them.
+    pub(crate) fn end_channels(
+        &mut self,
+        channels: &BTreeSet<ChannelSlot>,
+        ended: &mut Vec<(Offset, Held)>,
+    ) {
+        self.states.end_channels(channels, ended);
+        self.overdue.forget(channels);
     }
 
     /// Takes back a message that was held too long. The caller says what becomes of it, and calls

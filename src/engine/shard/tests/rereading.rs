@@ -2,12 +2,12 @@
 //! the other queues have to do.
 
 use super::bounds::Bounds;
-use super::broker::{Broker, CONNECTION, consume, message, publish};
+use super::broker::{Broker, CONNECTION, arguments, consume, message, publish};
 use crate::command::{Command, Subscribe};
 use crate::event::Event;
 use crate::model::{ConnectionId, Monotonic};
 use crate::shard::{MemoryLimits, WorkLimits};
-use forebay_wire::FieldTable;
+use forebay_wire::{FieldTable, FieldValue};
 
 const BUSY: ConnectionId = ConnectionId(2);
 const BUSY_QUEUES: usize = 20;
@@ -111,4 +111,24 @@ fn the_others_go_on_while_one_reads_its_backlog() {
         read += count(&mut broker, CONNECTION);
     }
     assert!(count(&mut broker, BUSY) >= BUSY_MESSAGES / 2);
+}
+
+#[test]
+fn nothing_is_read_ahead_for_a_single_active_consumer_that_has_no_room() {
+    let mut broker = broker();
+    let single = arguments(&[("x-single-active-consumer", FieldValue::Bool(true))]);
+    let queue = broker.declare("q", true, single);
+    for body in ["a", "b", "c"] {
+        broker.send(CONNECTION, [publish(queue, vec![message(body, true)], None)]);
+        broker.commit();
+    }
+    // The second one waits for its turn.
+    for tag in ["1", "2"] {
+        let subscribe = Command::Subscribe(consume("q", tag, 1));
+        broker.shard.handle_commands(broker.now, CONNECTION, [subscribe]);
+    }
+    let has_ended = (0..1_000).any(|_| !step(&mut broker));
+    assert!(has_ended, "read {} times", broker.store.reads());
+    broker.collect();
+    assert_eq!(broker.deliveries(CONNECTION).len(), 1);
 }
