@@ -19,6 +19,46 @@ fn broker() -> (Broker, TempDir) {
 }
 
 #[test]
+fn what_would_have_no_effect_is_refused() {
+    let (broker, _data) = broker();
+    let admin = Admin::guest(&broker);
+    admin.done("PUT", "/api/queues/%2F/q", &json!({}));
+    admin.done("PUT", "/api/exchanges/%2F/x", &json!({ "type": "fanout" }));
+    admin.done("POST", "/api/bindings/%2F/e/x/q/q", &json!({}));
+    let letters = "/api/forebay/dead-letters/%2F/q";
+    let no_object = json!({
+        "routing_key": "", "payload": "", "payload_encoding": "string", "properties": 5
+    });
+    let refused: [(&str, &str, Value, &str); 8] = [
+        ("DELETE", "/api/queues/%2F/q?if-empty=maybe", Value::Null, "if-empty: 'maybe', expected"),
+        ("DELETE", "/api/queues/%2F/q?if-unused=1", Value::Null, "if-unused: '1', expected"),
+        ("DELETE", "/api/exchanges/%2F/x?if-unused=1", Value::Null, "if-unused: '1', expected"),
+        ("PUT", "/api/queues/%2F/e", json!({ "exclusive": true }), "exclusive: true, expected"),
+        ("POST", "/api/exchanges/%2F/x/publish", no_object, "properties: 5, expected an object"),
+        ("POST", &format!("{letters}/peek"), json!({ "limit": 5 }), "limit: no such field"),
+        (
+            "POST",
+            &format!("{letters}/redrive"),
+            json!({ "truncate": 5 }),
+            "truncate: no such field",
+        ),
+        (
+            "POST",
+            &format!("{letters}/redrive"),
+            json!({ "reason": "no" }),
+            "reason: 'no', expected",
+        ),
+    ];
+    for (method, path, body, expected) in refused {
+        let (status, reason) = admin.refused(method, path, &body);
+        assert_eq!(status, 400, "{method} {path}: {reason}");
+        assert!(reason.starts_with(expected), "{method} {path}: {reason}");
+    }
+    assert_eq!(admin.get("/api/queues/%2F/q")["name"], "q");
+    assert_eq!(admin.refused("GET", "/api/users/nobody/permissions", &Value::Null).0, 404);
+}
+
+#[test]
 fn what_is_declared_over_http_is_there() {
     let (broker, _data) = broker();
     let admin = Admin::guest(&broker);

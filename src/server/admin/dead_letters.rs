@@ -30,6 +30,12 @@ use std::collections::BTreeMap;
 
 type Named = (String, String);
 
+/// Fields of both requests below.
+const FILTER: [&str; 6] = ["count", "header", "queue", "reason", "routing_key", "runs"];
+
+/// Why messages die, as `x-death` has it.
+const REASONS: [&str; 4] = ["rejected", "expired", "maxlen", "delivery_limit"];
+
 /// Messages of each dead-letter queue, by name.
 type Counts = BTreeMap<ShortStr, u64>;
 
@@ -80,6 +86,7 @@ pub(super) async fn peek(
     let queue = object_name("queue", &queue)?;
     caller.check_access(&admin, &vhost, Access::Read, Object::Queue(&queue))?;
     let body = body.read().await?;
+    body.check_fields(&[&FILTER[..], &["truncate"]].concat())?;
     let truncate = body.integer("truncate")?.and_then(|bytes| usize::try_from(bytes).ok());
     let browse = browse(queue, &body, BrowseAction::Show, ADMIN_PEEK_MESSAGES_DEFAULT)?;
     let swept = admin.browse(&caller, vhost, browse).await?;
@@ -107,6 +114,7 @@ pub(super) async fn redrive(
     // As a client would need that takes messages out and publishes them to their queues.
     caller.check_access(&admin, &vhost, Access::Write, Object::Exchange(&ObjectName::EMPTY))?;
     let body = body.read().await?;
+    body.check_fields(&[&FILTER[..], &["dry_run", "trust_headers"]].concat())?;
     let is_dry = body.flag("dry_run", false)?;
     if !is_dry {
         // What is moved is written once more.
@@ -226,6 +234,12 @@ fn filter(body: &RequestBody) -> Result<BrowseFilter, ApiError> {
         Some(other) => return Err(wrong_header(other)),
     };
     let (queue, reason) = (name("queue")?, name("reason")?);
+    if let Some(other) =
+        reason.as_ref().filter(|reason| !REASONS.iter().any(|one| **reason == *one))
+    {
+        let text = format!("reason: '{other}', expected one of {}", REASONS.join(", "));
+        return Err(ApiError::bad(text));
+    }
     Ok(BrowseFilter { queue, reason, routing_key: name("routing_key")?, header })
 }
 

@@ -3,7 +3,7 @@
 use super::api_error::ApiError;
 use super::caller::{Caller, Vhost, VhostAccess};
 use super::context::Admin;
-use super::extract::{Path, Query, UnreadBody};
+use super::extract::{Path, Query, UnreadBody, condition};
 use super::figures::{Figures, put_field};
 use super::listing::Listing;
 use super::names::exchange_name;
@@ -86,7 +86,7 @@ pub(super) async fn delete(
     Query(flags): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
     let name = exchange_name("exchange", &name)?;
-    let if_unused = flags.get("if-unused").is_some_and(|flag| flag == "true");
+    let if_unused = condition("if-unused", flags.get("if-unused").map(String::as_str))?;
     let request = TopologyRequest::DeleteExchange { name: name.clone(), if_unused };
     caller.check_request(&admin, &vhost, &request)?;
     admin.check_exchange(&vhost, &name)?;

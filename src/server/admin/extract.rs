@@ -40,6 +40,18 @@ impl<T: DeserializeOwned> FromRequestParts<Admin> for Query<T> {
     }
 }
 
+/// A condition of a query, `?if-unused=true`; not there: false.
+///
+/// # Errors
+/// 400 when it is neither true nor false.
+pub(super) fn condition(name: &str, value: Option<&str>) -> Result<bool, ApiError> {
+    match value {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(ApiError::bad(format!("{name}: '{other}', expected true or false"))),
+    }
+}
+
 /// A body of which nothing has been read.
 #[derive(Debug)]
 pub(super) struct UnreadBody(Body);

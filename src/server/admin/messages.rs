@@ -240,12 +240,11 @@ fn shown_properties(properties: &Properties, counts: &[(ShortStr, i64)]) -> Valu
 }
 
 fn properties(body: &RequestBody) -> Result<Properties, ApiError> {
-    let bytes = match body.get("properties") {
+    let given = match body.get("properties") {
         None => return Ok(Properties::default()),
         Some(Value::Array(values)) if values.is_empty() => return Ok(Properties::default()),
-        Some(value) => value.to_string(),
+        Some(_) => body.object("properties")?,
     };
-    let given = RequestBody::parse(bytes.as_bytes())?;
     let text = |name: &str| -> Result<Option<ShortStr>, ApiError> {
         given.text(name)?.map(|text| short(name, text)).transpose()
     };

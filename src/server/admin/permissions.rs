@@ -40,6 +40,9 @@ pub(super) async fn of_user(
 ) -> Result<Response, ApiError> {
     caller.check_administrator()?;
     let wanted = short("user", &user)?;
+    if admin.authenticator().tags(&wanted).is_none() {
+        return Err(ApiError::not_found(format!("no user '{wanted}'")));
+    }
     let permissions = permissions(&admin, |user, _| *user == wanted);
     Ok(json_reply(&permissions.into()))
 }

@@ -6,7 +6,7 @@ use super::caller::{Caller, Vhost, VhostAccess};
 use super::connections::connection_name;
 use super::console::Watched;
 use super::context::Admin;
-use super::extract::{Path, Query, UnreadBody};
+use super::extract::{Path, Query, UnreadBody, condition};
 use super::figures::{Figures, put_field};
 use super::listing::Listing;
 use super::names::object_name;
@@ -91,6 +91,11 @@ pub(super) async fn declare(
     }
     caller.check_access(&admin, &vhost, Access::Configure, Object::Queue(&name))?;
     let body = body.read().await?;
+    if body.flag("exclusive", false)? {
+        let text = "exclusive: true, expected false: an exclusive queue goes with the connection that \
+                    declares it";
+        return Err(ApiError::bad(text));
+    }
     let mut arguments = body.table("arguments")?;
     if let Some(kind) = body.text("queue_type")?.filter(|_| arguments.get(KIND).is_none()) {
         arguments.insert(ShortStr::from_static(KIND), FieldValue::from(kind));
@@ -126,8 +131,8 @@ pub(super) async fn delete(
     let name = object_name("queue", &name)?;
     let request = TopologyRequest::DeleteQueue {
         name: name.clone(),
-        if_unused: flags.if_unused.as_deref() == Some("true"),
-        if_empty: flags.if_empty.as_deref() == Some("true"),
+        if_unused: condition("if-unused", flags.if_unused.as_deref())?,
+        if_empty: condition("if-empty", flags.if_empty.as_deref())?,
     };
     caller.check_request(&admin, &vhost, &request)?;
     admin.check_queue(&vhost, &name)?;

@@ -35,6 +35,20 @@ impl RequestBody {
         }
     }
 
+    /// Refuses every field that would have no effect.
+    ///
+    /// # Errors
+    /// 400 when there is another one than the `known`.
+    pub(super) fn check_fields(&self, known: &[&str]) -> Result<(), ApiError> {
+        match self.keys().find(|key| !known.contains(&key.as_str())) {
+            None => Ok(()),
+            Some(key) => {
+                let known = known.join(", ");
+                Err(ApiError::bad(format!("{key}: no such field, expected {known}")))
+            }
+        }
+    }
+
     /// The names of its fields.
     pub(super) fn keys(&self) -> impl Iterator<Item = &String> {
         self.0.keys()

@@ -1,6 +1,8 @@
 //! What is wrong in a file of definitions: all of it, so that a file is mended once.
 
+use super::node::Node;
 use forebay_engine::definition::DefinitionError;
+use serde_json::Value;
 use std::fmt;
 
 /// Flaws that are named; of more only the number is told.
@@ -57,6 +59,20 @@ pub(super) enum Flaw {
         /// What it is, for people.
         thing: String,
     },
+}
+
+impl Flaw {
+    /// Says which object it is, where that has a name: a long file is not searched by counting.
+    pub(super) fn of(mut self, node: &Node<'_>) -> Self {
+        let (Self::Wrong(error) | Self::Unsupported { error, .. }) = &mut self;
+        let text = |key| node.get(key).and_then(Value::as_str);
+        if let Some(name) = text("name").or_else(|| text("user")) {
+            let vhost =
+                text("vhost").map(|vhost| format!(" in vhost '{vhost}'")).unwrap_or_default();
+            error.reason.push_str(&format!(" (of '{name}'{vhost})"));
+        }
+        self
+    }
 }
 
 impl From<DefinitionError> for Flaw {

@@ -134,7 +134,9 @@ impl Reader<'_> {
             Err(error) => return self.flaws.push(error),
         };
         for node in nodes {
-            let outcome = node.map_err(Flaw::from).and_then(|node| read(self, &node));
+            let outcome = node
+                .map_err(Flaw::from)
+                .and_then(|node| read(self, &node).map_err(|flaw| flaw.of(&node)));
             match outcome {
                 Ok(()) => {}
                 Err(Flaw::Wrong(error)) => self.flaws.push(error),

@@ -200,6 +200,8 @@ fn all_flaws_are_named_at_once() {
         "queues[1].arguments.x-max-length",
     ];
     assert_eq!(paths, expected);
+    let of_queue = &flaws(&file)[2];
+    assert!(of_queue.ends_with(" (of 'o1' in vhost 'orders')"), "{of_queue}");
     let mut file = version_4();
     file["bindings"].as_array_mut().unwrap().push(json!({
         "source": "nox", "vhost": "orders", "destination": "o1", "destination_type": "queue",
