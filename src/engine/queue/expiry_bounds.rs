@@ -88,7 +88,7 @@ mod tests {
             mark in 0..40_usize,
         ) {
             let mut bounds = RunningBounds::default();
-            let (mut clock, mut messages) = (1_000_000_i64, Vec::new());
+            let (mut clock, mut messages) = (10_000_000_i64, Vec::new());
             for ((step, expiration, goes_on), jumps) in steps.into_iter().zip(jumps) {
                 clock += if jumps { -10 * step } else if goes_on { step } else { step % 500 };
                 let message = message(u64::try_from(clock).unwrap(), expiration);
