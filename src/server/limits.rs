@@ -168,6 +168,10 @@ pub const CONSOLE_WATCHED_MAX: usize = 8;
 pub const CONSOLE_ROUND_INTERVAL: Duration = Duration::from_secs(1);
 /// A look that takes longer than usual is followed by a pause of so many times its length.
 pub const CONSOLE_ROUND_SHARE: u32 = 4;
+/// Looks at queues that the page can look back to: ten minutes.
+pub const CONSOLE_TRAIL_POINTS_MAX: usize = 120;
+/// Queues whose past one request asks for.
+pub const CONSOLE_TRAILS_MAX: usize = 100;
 /// How long a stream says nothing when nothing changes.
 pub const CONSOLE_STREAM_SILENCE_MAX: Duration = Duration::from_secs(5);
 

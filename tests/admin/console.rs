@@ -8,6 +8,7 @@ use crate::http::Admin;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// An answer with its headers.
@@ -331,4 +332,37 @@ fn what_a_user_may_do_is_told() {
     assert_eq!(may, expected);
     let may = browser.send("GET /api/forebay/access/%2F/exchange/amq.default", "").json();
     assert_eq!(may["write"], true);
+}
+
+#[test]
+fn a_page_that_is_opened_can_look_back() {
+    let data = TempDir::new().unwrap();
+    let broker = Broker::start(data.path());
+    let guest = Admin::guest(&broker);
+    guest.done("PUT", "/api/queues/%2F/q", &json!({}));
+    let message = json!({
+        "properties": {}, "routing_key": "q", "payload": "x", "payload_encoding": "string"
+    });
+    guest.done("POST", "/api/exchanges/%2F/amq.default/publish", &message);
+    let asked = json!({ "queues": [["/", "q"], ["/", "none"]] });
+    let begin = Instant::now();
+    let past = loop {
+        let past = guest.done("POST", "/api/forebay/past", &asked);
+        if past["queues"][0] != json!([]) {
+            break past;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{past}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let last = past["queues"][0].as_array().unwrap().last().unwrap();
+    assert_eq!(last[1], 1, "{past}");
+    assert_eq!(past["queues"][1], json!([]));
+    assert_eq!(past["total"].as_array().unwrap().last().unwrap()[1], 1, "{past}");
+
+    let user = json!({ "password": "dev", "tags": "management" });
+    guest.done("PUT", "/api/users/dev", &user);
+    let past = Admin::user(&broker, "dev", "dev").done("POST", "/api/forebay/past", &asked);
+    assert_eq!(past, json!({ "queues": [[], []], "total": [] }), "not in its virtual hosts");
+    let wrong = json!({ "queues": [["/"]] });
+    assert_eq!(guest.refused("POST", "/api/forebay/past", &wrong).0, 400);
 }

@@ -31,7 +31,7 @@ let session = null;
 let view = null;
 let route = { section: "", parts: [], query: {} };
 let end = null;
-let link = { state: "lost" };
+let link = { state: "asking" };
 let ended = false;
 let refused = null;
 
@@ -138,8 +138,8 @@ function draw() {
       h("div", { class: "tools" },
         session.vhosts.length > 1 && h("select", { "aria-label": "Virtual host", value: ctx.vhost, onchange: (event) => { localStorage.setItem("vhost", event.target.value); open(); } },
           h("option", { value: "" }, "all virtual hosts"), session.vhosts.map((vhost) => h("option", { value: vhost }, vhost))),
-        h("span", { class: `link ${link.state}`, role: "status", title: link.state === "live" ? "What you see is renewed each second" : "The broker does not answer; the page goes on trying" },
-          h("i", {}), link.state === "live" ? "live" : link.reason ? "waiting" : "no broker"),
+        h("span", { class: `link ${link.state}`, role: "status", title: link.state === "lost" ? "The broker does not answer; the page goes on trying" : "What you see is renewed each second" },
+          h("i", {}), link.state === "live" ? "live" : link.state === "asking" ? "…" : link.reason ? "waiting" : "no broker"),
         h("details", { class: "menu", onfocusout: (event) => { if (!event.currentTarget.contains(event.relatedTarget)) event.currentTarget.removeAttribute("open"); } },
           h("summary", { "aria-label": "Menu" }, session.name),
           h("div", {},
@@ -149,7 +149,7 @@ function draw() {
               h("button", { type: "button", "aria-pressed": String(theme() === it), onclick: () => { localStorage.setItem("theme", it); applyTheme(); redraw(); } }, it))),
             h("button", { type: "button", onclick: help }, "Keys", h("kbd", {}, "?")),
             h("button", { type: "button", onclick: logOut }, "Log out"))))),
-    link.state === "lost" && link.since === undefined && h("p", { class: "lost", role: "alert" }, link.reason ?? "The broker can't be reached. What you see is as it was; the page goes on trying."),
+    link.state === "lost" && h("p", { class: "lost", role: "alert" }, link.reason ?? "The broker can't be reached. What you see is as it was; the page goes on trying."),
     h("main", { id: "main", tabindex: -1, key: href({ ...route, query: {} }) },
       refused && h("p", { class: "refusal", role: "alert" }, refused),
       view.draw()),

@@ -7,6 +7,10 @@ const LABELS = {
   damaged: ["damaged", "bad"],
   no_consumers: ["no consumers", "bad"],
   stalled: ["stalled", "bad"],
+  above_line: ["above normal", "bad"],
+  too_old: ["too old", "bad"],
+  slow_drain: ["slow", "warn"],
+  growing: ["growing", "warn"],
   dead_letters: ["dead letters", "warn"],
   falling_behind: ["falling behind", "warn"],
 };
@@ -34,6 +38,14 @@ export function sentence(queue) {
       return `has no consumers; ${some(waiting, "message")} ${wait}${oldest}.`;
     case "stalled":
       return `has ${queue.consumers === 1 ? "a consumer that acknowledges" : `${some(queue.consumers, "consumer")} that acknowledge`} nothing; ${some(waiting, "message")} ${wait}${oldest}.`;
+    case "above_line":
+      return `has ${some(waiting, "message")}${oldest}. Up to ${count(queue.lag.normal_peak)} are normal at this time of day; it has been above its alert line of ${count(queue.lag.alert_line)} for ${duration(1000 * (queue.lag.above_line_seconds ?? 0))}.`;
+    case "too_old":
+      return `has ${some(waiting, "message")}${oldest}: older than ${duration(1000 * queue.lag.oldest_age_line_seconds)} is not normal.`;
+    case "slow_drain":
+      return `has ${some(waiting, "message")} that take ${duration(1000 * queue.lag.drain_seconds)} at the present rate: longer than ${duration(1000 * queue.lag.drain_line_seconds)} is not normal.`;
+    case "growing":
+      return `is never empty, and has become longer for two weeks: ${some(waiting, "message")} ${wait}${oldest}.`;
     case "dead_letters":
       return `has ${some(waiting, "dead letter")}${oldest}.`;
     case "falling_behind":

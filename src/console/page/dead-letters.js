@@ -11,6 +11,7 @@ const PEEK_BYTES = 16_384;
 // Messages of one step: the progress moves, and a stop comes soon.
 const STEP = 500;
 const RENEW_MS = 5_000;
+const CARDS_MAX = 60;
 
 const REASONS = { rejected: "rejected", expired: "expired", maxlen: "no room", delivery_limit: "failed too often" };
 const WAYS = {
@@ -52,13 +53,14 @@ export function deadLetters(ctx) {
     watch: () => ["/api/whoami"],
     told() {},
     draw() {
-      const full = (queues ?? []).filter((it) => it.messages > 0);
+      const full = (queues ?? []).filter((it) => it.messages > 0).toSorted((left, right) => right.messages - left.messages);
       return [
         h("div", { class: "head" }, h("h1", {}, "Dead letters", queues && h("small", {}, some(full.reduce((sum, it) => sum + it.messages, 0), "message")))),
         refusal && h("p", { class: "refusal", role: "alert" }, refusal),
         !queues ? !refusal && h("p", { class: "quiet" }, "Asking the broker…")
           : !full.length ? h("p", { class: "calm" }, h("span", { class: "dot good" }), "None. A message that is rejected or fails too often would be here.")
-          : h("div", { class: "cards" }, full.map((it) => card(ctx, it))),
+          : h("div", { class: "cards" }, full.slice(0, CARDS_MAX).map((it) => card(ctx, it))),
+        full.length > CARDS_MAX && h("p", { class: "quiet" }, `${whole(full.length - CARDS_MAX)} more have fewer messages each. Search for them in the `, h("a", { href: "#/queues?name=.dlq" }, "list of queues"), "."),
       ];
     },
   };
@@ -69,7 +71,7 @@ function card(ctx, it) {
   return h("article", { class: "card", key: `${it.vhost}/${it.name}` },
     h("div", { class: "head" },
       h("h2", {}, h("a", { href }, it.name), ctx.session.vhosts.length > 1 && h("small", { class: "vhost" }, it.vhost)),
-      h("button", { type: "button", disabled: !open(it.deaths), onclick: () => redrive(it, {}, open(it.deaths)).then(ctx.redraw) }, "Redrive all…")),
+      it.may_redrive && h("button", { type: "button", disabled: !open(it.deaths), onclick: () => redrive(it, {}, open(it.deaths)).then(ctx.redraw) }, "Redrive all…")),
     h("p", { class: "big" }, h("b", {}, whole(it.messages)), h("small", {}, it.oldest_age_ms ? ` the oldest for ${duration(it.oldest_age_ms)}` : "")),
     reasons(it));
 }
@@ -96,11 +98,9 @@ export function deadLetterQueue(ctx, vhost, name) {
   const at = path(vhost, name);
   let it = null;
   let refusal = null;
-  let may = null;
   let chosen = null;
   let looked = null;
   let opened = null;
-  get(`/api/forebay/access/${path(vhost)}/queue/${path(name)}`).then((found) => { may = found; ctx.redraw(); }, () => {});
   const filter = () => (chosen ? { ...(chosen.queue && { queue: chosen.queue }), ...(chosen.reason && { reason: chosen.reason }) } : {});
   const renew = async () => {
     try {
@@ -138,13 +138,13 @@ export function deadLetterQueue(ctx, vhost, name) {
     watch: () => ["/api/whoami"],
     told() {},
     draw() {
-      const mayMove = may?.read && may.publish_to_queues;
+      const mayMove = it?.may_redrive;
       return [
         h("div", { class: "head" },
           h("h1", {}, h("a", { class: "up", href: "#/dead-letters" }, "Dead letters"), h("span", { class: "slash" }, "/"), name, it && h("small", {}, some(it.messages, "message"))),
           h("div", { class: "acts" },
             h("a", { class: "button", href: `#/queues/${at}` }, "The queue"),
-            mayMove && it && h("button", { type: "button", class: "primary", disabled: !open(it.deaths), onclick: () => redrive(it, filter(), chosen ? chosen.messages : open(it.deaths)).then(after) }, chosen ? "Redrive these…" : "Redrive all…"))),
+            mayMove && it && h("button", { type: "button", class: "primary", disabled: chosen ? chosen.way_back !== "open" : !open(it.deaths), onclick: () => redrive(it, filter(), chosen ? chosen.messages : open(it.deaths)).then(after) }, chosen ? "Redrive these…" : "Redrive all…"))),
         refusal && h("p", { class: "refusal", role: "alert" }, refusal),
         it && it.messages > 0 && h("section", { class: "box" }, h("h2", {}, "Why they are here"),
           reasons(it, chosen, (which) => { chosen = which; looked = null; look(false); })),

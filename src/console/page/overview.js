@@ -4,9 +4,9 @@ import { chart, sparkline } from "./chart.js";
 import { h } from "./dom.js";
 import { bytes, count, duration, path, rate, some, whole } from "./format.js";
 import { badge, kind, lag, sentence } from "./attention.js";
-import { note, trail } from "./trail.js";
+import { note, remember, trail } from "./trail.js";
 
-const COLUMNS = "name,vhost,messages_ready,messages_unacknowledged,consumers,oldest_message_age_ms,attention,damage,message_stats.publish_details.rate,message_stats.ack_details.rate,message_stats.deliver_get_details.rate";
+const COLUMNS = "name,vhost,messages_ready,messages_unacknowledged,consumers,oldest_message_age_ms,attention,damage,lag,message_stats.publish_details.rate,message_stats.ack_details.rate,message_stats.deliver_get_details.rate";
 
 export function overview(ctx) {
   let all = null;
@@ -28,6 +28,7 @@ export function overview(ctx) {
         note("out", stat("deliver_get"));
         note("done", stat("ack"));
         note("lag", all.queue_totals.messages ?? 0);
+        remember([]).then(ctx.redraw);
         note("unacked", all.queue_totals.messages_unacknowledged ?? 0);
       } else if (at === 1) {
         worst = body;
@@ -80,7 +81,7 @@ export function overview(ctx) {
 }
 
 function figure(label, value, unit, name, title, kind) {
-  return h("div", { class: `figure ${kind}`, title }, h("span", { class: "label" }, label), h("span", { class: "value" }, value, unit && h("small", {}, unit)), sparkline(trail(name), { label: `${label} since the page was opened`, kind, height: 30 }));
+  return h("div", { class: `figure ${kind}`, title }, h("span", { class: "label" }, label), h("span", { class: "value" }, value, unit && h("small", {}, unit)), sparkline(trail(name), { label: `${label} in the last minutes`, kind, height: 30 }));
 }
 
 function tally(number, what, href) {

@@ -6,7 +6,7 @@ import { chart } from "./chart.js";
 import { h } from "./dom.js";
 import { bytes, count, duration, path, rate, some, whole } from "./format.js";
 import * as messages from "./message.js";
-import { note, trail } from "./trail.js";
+import { note, remember, trail } from "./trail.js";
 import { attempt, confirm, copy, form, notice } from "./ui.js";
 
 const PEEK = 20;
@@ -33,25 +33,44 @@ export function queue(ctx, vhost, name) {
     ctx.redraw();
   }
 
-  function purge() {
-    return confirm({
+  /** What is asked before an act must be as things are now. */
+  async function renew() {
+    const found = await attempt(() => get(`/api/queues/${at}`));
+    if (found) it = found;
+    return found;
+  }
+
+  async function accept() {
+    const was = await confirm({
+      title: `Is this normal for ${name}?`,
+      text: h("p", {}, `Its lag of ${whole(lag(it))} counts as normal from now on: the alert ends, and the alert line rises above it.`),
+      verb: "It is normal",
+      danger: false,
+      work: () => post(`/api/queues/${at}/accept-normal`, {}),
+    });
+    if (was) notice("The alert line rises with the next look, in some seconds.");
+  }
+
+  async function purge() {
+    if (!await renew()) return;
+    const was = await confirm({
       title: `Purge ${name}?`,
       text: [
         h("p", {}, h("b", {}, some(it.messages_ready, "ready message")), " will be deleted. They can't be brought back."),
         it.messages_unacknowledged > 0 && h("p", {}, `${some(it.messages_unacknowledged, "message")} that consumers hold ${it.messages_unacknowledged === 1 ? "stays" : "stay"}.`)],
       verb: `Delete ${some(it.messages_ready, "message")}`,
       work: () => remove(`/api/queues/${at}/contents`),
-    }).then((was) => {
-      if (!was) return;
-      notice(`${name} was purged.`);
-      looked = null;
-      ctx.redraw();
     });
+    if (!was) return;
+    notice(`${name} was purged.`);
+    looked = null;
+    ctx.redraw();
   }
 
-  function erase() {
+  async function erase() {
+    if (!await renew()) return;
     const own = (bindings ?? []).filter((binding) => binding.source);
-    return confirm({
+    const was = await confirm({
       title: `Delete ${name}?`,
       text: [
         h("p", {}, lag(it) ? [h("b", {}, some(lag(it), "message")), " will be deleted with the queue. They can't be brought back."] : "The queue is empty."),
@@ -59,11 +78,10 @@ export function queue(ctx, vhost, name) {
       word: lag(it) ? name : undefined,
       verb: "Delete the queue",
       work: () => remove(`/api/queues/${at}`),
-    }).then((was) => {
-      if (!was) return;
-      notice(`${name} was deleted.`);
-      ctx.go("#/queues");
     });
+    if (!was) return;
+    notice(`${name} was deleted.`);
+    ctx.go("#/queues");
   }
 
   function publish() {
@@ -86,7 +104,7 @@ export function queue(ctx, vhost, name) {
         if (!answer.routed) throw new Error("The queue did not take the message.");
         return true;
       },
-    }).then((was) => was && notice("The message is in the queue, on disk."));
+    }).then((was) => was && notice("The message is in the queue."));
   }
 
   return {
@@ -101,6 +119,7 @@ export function queue(ctx, vhost, name) {
       if (status !== 200) return;
       it = body;
       note(trailName("queue"), lag(it));
+      remember([it], () => trailName("queue")).then(ctx.redraw);
       note(trailName("unacked"), it.messages_unacknowledged);
       note(trailName("in"), stat("publish"));
       note(trailName("done"), done());
@@ -114,6 +133,7 @@ export function queue(ctx, vhost, name) {
             ctx.session.vhosts.length > 1 && h("small", {}, vhost), " ", badge(it),
             h("small", {}, [it.durable ? "durable" : "transient", it.exclusive && "exclusive", it.auto_delete && "auto-delete", it.type === "quorum" && "quorum"].filter(Boolean).join(", "))),
           h("div", { class: "acts" },
+            may?.configure && it.lag?.symptoms.includes("above-line") && h("button", { type: "button", onclick: accept }, "This is normal…"),
             may?.publish_to_queues && h("button", { type: "button", onclick: publish }, "Publish…"),
             may?.read && h("button", { type: "button", class: "warns", disabled: !it.messages_ready, onclick: purge }, "Purge…"),
             may?.configure && h("button", { type: "button", class: "warns", onclick: erase }, "Delete…"))),
@@ -129,7 +149,7 @@ export function queue(ctx, vhost, name) {
           fact("Consumers", whole(it.consumers)),
           fact("Size", bytes(it.message_bytes), "bodies of all messages")),
         h("div", { class: "columns" },
-          chart({ id: "queue-lag", title: "Lag", write: count, redraw: ctx.redraw, lines: [{ name: "messages", kind: "lag", fill: true, points: trail(trailName("queue")) }, { name: "held by consumers", kind: "unacked", points: trail(trailName("unacked")) }] }),
+          chart({ id: "queue-lag", title: "Lag", write: count, redraw: ctx.redraw, lines: [{ name: "messages", kind: "lag", fill: true, points: trail(trailName("queue")) }, { name: "held by consumers", kind: "unacked", points: trail(trailName("unacked")) }], ...normal(it) }),
           chart({ id: "queue-rates", title: "Messages a second", write: rate, redraw: ctx.redraw, lines: [{ name: "in", kind: "in", points: trail(trailName("in")) }, { name: "done", kind: "done", points: trail(trailName("done")) }] })),
         h("div", { class: "columns uneven" },
           h("div", { class: "stack" }, consumers(it), may?.read && contents(it, looked, opened, look, (which) => { opened = opened === which ? null : which; ctx.redraw(); })),
@@ -150,6 +170,15 @@ export function object(text, what) {
   return found;
 }
 
+/** What is normal, and where it is no more. */
+function normal(it) {
+  const { alert_line: line, normal_peak: peak } = it.lag ?? {};
+  return {
+    marks: line > 0 ? [{ name: "alert line", v: line, kind: "bad" }] : [],
+    band: peak > 0 ? { name: "normal up to", v: peak } : undefined,
+  };
+}
+
 function fact(label, value, title, unit) {
   return h("div", { title }, h("dt", {}, label), h("dd", {}, value, unit && h("small", {}, unit)));
 }
@@ -157,7 +186,9 @@ function fact(label, value, title, unit) {
 function drain(it, comes, goes) {
   if (!lag(it)) return "–";
   if (goes <= 0) return "never";
-  if (comes >= goes) return "not";
+  // What is done in a moment comes and goes.
+  if (lag(it) < goes) return "<1 s";
+  if (comes >= goes) return "growing";
   return duration((lag(it) / (goes - comes)) * 1000);
 }
 

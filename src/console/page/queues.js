@@ -5,7 +5,7 @@ import { badge, kind, lag } from "./attention.js";
 import { sparkline } from "./chart.js";
 import { h } from "./dom.js";
 import { count, duration, path, rate, whole } from "./format.js";
-import { note, trail } from "./trail.js";
+import { note, remember, trail } from "./trail.js";
 import { later, pager, sorter } from "./ui.js";
 
 const COLUMNS = "name,vhost,messages_ready,messages_unacknowledged,consumers,oldest_message_age_ms,attention,policy,exclusive,message_stats.publish_details.rate,message_stats.ack_details.rate,message_stats.deliver_get_details.rate,message_stats.deliver_no_ack_details.rate";
@@ -38,6 +38,7 @@ export function queues(ctx) {
       if (status !== 200) return;
       page = body;
       for (const it of page.items) note(trailOf(it), lag(it));
+      remember(page.items, trailOf).then(ctx.redraw);
     },
     draw() {
       const many = ctx.session.vhosts.length > 1 && !ctx.vhost;
@@ -77,7 +78,7 @@ function row(it, many) {
     h("td", { class: "name" }, h("a", { href }, it.name), many && h("small", { class: "vhost" }, it.vhost)),
     h("td", {}, badge(it) ?? h("span", { class: "quiet" }, it.attention?.level ? "working" : "empty")),
     h("td", { class: "number strong", title: whole(lag(it)) }, count(lag(it))),
-    h("td", { class: "spark-cell" }, sparkline(trail(trailOf(it)), { label: "Lag since the page was opened", kind: kind(it) || "lag" })),
+    h("td", { class: "spark-cell" }, sparkline(trail(trailOf(it)), { label: "Lag in the last minutes", kind: kind(it) || "lag" })),
     h("td", { class: "number optional", title: whole(it.messages_ready) }, count(it.messages_ready)),
     h("td", { class: "number optional", title: whole(it.messages_unacknowledged) }, count(it.messages_unacknowledged)),
     h("td", { class: "number" }, lag(it) ? duration(it.oldest_message_age_ms) : h("span", { class: "quiet" }, "–")),

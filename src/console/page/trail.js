@@ -1,7 +1,9 @@
-// What was seen since the page was opened, so that there is a line to draw. Bounded: a page may stay
-// open for days.
+// How figures came to be what they are: what the broker remembers of the last minutes, and what was seen since
+// the page was opened. Bounded: a page may stay open for days.
 
-const POINTS_MAX = 300;
+import { post } from "./api.js";
+
+const POINTS_MAX = 900;
 const TRAILS_MAX = 2_000;
 const trails = new Map();
 
@@ -23,6 +25,28 @@ export function note(name, value, t = Date.now()) {
   if (points.length > POINTS_MAX) points.shift();
 }
 
+/** Puts what was before `[time, value]` in front of what was noted. */
+function precede(name, past) {
+  const points = trails.get(name) ?? [];
+  const first = points[0]?.t ?? Infinity;
+  trails.set(name, [...past.filter(([t]) => t < first - 500).map(([t, v]) => ({ t, v })), ...points].slice(-POINTS_MAX));
+}
+
+const asked = new Set();
+
+/** Asks the broker for the past of queues `{vhost, name}` and of the whole, once for each. */
+export async function remember(queues, nameOf) {
+  const wanted = queues.filter((it) => !asked.has(nameOf(it))).slice(0, 100);
+  if (queues.length ? !wanted.length : asked.has("")) return;
+  for (const it of wanted) asked.add(nameOf(it));
+  if (!queues.length) asked.add("");
+  const past = await post("/api/forebay/past", { queues: wanted.map((it) => [it.vhost, it.name]) }).catch(() => null);
+  if (!past) return;
+  wanted.forEach((it, at) => precede(nameOf(it), past.queues[at]));
+  if (queues.length) return;
+  ["lag", "in", "out", "done"].forEach((name, at) => precede(name, past.total.map((point) => [point[0], point[at + 1]])));
+}
+
 /** What was noted, up to now: a figure that does not change is not told again. */
 export function trail(name, since = 0) {
   const points = trails.get(name) ?? [];
@@ -34,4 +58,5 @@ export function trail(name, since = 0) {
 
 export function forget() {
   trails.clear();
+  asked.clear();
 }

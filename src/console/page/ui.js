@@ -1,6 +1,7 @@
 // Parts that several views are made of.
 
 import { h, render } from "./dom.js";
+import { whole } from "./format.js";
 
 /** A window over the page. `draw(close, redraw)` describes it; resolves with what `close` is given. */
 export function dialog(title, draw, { wide = false } = {}) {
@@ -157,7 +158,7 @@ export function pager(page, go) {
   const first = (page.page - 1) * page.page_size + 1;
   return h("nav", { class: "pager", "aria-label": "Pages" },
     h("button", { type: "button", disabled: page.page <= 1, onclick: () => go(page.page - 1) }, "‹ Previous"),
-    h("span", {}, `${first}–${first + page.item_count - 1} of ${page.filtered_count}`),
+    h("span", {}, `${first}–${first + page.item_count - 1} of ${whole(page.filtered_count)}`),
     h("button", { type: "button", disabled: page.page >= page.page_count, onclick: () => go(page.page + 1) }, "Next ›"));
 }
 

@@ -1,7 +1,10 @@
 //! Which queues a person should look at first, and why.
 
-use crate::metrics::{Flow, MESSAGE_COUNTERS};
+use crate::lag::QueueLag;
+use crate::metrics::Flow;
 use forebay_engine::shard::{QueueReport, QueueStatistics};
+use forebay_engine::topology::QueueRecord;
+use forebay_lag::{Role, Symptom};
 use serde_json::{Value, json};
 use std::cmp::Ordering;
 
@@ -12,10 +15,18 @@ const OLD_ENOUGH_MS: u64 = 60_000;
 /// Why a person should look at a queue; from the least to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Reason {
+    /// It is never empty, and has become longer for two weeks.
+    Growing,
     /// More comes than is done.
     FallingBehind,
+    /// It takes much longer than usual until it is empty.
+    SlowDrain,
     /// It is a dead-letter queue and not empty.
     DeadLetters,
+    /// Its oldest message is older than is normal.
+    TooOld,
+    /// Its lag is above what is normal.
+    AboveLine,
     /// It has consumers, and none of them acknowledges.
     Stalled,
     /// It has messages and nobody to take them.
@@ -27,8 +38,12 @@ enum Reason {
 impl Reason {
     const fn name(self) -> &'static str {
         match self {
+            Self::Growing => "growing",
             Self::FallingBehind => "falling_behind",
+            Self::SlowDrain => "slow_drain",
             Self::DeadLetters => "dead_letters",
+            Self::TooOld => "too_old",
+            Self::AboveLine => "above_line",
             Self::Stalled => "stalled",
             Self::NoConsumers => "no_consumers",
             Self::Damaged => "damaged",
@@ -37,8 +52,8 @@ impl Reason {
 
     const fn level(self) -> u8 {
         match self {
-            Self::FallingBehind | Self::DeadLetters => 2,
-            Self::Stalled | Self::NoConsumers => 3,
+            Self::Growing | Self::FallingBehind | Self::SlowDrain | Self::DeadLetters => 2,
+            Self::TooOld | Self::AboveLine | Self::Stalled | Self::NoConsumers => 3,
             Self::Damaged => 4,
         }
     }
@@ -53,40 +68,21 @@ pub(super) struct Attention {
 }
 
 impl Attention {
-    pub(super) fn of(queue: &QueueReport, flow: &Flow) -> Self {
+    /// Of a queue with its rates and what is said of its lag, once it was looked at.
+    pub(super) fn of(queue: &QueueReport, flow: &Flow, known: Option<&QueueLag>) -> Self {
         let statistics = &queue.statistics;
         let lag = statistics.ready + statistics.unacked;
-        let reason = if queue.state.is_damaged() {
-            Some(Reason::Damaged)
-        } else if lag == 0 {
-            None
-        } else if queue.record.name.as_bytes().ends_with(b".dlq") {
-            Some(Reason::DeadLetters)
-        } else if statistics.consumers == 0 {
-            // Messages that wait for the end of their time to live are there on purpose.
-            let settings = &queue.record.settings;
-            let is_delay =
-                settings.message_ttl.is_some() && settings.dead_letter_exchange.is_some();
-            (!is_delay).then_some(Reason::NoConsumers)
-        } else {
-            Self::of_work(statistics, flow)
+        let role = known.map_or_else(|| role_of(&queue.record), |known| known.role);
+        let reason = match role {
+            _ if queue.state.is_damaged() => Some(Reason::Damaged),
+            _ if lag == 0 => None,
+            Role::DeadLetters => Some(Reason::DeadLetters),
+            // Nobody takes their messages, on purpose.
+            Role::Delay | Role::Reply => None,
+            Role::Work if statistics.consumers == 0 => Some(Reason::NoConsumers),
+            Role::Work => of_lag(known).max(of_rates(statistics, flow)),
         };
         Self { reason, lag }
-    }
-
-    /// Of a queue that has messages and consumers.
-    fn of_work(statistics: &QueueStatistics, flow: &Flow) -> Option<Reason> {
-        let is_old = statistics.oldest_age.is_some_and(|age| age >= OLD_ENOUGH_MS);
-        let done = rate(flow, "ack") + rate(flow, "deliver_no_ack");
-        if !is_old {
-            None
-        } else if done == 0.0 && rate(flow, "deliver_get") == 0.0 {
-            Some(Reason::Stalled)
-        } else if statistics.ready > 0 && rate(flow, "publish") > done {
-            Some(Reason::FallingBehind)
-        } else {
-            None
-        }
     }
 
     /// 4: damaged, 3: not worked off, 2: will not be well by itself, 1: has messages, 0: empty.
@@ -96,6 +92,48 @@ impl Attention {
 
     pub(super) fn to_json(self) -> Value {
         json!({ "level": self.level(), "reason": self.reason.map(Reason::name) })
+    }
+}
+
+/// As far as name and settings tell, before the first look.
+fn role_of(queue: &QueueRecord) -> Role {
+    let settings = &queue.settings;
+    if queue.name.as_bytes().ends_with(b".dlq") {
+        Role::DeadLetters
+    } else if settings.message_ttl.is_some() && settings.dead_letter_exchange.is_some() {
+        Role::Delay
+    } else {
+        Role::Work
+    }
+}
+
+/// What the history of a queue says of it now; the worst.
+fn of_lag(known: Option<&QueueLag>) -> Option<Reason> {
+    let assessment = known.map(|known| known.assessment)?;
+    let has = |symptom: &Symptom| assessment.has(*symptom);
+    let reasons = Symptom::ALL.into_iter().filter(has).map(|symptom| match symptom {
+        Symptom::AboveLine => Reason::AboveLine,
+        Symptom::SlowDrain => Reason::SlowDrain,
+        Symptom::TooOld => Reason::TooOld,
+        Symptom::Stalled => Reason::Stalled,
+        Symptom::Growing => Reason::Growing,
+        Symptom::NoConsumers => Reason::NoConsumers,
+    });
+    reasons.max()
+}
+
+/// What the rates of a queue say that has messages and consumers.
+fn of_rates(statistics: &QueueStatistics, flow: &Flow) -> Option<Reason> {
+    let is_old = statistics.oldest_age.is_some_and(|age| age >= OLD_ENOUGH_MS);
+    let done = flow.rate("ack") + flow.rate("deliver_no_ack");
+    if !is_old {
+        None
+    } else if done == 0.0 && flow.rate("deliver_get") == 0.0 {
+        Some(Reason::Stalled)
+    } else if statistics.ready > 0 && flow.rate("publish") > done {
+        Some(Reason::FallingBehind)
+    } else {
+        None
     }
 }
 
@@ -111,17 +149,13 @@ impl PartialOrd for Attention {
     }
 }
 
-fn rate(flow: &Flow, name: &str) -> f64 {
-    let rates = MESSAGE_COUNTERS.iter().zip(flow.messages);
-    rates.filter(|(counter, _)| counter.name == name).map(|(_, rate)| rate).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::MESSAGE_COUNTERS;
     use forebay_engine::model::QueueId;
     use forebay_engine::shard::QueueState;
-    use forebay_engine::topology::{QueueRecord, QueueSettings};
+    use forebay_engine::topology::QueueSettings;
     use std::sync::Arc;
 
     fn report(name: &str, statistics: QueueStatistics, settings: QueueSettings) -> QueueReport {
@@ -150,7 +184,8 @@ mod tests {
     }
 
     fn reason(name: &str, statistics: QueueStatistics, rates: &[(&str, f64)]) -> Option<Reason> {
-        Attention::of(&report(name, statistics, QueueSettings::default()), &flow(rates)).reason
+        Attention::of(&report(name, statistics, QueueSettings::default()), &flow(rates), None)
+            .reason
     }
 
     #[test]
@@ -179,7 +214,7 @@ mod tests {
         );
         let mut damaged = report("q", QueueStatistics::default(), QueueSettings::default());
         damaged.state = QueueState::Damaged("a page".into());
-        assert_eq!(Attention::of(&damaged, &Flow::default()).reason, Some(Reason::Damaged));
+        assert_eq!(Attention::of(&damaged, &Flow::default(), None).reason, Some(Reason::Damaged));
     }
 
     #[test]
@@ -188,10 +223,27 @@ mod tests {
         let exchange = Some("retry".try_into().unwrap());
         let ttl = QueueSettings { message_ttl: Some(1000), ..Default::default() };
         let delay = QueueSettings { dead_letter_exchange: exchange, ..ttl.clone() };
-        let reason =
-            |settings| Attention::of(&report("q", waiting, settings), &Flow::default()).reason;
+        let reason = |settings| {
+            Attention::of(&report("q", waiting, settings), &Flow::default(), None).reason
+        };
         assert_eq!(reason(delay), None);
         assert_eq!(reason(ttl), Some(Reason::NoConsumers), "they are lost");
+    }
+
+    #[test]
+    fn what_a_queue_is_for_says_what_is_wrong() {
+        let waiting = QueueStatistics { ready: 9, ..Default::default() };
+        let queue = report("parking", waiting, QueueSettings::default());
+        for (role, expected) in [
+            (Role::Work, Some(Reason::NoConsumers)),
+            (Role::DeadLetters, Some(Reason::DeadLetters)),
+            (Role::Delay, None),
+            (Role::Reply, None),
+        ] {
+            let known = QueueLag { role, ..Default::default() };
+            let found = Attention::of(&queue, &Flow::default(), Some(&known));
+            assert_eq!(found.reason, expected, "{role:?}");
+        }
     }
 
     #[test]

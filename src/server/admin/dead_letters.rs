@@ -149,6 +149,13 @@ impl Admin {
         }
     }
 
+    fn may_redrive(&self, caller: &Caller, vhost: &ShortStr, queue: &ShortStr) -> bool {
+        let may = |access, object| caller.check_access(self, vhost, access, object).is_ok();
+        let (queue, default_exchange) = (ObjectName::from(queue), ObjectName::EMPTY);
+        may(Access::Read, Object::Queue(&queue))
+            && may(Access::Write, Object::Exchange(&default_exchange))
+    }
+
     async fn describe_dead_letters(
         &self,
         caller: &Caller,
@@ -169,6 +176,7 @@ impl Admin {
         Ok(json!({
             "deaths": deaths(&swept),
             "examined": swept.examined,
+            "may_redrive": self.may_redrive(caller, vhost, queue),
             "messages": messages,
             "name": queue.to_string(),
             "oldest_age_ms": swept.oldest.map(|stamp| now.saturating_sub(stamp.0)),

@@ -49,6 +49,25 @@ impl FromRequestParts<Admin> for Listing {
     }
 }
 
+/// What is known of the items of a list without describing them, which costs more than anything else
+/// where there are many.
+pub(super) trait Shortcuts<T> {
+    /// The name.
+    fn name(&self, _item: &T) -> Option<String> {
+        None
+    }
+
+    /// The order by a column; nothing for a column of which nothing is known.
+    fn compare(&self, _column: &str, _left: &T, _right: &T) -> Option<Ordering> {
+        None
+    }
+}
+
+/// Nothing is known.
+struct NoShortcuts;
+
+impl<T> Shortcuts<T> for NoShortcuts {}
+
 /// An answer that was written, and its share of what may wait for clients.
 struct Answer {
     text: Vec<u8>,
@@ -71,29 +90,28 @@ impl Listing {
         items: Vec<T>,
         describe: impl Fn(&T) -> Value + Send + 'static,
     ) -> Result<Response, ApiError> {
-        self.reply_by(items, |_, _, _| None, describe).await
+        self.reply_knowing(items, NoShortcuts, describe).await
     }
 
-    /// The same of items that may be many: `compare` orders two by a column without describing them,
-    /// where it can.
+    /// The same of items that may be many.
     ///
     /// # Errors
     /// As [`Self::reply`].
-    pub(super) async fn reply_by<T: Send + 'static>(
+    pub(super) async fn reply_knowing<T: Send + 'static>(
         self,
         items: Vec<T>,
-        compare: impl Fn(&str, &T, &T) -> Option<Ordering> + Send + 'static,
+        shortcuts: impl Shortcuts<T> + Send + 'static,
         describe: impl Fn(&T) -> Value + Send + 'static,
     ) -> Result<Response, ApiError> {
         let Self { query, turns } = self;
         let unavailable = |_| ApiError::Unavailable("the broker is stopping".to_owned());
         let text = if items.len() <= ADMIN_PAGE_ITEMS_MAX {
-            query.write(items, compare, describe)?
+            query.write(items, &shortcuts, describe)?
         } else {
             let turn = turns.writing.acquire_owned().await.map_err(unavailable)?;
             let written = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
-                query.write(items, compare, describe)
+                query.write(items, &shortcuts, describe)
             });
             written.await.map_err(|error| ApiError::Unavailable(error.to_string()))??
         };
@@ -109,17 +127,18 @@ impl ListingQuery {
     fn write<T>(
         &self,
         mut items: Vec<T>,
-        compare: impl Fn(&str, &T, &T) -> Option<Ordering>,
+        shortcuts: &impl Shortcuts<T>,
         describe: impl Fn(&T) -> Value,
     ) -> Result<Vec<u8>, ApiError> {
         let total = items.len();
         if let Some(column) = &self.sort {
             let pair = (items.first(), items.last());
             if let (Some(first), Some(last)) = pair
-                && compare(column, first, last).is_some()
+                && shortcuts.compare(column, first, last).is_some()
             {
-                items
-                    .sort_by(|left, right| compare(column, left, right).unwrap_or(Ordering::Equal));
+                items.sort_by(|left, right| {
+                    shortcuts.compare(column, left, right).unwrap_or(Ordering::Equal)
+                });
             } else {
                 let key = |item: T| (field(&describe(&item), column).cloned(), item);
                 let mut keyed: Vec<_> = items.into_iter().map(key).collect();
@@ -139,7 +158,7 @@ impl ListingQuery {
                  {ADMIN_PAGE_ITEMS_MAX}"
             )));
         }
-        self.keep_named(&mut items, &describe)?;
+        self.keep_named(&mut items, shortcuts, &describe)?;
         let filtered = items.len();
         let pages = filtered.div_ceil(size).max(1);
         if page > pages {
@@ -175,12 +194,14 @@ impl ListingQuery {
     fn keep_named<T>(
         &self,
         items: &mut Vec<T>,
+        shortcuts: &impl Shortcuts<T>,
         describe: &impl Fn(&T) -> Value,
     ) -> Result<(), ApiError> {
         let Some(name) = self.name.as_deref().filter(|name| !name.is_empty()) else {
             return Ok(());
         };
-        let name_of = |item: &T| describe(item).get("name")?.as_str().map(str::to_owned);
+        let described = |item: &T| describe(item).get("name")?.as_str().map(str::to_owned);
+        let name_of = |item: &T| shortcuts.name(item).or_else(|| described(item));
         if is_true(self.use_regex.as_deref()) {
             let pattern =
                 NamePattern::new(name).map_err(|error| ApiError::bad(format!("name: {error}")))?;
@@ -256,7 +277,7 @@ mod tests {
     fn write(query: &ListingQuery, items: Vec<String>) -> Result<Value, ApiError> {
         let text = query.write(
             items,
-            |_, _, _| None,
+            &NoShortcuts,
             |name| json!({ "name": name, "length": name.len() }),
         )?;
         Ok(serde_json::from_slice(&text).unwrap())

@@ -8,7 +8,7 @@ use super::console::Watched;
 use super::context::Admin;
 use super::extract::{Path, Query, UnreadBody, condition};
 use super::figures::{Figures, put_field};
-use super::listing::Listing;
+use super::listing::{Listing, Shortcuts};
 use super::names::object_name;
 use super::queue_settings;
 use super::reply::{json_reply, no_content, put_reply};
@@ -24,7 +24,7 @@ use axum::response::Response;
 use forebay_engine::access::{Access, Object};
 use forebay_engine::command::Command;
 use forebay_engine::model::{ConnectionId, ObjectName, QueueDeclaration, QueueId, TopologyRequest};
-use forebay_engine::shard::{QueueReport, QueueState};
+use forebay_engine::shard::{QueueReport, QueueState, QueueStatistics};
 use forebay_engine::topology::{QueueKind, QueueRecord, Topology};
 use forebay_lag::Symptom;
 use forebay_wire::{FieldValue, ShortStr};
@@ -234,39 +234,54 @@ async fn queues(
         key(left).cmp(&key(right))
     });
     let view = admin.queue_view();
-    let rates = Arc::clone(&view.rates);
-    let compare = move |column: &str, left: &QueueReport, right: &QueueReport| {
-        compare(&rates, column, left, right)
-    };
-    listing.reply_by(queues, compare, move |queue| view.describe(queue)).await
+    let columns = QueueColumns { rates: Arc::clone(&view.rates), lag: Arc::clone(&view.lag) };
+    listing.reply_knowing(queues, columns, move |queue| view.describe(queue)).await
 }
 
-/// Two queues by a column that many are sorted by.
-fn compare(
-    rates: &QueueRates,
-    column: &str,
-    left: &QueueReport,
-    right: &QueueReport,
-) -> Option<Ordering> {
-    let flow = |queue: &QueueReport| rates.flow(queue.record.id);
-    if column == ATTENTION {
-        let attention = |queue: &QueueReport| Attention::of(queue, &flow(queue));
-        return Some(attention(left).cmp(&attention(right)));
+/// What lists of queues are sorted and searched by.
+struct QueueColumns {
+    rates: Arc<QueueRates>,
+    lag: Arc<HashMap<QueueId, QueueLag>>,
+}
+
+impl Shortcuts<QueueReport> for QueueColumns {
+    fn name(&self, queue: &QueueReport) -> Option<String> {
+        Some(queue.record.name.to_string())
     }
-    if let Some(name) = column.strip_prefix("message_stats.") {
-        let name = name.strip_suffix("_details.rate")?;
-        let at = MESSAGE_COUNTERS.iter().position(|counter| counter.name == name)?;
-        let rate = |queue| flow(queue).messages.get(at).copied().unwrap_or_default();
-        return Some(rate(left).total_cmp(&rate(right)));
+
+    fn compare(&self, column: &str, left: &QueueReport, right: &QueueReport) -> Option<Ordering> {
+        let flow = |queue: &QueueReport| self.rates.flow(queue.record.id);
+        if column == ATTENTION {
+            let attention = |queue: &QueueReport| {
+                Attention::of(queue, &flow(queue), self.lag.get(&queue.record.id))
+            };
+            return Some(attention(left).cmp(&attention(right)));
+        }
+        if column == "name" {
+            return Some(left.record.name.cmp(&right.record.name));
+        }
+        if let Some(name) = column.strip_prefix("message_stats.") {
+            let name = name.strip_suffix("_details.rate")?;
+            let at = MESSAGE_COUNTERS.iter().position(|counter| counter.name == name)?;
+            let rate = |queue| flow(queue).messages.get(at).copied().unwrap_or_default();
+            return Some(rate(left).total_cmp(&rate(right)));
+        }
+        let number = |QueueReport { statistics, .. }: &QueueReport| match column {
+            "consumers" => Some(statistics.consumers),
+            "messages" => Some(statistics.ready + statistics.unacked),
+            "messages_ready" => Some(statistics.ready),
+            "messages_unacknowledged" => Some(statistics.unacked),
+            "oldest_message_age_ms" => Some(oldest_age(statistics).map_or(0, |age| age + 1)),
+            _ => None,
+        };
+        Some(number(left)?.cmp(&number(right)?))
     }
-    let number = |QueueReport { statistics, .. }: &QueueReport| match column {
-        "consumers" => Some(statistics.consumers),
-        "messages" => Some(statistics.ready + statistics.unacked),
-        "messages_ready" => Some(statistics.ready),
-        "messages_unacknowledged" => Some(statistics.unacked),
-        _ => None,
-    };
-    Some(number(left)?.cmp(&number(right)?))
+}
+
+/// In ms; 0 of an empty queue, nothing while nobody has read the oldest message since the start.
+fn oldest_age(statistics: &QueueStatistics) -> Option<u64> {
+    let is_empty = statistics.ready + statistics.unacked == 0;
+    if is_empty { Some(0) } else { statistics.oldest_age }
 }
 
 /// What is shown of queues beside what they report.
@@ -280,13 +295,11 @@ struct QueueView {
 impl QueueView {
     fn describe(&self, report: &QueueReport) -> Value {
         let QueueReport { record: queue, statistics, state } = report;
-        let messages = statistics.ready + statistics.unacked;
-        let oldest_age = if messages == 0 { Some(0) } else { statistics.oldest_age };
         let policy = |name: &Option<ShortStr>| name.as_ref().map(ToString::to_string);
         let flow = self.rates.flow(queue.id);
         let mut shown = json!({
             "arguments": table_json::to_json(&queue.arguments),
-            ATTENTION: Attention::of(report, &flow).to_json(),
+            ATTENTION: Attention::of(report, &flow, self.lag.get(&queue.id)).to_json(),
             "auto_delete": queue.auto_delete,
             "consumer_capacity": self.rates.utilisation(report),
             "consumer_utilisation": self.rates.utilisation(report),
@@ -297,7 +310,7 @@ impl QueueView {
             "message_bytes": statistics.bytes,
             "message_stats": Figures::of_messages(statistics, &flow).into_json(),
             // Ours; null while nobody has read the oldest message since the start.
-            "oldest_message_age_ms": oldest_age,
+            "oldest_message_age_ms": oldest_age(statistics),
             "name": queue.name.to_string(),
             "node": node_name(),
             "operator_policy": policy(&queue.operator_policy),

@@ -24,7 +24,10 @@ pub async fn serve(admin: Admin, listener: HttpListener) {
         .layer(from_fn(in_time));
     // Outside of the router, which chooses the handler by what is left.
     let router = Router::new().fallback_service(router).layer(map_request(without_last_slash));
-    serve_http(listener, router).await;
+    tokio::select! {
+        () = serve_http(listener, router) => {}
+        () = console::follow_rates(admin) => {}
+    }
 }
 
 fn router() -> Router<Admin> {

@@ -2,7 +2,7 @@
 //! how often its consumers had room. Looked at in a fixed interval by the metrics endpoint, so that
 //! it does not matter who asks, there or at the admin listener, and how often.
 
-use super::message_stats::{PerCounter, message_counts};
+use super::message_stats::{MESSAGE_COUNTERS, PerCounter, message_counts};
 use forebay_engine::model::QueueId;
 use forebay_engine::shard::{QueueReport, QueueStatistics};
 use std::collections::HashMap;
@@ -71,6 +71,12 @@ impl Flow {
             ready: change(before.ready, after.ready),
             unacked: change(before.unacked, after.unacked),
         }
+    }
+
+    /// Of one counter.
+    pub(crate) fn rate(&self, name: &str) -> f64 {
+        let rates = MESSAGE_COUNTERS.iter().zip(self.messages);
+        rates.filter(|(counter, _)| counter.name == name).map(|(_, rate)| rate).sum()
     }
 
     pub(crate) fn plus(mut self, other: &Self) -> Self {
@@ -153,6 +159,12 @@ impl QueueRates {
         self.queues.get(&queue).map(|rate| rate.flow).unwrap_or_default()
     }
 
+    /// The queues at the last look, with their lag.
+    pub(crate) fn looked_at(&self) -> impl Iterator<Item = (QueueId, u64, &Flow)> {
+        let lag = |counted: &Counted| counted.ready + counted.unacked;
+        self.queues.iter().map(move |(queue, rate)| (*queue, lag(&rate.counted), &rate.flow))
+    }
+
     /// How long the queue's lag takes at the rate at which it is worked off; infinite when it is
     /// not.
     pub(super) fn drain_seconds(&self, queue: &QueueReport) -> f64 {
@@ -168,7 +180,6 @@ impl QueueRates {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message_stats::MESSAGE_COUNTERS;
     use super::super::queue_families::tests::report_of;
     use super::*;
 

@@ -11,13 +11,13 @@ use std::net::SocketAddr;
 
 /// What is asked with a body and changes nothing.
 const ONLY_LOOKS: [&str; 1] = ["/peek"];
-const ROUTE: &str = "/api/forebay/route/";
+const ASKS: [&str; 2] = ["/api/forebay/route/", "/api/forebay/past"];
 
 pub(super) async fn follow(State(admin): State<Admin>, request: Request, next: Next) -> Response {
     let is_page = request.headers().contains_key(CSRF_HEADER);
     let path = request.uri().path();
     let changes = !only_looks(request.method())
-        && !path.starts_with(ROUTE)
+        && !ASKS.iter().any(|begin| path.starts_with(begin))
         && !ONLY_LOOKS.iter().any(|end| path.ends_with(end));
     let session = (is_page && changes).then(|| admin.inner.console.session(request.headers()));
     let told = session.flatten().map(|session| {

@@ -8,14 +8,17 @@ mod files;
 mod live;
 mod login;
 mod page_sessions;
+mod past;
 mod recent_figures;
 mod route;
+mod trails;
 
 use super::context::Admin;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 pub(super) use page_sessions::Console;
+pub(super) use past::follow_rates;
 pub(super) use recent_figures::Watched;
 
 /// The files, and what the page asks for beside what RabbitMQ's API has.
@@ -26,6 +29,7 @@ pub(super) fn routes() -> Router<Admin> {
         files.fold(Router::new(), |router, file| router.route(file.path, get(files::serve)));
     files
         .route("/api/forebay/session", session)
+        .route("/api/forebay/past", post(past::show))
         .route("/api/forebay/access/{vhost}/{kind}/{name}", get(access::show))
         .route("/api/forebay/route/{vhost}/{exchange}", post(route::show))
 }

@@ -3,6 +3,7 @@
 
 use super::super::api_error::ApiError;
 use super::recent_figures::RecentFigures;
+use super::trails::Trails;
 use crate::limits::CONSOLE_STREAMS_MAX;
 use crate::shard::session::{SessionError, ShardLink};
 use crate::system::node_name::node_name;
@@ -30,6 +31,7 @@ pub(in super::super) struct Console {
     /// Places for what is shown live.
     pub(super) streams: Arc<Semaphore>,
     figures: RecentFigures,
+    trails: Mutex<Trails>,
 }
 
 /// Who logged in on the page.
@@ -50,6 +52,7 @@ impl Console {
             sessions: Mutex::default(),
             streams: Arc::new(Semaphore::new(CONSOLE_STREAMS_MAX)),
             figures: RecentFigures::default(),
+            trails: Mutex::default(),
         }
     }
 
@@ -82,6 +85,10 @@ impl Console {
         link: &ShardLink,
     ) -> Result<Arc<ShardStatistics>, SessionError> {
         self.figures.get(link).await
+    }
+
+    pub(super) fn trails(&self) -> MutexGuard<'_, Trails> {
+        self.trails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn sessions(&self) -> MutexGuard<'_, Sessions<PageUser>> {
