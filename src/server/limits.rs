@@ -15,6 +15,10 @@ pub const PUBLISH_BUDGET_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// written first; less, and publishers wait for commits.
 pub const UNAWAITED_BUDGET_BYTES_MAX: usize = 512 * 1024;
 
+/// How often a publisher that waits for that part says so: when nothing is consumed meanwhile, what takes
+/// it is written.
+pub const PUBLISHER_WAIT_INTERVAL: Duration = Duration::from_millis(1);
+
 /// How much of a limited publish rate a connection gets at a time, before it is the turn of others.
 pub const PUBLISH_TURN_DURATION: Duration = Duration::from_millis(10);
 /// Messages of one such turn.

@@ -4,7 +4,8 @@
 //! What a client waits for begins a commit as soon as the one before is written. Acknowledgements,
 //! and messages that nobody waits for, wait for company or for a short interval: a message settled
 //! in that time is never written. While consumers keep step with such messages, these wait for the
-//! whole interval, and their publishers, whose budget they take, wait with them.
+//! whole interval, and their publishers, whose budget they take, wait with them. Once nothing is consumed
+//! while a publisher waits, they are written.
 
 use super::commit_waiters::CommitWaiters;
 use crate::credit::Outbox;
@@ -52,6 +53,8 @@ pub(crate) struct Commits {
     deferred: u64,
     /// Messages that consumers have taken for good since the last commit.
     consumed: u64,
+    /// What that was when a publisher was found waiting, and since when.
+    consumed_at_wait: Option<(u64, Monotonic)>,
     dirty: Vec<QueueId>,
     operations: Vec<Operation>,
     /// A client waits for something other than new messages.
@@ -92,6 +95,19 @@ impl Commits {
         let is_kept_up_with = 2 * self.consumed >= self.deferred;
         if bytes >= UNAWAITED_BYTES_MAX && !is_kept_up_with {
             self.hurry();
+        }
+    }
+
+    /// A publisher waits until messages are settled or written: without consumers that are at work these
+    /// are written now.
+    pub(crate) fn wait_for_room(&mut self, now: Monotonic) {
+        match self.consumed_at_wait {
+            Some((consumed, since)) if consumed == self.consumed => {
+                if since < now {
+                    self.hurry();
+                }
+            }
+            _ => self.consumed_at_wait = Some((self.consumed, now)),
         }
     }
 
@@ -152,6 +168,7 @@ impl Commits {
         self.due = Due::Never;
         self.deferred = 0;
         self.consumed = 0;
+        self.consumed_at_wait = None;
         (std::mem::take(&mut self.operations), std::mem::take(&mut self.dirty))
     }
 

@@ -202,6 +202,13 @@ impl Shard {
         self.commits.hurry();
     }
 
+    /// A publisher waits until messages are settled or written. When nothing was consumed since this was
+    /// last said, a millisecond ago or longer, nothing else would let it go on soon: what may otherwise
+    /// wait for the interval is committed when next asked.
+    pub fn handle_waiting_publisher(&mut self, now: Now) {
+        self.commits.wait_for_room(now.monotonic);
+    }
+
     /// The next commit, if there is a reason for one. To be called when the one before is written,
     /// so that one data sync serves everything that came meanwhile.
     pub fn poll_commit(&mut self) -> Option<Commit> {

@@ -9,9 +9,9 @@ use crate::auth::authenticator::{Authenticator, LoginRefused};
 use crate::connection::connection_about::ConnectionAbout;
 use crate::connection::connection_limits::{ConnectionLimits, ConnectionPermit};
 use crate::connection::connections::{Entry, EventReceiver};
-use crate::connection::publish_budget::{PublishBudget, Published};
+use crate::connection::publish_budget::{PublishBudget, PublishShare, Published};
 use crate::connection::publish_pace::PublishPace;
-use crate::limits::PUBLISH_TURN_MESSAGES_MAX;
+use crate::limits::{PUBLISH_TURN_MESSAGES_MAX, PUBLISHER_WAIT_INTERVAL};
 use crate::metrics::{ConnectionTotals, OpenShare};
 use crate::net::places::Place as LoginPlace;
 use crate::net::read_buffer;
@@ -31,9 +31,10 @@ use forebay_wire::{SendBuffer, ShortStr};
 use futures_util::FutureExt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::time::timeout;
 
 /// What all connections of a broker share.
 pub struct ConnectionContext {
@@ -374,7 +375,7 @@ impl ConnectionTask {
         self.sending = Some(Box::pin(async move {
             let Mail::Batch(mut batch) = unsent else { return };
             if batch.share.is_empty() {
-                batch.share = budget.take(published).await;
+                batch.share = take_share(&budget, &mailbox, published).await;
             }
             // The mailbox is closed only when the broker ends.
             let _ = mailbox.send(Mail::Batch(batch)).await;
@@ -441,6 +442,22 @@ impl ConnectionTask {
         }
         self.connection.handle_written();
         true
+    }
+}
+
+/// Waits for room in the budget, and tells the shard while that lasts.
+async fn take_share(
+    budget: &PublishBudget,
+    mailbox: &MailSender,
+    published: Published,
+) -> PublishShare {
+    let mut share = pin!(budget.take(published));
+    loop {
+        if let Ok(share) = timeout(PUBLISHER_WAIT_INTERVAL, share.as_mut()).await {
+            return share;
+        }
+        // The mailbox is closed only when the broker ends.
+        let _ = mailbox.send(Mail::PublisherWaits).await;
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Mail {
     /// The connection's task ended after its `CloseConnection` was answered: nothing more goes to
     /// it or comes from it.
     Left(ConnectionId),
+    /// A publisher waits for room in the publish budget.
+    PublisherWaits,
     /// A question that is answered by steps, beside messages.
     Report(ReportQuestion),
     /// The configuration was read again: these are its users now.

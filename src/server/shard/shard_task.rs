@@ -137,6 +137,9 @@ impl Turns {
             // Who asked may have gone.
             Mail::Ping(answer) => drop(answer.send(())),
             Mail::Left(connection) => drop(self.connections.remove(&connection)),
+            Mail::PublisherWaits => {
+                self.task.shard.handle_waiting_publisher(self.task.clock.now());
+            }
             Mail::Report(question) => self.reports.ask(question),
             Mail::Configure(users) => self.task.shard.configure_users(&users),
             Mail::Stop => {

@@ -162,6 +162,29 @@ fn what_consumers_are_about_to_take_waits_for_the_interval_and_no_longer() {
 }
 
 #[test]
+fn a_publisher_that_waits_while_nothing_is_consumed_has_messages_written_before_the_interval_is_over()
+ {
+    let (mut broker, queue) = durable_queue();
+    broker.subscribe(CONNECTION, consume("q", "c", 2));
+    broker.send(CONNECTION, [publish(queue, vec![message("1", true); 4], None)]);
+    let deliveries = broker.deliveries(CONNECTION);
+    let waits = |broker: &mut Broker| {
+        broker.shard.handle_waiting_publisher(broker.now);
+        broker.begin_commit()
+    };
+    assert!(!waits(&mut broker));
+    for delivery in &deliveries {
+        broker.pass(1);
+        broker.send(CONNECTION, [settle(queue, Settlement::Ack, &[delivery])]);
+        assert!(!waits(&mut broker), "consumers are at work");
+    }
+    assert!(!waits(&mut broker), "told twice at the same time");
+    broker.pass(1);
+    assert!(waits(&mut broker));
+    assert_eq!(broker.shard.unwritten_bytes(), 0);
+}
+
+#[test]
 fn consumers_without_acknowledgements_keep_step_by_what_they_are_sent() {
     let (mut broker, queue) = durable_queue();
     broker.subscribe(CONNECTION, Subscribe { no_ack: true, ..consume("q", "c", 0) });
