@@ -6,6 +6,7 @@ from typing import Callable
 
 from dead_letters import HOUR_MS, rejected, time_to_live
 from flows import backlog, beside_a_flood, flow, neighbours
+from independent import CLIENTS, amqp091_go, lavinmqperf, rabbitmq_c, script
 from wires import connections, declare, drain, idle_connections, raw_sync, spread
 
 
@@ -25,6 +26,24 @@ class Row:
 
 def bench_row(name, *options, count):
     return Row(name, flow(*options, count=count), has_bench_queues=True)
+
+
+def client_row(name, measure):
+    """In full for every broker: it lasts as long for a slow one."""
+    return Row(name, measure, peer_in_full=True)
+
+
+def c_row(name, options):
+    return client_row(f"rabbitmq-c: {name}", rabbitmq_c(*options.split()))
+
+
+def perf_row(options):
+    return client_row(f"lavinmqperf: {options}", lavinmqperf(*options.split()))
+
+
+def script_rows(name, *command, program=None):
+    return [client_row(f"{name}: {what}", script(*command, mode, program=program))
+            for mode, what in (("plain", "1 KiB, no confirms, ack each"), ("confirms", "1 KiB, confirms, ack each"))]
 
 
 KIB = ("--size", 1024)
@@ -64,4 +83,33 @@ ROWS = [
     Row("dead letters: 100k × 100 B rejected, redriven", rejected(100_000), peer_rounds=1),
     Row("no time to live: 1M × 100 B", time_to_live(1_000_000, None), peer_rounds=1),
     Row("time to live of an hour: 1M × 100 B", time_to_live(1_000_000, HOUR_MS), peer_rounds=1),
+]
+
+# By clients that were written elsewhere: `--clients`.
+CLIENT_ROWS = [
+    c_row("1 KiB, no confirms, ack each, prefetch 500", "-c 0 -a 1 -P 500"),
+    c_row("1 KiB, no confirms, ack every 50, prefetch 1,000", "-c 0 -a 50 -P 1000"),
+    c_row("1 KiB, 1,000 unconfirmed, ack every 50", "-c 1000 -a 50 -P 1000"),
+    c_row("1 KiB, 200 unconfirmed, ack each", "-c 200 -a 1 -P 500"),
+    c_row("1 KiB, 1 unconfirmed, no consumer", "-c 1 -y 0"),
+    c_row("1 KiB, 100 unconfirmed, no consumer", "-c 100 -y 0"),
+    c_row("1 KiB, no confirms, no consumer", "-c 0 -y 0"),
+    c_row("16 B, no confirms, ack each, prefetch 500", "-c 0 -s 16 -a 1 -P 500"),
+    c_row("16 KiB, no confirms, ack each", "-c 0 -s 16384 -a 1 -P 500"),
+    c_row("16 KiB, 200 unconfirmed, ack each", "-c 200 -s 16384 -a 1 -P 500"),
+    c_row("10 producers, 10 consumers, 1 KiB, 100 unconfirmed, ack 10", "-x 10 -y 10 -c 100 -a 10 -P 100"),
+    c_row("50 producers with 1 unconfirmed each, 5 consumers", "-x 50 -y 5 -c 1 -a 1 -P 100"),
+    *(perf_row(options) for options in (
+        "-x1 -y0 -s 1024 -c 100",
+        "-x1 -y0 -s 1024 -c 1",
+        "-x1 -y1 -s 1024 -a 1 -P 500",
+        "-x1 -y1 -s 1024 -a 50 -P 1000",
+        "-x1 -y1 -s 16384 -a 1 -P 500",
+        "-x1 -y0 -s 1024",
+        "-x10 -y10 -s 1024 -c 100 -a 10 -P 100",
+        "-x1 -y1 -s 100 -c 1000 -a 50 -P 1000",
+    )),
+    *script_rows("pika", "python3", CLIENTS / "pika_load.py"),
+    *script_rows("amqplib", "node", CLIENTS / "amqplib_load.js"),
+    *script_rows("amqp091-go", program=amqp091_go),
 ]

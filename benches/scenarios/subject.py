@@ -136,6 +136,27 @@ class RabbitMq(Subject):
                        stdout=subprocess.DEVNULL, check=False)
 
 
+class LavinMq(Subject):
+    """From the program `lavinmq`, with its defaults."""
+
+    def __init__(self, program):
+        super().__init__("lavinmq", ("127.0.0.1", free_port()))
+        self.program, self.directory = program, tempfile.mkdtemp(prefix="lavinmq-bench-")
+        self.start()
+
+    def launch(self):
+        ports = {"amqp-port": self.address[1], "http-port": free_port(), "mqtt-port": free_port(),
+                 "metrics-http-port": free_port(), "clustering-port": free_port()}
+        self.process = subprocess.Popen(
+            [self.program, f"--data-dir={self.directory}/data", "--bind=127.0.0.1",
+             f"--control-unix-path={self.directory}/control",
+             *(f"--{name}={port}" for name, port in ports.items())],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def find_pid(self):
+        return self.process.pid
+
+
 class QuorumQueues(Subject):
     """The same RabbitMQ with quorum queues, for rows whose queues `forebay bench` makes."""
 
