@@ -1,6 +1,7 @@
 //! Which queues take dead letters, as far as names, settings and bindings tell.
 
-use super::{QueueRecord, Topology};
+use super::Topology;
+use super::settings::QueueSettings;
 use crate::model::{Destination, ObjectName};
 use bytes::Bytes;
 use forebay_wire::ShortStr;
@@ -50,18 +51,18 @@ impl Topology {
     }
 
     /// The queues of a virtual host that are named like default dead-letter queues, or that the dead-letter exchange of one
-    /// of these sources leads to.
+    /// with such settings leads to.
     #[must_use]
     pub fn dead_letter_queues_from(
         &self,
         vhost: &ShortStr,
-        is_source: impl Fn(&QueueRecord) -> bool,
+        is_source: impl Fn(&QueueSettings) -> bool,
     ) -> BTreeSet<ShortStr> {
         let queues = || self.queues_of(vhost);
         let named = queues().map(|queue| &queue.name).filter(|name| is_dead_letter_queue(name));
         let mut found: BTreeSet<ShortStr> = named.cloned().collect();
         let mut exchanges = Vec::new();
-        for queue in queues().filter(|queue| is_source(queue)) {
+        for queue in queues().filter(|queue| is_source(&queue.settings)) {
             let Some(exchange) = &queue.settings.dead_letter_exchange else { continue };
             match &queue.settings.dead_letter_routing_key {
                 Some(key) => {

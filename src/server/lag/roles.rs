@@ -2,7 +2,7 @@
 
 use forebay_engine::model::QueueId;
 use forebay_engine::shard::QueueReport;
-use forebay_engine::topology::{QueueRecord, Topology};
+use forebay_engine::topology::{QueueSettings, Topology};
 use forebay_lag::Role;
 use std::collections::HashSet;
 
@@ -15,8 +15,8 @@ pub(super) struct Roles {
     dead_letters: HashSet<QueueId>,
 }
 
-fn is_delay(queue: &QueueRecord) -> bool {
-    queue.settings.message_ttl.is_some() && queue.settings.dead_letter_exchange.is_some()
+fn is_delay(settings: &QueueSettings) -> bool {
+    settings.message_ttl.is_some() && settings.dead_letter_exchange.is_some()
 }
 
 impl Roles {
@@ -24,7 +24,7 @@ impl Roles {
         let mut dead_letters = HashSet::new();
         for vhost in topology.vhosts() {
             // What leaves a delay queue goes back to work.
-            let names = topology.dead_letter_queues_from(vhost, |queue| !is_delay(queue));
+            let names = topology.dead_letter_queues_from(vhost, |settings| !is_delay(settings));
             dead_letters.extend(
                 names
                     .iter()
@@ -48,7 +48,7 @@ impl Roles {
             }
             () if record.name.as_bytes().ends_with(b".dlq") => Role::DeadLetters,
             () if is_worked_on => Role::Work,
-            () if is_delay(record) => Role::Delay,
+            () if is_delay(&record.settings) => Role::Delay,
             () if self.dead_letters.contains(&record.id) => Role::DeadLetters,
             () => Role::Work,
         }
