@@ -62,15 +62,20 @@ impl Columns {
             }
         }
         if !uses.iter().any(|column| matches!(column, Use::Time { .. }))
-            && let Some(column) = uses.iter_mut().find(|column| **column == Use::Nothing)
-            && self
-                .rows
-                .first()
-                .is_some_and(|row| row.first().is_some_and(|cell| moment::seconds(cell).is_some()))
+            && let Some(at) =
+                (0..uses.len()).find(|at| uses.get(*at) == Some(&Use::Nothing) && self.ascends(*at))
+            && let Some(column) = uses.get_mut(at)
         {
             *column = Use::Time { unit: 1.0 };
         }
         uses
+    }
+
+    /// Whether a column can be one of times: each is after the one before.
+    fn ascends(&self, at: usize) -> bool {
+        let times =
+            || self.rows.iter().map(|row| row.get(at).and_then(|cell| moment::seconds(cell)));
+        times().zip(times().skip(1)).all(|(before, after)| before.is_some() && before < after)
     }
 
     /// Its series.

@@ -26,8 +26,8 @@ pub(super) fn of_number(number: f64) -> f64 {
 fn of_date(text: &str) -> Option<f64> {
     let text = text
         .trim()
-        .replace(['T', 't'], " ")
         .replace(" UTC", "Z")
+        .replace(['T', 't'], " ")
         .replace(" +", "+")
         .replace(" -", "-");
     let text = text.trim_end_matches(['Z', 'z']);

@@ -89,19 +89,7 @@ impl Measure {
             }
             _ if has(&["unack", "in_flight", "inflight", "unacknowledged"]) => Self::Unacked,
             _ if has(&["ready"]) => Self::Ready,
-            _ if has(&[
-                "lag",
-                "backlog",
-                "depth",
-                "queue_messages",
-                "queue_size",
-                "queue_length",
-                "waiting",
-                "pending",
-            ]) =>
-            {
-                Self::Lag
-            }
+            _ if has(&["lag", "backlog", "depth", "waiting", "pending"]) => Self::Lag,
             _ if has(&[
                 "ack", "settle", "consume", "serv", "process", "deliver", "outgoing", "egress",
                 "out_rate", "done",
@@ -109,6 +97,7 @@ impl Measure {
             {
                 Self::Settled(flow())
             }
+            _ if has(&["queue_messages", "queue_size", "queue_length"]) => Self::Lag,
             _ => return None,
         })
     }
