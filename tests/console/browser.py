@@ -2,7 +2,7 @@
 """Uses the page in a real Chromium as people do: every view, every act, what users may not do, a broker that restarts
 under an open page, 10,000 queues, a phone, the dark.
 
-    tests/console/browser.py [--screenshots DIR] [TEST …]
+    tests/console/browser.py [TEST …]
 
 Needs chromium, chromedriver, selenium and pika, and a broker in target/debug/forebay or $FOREBAY_BROKER."""
 
