@@ -40,7 +40,7 @@ pub(crate) struct MemoryUse {
     /// Of messages that wait for the next commit.
     pub(crate) unwritten: u64,
     /// Messages that are nowhere else and still in the buffers they were received in.
-    pub(crate) loose_messages: u64,
+    pub(crate) borrowed_messages: u64,
     /// Bytes of those.
     pub(crate) borrowed_bytes: u64,
 }
@@ -63,8 +63,8 @@ impl Memory {
         self.total.volatile = self.total.volatile + now.volatile - before.volatile;
         self.total.cached = self.total.cached + now.cached - before.cached;
         self.total.unwritten = self.total.unwritten + now.unwritten - before.unwritten;
-        self.total.loose_messages =
-            self.total.loose_messages + now.loose_messages - before.loose_messages;
+        self.total.borrowed_messages =
+            self.total.borrowed_messages + now.borrowed_messages - before.borrowed_messages;
         self.total.borrowed_bytes =
             self.total.borrowed_bytes + now.borrowed_bytes - before.borrowed_bytes;
     }
@@ -91,7 +91,7 @@ impl Memory {
 
     /// Whether too much is still in the buffers it was received in.
     pub(crate) fn is_borrowed(&self) -> bool {
-        self.total.loose_messages > BORROWED_MESSAGES_MAX
+        self.total.borrowed_messages > BORROWED_MESSAGES_MAX
             || self.total.borrowed_bytes > BORROWED_BYTES_MAX
     }
 

@@ -348,6 +348,14 @@ impl Queue {
         freed
     }
 
+    /// The messages that outlive the process, by level, with their failures and returns.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> Vec<Vec<(Offset, u32, u32)>> {
+        let mut kept: Vec<_> = self.levels.iter().map(PriorityLevel::kept).collect();
+        kept.truncate(kept.iter().rposition(|level| !level.is_empty()).map_or(0, |last| last + 1));
+        kept
+    }
+
     fn level_mut(&mut self, level: Level) -> &mut PriorityLevel {
         let priority = usize::from(level.0);
         while self.levels.len() <= priority {
@@ -358,3 +366,6 @@ impl Queue {
         &mut self.levels[priority]
     }
 }
+
+#[cfg(test)]
+mod tests;

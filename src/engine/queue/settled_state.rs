@@ -327,11 +327,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_same_operations_give_the_same_state(steps in steps()) {
-            prop_assert_eq!(apply(&steps), apply(&steps));
-        }
-
-        #[test]
         fn what_is_stored_brings_the_state_back(steps in steps()) {
             let log = apply(&steps);
             let recovered = RecoveredLevel {

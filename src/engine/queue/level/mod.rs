@@ -140,13 +140,27 @@ impl PriorityLevel {
         memory.volatile += self.volatile.resident_bytes();
         memory.cached += self.pages.cached_cost();
         memory.unwritten += self.unwritten.bytes();
-        memory.loose_messages += borrowed.messages;
+        memory.borrowed_messages += borrowed.messages;
         memory.borrowed_bytes += borrowed.bytes;
     }
 
     /// Copies what is in memory alone out of the buffers it was received in.
     pub(crate) fn copy_out(&mut self) {
         self.volatile.copy_out();
+    }
+
+    /// The messages that outlive the process, with their failures and returns.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> Vec<(Offset, u32, u32)> {
+        let from = |offset| Some(self.settled.next_unsettled(offset));
+        let live = |offset: &Offset| *offset < self.settled.tail();
+        let mut kept = Vec::new();
+        let mut next = from(self.settled.low()).filter(live);
+        while let Some(offset) = next {
+            kept.push((offset, self.failures(offset), self.returns(offset)));
+            next = from(offset.next()).filter(live);
+        }
+        kept
     }
 
     /// Messages that the store should have had and did not.

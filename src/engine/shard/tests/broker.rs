@@ -7,14 +7,15 @@ use crate::command::{Command, Publish, Subscribe};
 use crate::event::{Delivery, Event, Reply};
 use crate::model::{
     ChannelId, Closure, ConnectionId, ConsumerNumber, Envelope, Fault, Message, Monotonic, Now,
-    OffsetRange, PublishSeq, QueueDeclaration, QueueId, Settle, Settlement, TopologyRequest,
-    WallClock,
+    Offset, OffsetRange, PublishSeq, QueueDeclaration, QueueId, Settle, Settlement,
+    TopologyRequest, WallClock,
 };
 use crate::operation::Commit;
 use crate::shard::{
     ChannelListing, ChannelReport, DamagedFetch, Fetch, QueueDefaults, Shard, ShardSettings,
     ShardStatistics,
 };
+use crate::topology::QueueRecord;
 use bytes::{Bytes, BytesMut};
 use forebay_wire::properties::Properties;
 use forebay_wire::{FieldTable, FieldValue, ShortStr};
@@ -30,6 +31,18 @@ pub(super) struct Broker {
     pub(super) writing: VecDeque<Commit>,
     pub(super) events: Vec<(ConnectionId, Event)>,
     bounds: Bounds,
+    /// Whether a shard is rebuilt from the store after each commit, and held against this one.
+    pub(super) rebuilds: bool,
+    /// What was to outlive the process when each of `writing` was begun.
+    kept: VecDeque<Kept>,
+}
+
+/// What outlives the process: durable queues, and of each message its place, failures and returns.
+type Kept = Vec<(QueueRecord, Vec<Vec<(Offset, u32, u32)>>)>;
+
+fn kept(shard: &Shard) -> Kept {
+    let durable = shard.topology.queues().filter(|record| record.durable);
+    durable.map(|record| (record.clone(), shard.queues[&record.id].kept())).collect()
 }
 
 fn settings() -> ShardSettings {
@@ -48,6 +61,8 @@ impl Broker {
             writing: VecDeque::new(),
             events: Vec::new(),
             bounds: Bounds::default(),
+            rebuilds: false,
+            kept: VecDeque::new(),
         };
         broker.commit();
         broker
@@ -66,6 +81,7 @@ impl Broker {
     /// The process dies and begins again with what was applied.
     pub(super) fn crash(&mut self) {
         self.writing.clear();
+        self.kept.clear();
         self.events.clear();
         self.shard = Shard::recover(&settings(), self.store.recover()).unwrap();
         self.bound(self.bounds);
@@ -123,6 +139,9 @@ impl Broker {
         self.collect();
         let is_some = commit.is_some();
         self.writing.extend(commit);
+        if is_some && self.rebuilds {
+            self.kept.push_back(kept(&self.shard));
+        }
         is_some
     }
 
@@ -130,6 +149,10 @@ impl Broker {
     pub(super) fn finish_commit(&mut self) {
         let Some(commit) = self.writing.pop_front() else { return };
         self.store.apply(&commit);
+        if let Some(expected) = self.kept.pop_front() {
+            let rebuilt = Shard::recover(&settings(), self.store.recover()).unwrap();
+            assert_eq!(kept(&rebuilt), expected, "a shard made from the commits so far");
+        }
         self.shard.handle_committed(self.now, commit.id);
         self.fetch();
         self.collect();

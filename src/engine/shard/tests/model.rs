@@ -1,7 +1,8 @@
 //! A queue against a naive model: a list of messages, each with its state. Random publishes,
 //! deliveries, settlements, closes, commits and crashes; order, `redelivered`, failure counts,
 //! prefetch limits, confirms and what survives a crash are compared after every step, whatever bounds
-//! of work and memory the messages cross.
+//! of work and memory the messages cross. After every commit a shard is made from the commits so far,
+//! and held against the one that made them.
 
 use super::bounds::{Bounds, bounds};
 use super::broker::{Broker, CHANNEL, arguments, consume, message, publish, settle};
@@ -60,6 +61,7 @@ fn connection(client: u64) -> ConnectionId {
 impl Model {
     fn new(durable: bool, bounds: Bounds) -> Self {
         let mut broker = Broker::new();
+        broker.rebuilds = true;
         broker.bound(bounds);
         broker.open(ADMIN);
         let limit = arguments(&[("x-delivery-limit", FieldValue::I32(-1))]);
