@@ -93,10 +93,10 @@ pub const RECLAIM_TABLES_SIZE_MIN: u64 = TABLE_SIZE;
 pub const HEARTBEAT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Bytes written between two looks at which journals there are.
-pub const JOURNALS_LOOK_BYTES: u64 = 16 * 1024 * 1024;
+pub const JOURNALS_CHECK_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How often is looked whether sealed journals have been unlinked.
-pub const JOURNALS_LOOK_INTERVAL: Duration = Duration::from_millis(100);
+pub const JOURNALS_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Bytes of an unlinked journal that are given back in one step, between which others get at the
 /// disk.
@@ -128,6 +128,14 @@ pub const FAILURE_READ_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// Notes of damage that a data directory holds for the next start.
 pub const DAMAGE_NOTES_MAX: usize = 64;
 
+/// How long commits wait at most while fjall, which may be merging, leaves a journal.
+pub const JOURNAL_CHANGE_WAIT_MAX: Duration = Duration::from_millis(300);
+
+/// Time between two looks whether fjall has left the journal.
+pub const JOURNAL_CHANGE_POLL_INTERVAL: Duration = Duration::from_millis(2);
+
+/// How often a scrub reads a manifest again that was replaced while it read it.
+pub const SCRUB_MANIFEST_READS_MAX: usize = 3;
 /// Days of lag histories that a data directory holds.
 pub const LAG_DAYS_MAX: usize = 38;
 

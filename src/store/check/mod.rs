@@ -1,6 +1,7 @@
 //! Reads what is on disk and says what is damaged, before fjall does and beside it.
 
 pub(crate) mod journal_check;
+pub(crate) mod level_survey;
 pub(crate) mod manifest_check;
 pub(crate) mod scrub_counters;
 pub(crate) mod scrubber;

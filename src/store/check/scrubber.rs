@@ -13,7 +13,7 @@ use crate::fjall::direct_file::DirectFile;
 use crate::fjall::recovery;
 use crate::fjall::shared::Shared;
 use crate::format::key;
-use crate::limits::{SCRUB_PAUSE, SCRUB_WINDOW_SIZE};
+use crate::limits::{SCRUB_MANIFEST_READS_MAX, SCRUB_PAUSE, SCRUB_WINDOW_SIZE};
 use crate::repair::salvage::{DamagedStretch, Manifest, damaged_stretches};
 use forebay_engine::model::Offset;
 use std::collections::BTreeSet;
@@ -27,9 +27,6 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// The lowest priority that a thread can have.
 const NICENESS: i32 = 19;
-/// A manifest is replaced while it is read, at most so often in a row.
-const MANIFEST_READS_MAX: usize = 3;
-
 /// The scrubber's handle: dropping it ends the thread.
 #[derive(Debug)]
 pub(crate) struct Scrubber {
@@ -198,7 +195,7 @@ impl Worker {
 
 fn manifest(keyspace: &Path) -> Result<Option<Manifest>, Stop> {
     let mut read = Manifest::read(keyspace);
-    for _ in 1..MANIFEST_READS_MAX {
+    for _ in 1..SCRUB_MANIFEST_READS_MAX {
         if read.is_ok() {
             break;
         }

@@ -1,9 +1,11 @@
 //! The net effect of the commits of one batch. No key may be written twice in a batch, so the last
 //! word on each counts; and a page that is put and removed by the same batch is never written.
 
-use crate::fjall::database::{Error, Space, View, WriteBatch};
+use crate::fjall::database::{Error, Space};
 use crate::fjall::levels::{LevelChange, Levels, Span};
 use crate::fjall::shared_bodies::BodyUses;
+use crate::fjall::view::View;
+use crate::fjall::write_batch::WriteBatch;
 use crate::format::ack_value::{self, LevelRecord};
 use crate::format::checksummed;
 use crate::format::key::{self, AckKind};

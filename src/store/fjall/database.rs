@@ -1,11 +1,13 @@
 //! fjall, as the store uses it: four keyspaces, their settings, and the calls that fjall hides in
-//! its documentation (`remove_weak`, `drop_range`, `rotate_memtable`, `journal_disk_space`). No
-//! other module names fjall; the tests here say what we rely on, for this exact version of it.
+//! its documentation (`remove_weak`, `drop_range`, `rotate_memtable`, `journal_disk_space`). Only this
+//! module, [`super::view`] and [`super::write_batch`] call it; the tests here say what we rely on, for
+//! this exact version of it.
 //!
 //! - A batch is atomic and its items carry one sequence number: no key may stand in it twice.
 //! - `remove_weak` removes a key that was written exactly once; the pair never leaves the memtable
 //!   when both are in it at a flush. A memtable whose content cancels out wholly is never dropped, and
-//!   the fourth such one stops all writes until a restart: so a batch that removes a page weakly writes its level's anchor too, which remains.
+//!   the fourth such one stops all writes until a restart: so a batch that removes a page weakly writes
+//!   its level's anchor too, which remains.
 //! - `drop_range` unlinks the tables that lie wholly within the range, tombstones included: a
 //!   removed key of the range may show up again. The anchor of a level stands at its beginning, so
 //!   that a table of one level lies within the level.
@@ -13,7 +15,7 @@
 //!   whose newest tables were dropped pins it, until something newer is in a table: a heartbeat.
 //! - The settings of a keyspace are those of its creation.
 
-use crate::format::key::{self, HEARTBEAT_KEY};
+use crate::format::key::HEARTBEAT_KEY;
 use crate::limits::{
     DEEP_MERGE_BYTES_MAX, JOURNALS_SIZE_MAX, PAGES_RUNS_UNMERGED_MAX, ROOM_INTERVAL,
     RUNS_UNMERGED_MAX, SEALED_MEMTABLES_MAX, TABLE_SIZE, WORKER_THREADS,
@@ -24,10 +26,9 @@ use fjall::compaction::Leveled;
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
 use fjall::{
     AbstractTree, CompressionType, Keyspace, KeyspaceCreateOptions, KvSeparationOptions,
-    PersistMode, Readable, Snapshot,
+    PersistMode,
 };
 use forebay_engine::operation::Durability;
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -84,7 +85,7 @@ pub(crate) const SPACES: [Space; 4] = [Space::Pages, Space::Bodies, Space::Acks,
 /// An open database. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Database {
-    inner: fjall::Database,
+    pub(super) inner: fjall::Database,
     pages: Keyspace,
     bodies: Keyspace,
     acks: Keyspace,
@@ -123,27 +124,13 @@ impl Database {
         })
     }
 
-    fn keyspace(&self, space: Space) -> &Keyspace {
+    pub(super) fn keyspace(&self, space: Space) -> &Keyspace {
         match space {
             Space::Pages => &self.pages,
             Space::Bodies => &self.bodies,
             Space::Acks => &self.acks,
             Space::Meta => &self.meta,
         }
-    }
-
-    pub(crate) fn batch(&self) -> WriteBatch<'_> {
-        WriteBatch {
-            database: self,
-            inner: self.inner.batch(),
-            bytes: 0,
-            level_anchors: BTreeSet::new(),
-        }
-    }
-
-    /// The content at this moment, whatever is written or dropped meanwhile.
-    pub(crate) fn view(&self) -> View {
-        View { database: self.clone(), snapshot: self.inner.snapshot() }
     }
 
     pub(crate) fn sync(&self) -> Result<(), Error> {
@@ -169,7 +156,7 @@ impl Database {
     /// fjall would do so by itself, by a message to its worker for each commit that finds one full.
     /// A worker that compacts reads no message for seconds: memtables grew by hundreds of MiB meanwhile,
     /// and a worker that finds its own queue of messages full deadlocks.
-    fn make_room(&self) -> Result<(), Error> {
+    pub(super) fn make_room(&self) -> Result<(), Error> {
         for space in SPACES {
             let keyspace = self.keyspace(space);
             if keyspace.tree.active_memtable().size() > space.memtable_size_max(self.memory) {
@@ -343,121 +330,6 @@ impl TableRange {
 
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         self.first <= other.last && other.first <= self.last
-    }
-}
-
-/// What is written together.
-pub(crate) struct WriteBatch<'a> {
-    database: &'a Database,
-    inner: fjall::OwnedWriteBatch,
-    bytes: u64,
-    /// Of the levels from which a page is removed.
-    level_anchors: BTreeSet<Bytes>,
-}
-
-impl WriteBatch<'_> {
-    pub(crate) fn insert(&mut self, space: Space, key: Bytes, value: Bytes) {
-        self.bytes += (key.len() + value.len()) as u64;
-        self.inner.insert(self.database.keyspace(space), key, value);
-    }
-
-    pub(crate) fn remove(&mut self, space: Space, key: Bytes) {
-        self.bytes += key.len() as u64;
-        self.inner.remove(self.database.keyspace(space), key);
-    }
-
-    /// Takes away a page that was written exactly once.
-    pub(crate) fn remove_page(&mut self, key: Bytes) {
-        self.bytes += key.len() as u64;
-        self.level_anchors.insert(key::level_anchor(&key));
-        self.inner.remove_weak(&self.database.pages, key);
-    }
-
-    /// Bytes of keys and values.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    pub(crate) fn commit(mut self, durability: Durability) -> Result<(), Error> {
-        for level_anchor in std::mem::take(&mut self.level_anchors) {
-            self.insert(Space::Pages, level_anchor, Bytes::new());
-        }
-        let mode = match durability {
-            Durability::Written => PersistMode::Buffer,
-            Durability::Synced => PersistMode::SyncData,
-        };
-        self.inner.durability(Some(mode)).commit()?;
-        self.database.make_room()
-    }
-}
-
-/// A view of the content at one moment.
-pub(crate) struct View {
-    database: Database,
-    snapshot: Snapshot,
-}
-
-impl View {
-    pub(crate) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        Ok(self.snapshot.get(self.database.keyspace(space), key)?.map(Bytes::from))
-    }
-
-    pub(crate) fn range(
-        &self,
-        space: Space,
-        first: &[u8],
-        last: &[u8],
-    ) -> impl DoubleEndedIterator<Item = Result<(Bytes, Bytes), Error>> + use<> {
-        self.snapshot.range(self.database.keyspace(space), first..=last).map(|guard| {
-            let (key, value) = guard.into_inner()?;
-            Ok((key.into(), value.into()))
-        })
-    }
-
-    /// The keys alone, as copies: what fjall gives shares the memory of a whole block.
-    pub(crate) fn keys(
-        &self,
-        space: Space,
-        first: &[u8],
-        last: &[u8],
-    ) -> impl Iterator<Item = Result<Bytes, Error>> + use<> {
-        self.snapshot
-            .range(self.database.keyspace(space), first..=last)
-            .map(|guard| Ok(Bytes::copy_from_slice(&guard.key()?)))
-    }
-
-    /// The highest key of a range.
-    pub(crate) fn last_key(
-        &self,
-        space: Space,
-        first: &[u8],
-        last: &[u8],
-    ) -> Result<Option<Bytes>, Error> {
-        let highest = self.snapshot.range(self.database.keyspace(space), first..=last).next_back();
-        highest.map(|guard| Ok(Bytes::copy_from_slice(&guard.key()?))).transpose()
-    }
-
-    /// Bytes of the values; those that are kept apart are not read.
-    pub(crate) fn sizes(
-        &self,
-        space: Space,
-        first: &[u8],
-        last: &[u8],
-    ) -> impl Iterator<Item = Result<u64, Error>> + use<> {
-        self.snapshot
-            .range(self.database.keyspace(space), first..=last)
-            .map(|guard| Ok(u64::from(guard.size()?)))
-    }
-
-    pub(crate) fn prefix(
-        &self,
-        space: Space,
-        prefix: &[u8],
-    ) -> impl Iterator<Item = Result<(Bytes, Bytes), Error>> + use<> {
-        self.snapshot.prefix(self.database.keyspace(space), prefix).map(|guard| {
-            let (key, value) = guard.into_inner()?;
-            Ok((key.into(), value.into()))
-        })
     }
 }
 

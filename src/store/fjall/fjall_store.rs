@@ -11,7 +11,7 @@ use crate::fjall::opening::Opened;
 use crate::fjall::shared::{Shared, Writer};
 use crate::fjall::{fjall_failure, opening, recovery, shared_bodies};
 use crate::format::key;
-use crate::limits::{GARBAGE_BYTES_MIN, JOURNALS_LOOK_BYTES};
+use crate::limits::{GARBAGE_BYTES_MIN, JOURNALS_CHECK_BYTES};
 use crate::reclaim::reclaim_queue::ReclaimRequests;
 use crate::reclaim::reclaimer::Reclaimer;
 use crate::store::{Statistics, Store};
@@ -79,7 +79,7 @@ impl FjallStore {
         let wanted = ReclaimRequests { queues: dropped, ..ReclaimRequests::default() };
         let journals = JournalUnlinker::start(&shared.directory.database())
             .map_err(|error| StoreError::failed("start a thread", error))?;
-        let reclaimer = Reclaimer::start(Arc::clone(&shared), journals.looks(), wanted)
+        let reclaimer = Reclaimer::start(Arc::clone(&shared), journals.requests(), wanted)
             .map_err(|error| StoreError::failed("start a thread", error))?;
         Ok(Self { shared, reclaimer, journals, scrubber: OnceLock::new() })
     }
@@ -111,12 +111,12 @@ impl Store for FjallStore {
     fn apply(&self, commits: &[Commit]) -> Result<(), StoreError> {
         let durability = commits.iter().map(|commit| commit.durability).max();
         let Some(durability) = durability else { return Ok(()) };
-        let looks =
-            || self.shared.counters.bytes_written.load(Ordering::Relaxed) / JOURNALS_LOOK_BYTES;
-        let before = looks();
+        let checks_due =
+            || self.shared.counters.bytes_written.load(Ordering::Relaxed) / JOURNALS_CHECK_BYTES;
+        let before = checks_due();
         let wanted = self.shared.apply(commits, durability)?;
-        if looks() != before {
-            self.journals.look();
+        if checks_due() != before {
+            self.journals.check();
         }
         self.reclaimer.want(wanted);
         Ok(())

@@ -9,19 +9,15 @@
 use crate::check::journal_check;
 use crate::fjall::database::{Database, Error};
 use crate::fjall::descriptors;
+use crate::limits::{JOURNAL_CHANGE_POLL_INTERVAL, JOURNAL_CHANGE_WAIT_MAX};
 use rustix::fs::{OFlags, SeekFrom, fcntl_getfl, seek};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Where fjall takes a journal for full.
 const JOURNAL_FULL: u64 = 64_000_000;
-
-/// How long commits wait for fjall, which may be merging, at most.
-const WAIT_MAX: Duration = Duration::from_millis(300);
-
-const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Bytes that have been written to the newest journal; `None` where the system does not tell.
 pub(crate) fn written_bytes(database: &Path) -> Option<u64> {
@@ -43,10 +39,10 @@ pub(crate) fn begin_new(database: &Database, path: &Path) -> Result<bool, Error>
     let began = Instant::now();
     let is_new = loop {
         let is_new = journal_check::journals(path).is_ok_and(|all| all.last() != Some(&journal));
-        if is_new || rotated.is_err() || began.elapsed() > WAIT_MAX {
+        if is_new || rotated.is_err() || began.elapsed() > JOURNAL_CHANGE_WAIT_MAX {
             break is_new;
         }
-        std::thread::sleep(LOOK_INTERVAL);
+        std::thread::sleep(JOURNAL_CHANGE_POLL_INTERVAL);
     };
     // Should fjall have begun a new one just now, this descriptor is not written any more.
     seek(&file, SeekFrom::Start(position)).map_err(io::Error::from)?;
@@ -73,14 +69,15 @@ fn writing(database: &Path) -> io::Result<Option<(File, PathBuf)>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::fjall::database::Space;
     use bytes::Bytes;
     use forebay_engine::operation::Durability;
     use std::fs;
 
-    fn put(database: &Database, key: &'static str) {
+    /// Commits a value of some size.
+    pub(crate) fn put(database: &Database, key: &'static str) {
         let mut batch = database.batch();
         let key = Bytes::from_static(key.as_bytes());
         batch.insert(Space::Meta, key, Bytes::from_static(&[7; 9_999]));
@@ -138,7 +135,8 @@ mod tests {
         }
     }
 
-    fn copy(from: &Path, to: &Path) {
+    /// Copies a directory with all below it.
+    pub(crate) fn copy(from: &Path, to: &Path) {
         fs::create_dir(to).unwrap();
         for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
             let target = to.join(entry.file_name());

@@ -52,19 +52,8 @@ fn appending(path: &Path) -> io::Result<Option<File>> {
 mod tests {
     use super::*;
     use crate::fjall::database::{Database, Space};
-    use bytes::Bytes;
-    use forebay_engine::operation::Durability;
+    use crate::fjall::journal_change::tests::put;
     use std::fs;
-
-    fn put(database: &Database, key: &'static str) {
-        let mut batch = database.batch();
-        batch.insert(
-            Space::Meta,
-            Bytes::from_static(key.as_bytes()),
-            Bytes::from_static(&[7; 999]),
-        );
-        batch.commit(Durability::Synced).unwrap();
-    }
 
     fn newest_size(path: &Path) -> u64 {
         let journals = journal_check::journals(path).unwrap();

@@ -6,7 +6,7 @@
 //! has every journal open, and frees those that have no name any more, a little at a time.
 
 use crate::check::journal_check;
-use crate::limits::{JOURNAL_CUT_BYTES, JOURNALS_LOOK_INTERVAL};
+use crate::limits::{JOURNAL_CUT_BYTES, JOURNALS_CHECK_INTERVAL};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -19,55 +19,55 @@ use std::thread::{Builder, JoinHandle};
 #[derive(Debug)]
 pub(crate) struct JournalUnlinker {
     /// `None` only while it is dropped.
-    looks: Option<SyncSender<()>>,
+    requests: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl JournalUnlinker {
     pub(crate) fn start(database: &Path) -> io::Result<Self> {
-        let (looks, asked) = sync_channel(1);
+        let (requests, asked) = sync_channel(1);
         let mut held = Held { database: database.to_owned(), files: BTreeMap::new() };
         let thread = Builder::new().name("forebay-journals".to_owned()).spawn(move || {
             while held.wait(&asked) {
-                held.look();
+                held.check();
             }
         })?;
-        let journals = Self { looks: Some(looks), thread: Some(thread) };
-        journals.look();
+        let journals = Self { requests: Some(requests), thread: Some(thread) };
+        journals.check();
         Ok(journals)
     }
 
     /// There may be a new journal.
-    pub(crate) fn look(&self) {
-        if let Some(looks) = &self.looks {
-            // Full when it is about to look anyway.
-            let _ = looks.try_send(());
+    pub(crate) fn check(&self) {
+        if let Some(requests) = &self.requests {
+            // Full when a check is about to be made anyway.
+            let _ = requests.try_send(());
         }
     }
 
-    /// A handle with which another thread asks for a look. The unlinker's thread ends when all are dropped.
-    pub(crate) fn looks(&self) -> JournalLooks {
-        JournalLooks { looks: self.looks.clone() }
+    /// A handle with which another thread asks for a check. The unlinker's thread ends when all are dropped.
+    pub(crate) fn requests(&self) -> JournalCheckRequests {
+        JournalCheckRequests { requests: self.requests.clone() }
     }
 }
 
 /// Says that there may be a new journal.
 #[derive(Debug)]
-pub(crate) struct JournalLooks {
-    looks: Option<SyncSender<()>>,
+pub(crate) struct JournalCheckRequests {
+    requests: Option<SyncSender<()>>,
 }
 
-impl JournalLooks {
-    pub(crate) fn look(&self) {
-        if let Some(looks) = &self.looks {
-            let _ = looks.try_send(());
+impl JournalCheckRequests {
+    pub(crate) fn check(&self) {
+        if let Some(requests) = &self.requests {
+            let _ = requests.try_send(());
         }
     }
 }
 
 impl Drop for JournalUnlinker {
     fn drop(&mut self) {
-        self.looks = None;
+        self.requests = None;
         if let Some(thread) = self.thread.take() {
             // Had it panicked, the panic hook has told.
             let _ = thread.join();
@@ -81,24 +81,24 @@ struct Held {
 }
 
 impl Held {
-    /// Waits for a reason to look; `false` at the end. The newest journal is the one that is
+    /// Waits for a reason to check; `false` at the end. The newest journal is the one that is
     /// written: alone, it is not going to be unlinked.
     fn wait(&self, asked: &Receiver<()>) -> bool {
         if self.files.len() <= 1 {
             return asked.recv().is_ok();
         }
-        let result = asked.recv_timeout(JOURNALS_LOOK_INTERVAL);
+        let result = asked.recv_timeout(JOURNALS_CHECK_INTERVAL);
         !matches!(result, Err(RecvTimeoutError::Disconnected))
     }
 
-    fn look(&mut self) {
-        if let Err(error) = self.try_look() {
+    fn check(&mut self) {
+        if let Err(error) = self.try_check() {
             tracing::debug!(%error, "journals are not held: commits may wait while they are unlinked");
             self.files.clear();
         }
     }
 
-    fn try_look(&mut self) -> io::Result<()> {
+    fn try_check(&mut self) -> io::Result<()> {
         let mut files = std::mem::take(&mut self.files);
         for path in journal_check::journals(&self.database)? {
             let file = match files.remove(&path) {
@@ -140,12 +140,12 @@ mod tests {
                 .unwrap();
         }
         let mut held = held(directory.path());
-        held.look();
+        held.check();
         assert_eq!(held.files.len(), 2);
         let first = directory.path().join("1.jnl");
         let witness = held.files[&first].try_clone().unwrap();
         fs::remove_file(first).unwrap();
-        held.look();
+        held.check();
         assert_eq!(held.files.len(), 1);
         assert_eq!(witness.metadata().unwrap().len(), 0);
         let left = fs::metadata(directory.path().join("2.jnl")).unwrap();
@@ -159,9 +159,9 @@ mod tests {
         fs::write(&journal, "content").unwrap();
         fs::hard_link(&journal, &copy).unwrap();
         let mut held = held(directory.path());
-        held.look();
+        held.check();
         fs::remove_file(journal).unwrap();
-        held.look();
+        held.check();
         assert!(held.files.is_empty());
         assert_eq!(fs::read(copy).unwrap(), b"content");
     }
@@ -170,7 +170,7 @@ mod tests {
     fn a_store_without_journals_to_look_at_goes_on() {
         let directory = tempfile::tempdir().unwrap();
         let journals = JournalUnlinker::start(&directory.path().join("nowhere")).unwrap();
-        journals.look();
+        journals.check();
         drop(journals);
     }
 }

@@ -18,3 +18,5 @@ pub(crate) mod reading;
 pub(crate) mod recovery;
 pub(crate) mod shared;
 pub(crate) mod shared_bodies;
+pub(crate) mod view;
+pub(crate) mod write_batch;

@@ -3,9 +3,10 @@
 use crate::damage::Damage;
 use crate::error::StoreError;
 use crate::fjall::contiguity;
-use crate::fjall::database::{self, Space, View};
+use crate::fjall::database::{self, Space};
 use crate::fjall::levels::LevelState;
 use crate::fjall::recovery;
+use crate::fjall::view::View;
 use crate::format::key;
 use crate::format::page_value::{self, PageFlaw};
 use bytes::Bytes;

@@ -4,9 +4,10 @@
 use crate::damage::{Damage, QueueName};
 use crate::error::StoreError;
 use crate::fjall::contiguity::{self, Settled};
-use crate::fjall::database::{self, Error, Space, View};
+use crate::fjall::database::{self, Error, Space};
 use crate::fjall::levels::{LevelState, Levels, Span};
 use crate::fjall::shared_bodies;
+use crate::fjall::view::View;
 use crate::format::ack_value;
 use crate::format::checksummed::{self, Flaw};
 use crate::format::key::{self, AckKind, MetaKind};

@@ -10,7 +10,9 @@
 //! read. A count changes in the batch that writes or removes the pages which it counts: a crash finds both
 //! or neither.
 
-use crate::fjall::database::{Error, Space, View, WriteBatch};
+use crate::fjall::database::{Error, Space};
+use crate::fjall::view::View;
+use crate::fjall::write_batch::WriteBatch;
 use crate::format::checksummed::{self, Flaw};
 use crate::format::cursor::Cursor;
 use crate::format::key;

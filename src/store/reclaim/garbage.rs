@@ -2,8 +2,9 @@
 //! stay behind, such as dead letters, otherwise keep alive all tables that have neighbours of theirs.
 //! Called by the reclaimer's thread.
 
-use crate::fjall::database::{Error, Space, View};
+use crate::fjall::database::{Error, Space};
 use crate::fjall::shared::Shared;
+use crate::fjall::view::View;
 use crate::limits::{FLUSH_INTERVAL, REWRITE_BATCH_BYTES, REWRITE_BYTES_MAX};
 use bytes::Bytes;
 use forebay_engine::operation::Durability;

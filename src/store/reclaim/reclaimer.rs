@@ -7,10 +7,11 @@
 //! comes from the settled state only, and a dropped queue keeps its mark until the last key is gone.
 
 use crate::check::journal_check;
-use crate::fjall::database::{self, Error, Space, View};
+use crate::fjall::database::{self, Error, Space};
 use crate::fjall::journal_change;
-use crate::fjall::journal_unlinker::JournalLooks;
+use crate::fjall::journal_unlinker::JournalCheckRequests;
 use crate::fjall::shared::Shared;
+use crate::fjall::view::View;
 use crate::format::key;
 use crate::limits::{
     BUSY_GARBAGE_BYTES_MIN, BUSY_LOOKS_MAX, FLUSH_INTERVAL, GARBAGE_BYTES_MIN, IDLE_BYTES_MAX,
@@ -44,7 +45,7 @@ pub(crate) struct Reclaimer {
 impl Reclaimer {
     pub(crate) fn start(
         shared: Arc<Shared>,
-        journals: JournalLooks,
+        journals: JournalCheckRequests,
         wanted: ReclaimRequests,
     ) -> io::Result<Self> {
         let state = ReclaimState { wanted, ..ReclaimState::default() };
@@ -93,7 +94,7 @@ impl Drop for Reclaimer {
 
 struct Worker {
     shared: Arc<Shared>,
-    journals: JournalLooks,
+    journals: JournalCheckRequests,
     tasks: Arc<ReclaimQueue>,
     seen: Seen,
 }
@@ -329,7 +330,7 @@ impl Worker {
         // every keyspace is newer than they are.
         self.shared.database.put_heartbeats()?;
         let is_flushed = self.flush()?;
-        self.journals.look();
+        self.journals.check();
         Ok(is_left && is_flushed)
     }
 }

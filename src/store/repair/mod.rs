@@ -7,7 +7,8 @@
 pub(crate) mod salvage;
 pub(crate) mod settled_blocks;
 
-use crate::check::survey::{Hole, LevelSurvey, Survey, SurveySink};
+use crate::check::level_survey::{Hole, LevelSurvey};
+use crate::check::survey::{Survey, SurveySink};
 use crate::check::verify::{Count, ReadProgress, Surveyed, Verification, survey_of};
 use crate::creation;
 use crate::damage::Damage;

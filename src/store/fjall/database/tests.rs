@@ -1,4 +1,5 @@
 use super::*;
+use crate::format::key;
 use crate::limits::PAGES_MEMTABLE_SIZE_MAX;
 use forebay_engine::model::{Level, Offset, QueueId};
 use tempfile::TempDir;

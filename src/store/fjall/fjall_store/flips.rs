@@ -5,6 +5,7 @@ use super::tests::read_all;
 use super::*;
 use crate::check::verify::verify;
 use crate::damage::Damage;
+use crate::fjall::journal_change::tests::copy;
 use crate::repair::repair_accepting_loss;
 use crate::workload::{Workload, put_record};
 use forebay_engine::operation::Durability;
@@ -72,19 +73,6 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     }
     files.sort();
     files
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, target).unwrap();
-        }
-    }
 }
 
 struct Random(u64);
