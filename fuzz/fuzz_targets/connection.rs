@@ -105,8 +105,8 @@ impl Client {
     }
 
     fn parse(&mut self) {
-        let (now, routes) = (self.broker.now, self.broker.shard.routes());
-        self.connection.handle_input(now, routes, &mut self.input);
+        let (now, snapshot) = (self.broker.now, self.broker.shard.snapshot());
+        self.connection.handle_input(now, &snapshot, &mut self.input);
         while let Some(action) = self.connection.poll_action() {
             match action {
                 Action::Authenticate(_) => self.connection.handle_authenticated(now, true),
@@ -114,7 +114,7 @@ impl Client {
                 Action::Enter { .. } => self.connection.handle_entered(now, Ok(())),
                 Action::AwaitTurn { .. } => self.connection.handle_turn(now, 1),
             }
-            self.connection.handle_input(now, routes, &mut self.input);
+            self.connection.handle_input(now, &snapshot, &mut self.input);
         }
     }
 

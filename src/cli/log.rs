@@ -5,7 +5,7 @@
 //! none looks like another field. As JSON they are strings.
 
 use super::printable::{json_line, printable};
-use forebay_server::config::config_value::LogFormat;
+use forebay_server::config::config_log::LogFormat;
 use serde_json::{Map, Value};
 use std::error::Error;
 use std::fmt;

@@ -2,10 +2,11 @@
 
 use clap::{Arg, Args};
 use forebay_server::config::config_file::ConfigFile;
+use forebay_server::config::config_log::{LogFilter, LogFormat};
+use forebay_server::config::config_time::{HeartbeatSeconds, Milliseconds, Seconds};
 use forebay_server::config::config_value::{
-    Address, Addresses, ConnectionCount, Count, DeliveryLimit, FilePath, Flag, HeartbeatSeconds,
-    LogFilter, LogFormat, LoopbackUsers, MemoryWatermark, MessageSize, Milliseconds, Names,
-    Seconds, Size,
+    Address, Addresses, ConnectionCount, Count, DeliveryLimit, FilePath, Flag, LoopbackUsers,
+    MemoryWatermark, MessageSize, Names, Size,
 };
 use forebay_server::config::product::Product;
 use forebay_server::config::queue_defaults::{ConfigQueues, DefaultsOf};

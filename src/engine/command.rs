@@ -138,7 +138,7 @@ pub enum Command {
         /// As counted by [`crate::event::Delivery::budget_size`].
         bytes: usize,
     },
-    /// The same of direct replies; those that were dropped at the connection, too.
+    /// Direct replies were written to the socket, or dropped at the connection.
     RepliesWritten {
         /// Of the messages, as [`Message::size`] counts them.
         bytes: usize,

@@ -7,7 +7,7 @@ use forebay_wire::ShortStr;
 /// Bytes that a delivery costs beyond its message: frame headers, tag, method.
 const DELIVERY_OVERHEAD_SIZE: usize = 64;
 
-/// One piece of news for a connection, in the order in which it happened.
+/// What the shard tells a connection, in the order in which it happened.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The answer to the open request of a channel.
@@ -89,7 +89,7 @@ pub enum Event {
     /// An operator asks about the channels: [`crate::connection::Connection::poll_channels`] tells of
     /// them as they are now.
     Describe,
-    /// Close the connection in order (an operator's wish, a deleted vhost or user).
+    /// Close the connection in order (an operator asked for it, or its virtual host or user was deleted).
     Close {
         /// Code and text.
         fault: Fault,

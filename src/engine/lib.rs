@@ -11,6 +11,7 @@
 
 pub mod access;
 pub mod administration;
+mod broker_snapshot;
 pub mod browse;
 mod channel;
 pub mod command;
@@ -29,3 +30,5 @@ mod session;
 pub mod shard;
 pub mod token_bucket;
 pub mod topology;
+
+pub use broker_snapshot::BrokerSnapshot;

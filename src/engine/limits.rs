@@ -78,21 +78,21 @@ pub const TURN_DEAD_LETTERS_MAX: usize = 32;
 /// Work that the turns after one input of the shard may do, in deliveries: some milliseconds.
 pub const INPUT_WORK_MAX: usize = 8192;
 
-/// The same while work of earlier inputs is left over.
+/// [`INPUT_WORK_MAX`] while work of earlier inputs is left over.
 pub const INPUT_WORK_BEHIND_MAX: usize = 256;
 
 /// Bindings and records that are removed for one input with the object that they belong to, and in
 /// each slice when it has more.
 pub const REMOVALS_MAX: usize = 256;
 
-/// The same in a slice that comes with an input of a client.
+/// [`REMOVALS_MAX`] in a slice that comes with an input of a client.
 pub const REMOVALS_BEHIND_MAX: usize = 16;
 
 /// Messages of deleted and purged queues that are freed for one input, unless a page or a chunk of them
 /// has more.
 pub const DISCARDED_MAX: usize = 4096;
 
-/// The same while work of earlier inputs is left over.
+/// [`DISCARDED_MAX`] while work of earlier inputs is left over.
 pub const DISCARDED_BEHIND_MAX: usize = 512;
 
 /// What one copy of a dead letter counts as such work: its headers are written anew.
@@ -119,7 +119,7 @@ pub const BROWSE_RANGES_MAX: usize = 256;
 /// queue says otherwise.
 pub const DELIVERY_LIMIT_DEFAULT: u32 = 3;
 
-/// The same for quorum queues where RabbitMQ's defaults are asked for.
+/// The delivery limit of quorum queues where RabbitMQ's defaults are asked for.
 pub const RABBITMQ_QUORUM_DELIVERY_LIMIT: u32 = 20;
 
 /// Deliveries that a client returned in good order after which a message becomes a dead letter, where
@@ -152,6 +152,18 @@ pub const REPORT_FETCHES_MAX: usize = 32;
 /// Queues that are looked at in one step of a report, while messages wait: the memory of each has
 /// to come into the processor's caches, up to 20 µs when other processes fill these.
 pub const REPORT_STEP_QUEUES_MAX: usize = 64;
+
+/// Bytes of a pattern at most.
+pub const PATTERN_LENGTH_MAX: usize = 4096;
+
+/// Steps back at most while a pattern is held against a name of at most 255 bytes.
+pub const PATTERN_BACKTRACKS_MAX: usize = 20_000;
+
+/// Bytes of the automaton at most that a part of the pattern is compiled to.
+pub const PATTERN_COMPILED_SIZE_MAX: usize = 1 << 20;
+
+/// Intervals without a byte after which the peer counts as dead.
+pub const SILENT_INTERVALS_MAX: u64 = 2;
 
 const _: () = assert!(REPLIES_BORROWED_BYTES_MAX < REPLIES_BYTES_MAX);
 const _: () = assert!(FETCH_BYTES_MAX >= PAGE_BYTES_MAX);

@@ -119,7 +119,8 @@ pub struct Block {
     pub settled: Vec<(u16, u16)>,
     /// Failed deliveries of the messages that have any: offset relative to the block, count.
     pub failures: Vec<(u16, u32)>,
-    /// The same of deliveries that a client returned in good order.
+    /// Deliveries that a client returned in good order, of the messages that have any: offset relative
+    /// to the block, count.
     pub returns: Vec<(u16, u32)>,
 }
 

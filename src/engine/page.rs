@@ -14,7 +14,7 @@ pub struct Page {
     /// Bytes of the bodies of all messages that ever stood in the level's pages before `first`: tells
     /// a queue's size after a restart without reading it.
     pub bytes_before: u64,
-    /// The same, including this page's own messages.
+    /// `bytes_before` and the bodies of this page's own messages.
     pub bytes_after: u64,
     /// When the messages that were not settled when the page was made expire, in it and before it.
     /// `None`: an older program made the page.

@@ -8,38 +8,38 @@
 use crate::admin::{self, Admin, Listener};
 use crate::auth::authenticator::Authenticator;
 use crate::auth::first_user;
-use crate::config::product::CLUSTER_NAME;
+use crate::config::derived::{alarm_limits, connection_limits, connection_settings};
 use crate::config::reload::Reloader;
 use crate::config::settings::Settings;
-use crate::connection::connection_limits::ConnectionLimits;
 use crate::connection::connection_task::ConnectionContext;
 use crate::connection::connections::Connections;
 use crate::connection::publish_budget::PublishBudget;
 use crate::connection::publish_pace::PublishPace;
-use crate::definitions::{self, ReadOptions};
+use crate::definitions::at_start::load_definitions;
 use crate::failure::{Failure, FailureReceiver, FailureSender, failures};
 use crate::lag::{LagDefaults, LagWatches};
-use crate::limits::SHUTDOWN_CONNECTIONS_DURATION_MAX;
+use crate::limits::{MEMORY_LIMIT_MIN, SHUTDOWN_CONNECTIONS_DURATION_MAX};
 use crate::metrics::endpoint::{Endpoint, Sources};
 use crate::metrics::{BrokerRates, Metrics, QueueRates};
 use crate::net::http_listener::HttpListener;
 use crate::net::port::{bind_all, listen_all};
 use crate::shard::mailbox::{Mail, MailReceiver, MailSender, mailbox};
-use crate::shard::session::ShardLink;
+use crate::shard::shard_link::ShardLink;
 use crate::shard::shard_startup::{Published, StoreThreads, recover, start_shard};
 use crate::start_error::StartError;
-use crate::system::alarms::{AlarmLimits, Alarms};
+use crate::system::alarms::Alarms;
 use crate::system::clock::Clock;
 use crate::system::memory_budgets::MemoryBudgets;
-use crate::system::memory_limit::{MEMORY_LIMIT_MIN, MemoryLimit};
+use crate::system::memory_limit::MemoryLimit;
 use crate::system::open_files;
 use crate::tls::TlsAcceptor;
 use arc_swap::ArcSwap;
-use forebay_engine::connection::{ConnectionSettings, Identity};
+use forebay_engine::BrokerSnapshot;
 use forebay_engine::model::Fault;
-use forebay_engine::topology::{Routes, Topology};
+use forebay_engine::shard::Shard;
+use forebay_engine::topology::Topology;
 use forebay_store::check_data_directory;
-use forebay_wire::{ReplyCode, ShortStr};
+use forebay_wire::ReplyCode;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -100,7 +100,7 @@ impl Broker {
         let is_new = recovered.is_new;
         endpoint.set_store(&recovered.store);
         alarms.set_store(&recovered.store);
-        let published = published(recovered.shard.topology());
+        let published = published(&recovered.shard);
         endpoint.set_topology(&published);
         let (failure_sender, failures) = failures();
         let (store_threads, shard) =
@@ -243,7 +243,7 @@ fn admin(
 ) -> Admin {
     Admin::new(admin::Sources {
         link: link.clone(),
-        routes: Arc::clone(&context.routes),
+        snapshot: Arc::clone(&context.snapshot),
         catalogue,
         authenticator: context.authenticator.clone(),
         clock: context.clock,
@@ -296,7 +296,7 @@ fn connection_context(
     budgets: &MemoryBudgets,
     clock: Clock,
     link: &ShardLink,
-    routes: &Arc<ArcSwap<Routes>>,
+    snapshot: &Arc<ArcSwap<BrokerSnapshot>>,
     authenticator: &Authenticator,
     metrics: &Metrics,
 ) -> Arc<ConnectionContext> {
@@ -304,45 +304,13 @@ fn connection_context(
         settings: Arc::new(ArcSwap::from_pointee(connection_settings(settings, budgets))),
         clock,
         mailbox: link.mailbox.clone(),
-        routes: Arc::clone(routes),
+        snapshot: Arc::clone(snapshot),
         budget: link.budget.clone(),
-        connection_limits: ConnectionLimits::new(
-            settings.connections_per_address_max,
-            authenticated_max(),
-        ),
-        pace: PublishPace::new(clock, Arc::clone(routes)),
+        connection_limits: connection_limits(settings),
+        pace: PublishPace::new(clock, Arc::clone(snapshot)),
         authenticator: authenticator.clone(),
         totals: Arc::clone(&metrics.connections),
     })
-}
-
-/// Places that connections without a login can't take.
-fn authenticated_max() -> usize {
-    let max = open_files::connections_max();
-    max.saturating_sub(open_files::login_places().total_max).max(1)
-}
-
-pub(crate) fn connection_settings(
-    settings: &Settings,
-    budgets: &MemoryBudgets,
-) -> ConnectionSettings {
-    ConnectionSettings {
-        message_size_max: settings.message_size_max,
-        unfinished_size_max: budgets.unfinished.max(settings.message_size_max as usize),
-        heartbeat_s: settings.heartbeat,
-        silence_s_max: settings.idle_timeout,
-        ..ConnectionSettings::new(&identity(settings))
-    }
-}
-
-fn identity(settings: &Settings) -> Identity {
-    Identity {
-        product: settings.product.name.clone(),
-        version: settings.product.version.clone(),
-        platform: "Rust".to_owned(),
-        cluster_name: CLUSTER_NAME.to_owned(),
-        information: "Licensed under MIT or Apache-2.0".to_owned(),
-    }
 }
 
 /// Publishers wait from their first message on if something is short already.
@@ -352,7 +320,7 @@ async fn watch_alarms(
     connections: &Connections,
     failures: FailureSender,
 ) -> Result<JoinHandle<()>, StartError> {
-    alarms.look(data_dir, connections).await?;
+    alarms.check(data_dir, connections).await?;
     let (data_dir, connections) = (data_dir.to_owned(), connections.clone());
     Ok(tokio::spawn(alarms.clone().watch(data_dir, connections, failures)))
 }
@@ -368,13 +336,6 @@ fn memory() -> Result<u64, StartError> {
     }
     tracing::info!("memory that may be used: {limit}");
     Ok(limit.bytes)
-}
-
-pub(crate) fn alarm_limits(settings: &Settings, budgets: &MemoryBudgets) -> AlarmLimits {
-    AlarmLimits {
-        disk_free_min: settings.disk_free_limit,
-        memory_max: settings.memory_high_watermark.of(budgets.all),
-    }
 }
 
 fn endpoint_sources(
@@ -400,9 +361,9 @@ fn endpoint_sources(
 }
 
 /// What the shard lets others see, as it is before the first change.
-fn published(topology: &Topology) -> Published {
-    let routes = Arc::new(ArcSwap::from_pointee(topology.routes().clone()));
-    (routes, Arc::new(ArcSwap::from_pointee(topology.snapshot())))
+fn published(shard: &Shard) -> Published {
+    let catalogue = Arc::new(ArcSwap::from_pointee(shard.topology().snapshot()));
+    (Arc::new(ArcSwap::from_pointee(shard.snapshot())), catalogue)
 }
 
 fn load_certificates(settings: &Settings) -> Result<Option<TlsAcceptor>, StartError> {
@@ -412,10 +373,10 @@ fn load_certificates(settings: &Settings) -> Result<Option<TlsAcceptor>, StartEr
 
 fn authenticator(
     settings: &Settings,
-    routes: &Arc<ArcSwap<Routes>>,
+    snapshot: &Arc<ArcSwap<BrokerSnapshot>>,
 ) -> Result<Authenticator, StartError> {
     let authenticator =
-        Authenticator::new(&settings.users, &settings.loopback_users, Arc::clone(routes));
+        Authenticator::new(&settings.users, &settings.loopback_users, Arc::clone(snapshot));
     Ok(authenticator.map_err(io::Error::other)?)
 }
 
@@ -477,35 +438,4 @@ async fn listen_admin(
     )
     .await?;
     Ok((address, listener))
-}
-
-/// What the file says is there before the first client is.
-async fn load_definitions(
-    link: &ShardLink,
-    catalogue: &ArcSwap<Topology>,
-    settings: &Settings,
-) -> Result<(), StartError> {
-    let Some(path) = &settings.load_definitions else { return Ok(()) };
-    let (file, owned) = (path.to_owned(), path.to_owned());
-    let read =
-        tokio::task::spawn_blocking(move || definitions::read(&owned, ReadOptions::default()));
-    let read = read.await.map_err(io::Error::other)??;
-    for ignored in &read.ignored {
-        let ignored = ignored.escape_debug();
-        tracing::warn!("definitions {}: {ignored} has no meaning here", file.display());
-    }
-    let hidden = settings.users.iter().map(|user| &user.name);
-    for warning in definitions::warnings_of_users(&read.definitions, &hidden.collect::<Vec<_>>()) {
-        tracing::warn!("definitions {}: {warning}", file.display());
-    }
-    let count = read.definitions.len();
-    let catalogue = catalogue.load().snapshot();
-    let imported = definitions::import(link, catalogue, ShortStr::default(), read.definitions);
-    match imported.await {
-        Ok(()) => {
-            tracing::info!("{count} definitions of {} are there", file.display());
-            Ok(())
-        }
-        Err(error) => Err(StartError::Definitions { path: file, error }),
-    }
 }

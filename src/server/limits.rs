@@ -129,7 +129,7 @@ pub const HTTP_CONNECTIONS_MAX: usize = 128;
 /// Those among them that owe a request: idle ones, slow ones, and those that do not take their answer.
 /// Who has owed one for longest makes room, so that a new one (is the broker ready?) is always heard.
 pub const HTTP_OWING_CONNECTIONS_MAX: usize = 96;
-/// The same of one address.
+/// Connections of one address that owe a request.
 pub const HTTP_OWING_CONNECTIONS_PER_ADDRESS_MAX: usize = 48;
 /// None of them makes room sooner: so long a request may be on its way.
 pub const HTTP_OWING_GRACE: Duration = Duration::from_millis(50);
@@ -272,6 +272,28 @@ pub const DAMAGED_DATA_READ_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Damaged places that such a broker names.
 pub const DAMAGED_DATA_SHOWN_MAX: usize = 10;
+
+/// How often a log says that places are short, at most.
+pub const PLACES_WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long the buffer of a password check is kept for the next one: clients come together.
+pub const PASSWORD_MEMORY_IDLE_DURATION: Duration = Duration::from_secs(5);
+
+/// Flaws that are named; of more only the number is told.
+pub const DEFINITION_FLAWS_SHOWN_MAX: usize = 100;
+
+/// The least memory that a broker starts with, in bytes.
+pub const MEMORY_LIMIT_MIN: u64 = 128 * 1024 * 1024;
+
+/// With so much memory, in bytes, every part may take what stands here.
+pub const FULL_BUDGETS_MEMORY: u64 = 512 * 1024 * 1024;
+
+/// The largest message is at most this part of the memory: it is held some five times on its way to
+/// the disk, and an unfinished one beside it.
+pub const MESSAGE_MEMORY_SHARE: u64 = 16;
+
+/// A password check takes at most this part of the memory.
+pub const PASSWORD_CHECK_MEMORY_SHARE: u64 = 4;
 
 const _: () = {
     assert!(READ_BYTES_MAX <= UNAWAITED_BUDGET_BYTES_MAX);

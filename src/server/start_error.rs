@@ -2,8 +2,8 @@
 
 use crate::damaged_data::DamagedData;
 use crate::definitions::{DefinitionsFileError, ImportError};
-use crate::shard::session::SessionError;
-use crate::system::memory_limit::MEMORY_LIMIT_MIN;
+use crate::limits::MEMORY_LIMIT_MIN;
+use crate::shard::shard_link::SessionError;
 use crate::tls::TlsError;
 use forebay_engine::shard::RecoverError;
 use forebay_store::StoreError;

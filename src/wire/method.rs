@@ -1,7 +1,7 @@
 //! Methods: the payload of method frames (AMQP 0-9-1, 2.3.5.1).
 //!
 //! ```text
-//! class:u16 method:u16 arguments (each as its type says; consecutive bits share an byte)
+//! class:u16 method:u16 arguments (each as its type says; consecutive bits share a byte)
 //! ```
 
 #[cfg(test)]

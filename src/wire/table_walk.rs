@@ -16,7 +16,7 @@ use nom::number::complete::{
 
 /// What is left, and what was read.
 type Walked<'a, T> = Result<(&'a [u8], T), TableFlaw>;
-/// The same as nom has it.
+/// [`Walked`] as nom has it.
 type Parsed<'a, T> = nom::IResult<&'a [u8], T, TableFlaw>;
 
 impl<'a> ParseError<&'a [u8]> for TableFlaw {

@@ -32,7 +32,7 @@ impl World {
         } else {
             let now = self.now;
             for socket in self.sockets.values_mut().filter(|socket| !socket.is_cut) {
-                socket.cut(&mut self.random, now, &self.life.routes);
+                socket.cut(&mut self.random, now, &self.life.snapshot);
             }
         }
         self.settle();

@@ -3,13 +3,13 @@
 
 use crate::history::History;
 use crate::random::Random;
+use forebay_engine::BrokerSnapshot;
 use forebay_engine::access::ConfiguredUser;
 use forebay_engine::command::Command;
 use forebay_engine::event::Event;
 use forebay_engine::model::{CommitId, ConnectionId, Now};
 use forebay_engine::operation::{Commit, Durability};
 use forebay_engine::shard::{Fetch, Fetched, QueueDefaults, Shard, ShardSettings};
-use forebay_engine::topology::Routes;
 use forebay_store::{Fault, FaultyStore, MemoryStore, Store};
 use forebay_wire::ShortStr;
 use std::collections::VecDeque;
@@ -26,7 +26,7 @@ pub(crate) struct Life {
     memory: MemoryStore,
     store: FaultyStore<MemoryStore>,
     fault: Option<Fault>,
-    pub(crate) routes: Routes,
+    pub(crate) snapshot: BrokerSnapshot,
     pub(crate) mail: VecDeque<(ConnectionId, Vec<Command>)>,
     /// News for connections, to be taken by the world.
     pub(crate) events: Vec<(ConnectionId, Vec<Event>)>,
@@ -52,7 +52,7 @@ impl Life {
         let mut shard = Shard::recover(&settings, recovered).expect("a shard recovers");
         let name = ShortStr::from_static("guest");
         shard.configure_users(&[ConfiguredUser { name, permissions: None }]);
-        let routes = shard.routes().clone();
+        let snapshot = shard.snapshot();
         // One that is never due, when there is to be none.
         let store = FaultyStore::new(memory.clone(), fault.unwrap_or(Fault::Read(u64::MAX)));
         Self {
@@ -60,7 +60,7 @@ impl Life {
             memory,
             store,
             fault,
-            routes,
+            snapshot,
             mail: VecDeque::new(),
             events: Vec::new(),
             writing: None,
@@ -153,8 +153,8 @@ impl Life {
             commit.iter().for_each(|commit| history.committing(commit));
             self.writing = commit;
         }
-        if self.shard.routes().version() != self.routes.version() {
-            self.routes = self.shard.routes().clone();
+        if self.shard.has_changed_since(&self.snapshot) {
+            self.snapshot = self.shard.snapshot();
         }
         self.take_events(history);
         history.end_turn();

@@ -5,11 +5,11 @@ use crate::client::Client;
 use crate::history::History;
 use crate::random::Random;
 use bytes::{Buf, BytesMut};
+use forebay_engine::BrokerSnapshot;
 use forebay_engine::command::Command;
 use forebay_engine::connection::{Action, Connection, ConnectionSettings, Identity, Peer, Seed};
 use forebay_engine::event::Event;
 use forebay_engine::model::{ConnectionId, Now};
-use forebay_engine::topology::Routes;
 use std::collections::VecDeque;
 use std::sync::{Arc, LazyLock};
 
@@ -57,20 +57,20 @@ impl Socket {
     }
 
     /// Reads up to `bytes`. Whether there were any.
-    pub(crate) fn read(&mut self, bytes: usize, now: Now, routes: &Routes) -> bool {
+    pub(crate) fn read(&mut self, bytes: usize, now: Now, snapshot: &BrokerSnapshot) -> bool {
         let is_stopped = self.connection.is_paused() || !self.unsent.is_empty();
         if is_stopped || self.inbound.is_empty() {
             return false;
         }
         let bytes = bytes.min(self.inbound.len());
         self.input.extend_from_slice(&self.inbound.split_to(bytes));
-        self.parse(now, routes);
+        self.parse(now, snapshot);
         true
     }
 
-    pub(crate) fn parse(&mut self, now: Now, routes: &Routes) {
+    pub(crate) fn parse(&mut self, now: Now, snapshot: &BrokerSnapshot) {
         if self.unsent.is_empty() && !self.connection.is_paused() && !self.input.is_empty() {
-            self.connection.handle_input(now, routes, &mut self.input);
+            self.connection.handle_input(now, snapshot, &mut self.input);
         }
         while let Some(action) = self.connection.poll_action() {
             match action {
@@ -79,12 +79,12 @@ impl Socket {
                 Action::Enter { .. } => self.connection.handle_entered(now, Ok(())),
                 Action::AwaitTurn { .. } => self.connection.handle_turn(now, 1),
             }
-            self.connection.handle_input(now, routes, &mut self.input);
+            self.connection.handle_input(now, snapshot, &mut self.input);
         }
     }
 
     /// Takes one batch of news from the shard.
-    pub(crate) fn take_events(&mut self, now: Now, routes: &Routes) -> bool {
+    pub(crate) fn take_events(&mut self, now: Now, snapshot: &BrokerSnapshot) -> bool {
         let Some(events) = self.events.pop_front() else { return false };
         for event in events {
             match event {
@@ -92,7 +92,7 @@ impl Socket {
                 event => self.connection.handle_event(now, event),
             }
         }
-        self.parse(now, routes);
+        self.parse(now, snapshot);
         true
     }
 
@@ -105,7 +105,7 @@ impl Socket {
     }
 
     /// Writes up to `bytes`. Whether there were any.
-    pub(crate) fn write(&mut self, bytes: usize, now: Now, routes: &Routes) -> bool {
+    pub(crate) fn write(&mut self, bytes: usize, now: Now, snapshot: &BrokerSnapshot) -> bool {
         let output = self.connection.output();
         if !output.has_remaining() {
             return false;
@@ -117,7 +117,7 @@ impl Socket {
         }
         if !self.connection.output().has_remaining() {
             self.connection.handle_written();
-            self.parse(now, routes);
+            self.parse(now, snapshot);
         }
         true
     }
@@ -140,9 +140,9 @@ impl Socket {
     }
 
     /// The client dies; what it has written may have been read by the broker's machine or not.
-    pub(crate) fn cut(&mut self, random: &mut Random, now: Now, routes: &Routes) {
+    pub(crate) fn cut(&mut self, random: &mut Random, now: Now, snapshot: &BrokerSnapshot) {
         if random.below(2) == 0 {
-            self.read(usize::MAX, now, routes);
+            self.read(usize::MAX, now, snapshot);
         }
         self.is_cut = true;
         self.inbound.clear();

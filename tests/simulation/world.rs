@@ -172,10 +172,10 @@ impl World {
             }
             Happening::Act => {}
             Happening::Listen => drop(socket.listen(bytes, history)),
-            Happening::Read => drop(socket.read(bytes, now, &life.routes)),
+            Happening::Read => drop(socket.read(bytes, now, &life.snapshot)),
             Happening::Send => self.send(id),
-            Happening::Write => drop(socket.write(bytes, now, &life.routes)),
-            Happening::TakeEvents => drop(socket.take_events(now, &life.routes)),
+            Happening::Write => drop(socket.write(bytes, now, &life.snapshot)),
+            Happening::TakeEvents => drop(socket.take_events(now, &life.snapshot)),
             Happening::TakeMail => drop(life.take_mail(now, history)),
             Happening::FinishCommit => drop(life.finish_commit(now, history)?),
             Happening::ReadStore => drop(life.read(place)?),
@@ -194,7 +194,7 @@ impl World {
                 let jump = self.random.below(10_000_000) as i64 - 5_000_000;
                 self.now.wall.0 = self.now.wall.0.saturating_add_signed(jump);
             }
-            Happening::Cut => socket.cut(&mut self.random, now, &life.routes),
+            Happening::Cut => socket.cut(&mut self.random, now, &life.snapshot),
             Happening::Crash => self.crash(),
         }
         self.spread();
@@ -207,7 +207,7 @@ impl World {
         let has_room = self.life.mail.len() < MAILBOX_BATCHES_MAX;
         if let Some(commands) = socket.send(has_room) {
             self.life.mail.push_back((id, commands));
-            socket.parse(self.now, &self.life.routes);
+            socket.parse(self.now, &self.life.snapshot);
         }
         if socket.connection.is_finished() && socket.is_quiet() {
             let is_expected = socket.is_cut || socket.client.is_closed;
@@ -299,11 +299,11 @@ impl World {
         let mut moved = false;
         let ids: Vec<ConnectionId> = self.sockets.keys().copied().collect();
         for id in ids {
-            let (now, routes) = (self.now, &self.life.routes);
+            let (now, snapshot) = (self.now, &self.life.snapshot);
             let Some(socket) = self.sockets.get_mut(&id) else { continue };
-            moved |= socket.read(usize::MAX, now, routes);
-            moved |= socket.take_events(now, routes);
-            moved |= socket.write(usize::MAX, now, routes);
+            moved |= socket.read(usize::MAX, now, snapshot);
+            moved |= socket.take_events(now, snapshot);
+            moved |= socket.write(usize::MAX, now, snapshot);
             moved |= socket.listen(usize::MAX, &mut self.history);
             let before = self.life.mail.len();
             self.send(id);

@@ -17,7 +17,7 @@ use super::table;
 use super::target::{self, FAILED, Fault, Interrupted};
 use forebay_client::{CancellationToken, Connection};
 pub(crate) use plan::Bench;
-use progress::{LOOK, Progress};
+use progress::{PROGRESS_INTERVAL, Progress};
 use report::Report;
 use run::{Counters, Run, Stop};
 use stamp::Clock;
@@ -127,14 +127,14 @@ impl Run {
         Ok(report)
     }
 
-    /// The next producer that ends, or `Some(Ok(None))` when none does within a look; `None` when all have ended.
+    /// The next producer that ends, or `Some(Ok(None))` when none does within that time; `None` when all have ended.
     async fn step<T: 'static>(
         &self,
         tasks: &mut JoinSet<T>,
         progress: &mut Progress,
     ) -> Option<Result<Option<T>, tokio::task::JoinError>> {
-        let joined = tokio::time::timeout(LOOK, tasks.join_next()).await;
-        progress.look(self);
+        let joined = tokio::time::timeout(PROGRESS_INTERVAL, tasks.join_next()).await;
+        progress.update(self);
         match joined {
             Err(_) => Some(Ok(None)),
             Ok(Some(joined)) => Some(joined.map(Some)),
@@ -163,8 +163,8 @@ impl Run {
             if is_done || progress.last_change.elapsed() > self.bench.idle {
                 return;
             }
-            tokio::time::sleep(LOOK / 10).await;
-            progress.look(self);
+            tokio::time::sleep(PROGRESS_INTERVAL / 10).await;
+            progress.update(self);
         }
     }
 }

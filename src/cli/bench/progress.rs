@@ -5,8 +5,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Time between two looks at the counters.
-pub(super) const LOOK: Duration = Duration::from_millis(200);
+/// Time between two updates of the line.
+pub(super) const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Invisible when standard error is no terminal.
 pub(super) struct Progress {
@@ -34,7 +34,7 @@ impl Progress {
         Self { bar, last: (begin, 0, 0), last_change: begin, received: 0 }
     }
 
-    pub(super) fn look(&mut self, run: &Run) {
+    pub(super) fn update(&mut self, run: &Run) {
         let now = Instant::now();
         let sent = run.counters.sent.load(Ordering::Relaxed);
         let confirmed = run.counters.confirmed.load(Ordering::Relaxed);
@@ -44,7 +44,7 @@ impl Progress {
         }
         let (since, sent_then, received_then) = self.last;
         let seconds = (now - since).as_secs_f64();
-        if seconds >= LOOK.as_secs_f64() {
+        if seconds >= PROGRESS_INTERVAL.as_secs_f64() {
             let rate = |now: u64, then: u64| (now - then) as f64 / seconds;
             self.bar.set_position(match run.bench.count {
                 Some(_) if run.bench.consumers > 0 => received,

@@ -57,7 +57,7 @@ pub(crate) struct Top {
     json: bool,
 }
 
-/// A queue with its rates per second; none before there are two looks at it.
+/// A queue with its rates per second; none before there are two samples at it.
 struct Row {
     queue: QueueReport,
     rates: Option<Rates>,
@@ -70,7 +70,7 @@ struct Rates {
 }
 
 /// The counters of all queues at one moment.
-struct Look {
+struct Sample {
     at: Instant,
     totals: HashMap<(String, String), (u64, u64)>,
 }
@@ -81,9 +81,9 @@ impl Top {
     }
 
     async fn show(self) -> Result<ExitCode, Fault> {
-        let mut looks = VecDeque::new();
-        // Rates need two looks, and what is wrong from the start is said at once.
-        self.look(&mut looks).await?;
+        let mut samples = VecDeque::new();
+        // Rates need two samples, and what is wrong from the start is said at once.
+        self.sample(&mut samples).await?;
         let mut interrupt = Interrupt::listen()?;
         let is_drawn = !self.json && stdin().is_terminal() && stdout().is_terminal();
         let mut screen = is_drawn.then(Screen::enter).transpose()?;
@@ -102,7 +102,7 @@ impl Top {
                     _ => break,
                 },
             }
-            let rows = match self.look(&mut looks).await {
+            let rows = match self.sample(&mut samples).await {
                 Ok(rows) => rows,
                 Err(error) => {
                     // The restart of a broker is worth watching.
@@ -137,8 +137,8 @@ impl Top {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Asks, and reckons the rates since the oldest look of the window.
-    async fn look(&self, looks: &mut VecDeque<Look>) -> Result<Vec<Row>, Fault> {
+    /// Asks, and reckons the rates since the oldest sample of the window.
+    async fn sample(&self, samples: &mut VecDeque<Sample>) -> Result<Vec<Row>, Fault> {
         let (admin, vhost) = (self.admin.clone(), self.vhost.clone());
         let ask = move || QueueReport::list(&admin, vhost.as_deref());
         let queues = tokio::task::spawn_blocking(ask).await??;
@@ -146,11 +146,11 @@ impl Top {
         let totals = queues.iter().map(|queue| {
             ((queue.vhost.clone(), queue.name.clone()), (queue.published, queue.settled))
         });
-        looks.push_back(Look { at, totals: totals.collect() });
-        while looks.len() > 2 && looks.front().is_some_and(|look| at - look.at > WINDOW) {
-            looks.pop_front();
+        samples.push_back(Sample { at, totals: totals.collect() });
+        while samples.len() > 2 && samples.front().is_some_and(|sample| at - sample.at > WINDOW) {
+            samples.pop_front();
         }
-        let row = |queue: QueueReport| Row { rates: rates(looks, &queue), queue };
+        let row = |queue: QueueReport| Row { rates: rates(samples, &queue), queue };
         let mut rows: Vec<Row> = queues.into_iter().map(row).collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.queue.lag()));
         Ok(rows)
@@ -171,13 +171,13 @@ impl Top {
     }
 }
 
-/// Against the oldest look that knows the queue. Counters that fell belong to another life of the
+/// Against the oldest sample that knows the queue. Counters that fell belong to another life of the
 /// broker or of the queue.
-fn rates(looks: &VecDeque<Look>, queue: &QueueReport) -> Option<Rates> {
+fn rates(samples: &VecDeque<Sample>, queue: &QueueReport) -> Option<Rates> {
     let key = (queue.vhost.clone(), queue.name.clone());
-    let newest = looks.back()?;
+    let newest = samples.back()?;
     let (at, (published, settled)) =
-        looks.iter().find_map(|look| Some((look.at, *look.totals.get(&key)?)))?;
+        samples.iter().find_map(|sample| Some((sample.at, *sample.totals.get(&key)?)))?;
     let seconds = (newest.at - at).as_secs_f64();
     if seconds == 0.0 {
         return None;
@@ -273,18 +273,18 @@ mod tests {
         }
     }
 
-    fn look(at: Instant, queue: &QueueReport) -> Look {
+    fn sample(at: Instant, queue: &QueueReport) -> Sample {
         let key = (queue.vhost.clone(), queue.name.clone());
-        Look { at, totals: HashMap::from([(key, (queue.published, queue.settled))]) }
+        Sample { at, totals: HashMap::from([(key, (queue.published, queue.settled))]) }
     }
 
     #[test]
     fn rates_are_those_of_the_window() {
         let now = Instant::now();
         let (before, after) = (report(100, 0), report(300, 50));
-        let looks: VecDeque<_> =
-            [look(now, &before), look(now + Duration::from_secs(2), &after)].into();
-        let row = Row { rates: rates(&looks, &after), queue: after };
+        let samples: VecDeque<_> =
+            [sample(now, &before), sample(now + Duration::from_secs(2), &after)].into();
+        let row = Row { rates: rates(&samples, &after), queue: after };
         let rates = row.rates.unwrap();
         assert_eq!((rates.published, rates.settled), (100.0, 25.0));
         assert_eq!(row.drain(), Some(10.0));
@@ -297,7 +297,7 @@ mod tests {
     fn a_broker_that_started_again_has_no_rates_yet() {
         let now = Instant::now();
         let fresh = report(1, 0);
-        let looks = [look(now, &report(100, 0)), look(now + Duration::from_secs(1), &fresh)];
-        assert!(rates(&looks.into(), &fresh).is_none());
+        let samples = [sample(now, &report(100, 0)), sample(now + Duration::from_secs(1), &fresh)];
+        assert!(rates(&samples.into(), &fresh).is_none());
     }
 }

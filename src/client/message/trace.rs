@@ -74,7 +74,7 @@ impl TraceContext {
         CURRENT.try_with(|context| *context).ok()
     }
 
-    /// The same trace, one step further.
+    /// A span of this trace below this one.
     #[must_use]
     pub fn child(&self) -> Self {
         Self { span_id: fresh_span_id(), ..*self }

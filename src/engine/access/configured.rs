@@ -1,4 +1,4 @@
-//! What users of the configuration may do: told anew at every start, never stored.
+//! What users of the configuration may do: given again at every start, never stored.
 
 use super::Permission;
 use forebay_wire::ShortStr;
@@ -13,11 +13,11 @@ static EVERYTHING: LazyLock<Option<Permission>> =
 pub struct ConfiguredUser {
     /// The name.
     pub name: ShortStr,
-    /// Its permissions by virtual host; nothing: everything everywhere.
+    /// Its permissions by virtual host; `None`: it may do everything everywhere.
     pub permissions: Option<Vec<(ShortStr, Permission)>>,
 }
 
-/// The permissions of all of them.
+/// The permissions of all users of the configuration.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Configured {
     unrestricted: BTreeSet<ShortStr>,

@@ -1,5 +1,5 @@
 //! What operators limit by virtual host and by user, with RabbitMQ's names. Kept and published like
-//! permissions; who counts what is limited also enforces it.
+//! permissions. Whatever counts what is limited enforces the limit, too.
 //!
 //! ```text
 //! key    'l' limit:u8 owner
@@ -28,7 +28,7 @@ pub enum Limit {
     UserConnections = 2,
     /// Channels of a user, over all of its connections.
     UserChannels = 3,
-    /// Messages that a user publishes in a second, over all of its connections. Ours: RabbitMQ has
+    /// Messages that a user publishes in a second, over all of its connections. RabbitMQ has
     /// no such limit.
     UserPublishRate = 4,
     /// Messages that are published in a virtual host in a second.
@@ -36,14 +36,14 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// Those of virtual hosts.
+    /// The limits of virtual hosts.
     pub const OF_VHOST: [Self; 3] =
         [Self::VhostConnections, Self::VhostQueues, Self::VhostPublishRate];
-    /// Those of users.
+    /// The limits of users.
     pub const OF_USER: [Self; 3] =
         [Self::UserConnections, Self::UserChannels, Self::UserPublishRate];
 
-    /// RabbitMQ's name among those of its kind.
+    /// RabbitMQ's name of the limit; limits of virtual hosts and of users share names.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -54,7 +54,7 @@ impl Limit {
         }
     }
 
-    /// The one of this name among those of one kind.
+    /// The limit of this name, among those of virtual hosts or of users.
     #[must_use]
     pub fn named(name: &str, among: [Self; 3]) -> Option<Self> {
         among.into_iter().find(|limit| limit.name() == name)
@@ -65,7 +65,7 @@ impl Limit {
     }
 }
 
-/// All limits, as of one version. A copy is cheap.
+/// All limits, as of one version. A copy costs a few reference counts.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
     most: RedBlackTreeMapSync<(Limit, ShortStr), u64>,
@@ -74,19 +74,19 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// How many there may be, if that is limited.
+    /// The most that the owner may have; `None`: without limit.
     #[must_use]
     pub fn get(&self, limit: Limit, owner: &ShortStr) -> Option<u64> {
         self.most.get(&(limit, owner.clone())).copied()
     }
 
-    /// All of them: what is limited, the virtual host or user, and how many there may be.
+    /// Every limit that is set: what it limits, its virtual host or user, and the most it allows.
     pub fn iter(&self) -> impl Iterator<Item = (Limit, &ShortStr, u64)> {
         self.most.iter().map(|((limit, owner), most)| (*limit, owner, *most))
     }
 
-    /// The publish rates that hold for this user in this virtual host: its own, and that of all
-    /// there. Cheap when nobody's rate is limited.
+    /// The publish rates that hold for this user in this virtual host: the user's own, and the
+    /// virtual host's. Costs no look-up when no rate is limited.
     #[must_use]
     pub fn publish_rates(&self, vhost: &ShortStr, user: &ShortStr) -> [Option<u64>; 2] {
         if self.rates == 0 {

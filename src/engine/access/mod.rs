@@ -6,8 +6,8 @@
 //! host a user may not even enter it.
 //!
 //! [`AccessControl`] is the state: one owner changes it and hands its records to the store.
-//! [`Permissions`] and [`Users`] are the immutable pictures of it that connections and logins are
-//! checked against. Users of the configuration are laid over both and are never stored.
+//! [`AccessSnapshot`] is the immutable picture of it that connections and logins are checked against.
+//! Permissions of users of the configuration are laid over it and are never stored.
 
 mod configured;
 mod first_user;
@@ -15,6 +15,7 @@ mod limit;
 mod permission;
 mod record;
 mod required;
+mod snapshot;
 mod user;
 mod user_record;
 
@@ -22,6 +23,7 @@ pub use configured::ConfiguredUser;
 pub use limit::{Limit, Limits};
 pub use permission::{Access, Object, Permission};
 pub use record::AccessRecordError;
+pub use snapshot::AccessSnapshot;
 pub use user::{PasswordHash, User, Users};
 
 use crate::model::Fault;
@@ -43,30 +45,27 @@ pub(crate) fn is_ours(key: &[u8]) -> bool {
 /// All users and permissions, and what the store must still learn of them.
 #[derive(Clone, Debug, Default)]
 pub struct AccessControl {
-    permissions: Permissions,
-    users: Users,
+    current: AccessSnapshot,
     first_user_decided: bool,
-    limits: Limits,
     operations: Vec<Operation>,
 }
 
-/// Who may do what, as of one version. A copy is cheap.
+/// What users may do, as of one version. A copy costs a few reference counts.
 #[derive(Clone, Debug, Default)]
 pub struct Permissions {
-    version: u64,
     /// By user and virtual host.
     granted: RedBlackTreeMapSync<(ShortStr, ShortStr), Arc<Permission>>,
     configured: Arc<Configured>,
 }
 
 impl AccessControl {
-    /// Nobody may do anything.
+    /// Without users and permissions: no user may do anything.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The state as the store tells it, from all its records; those of others are passed over.
+    /// The state as the store tells it, from all its records; records of the topology are passed over.
     ///
     /// # Errors
     /// Names the first record that is damaged, or newer than this program.
@@ -91,16 +90,10 @@ impl AccessControl {
         Ok(access)
     }
 
-    /// Who may do what now.
+    /// Users, permissions and limits as they are now.
     #[must_use]
-    pub fn permissions(&self) -> &Permissions {
-        &self.permissions
-    }
-
-    /// The users of the store.
-    #[must_use]
-    pub fn users(&self) -> &Users {
-        &self.users
+    pub fn snapshot(&self) -> &AccessSnapshot {
+        &self.current
     }
 
     /// Whether it was decided who the first user is.
@@ -117,51 +110,46 @@ impl AccessControl {
         }
     }
 
-    /// The limits.
-    #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    /// Limits something of a virtual host or user; `None`: no longer.
+    /// Sets a limit of a virtual host or user; `None` lifts it.
     pub fn set_limit(&mut self, limit: Limit, owner: &ShortStr, most: Option<u64>) {
-        if self.limits.get(limit, owner) != most {
-            self.operations.push(self.limits.set(limit, owner.detached(), most));
+        if self.current.limits.get(limit, owner) != most {
+            self.current.version += 1;
+            self.operations.push(self.current.limits.set(limit, owner.detached(), most));
         }
     }
 
     /// Says what users of the configuration may do where no stored permission says it.
     pub fn configure(&mut self, users: &[ConfiguredUser]) {
-        self.permissions.version += 1;
-        self.permissions.configured = Arc::new(Configured::new(users));
+        self.current.version += 1;
+        self.current.permissions.configured = Arc::new(Configured::new(users));
     }
 
-    /// Adds a user, in place of one of the same name. Its permissions are its name's.
+    /// Adds a user, in place of one of the same name. Permissions belong to the name: they stay.
     pub fn put_user(&mut self, name: &ShortStr, user: User) {
         let name = name.detached();
         self.operations.push(user_record::put(&name, &user));
-        self.permissions.version += 1;
-        self.users.insert(name, user);
+        self.current.version += 1;
+        self.current.users.insert(name, user);
     }
 
     /// Gives a user this permission in a virtual host, in place of another.
     pub fn grant(&mut self, user: &ShortStr, vhost: &ShortStr, permission: Permission) {
         let (user, vhost) = (user.detached(), vhost.detached());
         let key = (user.clone(), vhost.clone());
-        if self.permissions.granted.get(&key).is_some_and(|there| **there == permission) {
+        if self.current.permissions.granted.get(&key).is_some_and(|there| **there == permission) {
             return;
         }
         self.operations.push(record::put(&user, &vhost, &permission));
-        self.permissions.version += 1;
-        self.permissions.granted.insert_mut(key, Arc::new(permission));
+        self.current.version += 1;
+        self.current.permissions.granted.insert_mut(key, Arc::new(permission));
     }
 
     /// Takes a user's permission in a virtual host away; returns whether there was one.
     pub fn revoke(&mut self, user: &ShortStr, vhost: &ShortStr) -> bool {
-        if !self.permissions.granted.remove_mut(&(user.clone(), vhost.clone())) {
+        if !self.current.permissions.granted.remove_mut(&(user.clone(), vhost.clone())) {
             return false;
         }
-        self.permissions.version += 1;
+        self.current.version += 1;
         self.operations.push(record::remove(user, vhost));
         true
     }
@@ -170,10 +158,10 @@ impl AccessControl {
     pub fn remove_user(&mut self, user: &ShortStr) -> bool {
         self.revoke_all(|there, _| there == user);
         Limit::OF_USER.into_iter().for_each(|limit| self.set_limit(limit, user, None));
-        if !self.users.remove(user) {
+        if !self.current.users.remove(user) {
             return false;
         }
-        self.permissions.version += 1;
+        self.current.version += 1;
         self.operations.push(user_record::remove(user));
         true
     }
@@ -190,7 +178,8 @@ impl AccessControl {
     }
 
     fn revoke_all(&mut self, gone: impl Fn(&ShortStr, &ShortStr) -> bool) {
-        let keys = self.permissions.granted.keys().filter(|(user, vhost)| gone(user, vhost));
+        let keys =
+            self.current.permissions.granted.keys().filter(|(user, vhost)| gone(user, vhost));
         for (user, vhost) in keys.cloned().collect::<Vec<_>>() {
             self.revoke(&user, &vhost);
         }
@@ -198,13 +187,7 @@ impl AccessControl {
 }
 
 impl Permissions {
-    /// Grows with every change: what was allowed in one version may be remembered for it.
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// What the user may do in the virtual host, if anything.
+    /// What the user may do in the virtual host; `None`: it may not even enter it.
     #[must_use]
     pub fn get(&self, user: &ShortStr, vhost: &ShortStr) -> Option<&Permission> {
         let granted = self.granted.get(&(user.clone(), vhost.clone()));

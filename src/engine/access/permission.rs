@@ -8,7 +8,7 @@ use std::fmt;
 /// The default exchange has no name; permissions are held against this one.
 static DEFAULT_EXCHANGE: ObjectName = ObjectName::from_static("amq.default");
 
-/// What somebody wants to do to an object.
+/// A kind of access to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Declare or delete it.
@@ -29,7 +29,7 @@ impl fmt::Display for Access {
     }
 }
 
-/// What somebody wants to do it to, by name.
+/// The object of an access, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Object<'a> {
     /// An exchange; empty for the default exchange.
@@ -76,7 +76,7 @@ impl Permission {
         Ok(Self { configure: pattern(configure)?, write: pattern(write)?, read: pattern(read)? })
     }
 
-    /// The pattern for this access; nothing allows nothing.
+    /// The pattern for this access; `None` allows no name.
     #[must_use]
     pub fn pattern(&self, access: Access) -> Option<&NamePattern> {
         match access {

@@ -8,8 +8,8 @@ use crate::topology::arguments::{ALTERNATE_EXCHANGE, Arguments};
 use forebay_wire::{FieldTable, ShortStr};
 
 impl Permissions {
-    /// Whether the user may ask for this. A passive declare is free for all who entered the
-    /// virtual host.
+    /// Whether the user may ask for this. A passive declare needs no permission but that to enter
+    /// the virtual host.
     ///
     /// # Errors
     /// 403, naming user, access and object; closes the channel.

@@ -24,7 +24,7 @@ fn bob(configure: &str, write: &str, read: &str) -> AccessControl {
 }
 
 fn check(access: &AccessControl, wanted: Access, object: Object<'_>) -> Result<(), Fault> {
-    access.permissions().check(&name("bob"), &name("/"), wanted, object)
+    access.snapshot().permissions().check(&name("bob"), &name("/"), wanted, object)
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn an_empty_pattern_allows_nothing_and_the_default_exchange_has_a_name() {
 #[test]
 fn a_virtual_host_is_entered_only_with_a_permission() {
     let access = bob("", "", "");
-    let permissions = access.permissions();
+    let permissions = access.snapshot().permissions();
     permissions.check_vhost(&name("bob"), &name("/")).unwrap();
     let fault = permissions.check_vhost(&name("bob"), &name("other")).unwrap_err();
     assert_eq!((fault.scope, fault.code), (FaultScope::Connection, ReplyCode::NotAllowed));
@@ -132,7 +132,11 @@ fn requests_need_what_they_need_in_rabbitmq() {
     for (request, patterns) in cases {
         let allowed = |[configure, write, read]: [&str; 3]| {
             let access = bob(configure, write, read);
-            access.permissions().check_request(&name("bob"), &name("/"), &request).is_ok()
+            access
+                .snapshot()
+                .permissions()
+                .check_request(&name("bob"), &name("/"), &request)
+                .is_ok()
         };
         assert!(allowed(patterns), "{request:?}");
         for at in (0..3).filter(|at| !patterns[*at].is_empty()) {
@@ -163,16 +167,16 @@ fn permissions_survive_a_restart() {
     }
     assert!(access.revoke(&name("eve"), &name("v")));
     assert!(!access.revoke(&name("eve"), &name("v")));
-    let before = access.permissions().clone();
+    let before = access.snapshot().permissions().clone();
     let mut records = BTreeMap::new();
     stored(&mut access, &mut records);
     let list: Vec<_> = records.clone().into_iter().collect();
     let mut back = AccessControl::recover(&list).unwrap();
-    assert!(back.permissions().iter().eq(access.permissions().iter()));
-    assert_eq!(back.permissions().iter().count(), 4);
+    assert!(back.snapshot().permissions().iter().eq(access.snapshot().permissions().iter()));
+    assert_eq!(back.snapshot().permissions().iter().count(), 4);
     back.remove_user(&name("ann"));
     back.remove_vhost(&name("/"));
-    assert_eq!(back.permissions().iter().count(), 0);
+    assert_eq!(back.snapshot().permissions().iter().count(), 0);
     stored(&mut back, &mut records);
     assert!(records.is_empty());
     assert_eq!(before.iter().count(), 4, "a copy stays as it was");
@@ -181,11 +185,11 @@ fn permissions_survive_a_restart() {
 #[test]
 fn the_version_grows_with_every_change_and_only_then() {
     let mut access = bob("a", "b", "c");
-    let version = access.permissions().version();
+    let version = access.snapshot().version();
     access.grant(&name("bob"), &name("/"), Permission::new("a", "b", "c").unwrap());
-    assert_eq!(access.permissions().version(), version);
+    assert_eq!(access.snapshot().version(), version);
     access.grant(&name("bob"), &name("/"), Permission::new("a", "b", "d").unwrap());
-    assert!(access.permissions().version() > version);
+    assert!(access.snapshot().version() > version);
 }
 
 #[test]
@@ -207,7 +211,7 @@ fn damaged_and_newer_records_are_refused_and_named() {
     assert!(refused(&key, newer).contains("has version 2, expected 1"));
     // Others' records are no concern of ours, nor ours of the topology's.
     let others = [(Bytes::from_static(b"v/"), Bytes::from_static(b"\x01")), (key, value)];
-    assert_eq!(AccessControl::recover(&others).unwrap().permissions().iter().count(), 1);
+    assert_eq!(AccessControl::recover(&others).unwrap().snapshot().permissions().iter().count(), 1);
     crate::topology::Topology::recover(&others).unwrap();
 }
 
@@ -238,7 +242,7 @@ fn users_survive_a_restart_and_go_with_their_permissions() {
     let list: Vec<_> = records.clone().into_iter().collect();
     let mut back = AccessControl::recover(&list).unwrap();
     for (user, there) in &users {
-        assert_eq!(back.users().get(&name(user)).map(|user| &**user), Some(there));
+        assert_eq!(back.snapshot().users().get(&name(user)).map(|user| &**user), Some(there));
     }
     for (user, _) in &users {
         assert!(back.remove_user(&name(user)));
@@ -263,12 +267,16 @@ fn users_of_the_configuration_may_do_everything_unless_it_says_less() {
     ]);
     let allowed = |access: &AccessControl, user, vhost, wanted| {
         let queue = object("r");
-        access.permissions().check(&name(user), &name(vhost), wanted, Object::Queue(&queue)).is_ok()
+        access
+            .snapshot()
+            .permissions()
+            .check(&name(user), &name(vhost), wanted, Object::Queue(&queue))
+            .is_ok()
     };
     assert!(allowed(&access, "root", "anywhere", Access::Configure));
     assert!(allowed(&access, "bob", "/", Access::Read));
     assert!(!allowed(&access, "bob", "/", Access::Write));
-    access.permissions().check_vhost(&name("bob"), &name("other")).unwrap_err();
+    access.snapshot().permissions().check_vhost(&name("bob"), &name("other")).unwrap_err();
     // What an operator sets at run time goes before.
     access.grant(&name("root"), &name("/"), Permission::new("", "", "").unwrap());
     assert!(!allowed(&access, "root", "/", Access::Read));

@@ -10,14 +10,14 @@ use std::sync::Arc;
 pub struct User {
     /// What its password is checked against.
     pub password: PasswordHash,
-    /// What it may do beyond messaging, as `administrator`; no meaning to the engine.
+    /// What it may do beyond messaging, as `administrator`; the engine passes tags on without reading them.
     pub tags: Vec<String>,
 }
 
 /// How a password is kept, never the password itself.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum PasswordHash {
-    /// None: nobody can log in by this name.
+    /// No password: a login under this name is refused.
     #[default]
     Disabled,
     /// argon2id in PHC form: what we make.
@@ -40,7 +40,7 @@ impl std::fmt::Debug for PasswordHash {
     }
 }
 
-/// All users of the store, as of one version. A copy is cheap.
+/// All users of the store, as of one version. A copy costs a few reference counts.
 #[derive(Clone, Debug, Default)]
 pub struct Users {
     by_name: RedBlackTreeMapSync<ShortStr, Arc<User>>,
@@ -53,7 +53,7 @@ impl Users {
         self.by_name.get(name)
     }
 
-    /// All of them by name.
+    /// All users by name.
     pub fn iter(&self) -> impl Iterator<Item = (&ShortStr, &User)> {
         self.by_name.iter().map(|(name, user)| (name, &**user))
     }

@@ -185,6 +185,6 @@ impl Channel {
 }
 
 fn check_read(context: &ChannelContext<'_>, queue: &ObjectName) -> Result<(), Fault> {
-    let (permissions, info) = (context.routes.permissions(), context.info);
+    let (permissions, info) = (context.access.permissions(), context.info);
     permissions.check(&info.user, &info.vhost, Access::Read, Object::Queue(queue))
 }

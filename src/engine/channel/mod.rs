@@ -1,10 +1,10 @@
 //! One channel: content assembly, publishes and their confirms, consumers, unacked deliveries,
 //! transactions (AMQP 0-9-1, 1.5 to 1.9).
 //!
-//! Owned by its connection, which hands it frames and news. It writes frames and commands through
-//! the [`ChannelContext`] it is given, and returns a fault for whatever closes the channel or the connection.
+//! Owned by its connection, which hands it frames and events. It writes frames and commands through
+//! the [`ChannelContext`] it is given, and returns a fault for whatever closes the channel or the
+//! connection.
 
-mod acks;
 mod confirms;
 mod consumers;
 mod content;
@@ -12,13 +12,14 @@ mod deliveries;
 mod direct_reply;
 mod envelope;
 mod methods;
+mod mode_methods;
+mod publish_commands;
 mod publishes;
-mod publishing;
 mod returns;
-mod settling;
+mod settle_commands;
+mod settle_methods;
 mod topology_methods;
 mod transaction;
-mod transactions;
 mod unacked;
 mod write_permission;
 

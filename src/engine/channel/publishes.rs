@@ -3,7 +3,7 @@
 use super::confirms::Verdict;
 use super::content::{Address, Content};
 use super::envelope::with_reply_address;
-use super::publishing::{publish, publish_in_transaction};
+use super::publish_commands::{publish, publish_in_transaction};
 use super::returns::Return;
 use super::{Channel, Mode};
 use crate::command::{Command, DirectReply, Publish};

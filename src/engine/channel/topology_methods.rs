@@ -30,7 +30,7 @@ impl Channel {
         awaited: AwaitedReply,
     ) -> Result<(), Fault> {
         let ConnectionInfo { user, vhost, .. } = context.info;
-        context.routes.permissions().check_request(user, vhost, &request)?;
+        context.access.permissions().check_request(user, vhost, &request)?;
         let command = Command::Topology { channel: self.id, request, nowait };
         context.request(self.id, method, awaited, command);
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::content::Content;
 use super::returns::Return;
-use super::settling::settle;
+use super::settle_commands::settle;
 use super::unacked::Unacked;
 use crate::command::Command;
 use crate::model::{ChannelId, Settle, Settlement};

@@ -1,5 +1,6 @@
 //! The exchange that a channel was last allowed to publish to, so that a publish costs no look-up
 //! of permissions. Valid for one version of them.
+
 use crate::access::{Access, Object};
 use crate::model::{Fault, ObjectName};
 use crate::session::ChannelContext;
@@ -21,11 +22,11 @@ impl WritePermission {
         context: &ChannelContext<'_>,
         exchange: &ObjectName,
     ) -> Result<(), Fault> {
-        let version = context.routes.version();
+        let version = context.access.version();
         if self.version == version && self.exchange.as_ref() == Some(exchange) {
             return Ok(());
         }
-        let (permissions, info) = (context.routes.permissions(), context.info);
+        let (permissions, info) = (context.access.permissions(), context.info);
         permissions.check(&info.user, &info.vhost, Access::Write, Object::Exchange(exchange))?;
         *self = Self { version, exchange: Some(exchange.detached()) };
         Ok(())

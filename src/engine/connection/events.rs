@@ -1,4 +1,4 @@
-//! News from the shard: answers, deliveries, confirms.
+//! Events from the shard: answers, deliveries, confirms.
 
 use super::Connection;
 use super::failure::Failure;
@@ -10,7 +10,7 @@ use crate::session::ConnectionOutputs;
 use crate::session::PendingRequest;
 
 impl Connection {
-    /// One piece of news. Confirms are written by [`Self::output`], as few frames as can be for
+    /// Takes an event. Confirms are written by [`Self::output`], as few frames as can be for
     /// all that came until then.
     pub fn handle_event(&mut self, now: Now, event: Event) {
         let was_paused = self.is_paused();

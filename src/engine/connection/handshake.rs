@@ -6,12 +6,12 @@ use super::sasl::{Mechanism, mechanisms};
 use super::session::Session;
 use super::state::State;
 use super::{Action, Connection, ConnectionSettings};
+use crate::BrokerSnapshot;
 use crate::command::Command;
 use crate::model::{Fault, Now};
 use crate::session::MethodId;
 use crate::session::Tuned;
 use crate::session::{ClientProfile, connection_name};
-use crate::topology::Routes;
 use bytes::{Buf, Bytes, BytesMut};
 use forebay_wire::method::{
     ConnectionOpen, ConnectionOpenOk, ConnectionStart, ConnectionStartOk, ConnectionTune,
@@ -51,7 +51,12 @@ impl Connection {
     }
 
     /// A frame before the connection is open.
-    pub(super) fn handle_handshake_frame(&mut self, now: Now, routes: &Routes, frame: Frame) {
+    pub(super) fn handle_handshake_frame(
+        &mut self,
+        now: Now,
+        broker: &BrokerSnapshot,
+        frame: Frame,
+    ) {
         let Frame::Method { channel, method } = frame else {
             if frame != Frame::Heartbeat {
                 self.refuse_frame(now, "a content frame", MethodId::default());
@@ -85,7 +90,7 @@ impl Connection {
             (State::AwaitingOpen { client, user, tuned }, Method::ConnectionOpen(open))
                 if channel == 0 =>
             {
-                match find_vhost(routes, &user, &open) {
+                match find_vhost(broker, &user, &open) {
                     Ok(vhost) => {
                         self.action =
                             Some(Action::Enter { vhost: vhost.clone(), user: user.clone() });
@@ -209,10 +214,14 @@ fn tls_fault() -> Fault {
     Fault::connection(ReplyCode::NotAllowed, text)
 }
 
-fn find_vhost(routes: &Routes, user: &ShortStr, open: &ConnectionOpen) -> Result<ShortStr, Fault> {
+fn find_vhost(
+    broker: &BrokerSnapshot,
+    user: &ShortStr,
+    open: &ConnectionOpen,
+) -> Result<ShortStr, Fault> {
     let vhost = &open.virtual_host;
-    if routes.has_vhost(vhost.as_bytes()) {
-        routes.permissions().check_vhost(user, vhost)?;
+    if broker.routes.has_vhost(vhost.as_bytes()) {
+        broker.access.permissions().check_vhost(user, vhost)?;
         return Ok(vhost.detached());
     }
     Err(Fault::connection(ReplyCode::NotAllowed, format!("vhost '{vhost}' not found")))

@@ -1,9 +1,7 @@
 //! Heartbeats both ways (AMQP 0-9-1, 4.2.7): when to send one, and when the peer counts as dead.
 
+use crate::limits::SILENT_INTERVALS_MAX;
 use crate::model::Monotonic;
-
-/// Intervals without an byte after which the peer counts as dead.
-const SILENT_INTERVALS_MAX: u64 = 2;
 
 /// The heartbeat of one connection.
 #[derive(Clone, Copy, Debug)]

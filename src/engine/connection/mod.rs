@@ -1,5 +1,4 @@
-//! One client's protocol as a state machine: bytes in, bytes and commands out, news from the
-//! shard in.
+//! One client's protocol as a state machine: bytes and the shard's events in, bytes and commands out.
 //!
 //! Owns negotiation, heartbeats, limits, channels and the closing of either side. The server calls
 //! it from the task of one socket and does all I/O; it assumes nothing about the bytes, and of
@@ -31,6 +30,7 @@ pub use client_details::ClientDetails;
 pub use sasl::{Credentials, Proof};
 pub use settings::{ConnectionSettings, Identity, Peer};
 
+use crate::BrokerSnapshot;
 use crate::command::Command;
 use crate::model::{ConnectionId, Fault, Monotonic, Now};
 use crate::session::ConnectionInfo;
@@ -40,7 +40,6 @@ use crate::session::limits::{
     ANSWERS_UNWRITTEN_SIZE_MAX, CONFIRMS_AHEAD_SIZE_MAX, HANDSHAKE_FRAME_SIZE_MAX,
     HANDSHAKE_TIME_MS_MAX, REPLIES_UNREPORTED_SIZE_MAX,
 };
-use crate::topology::Routes;
 use bytes::{Bytes, BytesMut};
 use failure::Failure;
 use forebay_wire::method::ConnectionUpdateSecretOk;
@@ -79,6 +78,12 @@ pub enum Action {
 }
 
 /// One client's connection, from the accepted socket to the end.
+///
+/// Inputs are the `handle_*` methods, and time may not go backwards between them. After each input the
+/// caller takes, in this order, until none is left: [`Self::poll_action`], each of which has an answer
+/// that is an input again; [`Self::poll_commands`], for the shard; [`Self::output`], for the socket. Then
+/// it waits for input (unless [`Self::is_paused`]), for the shard's events and until
+/// [`Self::poll_timeout`], and closes the socket once [`Self::is_finished`] and the output is written.
 #[derive(Debug)]
 pub struct Connection {
     settings: Arc<ConnectionSettings>,
@@ -129,7 +134,7 @@ impl Connection {
     /// Bytes came. Takes whole frames off the front of `input` and stops while
     /// [`Self::is_paused`]; what is left is to be handed in again, with what came after it, once
     /// it is not.
-    pub fn handle_input(&mut self, now: Now, routes: &Routes, input: &mut BytesMut) {
+    pub fn handle_input(&mut self, now: Now, broker: &BrokerSnapshot, input: &mut BytesMut) {
         self.heartbeat.hear(now.monotonic);
         let before = self.outputs.output.len();
         if matches!(self.state, State::AwaitingHeader) && !self.read_header(input) {
@@ -141,7 +146,7 @@ impl Connection {
                 break;
             }
             match self.decoder.decode(input) {
-                Ok(Some(frame)) => self.handle_frame(now, routes, frame),
+                Ok(Some(frame)) => self.handle_frame(now, broker, frame),
                 Ok(None) => break,
                 Err(error) => {
                     self.fail_unreadable(now, error);
@@ -160,13 +165,13 @@ impl Connection {
         }
     }
 
-    fn handle_frame(&mut self, now: Now, routes: &Routes, frame: forebay_wire::Frame) {
-        let wish = match &mut self.state {
-            State::Open(session) => session.handle_frame(&mut self.outputs, now, routes, frame),
+    fn handle_frame(&mut self, now: Now, broker: &BrokerSnapshot, frame: forebay_wire::Frame) {
+        let method = match &mut self.state {
+            State::Open(session) => session.handle_frame(&mut self.outputs, now, broker, frame),
             State::Closing { .. } => return self.handle_closing_frame(&frame),
-            _ => return self.handle_handshake_frame(now, routes, frame),
+            _ => return self.handle_handshake_frame(now, broker, frame),
         };
-        match wish {
+        match method {
             Ok(ConnectionMethod::Nothing) => {}
             Ok(ConnectionMethod::Close) => self.close_for_client(),
             Ok(ConnectionMethod::UpdateSecret(password)) => self.check_secret(password),

@@ -4,6 +4,7 @@
 use super::channel_table::{ChannelState, ChannelTable};
 use super::failure::Failure;
 use super::pace::Pace;
+use crate::BrokerSnapshot;
 use crate::channel::Channel;
 use crate::command::Command;
 use crate::model::{ChannelId, Closure, Fault, FaultScope, Now};
@@ -16,7 +17,6 @@ use crate::session::OpenChannel;
 use crate::session::Tuned;
 use crate::session::limits::UNFINISHED_SHORT_OF_MEMORY_SIZE_MAX;
 use crate::session::{AwaitedReply, PendingRequest};
-use crate::topology::Routes;
 use bytes::Bytes;
 use forebay_wire::method::{ChannelCloseOk, ChannelOpenOk, ConnectionBlocked, ConnectionUnblocked};
 use forebay_wire::{Frame, Method, ReplyCode, ShortStr};
@@ -115,7 +115,7 @@ impl Session {
         &mut self,
         outputs: &mut ConnectionOutputs,
         now: Now,
-        routes: &Routes,
+        broker: &BrokerSnapshot,
         frame: Frame,
     ) -> Result<ConnectionMethod, Failure> {
         let (channel, method) = match &frame {
@@ -139,7 +139,7 @@ impl Session {
                     .map_err(|fault| Failure { fault, method });
             }
         }
-        self.handle_channel_frame(outputs, now, routes, id, frame)?;
+        self.handle_channel_frame(outputs, now, broker, id, frame)?;
         Ok(ConnectionMethod::Nothing)
     }
 
@@ -147,7 +147,7 @@ impl Session {
         &mut self,
         outputs: &mut ConnectionOutputs,
         now: Now,
-        routes: &Routes,
+        broker: &BrokerSnapshot,
         id: ChannelId,
         frame: Frame,
     ) -> Result<(), Failure> {
@@ -160,14 +160,20 @@ impl Session {
                 | Frame::Body { .. }
         );
         if matches!(&frame, Frame::Method { method: Method::BasicPublish(_), .. }) {
-            self.pace.note_publish(routes.limits(), &self.info.vhost, &self.info.user);
+            self.pace.note_publish(broker.access.limits(), &self.info.vhost, &self.info.user);
         }
         if std::mem::take(&mut channel.is_overdue) {
             outputs.commands.push(Command::Heard { channel: id });
         }
         let unfinished = channel.unfinished_size();
-        let mut context =
-            ChannelContext { now, routes, info: &self.info, outputs, pending: &mut self.pending };
+        let mut context = ChannelContext {
+            now,
+            routes: &broker.routes,
+            access: &broker.access,
+            info: &self.info,
+            outputs,
+            pending: &mut self.pending,
+        };
         let (method, outcome) = match frame {
             Frame::Method { method, .. } => {
                 let id = channel.blamed().unwrap_or(MethodId::of(&method));

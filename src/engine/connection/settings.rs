@@ -33,7 +33,7 @@ pub struct Identity {
     pub information: String,
 }
 
-/// The same for every connection of a server.
+/// What holds for every connection of a server.
 #[derive(Clone, Debug)]
 pub struct ConnectionSettings {
     /// Sent in `connection.start`.

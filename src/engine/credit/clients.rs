@@ -67,7 +67,7 @@ struct Channel {
     prefetch: u16,
     /// Deliveries of its consumers that are not settled, also those that were taken back.
     unacked: u64,
-    /// The same with what `basic.get` handed out.
+    /// `unacked` and what `basic.get` handed out.
     held: u64,
     /// Let a delivery time out and was not heard of since: it is sent nothing.
     is_overdue: bool,
@@ -396,7 +396,7 @@ impl Clients {
         channel.map(|channel| channel.consumers.values().copied().collect()).unwrap_or_default()
     }
 
-    /// The same; each time another one stands first.
+    /// The consumers of a channel; each time another one stands first.
     pub(crate) fn consumers_by_turns(&mut self, slot: ChannelSlot) -> Vec<ConsumerPlace> {
         let mut consumers = self.consumers_of(slot);
         if let Some(channel) = self.channels.get_mut(slot.0) {

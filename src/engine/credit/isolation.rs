@@ -54,7 +54,7 @@ impl Clients {
         client.map_or(0, |client| client.held)
     }
 
-    /// The same, by the connection's name.
+    /// Deliveries of all channels of a connection that are not settled.
     pub(crate) fn held_by(&self, connection: ConnectionId) -> u64 {
         let client = self.by_id.get(&connection).and_then(|number| self.clients.get(*number));
         client.map_or(0, |client| client.held)

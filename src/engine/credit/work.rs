@@ -18,17 +18,17 @@ pub struct WorkLimits {
     pub dead_letters_max: usize,
     /// Work of all turns that follow one input. The unit is a delivery.
     pub work_max: usize,
-    /// The same while work of earlier inputs is left over: inputs that come one after the other
+    /// `work_max` while work of earlier inputs is left over: inputs that come one after the other
     /// must not add up.
     pub work_behind_max: usize,
     /// Bindings and records that are removed for one input.
     pub removals_max: usize,
-    /// The same while removals of earlier inputs are left over.
+    /// `removals_max` while removals of earlier inputs are left over.
     pub removals_behind_max: usize,
     /// Messages of deleted and purged queues that are freed for one input; a page or a chunk of them may
     /// exceed it.
     pub discarded_max: usize,
-    /// The same while work of earlier inputs is left over.
+    /// `discarded_max` while work of earlier inputs is left over.
     pub discarded_behind_max: usize,
 }
 

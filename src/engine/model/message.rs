@@ -84,7 +84,7 @@ impl Message {
         Self::with_flags(envelope, body, arena, 0)
     }
 
-    /// The same for one with a header `BCC`. It stays with the message, since a dead letter goes by
+    /// A message with a header `BCC`. The header stays with the message, since a dead letter goes by
     /// those keys too; [`Self::shown_properties`] leaves it out.
     pub fn with_blind_copies(envelope: Envelope<'_>, body: Bytes, arena: &mut BytesMut) -> Self {
         Self::with_flags(envelope, body, arena, FLAG_BLIND_COPIES)
@@ -130,8 +130,8 @@ impl Message {
         }
     }
 
-    /// The same message as one that the broker itself moved because it died, the latest death first. Only
-    /// the broker calls this, so what it says is true, unlike what a publisher writes into `x-death`.
+    /// Marks the message as moved by the broker itself because it died, the latest death first. Only
+    /// the broker calls this, so that what it says is true, unlike what a publisher writes into `x-death`.
     #[must_use]
     pub(crate) fn with_origins(mut self, origins: &[Origin]) -> Self {
         let fields = self.part(1, self.plain_size() - 1);
@@ -153,7 +153,7 @@ impl Message {
     }
 
     fn has_origins(&self) -> bool {
-        self.octet(0) == VERSION_WITH_ORIGINS
+        self.byte(0) == VERSION_WITH_ORIGINS
     }
 
     fn decode_origins(&self) -> Option<Vec<Origin>> {
@@ -166,11 +166,11 @@ impl Message {
 
     /// Bytes of the head without origins.
     fn plain_size(&self) -> usize {
-        let names = usize::from(self.octet(3)) + usize::from(self.octet(4));
+        let names = usize::from(self.byte(3)) + usize::from(self.byte(4));
         HEAD_FIXED_SIZE + names + self.properties_length()
     }
 
-    /// The same message in other memory, which `copy` provides: for messages that stay longer than
+    /// A copy of the message in other memory, which `copy` provides: for messages that stay longer than
     /// the receive buffer they came in should.
     #[must_use]
     pub fn copied_by(&self, copy: &mut impl FnMut(&Bytes) -> Bytes) -> Self {
@@ -195,7 +195,7 @@ impl Message {
         (self.body_id != BodyId(0)).then_some(self.body_id)
     }
 
-    /// The same message, whose body other messages have too.
+    /// Marks the message's body as one that other messages have, too.
     #[must_use]
     pub fn with_shared_body(mut self, id: BodyId) -> Self {
         self.body_id = id;
@@ -211,13 +211,13 @@ impl Message {
     /// Whether the publisher asked for it to be kept (`delivery_mode` 2).
     #[must_use]
     pub fn is_persistent(&self) -> bool {
-        self.octet(1) & FLAG_PERSISTENT != 0
+        self.byte(1) & FLAG_PERSISTENT != 0
     }
 
     /// Whether it has a header `BCC`.
     #[must_use]
     pub fn has_blind_copies(&self) -> bool {
-        self.octet(1) & FLAG_BLIND_COPIES != 0
+        self.byte(1) & FLAG_BLIND_COPIES != 0
     }
 
     /// The properties as consumers see them.
@@ -237,7 +237,7 @@ impl Message {
     /// The priority as published; 0 when none was given.
     #[must_use]
     pub fn priority(&self) -> u8 {
-        self.octet(2)
+        self.byte(2)
     }
 
     /// When the broker took it.
@@ -255,19 +255,19 @@ impl Message {
     /// The exchange it was published to.
     #[must_use]
     pub fn exchange(&self) -> &[u8] {
-        self.part(HEAD_FIXED_SIZE, self.octet(3) as usize)
+        self.part(HEAD_FIXED_SIZE, self.byte(3) as usize)
     }
 
     /// The routing key as published.
     #[must_use]
     pub fn routing_key(&self) -> &[u8] {
-        self.part(HEAD_FIXED_SIZE + self.octet(3) as usize, self.octet(4) as usize)
+        self.part(HEAD_FIXED_SIZE + self.byte(3) as usize, self.byte(4) as usize)
     }
 
     /// The properties as on the wire.
     #[must_use]
     pub fn properties(&self) -> &[u8] {
-        let start = HEAD_FIXED_SIZE + self.octet(3) as usize + self.octet(4) as usize;
+        let start = HEAD_FIXED_SIZE + self.byte(3) as usize + self.byte(4) as usize;
         self.part(start, self.properties_length())
     }
 
@@ -277,7 +277,7 @@ impl Message {
         self.head.slice_ref(self.properties())
     }
 
-    fn octet(&self, at: usize) -> u8 {
+    fn byte(&self, at: usize) -> u8 {
         self.head.get(at).copied().unwrap_or(0)
     }
 

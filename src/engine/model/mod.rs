@@ -23,7 +23,7 @@ pub use ids::{
 };
 pub(crate) use message::{BLIND_CARBON_COPY, CARBON_COPY};
 pub use message::{Envelope, Message, MessageHeadError};
-pub use name_pattern::{NamePattern, NamePatternError, PATTERN_LENGTH_MAX};
+pub use name_pattern::{NamePattern, NamePatternError};
 pub use object_name::ObjectName;
 pub use offset_range::OffsetRange;
 pub use origin::Origin;

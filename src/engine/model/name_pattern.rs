@@ -4,17 +4,11 @@
 //! automaton does not do. The price, backtracking, is bounded: a pattern that takes too many steps
 //! on a name does not match it.
 
+use crate::limits::{PATTERN_BACKTRACKS_MAX, PATTERN_COMPILED_SIZE_MAX, PATTERN_LENGTH_MAX};
 use fancy_regex::{Regex, RegexBuilder};
 use forebay_wire::ShortStr;
 use std::fmt;
 use std::sync::Arc;
-
-/// Bytes of a pattern at most.
-pub const PATTERN_LENGTH_MAX: usize = 4096;
-/// Steps back at most while a pattern is held against a name of at most 255 bytes.
-const PATTERN_BACKTRACKS_MAX: usize = 20_000;
-/// Bytes of the automaton at most that a part of the pattern is compiled to.
-const PATTERN_COMPILED_SIZE_MAX: usize = 1 << 20;
 
 const _: () = assert!(PATTERN_LENGTH_MAX <= u16::MAX as usize, "records keep it in 16 bits");
 

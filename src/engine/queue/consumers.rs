@@ -190,8 +190,8 @@ impl Consumers {
         }
     }
 
-    /// The same for one of several that were held up together: it stands behind those that were
-    /// named before it.
+    /// Something changed that held up several consumers together: this one stands behind those that
+    /// were named before it.
     pub(crate) fn unblock_last(&mut self, id: ConsumerId) {
         let Some(consumer) = self.by_id.get_mut(&id) else { return };
         let priority = consumer.priority;
@@ -313,7 +313,7 @@ impl Consumers {
         None
     }
 
-    /// The same among those whose channels are fit. The others keep their places.
+    /// The next consumer with credit among those whose channels are fit. The others keep their places.
     pub(crate) fn next_fit(
         &mut self,
         clients: &Clients,

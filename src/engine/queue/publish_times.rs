@@ -44,7 +44,7 @@ impl PublishTimes {
         self.at(offset).map(|(_, stamp)| stamp)
     }
 
-    /// The same with the message that it is the stamp of.
+    /// The stamp that is known for the message, with the message that it was noted at.
     pub(crate) fn at(&self, offset: Offset) -> Option<(Offset, WallClock)> {
         self.stamps.range(..=offset).next_back().map(|(offset, stamp)| (*offset, *stamp))
     }

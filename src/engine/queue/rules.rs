@@ -18,13 +18,13 @@ const GENERATED_NAME_PREFIX: &[u8] = b"amq.gen-";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueDefaults {
     /// Failed deliveries after which a message of a durable shared queue becomes a dead letter;
-    /// nothing: it is delivered for ever.
+    /// `None`: it is delivered without limit.
     pub delivery_limit: Option<u32>,
-    /// The same for queues declared with `x-queue-type: quorum`.
+    /// The delivery limit of queues declared with `x-queue-type: quorum`.
     pub quorum_delivery_limit: Option<u32>,
     /// Whether a durable shared queue has a dead-letter queue `<queue>.dlq`.
     pub dead_letter_queues: bool,
-    /// How long a consumer may hold a message, in ms; nothing: for ever.
+    /// How long a consumer may hold a message, in ms; `None`: without limit.
     pub consumer_timeout: Option<u64>,
 }
 

@@ -71,7 +71,8 @@ pub struct QueueStatistics {
     /// [`MARK_INTERVAL_MS`](crate::limits::MARK_INTERVAL_MS) of it; nothing when there is none, or
     /// nobody has read it since the start.
     pub oldest_age: Option<u64>,
-    /// The same for the message that is to be delivered next.
+    /// How long ago the message that is to be delivered next was published, in ms; `None` as for
+    /// `oldest_age`.
     pub head_age: Option<u64>,
 }
 

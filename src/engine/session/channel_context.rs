@@ -1,6 +1,7 @@
 //! What a channel works with while it handles one input.
 
 use super::{AwaitedReply, ConnectionInfo, ConnectionOutputs, MethodId, PendingRequest};
+use crate::access::AccessSnapshot;
 use crate::command::Command;
 use crate::model::{ChannelId, Now};
 use crate::topology::Routes;
@@ -11,6 +12,7 @@ use forebay_wire::EncodeMethod;
 pub(crate) struct ChannelContext<'a> {
     pub(crate) now: Now,
     pub(crate) routes: &'a Routes,
+    pub(crate) access: &'a AccessSnapshot,
     pub(crate) info: &'a ConnectionInfo,
     pub(crate) outputs: &'a mut ConnectionOutputs,
     /// Set when the shard was asked something: no input is taken until it has answered.

@@ -10,11 +10,11 @@ pub(crate) const HANDSHAKE_TIME_MS_MAX: u64 = 10_000;
 /// From our `connection.close` to the client's close-ok, in ms; then the socket is dropped.
 pub(crate) const CLOSE_TIME_MS_MAX: u64 = 10_000;
 
-/// The same of a client that was refused before it was in a virtual host: it has nothing to finish, and
-/// must not hold a place for long.
+/// [`CLOSE_TIME_MS_MAX`] of a client that was refused before it was in a virtual host: it has nothing to
+/// finish, and must not hold a place for long.
 pub(crate) const CLOSE_TIME_REFUSED_MS_MAX: u64 = 1_000;
 
-/// The same after bytes that are no frames, among which the close-ok can't be found.
+/// [`CLOSE_TIME_MS_MAX`] after bytes that are no frames, among which the close-ok can't be found.
 pub(crate) const CLOSE_TIME_UNREADABLE_MS_MAX: u64 = 1_000;
 
 /// Answers (also messages that were asked for by `basic.get`, not deliveries, which have a budget of
@@ -35,7 +35,8 @@ pub(crate) const REPLIES_UNREPORTED_SIZE_MAX: usize = crate::limits::REPLIES_BYT
 /// have: room for two messages of the largest size.
 pub(crate) const UNFINISHED_SIZE_MAX: usize = 2 * forebay_wire::limits::MESSAGE_SIZE_MAX as usize;
 
-/// The same while memory is short: whoever has more is closed, or it would never be given back.
+/// [`UNFINISHED_SIZE_MAX`] while memory is short: a connection that has more is closed, otherwise the
+/// memory would never be given back.
 pub(crate) const UNFINISHED_SHORT_OF_MEMORY_SIZE_MAX: usize = 128 * 1024;
 
 /// What an unfinished publish, or one in a transaction, takes beside its bytes, about.

@@ -18,7 +18,6 @@ impl Shard {
     /// start, before the first connection.
     pub fn configure_users(&mut self, users: &[ConfiguredUser]) {
         self.access.configure(users);
-        self.topology.publish_access(&self.access);
     }
 
     /// Bounds what queues and connections keep in memory: to be told before the first connection.
@@ -49,11 +48,10 @@ impl Shard {
         }
     }
 
-    /// What users and permissions want stored goes with the next commit, and connections see it.
+    /// What users and permissions want stored goes with the next commit.
     pub(super) fn add_access_operations(&mut self) {
         let operations = self.access.take_operations();
         if !operations.is_empty() {
-            self.topology.publish_access(&self.access);
             self.commits.add_operations(operations);
         }
     }

@@ -99,8 +99,8 @@ impl Shard {
             if !self.advance(&mut step, id, at) {
                 return self.browses.push_front(id, step);
             }
-            let swept = BrowsePage { rest: step.rest.into(), ..step.done };
-            let reply = Ok(Reply::BrowsePage(Box::new(swept)));
+            let page = BrowsePage { rest: step.rest.into(), ..step.done };
+            let reply = Ok(Reply::BrowsePage(Box::new(page)));
             if step.has_moved {
                 self.commits.must_sync();
                 self.commits.waiters.reply(step.key, reply);

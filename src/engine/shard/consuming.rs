@@ -90,7 +90,7 @@ impl Shard {
         }
     }
 
-    /// The same for all channels of a connection.
+    /// Lets the consumers of all channels of a connection go on.
     pub(super) fn unblock_connection(&mut self, connection: ConnectionId) {
         for channel in self.clients.channels_of(connection) {
             self.unblock_channel(ChannelKey { connection, channel });

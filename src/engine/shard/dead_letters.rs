@@ -30,12 +30,12 @@ impl Shard {
         let origin = Origin { id, vhost, name, rules };
         let Some(address) = self.dead_letter_address(&origin) else { return };
         for letter in letters {
-            let obituary = DeadLetterCopy::new(letter, &origin.name, &address, at.wall);
-            let queues = self.queues_for(&origin, &address, &obituary);
-            if obituary.goes_too_far(queues.len()) {
+            let copy = DeadLetterCopy::new(letter, &origin.name, &address, at.wall);
+            let queues = self.queues_for(&origin, &address, &copy);
+            if copy.goes_too_far(queues.len()) {
                 self.keep_dead_letter(at, &origin, letter);
             } else {
-                self.put_dead_letter(at, &origin, obituary, &queues);
+                self.put_dead_letter(at, &origin, copy, &queues);
             }
         }
         self.commits.sync_with_next();
@@ -46,14 +46,14 @@ impl Shard {
         &self,
         origin: &Origin,
         address: &DeadLetterAddress,
-        obituary: &DeadLetterCopy<'_>,
+        copy: &DeadLetterCopy<'_>,
     ) -> Vec<QueueId> {
-        let headers = || Some(obituary.headers.clone());
-        let (routes, keys) = (self.topology.routes(), &obituary.routing_keys);
+        let headers = || Some(copy.headers.clone());
+        let (routes, keys) = (self.topology.routes(), &copy.routing_keys);
         let targets = routes.route_from_broker(&origin.vhost, &address.exchange, keys, &headers);
         let is_new = |target: &&QueueId| {
             let record = self.topology.queue_by_id(**target);
-            record.is_some_and(|record| !obituary.is_cycle(&record.name))
+            record.is_some_and(|record| !copy.is_cycle(&record.name))
         };
         targets.iter().filter(is_new).copied().collect()
     }
@@ -62,14 +62,14 @@ impl Shard {
         &mut self,
         at: Instants,
         origin: &Origin,
-        obituary: DeadLetterCopy<'_>,
+        copy: DeadLetterCopy<'_>,
         queues: &[QueueId],
     ) {
         self.work.spend(DEAD_LETTER_WORK * queues.len().max(1));
         if queues.is_empty() {
             return self.drop_dead_letter(origin);
         }
-        let mut message = obituary.into_message(queues.len(), at.wall);
+        let mut message = copy.into_message(queues.len(), at.wall);
         if queues.len() > 1 {
             self.shared_bodies.share(std::slice::from_mut(&mut message));
         }
@@ -85,10 +85,10 @@ impl Shard {
             return self.drop_dead_letter(origin);
         }
         let address = self.default_address(origin);
-        let mut obituary = DeadLetterCopy::new(letter, &origin.name, &address, at.wall);
-        obituary.forget_copies();
-        let queues = self.queues_for(origin, &address, &obituary);
-        self.put_dead_letter(at, origin, obituary, &queues);
+        let mut copy = DeadLetterCopy::new(letter, &origin.name, &address, at.wall);
+        copy.forget_copies();
+        let queues = self.queues_for(origin, &address, &copy);
+        self.put_dead_letter(at, origin, copy, &queues);
     }
 
     fn drop_dead_letter(&mut self, origin: &Origin) {

@@ -40,6 +40,7 @@ pub use crate::credit::{ChannelReport, MemoryLimits, WorkLimits};
 pub use crate::queue::ConsumerActivity;
 pub use listings::{ChannelListing, ConsumerListing, ConsumerReport};
 
+use crate::BrokerSnapshot;
 use crate::access::AccessControl;
 use crate::command::Command;
 use crate::credit::{Clients, Memory, Outbox, Work};
@@ -52,7 +53,7 @@ use crate::model::{
 use crate::operation::Commit;
 use crate::page::Page;
 use crate::queue::{ChannelEnding, Discarded, GetKind, Instants, Queue, SteadyClock};
-use crate::topology::{Routes, Topology};
+use crate::topology::Topology;
 use browsing::Browses;
 use commits::{Commits, NewPage};
 use forebay_wire::ShortStr;
@@ -245,7 +246,7 @@ impl Shard {
         None
     }
 
-    /// News for one connection, in order. To be passed on only after [`Self::routes`].
+    /// Events for one connection, in order. To be passed on only after [`Self::snapshot`].
     pub fn poll_event(&mut self) -> Option<(ConnectionId, Vec<Event>)> {
         self.outbox.poll()
     }
@@ -262,10 +263,19 @@ impl Shard {
         self.commits.poll_timeout().into_iter().chain(queues).chain(isolation).min()
     }
 
-    /// The routes as they are now; their version tells whether they changed.
+    /// What connections work by, as it is now.
     #[must_use]
-    pub fn routes(&self) -> &Routes {
-        self.topology.routes()
+    pub fn snapshot(&self) -> BrokerSnapshot {
+        let (routes, access) = (self.topology.routes(), self.access.snapshot());
+        BrokerSnapshot { routes: routes.clone(), access: access.clone() }
+    }
+
+    /// Whether routes, users, permissions, limits or policies have changed since a snapshot.
+    #[must_use]
+    pub fn has_changed_since(&self, snapshot: &BrokerSnapshot) -> bool {
+        let (routes, access) = (self.topology.routes(), self.access.snapshot());
+        (routes.version(), access.version())
+            != (snapshot.routes.version(), snapshot.access.version())
     }
 
     /// Bounds the work that one input may cause, otherwise than [`WorkLimits::DEFAULT`].

@@ -92,8 +92,8 @@ impl Shard {
         is_kept
     }
 
-    /// The same for a queue that refuses what it has no room for: the places of those in
-    /// `messages` are added to `refused`.
+    /// Adds messages to a queue that refuses what it has no room for: the places in `messages` of the
+    /// refused ones are added to `refused`.
     fn enqueue_with_room(
         &mut self,
         id: QueueId,

@@ -37,7 +37,6 @@ impl Shard {
         let mut shard = Self::with_topology(topology, settings);
         shard.shared_bodies = SharedBodies::recover(recovered.last_body);
         shard.access = AccessControl::recover(&recovered.records)?;
-        shard.topology.publish_access(&shard.access);
         let queues: Vec<QueueId> = shard.topology.queues().map(|record| record.id).collect();
         for queue in queues {
             shard.add_queue(queue);

@@ -197,7 +197,7 @@ impl Shard {
         None
     }
 
-    /// The same for what an operator asks for.
+    /// Holds an operator's request back while it has to wait for a task.
     pub(super) fn holds_administration(
         &mut self,
         key: ChannelKey,

@@ -137,7 +137,9 @@ impl Shard {
 
     /// Whether an operator lets the virtual host have one more queue, if this makes one.
     fn check_room(&self, vhost: &ShortStr, declaration: &QueueDeclaration) -> Result<(), Fault> {
-        let Some(most) = self.access.limits().get(Limit::VhostQueues, vhost) else { return Ok(()) };
+        let Some(most) = self.access.snapshot().limits().get(Limit::VhostQueues, vhost) else {
+            return Ok(());
+        };
         let name = &declaration.name;
         let makes_one = !declaration.passive && self.topology.find_queue(vhost, name).is_none();
         if !makes_one || (self.topology.count_queues(vhost) as u64) < most {

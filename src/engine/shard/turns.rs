@@ -27,7 +27,7 @@ impl Shard {
         }
     }
 
-    /// The same; it can wait.
+    /// The queue has something for the next commit, which may wait for others.
     pub(super) fn mark_dirty_deferred(&mut self, id: QueueId, now: Monotonic) {
         self.mark_dirty(id);
         self.commits.defer(now);
@@ -45,7 +45,8 @@ impl Shard {
         self.evict();
     }
 
-    /// The same, within a batch of commands: what comes next sees messages where they belong.
+    /// Gives turns within a batch of commands, so that the next command sees messages where they
+    /// belong.
     pub(super) fn give_turns(&mut self, at: Instants) {
         while self.work.is_left()
             && let Some(id) = self.scheduled.pop_front()

@@ -32,6 +32,7 @@ mod queue;
 mod queue_ids;
 mod queue_record;
 mod record;
+mod record_fields;
 mod recovery;
 mod removal;
 mod repair;
@@ -51,14 +52,14 @@ pub use policy::{AppliesTo, Policy, PolicyError, PolicyOwner, PolicyRequest};
 pub(crate) use policy_pass::PolicyPass;
 pub use queue::DeclaredQueue;
 pub use queue_record::QueueRecord;
-pub use recovery::{RecordFlaw, TopologyRecordError, queue_record_key, recorded_queue};
+pub use record_fields::RecordFlaw;
+pub use recovery::{TopologyRecordError, queue_record_key, recorded_queue};
 pub use repair::{Mending, RemovedRecord, RenamedQueue, mend, recovered_queue_name};
 pub use routes::Routes;
 pub use settings::{ArgumentError, QueueKind, QueueSettings};
 pub use settings_layer::{DeliveryLimit, Overflow};
 pub use vhost::{VhostMetadata, VhostUpdate};
 
-use crate::access::AccessControl;
 use crate::model::{ConnectionId, QueueId};
 use crate::operation::Operation;
 use binding::Bindings;
@@ -137,11 +138,6 @@ impl Topology {
         &self.routes
     }
 
-    /// Publishes who may do what with the routes, so that both change at once for connections.
-    pub fn publish_access(&mut self, access: &AccessControl) {
-        self.routes.set_access(access);
-    }
-
     /// What the store must learn since the last call, in order, to be written in one commit with
     /// whatever else the change brings about.
     pub fn take_operations(&mut self) -> Vec<Operation> {
@@ -153,7 +149,8 @@ impl Topology {
         self.put_vhost(name, VhostUpdate::default())
     }
 
-    /// The same, with what is to be said of it; of one that is there this is changed.
+    /// Makes a virtual host with what `update` says of it, or changes that of one that exists; returns
+    /// whether it is new.
     pub fn put_vhost(&mut self, name: &ShortStr, update: VhostUpdate) -> bool {
         if let Some(host) = self.vhosts.get_mut(name) {
             if Arc::make_mut(&mut host.metadata).update(update) {

@@ -131,7 +131,7 @@ impl Topology {
         self.queues.get(&queue).map(Arc::as_ref)
     }
 
-    /// The same, to be kept: it stays as it is when a policy changes.
+    /// The record of a queue, to be kept: it stays as it is when a policy changes.
     pub(crate) fn queue_record(&self, queue: QueueId) -> Option<Arc<QueueRecord>> {
         self.queues.get(&queue).map(Arc::clone)
     }

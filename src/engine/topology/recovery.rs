@@ -8,12 +8,13 @@ use super::names::Resource;
 use super::policy::{Policy, PolicyOwner, PolicyRequest};
 use super::queue_record::QueueRecord;
 use super::record;
+use super::record_fields::{Fields, Read, RecordFlaw};
 use super::settings::QueueSettings;
 use super::vhost::{VhostMetadata, VhostUpdate};
 use super::{QueueIds, Topology};
 use crate::access;
 use crate::delivered_record;
-use crate::model::{Binding, Destination, ObjectName, QueueId};
+use crate::model::{Binding, QueueId};
 use bytes::Bytes;
 use forebay_wire::{FieldTable, ShortStr};
 use std::convert::Infallible;
@@ -27,39 +28,6 @@ pub struct TopologyRecordError {
     /// What is wrong with it.
     pub flaw: RecordFlaw,
 }
-
-/// What may be wrong with a record.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RecordFlaw {
-    /// Its key begins with no kind that we know.
-    #[error("unknown kind, written by a newer version")]
-    Kind,
-    /// Its version is not ours.
-    #[error("has version {found}, expected {expected}: written by a newer version", expected = record::VERSION)]
-    Version {
-        /// What stood there.
-        found: u8,
-    },
-    /// It ends too early, goes on after its end, or a value in it is none that is ever written.
-    #[error("damaged: {part} can't be read")]
-    Damaged {
-        /// The part that can't be read.
-        part: &'static str,
-    },
-    /// It needs an object that no record tells of, or is refused for another reason.
-    #[error("damaged or incomplete: {reason}")]
-    Refused {
-        /// Why.
-        reason: String,
-    },
-}
-
-/// What one record is read from, front to back.
-struct Fields {
-    rest: Bytes,
-}
-
-type Read<T> = Result<T, RecordFlaw>;
 
 impl Topology {
     /// The topology as its records tell, from all that are in the store, in any order. Permissions
@@ -127,7 +95,7 @@ impl Topology {
     fn take_record(&mut self, kind: u8, whole: &Bytes, value: &Bytes) -> Read<()> {
         let mut key = Fields { rest: whole.slice(1..) };
         let mut value = Fields { rest: value.clone() };
-        match value.octet("version")? {
+        match value.byte("version")? {
             record::VERSION => {}
             record::VERSION_WITH_METADATA if kind == record::KIND_VHOST => {
                 return self.take_vhost(whole, key, &value.last_table("metadata")?);
@@ -192,7 +160,7 @@ impl Topology {
         if self.removals.interrupted.takes(whole, &vhost) {
             return Ok(());
         }
-        let owner = match key.octet("owner")? {
+        let owner = match key.byte("owner")? {
             record::OWNER_USER => PolicyOwner::User,
             record::OWNER_OPERATOR => PolicyOwner::Operator,
             _ => return Err(RecordFlaw::Damaged { part: "owner" }),
@@ -326,7 +294,7 @@ pub fn recorded_queue(key: &Bytes, value: &Bytes) -> Option<(QueueId, ShortStr, 
     let mut key = Fields { rest: key.slice(1..) };
     let mut value = Fields { rest: value.slice_ref(value_rest) };
     let id = QueueId(key.integer("id").ok()?);
-    value.octet("flags").ok()?;
+    value.byte("flags").ok()?;
     Some((id, value.short("vhost").ok()?, value.short("name").ok()?))
 }
 
@@ -345,12 +313,12 @@ pub(super) fn describe_record(key: &Bytes, value: &Bytes) -> String {
 fn described(key: &Bytes, value: &Bytes) -> Read<String> {
     let mut key = Fields { rest: key.clone() };
     let mut value = Fields { rest: value.clone() };
-    value.octet("version")?;
-    Ok(match key.octet("kind")? {
+    value.byte("version")?;
+    Ok(match key.byte("kind")? {
         record::KIND_VHOST => format!("of vhost '{}'", key.rest.escape_ascii()),
         record::KIND_POLICY => {
             let vhost = key.short("vhost")?;
-            key.octet("owner")?;
+            key.byte("owner")?;
             format!("of policy '{}' in vhost '{vhost}'", key.short("name")?)
         }
         record::KIND_EXCHANGE => {
@@ -358,13 +326,13 @@ fn described(key: &Bytes, value: &Bytes) -> Read<String> {
             format!("of {}", Resource::exchange(&key.short("name")?, &vhost))
         }
         record::KIND_QUEUE => {
-            value.octet("flags")?;
+            value.byte("flags")?;
             let vhost = value.short("vhost")?;
             format!("of {}", Resource::queue(&value.short("name")?, &vhost))
         }
         record::KIND_BINDING => {
             let (vhost, source) = (value.short("vhost")?, value.short("source")?);
-            let kind = value.octet("destination")?;
+            let kind = value.byte("destination")?;
             let kind = if kind == record::TO_QUEUE { "queue" } else { "exchange" };
             let (name, routing_key) = (value.short("destination")?, value.short("routing key")?);
             format!(
@@ -374,68 +342,6 @@ fn described(key: &Bytes, value: &Bytes) -> Read<String> {
         }
         _ => return Err(RecordFlaw::Kind),
     })
-}
-
-impl Fields {
-    fn octet(&mut self, part: &'static str) -> Read<u8> {
-        let byte = self.take(1, part)?.first().copied();
-        byte.ok_or(RecordFlaw::Damaged { part })
-    }
-
-    fn integer(&mut self, part: &'static str) -> Read<u64> {
-        let bytes = self.take(8, part)?;
-        Ok(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
-    }
-
-    fn flags(&mut self, known: u8) -> Read<u8> {
-        match self.octet("flags")? {
-            flags if flags & !known == 0 => Ok(flags),
-            _ => Err(RecordFlaw::Damaged { part: "flags" }),
-        }
-    }
-
-    fn short(&mut self, part: &'static str) -> Read<ShortStr> {
-        let length = self.octet(part)?;
-        let bytes = self.take(length.into(), part)?;
-        let short = ShortStr::try_from(bytes).map_err(|_| RecordFlaw::Damaged { part })?;
-        Ok(short.detached())
-    }
-
-    fn object_name(&mut self, part: &'static str) -> Read<ObjectName> {
-        self.short(part).map(ObjectName::stored)
-    }
-
-    fn destination(&mut self, part: &'static str) -> Read<Destination> {
-        match self.octet(part)? {
-            record::TO_QUEUE => Ok(Destination::Queue(self.object_name(part)?)),
-            record::TO_EXCHANGE => Ok(Destination::Exchange(self.object_name(part)?)),
-            _ => Err(RecordFlaw::Damaged { part }),
-        }
-    }
-
-    /// Bytes behind their length in two bytes.
-    fn long(&mut self, part: &'static str) -> Read<Bytes> {
-        let length = self.take(2, part)?;
-        let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
-        self.take(length, part)
-    }
-
-    /// A table that is the rest of the record.
-    fn last_table(&mut self, part: &'static str) -> Read<FieldTable> {
-        let table = FieldTable::decode(&self.rest).map_err(|_| RecordFlaw::Damaged { part })?;
-        Ok(table.detached())
-    }
-
-    fn end(&self) -> Read<()> {
-        if self.rest.is_empty() { Ok(()) } else { Err(RecordFlaw::Damaged { part: "end" }) }
-    }
-
-    fn take(&mut self, length: usize, part: &'static str) -> Read<Bytes> {
-        if self.rest.len() < length {
-            return Err(RecordFlaw::Damaged { part });
-        }
-        Ok(self.rest.split_to(length))
-    }
 }
 
 fn refused_argument(bad: BadArgument) -> RecordFlaw {

@@ -4,7 +4,8 @@
 
 use super::limits::QUEUE_IDS_RESERVED;
 use super::queue_record::QueueRecord;
-use super::recovery::{RecordFlaw, recorded_ceiling, recorded_queue};
+use super::record_fields::RecordFlaw;
+use super::recovery::{recorded_ceiling, recorded_queue};
 use super::settings::QueueSettings;
 use super::vhost::VhostMetadata;
 use super::{Topology, record};

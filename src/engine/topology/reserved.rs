@@ -53,7 +53,7 @@ pub(super) fn check_queue(arguments: &FieldTable, resource: Resource<'_>) -> Res
     queue_argument(arguments).map_or(Ok(()), |name| Err(fault(name, resource)))
 }
 
-/// The same for those of a consumer.
+/// Refuses arguments of a consumer that have no effect yet.
 ///
 /// # Errors
 /// 540 that names the argument; it closes the connection.

@@ -1,5 +1,5 @@
-//! An immutable snapshot of the routing table and of users, permissions and limits. Connections work
-//! by it while the topology that made it may already have changed.
+//! An immutable snapshot of the routing table. Connections work by it while the topology that made it
+//! may already have changed.
 //!
 //! A copy costs a few reference counts. A change copies only the path to the changed entry, so that
 //! ten thousand declares one by one stay fast, and snapshots that are still held are untouched.
@@ -11,7 +11,6 @@ use super::match_key::MatchKey;
 use super::matcher::{Granularity, Matcher};
 use super::names::{Resource, vhost_not_found};
 use super::persistent::Map;
-use crate::access::{AccessControl, Limits, Permissions, Users};
 use crate::model::{Fault, ObjectName, QueueId, Targets};
 use forebay_wire::{FieldTable, ReplyCode, ShortStr};
 use rpds::RedBlackTreeSetSync;
@@ -19,7 +18,7 @@ use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The routing table and who may do what, as of one version.
+/// The routing table as of one version.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     version: u64,
@@ -27,9 +26,6 @@ pub struct Routes {
     table_version: u64,
     vhosts: Map<ShortStr, VhostRoutes>,
     nowhere: Targets,
-    permissions: Permissions,
-    users: Users,
-    limits: Limits,
 }
 
 /// Where a virtual host's messages go.
@@ -55,14 +51,14 @@ pub(super) struct ExchangeRoutes {
 }
 
 impl Routes {
-    /// Grows with every change, including those of users, permissions, limits and policies.
+    /// Grows with every change of the topology, including those of policies.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
     }
 
     /// Grows with every change of the routing table only: snapshots of one topology with equal table
-    /// versions route alike, so that a cached route outlives a changed user.
+    /// versions route alike, so that a cached route outlives a changed policy.
     #[must_use]
     pub fn table_version(&self) -> u64 {
         self.table_version
@@ -72,24 +68,6 @@ impl Routes {
     #[must_use]
     pub fn nowhere(&self) -> Targets {
         self.nowhere.clone()
-    }
-
-    /// Who may do what in this version: what was allowed may be remembered for it.
-    #[must_use]
-    pub fn permissions(&self) -> &Permissions {
-        &self.permissions
-    }
-
-    /// The users that an operator made.
-    #[must_use]
-    pub fn users(&self) -> &Users {
-        &self.users
-    }
-
-    /// What operators limit.
-    #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.limits
     }
 
     /// What was published to an exchange; to the default one under its empty name.
@@ -183,13 +161,6 @@ impl Routes {
     /// Something changed that is published together with the routing table, which stays as it is.
     pub(super) fn note_change(&mut self) {
         self.version += 1;
-    }
-
-    pub(super) fn set_access(&mut self, access: &AccessControl) {
-        self.version += 1;
-        self.permissions = access.permissions().clone();
-        self.users = access.users().clone();
-        self.limits = access.limits().clone();
     }
 
     fn note_table_change(&mut self) {

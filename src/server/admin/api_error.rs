@@ -1,6 +1,6 @@
 //! Why an admin request is refused, in the form of RabbitMQ's management API.
 
-use crate::shard::session::SessionError;
+use crate::shard::shard_link::SessionError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use forebay_engine::model::Fault;

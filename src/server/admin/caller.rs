@@ -5,7 +5,7 @@
 use super::api_error::ApiError;
 use super::context::Admin;
 use super::names::short;
-use crate::shard::session::SESSION_CHANNEL;
+use crate::shard::shard_link::SESSION_CHANNEL;
 use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams};
 use axum::http::header;
 use axum::http::request::Parts;
@@ -31,6 +31,10 @@ pub(super) struct Caller {
     /// All of its tags.
     pub(super) tags: Vec<String>,
 }
+
+/// A caller that is an administrator; others are refused with 401.
+#[derive(Clone, Debug)]
+pub(super) struct Administrator(pub(super) Caller);
 
 impl Caller {
     /// Somebody who shows a password.
@@ -114,24 +118,25 @@ impl Caller {
     /// # Errors
     /// 404 when that is not there, 401 when not.
     pub(super) fn check_vhost(&self, admin: &Admin, vhost: &ShortStr) -> Result<(), ApiError> {
-        let routes = admin.routes();
-        if !routes.has_vhost(vhost.as_bytes()) {
+        let snapshot = admin.snapshot();
+        if !snapshot.routes.has_vhost(vhost.as_bytes()) {
             return Err(ApiError::not_found(format!("no vhost '{vhost}'")));
         }
-        let may = routes.permissions().check_vhost(&self.name, vhost);
+        let may = snapshot.access.permissions().check_vhost(&self.name, vhost);
         may.map_err(|fault| ApiError::NotAuthorised(fault.text))
     }
 
     /// Whether it may see the virtual host.
     #[must_use]
     pub(super) fn sees(&self, admin: &Admin, vhost: &ShortStr) -> bool {
-        self.sees_everything() || admin.routes().permissions().get(&self.name, vhost).is_some()
+        self.sees_everything()
+            || admin.snapshot().access.permissions().get(&self.name, vhost).is_some()
     }
 
     /// # Errors
     /// 404 when the virtual host is not there, 401 when it may not be seen.
     pub(super) fn check_sees(&self, admin: &Admin, vhost: &ShortStr) -> Result<(), ApiError> {
-        if self.sees_everything() && admin.routes().has_vhost(vhost.as_bytes()) {
+        if self.sees_everything() && admin.snapshot().routes.has_vhost(vhost.as_bytes()) {
             return Ok(());
         }
         self.check_vhost(admin, vhost)
@@ -149,7 +154,7 @@ impl Caller {
         object: Object<'_>,
     ) -> Result<(), ApiError> {
         self.check_vhost(admin, vhost)?;
-        Ok(admin.routes().permissions().check(&self.name, vhost, access, object)?)
+        Ok(admin.snapshot().access.permissions().check(&self.name, vhost, access, object)?)
     }
 
     /// Whether it may ask this of the topology: the permissions that an AMQP client needs.
@@ -163,7 +168,7 @@ impl Caller {
         request: &TopologyRequest,
     ) -> Result<(), ApiError> {
         self.check_vhost(admin, vhost)?;
-        Ok(admin.routes().permissions().check_request(&self.name, vhost, request)?)
+        Ok(admin.snapshot().access.permissions().check_request(&self.name, vhost, request)?)
     }
 
     /// Changes something on its behalf; whether it may has been checked.
@@ -212,6 +217,16 @@ impl FromRequestParts<Admin> for Vhost {
         let named = params.iter().find_map(|(name, value)| (name == "vhost").then_some(value));
         let named = named.ok_or_else(|| ApiError::bad("vhost: the path names none"))?;
         Ok(Self(short("vhost", named)?))
+    }
+}
+
+impl FromRequestParts<Admin> for Administrator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, ApiError> {
+        let caller = Caller::from_request_parts(parts, admin).await?;
+        caller.check_administrator()?;
+        Ok(Self(caller))
     }
 }
 

@@ -9,14 +9,15 @@ use crate::config::product::Product;
 use crate::connection::publish_pace::PublishPace;
 use crate::lag::LagWatches;
 use crate::metrics::{BrokerRates, ConnectionTotals, QueueRates};
-use crate::shard::session::{SessionError, ShardLink};
+use crate::shard::shard_link::{SessionError, ShardLink};
 use crate::system::alarms::Alarms;
 use crate::system::clock::Clock;
 use crate::tls::TlsAcceptor;
 use arc_swap::ArcSwap;
+use forebay_engine::BrokerSnapshot;
 use forebay_engine::connection::ConnectionSettings;
 use forebay_engine::shard::{QueueDefaults, ShardStatistics};
-use forebay_engine::topology::{Routes, Topology};
+use forebay_engine::topology::Topology;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -63,8 +64,8 @@ pub struct Listener {
 pub struct Sources {
     /// The way to the shard.
     pub link: ShardLink,
-    /// Users, permissions, policies.
-    pub routes: Arc<ArcSwap<Routes>>,
+    /// Routes, users, permissions, limits.
+    pub snapshot: Arc<ArcSwap<BrokerSnapshot>>,
     /// Virtual hosts, exchanges, queues, bindings, policies.
     pub catalogue: Arc<ArcSwap<Topology>>,
     /// Who may come in.
@@ -83,7 +84,7 @@ pub struct Sources {
     pub hosts: Vec<String>,
     /// How fast messages come and go, renewed by the metrics endpoint.
     pub rates: Arc<ArcSwap<QueueRates>>,
-    /// The same of the broker as a whole and of exchanges.
+    /// Rates of the broker as a whole and of exchanges.
     pub broker_rates: Arc<ArcSwap<BrokerRates>>,
     /// What lag is normal, renewed there, too.
     pub lag: Arc<LagWatches>,
@@ -137,8 +138,9 @@ impl Admin {
         }
     }
 
-    pub(super) fn routes(&self) -> Arc<Routes> {
-        self.inner.routes.load_full()
+    /// Routes, users, permissions and limits, as the shard published them last.
+    pub(super) fn snapshot(&self) -> Arc<BrokerSnapshot> {
+        self.inner.snapshot.load_full()
     }
 
     /// What there is, as the shard last told: the same that messages are routed by.

@@ -14,7 +14,7 @@ use super::names::{object_name, short};
 use super::reply::json_reply;
 use super::request_body::RequestBody;
 use crate::limits::ADMIN_PEEK_MESSAGES_DEFAULT;
-use crate::shard::session::SESSION_CHANNEL;
+use crate::shard::shard_link::SESSION_CHANNEL;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Access, Object};
@@ -89,8 +89,8 @@ pub(super) async fn peek(
     body.check_fields(&[&FILTER[..], &["truncate"]].concat())?;
     let truncate = body.integer("truncate")?.and_then(|bytes| usize::try_from(bytes).ok());
     let browse = browse(queue, &body, BrowseAction::Show, ADMIN_PEEK_MESSAGES_DEFAULT)?;
-    let swept = admin.browse(&caller, vhost, browse).await?;
-    let messages = swept.shown.iter().map(|(position, message)| {
+    let page = admin.browse(&caller, vhost, browse).await?;
+    let messages = page.shown.iter().map(|(position, message)| {
         let mut shown = describe_message(message, &[], false, truncate);
         shown.insert("position".to_owned(), json!([position.level.0, position.offset.0]));
         shown.insert("dead_since".to_owned(), message.published_at().0.into());
@@ -98,8 +98,8 @@ pub(super) async fn peek(
         Value::Object(shown)
     });
     let messages: Vec<Value> = messages.collect();
-    let rest = rest(&swept.rest);
-    Ok(json_reply(&json!({ "examined": swept.examined, "messages": messages, "rest": rest })))
+    let rest = rest(&page.rest);
+    Ok(json_reply(&json!({ "examined": page.examined, "messages": messages, "rest": rest })))
 }
 
 pub(super) async fn redrive(
@@ -123,15 +123,15 @@ pub(super) async fn redrive(
     let trust_headers = body.flag("trust_headers", false)?;
     let action = if is_dry { BrowseAction::Count } else { BrowseAction::Redrive };
     let browse = Browse { trust_headers, ..browse(queue, &body, action, BROWSE_MESSAGES_MAX)? };
-    let swept = admin.browse(&caller, vhost, browse).await?;
+    let page = admin.browse(&caller, vhost, browse).await?;
     Ok(json_reply(&json!({
-        "deaths": deaths(&swept),
+        "deaths": deaths(&page),
         "dry_run": is_dry,
-        "examined": swept.examined,
-        "redriven": count(&swept, |outcome| outcome == RedriveOutcome::Redriven),
-        "rest": rest(&swept.rest),
-        "skipped": count(&swept, |outcome| outcome == RedriveOutcome::Unproven),
-        "stayed": count(&swept, |outcome| outcome != RedriveOutcome::Redriven),
+        "examined": page.examined,
+        "redriven": count(&page, |outcome| outcome == RedriveOutcome::Redriven),
+        "rest": rest(&page.rest),
+        "skipped": count(&page, |outcome| outcome == RedriveOutcome::Unproven),
+        "stayed": count(&page, |outcome| outcome != RedriveOutcome::Redriven),
     })))
 }
 
@@ -144,7 +144,7 @@ impl Admin {
     ) -> Result<BrowsePage, ApiError> {
         let command = Command::Browse { channel: SESSION_CHANNEL, browse: Box::new(browse) };
         match self.link().ask(vhost, caller.name.clone(), command).await? {
-            Reply::BrowsePage(swept) => Ok(*swept),
+            Reply::BrowsePage(page) => Ok(*page),
             _ => Ok(BrowsePage::default()),
         }
     }
@@ -171,15 +171,15 @@ impl Admin {
             taken_max: BROWSE_MESSAGES_MAX,
             trust_headers: false,
         };
-        let swept = self.browse(caller, vhost.clone(), step).await?;
+        let page = self.browse(caller, vhost.clone(), step).await?;
         let now = self.inner.clock.now().wall.0;
         Ok(json!({
-            "deaths": deaths(&swept),
-            "examined": swept.examined,
+            "deaths": deaths(&page),
+            "examined": page.examined,
             "may_redrive": self.may_redrive(caller, vhost, queue),
             "messages": messages,
             "name": queue.to_string(),
-            "oldest_age_ms": swept.oldest.map(|stamp| now.saturating_sub(stamp.0)),
+            "oldest_age_ms": page.oldest.map(|stamp| now.saturating_sub(stamp.0)),
             "vhost": vhost.to_string(),
         }))
     }
@@ -307,9 +307,9 @@ fn death(message: &Message) -> Value {
     })
 }
 
-fn deaths(swept: &BrowsePage) -> Value {
+fn deaths(page: &BrowsePage) -> Value {
     let text = |name: &Option<ShortStr>| name.as_ref().map(ToString::to_string);
-    let groups = swept.groups.iter().map(|(group, messages)| {
+    let groups = page.groups.iter().map(|(group, messages)| {
         let way_back = match group.outcome {
             RedriveOutcome::Redriven => "open",
             RedriveOutcome::NoOrigin => "no_origin",
@@ -327,7 +327,7 @@ fn deaths(swept: &BrowsePage) -> Value {
     groups.collect()
 }
 
-fn count(swept: &BrowsePage, is_counted: impl Fn(RedriveOutcome) -> bool) -> u64 {
-    let groups = swept.groups.iter();
+fn count(page: &BrowsePage, is_counted: impl Fn(RedriveOutcome) -> bool) -> u64 {
+    let groups = page.groups.iter();
     groups.filter(|(group, _)| is_counted(group.outcome)).map(|(_, messages)| messages).sum()
 }

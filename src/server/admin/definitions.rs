@@ -1,7 +1,7 @@
 //! `/api/definitions`.
 
 use super::api_error::ApiError;
-use super::caller::{Caller, Vhost};
+use super::caller::{Administrator, Caller, Vhost};
 use super::context::Admin;
 use super::extract::{Query, UnreadBody};
 use super::reply::{json_reply, no_content};
@@ -23,22 +23,20 @@ pub(super) struct ImportQuery {
 
 pub(super) async fn export(
     State(admin): State<Admin>,
-    caller: Caller,
+    _: Administrator,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
-    let (catalogue, routes, product) = (admin.catalogue(), admin.routes(), admin.product());
-    written(move || definitions::export(&catalogue, &routes, &product)).await
+    let (catalogue, snapshot, product) = (admin.catalogue(), admin.snapshot(), admin.product());
+    written(move || definitions::export(&catalogue, &snapshot.access, &product)).await
 }
 
 pub(super) async fn export_vhost(
     State(admin): State<Admin>,
-    caller: Caller,
+    Administrator(caller): Administrator,
     Vhost(vhost): Vhost,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     caller.check_sees(&admin, &vhost)?;
-    let (catalogue, routes, product) = (admin.catalogue(), admin.routes(), admin.product());
-    written(move || definitions::export_vhost(&catalogue, &routes, &product, &vhost)).await
+    let (catalogue, snapshot, product) = (admin.catalogue(), admin.snapshot(), admin.product());
+    written(move || definitions::export_vhost(&catalogue, &snapshot.access, &product, &vhost)).await
 }
 
 /// Beside the threads that serve clients: a large broker has much to say.
@@ -49,22 +47,20 @@ async fn written(export: impl FnOnce() -> Value + Send + 'static) -> Result<Resp
 
 pub(super) async fn import(
     State(admin): State<Admin>,
-    caller: Caller,
+    Administrator(caller): Administrator,
     Query(query): Query<ImportQuery>,
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     take(&admin, &caller, body, None, query.skip_unsupported).await
 }
 
 pub(super) async fn import_vhost(
     State(admin): State<Admin>,
-    caller: Caller,
+    Administrator(caller): Administrator,
     Vhost(vhost): Vhost,
     Query(query): Query<ImportQuery>,
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     caller.check_sees(&admin, &vhost)?;
     take(&admin, &caller, body, Some(vhost), query.skip_unsupported).await
 }

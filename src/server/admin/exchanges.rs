@@ -13,9 +13,10 @@ use crate::definitions::table_json;
 use crate::metrics::BrokerRates;
 use axum::extract::State;
 use axum::response::Response;
+use forebay_engine::BrokerSnapshot;
 use forebay_engine::access::{Access, Object};
 use forebay_engine::model::{ExchangeDeclaration, ObjectName, TopologyRequest};
-use forebay_engine::topology::{ExchangeKind, ExchangeRecord, Routes, Topology};
+use forebay_engine::topology::{ExchangeKind, ExchangeRecord, Topology};
 use forebay_wire::{FieldTable, ShortStr};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -116,13 +117,13 @@ impl Admin {
     }
 
     fn exchange_figures(&self) -> ExchangeFigures {
-        ExchangeFigures { routes: self.routes(), rates: self.inner.broker_rates.load_full() }
+        ExchangeFigures { snapshot: self.snapshot(), rates: self.inner.broker_rates.load_full() }
     }
 }
 
 /// What passed through exchanges.
 struct ExchangeFigures {
-    routes: Arc<Routes>,
+    snapshot: Arc<BrokerSnapshot>,
     rates: Arc<BrokerRates>,
 }
 
@@ -139,7 +140,7 @@ impl ExchangeFigures {
             "type": exchange.kind.name(),
             "vhost": vhost.to_string(),
         });
-        if let Some(counters) = self.routes.exchange_counters(vhost, name) {
+        if let Some(counters) = self.snapshot.routes.exchange_counters(vhost, name) {
             let (rate_in, rate_out) = self.rates.exchange(vhost, name);
             let mut figures = Figures::default();
             figures.put("publish_in", counters.published_in(), rate_in);

@@ -6,7 +6,7 @@ use super::context::Admin;
 use super::extract::Path;
 use super::nodes::check_node;
 use super::reply::json_reply;
-use crate::shard::session::SESSION_CHANNEL;
+use crate::shard::shard_link::SESSION_CHANNEL;
 use crate::system::alarms::Alarm;
 use crate::system::node_name::node_name;
 use crate::tls::TlsAcceptor;
@@ -146,8 +146,9 @@ pub(super) async fn aliveness(
         ..QueueDeclaration::default()
     });
     caller.check_request(&admin, &vhost, &declare)?;
-    let routes = admin.routes();
-    let (permissions, write) = (routes.permissions(), Object::Exchange(&ObjectName::EMPTY));
+    let snapshot = admin.snapshot();
+    let (permissions, write) =
+        (snapshot.access.permissions(), Object::Exchange(&ObjectName::EMPTY));
     permissions.check(&caller.name, &vhost, Access::Write, write)?;
     permissions.check(&caller.name, &vhost, Access::Read, Object::Queue(&QUEUE))?;
     admin.check_may_publish()?;
@@ -162,7 +163,7 @@ pub(super) async fn aliveness(
     };
     let messages = vec![Message::new(envelope, Bytes::from("test"), &mut BytesMut::new())];
     let keys = std::slice::from_ref(&*QUEUE);
-    let targets = admin.routes().route(&vhost, &ObjectName::EMPTY, keys, &|| None)?;
+    let targets = admin.snapshot().routes.route(&vhost, &ObjectName::EMPTY, keys, &|| None)?;
     let publish = Publish { channel: SESSION_CHANNEL, confirm: None, targets, messages };
     let reply = admin
         .link()

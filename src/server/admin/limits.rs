@@ -1,7 +1,7 @@
 //! `/api/vhost-limits` and `/api/user-limits`.
 
 use super::api_error::ApiError;
-use super::caller::{Caller, Vhost, VhostAccess};
+use super::caller::{Administrator, Caller, Vhost, VhostAccess};
 use super::context::Admin;
 use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
@@ -23,8 +23,8 @@ pub(super) async fn of_vhosts(
     caller: Caller,
     listing: Listing,
 ) -> Result<Response, ApiError> {
-    let routes = admin.routes();
-    let seen = by_owner(routes.limits(), Limit::OF_VHOST).into_iter();
+    let snapshot = admin.snapshot();
+    let seen = by_owner(snapshot.access.limits(), Limit::OF_VHOST).into_iter();
     let seen = seen.filter(|(vhost, _)| caller.sees(&admin, vhost));
     let seen = seen.map(|(vhost, value)| describe("vhost", &vhost, &value)).collect();
     listing.reply(seen, Value::clone).await
@@ -34,7 +34,7 @@ pub(super) async fn of_vhost(
     State(admin): State<Admin>,
     VhostAccess { vhost, .. }: VhostAccess,
 ) -> Result<Response, ApiError> {
-    let value = limits_of(admin.routes().limits(), Limit::OF_VHOST, &vhost);
+    let value = limits_of(admin.snapshot().access.limits(), Limit::OF_VHOST, &vhost);
     Ok(json_reply(&json!([describe("vhost", &vhost, &value)])))
 }
 
@@ -62,24 +62,22 @@ pub(super) async fn clear_of_vhost(
 
 pub(super) async fn of_users(
     State(admin): State<Admin>,
-    caller: Caller,
+    _: Administrator,
     listing: Listing,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
-    let routes = admin.routes();
-    let users = by_owner(routes.limits(), Limit::OF_USER).into_iter();
+    let snapshot = admin.snapshot();
+    let users = by_owner(snapshot.access.limits(), Limit::OF_USER).into_iter();
     let users = users.map(|(user, value)| describe("user", &user, &value)).collect();
     listing.reply(users, Value::clone).await
 }
 
 pub(super) async fn of_user(
     State(admin): State<Admin>,
-    caller: Caller,
+    _: Administrator,
     Path(user): Path<String>,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     let user = known_user(&admin, &user)?;
-    let value = limits_of(admin.routes().limits(), Limit::OF_USER, &user);
+    let value = limits_of(admin.snapshot().access.limits(), Limit::OF_USER, &user);
     Ok(json_reply(&json!([describe("user", &user, &value)])))
 }
 

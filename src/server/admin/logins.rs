@@ -1,7 +1,7 @@
 //! `/api/auth/attempts`: logins by protocol and by address.
 
 use super::api_error::ApiError;
-use super::caller::Caller;
+use super::caller::{Administrator, Caller};
 use super::context::Admin;
 use super::extract::Path;
 use super::listing::Listing;
@@ -57,10 +57,9 @@ pub(super) async fn by_source(
 /// Counts anew; who has to wait after wrong passwords goes on waiting.
 pub(super) async fn reset_by_protocol(
     State(admin): State<Admin>,
-    caller: Caller,
+    _: Administrator,
     Path(node): Path<String>,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     check_node(&node)?;
     admin.inner.logins.http.store((0, 0));
     admin.inner.logins.amqp_before.store(admin.amqp_logins());
@@ -69,10 +68,9 @@ pub(super) async fn reset_by_protocol(
 
 pub(super) async fn reset_by_source(
     State(admin): State<Admin>,
-    caller: Caller,
+    _: Administrator,
     Path(node): Path<String>,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     check_node(&node)?;
     admin.authenticator().reset_attempts();
     Ok(no_content())

@@ -9,7 +9,7 @@ use super::reply::{json_reply, no_content};
 use super::request_body::RequestBody;
 use crate::definitions::table_json;
 use crate::limits::ADMIN_GET_MESSAGES_MAX;
-use crate::shard::session::{SESSION_CHANNEL, Session, SessionError};
+use crate::shard::shard_link::{SESSION_CHANNEL, Session, SessionError};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
@@ -72,7 +72,8 @@ pub(super) async fn publish(
     let copies = copies(&properties)?;
     let further_keys = copies.iter().flat_map(|copies| copies.routing_keys.iter().cloned());
     let keys: Vec<_> = std::iter::once(routing_key.clone()).chain(further_keys).collect();
-    let targets = admin.routes().route(&vhost, &exchange, &keys, &|| properties.headers())?;
+    let targets =
+        admin.snapshot().routes.route(&vhost, &exchange, &keys, &|| properties.headers())?;
     if targets.is_empty() {
         return Ok(json_reply(&json!({ "routed": false })));
     }

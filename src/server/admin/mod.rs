@@ -2,7 +2,7 @@
 //!
 //! Reads look at a catalogue that the shard publishes beside the routes, and ask it for figures, which
 //! it gathers between messages; changes of queues, exchanges, bindings and messages go through a
-//! [`Session`](crate::shard::session::Session), with the permissions that an AMQP client would need; changes of virtual
+//! [`Session`](crate::shard::shard_link::Session), with the permissions that an AMQP client would need; changes of virtual
 //! hosts, users, permissions and policies are an [`Administration`](forebay_engine::administration::Administration).
 
 mod absent;

@@ -1,12 +1,12 @@
 //! `/api/nodes`: the one node, as those who watch machines ask for it.
 
 use super::api_error::ApiError;
-use super::caller::Caller;
+use super::caller::{Administrator, Caller};
 use super::console::Watched;
 use super::context::Admin;
 use super::extract::Path;
 use super::names::short;
-use super::overview::exchange_types;
+use super::overview::{CHURN, exchange_types};
 use super::reply::{json_reply, no_content};
 use crate::metrics::process;
 use crate::system::alarms::Alarm;
@@ -15,17 +15,6 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
-
-/// Counters of the broker that RabbitMQ shows of a node.
-const CHURN: [&str; 7] = [
-    "channel_closed",
-    "channel_created",
-    "connection_closed",
-    "connection_created",
-    "queue_created",
-    "queue_declared",
-    "queue_deleted",
-];
 
 pub(super) async fn list(
     State(admin): State<Admin>,
@@ -49,18 +38,16 @@ pub(super) async fn show(
 /// Virtual hosts run as long as the broker does.
 pub(super) async fn start_vhost(
     State(admin): State<Admin>,
-    caller: Caller,
+    Administrator(caller): Administrator,
     Path((vhost, node)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     caller.check_sees(&admin, &short("vhost", &vhost)?)?;
     check_node(&node)?;
     Ok(no_content())
 }
 
 /// There is no other node that a queue could move to.
-pub(super) async fn rebalance(caller: Caller) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
+pub(super) async fn rebalance(_: Administrator) -> Result<Response, ApiError> {
     Ok(no_content())
 }
 

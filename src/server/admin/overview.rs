@@ -17,7 +17,8 @@ use forebay_engine::shard::{QueueStatistics, QueueTurnover};
 use forebay_engine::topology::ExchangeKind;
 use serde_json::{Value, json};
 
-const CHURN: [&str; 7] = [
+/// Counters of what came and went.
+pub(super) const CHURN: [&str; 7] = [
     "channel_closed",
     "channel_created",
     "connection_closed",

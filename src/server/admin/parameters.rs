@@ -133,10 +133,10 @@ fn check(
 }
 
 fn seen(admin: &Admin, caller: &Caller, is_wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
-    let (catalogue, routes) = (admin.catalogue(), admin.routes());
+    let (catalogue, snapshot) = (admin.catalogue(), admin.snapshot());
     let vhosts = catalogue.vhosts().filter(|vhost| caller.sees(admin, vhost));
     let of_vhost = |vhost: &ShortStr| {
-        let mut parameters = parameters(&catalogue, routes.limits(), vhost);
+        let mut parameters = parameters(&catalogue, snapshot.access.limits(), vhost);
         for object in parameters.iter_mut().filter_map(Value::as_object_mut) {
             object.insert("vhost".to_owned(), json!(vhost.to_string()));
         }

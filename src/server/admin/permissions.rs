@@ -1,7 +1,7 @@
 //! `/api/permissions`.
 
 use super::api_error::ApiError;
-use super::caller::{Caller, Vhost, VhostAccess};
+use super::caller::{Administrator, Vhost, VhostAccess};
 use super::context::Admin;
 use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
@@ -17,10 +17,9 @@ use serde_json::Value;
 
 pub(super) async fn list(
     State(admin): State<Admin>,
-    caller: Caller,
+    _: Administrator,
     listing: Listing,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     listing.reply(permissions(&admin, |_, _| true), Value::clone).await
 }
 
@@ -35,10 +34,9 @@ pub(super) async fn of_vhost(
 
 pub(super) async fn of_user(
     State(admin): State<Admin>,
-    caller: Caller,
+    _: Administrator,
     Path(user): Path<String>,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     let wanted = short("user", &user)?;
     if admin.authenticator().tags(&wanted).is_none() {
         return Err(ApiError::not_found(format!("no user '{wanted}'")));
@@ -49,26 +47,24 @@ pub(super) async fn of_user(
 
 pub(super) async fn show(
     State(admin): State<Admin>,
-    caller: Caller,
+    _: Administrator,
     Vhost(vhost): Vhost,
     Path((_, user)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     let user = short("user", &user)?;
-    let routes = admin.routes();
-    let permission = routes.permissions().get(&user, &vhost);
+    let snapshot = admin.snapshot();
+    let permission = snapshot.access.permissions().get(&user, &vhost);
     let missing = || ApiError::not_found(format!("no permission of '{user}' in vhost '{vhost}'"));
     Ok(json_reply(&object_json::permission(&user, &vhost, permission.ok_or_else(missing)?)))
 }
 
 pub(super) async fn put(
     State(admin): State<Admin>,
-    caller: Caller,
+    Administrator(caller): Administrator,
     Vhost(vhost): Vhost,
     Path((_, user)): Path<(String, String)>,
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     let user = short("user", &user)?;
     let body = body.read().await?;
     if admin.authenticator().tags(&user).is_none() {
@@ -77,18 +73,17 @@ pub(super) async fn put(
     let (configure, write) = (body.required("configure")?, body.required("write")?);
     let permission = Permission::new(configure, write, body.required("read")?)
         .map_err(|error| ApiError::bad(error.to_string()))?;
-    let is_new = admin.routes().permissions().get(&user, &vhost).is_none();
+    let is_new = admin.snapshot().access.permissions().get(&user, &vhost).is_none();
     caller.administer(&admin, Administration::Grant { user, vhost, permission }).await?;
     Ok(put_reply(is_new))
 }
 
 pub(super) async fn delete(
     State(admin): State<Admin>,
-    caller: Caller,
+    Administrator(caller): Administrator,
     Vhost(vhost): Vhost,
     Path((_, user)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     let user = short("user", &user)?;
     caller.administer(&admin, Administration::Revoke { user, vhost }).await?;
     Ok(no_content())
@@ -97,8 +92,8 @@ pub(super) async fn delete(
 /// What operators granted and what the configuration grants.
 fn permissions(admin: &Admin, is_wanted: impl Fn(&ShortStr, &ShortStr) -> bool) -> Vec<Value> {
     let catalogue = admin.catalogue();
-    let routes = admin.routes();
-    let stored = routes.permissions().iter();
+    let snapshot = admin.snapshot();
+    let stored = snapshot.access.permissions().iter();
     let mut keys: Vec<_> = stored.map(|(user, vhost, _)| (user.clone(), vhost.clone())).collect();
     for (user, _) in admin.authenticator().configured() {
         keys.extend(catalogue.vhosts().map(|vhost| (user.clone(), vhost.clone())));
@@ -107,7 +102,7 @@ fn permissions(admin: &Admin, is_wanted: impl Fn(&ShortStr, &ShortStr) -> bool) 
     keys.dedup();
     keys.retain(|(user, vhost)| is_wanted(user, vhost));
     let describe = |(user, vhost): &(ShortStr, ShortStr)| {
-        Some(object_json::permission(user, vhost, routes.permissions().get(user, vhost)?))
+        Some(object_json::permission(user, vhost, snapshot.access.permissions().get(user, vhost)?))
     };
     keys.iter().filter_map(describe).collect()
 }

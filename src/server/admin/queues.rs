@@ -16,7 +16,7 @@ use crate::connection::connection_about::ConnectionAbout;
 use crate::definitions::table_json;
 use crate::lag::QueueLag;
 use crate::metrics::{MESSAGE_COUNTERS, QueueRates};
-use crate::shard::session::SESSION_CHANNEL;
+use crate::shard::shard_link::SESSION_CHANNEL;
 use crate::system::node_name::node_name;
 use axum::Extension;
 use axum::extract::State;

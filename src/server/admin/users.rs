@@ -1,7 +1,7 @@
 //! `/api/users`.
 
 use super::api_error::ApiError;
-use super::caller::Caller;
+use super::caller::{Administrator, Caller};
 use super::context::Admin;
 use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
@@ -23,19 +23,17 @@ use std::collections::BTreeSet;
 
 pub(super) async fn list(
     State(admin): State<Admin>,
-    caller: Caller,
+    _: Administrator,
     listing: Listing,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     listing.reply(users(&admin), |(_, user)| user.clone()).await
 }
 
 pub(super) async fn show(
     State(admin): State<Admin>,
-    caller: Caller,
+    _: Administrator,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     let name = short("user", &name)?;
     let found = users(&admin).into_iter().find(|(there, _)| *there == name);
     let (_, user) = found.ok_or_else(|| ApiError::not_found(format!("no user '{name}'")))?;
@@ -44,11 +42,10 @@ pub(super) async fn show(
 
 pub(super) async fn put(
     State(admin): State<Admin>,
-    caller: Caller,
+    Administrator(caller): Administrator,
     Path(name): Path<String>,
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     let name = short("user", &name)?;
     check_stored(&admin, &name)?;
     let body = body.read().await?;
@@ -62,10 +59,9 @@ pub(super) async fn put(
 
 pub(super) async fn delete(
     State(admin): State<Admin>,
-    caller: Caller,
+    Administrator(caller): Administrator,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     let name = short("user", &name)?;
     check_stored(&admin, &name)?;
     remove(&admin, &caller, name).await?;
@@ -75,10 +71,9 @@ pub(super) async fn delete(
 /// All that are named, or none when one of them can't be.
 pub(super) async fn bulk_delete(
     State(admin): State<Admin>,
-    caller: Caller,
+    Administrator(caller): Administrator,
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     let body = body.read().await?;
     let wrong = || ApiError::bad("users: expected a list of names");
     let named = body.get("users").and_then(Value::as_array).ok_or_else(wrong)?;
@@ -106,13 +101,12 @@ pub(super) async fn bulk_delete(
 /// Users that may enter no virtual host.
 pub(super) async fn without_permissions(
     State(admin): State<Admin>,
-    caller: Caller,
+    _: Administrator,
     listing: Listing,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
-    let routes = admin.routes();
+    let snapshot = admin.snapshot();
     let permitted: BTreeSet<&ShortStr> =
-        routes.permissions().iter().map(|(user, ..)| user).collect();
+        snapshot.access.permissions().iter().map(|(user, ..)| user).collect();
     let configured = admin.authenticator().configured();
     let is_configured = |name: &ShortStr| configured.iter().any(|(there, _)| there == name);
     let mut found = users(&admin);
@@ -146,19 +140,19 @@ pub(super) fn check_stored(admin: &Admin, name: &ShortStr) -> Result<(), ApiErro
 /// Those of the configuration and those that operators made, by name.
 fn users(admin: &Admin) -> Vec<(ShortStr, Value)> {
     let configured = admin.authenticator().configured();
-    let routes = admin.routes();
+    let snapshot = admin.snapshot();
     let hidden = |name: &ShortStr| configured.iter().any(|(there, _)| there == name);
-    let stored = routes.users().iter().filter(|(name, _)| !hidden(name));
+    let stored = snapshot.access.users().iter().filter(|(name, _)| !hidden(name));
     let mut users: Vec<_> = stored
         .map(|(name, user)| {
             let hash = password::exported(&user.password);
-            (name.clone(), object_json::user(name, &user.tags, hash, routes.limits()))
+            (name.clone(), object_json::user(name, &user.tags, hash, snapshot.access.limits()))
         })
         .collect();
     users.extend(configured.iter().map(|(name, tags)| {
         // What the configuration keeps secret stays there.
         let hash = (password::ARGON2ID, "");
-        (name.clone(), object_json::user(name, tags, hash, routes.limits()))
+        (name.clone(), object_json::user(name, tags, hash, snapshot.access.limits()))
     }));
     users.sort_by(|left, right| left.0.cmp(&right.0));
     users

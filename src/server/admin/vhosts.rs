@@ -1,7 +1,7 @@
 //! `/api/vhosts`.
 
 use super::api_error::ApiError;
-use super::caller::{Caller, Vhost, VhostAccess};
+use super::caller::{Administrator, Caller, Vhost, VhostAccess};
 use super::context::Admin;
 use super::extract::UnreadBody;
 use super::figures::{Figures, add};
@@ -41,11 +41,10 @@ pub(super) async fn show(
 
 pub(super) async fn put(
     State(admin): State<Admin>,
-    caller: Caller,
+    Administrator(caller): Administrator,
     Vhost(name): Vhost,
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     let body = body.read().await?;
     if body.flag("tracing", false)? {
         return Err(ApiError::bad("tracing: messages can't be traced here, expected false"));
@@ -56,7 +55,7 @@ pub(super) async fn put(
         tags: body.tags()?,
         default_queue_type: default_queue_type.map(queue_kind).transpose()?,
     };
-    let is_new = !admin.routes().has_vhost(name.as_bytes());
+    let is_new = !admin.snapshot().routes.has_vhost(name.as_bytes());
     caller.administer(&admin, Administration::PutVhost { name: name.clone(), update }).await?;
     if is_new {
         admin.grant_everything(&caller, name).await?;
@@ -72,10 +71,9 @@ fn queue_kind(name: &str) -> Result<QueueKind, ApiError> {
 
 pub(super) async fn delete(
     State(admin): State<Admin>,
-    caller: Caller,
+    Administrator(caller): Administrator,
     Vhost(name): Vhost,
 ) -> Result<Response, ApiError> {
-    caller.check_administrator()?;
     caller.administer(&admin, Administration::DeleteVhost { name: name.clone() }).await?;
     let text = format!("vhost '{name}' was deleted");
     let fault = Fault::connection(ReplyCode::ConnectionForced, text);

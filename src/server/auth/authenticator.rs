@@ -13,9 +13,9 @@ use crate::auth::user::User;
 use crate::limits::{LOGIN_REFUSAL_DURATION_MIN, PASSWORD_VERIFICATIONS_MAX};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use forebay_engine::BrokerSnapshot;
 use forebay_engine::access::{PasswordHash, User as StoredUser};
 use forebay_engine::connection::{Credentials, Peer, Proof};
-use forebay_engine::topology::Routes;
 use forebay_wire::ShortStr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub enum LoginRefused {
 struct Inner {
     configured: ArcSwap<Configured>,
     /// Where the stored users are.
-    routes: Arc<ArcSwap<Routes>>,
+    snapshot: Arc<ArcSwap<BrokerSnapshot>>,
     memory: LoginMemory,
     sources: LoginSources,
     verifications: Semaphore,
@@ -65,7 +65,7 @@ struct Configured {
 
 impl Authenticator {
     /// Knows these users of the configuration, of two with the same name the last one, and those in
-    /// `routes`, which stand behind them. The names in `loopback_only` may log in from this machine
+    /// `snapshot`, which stand behind them. The names in `loopback_only` may log in from this machine
     /// only.
     ///
     /// # Errors
@@ -73,11 +73,11 @@ impl Authenticator {
     pub fn new(
         users: &[User],
         loopback_only: &[ShortStr],
-        routes: Arc<ArcSwap<Routes>>,
+        snapshot: Arc<ArcSwap<BrokerSnapshot>>,
     ) -> Result<Self, getrandom::Error> {
         let inner = Inner {
             configured: ArcSwap::default(),
-            routes,
+            snapshot,
             memory: LoginMemory::new()?,
             sources: LoginSources::default(),
             verifications: Semaphore::new(PASSWORD_VERIFICATIONS_MAX),
@@ -156,7 +156,7 @@ impl Inner {
     /// A user of the configuration, or else the stored one.
     fn find(&self, name: &ShortStr) -> Option<Arc<StoredUser>> {
         let configured = self.configured.load().users.get(name).cloned();
-        configured.or_else(|| self.routes.load().users().get(name).cloned())
+        configured.or_else(|| self.snapshot.load().access.users().get(name).cloned())
     }
 
     async fn check(
@@ -241,7 +241,6 @@ mod tests {
     use super::*;
     use crate::auth::user::hash_password;
     use forebay_engine::access::AccessControl;
-    use forebay_engine::topology::Topology;
 
     const GUEST: ShortStr = ShortStr::from_static("guest");
 
@@ -254,14 +253,15 @@ mod tests {
         configured: &[User],
         stored: &[(&'static str, PasswordHash)],
     ) -> Authenticator {
-        let (mut topology, mut access) = (Topology::new(), AccessControl::new());
+        let mut access = AccessControl::new();
         for (name, password) in stored {
             let user = StoredUser { password: password.clone(), tags: vec!["t".to_owned()] };
             access.put_user(&ShortStr::from_static(name), user);
         }
-        topology.publish_access(&access);
-        let routes = Arc::new(ArcSwap::from_pointee(topology.routes().clone()));
-        Authenticator::new(configured, &[GUEST], routes).unwrap()
+        let access = access.snapshot().clone();
+        let snapshot = BrokerSnapshot { access, ..BrokerSnapshot::default() };
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        Authenticator::new(configured, &[GUEST], snapshot).unwrap()
     }
 
     fn login(user: &'static str, password: &'static str) -> Credentials {

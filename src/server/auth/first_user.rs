@@ -5,13 +5,13 @@
 use crate::auth::password;
 use crate::auth::user::{ADMINISTRATOR, DefaultUser};
 use crate::config::settings::Settings;
-use crate::shard::session::{SESSION_CHANNEL, ShardLink};
+use crate::shard::shard_link::{SESSION_CHANNEL, ShardLink};
 use crate::start_error::StartError;
 use arc_swap::ArcSwap;
+use forebay_engine::BrokerSnapshot;
 use forebay_engine::access::{User as StoredUser, Users};
 use forebay_engine::administration::Administration;
 use forebay_engine::command::Command;
-use forebay_engine::topology::Routes;
 use forebay_wire::ShortStr;
 use std::io;
 use tokio::task::spawn_blocking;
@@ -20,16 +20,16 @@ use tokio::task::spawn_blocking;
 /// served, when the definitions are loaded. `is_new`: the data directory held nothing before.
 pub(crate) async fn decide(
     link: &ShardLink,
-    routes: &ArcSwap<Routes>,
+    snapshot: &ArcSwap<BrokerSnapshot>,
     settings: &Settings,
     is_new: bool,
 ) -> Result<(), StartError> {
-    let asked = link.look(|shard| shard.access().first_user_decided()).await;
+    let asked = link.query_shard(|shard| shard.access().first_user_decided()).await;
     let default = &settings.default_user;
     if asked.map_err(StartError::FirstUser)? {
-        warn_of_no_effect(default, routes.load().users()).await?;
+        warn_of_no_effect(default, snapshot.load().access.users()).await?;
     } else {
-        let makes = is_wanted(settings, routes.load().users(), is_new);
+        let makes = is_wanted(settings, snapshot.load().access.users(), is_new);
         let user = if makes { Some(account_of(default).await?) } else { None };
         let request = Box::new(Administration::DecideFirstUser(user));
         let command = Command::Administer { channel: SESSION_CHANNEL, request };
@@ -41,7 +41,7 @@ pub(crate) async fn decide(
             tracing::info!(user, "the default user was made; it is an administrator");
         }
     }
-    warn_of_nobody(settings, routes.load().users());
+    warn_of_nobody(settings, snapshot.load().access.users());
     Ok(())
 }
 

@@ -2,16 +2,13 @@
 //! whoever checks or makes a hash takes turns with it; a few seconds after the last one it is given
 //! back.
 
-use crate::limits::{PASSWORD_MEMORY_KIB, PASSWORD_PASSES};
+use crate::limits::{PASSWORD_MEMORY_IDLE_DURATION, PASSWORD_MEMORY_KIB, PASSWORD_PASSES};
 use crate::system::memory_budgets::password_memory_kib_max;
 use crate::system::memory_limit::MemoryLimit;
 use argon2::password_hash::{self, Output, PasswordHash, Salt, SaltString};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::{Duration, Instant};
-
-/// How long the buffer is kept for the next one: clients come together.
-const IDLE_DURATION: Duration = Duration::from_secs(5);
+use std::time::Instant;
 
 static BUFFER: Mutex<Buffer> = Mutex::new(Buffer { blocks: Vec::new(), used_at: None });
 
@@ -65,7 +62,7 @@ pub(crate) fn free_idle() {
         // It is in use.
         Err(TryLockError::WouldBlock) => return,
     };
-    if buffer.used_at.is_some_and(|used_at| used_at.elapsed() >= IDLE_DURATION) {
+    if buffer.used_at.is_some_and(|used_at| used_at.elapsed() >= PASSWORD_MEMORY_IDLE_DURATION) {
         *buffer = Buffer { blocks: Vec::new(), used_at: None };
     }
 }

@@ -41,7 +41,7 @@ impl Amount {
         (bytes < u64::MAX as f64).then_some(bytes as u64)
     }
 
-    /// The same, or a share: a number up to 1 without a unit.
+    /// Reads bytes, or a share: a number up to 1 without a unit.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text.trim().parse::<f64>() {

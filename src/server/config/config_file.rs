@@ -1,9 +1,11 @@
 //! The configuration file: TOML, every key known, every error with file, line and key. What flags and
 //! the environment say has the same form and lies over it.
 
+use crate::config::config_log::{LogFilter, LogFormat};
+use crate::config::config_time::{HeartbeatSeconds, Seconds};
 use crate::config::config_value::{
-    Address, Addresses, ConnectionCount, Count, FilePath, Flag, HeartbeatSeconds, LogFilter,
-    LogFormat, LoopbackUsers, MemoryWatermark, MessageSize, Names, Seconds, Size, Text,
+    Address, Addresses, ConnectionCount, Count, FilePath, Flag, LoopbackUsers, MemoryWatermark,
+    MessageSize, Names, Size, Text,
 };
 use crate::config::product::Product;
 use crate::config::queue_defaults::ConfigQueues;

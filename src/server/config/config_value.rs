@@ -15,10 +15,10 @@ use std::str::FromStr;
 /// Why a text is no value of a setting: what was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]
-pub struct ValueError(&'static str);
+pub struct ValueError(pub(super) &'static str);
 
 /// A value that is read from a text, or from a list of texts.
-trait Value: Sized {
+pub(super) trait Value: Sized {
     /// In words of the configuration.
     const EXPECTED: &'static str;
 
@@ -30,7 +30,7 @@ trait Value: Sized {
 }
 
 /// Reads a value from a TOML value of whatever type.
-struct ValueVisitor<T>(PhantomData<T>);
+pub(super) struct ValueVisitor<T>(pub(super) PhantomData<T>);
 
 impl<T: Value> ValueVisitor<T> {
     fn text<E: serde::de::Error>(text: &str) -> Result<T, E> {
@@ -102,6 +102,8 @@ macro_rules! read_everywhere {
     )*};
 }
 
+pub(super) use read_everywhere;
+
 read_everywhere!(
     Text,
     Product,
@@ -116,12 +118,7 @@ read_everywhere!(
     Size,
     MessageSize,
     MemoryWatermark,
-    HeartbeatSeconds,
-    Seconds,
-    Milliseconds,
     DeliveryLimit,
-    LogFilter,
-    LogFormat,
 );
 
 /// A text.
@@ -308,75 +305,6 @@ impl Value for MemoryWatermark {
     }
 }
 
-/// Units of time, in ms.
-const TIME_UNITS: [(&str, u64); 9] = [
-    ("ms", 1),
-    ("s", 1_000),
-    ("sec", 1_000),
-    ("m", 60_000),
-    ("min", 60_000),
-    ("h", 3_600_000),
-    ("hours", 3_600_000),
-    ("d", 86_400_000),
-    ("days", 86_400_000),
-];
-
-/// A time in ms; a number without a unit counts in `unit_ms`.
-fn time_ms(text: &str, unit_ms: u64) -> Option<u64> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(end)?;
-    let unit_ms = match unit.trim() {
-        "" => unit_ms,
-        unit => TIME_UNITS.iter().find(|(name, _)| *name == unit)?.1,
-    };
-    number.parse::<u64>().ok()?.checked_mul(unit_ms)
-}
-
-fn time_s(text: &str) -> Option<u64> {
-    time_ms(text, 1_000).filter(|ms| ms.is_multiple_of(1_000)).map(|ms| ms / 1_000)
-}
-
-/// An interval of heartbeats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeartbeatSeconds(pub u16);
-
-impl Value for HeartbeatSeconds {
-    const EXPECTED: &'static str = "seconds from 0 (no heartbeats) to 65535, as 60 or \"60s\"";
-
-    fn from_text(text: &str) -> Option<Self> {
-        time_s(text)?.try_into().ok().map(Self)
-    }
-}
-
-/// A time in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seconds(pub u32);
-
-impl Value for Seconds {
-    const EXPECTED: &'static str = "seconds, as 60, or a time with a unit, as \"60s\" or \"5m\"";
-
-    fn from_text(text: &str) -> Option<Self> {
-        time_s(text)?.try_into().ok().map(Self)
-    }
-}
-
-/// A time in ms, or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Milliseconds(pub Option<u32>);
-
-impl Value for Milliseconds {
-    const EXPECTED: &'static str =
-        "milliseconds from 1 on, or a time with a unit, as \"30m\"; -1 for no end";
-
-    fn from_text(text: &str) -> Option<Self> {
-        if text == "-1" {
-            return Some(Self(None));
-        }
-        let ms = u32::try_from(time_ms(text, 1)?).ok()?;
-        (ms > 0).then_some(Self(Some(ms)))
-    }
-}
-
 /// A number of failures, or no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeliveryLimit(pub Option<u32>);
@@ -392,71 +320,11 @@ impl Value for DeliveryLimit {
     }
 }
 
-/// What is logged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogFilter(pub String);
-
-/// The levels by their names here and in RabbitMQ.
-const LOG_LEVELS: [(&str, &str); 9] = [
-    ("error", "error"),
-    ("critical", "error"),
-    ("warn", "warn"),
-    ("warning", "warn"),
-    ("info", "info"),
-    ("debug", "debug"),
-    ("trace", "trace"),
-    ("off", "off"),
-    ("none", "off"),
-];
-
-impl Value for LogFilter {
-    const EXPECTED: &'static str = "error, warn, info, debug, trace or off, and behind it others for \
-                                    parts of the program, as info,forebay_server=debug";
-
-    fn from_text(text: &str) -> Option<Self> {
-        let level = |name: &str| {
-            let name = name.trim().to_ascii_lowercase();
-            LOG_LEVELS.iter().find(|(there, _)| *there == name).map(|(_, level)| *level)
-        };
-        let directive = |directive: &str| match directive.split_once('=') {
-            None => level(directive).map(str::to_owned),
-            Some((part, name)) => {
-                let part = part.trim();
-                let is_word = |c: char| c.is_ascii_alphanumeric() || "_:".contains(c);
-                let is_part = !part.is_empty() && part.chars().all(is_word);
-                is_part.then(|| level(name).map(|level| format!("{part}={level}")))?
-            }
-        };
-        let directives = text.split(',').map(directive).collect::<Option<Vec<_>>>()?;
-        Some(Self(directives.join(",")))
-    }
-}
-
-/// How lines of the log are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-impl Value for LogFormat {
-    const EXPECTED: &'static str = "text or json";
-
-    fn from_text(text: &str) -> Option<Self> {
-        match text {
-            "text" | "plaintext" => Some(Self::Text),
-            "json" => Some(Self::Json),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::config_log::LogFilter;
+    use crate::config::config_time::{HeartbeatSeconds, Milliseconds, Seconds};
 
     #[derive(Debug, Deserialize)]
     struct Line<T> {

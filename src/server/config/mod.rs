@@ -2,7 +2,11 @@
 
 pub mod amount;
 pub mod config_file;
+pub mod config_log;
+pub mod config_time;
 pub mod config_value;
+mod configured_users;
+pub(crate) mod derived;
 pub mod product;
 pub mod queue_defaults;
 pub mod rabbitmq_defaults;

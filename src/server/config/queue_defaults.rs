@@ -1,7 +1,8 @@
 //! The `[queues]` table of the configuration file: what holds for queues that don't say
 //! themselves, by argument or policy.
 
-use crate::config::config_value::{DeliveryLimit, Flag, Milliseconds};
+use crate::config::config_time::Milliseconds;
+use crate::config::config_value::{DeliveryLimit, Flag};
 use forebay_engine::shard::QueueDefaults;
 use serde::Deserialize;
 use std::str::FromStr;

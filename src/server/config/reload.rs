@@ -2,7 +2,7 @@
 //! named.
 
 use crate::auth::authenticator::Authenticator;
-use crate::broker::{alarm_limits, connection_settings};
+use crate::config::derived::{alarm_limits, connection_settings};
 use crate::config::settings::Settings;
 use crate::connection::connection_limits::ConnectionLimits;
 use crate::connection::connections::Connections;

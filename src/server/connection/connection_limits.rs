@@ -192,7 +192,7 @@ mod tests {
     fn limits(limit: Limit, owner: &'static str, most: u64) -> Limits {
         let mut access = AccessControl::new();
         access.set_limit(limit, &ShortStr::from_static(owner), Some(most));
-        access.limits().clone()
+        access.snapshot().limits().clone()
     }
 
     #[test]

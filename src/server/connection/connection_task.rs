@@ -1,4 +1,4 @@
-//! One task per socket: bytes in, bytes out, commands to the shard, news from it.
+//! One task per socket: bytes in, bytes out, commands to the shard, events from it.
 //!
 //! A turn does everything that can be done without waiting — read once, let the engine work, hand
 //! one batch of commands on, write once — and then waits for whatever comes next. Reading stops
@@ -21,12 +21,12 @@ use crate::shard::timer::Timer;
 use crate::system::clock::Clock;
 use arc_swap::ArcSwap;
 use bytes::{Buf, BytesMut};
+use forebay_engine::BrokerSnapshot;
 use forebay_engine::access::Limit;
 use forebay_engine::command::Command;
 use forebay_engine::connection::{Action, Connection, ConnectionSettings, Credentials, Peer, Seed};
 use forebay_engine::event::Event;
 use forebay_engine::model::{Closure, ConnectionId};
-use forebay_engine::topology::Routes;
 use forebay_wire::{SendBuffer, ShortStr};
 use futures_util::FutureExt;
 use std::future::Future;
@@ -45,7 +45,7 @@ pub struct ConnectionContext {
     /// The shard.
     pub mailbox: MailSender,
     /// Where messages go, as the shard last published it.
-    pub routes: Arc<ArcSwap<Routes>>,
+    pub snapshot: Arc<ArcSwap<BrokerSnapshot>>,
     /// Room for published messages.
     pub budget: PublishBudget,
     /// Counts what operators limit.
@@ -185,8 +185,8 @@ impl ConnectionTask {
         self.open.update(&mut self.connection);
         let channels = self.connection.count_channels();
         if let (Some(place), Some(about)) = (&mut self.place, &self.about) {
-            let routes = &self.context.routes;
-            let most = || routes.load().limits().get(Limit::UserChannels, &about.user);
+            let snapshot = &self.context.snapshot;
+            let most = || snapshot.load().access.limits().get(Limit::UserChannels, &about.user);
             if let Err(fault) = place.set_channels(channels, most) {
                 self.connection.handle_shutdown(self.context.clock.now(), fault);
             }
@@ -262,9 +262,9 @@ impl ConnectionTask {
         self.read();
         if self.sending.is_some() || self.socket.holds_input() {
             // A client that we hold back, or have not read yet, counts as heard.
-            let routes = self.context.routes.load();
+            let snapshot = self.context.snapshot.load();
             let nothing = &mut BytesMut::new();
-            self.connection.handle_input(self.context.clock.now(), &routes, nothing);
+            self.connection.handle_input(self.context.clock.now(), &snapshot, nothing);
         }
         self.connection.handle_timeout(self.context.clock.now());
         self.parse();
@@ -293,8 +293,8 @@ impl ConnectionTask {
         if self.input.is_empty() || self.sending.is_some() || self.connection.is_paused() {
             return;
         }
-        let routes = self.context.routes.load();
-        self.connection.handle_input(self.context.clock.now(), &routes, &mut self.input);
+        let snapshot = self.context.snapshot.load();
+        self.connection.handle_input(self.context.clock.now(), &snapshot, &mut self.input);
         read_buffer::release(&mut self.input);
     }
 
@@ -408,8 +408,11 @@ impl ConnectionTask {
     }
 
     fn enter(&mut self, vhost: &ShortStr, user: &ShortStr) {
-        let entered =
-            self.context.connection_limits.enter(vhost, user, self.context.routes.load().limits());
+        let entered = self.context.connection_limits.enter(
+            vhost,
+            user,
+            self.context.snapshot.load().access.limits(),
+        );
         let verdict = entered.map(|place| self.place = Some(place));
         self.connection.handle_entered(self.context.clock.now(), verdict);
         self.parse();

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
-/// Where a connection's news go. Unbounded as a channel, bounded by what is sent: deliveries by
+/// Where a connection's events go. Unbounded as a channel, bounded by what is sent: deliveries by
 /// the engine's budget, replies by one open request, confirms by what was published.
 pub type EventSender = UnboundedSender<Vec<Event>>;
 /// The other end, in the connection's task.
@@ -235,7 +235,7 @@ impl Entry {
         }
     }
 
-    /// Where to send its news.
+    /// Where to send its events.
     #[must_use]
     pub fn sender(&self) -> EventSender {
         self.sender.clone()
@@ -269,8 +269,8 @@ mod tests {
         connections.close_all(&fault);
         let (late, mut late_events) = connections.enter(10).unwrap();
         for events in [&mut early_events, &mut late_events] {
-            let news = events.recv().await.unwrap();
-            assert!(matches!(news.as_slice(), [Event::Close { fault: f }] if *f == fault));
+            let told = events.recv().await.unwrap();
+            assert!(matches!(told.as_slice(), [Event::Close { fault: f }] if *f == fault));
         }
         assert!(early.id() < late.id());
         let left = tokio::spawn({
@@ -304,8 +304,8 @@ mod tests {
         assert!(late_events.try_recv().is_err(), "still in its handshake");
         describe(&late);
         for events in [&mut early_events, &mut late_events] {
-            let news = events.try_recv().unwrap();
-            assert!(matches!(news.as_slice(), [Event::Blocked { .. }]), "{news:?}");
+            let told = events.try_recv().unwrap();
+            assert!(matches!(told.as_slice(), [Event::Blocked { .. }]), "{told:?}");
         }
         connections.set_alarm(None);
         assert!(matches!(early_events.try_recv().unwrap().as_slice(), [Event::Unblocked]));

@@ -66,7 +66,7 @@ impl PublishBudget {
         })
     }
 
-    /// The same, waiting its turn.
+    /// Takes a share of the budget, and waits for it in turn.
     pub async fn take(&self, published: Published) -> PublishShare {
         let (all, unawaited) = self.sizes(published);
         // The small one first: whoever waits for it must not hold what others could use.

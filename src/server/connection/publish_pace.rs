@@ -7,10 +7,10 @@
 use crate::limits::{PUBLISH_TURN_DURATION, PUBLISH_TURN_MESSAGES_MAX, PUBLISH_TURN_RECHECK};
 use crate::system::clock::Clock;
 use arc_swap::ArcSwap;
+use forebay_engine::BrokerSnapshot;
 use forebay_engine::access::Limit;
 use forebay_engine::model::Monotonic;
 use forebay_engine::token_bucket::TokenBucket;
-use forebay_engine::topology::Routes;
 use forebay_wire::ShortStr;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 #[derive(Clone)]
 pub struct PublishPace {
     clock: Clock,
-    routes: Arc<ArcSwap<Routes>>,
+    snapshot: Arc<ArcSwap<BrokerSnapshot>>,
     /// Of those whose rate is limited and who have published since.
     buckets: Arc<Mutex<HashMap<(Limit, ShortStr), TokenBucket>>>,
 }
@@ -29,10 +29,10 @@ pub struct PublishPace {
 type Rates = [Option<u64>; 2];
 
 impl PublishPace {
-    /// Goes by the limits in `routes`.
+    /// Goes by the limits in `snapshot`.
     #[must_use]
-    pub fn new(clock: Clock, routes: Arc<ArcSwap<Routes>>) -> Self {
-        Self { clock, routes, buckets: Arc::default() }
+    pub fn new(clock: Clock, snapshot: Arc<ArcSwap<BrokerSnapshot>>) -> Self {
+        Self { clock, snapshot, buckets: Arc::default() }
     }
 
     /// Waits until this user may publish in this virtual host; how many messages, which is at most
@@ -55,7 +55,7 @@ impl PublishPace {
     }
 
     fn rates(&self, vhost: &ShortStr, user: &ShortStr) -> Rates {
-        self.routes.load().limits().publish_rates(vhost, user)
+        self.snapshot.load().access.limits().publish_rates(vhost, user)
     }
 
     /// When so many messages may pass under both limits; nothing when one of them lets none pass.
@@ -77,9 +77,11 @@ impl PublishPace {
             let full = TokenBucket::new(rate)?;
             let key = (limit, owner.clone());
             if buckets.get(&key).is_none_or(|bucket| bucket.rate() != rate) {
-                let routes = self.routes.load();
+                let snapshot = self.snapshot.load();
                 // Those whose limit is gone are forgotten when another comes.
-                buckets.retain(|(limit, owner), _| routes.limits().get(*limit, owner).is_some());
+                buckets.retain(|(limit, owner), _| {
+                    snapshot.access.limits().get(*limit, owner).is_some()
+                });
                 buckets.insert(key.clone(), full);
             }
             if let Some(bucket) = buckets.get_mut(&key) {
@@ -101,7 +103,6 @@ fn turn_messages(rates: Rates) -> u32 {
 mod tests {
     use super::*;
     use forebay_engine::access::AccessControl;
-    use forebay_engine::topology::Topology;
     use std::time::Duration;
 
     fn shop() -> ShortStr {
@@ -112,17 +113,16 @@ mod tests {
         ShortStr::from_static("app")
     }
 
-    fn routes(limits: &[(Limit, ShortStr, u64)]) -> Routes {
-        let (mut topology, mut access) = (Topology::new(), AccessControl::new());
+    fn snapshot(limits: &[(Limit, ShortStr, u64)]) -> BrokerSnapshot {
+        let mut access = AccessControl::new();
         for (limit, owner, most) in limits {
             access.set_limit(*limit, owner, Some(*most));
         }
-        topology.publish_access(&access);
-        topology.routes().clone()
+        BrokerSnapshot { access: access.snapshot().clone(), ..BrokerSnapshot::default() }
     }
 
     fn pace(limits: &[(Limit, ShortStr, u64)]) -> PublishPace {
-        PublishPace::new(Clock::start(), Arc::new(ArcSwap::from_pointee(routes(limits))))
+        PublishPace::new(Clock::start(), Arc::new(ArcSwap::from_pointee(snapshot(limits))))
     }
 
     #[tokio::test]
@@ -161,7 +161,7 @@ mod tests {
         })
         .await
         .unwrap_err();
-        pace.routes.store(Arc::new(routes(&[])));
+        pace.snapshot.store(Arc::new(snapshot(&[])));
         assert_eq!(waiting.await.unwrap(), 7);
         assert!(pace.buckets.lock().unwrap().is_empty());
     }

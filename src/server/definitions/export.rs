@@ -3,11 +3,9 @@
 use super::{object_json, table_json};
 use crate::auth::password;
 use crate::config::product::Product;
-use forebay_engine::access::{Limit, Limits};
+use forebay_engine::access::{AccessSnapshot, Limit, Limits};
 use forebay_engine::model::{Binding, Destination};
-use forebay_engine::topology::{
-    ExchangeRecord, PolicyOwner, QueueRecord, Routes, Topology, VhostMetadata,
-};
+use forebay_engine::topology::{ExchangeRecord, PolicyOwner, QueueRecord, Topology, VhostMetadata};
 use forebay_wire::ShortStr;
 use serde_json::{Map, Value, json};
 
@@ -16,7 +14,7 @@ const RESERVED_PREFIX: &[u8] = b"amq.";
 
 /// The whole broker.
 #[must_use]
-pub fn export(topology: &Topology, access: &Routes, product: &Product) -> Value {
+pub fn export(topology: &Topology, access: &AccessSnapshot, product: &Product) -> Value {
     let vhosts: Vec<&ShortStr> = topology.vhosts().collect();
     let mut file = objects(topology, access.limits(), product, &vhosts, true);
     let named = vhosts.iter().map(|vhost| describe_vhost(vhost, topology.vhost_metadata(vhost)));
@@ -62,7 +60,7 @@ fn describe_vhost(name: &ShortStr, metadata: Option<&VhostMetadata>) -> Value {
 #[must_use]
 pub fn export_vhost(
     topology: &Topology,
-    access: &Routes,
+    access: &AccessSnapshot,
     product: &Product,
     vhost: &ShortStr,
 ) -> Value {

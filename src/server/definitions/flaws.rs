@@ -1,12 +1,10 @@
 //! What is wrong in a file of definitions: all of it, so that a file is mended once.
 
 use super::node::Node;
+use crate::limits::DEFINITION_FLAWS_SHOWN_MAX;
 use forebay_engine::definition::DefinitionError;
 use serde_json::Value;
 use std::fmt;
-
-/// Flaws that are named; of more only the number is told.
-const SHOWN_MAX: usize = 100;
 
 /// Why a file is refused. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,11 +32,11 @@ impl From<DefinitionError> for DefinitionFlaws {
 
 impl fmt::Display for DefinitionFlaws {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, flaw) in self.0.iter().take(SHOWN_MAX).enumerate() {
+        for (at, flaw) in self.0.iter().take(DEFINITION_FLAWS_SHOWN_MAX).enumerate() {
             let between = if at == 0 { "" } else { "\n" };
             write!(formatter, "{between}{flaw}")?;
         }
-        match self.0.len().saturating_sub(SHOWN_MAX) {
+        match self.0.len().saturating_sub(DEFINITION_FLAWS_SHOWN_MAX) {
             0 => Ok(()),
             more => write!(formatter, "\nand {more} more"),
         }

@@ -2,7 +2,7 @@
 //! flaws are told at once. The shard takes it in slices.
 
 use super::flaws::DefinitionFlaws;
-use crate::shard::session::{SESSION_CHANNEL, SessionError, ShardLink};
+use crate::shard::shard_link::{SESSION_CHANNEL, SessionError, ShardLink};
 use forebay_engine::administration::Administration;
 use forebay_engine::command::Command;
 use forebay_engine::definition::{self, Definition};

@@ -2,6 +2,7 @@
 //! policies, exchanges, queues and bindings as JSON. Taken whole or refused with the path of the
 //! field that is wrong.
 
+pub(crate) mod at_start;
 mod export;
 mod flaws;
 mod import;

@@ -24,8 +24,9 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use forebay_engine::BrokerSnapshot;
 use forebay_engine::shard::ShardStatistics;
-use forebay_engine::topology::{Routes, Topology};
+use forebay_engine::topology::Topology;
 use forebay_store::Store;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,14 +65,14 @@ pub struct Sources {
     pub alarms: Alarms,
     /// Where it leaves what takes two looks at the queues.
     pub rates: Arc<ArcSwap<QueueRates>>,
-    /// The same of the broker as a whole and of exchanges.
+    /// Rates of the broker as a whole and of exchanges.
     pub broker_rates: Arc<ArcSwap<BrokerRates>>,
     /// What lag is normal.
     pub lag: Arc<LagWatches>,
 }
 
 /// What there is to route by, and what there is.
-pub(crate) type TopologySource = (Arc<ArcSwap<Routes>>, Arc<ArcSwap<Topology>>);
+pub(crate) type TopologySource = (Arc<ArcSwap<BrokerSnapshot>>, Arc<ArcSwap<Topology>>);
 
 struct Inner {
     sources: Sources,
@@ -109,9 +110,9 @@ impl Endpoint {
     }
 
     /// The topology is recovered; told once.
-    pub(crate) fn set_topology(&self, (routes, catalogue): &TopologySource) {
+    pub(crate) fn set_topology(&self, (snapshot, catalogue): &TopologySource) {
         // A second one is not given.
-        let _ = self.inner.topology.set((Arc::clone(routes), Arc::clone(catalogue)));
+        let _ = self.inner.topology.set((Arc::clone(snapshot), Arc::clone(catalogue)));
     }
 
     /// Says whether clients are served.
@@ -174,12 +175,12 @@ impl Endpoint {
             sources.lag.look(now.as_secs(), &statistics.queues, &catalogue.load());
         }
         sources.connections.sample_traffic();
-        if let Some((routes, catalogue)) = self.inner.topology.get() {
+        if let Some((snapshot, catalogue)) = self.inner.topology.get() {
             let totals = sources.metrics.connections.load();
             let counts = sources.connections.counts();
             let counted = BrokerCounts::new(&totals, counts, &statistics.turnover);
             let last = sources.broker_rates.load();
-            let rates = last.next(elapsed, counted, &catalogue.load(), &routes.load());
+            let rates = last.next(elapsed, counted, &catalogue.load(), &snapshot.load().routes);
             sources.broker_rates.store(Arc::new(rates));
         }
     }

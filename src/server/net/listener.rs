@@ -65,18 +65,14 @@ pub struct AcceptContext {
 }
 
 /// Accepts until `stopped`.
-pub async fn accept_all(
-    listener: TcpListener,
-    reception: AcceptContext,
-    stopped: CancellationToken,
-) {
+pub async fn accept_all(listener: TcpListener, context: AcceptContext, stopped: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             () = stopped.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address)) => reception.start(stream, address).await,
+            Ok((stream, address)) => context.start(stream, address).await,
             // The client was faster.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -93,8 +89,8 @@ impl AcceptContext {
         // Behind a balancer the address is known later.
         let counted = (!self.proxy_protocol).then_some(address.ip());
         let place = self.login_places.enter(counted).await;
-        let reception = self.clone();
-        tokio::spawn(async move { reception.receive(stream, address, place).await });
+        let context = self.clone();
+        tokio::spawn(async move { context.receive(stream, address, place).await });
     }
 
     async fn receive(self, mut stream: TcpStream, mut address: SocketAddr, place: Place) {

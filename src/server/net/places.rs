@@ -2,6 +2,7 @@
 //! and who has owed for longest makes room for whoever comes. So sockets that are slow on purpose keep
 //! nobody out: not a login, and not the question whether the broker is ready.
 
+use crate::limits::PLACES_WARNING_INTERVAL;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,9 +10,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-
-/// How often a log says that places are short, at most.
-const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How many places there are, and for how long one is kept whoever else comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +123,7 @@ impl Places {
         holder.leave.cancel();
         taken.remove(number);
         taken.unreported += 1;
-        let is_due = taken.reported_at.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL);
+        let is_due = taken.reported_at.is_none_or(|at| at.elapsed() >= PLACES_WARNING_INTERVAL);
         if is_due {
             let count = std::mem::take(&mut taken.unreported);
             taken.reported_at = Some(Instant::now());

@@ -61,7 +61,7 @@ pub(crate) fn listen_all(
         addresses.push(address);
         let (context, connections) = (Arc::clone(context), connections.clone());
         let login_places = login_places.clone();
-        let reception = AcceptContext {
+        let context = AcceptContext {
             context,
             connections,
             connections_max,
@@ -69,7 +69,7 @@ pub(crate) fn listen_all(
             proxy_protocol,
             tls,
         };
-        tokio::spawn(accept_all(listener, reception, accepting.clone()));
+        tokio::spawn(accept_all(listener, context, accepting.clone()));
     }
     Ok(addresses)
 }

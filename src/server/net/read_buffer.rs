@@ -29,7 +29,7 @@ pub fn read(stream: &mut TcpStream, input: &mut BytesMut) -> io::Result<usize> {
     })
 }
 
-/// The same with whatever puts bytes into a buffer, which has room for at least half of
+/// Reads with whatever puts bytes into a buffer, which has room for at least half of
 /// [`READ_BYTES_MAX`] behind what it holds.
 ///
 /// # Errors

@@ -69,7 +69,7 @@ impl std::fmt::Debug for ShardQuery {
 pub struct Batch {
     /// From whom.
     pub connection: ConnectionId,
-    /// With the first batch of a connection: where its news go.
+    /// With the first batch of a connection: where its events go.
     pub opens: Option<EventSender>,
     /// Never empty.
     pub commands: Vec<Command>,

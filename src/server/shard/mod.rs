@@ -4,7 +4,7 @@ pub mod committer;
 pub mod mailbox;
 pub mod reader_pool;
 pub(crate) mod reports;
-pub mod session;
+pub mod shard_link;
 pub(crate) mod shard_startup;
 pub mod shard_task;
 pub mod timer;

@@ -13,9 +13,10 @@ use crate::system::clock::Clock;
 use crate::system::data_dir_permissions::close_to_others;
 use crate::system::memory_budgets::MemoryBudgets;
 use arc_swap::ArcSwap;
+use forebay_engine::BrokerSnapshot;
 use forebay_engine::access::ConfiguredUser;
 use forebay_engine::shard::{Shard, ShardSettings};
-use forebay_engine::topology::{Routes, Topology};
+use forebay_engine::topology::Topology;
 use forebay_store::{FjallStore, Store, check_data_directory};
 use std::io;
 use std::path::Path;
@@ -99,15 +100,15 @@ fn open(
     Ok(Recovered { store, shard, is_new })
 }
 
-/// Where the shard publishes routes and catalogue.
-pub(crate) type Published = (Arc<ArcSwap<Routes>>, Arc<ArcSwap<Topology>>);
+/// Where the shard publishes what connections work by, and the catalogue.
+pub(crate) type Published = (Arc<ArcSwap<BrokerSnapshot>>, Arc<ArcSwap<Topology>>);
 
 /// Sets the shard to work, with its committer and readers.
 pub(crate) fn start_shard(
     recovered: Recovered,
     clock: Clock,
     mailbox: MailReceiver,
-    (routes, catalogue): &Published,
+    (snapshot, catalogue): &Published,
     metrics: &Metrics,
     failures: FailureSender,
 ) -> Result<(StoreThreads, JoinHandle<()>), StartError> {
@@ -123,7 +124,7 @@ pub(crate) fn start_shard(
         completions,
         committer,
         readers,
-        routes: Arc::clone(routes),
+        snapshot: Arc::clone(snapshot),
         catalogue: Arc::clone(catalogue),
     };
     let shard = tokio::spawn(async move {

@@ -2,10 +2,10 @@
 //!
 //! A turn takes what is in the mailbox, or what committer and readers have finished, then sends
 //! on what came of it: first the next commit, when the committer is idle, so that the disk works
-//! while events are forwarded; then the routes, before any event that tells of a change in them;
-//! then events and fetches; last, a step of a report that somebody waits for. What an input leaves
-//! over of its work goes on in slices, between which other tasks of this thread and the mailbox come
-//! first. The task never waits for anybody but its inputs, so no circle of waiting can close.
+//! while events are forwarded; then what connections work by, before any event that tells of a change
+//! in it; then events and fetches; last, a step of a report that somebody waits for. What an input
+//! leaves over of its work goes on in slices, between which other tasks of this thread and the mailbox
+//! come first. The task never waits for anybody but its inputs, so no circle of waiting can close.
 
 use crate::connection::connections::EventSender;
 use crate::connection::publish_budget::PublishShare;
@@ -17,9 +17,10 @@ use crate::shard::reports::Reports;
 use crate::shard::timer::Timer;
 use crate::system::clock::Clock;
 use arc_swap::ArcSwap;
+use forebay_engine::BrokerSnapshot;
 use forebay_engine::model::{CommitId, ConnectionId, Monotonic};
 use forebay_engine::shard::Shard;
-use forebay_engine::topology::{Routes, Topology};
+use forebay_engine::topology::Topology;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -39,8 +40,8 @@ pub struct ShardTask {
     pub committer: Committer,
     /// Reads.
     pub readers: ReaderPool,
-    /// Where connections find the routes.
-    pub routes: Arc<ArcSwap<Routes>>,
+    /// Where connections find routes and access.
+    pub snapshot: Arc<ArcSwap<BrokerSnapshot>>,
     /// Where the admin listener finds the topology.
     pub catalogue: Arc<ArcSwap<Topology>>,
 }
@@ -169,10 +170,9 @@ impl Turns {
     fn send_on(&mut self) -> Result<(), CommitterEnded> {
         self.commit_when_idle()?;
         self.share.shrink(self.task.shard.unwritten_bytes());
-        let routes = self.task.shard.routes();
-        if routes.version() != self.task.routes.load().version() {
+        if self.task.shard.has_changed_since(&self.task.snapshot.load()) {
             self.task.catalogue.store(Arc::new(self.task.shard.topology().snapshot()));
-            self.task.routes.store(Arc::new(routes.clone()));
+            self.task.snapshot.store(Arc::new(self.task.shard.snapshot()));
         }
         while let Some((connection, events)) = self.task.shard.poll_event() {
             if let Some(sender) = self.connections.get(&connection) {

@@ -194,7 +194,7 @@ impl Alarms {
     pub async fn watch(self, data_dir: PathBuf, connections: Connections, failures: FailureSender) {
         loop {
             tokio::time::sleep(ALARM_INTERVAL).await;
-            if let Err(error) = self.look(&data_dir, &connections).await {
+            if let Err(error) = self.check(&data_dir, &connections).await {
                 failures.report(Failure::Store(error));
                 return;
             }
@@ -205,7 +205,11 @@ impl Alarms {
     ///
     /// # Errors
     /// When the store can't go on. It may be that only a thread of its own met with the reason.
-    pub async fn look(&self, data_dir: &Path, connections: &Connections) -> Result<(), StoreError> {
+    pub async fn check(
+        &self,
+        data_dir: &Path,
+        connections: &Connections,
+    ) -> Result<(), StoreError> {
         let (path, store) = (data_dir.to_owned(), self.inner.store.get().and_then(Weak::upgrade));
         let alarms = self.clone();
         let is_short = self.is_raised(Alarm::Disk);

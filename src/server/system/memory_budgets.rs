@@ -2,21 +2,13 @@
 //! `limits.rs` on a machine of 512 MiB or more, proportionally less below, down to
 //! [`MEMORY_LIMIT_MIN`].
 
-use crate::limits::{PASSWORD_HASH_MEMORY_KIB_MAX, PUBLISH_BUDGET_BYTES_MAX};
-use crate::system::memory_limit::MEMORY_LIMIT_MIN;
+use crate::limits::{
+    FULL_BUDGETS_MEMORY, MEMORY_LIMIT_MIN, MESSAGE_MEMORY_SHARE, PASSWORD_CHECK_MEMORY_SHARE,
+    PASSWORD_HASH_MEMORY_KIB_MAX, PUBLISH_BUDGET_BYTES_MAX,
+};
 use forebay_engine::shard::MemoryLimits;
 use forebay_store::StoreMemory;
 use forebay_wire::limits::MESSAGE_SIZE_MAX;
-
-/// With so much memory every part may take what `limits.rs` says, in bytes.
-const FULL_BUDGETS_MEMORY: u64 = 512 * 1024 * 1024;
-
-/// The largest message is at most this part of the memory: it is held some five times on its way to
-/// the disk, and an unfinished one beside it.
-const MEMORY_MESSAGES: u64 = 16;
-
-/// A password check takes at most this part of the memory.
-const MEMORY_PASSWORD_CHECKS: u64 = 4;
 
 /// All of them, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,12 +52,12 @@ impl MemoryBudgets {
 
 /// Bytes of a message's body at most, when nothing else is configured.
 pub(crate) fn message_size_max(memory: u64) -> u64 {
-    (memory / MEMORY_MESSAGES).min(MESSAGE_SIZE_MAX)
+    (memory / MESSAGE_MEMORY_SHARE).min(MESSAGE_SIZE_MAX)
 }
 
 /// KiB that a password check may take.
 pub(crate) fn password_memory_kib_max(memory: u64) -> u32 {
-    let most = memory / MEMORY_PASSWORD_CHECKS / 1024;
+    let most = memory / PASSWORD_CHECK_MEMORY_SHARE / 1024;
     u32::try_from(most).unwrap_or(u32::MAX).min(PASSWORD_HASH_MEMORY_KIB_MAX)
 }
 

@@ -10,9 +10,6 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// The least memory that a broker starts with, in bytes.
-pub const MEMORY_LIMIT_MIN: u64 = 128 * 1024 * 1024;
-
 /// The bound, and what sets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MemoryLimit {
@@ -27,7 +24,7 @@ impl MemoryLimit {
         Self::read_below(Path::new("/"))
     }
 
-    /// The same, with the system's files below another root.
+    /// Reads the limit from the system's files below this root.
     fn read_below(root: &Path) -> Option<Self> {
         let machine = fs::read_to_string(root.join("proc/meminfo")).ok()?;
         let total = machine.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;

@@ -106,7 +106,7 @@ pub struct TlsSettings {
     pub metrics: bool,
 }
 
-/// The same with addresses as texts.
+/// Settings of TLS whose addresses are still texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnresolvedTls {
     pub(crate) listen: Vec<String>,

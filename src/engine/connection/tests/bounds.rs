@@ -116,8 +116,8 @@ fn lets_go_of_buffer(client: &mut Client, bytes: &[u8]) -> bool {
     let mut input = BytesMut::with_capacity(SIZE);
     input.extend_from_slice(bytes);
     input.extend_from_slice(&method_bytes(2, BasicQos::default()).repeat(1000));
-    let (routes, now) = (client.topology.routes().clone(), client.now);
-    client.connection.handle_input(now, &routes, &mut input);
+    let (broker, now) = (client.broker(), client.now);
+    client.connection.handle_input(now, &broker, &mut input);
     assert!(input.is_empty());
     input.try_reclaim(SIZE)
 }

@@ -17,6 +17,7 @@ mod traffic;
 mod transactions;
 
 use super::{Action, Connection, ConnectionSettings, Identity, Peer};
+use crate::BrokerSnapshot;
 use crate::access::{AccessControl, ConfiguredUser};
 use crate::command::Command;
 use crate::event::{Delivery, Event, Reply};
@@ -50,6 +51,7 @@ pub(super) fn bytes(output: &mut SendBuffer) -> BytesMut {
 pub(super) struct Client {
     pub(super) connection: Connection,
     pub(super) topology: Topology,
+    pub(super) access: AccessControl,
     pub(super) now: Now,
     input: BytesMut,
     /// Commands since the last look.
@@ -70,6 +72,12 @@ impl Client {
         Self::with(peer, None)
     }
 
+    /// What the shard has published.
+    pub(super) fn broker(&self) -> BrokerSnapshot {
+        let (routes, access) = (self.topology.routes(), self.access.snapshot());
+        BrokerSnapshot { routes: routes.clone(), access: access.clone() }
+    }
+
     /// One that may be silent for so many seconds when it has no heartbeats.
     pub(super) fn with(peer: Peer, silence_s_max: Option<u32>) -> Self {
         let mut settings = ConnectionSettings::new(&Identity {
@@ -85,9 +93,8 @@ impl Client {
         topology.create_vhost(&name("/"));
         let mut access = AccessControl::new();
         access.configure(&[ConfiguredUser { name: name("guest"), permissions: None }]);
-        topology.publish_access(&access);
         let connection = Connection::new(ConnectionId(7), Arc::new(settings), peer, [42; 32], now);
-        Self { connection, topology, now, input: BytesMut::new(), commands: Vec::new() }
+        Self { connection, topology, access, now, input: BytesMut::new(), commands: Vec::new() }
     }
 
     /// After `connection.open-ok`, with channel 1 open and all capabilities.
@@ -148,7 +155,8 @@ impl Client {
     /// Hands bytes in, and what was left before them.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
-        self.connection.handle_input(self.now, self.topology.routes(), &mut self.input);
+        let broker = self.broker();
+        self.connection.handle_input(self.now, &broker, &mut self.input);
         self.commands.extend(self.connection.poll_commands());
     }
 

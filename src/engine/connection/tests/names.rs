@@ -240,10 +240,8 @@ proptest! {
         pattern in prop::sample::select(&PATTERNS[..]),
     ) {
         let mut client = client();
-        let mut access = AccessControl::new();
         let permission = Permission::new(pattern, pattern, pattern).unwrap();
-        access.grant(&name("guest"), &name("/"), permission);
-        client.topology.publish_access(&access);
+        client.access.grant(&name("guest"), &name("/"), permission);
         let is_default = one.as_bytes().iter().all(|byte| b"\r\n".contains(byte));
         send(&mut client, kind, one, two);
         for command in client.take_commands() {

@@ -5,10 +5,9 @@ use crate::access::Permission;
 use crate::model::{Binding, Destination};
 
 fn restrict(client: &mut Client, configure: &str, write: &str, read: &str) {
-    let mut access = AccessControl::new();
     let permission = Permission::new(configure, write, read).unwrap();
-    access.grant(&name("guest"), &name("/"), permission);
-    client.topology.publish_access(&access);
+    client.access.configure(&[]);
+    client.access.grant(&name("guest"), &name("/"), permission);
 }
 
 /// The text with which channel 1 is closed; the channel is open again afterwards.

@@ -261,10 +261,7 @@ fn what_a_closed_channel_published_confirms_nothing_of_the_next_one_with_its_num
 }
 
 fn limit_rate(client: &mut Client, most: Option<u64>) {
-    let mut access = AccessControl::new();
-    access.configure(&[ConfiguredUser { name: name("guest"), permissions: None }]);
-    access.set_limit(Limit::UserPublishRate, &name("guest"), most);
-    client.topology.publish_access(&access);
+    client.access.set_limit(Limit::UserPublishRate, &name("guest"), most);
 }
 
 #[test]

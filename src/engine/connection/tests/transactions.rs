@@ -121,10 +121,8 @@ fn a_commit_fails_as_a_whole_when_an_exchange_of_it_has_gone() {
 #[test]
 fn a_commit_fails_as_a_whole_when_the_permission_has_gone() {
     let mut client = to_an_exchange();
-    let mut access = AccessControl::new();
     let permission = crate::access::Permission::new(".*", "^amq\\.default$", ".*").unwrap();
-    access.grant(&name("guest"), &name("/"), permission);
-    client.topology.publish_access(&access);
+    client.access.grant(&name("guest"), &name("/"), permission);
     is_refused(&mut client, "chclose:403");
 }
 

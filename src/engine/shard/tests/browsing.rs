@@ -30,7 +30,7 @@ fn ask(broker: &mut Broker, browse: Browse) -> Result<BrowsePage, Fault> {
     broker.send(OPERATOR, [Command::Browse { channel: CHANNEL, browse: Box::new(browse) }]);
     broker.commit();
     match broker.reply(OPERATOR)? {
-        Reply::BrowsePage(swept) => Ok(*swept),
+        Reply::BrowsePage(page) => Ok(*page),
         other => panic!("{other:?}"),
     }
 }
@@ -65,15 +65,15 @@ fn drain(broker: &mut Broker, queue: &str) -> Vec<u8> {
     bodies
 }
 
-fn outcomes(swept: &BrowsePage) -> Vec<(RedriveOutcome, u64)> {
-    swept.groups.iter().map(|(group, count)| (group.outcome, *count)).collect()
+fn outcomes(page: &BrowsePage) -> Vec<(RedriveOutcome, u64)> {
+    page.groups.iter().map(|(group, count)| (group.outcome, *count)).collect()
 }
 
 #[test]
 fn a_redriven_message_is_as_it_was_and_its_history_stays() {
     let mut broker = with_dead(3);
-    let swept = ask(&mut broker, browse(BrowseAction::Redrive)).unwrap();
-    assert_eq!((swept.examined, swept.taken(), swept.rest.len()), (3, 3, 0));
+    let page = ask(&mut broker, browse(BrowseAction::Redrive)).unwrap();
+    assert_eq!((page.examined, page.taken(), page.rest.len()), (3, 3, 0));
     assert_eq!(broker.statistics("q.dlq").ready, 0);
     let first = get(&mut broker, "q").unwrap();
     assert_eq!((first.message.exchange(), first.message.routing_key()), (&b""[..], &b"q"[..]));
@@ -89,9 +89,9 @@ fn a_redriven_message_is_as_it_was_and_its_history_stays() {
 fn to_count_and_to_show_change_nothing() {
     let mut broker = with_dead(3);
     for action in [BrowseAction::Count, BrowseAction::Show] {
-        let swept = ask(&mut broker, browse(action)).unwrap();
-        assert_eq!(outcomes(&swept), [(RedriveOutcome::Redriven, 3)]);
-        let shown: Vec<u8> = swept.shown.iter().map(|(_, message)| message.body()[0]).collect();
+        let page = ask(&mut broker, browse(action)).unwrap();
+        assert_eq!(outcomes(&page), [(RedriveOutcome::Redriven, 3)]);
+        let shown: Vec<u8> = page.shown.iter().map(|(_, message)| message.body()[0]).collect();
         let expected: &[u8] = if action == BrowseAction::Show { &[0, 1, 2] } else { &[] };
         assert_eq!(shown, expected);
     }
@@ -107,16 +107,16 @@ fn steps_go_on_where_the_last_one_ended_and_pass_over_what_came_meanwhile() {
     let mut steps = 0;
     loop {
         let step = Browse { runs, taken_max: 2, ..browse(BrowseAction::Redrive) };
-        let swept = ask(&mut broker, step).unwrap();
+        let page = ask(&mut broker, step).unwrap();
         steps += 1;
         // The poison dies again at once.
         while let Some(delivery) = get(&mut broker, "q") {
             broker.send(CONNECTION, [settle(queue, Settlement::Reject, &[&delivery])]);
         }
-        if swept.rest.is_empty() {
+        if page.rest.is_empty() {
             break;
         }
-        runs = Some(swept.rest);
+        runs = Some(page.rest);
     }
     assert_eq!(steps, 3);
     assert_eq!(drain(&mut broker, "q.dlq"), [0, 1, 2, 3, 4]);
@@ -140,8 +140,8 @@ fn a_filter_chooses_by_queue_reason_key_and_header() {
     ];
     for (filter, expected) in cases {
         let step = Browse { filter: filter.clone(), ..browse(BrowseAction::Count) };
-        let swept = ask(&mut broker, step).unwrap();
-        assert_eq!((swept.examined, swept.taken()), (2, expected), "{filter:?}");
+        let page = ask(&mut broker, step).unwrap();
+        assert_eq!((page.examined, page.taken()), (2, expected), "{filter:?}");
     }
 }
 
@@ -154,17 +154,17 @@ fn what_has_no_way_back_stays() {
     broker
         .ask(TopologyRequest::DeleteQueue { name: name.into(), if_unused: false, if_empty: false })
         .unwrap();
-    let swept = ask(&mut broker, browse(BrowseAction::Redrive)).unwrap();
+    let page = ask(&mut broker, browse(BrowseAction::Redrive)).unwrap();
     let gone = [(RedriveOutcome::NoOrigin, 1), (RedriveOutcome::QueueGone, 2)];
-    assert_eq!(outcomes(&swept), gone);
+    assert_eq!(outcomes(&page), gone);
     broker.declare("q", true, arguments(&[("x-max-length", FieldValue::I32(1))]));
-    let swept = ask(&mut broker, browse(BrowseAction::Redrive)).unwrap();
+    let page = ask(&mut broker, browse(BrowseAction::Redrive)).unwrap();
     let expected = [
         (RedriveOutcome::NoOrigin, 1),
         (RedriveOutcome::Redriven, 1),
         (RedriveOutcome::QueueFull, 1),
     ];
-    assert_eq!(outcomes(&swept), expected);
+    assert_eq!(outcomes(&page), expected);
     assert_eq!(drain(&mut broker, "q"), [0]);
     assert_eq!(drain(&mut broker, "q.dlq"), [1, 9]);
 }
@@ -193,9 +193,9 @@ fn what_a_message_claims_itself_sends_it_nowhere_unless_an_operator_believes_it(
     broker.crash();
     broker.open(CONNECTION);
     broker.open(OPERATOR);
-    let swept = ask(&mut broker, browse(BrowseAction::Redrive)).unwrap();
+    let page = ask(&mut broker, browse(BrowseAction::Redrive)).unwrap();
     let expected = [(RedriveOutcome::Unproven, 1), (RedriveOutcome::Redriven, 2)];
-    let mut found = outcomes(&swept);
+    let mut found = outcomes(&page);
     found.sort_unstable_by_key(|(_, count)| *count);
     assert_eq!(found, expected);
     assert_eq!(drain(&mut broker, "q"), [0, 8]);
@@ -235,8 +235,8 @@ fn a_message_goes_back_step_by_step_on_the_way_that_it_came() {
         ("first", RedriveOutcome::Unproven),
     ] {
         let queue = ShortStr::try_from(queue).unwrap().into();
-        let swept = ask(&mut broker, Browse { queue, ..browse(BrowseAction::Redrive) }).unwrap();
-        assert_eq!(outcomes(&swept), [(outcome, 1)]);
+        let page = ask(&mut broker, Browse { queue, ..browse(BrowseAction::Redrive) }).unwrap();
+        assert_eq!(outcomes(&page), [(outcome, 1)]);
     }
     assert_eq!(drain(&mut broker, "first"), [1]);
 }
@@ -247,8 +247,8 @@ fn what_a_consumer_holds_is_not_touched() {
     broker.subscribe(CONNECTION, consume("q.dlq", "c", 2));
     let held = broker.deliveries(CONNECTION);
     assert_eq!(held.len(), 2);
-    let swept = ask(&mut broker, browse(BrowseAction::Redrive)).unwrap();
-    assert_eq!(swept.examined, 2);
+    let page = ask(&mut broker, browse(BrowseAction::Redrive)).unwrap();
+    assert_eq!(page.examined, 2);
     assert_eq!((broker.statistics("q.dlq").unacked, broker.statistics("q").ready), (2, 2));
 }
 

@@ -5,7 +5,7 @@ use super::super::api_error::ApiError;
 use super::recent_figures::RecentFigures;
 use super::trails::Trails;
 use crate::limits::CONSOLE_STREAMS_MAX;
-use crate::shard::session::{SessionError, ShardLink};
+use crate::shard::shard_link::{SessionError, ShardLink};
 use crate::system::node_name::node_name;
 use axum::http::header;
 use axum::http::{HeaderMap, HeaderName, Method};

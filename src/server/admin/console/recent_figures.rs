@@ -1,7 +1,7 @@
 //! Figures of the shard that all pages share.
 
 use crate::limits::CONSOLE_ROUND_INTERVAL;
-use crate::shard::session::{SessionError, ShardLink};
+use crate::shard::shard_link::{SessionError, ShardLink};
 use forebay_engine::shard::ShardStatistics;
 use std::sync::Arc;
 use std::time::Instant;

@@ -21,7 +21,8 @@ pub(super) async fn show(
     let routing_key = short("routing_key", body.text("routing_key")?.unwrap_or_default())?;
     let headers = body.table("headers")?;
     let keys = [routing_key];
-    let targets = admin.routes().route(&vhost, &exchange, &keys, &|| Some(headers.clone()))?;
+    let targets =
+        admin.snapshot().routes.route(&vhost, &exchange, &keys, &|| Some(headers.clone()))?;
     let catalogue = admin.catalogue();
     let records = targets.iter().filter_map(|target| catalogue.queue_by_id(*target));
     let mut queues: Vec<String> = records.map(|record| record.name.to_string()).collect();

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::product::Product;
 use crate::definitions::{export, export_vhost};
+use forebay_engine::access::AccessControl;
 use forebay_engine::topology::Topology;
 use serde_json::json;
 
@@ -159,29 +160,27 @@ fn streams_are_refused_not_turned_into_queues() {
 #[test]
 fn what_is_exported_is_taken_back_and_the_same() {
     let read = parsed(&version_4());
-    let topology = made(&read);
-    let file = export(&topology, topology.routes(), &Product::default());
-    let again = made(&parsed(&file));
-    assert_eq!(export(&again, again.routes(), &Product::default()), file);
+    let (topology, access) = made(&read);
+    let file = export(&topology, access.snapshot(), &Product::default());
+    let (topology_again, access_again) = made(&parsed(&file));
+    let again = export(&topology_again, access_again.snapshot(), &Product::default());
+    assert_eq!(again, file);
     assert_eq!(file["queues"].as_array().map(Vec::len), Some(2));
     assert_eq!(file["users"][0]["tags"], json!(["administrator", "monitoring"]));
     assert_eq!(file["parameters"][0]["component"], "operator_policy");
     // One virtual host's file fits another one.
     let orders = ShortStr::from_static("orders");
-    let file = export_vhost(&topology, topology.routes(), &Product::default(), &orders);
+    let file = export_vhost(&topology, access.snapshot(), &Product::default(), &orders);
     assert!(file["queues"][0].get("vhost").is_none());
     let other = ShortStr::from_static("/");
     let options = ReadOptions { vhost: Some(&other), ..ReadOptions::default() };
     let read = parse(file.to_string().as_bytes(), options).unwrap();
-    let topology = made(&read);
+    let (topology, _) = made(&read);
     assert!(topology.find_queue(&other, &ShortStr::from_static("o1")).is_some());
 }
 
-fn made(read: &Definitions) -> Topology {
-    let made = forebay_engine::definition::make_all(&read.definitions);
-    let (mut topology, access) = made.unwrap();
-    topology.publish_access(&access);
-    topology
+fn made(read: &Definitions) -> (Topology, AccessControl) {
+    forebay_engine::definition::make_all(&read.definitions).unwrap()
 }
 
 #[test]
@@ -273,7 +272,7 @@ fn what_there_is_not_is_named_and_can_be_passed_over() {
     ];
     assert_eq!(read.ignored[..8], expected, "{:#?}", read.ignored);
     assert!(read.ignored[8].starts_with("topic permission of user 'app' for exchange 'events'"));
-    let topology = made(&read);
+    let (topology, _) = made(&read);
     let orders = ShortStr::from_static("orders");
     let policies: Vec<_> = topology.policies(&orders).map(|it| it.name().to_string()).collect();
     assert_eq!(policies, ["both", "limits"]);
@@ -286,8 +285,8 @@ fn what_is_said_of_virtual_hosts_is_kept() {
         "name": "orders", "description": "the shop", "tags": ["prod"],
         "default_queue_type": "quorum"
     });
-    let topology = made(&parsed(&file));
-    let exported = export(&topology, topology.routes(), &Product::default());
+    let (topology, access) = made(&parsed(&file));
+    let exported = export(&topology, access.snapshot(), &Product::default());
     assert_eq!(exported["vhosts"][0], json!({ "name": "/" }));
     let shop = &exported["vhosts"][1];
     assert_eq!((&shop["description"], &shop["tags"]), (&json!("the shop"), &json!(["prod"])));
@@ -296,16 +295,16 @@ fn what_is_said_of_virtual_hosts_is_kept() {
     // A file says of each queue what it is: the default is for queues to come.
     assert_eq!(exported["queues"][0]["type"], "classic");
     let only_metadata = json!({ "vhosts": [{ "name": "v", "metadata": shop["metadata"] }] });
-    let topology = made(&parsed(&only_metadata));
+    let (topology, _) = made(&parsed(&only_metadata));
     let metadata = topology.vhost_metadata(&ShortStr::from_static("v")).unwrap();
     assert_eq!(metadata.description, "the shop");
 }
 
 #[test]
 fn a_file_of_one_virtual_host_asks_which_it_is_for() {
-    let topology = made(&parsed(&version_4()));
+    let (topology, access) = made(&parsed(&version_4()));
     let orders = ShortStr::from_static("orders");
-    let flaws = flaws(&export_vhost(&topology, topology.routes(), &Product::default(), &orders));
+    let flaws = flaws(&export_vhost(&topology, access.snapshot(), &Product::default(), &orders));
     assert_eq!(flaws.len(), 1, "{flaws:?}");
     assert!(flaws[0].contains("--vhost"), "{flaws:?}");
 }

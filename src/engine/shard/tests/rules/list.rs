@@ -179,7 +179,7 @@ impl List {
             let ttl = self.setting.message_ttl.into_iter().chain(draft.expiration).min();
             let place = match self.setting.overflow {
                 _ if !is_refused => Place::Ready,
-                Overflow::RejectPublishDlx => self.grave("maxlen"),
+                Overflow::RejectPublishDlx => self.place_of_dead("maxlen"),
                 _ => Place::Gone,
             };
             if is_refused {
@@ -227,7 +227,7 @@ impl List {
             }
             let first = self.order()[0];
             self.overflowed += 1;
-            self.entries[first].place = self.grave("maxlen");
+            self.entries[first].place = self.place_of_dead("maxlen");
         }
     }
 
@@ -341,11 +341,11 @@ impl List {
                 Closure::ByBroker => self.entries[*index].place = Place::Ready,
                 Closure::ByClient => {
                     let limit = self.setting.delivery_limit.map(|limit| limit.max(RETURN_LIMIT));
-                    let grave = self.failure("delivery_limit");
+                    let place = self.failure("delivery_limit");
                     let entry = &mut self.entries[*index];
                     entry.returns += 1;
                     let is_end = limit.is_some_and(|limit| entry.returns >= limit);
-                    entry.place = if is_end { grave } else { Place::Ready };
+                    entry.place = if is_end { place } else { Place::Ready };
                 }
             }
         }
@@ -355,9 +355,9 @@ impl List {
     fn fail(&mut self, index: usize, is_certain: bool) {
         let entry = &self.entries[index];
         let is_last = self.setting.delivery_limit.is_some_and(|limit| entry.failures + 1 >= limit);
-        let grave = self.failure("delivery_limit");
+        let place = self.failure("delivery_limit");
         let entry = &mut self.entries[index];
-        entry.place = if is_last && is_certain { grave } else { Place::Ready };
+        entry.place = if is_last && is_certain { place } else { Place::Ready };
         entry.failures += u32::from(!is_last);
         entry.is_quarantined |= is_last;
     }
@@ -412,7 +412,7 @@ impl List {
 
     fn expire(&mut self, index: usize) {
         self.expired += 1;
-        self.entries[index].place = self.grave("expired");
+        self.entries[index].place = self.place_of_dead("expired");
     }
 
     /// Where a message goes that failed.
@@ -424,7 +424,7 @@ impl List {
     }
 
     /// Where a message goes for a reason that the queue asked for.
-    fn grave(&self, reason: &'static str) -> Place {
+    fn place_of_dead(&self, reason: &'static str) -> Place {
         match self.setting.letters {
             Letters::Exchange => Place::Dead(reason),
             Letters::Default | Letters::Nowhere => Place::Gone,

@@ -21,7 +21,7 @@ pub(crate) fn publish(
     commands.push(Command::Publish(Publish { channel, confirm, targets, messages }));
 }
 
-/// The same within a transaction.
+/// Appends to the last publish of a transaction when that is for the same queues.
 pub(crate) fn publish_in_transaction(
     publishes: &mut Vec<Publish>,
     channel: ChannelId,

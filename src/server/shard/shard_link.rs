@@ -1,5 +1,6 @@
-//! What the admin listener asks of the shard, as a connection of its own that lives for one
-//! request: the same commands, checks and promises as for any client.
+//! How the broker itself asks the shard, for the admin listener, definitions and the first user: by a
+//! connection without a socket that lives for one request, with the same commands, checks and promises
+//! as any client's.
 
 use crate::connection::connections::{Connections, Entry, EventReceiver};
 use crate::connection::publish_budget::{PublishBudget, PublishShare, Published};
@@ -50,18 +51,18 @@ pub struct Session {
 }
 
 impl ShardLink {
-    /// Looks at the shard while the broker starts; `question` must be short.
+    /// Asks the shard something while the broker starts; `question` must be short.
     ///
     /// # Errors
     /// When the broker stops.
-    pub async fn look<T: Send + 'static>(
+    pub async fn query_shard<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Shard) -> T + Send + 'static,
     ) -> Result<T, SessionError> {
         let (answer, answered) = oneshot::channel();
         // Who asked may have gone.
-        let look = ShardQuery(Box::new(move |shard| drop(answer.send(question(shard)))));
-        self.mailbox.send(Mail::ShardQuery(look)).await.map_err(|_| SessionError::Stopping)?;
+        let query = ShardQuery(Box::new(move |shard| drop(answer.send(question(shard)))));
+        self.mailbox.send(Mail::ShardQuery(query)).await.map_err(|_| SessionError::Stopping)?;
         answered.await.map_err(|_| SessionError::Stopping)
     }
 

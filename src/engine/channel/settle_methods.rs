@@ -1,7 +1,7 @@
 //! Acknowledgements of deliveries: ack, nack, reject, recover (AMQP 0-9-1, 1.8.3.12 to 1.8.3.16,
 //! and RabbitMQ's `basic.nack`).
 
-use super::settling::{settle, settle_all};
+use super::settle_commands::{settle, settle_all};
 use super::unacked::Unacked;
 use super::{Channel, Mode};
 use crate::model::{DeliveryTag, Fault, RequeueMethod, Settlement};
