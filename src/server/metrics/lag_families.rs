@@ -10,6 +10,8 @@ use forebay_engine::shard::QueueReport;
 use forebay_lag::Symptom;
 use std::collections::HashMap;
 
+const DAY_SECONDS: f64 = 86_400.0;
+
 type Value = fn(&QueueReport, &QueueLag) -> Option<f64>;
 
 const VALUES: [(&Metric, Value); 7] = [
@@ -21,7 +23,7 @@ const VALUES: [(&Metric, Value); 7] = [
     (&catalogue::QUEUE_LAG_ABOVE_LINE, |_, lag| {
         Some(lag.assessment.above_since.map_or(0, |since| lag.at.saturating_sub(since)) as f64)
     }),
-    (&catalogue::QUEUE_LAG_HISTORY_DAYS, |_, lag| Some(lag.days as f64)),
+    (&catalogue::QUEUE_LAG_HISTORY, |_, lag| Some(lag.days as f64 * DAY_SECONDS)),
     (&catalogue::QUEUE_DRAIN_LINE, |_, lag| lag.assessment.drain_line_seconds),
     (&catalogue::QUEUE_OLDEST_AGE_LINE, |_, lag| lag.assessment.age_line_seconds),
 ];

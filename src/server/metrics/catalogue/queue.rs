@@ -131,10 +131,10 @@ pub const QUEUE_LAG_ABOVE_LINE: Metric = gauge(
     "For how long lag has been above the alert line; 0 while it is not.",
 );
 /// How far the rest is to be trusted.
-pub const QUEUE_LAG_HISTORY_DAYS: Metric = gauge(
-    "forebay_queue_lag_history_days",
-    Unit::Count,
-    "Days of history that the normal peak rests on: none is told below three, and it is exact from six on.",
+pub const QUEUE_LAG_HISTORY: Metric = gauge(
+    "forebay_queue_lag_history_seconds",
+    Unit::Seconds,
+    "Length of the history that the normal peak rests on, in whole days that were watched: none is told below three days, and it is exact from six on.",
 );
 /// Which drain time is too long.
 pub const QUEUE_DRAIN_LINE: Metric = gauge(
@@ -179,7 +179,7 @@ pub(super) const OF_QUEUES: [Metric; 26] = [
     QUEUE_LAG_ALERT_LINE,
     QUEUE_LAG_RATIO,
     QUEUE_LAG_ABOVE_LINE,
-    QUEUE_LAG_HISTORY_DAYS,
+    QUEUE_LAG_HISTORY,
     QUEUE_DRAIN_LINE,
     QUEUE_OLDEST_AGE_LINE,
     QUEUE_SYMPTOM,
