@@ -70,10 +70,12 @@ pub const FALL_SECONDS: u64 = 3600;
 
 /// A queue grows when each day of a week is higher than the same day a week before by this ratio.
 pub const GROWTH_WEEK_RATIO: f64 = 1.05;
-/// Growth within a week must be this share of the growth from week to week: a step is none.
+/// Growth in the week before must be this share of the growth in the last one: a step is none.
 pub const GROWTH_STEADY_SHARE: f64 = 0.5;
-/// And growth over two weeks must be so many times what could be chance.
-pub const GROWTH_CERTAINTY: f64 = 8.0;
+/// With two weeks only, growth must be so many times what could be chance.
+pub const GROWTH_CERTAINTY: f64 = 6.0;
+/// And days must be so many times nearer to a line, in squares, than to any step.
+pub const GROWTH_STEP_RATIO: f64 = 1.5;
 /// A queue with less lag at its lowest is as good as empty.
 pub const GROWTH_MESSAGES_MIN: f64 = 10.0;
 /// Nothing is concluded over a time in which nobody watched that is longer than this.
