@@ -82,7 +82,11 @@ check('deploy/compose.yaml', () => {
 const TYPE = `import type { Dashboard } from '@grafana/schema';
 type Written<T> = T extends string ? \`\${T}\` : T extends (infer U)[] ? Written<U>[]
   : T extends object ? { [K in keyof T]: Written<T[K]> } : T;
-export const board: Written<Dashboard> = `;
+// The fields of an annotation that belong to the data source, here Prometheus, lie beside Grafana's, whose type leaves them out.
+type Annotation = NonNullable<NonNullable<Dashboard['annotations']>['list']>[number];
+type FromPrometheus = Annotation & { expr: string, step?: string, titleFormat?: string, textFormat?: string, tagKeys?: string };
+type Board = Omit<Dashboard, 'annotations'> & { annotations?: { list?: FromPrometheus[] } };
+export const board: Written<Board> = `;
 for (const file of list('grafana/dashboards', '.json')) {
   check(file, () => {
     const module = path.join(import.meta.dirname, `${path.basename(file, '.json')}.ts`);
