@@ -18,8 +18,16 @@ async fn a_bit_that_flips_under_a_running_broker_is_named_by_the_scrub() {
     };
     must("a round of the scrub", a_round).await;
     assert_eq!(broker.metric("forebay_store_files_damaged"), 0.0);
-    let tables = tables_with_orders(&directory);
-    assert!(!tables.is_empty());
+    let found = async {
+        loop {
+            let tables = tables_with_orders(&directory);
+            if !tables.is_empty() {
+                return tables;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let tables = must("a table with a message of orders", found).await;
     for (table, at) in &tables {
         flip(table, *at);
     }
