@@ -1,7 +1,7 @@
 //! What the handlers of the admin listener work with.
 
 use super::api_error::ApiError;
-use super::console::Console;
+use super::console::page_sessions::Console;
 use super::listing_turns::ListingTurns;
 use super::login_counts::LoginCounts;
 use crate::auth::authenticator::Authenticator;

@@ -2,7 +2,7 @@
 
 use super::api_error::ApiError;
 use super::caller::{Administrator, Caller};
-use super::console::Watched;
+use super::console::recent_figures::Watched;
 use super::context::Admin;
 use super::extract::Path;
 use super::names::short;

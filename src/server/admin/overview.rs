@@ -3,7 +3,7 @@
 
 use super::api_error::ApiError;
 use super::caller::Caller;
-use super::console::Watched;
+use super::console::recent_figures::Watched;
 use super::context::Admin;
 use super::figures::{Figures, add, put_field};
 use super::reply::json_reply;

@@ -4,7 +4,7 @@ use super::api_error::ApiError;
 use super::attention::Attention;
 use super::caller::{Caller, Vhost, VhostAccess};
 use super::connections::connection_name;
-use super::console::Watched;
+use super::console::recent_figures::Watched;
 use super::context::Admin;
 use super::extract::{Path, Query, UnreadBody, condition};
 use super::figures::{Figures, put_field};

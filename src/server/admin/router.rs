@@ -19,14 +19,14 @@ use tokio::time::timeout;
 
 /// Serves until the task is dropped.
 pub async fn serve(admin: Admin, listener: HttpListener) {
-    let router = console::around(router(), &admin)
+    let router = console::router::around(router(), &admin)
         .layer(from_fn(cross_origin::refuse))
         .layer(from_fn(in_time));
     // Outside of the router, which chooses the handler by what is left.
     let router = Router::new().fallback_service(router).layer(map_request(without_last_slash));
     tokio::select! {
         () = serve_http(listener, router) => {}
-        () = console::follow_rates(admin) => {}
+        () = console::past::follow_rates(admin) => {}
     }
 }
 
@@ -36,7 +36,7 @@ fn router() -> Router<Admin> {
         .merge(operators())
         .merge(broker())
         .merge(our_own())
-        .merge(console::routes())
+        .merge(console::router::routes())
         .fallback(async || ApiError::not_found("Not Found"))
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {
             ApiError::MethodNotAllowed(format!("{method} is no method of {}", uri.path()))
