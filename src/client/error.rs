@@ -5,7 +5,7 @@
 //! ([`SettleError`]) are different types because different things can be done about them.
 //! All of them are `Clone`: one lost connection settles many waiting futures.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{borrow::Cow, io, sync::Arc, time::Duration};
 
 use forebay_wire::method::{ChannelClose, ConnectionClose};
 use thiserror::Error;
@@ -305,7 +305,7 @@ pub enum PublishError {
     NotSent(#[from] Error),
     /// The message itself can't be sent.
     #[error("{0}")]
-    Invalid(&'static str),
+    Invalid(Cow<'static, str>),
 }
 
 impl PublishError {

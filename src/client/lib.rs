@@ -46,7 +46,8 @@
 //!
 //! # Features
 //!
-//! `tls` (default): `amqps://` by rustls. `fjall`, `redis`: stores of seen messages.
+//! `tls` (default): `amqps://` by rustls. `fjall`, `redis`: stores of seen messages. `json`: bodies by serde,
+//! `json` for handlers of values. `tower`: `service` for a tower service as handler.
 #![deny(missing_docs)]
 
 mod backoff;
@@ -61,6 +62,8 @@ mod publisher;
 mod requester;
 pub mod seen;
 mod session;
+mod span;
+mod stop_signal;
 mod worker;
 
 pub use bytes::Bytes;
@@ -88,10 +91,18 @@ pub use publisher::{
 };
 pub use requester::{CallError, Requester};
 pub use session::statistics::Statistics;
+pub use stop_signal::stop_signal;
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
 pub use tokio_util::sync::CancellationToken;
 pub use worker::failure::Failure;
+pub use worker::handled::{Handled, Outcome};
+#[cfg(any(feature = "json", feature = "tower"))]
+pub use worker::handler::HandlerFuture;
+#[cfg(feature = "tower")]
+pub use worker::handler::service;
+#[cfg(feature = "json")]
+pub use worker::handler::{json, json_with};
 pub use worker::idempotence::{Gate, Idempotence};
 pub use worker::retry::Retry;
 pub use worker::{Worker, WorkerError};

@@ -22,6 +22,7 @@ mod chaos;
 mod connecting;
 mod consuming;
 mod declaring;
+mod handlers;
 mod idempotence;
 mod publishing;
 mod reconnecting;

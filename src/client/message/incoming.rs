@@ -29,6 +29,15 @@ impl Incoming {
         std::str::from_utf8(&self.body).ok()
     }
 
+    /// The value that stands in JSON in the body, whatever the content type says.
+    ///
+    /// # Errors
+    /// The body is no JSON, or another value: with line and column.
+    #[cfg(feature = "json")]
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(&self.body)
+    }
+
     /// The exchange it was published to; empty for the default exchange.
     pub fn exchange(&self) -> &ShortStr {
         &self.exchange

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use forebay_wire::{FieldTable, FieldValue, Properties, ShortStr};
 
 use crate::{
-    Error, PublishError, TraceContext,
+    PublishError, TraceContext,
     message::message_id::MessageId,
     message::outbound::{Outbound, OutboundProperties},
     name::Name,
@@ -45,7 +45,7 @@ pub struct Message {
     /// `None`: persistent, and no other property.
     properties: Option<Box<Properties>>,
     /// The first thing that can't be sent; told when it is published.
-    fault: Option<Box<Error>>,
+    fault: Option<Box<PublishError>>,
 }
 
 impl Message {
@@ -83,7 +83,7 @@ impl Message {
 
     fn short(&mut self, name: impl Name, what: &'static str) -> ShortStr {
         name.into_short_str(what).unwrap_or_else(|fault| {
-            self.fault.get_or_insert(Box::new(fault));
+            self.fault.get_or_insert(Box::new(fault.into()));
             ShortStr::EMPTY
         })
     }
@@ -162,6 +162,21 @@ impl Message {
         self
     }
 
+    /// A body in JSON, in place of the one before, with the content type `application/json`. A value that JSON
+    /// can't express (a map whose keys are no strings) fails the publish with [`PublishError::Invalid`].
+    #[cfg(feature = "json")]
+    #[must_use]
+    pub fn json<T: serde::Serialize + ?Sized>(mut self, value: &T) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => self.body = body.into(),
+            Err(error) => {
+                let fault = format!("the value of the body has no form in JSON: {error}");
+                self.fault.get_or_insert(Box::new(PublishError::Invalid(fault.into())));
+            }
+        }
+        self.content_type("application/json")
+    }
+
     /// The application's type of the message.
     #[must_use]
     pub fn kind(mut self, kind: impl Name) -> Self {
@@ -238,14 +253,14 @@ impl Message {
 
     pub(crate) fn encode(mut self) -> Result<Outbound, PublishError> {
         if let Some(fault) = self.fault {
-            return Err((*fault).into());
+            return Err(*fault);
         }
         let (properties, mandatory_id) = if self.is_mandatory || self.properties.is_some() {
             let id = self.ensure_message_id();
             let properties = self.edit().encode();
             if properties.as_bytes().len() > forebay_wire::limits::PROPERTIES_SIZE_MAX {
                 return Err(PublishError::Invalid(
-                    "the properties of the message are too large; put less into headers",
+                    "the properties of the message are too large; put less into headers".into(),
                 ));
             }
             (OutboundProperties::Encoded(properties), self.is_mandatory.then_some(id))

@@ -22,6 +22,7 @@ use crate::{
     session::sending::Outbox,
     session::waiters::Place,
     session::{tickets::Ticket, window::Window},
+    span,
 };
 
 /// How a publisher behaves: its window, and what it does after a reconnection. For
@@ -114,7 +115,7 @@ impl Publisher {
     /// # Errors
     /// [`PublishError::NotSent`] or [`PublishError::Invalid`]: it was not sent.
     pub fn publish(&self, message: Message) -> Publish {
-        let span = span(&message);
+        let span = span::send(&message);
         Publish { sending: Sending::one(self, Self::prepare(message, &span)), span }
     }
 
@@ -190,15 +191,6 @@ impl Publisher {
             None => Ok(()),
         }
     }
-}
-
-fn span(message: &Message) -> Span {
-    tracing::debug_span!(
-        "publish",
-        exchange = %message.exchange(),
-        routing_key = %message.routing_key(),
-        trace_id = tracing::field::Empty,
-    )
 }
 
 /// Messages that are not known to be stored, and whose [`Confirm`] was dropped; see [`Publisher::flush`].

@@ -58,7 +58,8 @@ impl Session {
         let frame_size_max = self.tuning.frame_size_max;
         if ticket.is_none() && !outbox.as_slice().iter().all(|next| next.fits(frame_size_max)) {
             return Poll::Ready(Err(PublishError::Invalid(
-                "the properties of the message do not fit into a frame; put less into headers",
+                "the properties of the message do not fit into a frame; put less into headers"
+                    .into(),
             )));
         }
         while !outbox.as_slice().is_empty() {

@@ -3,6 +3,8 @@
 
 pub(crate) mod catch_panic;
 pub(crate) mod failure;
+pub(crate) mod handled;
+pub(crate) mod handler;
 pub(crate) mod idempotence;
 pub(crate) mod parked;
 pub(crate) mod retry;
@@ -16,7 +18,7 @@ use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Consume, ConsumeError, Error, Failure, Incoming, Retry,
+    Consume, ConsumeError, Error, Failure, Handled, Incoming, Retry,
     seen::SeenStore,
     worker::idempotence::{Gate, Idempotence},
     worker::worker_pool::{Settings, WorkerPool},
@@ -78,7 +80,7 @@ pub struct Worker<G = ()> {
 impl Worker {
     /// A worker on this consumer, which is started by [`Worker::run`].
     pub fn new(consume: Consume) -> Self {
-        let settings = Settings { timeout: None, retry: Retry::none() };
+        let settings = Settings { timeout: None, retry: Retry::none(), observer: None };
         Self { consume, concurrency: 1, grace: None, name: String::new(), settings, gate: () }
     }
 
@@ -154,6 +156,13 @@ impl<G: Gate> Worker<G> {
     /// their messages return to the queue. Default: without limit.
     pub fn grace(mut self, limit: Duration) -> Self {
         self.grace = Some(limit);
+        self
+    }
+
+    /// Calls `observer` after each run of a handler, for counters and histograms. It runs in the worker's task
+    /// and should return at once.
+    pub fn observe(mut self, observer: impl Fn(&Handled<'_>) + Send + Sync + 'static) -> Self {
+        self.settings.observer = Some(Box::new(observer));
         self
     }
 

@@ -20,17 +20,28 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    ConsumeError, Consumer, Delivery, Failure, Incoming, Retry, SettleError, TraceContext,
+    ConsumeError, Consumer, Delivery, Failure, Incoming, Retry, SettleError, TraceContext, span,
     worker::catch_panic::CatchPanic,
+    worker::handled::{Handled, Observer, Outcome as HandlerOutcome},
     worker::idempotence::{Entry, Gate},
     worker::parked::{Job, Parked},
     worker::running::{Begin, Outcome, Running, RunningGuard},
 };
 
-#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) timeout: Option<Duration>,
     pub(crate) retry: Retry,
+    pub(crate) observer: Option<Observer>,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { timeout, retry, observer: _ } = self;
+        f.debug_struct("Settings")
+            .field("timeout", timeout)
+            .field("retry", retry)
+            .finish_non_exhaustive()
+    }
 }
 
 pub(crate) struct WorkerPool<H, G> {
@@ -165,10 +176,12 @@ where
     }
 
     async fn run(&self, mut ticket: G::Ticket, guard: Option<RunningGuard<'_>>, mut job: Job) {
+        let began = Instant::now();
         let outcome = tokio::select! {
             outcome = self.call(&job.delivery) => outcome,
             () = self.gate.renew(&ticket) => Err(Failure::retry("the claim can't be renewed")),
         };
+        self.tell(&job, &outcome, began.elapsed());
         let is_done = outcome.is_ok();
         self.gate.leave(&mut ticket, is_done).await;
         let failure = match outcome {
@@ -198,13 +211,20 @@ where
         }
     }
 
+    /// Tells the observer of a run of the handler.
+    fn tell(&self, job: &Job, outcome: &Result<(), Failure>, took: Duration) {
+        let Some(observer) = &self.settings.observer else { return };
+        let outcome = match outcome {
+            Ok(()) => HandlerOutcome::Done,
+            Err(Failure::DeadLetter(_)) => HandlerOutcome::DeadLettered,
+            Err(Failure::Retry(_) | Failure::RetryAfter(..)) => HandlerOutcome::Retried,
+        };
+        let attempt = job.attempts.saturating_add(1);
+        observer(&Handled { message: job.delivery.incoming(), outcome, took, attempt });
+    }
+
     async fn call(&self, delivery: &Delivery) -> Result<(), Failure> {
-        let span = tracing::debug_span!(
-            "deliver",
-            exchange = %delivery.exchange(),
-            routing_key = %delivery.routing_key(),
-            trace_id = tracing::field::Empty,
-        );
+        let span = span::process(delivery);
         let incoming = delivery.incoming().clone();
         let context = TraceContext::of(&incoming).map(|parent| parent.child());
         let handler = CatchPanic(Box::pin(async { (self.handler)(incoming).await }));
