@@ -2,12 +2,12 @@
 //! count them, or to send dead letters back to the queues they died in. Asked through
 //! [`crate::command::Command::Browse`].
 //!
-//! A browse walks over messages that are ready, in runs of neighbours, and says which runs are left
+//! A browse walks over messages that are ready, or over those that wait after they came back, in runs of neighbours, and says which runs are left
 //! when it has done as much as one request may do. Who goes on with those runs sees each message
 //! once, and none that came meanwhile: a message that is sent back and dies again is not sent back
 //! again by the same walk. Who stops in the middle has lost nothing.
 
-use crate::model::{Message, ObjectName, OffsetRange, Position, WallClock};
+use crate::model::{Message, ObjectName, OffsetRange, Position, Retry, WallClock};
 use forebay_wire::{FieldTable, FieldValue, ShortStr};
 use std::collections::BTreeMap;
 
@@ -36,6 +36,8 @@ pub enum BrowseAction {
     Count,
     /// Hand them out as they are.
     Show,
+    /// Hand out those that came back and wait for their next delivery, instead of those that are ready.
+    ShowParked,
     /// Move each back to the queue that it died in, atomically: after a crash it is in one of the
     /// two. One that has no way back stays.
     Redrive,
@@ -80,6 +82,23 @@ pub struct DeadLetterGroup {
     pub outcome: RedriveOutcome,
 }
 
+/// A message that is shown.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Where it stands.
+    pub position: Position,
+    /// The message.
+    pub message: Message,
+    /// Deliveries of it that failed.
+    pub failures: u32,
+    /// Deliveries of it that a client returned in good order.
+    pub returns: u32,
+    /// Its last wait, with why it came back then; `None`: it never had to wait.
+    pub retry: Option<Retry>,
+    /// In how many ms it is ready, when it waits.
+    pub due_in: Option<u64>,
+}
+
 /// What a browse did.
 #[derive(Clone, Debug, Default)]
 pub struct BrowsePage {
@@ -90,7 +109,7 @@ pub struct BrowsePage {
     /// When the oldest of those looked at came into the queue.
     pub oldest: Option<WallClock>,
     /// Those that were to be shown, in the order of the queue.
-    pub shown: Vec<(Position, Message)>,
+    pub shown: Vec<Shown>,
     /// What is left; empty: the walk is over.
     pub rest: Vec<OffsetRange>,
 }

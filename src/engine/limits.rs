@@ -133,6 +133,19 @@ pub const QUARANTINE_MS_MAX: u64 = 5_000;
 /// How long a consumer may hold a message, unless the queue says otherwise.
 pub const CONSUMER_TIMEOUT_DEFAULT_MS: u64 = 30 * 60 * 1000;
 
+/// The first wait of a message that came back, where a queue delays retries and does not say how long.
+pub const RETRY_DELAY_MIN_DEFAULT_MS: u64 = 1_000;
+
+/// How long a message that came back may wait, before jitter: ten years.
+pub const RETRY_DELAY_MS_MAX: u64 = crate::session::limits::EXPIRATION_MS_MAX;
+
+/// By what each wait may be longer than the one before (`x-delayed-retry-multiplier`).
+pub const RETRY_MULTIPLIER: std::ops::RangeInclusive<i128> = 1..=100;
+
+/// Messages of a queue that wait after they came back, some 150 bytes of memory each; when there are
+/// more, the one that is due first is ready at once.
+pub const PARKED_MESSAGES_MAX: u64 = 1 << 20;
+
 /// Where the alert line of a queue may be, in hundredths of its normal peak.
 pub const LAG_LINE_PERCENT: std::ops::RangeInclusive<i128> = 100..=100_000;
 

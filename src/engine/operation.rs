@@ -4,7 +4,7 @@
 //! random number or the leader's memory decided is already written into the operations: applying
 //! the same commits twice gives the same store.
 
-use crate::model::{BodyId, CommitId, Level, Offset, QueueId};
+use crate::model::{BodyId, CommitId, Level, Offset, QueueId, Retry};
 use crate::page::{ExpiryBounds, Page};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -122,6 +122,8 @@ pub struct Block {
     /// Deliveries that a client returned in good order, of the messages that have any: offset relative
     /// to the block, count.
     pub returns: Vec<(u16, u32)>,
+    /// Waits of the messages that came back and waited, over or not: offset relative to the block, wait.
+    pub retries: Vec<(u16, Retry)>,
 }
 
 /// Offsets in one [`Block`].

@@ -11,6 +11,8 @@ pub enum Settlement {
     Reject,
     /// `basic.nack` or `basic.reject` with requeue: a failed delivery.
     Requeue(RequeueMethod),
+    /// A settlement instruction: a failed delivery of a message that is to come back after so many ms.
+    Retry(u64),
     /// `basic.recover`: give it back, not a failure.
     Recover,
 }

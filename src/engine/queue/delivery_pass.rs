@@ -71,6 +71,11 @@ impl DeliveryPass {
             || self.dead.len() >= self.limits.dead_letters_max
     }
 
+    /// A message left.
+    pub(super) fn depart(&mut self) {
+        self.departed += 1;
+    }
+
     /// What the turn cost, counted in deliveries.
     pub(crate) fn work(&self) -> usize {
         1 + self.delivered + self.departed
@@ -120,7 +125,8 @@ impl Queue {
         }
         self.used_at.get_or_insert(at.monotonic);
         self.quarantine_at = None;
-        self.expire_overdue(at.monotonic, clients, out, &mut pass);
+        self.release_due(at);
+        self.expire_overdue(at, clients, out, &mut pass);
         self.remove_dead_letters(&mut pass);
         self.answer_gets(at, clients, out, timings, &mut pass);
         let is_all_offered =

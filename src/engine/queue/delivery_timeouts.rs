@@ -8,15 +8,17 @@
 //! client is heard of on it. What else it holds goes back as soon as another consumer is there.
 
 use super::Queue;
+use super::clock_skew::Instants;
 use super::dead_letter::DeathReason;
 use super::delivery_pass::DeliveryPass;
 use super::message_states::Held;
+use super::parking::Return;
 use super::settled_state::Counts;
 use crate::credit::Clients;
 use crate::credit::ConsumerId;
 use crate::credit::Outbox;
 use crate::event::Event;
-use crate::model::{ConnectionId, Monotonic, Offset};
+use crate::model::{ConnectionId, Monotonic, Offset, ReturnReason};
 use std::collections::BTreeMap;
 
 /// What becomes of a message that was held too long.
@@ -61,30 +63,31 @@ impl Queue {
     /// Takes back what was held too long, and what clients hold that hang.
     pub(super) fn expire_overdue(
         &mut self,
-        now: Monotonic,
+        at: Instants,
         clients: &mut Clients,
         out: &mut Outbox,
         pass: &mut DeliveryPass,
     ) {
-        if self.overdue_at.is_some_and(|at| at <= now) {
+        if self.overdue_at.is_some_and(|due| due <= at.monotonic) {
             self.overdue_at = None;
-            self.time_out(now, clients, out, pass);
+            self.time_out(at, clients, out, pass);
         }
         self.take_from_hung(clients);
     }
 
     fn time_out(
         &mut self,
-        now: Monotonic,
+        at: Instants,
         clients: &mut Clients,
         out: &mut Outbox,
         pass: &mut DeliveryPass,
     ) {
         let Some(timeout) = self.rules.consumer_timeout else { return };
+        let now = at.monotonic;
         for (since, priority, offset) in self.timed() {
             let end = since.max(self.timed_since).plus(timeout);
             if end <= now {
-                self.expire_delivery(priority, offset, now, clients, out, pass);
+                self.expire_delivery(priority, offset, at, clients, out, pass);
                 pass.needs_commit = true;
             } else {
                 self.overdue_at = Some(self.overdue_at.map_or(end, |other| other.min(end)));
@@ -122,7 +125,7 @@ impl Queue {
         &mut self,
         priority: usize,
         offset: Offset,
-        now: Monotonic,
+        at: Instants,
         clients: &mut Clients,
         out: &mut Outbox,
         pass: &mut DeliveryPass,
@@ -138,7 +141,7 @@ impl Queue {
             out.push(key.connection, Event::Overdue { channel: key.channel });
         }
         if let Some(consumer) = held.consumer {
-            self.consumers.set_active_since(consumer, now);
+            self.consumers.set_active_since(consumer, at.monotonic);
             self.hung.retain(|(other, _)| *other != consumer);
             self.hung.push((consumer, held.channel));
         }
@@ -152,8 +155,15 @@ impl Queue {
                 level.settle([(offset, held.size)]);
                 self.counters.failed += 1;
             }
-            (Verdict::Counts(counts), _) => level.requeue(&[(offset, held)], counts),
+            (Verdict::Counts(Counts::NONE), _) => {
+                level.requeue(&[(offset, held)], Counts::NONE);
+            }
+            (Verdict::Counts(counts), _) => {
+                let how = Return { counts, reason: ReturnReason::TimedOut, delay: None };
+                self.send_back(priority, (offset, held), how, at);
+            }
         }
+        let Some(level) = self.levels.get_mut(priority) else { return };
         level.await_settlement(offset, held, verdict != Verdict::Ends);
     }
 

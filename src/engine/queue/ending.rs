@@ -1,12 +1,16 @@
 //! How deliveries end: by a settlement, or with their channel.
 
+use super::clock_skew::Instants;
 use super::dead_letter::DeathReason;
 use super::level::PriorityLevel;
 use super::message_states::Held;
+use super::parking::Return;
 use super::settled_state::Counts;
 use super::{Queue, Timings};
 use crate::credit::{ChannelSlot, HeldCount};
-use crate::model::{Closure, Monotonic, Offset, OffsetRange, RequeueMethod, Settle, Settlement};
+use crate::model::{
+    Closure, Monotonic, Offset, OffsetRange, RequeueMethod, ReturnReason, Settle, Settlement,
+};
 use std::collections::BTreeSet;
 
 /// How a channel ended.
@@ -42,6 +46,18 @@ enum Ending {
     Interrupted,
 }
 
+impl Ending {
+    /// Why a delivery failed, and the wait in ms that its consumer asked for.
+    const fn failure(self) -> (ReturnReason, Option<u64>) {
+        match self {
+            Self::Settled(Settlement::Requeue(RequeueMethod::Nack)) => (ReturnReason::Nacked, None),
+            Self::Settled(Settlement::Retry(delay)) => (ReturnReason::Retried, Some(delay)),
+            Self::Settled(_) => (ReturnReason::Rejected, None),
+            _ => (ReturnReason::Lost, None),
+        }
+    }
+}
+
 impl Queue {
     /// Whether the channel has a delivery that it has not settled, overdue ones among them.
     pub(crate) fn is_held_by(&self, channel: ChannelSlot) -> bool {
@@ -53,21 +69,21 @@ impl Queue {
         &mut self,
         channel: ChannelSlot,
         settle: &Settle,
-        now: Monotonic,
+        at: Instants,
         timings: &mut Timings,
     ) -> Released {
         let mut released = Released::default();
         let ending = Ending::Settled(settle.settlement);
         for run in &settle.runs {
             let priority = usize::from(run.level.0);
-            self.settle_overdue(channel, settle.settlement, *run, now, &mut released);
+            self.settle_overdue(channel, settle.settlement, *run, at.monotonic, &mut released);
             let Some(level) = self.levels.get_mut(priority) else { continue };
             let mut ended = std::mem::take(&mut self.ended);
             level.end_deliveries(channel, *run, &mut ended);
             if settle.settlement == Settlement::Ack {
-                note_done(level, &ended, now, timings);
+                note_done(level, &ended, at.monotonic, timings);
             }
-            self.finish(priority, ending, ended, now, &mut released);
+            self.finish(priority, ending, ended, at, &mut released);
         }
         released
     }
@@ -78,7 +94,7 @@ impl Queue {
         &mut self,
         channels: &BTreeSet<ChannelSlot>,
         ChannelEnding { closure, held }: ChannelEnding,
-        now: Monotonic,
+        at: Instants,
     ) -> Released {
         self.pending_gets.retain(|get| !channels.contains(&get.slot));
         self.hung.retain(|(_, slot)| !channels.contains(slot));
@@ -94,9 +110,9 @@ impl Queue {
             let mut ended = Vec::new();
             level.end_channels(channels, &mut ended);
             if closure == Closure::Failed && !ended.is_empty() {
-                self.note_lost(now);
+                self.note_lost(at.monotonic);
             }
-            self.finish(priority, ending, ended, now, &mut released);
+            self.finish(priority, ending, ended, at, &mut released);
         }
         released
     }
@@ -107,7 +123,7 @@ impl Queue {
         priority: usize,
         ending: Ending,
         mut ended: Vec<(Offset, Held)>,
-        now: Monotonic,
+        at: Instants,
         released: &mut Released,
     ) {
         let count = ended.len() as u64;
@@ -122,30 +138,29 @@ impl Queue {
             }
             Ending::Settled(Settlement::Recover) => {
                 self.counters.recovered += count;
-                self.requeue_uncounted(priority, &ended);
+                released.needs_commit |= self.requeue_uncounted(priority, &ended);
             }
             Ending::Interrupted => {
                 self.counters.abandoned += count;
-                self.requeue_uncounted(priority, &ended);
+                released.needs_commit |= self.requeue_uncounted(priority, &ended);
             }
             Ending::Returned => {
                 self.counters.returned += count;
                 released.needs_commit |= count > 0;
-                ended.iter().for_each(|delivery| self.take_return(priority, *delivery));
+                ended.iter().for_each(|delivery| self.take_return(priority, *delivery, at));
             }
-            Ending::Settled(Settlement::Requeue(_))
+            Ending::Settled(Settlement::Requeue(_) | Settlement::Retry(_))
             | Ending::FailedAlone
             | Ending::FailedInCompany => {
                 *self.failed_by(ending) += count;
                 released.needs_commit |= count > 0;
-                let is_certain = ending != Ending::FailedInCompany;
-                ended.iter().for_each(|delivery| self.fail(priority, *delivery, is_certain));
+                ended.iter().for_each(|delivery| self.fail(priority, *delivery, ending, at));
             }
         }
         released.count.all += count;
         for same in ended.chunk_by(|(_, a), (_, b)| a.consumer == b.consumer) {
             if let Some(consumer) = same.first().and_then(|(_, held)| held.consumer) {
-                self.consumers.settled(consumer, same.len() as u64, now);
+                self.consumers.settled(consumer, same.len() as u64, at.monotonic);
                 released.count.consumed += same.len() as u64;
             }
         }
@@ -156,42 +171,50 @@ impl Queue {
     /// What counts deliveries that failed this way.
     fn failed_by(&mut self, ending: Ending) -> &mut u64 {
         match ending {
-            Ending::Settled(Settlement::Requeue(RequeueMethod::Nack)) => &mut self.counters.nacked,
+            Ending::Settled(Settlement::Requeue(RequeueMethod::Nack) | Settlement::Retry(_)) => {
+                &mut self.counters.nacked
+            }
             Ending::Settled(_) => &mut self.counters.rejected,
             _ => &mut self.counters.abandoned,
         }
     }
 
-    fn requeue_uncounted(&mut self, priority: usize, ended: &[(Offset, Held)]) {
-        if let Some(level) = self.levels.get_mut(priority) {
-            level.requeue(ended, Counts::NONE);
-        }
+    fn requeue_uncounted(&mut self, priority: usize, ended: &[(Offset, Held)]) -> bool {
+        let level = self.levels.get_mut(priority);
+        level.is_some_and(|level| level.requeue(ended, Counts::NONE))
     }
 
     /// A client returned a delivery in good order.
-    fn take_return(&mut self, priority: usize, delivery: (Offset, Held)) {
+    fn take_return(&mut self, priority: usize, delivery: (Offset, Held), at: Instants) {
         let limit = self.rules.return_limit();
         let Some(level) = self.levels.get_mut(priority) else { return };
         if limit.is_some_and(|limit| level.returns(delivery.0) + 1 >= limit) {
             self.end_for(priority, &[delivery], DeathReason::DeliveryLimit);
         } else {
-            level.requeue(&[delivery], Counts::RETURN);
+            let reason = ReturnReason::Returned;
+            let how = Return { counts: Counts::RETURN, reason, delay: None };
+            self.send_back(priority, delivery, how, at);
         }
     }
 
-    /// A delivery failed; `is_certain`: through this very message.
-    fn fail(&mut self, priority: usize, delivery: (Offset, Held), is_certain: bool) {
+    /// A delivery failed. One that failed in company may have done so through another message: the
+    /// failure that would be its last one only makes a suspect of it, which does not wait.
+    fn fail(&mut self, priority: usize, delivery: (Offset, Held), ending: Ending, at: Instants) {
         let offset = delivery.0;
         let limit = self.rules.delivery_limit;
         let Some(level) = self.levels.get_mut(priority) else { return };
         let reaches_limit = limit.is_some_and(|limit| level.failures(offset) + 1 >= limit);
-        match (reaches_limit, is_certain) {
-            (false, _) => level.requeue(&[delivery], Counts::FAILURE),
-            (true, false) => {
+        match (reaches_limit, ending) {
+            (false, _) => {
+                let (reason, delay) = ending.failure();
+                let how = Return { counts: Counts::FAILURE, reason, delay };
+                self.send_back(priority, delivery, how, at);
+            }
+            (true, Ending::FailedInCompany) => {
                 level.requeue(&[delivery], Counts::NONE);
                 level.quarantine(offset);
             }
-            (true, true) => {
+            (true, _) => {
                 self.end_for(priority, &[delivery], DeathReason::DeliveryLimit);
             }
         }
@@ -238,7 +261,9 @@ impl Queue {
             if !late.may_settle || !is_end {
                 continue;
             }
-            if let Some(level) = self.levels.get_mut(priority) {
+            if let Some(level) = self.levels.get_mut(priority)
+                && level.take_parked(offset).is_none()
+            {
                 level.take(offset);
             }
             self.counters.acked += 1;

@@ -135,7 +135,13 @@ impl Queue {
         if self.state.is_damaged() {
             return None;
         }
-        let times = [self.head_deadline, self.unused_until(), self.overdue_at, self.quarantine_at];
+        let times = [
+            self.head_deadline,
+            self.unused_until(),
+            self.overdue_at,
+            self.quarantine_at,
+            self.parked_until,
+        ];
         times.into_iter().flatten().min()
     }
 

@@ -1,10 +1,9 @@
-//! How long a queue may get (`x-max-length`, `x-max-length-bytes`): messages that are ready, and
-//! the bytes of their bodies.
+//! How long a queue may get (`x-max-length`, `x-max-length-bytes`): messages that are ready or wait
+//! after they came back, and the bytes of their bodies.
 
 use super::Queue;
 use super::dead_letter::DeathReason;
 use super::delivery_pass::{DeliveryPass, Next};
-use super::level::PriorityLevel;
 use crate::model::Message;
 use crate::topology::Overflow;
 
@@ -16,14 +15,14 @@ impl Queue {
 
     /// Whether the queue would have more than it may with this message, or takes none.
     pub(crate) fn has_no_room_for(&self, message: &Message) -> bool {
-        let bytes = self.ready_bytes() + message.body().len() as u64;
-        self.state.is_damaged() || self.rules.is_over(self.ready() + 1, bytes)
+        let bytes = self.limited_bytes() + message.body().len() as u64;
+        self.state.is_damaged() || self.rules.is_over(self.length() + 1, bytes)
     }
 
     /// Whether the queue would have no more than it may with so many more messages.
     pub(crate) fn has_room_for(&self, messages: u64, bytes: u64) -> bool {
         !self.state.is_damaged()
-            && !self.rules.is_over(self.ready() + messages, self.ready_bytes() + bytes)
+            && !self.rules.is_over(self.length() + messages, self.limited_bytes() + bytes)
     }
 
     /// Newcomers were refused together, none of which becomes a dead letter.
@@ -46,11 +45,16 @@ impl Queue {
         self.counters.dead_dropped += 1;
     }
 
-    /// The oldest message leaves when there is more than there may be; whether it did.
+    /// The first message in the order of the queue leaves when there is more than there may be, ready or
+    /// waiting; whether it did.
     pub(super) fn drop_excess(&mut self, pass: &mut DeliveryPass) -> bool {
         let is_over = self.rules.overflow == Overflow::DropHead
             && !pass.is_full()
-            && self.rules.is_over(self.ready(), self.ready_bytes());
+            && self.rules.is_over(self.length(), self.limited_bytes());
+        if is_over && let Some((priority, offset)) = self.parked_front() {
+            self.drop_parked(priority, offset, pass);
+            return true;
+        }
         match if is_over { self.front() } else { Next::Empty } {
             Next::Present { priority, offset, message } => {
                 self.remove_ready(priority, offset, message, DeathReason::MaxLength, pass);
@@ -64,7 +68,12 @@ impl Queue {
         }
     }
 
-    fn ready_bytes(&self) -> u64 {
-        self.levels.iter().map(PriorityLevel::ready_bytes).sum()
+    /// Messages that are ready or wait after they came back.
+    pub(crate) fn length(&self) -> u64 {
+        self.ready() + self.parked()
+    }
+
+    fn limited_bytes(&self) -> u64 {
+        self.levels.iter().map(|level| level.ready_bytes() + level.parked_bytes()).sum()
     }
 }

@@ -1,9 +1,10 @@
 //! The states of a level's messages that are not settled: ready ahead of the cursor, returned,
-//! delivered or dead. A message has one of them, since each transition leaves the one before. Kept in
-//! memory alone: after a restart every message is ready. Belongs to a [`super::level::PriorityLevel`].
+//! delivered, parked or dead. A message has one of them, since each transition leaves the one before.
+//! Kept in memory alone: after a restart every message is ready, but for those whose wait was stored.
+//! Belongs to a [`super::level::PriorityLevel`].
 //!
 //! What is ahead of the cursor and what came back is kept as ranges, because both may be millions of
-//! messages; what is delivered or dead is kept by offset.
+//! messages; what is delivered, parked or dead is kept by offset.
 
 use super::dead_letter::DeathReason;
 use super::offset_set::OffsetSet;
@@ -30,6 +31,13 @@ pub(crate) struct Held {
 enum Unready {
     /// A channel holds it.
     Delivered(Held),
+    /// It came back, and waits for its next delivery.
+    Parked {
+        /// When it is ready again.
+        due: Monotonic,
+        /// Bytes of the message's body.
+        size: u32,
+    },
     /// It becomes a dead letter as soon as its content is in memory.
     Dead {
         reason: DeathReason,
@@ -42,14 +50,14 @@ impl Unready {
     const fn size(&self) -> u32 {
         match self {
             Self::Delivered(held) => held.size,
-            Self::Dead { size, .. } => *size,
+            Self::Parked { size, .. } | Self::Dead { size, .. } => *size,
         }
     }
 
     const fn held(&self) -> Option<&Held> {
         match self {
             Self::Delivered(held) => Some(held),
-            Self::Dead { .. } => None,
+            Self::Parked { .. } | Self::Dead { .. } => None,
         }
     }
 }
@@ -61,12 +69,20 @@ pub(crate) struct MessageStates {
     cursor: Offset,
     /// Messages before the cursor that are ready again.
     returned: OffsetSet,
-    /// Messages before the cursor that are delivered or dead.
+    /// Messages before the cursor that are delivered, parked or dead.
     unready: BTreeMap<Offset, Unready>,
     /// Bytes of the bodies of `unready`.
     unready_bytes: u64,
     /// Index of `unready`: the dead ones.
     dead: OffsetSet,
+    /// Index of `unready`: the parked ones.
+    parked: OffsetSet,
+    /// Index of `unready`: the parked ones by the times at which they are due.
+    parked_due: BTreeSet<(Monotonic, Offset)>,
+    /// Bytes of the bodies of the parked ones.
+    parked_bytes: u64,
+    /// A parked message whose content an operator waits for.
+    looked_at: Option<Offset>,
     /// How many of `unready` consumers hold, rather than channels after `basic.get`.
     consumed: u64,
 }
@@ -87,19 +103,44 @@ impl MessageStates {
         &self.returned
     }
 
-    /// How many messages are delivered or dead.
+    /// How many messages are delivered, parked or dead.
     pub(crate) fn unready(&self) -> u64 {
         self.unready.len() as u64
     }
 
-    /// Bytes of the bodies of messages that are delivered or dead.
+    /// Bytes of the bodies of messages that are delivered, parked or dead.
     pub(crate) fn unready_bytes(&self) -> u64 {
         self.unready_bytes
     }
 
     /// The messages that are delivered or dead, ascending, with the bytes of their bodies.
     pub(crate) fn unready_sizes(&self) -> impl Iterator<Item = (Offset, u32)> {
-        self.unready.iter().map(|(offset, state)| (*offset, state.size()))
+        let unready = self.unready.iter();
+        let taken = unready.filter(|(_, state)| !matches!(state, Unready::Parked { .. }));
+        taken.map(|(offset, state)| (*offset, state.size()))
+    }
+
+    /// The parked messages.
+    pub(crate) fn parked(&self) -> &OffsetSet {
+        &self.parked
+    }
+
+    /// Bytes of the bodies of parked messages.
+    pub(crate) fn parked_bytes(&self) -> u64 {
+        self.parked_bytes
+    }
+
+    /// The parked message that is due first, and when.
+    pub(crate) fn first_due(&self) -> Option<(Monotonic, Offset)> {
+        self.parked_due.first().copied()
+    }
+
+    /// When a parked message is due; `None` when it is not parked.
+    pub(crate) fn due(&self, offset: Offset) -> Option<Monotonic> {
+        match self.unready.get(&offset)? {
+            Unready::Parked { due, .. } => Some(*due),
+            Unready::Delivered(_) | Unready::Dead { .. } => None,
+        }
     }
 
     /// How many messages consumers hold.
@@ -127,18 +168,21 @@ impl MessageStates {
         let offset = self.dead.first()?;
         match self.unready.get(&offset)? {
             Unready::Dead { reason, .. } => Some((offset, *reason)),
-            Unready::Delivered(_) => None,
+            Unready::Delivered(_) | Unready::Parked { .. } => None,
         }
     }
 
-    /// Whether any of `first..end` is delivered.
+    /// Whether any of `first..end` is delivered or parked.
     pub(crate) fn is_delivered_in(&self, first: Offset, end: Offset) -> bool {
-        self.unready.range(first..end).any(|(_, state)| state.held().is_some())
+        self.unready.range(first..end).any(|(_, state)| !matches!(state, Unready::Dead { .. }))
     }
 
     /// Whether the content of any message of `first..end` before the cursor is needed again: it is
-    /// returned or dead.
+    /// returned or dead, or an operator looks at it.
     pub(crate) fn is_content_needed_again(&self, first: Offset, end: Offset) -> bool {
+        if self.looked_at.is_some_and(|offset| first <= offset && offset < end) {
+            return true;
+        }
         [&self.returned, &self.dead]
             .into_iter()
             .any(|set| set.next_present(first).is_some_and(|offset| offset < end))
@@ -189,6 +233,55 @@ impl MessageStates {
         let size = self.unready.remove(&offset).map_or(0, |state| state.size());
         self.unready_bytes -= u64::from(size);
         size
+    }
+
+    /// A message whose delivery ended waits until `due`.
+    pub(crate) fn park(&mut self, offset: Offset, due: Monotonic, size: u32) {
+        self.unready_bytes += u64::from(size);
+        self.parked_bytes += u64::from(size);
+        self.unready.insert(offset, Unready::Parked { due, size });
+        self.parked.insert(offset, offset);
+        self.parked_due.insert((due, offset));
+    }
+
+    /// A parked message waits no more. The caller settles it, requeues it or marks it dead. Returns the
+    /// bytes of its body; `None` when it is not parked.
+    pub(crate) fn unpark(&mut self, offset: Offset) -> Option<u32> {
+        let due = self.due(offset)?;
+        let size = self.unready.remove(&offset)?.size();
+        self.unready_bytes -= u64::from(size);
+        self.parked_bytes -= u64::from(size);
+        self.parked.remove(offset, offset);
+        self.parked_due.remove(&(due, offset));
+        if self.looked_at == Some(offset) {
+            self.looked_at = None;
+        }
+        Some(size)
+    }
+
+    /// An operator waits for the content of a parked message; `None`: for none any more.
+    pub(crate) fn look_at(&mut self, offset: Option<Offset>) {
+        self.looked_at = offset.filter(|offset| self.parked.contains(*offset));
+    }
+
+    /// The messages of `ready`, runs before `cursor`, are ready as if they had been delivered and returned.
+    pub(crate) fn recover(
+        &mut self,
+        cursor: Offset,
+        ready: impl Iterator<Item = (Offset, Offset)>,
+    ) {
+        self.cursor = self.cursor.max(cursor);
+        ready.for_each(|(first, last)| self.returned.insert(first, last));
+    }
+
+    /// The parked messages are due at other times, as `due` tells.
+    pub(crate) fn reset_due(&mut self, due: impl Fn(Offset) -> Option<Monotonic>) {
+        for (_, offset) in std::mem::take(&mut self.parked_due) {
+            if let Some(Unready::Parked { due: at, .. }) = self.unready.get_mut(&offset) {
+                *at = due(offset).unwrap_or(*at);
+                self.parked_due.insert((*at, offset));
+            }
+        }
     }
 
     /// A message whose delivery ended is ready again, in its place.
@@ -249,8 +342,11 @@ impl MessageStates {
         ended.iter().skip(start).for_each(|(_, held)| self.count_ended(held));
     }
 
-    /// All ready messages are settled; the next one gets the offset `tail`.
+    /// All ready and parked messages are settled; the next one gets the offset `tail`.
     pub(crate) fn purge(&mut self, tail: Offset) {
+        while let Some((_, offset)) = self.first_due() {
+            self.unpark(offset);
+        }
         self.returned = OffsetSet::default();
         self.cursor = tail;
     }

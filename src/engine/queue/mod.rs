@@ -19,9 +19,11 @@ mod message_states;
 mod offset_set;
 mod overdue_deliveries;
 mod pages;
+mod parking;
 mod publish_times;
 mod quarantine;
 mod quarantine_delivery;
+mod retry_rule;
 mod rules;
 mod settled_state;
 mod state;
@@ -49,6 +51,7 @@ use crate::credit::ConsumerId;
 use crate::credit::{ChannelSlot, Clients, HeldCount};
 use crate::credit::{Memory, MemoryUse};
 use crate::delivered_record::DeliveredRecord;
+use crate::limits::PARKED_MESSAGES_MAX;
 use crate::model::{Level, Message, Monotonic, Offset, Position, QueueId};
 use crate::operation::{Operation, RecoveredLevel};
 use crate::page::Page;
@@ -92,6 +95,12 @@ pub(crate) struct Queue {
     lost_at: Option<Monotonic>,
     /// When a connection may be given a quarantined message that may not now.
     quarantine_at: Option<Monotonic>,
+    /// When the first of the messages is due that wait.
+    parked_until: Option<Monotonic>,
+    /// Until its first turn nobody knows when the messages are due that the store told of.
+    has_recovered_parked: bool,
+    /// Messages that may wait after they came back.
+    parked_max: u64,
     /// The time-out that the shard keeps for it.
     pub(crate) timer: Option<Monotonic>,
     /// Reused from one settlement to the next.
@@ -122,6 +131,9 @@ impl Queue {
             hung: Vec::new(),
             lost_at: None,
             quarantine_at: None,
+            parked_until: None,
+            has_recovered_parked: false,
+            parked_max: PARKED_MESSAGES_MAX,
             timer: None,
             ended: Vec::new(),
         }
@@ -134,7 +146,9 @@ impl Queue {
         delivered: Option<&DeliveredRecord>,
     ) {
         self.is_stored = true;
-        *self.level_mut(recovered.level) = PriorityLevel::recover(recovered, delivered);
+        let level = PriorityLevel::recover(recovered, delivered);
+        self.has_recovered_parked |= level.parked() > 0;
+        *self.level_mut(recovered.level) = level;
     }
 
     /// Whether it can be served.
@@ -244,6 +258,7 @@ impl Queue {
         QueueStatistics {
             ready: self.ready(),
             unacked: self.levels.iter().map(PriorityLevel::unacked).sum(),
+            parked: self.parked(),
             consumers: self.consumers.count() as u64,
             bytes: self.levels.iter().map(PriorityLevel::bytes).sum(),
             missing: self.levels.iter().map(PriorityLevel::missing).sum(),
@@ -260,6 +275,7 @@ impl Queue {
             has_credit: self.consumers.have_credit(clients),
             oldest_age: oldest.map(age),
             head_age: head.and_then(PriorityLevel::head_stamp).map(age),
+            next_due: self.next_due(at.monotonic),
             ..self.statistics()
         }
     }
@@ -277,12 +293,13 @@ impl Queue {
             > 0
     }
 
-    /// Settles all that is ready; how many there were. What they took in memory is added to `discarded`.
+    /// Settles all that is ready or waits after it came back; how many there were. What they took in memory is added to `discarded`.
     /// What was damaged is not needed any more: should a message that a client holds be, the queue is set
     /// aside again when that one comes back.
     pub(crate) fn purge(&mut self, discarded: &mut Discarded) -> u64 {
         self.state = QueueState::Running;
         let purged = self.levels.iter_mut().map(|level| level.purge(discarded)).sum();
+        self.parked_until = None;
         self.counters.purged += purged;
         purged
     }

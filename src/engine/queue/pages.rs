@@ -232,7 +232,7 @@ impl Pages {
     }
 
     /// Drops stored content, what is read last first, until `bytes` are freed; returns how many were.
-    /// Forgets stored pages without content in memory and without a delivered message.
+    /// Forgets stored pages without content in memory and without a delivered or parked message.
     pub(crate) fn evict(&mut self, bytes: u64, states: &MessageStates) -> u64 {
         let cursor = states.cursor();
         let before = self.cached_cost();

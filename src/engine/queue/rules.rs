@@ -4,10 +4,12 @@
 use super::dead_letter::DeathReason;
 use crate::limits::{
     CONSUMER_TIMEOUT_DEFAULT_MS, DELIVERY_LIMIT_DEFAULT, RABBITMQ_QUORUM_DELIVERY_LIMIT,
-    RETURN_LIMIT,
+    RETRY_DELAY_MIN_DEFAULT_MS, RETRY_DELAY_MS_MAX, RETURN_LIMIT,
 };
+use crate::queue::retry_rule::RetryRule;
 use crate::topology::{
-    DeliveryLimit, Overflow, QueueKind, QueueRecord, dead_letter_queue_name, is_dead_letter_queue,
+    DeliveryLimit, Overflow, QueueKind, QueueRecord, QueueSettings, RetryType,
+    dead_letter_queue_name, is_dead_letter_queue,
 };
 use forebay_wire::ShortStr;
 
@@ -107,6 +109,8 @@ pub(crate) struct Rules {
     pub(crate) consumer_timeout: Option<u64>,
     /// In ms.
     pub(crate) expires: Option<u64>,
+    /// Whether and how long messages wait that came back.
+    pub(crate) retry: Option<RetryRule>,
 }
 
 impl Rules {
@@ -149,6 +153,7 @@ impl Rules {
             overflow: settings.overflow,
             consumer_timeout: settings.consumer_timeout.or(defaults.consumer_timeout),
             expires: settings.expires,
+            retry: retry_rule(settings),
         }
     }
 
@@ -180,4 +185,14 @@ impl Rules {
         self.overflow != Overflow::DropHead
             && (self.length_max.is_some() || self.length_bytes_max.is_some())
     }
+}
+
+fn retry_rule(settings: &QueueSettings) -> Option<RetryRule> {
+    let kind = Some(settings.retry_type).filter(|kind| *kind != RetryType::Disabled)?;
+    Some(RetryRule {
+        kind,
+        min: settings.retry_min.unwrap_or(RETRY_DELAY_MIN_DEFAULT_MS),
+        max: settings.retry_max.unwrap_or(RETRY_DELAY_MS_MAX),
+        multiplier: settings.retry_multiplier,
+    })
 }

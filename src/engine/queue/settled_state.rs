@@ -6,7 +6,7 @@
 //! log it is a hole.
 
 use super::offset_set::OffsetSet;
-use crate::model::Offset;
+use crate::model::{Offset, Retry};
 use crate::operation::{BLOCK_OFFSETS, Block, RecoveredLevel, Watermark};
 use std::collections::BTreeMap;
 
@@ -37,6 +37,8 @@ pub(crate) struct SettledState {
     settled: OffsetSet,
     /// Deliveries that came back, of the messages that have any.
     counts: BTreeMap<Offset, Counts>,
+    /// Waits of the messages that came back and had to wait, over or not.
+    retries: BTreeMap<Offset, Retry>,
     /// The next offset to be given.
     tail: Offset,
     /// Bytes of the bodies of all messages that were ever put into pages.
@@ -68,6 +70,9 @@ impl SettledState {
             for (offset, count) in &block.returns {
                 log.counts.entry(Offset(base + u64::from(*offset))).or_default().returns = *count;
             }
+            for (offset, retry) in &block.retries {
+                log.retries.insert(Offset(base + u64::from(*offset)), *retry);
+            }
         }
         if let Some((end, bytes_after)) = recovered.last_page {
             log.tail = log.tail.max(end);
@@ -77,6 +82,7 @@ impl SettledState {
             log.settled.remove(Offset(0), Offset(below));
         }
         log.counts = log.counts.split_off(&log.low);
+        log.retries = log.retries.split_off(&log.low);
         log.advance();
         if log.low == log.tail {
             log.bytes_settled = log.bytes_paged;
@@ -120,6 +126,11 @@ impl SettledState {
                 self.counts.remove(&offset);
             }
         }
+        if !self.retries.is_empty() {
+            while let Some((&offset, _)) = self.retries.range(first..=last).next() {
+                self.retries.remove(&offset);
+            }
+        }
     }
 
     /// Every message in pages is settled, also those whose sizes were not known.
@@ -160,15 +171,37 @@ impl SettledState {
         self.counts.get(&offset).copied().unwrap_or_default()
     }
 
-    /// Of all messages but those at the offsets that `is_kept` names, the counts are gone.
-    pub(crate) fn retain_counts(&mut self, is_kept: impl Fn(Offset) -> bool) {
-        self.counts.retain(|offset, _| is_kept(*offset));
+    /// A message begins to wait, or (`None`) comes back without a wait; whether that changes anything.
+    pub(crate) fn set_retry(&mut self, offset: Offset, retry: Option<Retry>) -> bool {
+        match retry {
+            Some(retry) => self.retries.insert(offset, retry) != Some(retry),
+            None => !self.retries.is_empty() && self.retries.remove(&offset).is_some(),
+        }
     }
 
-    /// A message that is not kept is gone: so is its count.
+    /// The last wait of a message that came back, over or not.
+    pub(crate) fn retry(&self, offset: Offset) -> Option<Retry> {
+        self.retries.get(&offset).copied()
+    }
+
+    /// All waits, over or not, ascending by the offset of the message.
+    pub(crate) fn retries(&self) -> impl Iterator<Item = (Offset, Retry)> {
+        self.retries.iter().map(|(offset, retry)| (*offset, *retry))
+    }
+
+    /// Of all messages but those at the offsets that `is_kept` names, counts and waits are gone.
+    pub(crate) fn retain_counts(&mut self, is_kept: impl Fn(Offset) -> bool) {
+        self.counts.retain(|offset, _| is_kept(*offset));
+        self.retries.retain(|offset, _| is_kept(*offset));
+    }
+
+    /// A message that is not kept is gone: so are its counts and its wait.
     pub(crate) fn forget_counts(&mut self, offset: Offset) {
         if !self.counts.is_empty() {
             self.counts.remove(&offset);
+        }
+        if !self.retries.is_empty() {
+            self.retries.remove(&offset);
         }
     }
 
@@ -206,6 +239,22 @@ impl SettledState {
         end.0 - first.0 - self.settled.count_in(first, Offset(end.0 - 1))
     }
 
+    /// The runs of unsettled offsets below `end`, ascending, first and last included.
+    pub(crate) fn unsettled_runs(&self, end: Offset) -> Vec<(Offset, Offset)> {
+        let mut runs = Vec::new();
+        let mut from = self.low;
+        for (first, last) in self.settled.runs_in(self.low, end) {
+            if from < first {
+                runs.push((from, Offset(first.0 - 1)));
+            }
+            from = last.next();
+        }
+        if from < end {
+            runs.push((from, Offset(end.0 - 1)));
+        }
+        runs
+    }
+
     /// Bytes of the unsettled messages in pages.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes_paged.saturating_sub(self.bytes_settled)
@@ -234,6 +283,12 @@ impl SettledState {
                 .collect(),
             failures: self.counted_in(base, |counts| counts.failures),
             returns: self.counted_in(base, |counts| counts.returns),
+            retries: self
+                .retries
+                .range(first..=last)
+                .filter(|(offset, _)| !self.is_settled(**offset))
+                .map(|(offset, retry)| (relative(*offset), *retry))
+                .collect(),
         };
         (block != Block::default()).then_some(block)
     }
@@ -259,7 +314,7 @@ impl SettledState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Level, QueueId};
+    use crate::model::{Level, QueueId, ReturnReason, WallClock};
     use proptest::prelude::*;
 
     #[derive(Clone, Debug)]
@@ -269,6 +324,7 @@ mod tests {
         Settle(u64, u64),
         Fail(u64),
         Return(u64),
+        Wait(u64),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -278,6 +334,7 @@ mod tests {
             2 => (0u64..60, 0u64..5).prop_map(|(first, length)| Step::Settle(first, length)),
             1 => (0u64..60).prop_map(Step::Fail),
             1 => (0u64..60).prop_map(Step::Return),
+            1 => (0u64..60).prop_map(Step::Wait),
         ];
         proptest::collection::vec(step, 0..80)
     }
@@ -298,6 +355,16 @@ mod tests {
                         if offset < log.tail() && !log.is_settled(offset) {
                             log.settle(offset, offset, 10);
                         }
+                    }
+                }
+                Step::Wait(offset) => {
+                    if Offset(offset) < log.tail() && !log.is_settled(Offset(offset)) {
+                        let (due, group) = (WallClock(offset), (offset % 2 == 0).then_some(offset));
+                        let reason = ReturnReason::Lost;
+                        log.set_retry(
+                            Offset(offset),
+                            Some(Retry { due, delay: 3, size: 2, reason, group }),
+                        );
                     }
                 }
                 Step::Fail(offset) | Step::Return(offset) => {

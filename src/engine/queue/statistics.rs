@@ -9,6 +9,8 @@ pub struct QueueStatistics {
     pub ready: u64,
     /// Messages delivered and not settled.
     pub unacked: u64,
+    /// Messages that came back and wait for their next delivery.
+    pub parked: u64,
     /// Consumers.
     pub consumers: u64,
     /// Bytes of the bodies of messages, ready or unacked.
@@ -74,6 +76,8 @@ pub struct QueueStatistics {
     /// How long ago the message that is to be delivered next was published, in ms; `None` as for
     /// `oldest_age`.
     pub head_age: Option<u64>,
+    /// In how many ms the first of the parked messages is ready; `None` when none is parked.
+    pub next_due: Option<u64>,
 }
 
 impl QueueStatistics {

@@ -85,7 +85,8 @@ impl Shard {
         if let Err(fault) = self.check_not_damaged(id) {
             return self.reply(key, Err(fault));
         }
-        let all = || self.queues.get(&id).map(|queue| queue.extent()).unwrap_or_default();
+        let all =
+            || self.queues.get(&id).map(|queue| queue.extent(browse.action)).unwrap_or_default();
         let rest = browse.runs.take().unwrap_or_else(all).into();
         let done = BrowsePage::default();
         let step = Step { key, browse, rest, done, bytes: 0, has_moved: false };
@@ -98,6 +99,11 @@ impl Shard {
         while let Some(mut step) = self.browses.pop_front(id) {
             if !self.advance(&mut step, id, at) {
                 return self.browses.push_front(id, step);
+            }
+            if step.browse.action == BrowseAction::ShowParked
+                && let Some(queue) = self.queues.get_mut(&id)
+            {
+                queue.stop_browsing();
             }
             let page = BrowsePage { rest: step.rest.into(), ..step.done };
             let reply = Ok(Reply::BrowsePage(Box::new(page)));
@@ -123,10 +129,10 @@ impl Shard {
         while !step.is_over() {
             let Some(run) = step.rest.front().copied() else { return true };
             let Some(queue) = self.queues.get_mut(&id) else { return true };
-            match queue.first_ready_in(run) {
+            match queue.first_browsed_in(run, step.browse.action) {
                 Next::Empty => drop(step.rest.pop_front()),
                 Next::Absent { priority, offset } => {
-                    if queue.want(priority, offset) {
+                    if queue.want_browsed(priority, offset) {
                         self.fetches.push_back(id);
                     }
                     return false;
@@ -182,8 +188,10 @@ impl Shard {
         };
         let (queue, reason) = death.map(|death| (death.queue, death.reason)).unzip();
         *step.done.groups.entry(DeadLetterGroup { queue, reason, outcome }).or_default() += 1;
-        if step.browse.action == BrowseAction::Show {
-            step.done.shown.push((position, message));
+        if matches!(step.browse.action, BrowseAction::Show | BrowseAction::ShowParked)
+            && let Some(queue) = self.queues.get(&id)
+        {
+            step.done.shown.push(queue.show(position, message, at.monotonic));
         }
     }
 

@@ -145,7 +145,7 @@ impl Shard {
         ending: ChannelEnding,
     ) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
-        if queue.end_channels(slots, ending, at.monotonic).needs_commit {
+        if queue.end_channels(slots, ending, at).needs_commit {
             self.mark_dirty_deferred(id, at.monotonic);
         }
         self.schedule(id);

@@ -47,7 +47,7 @@ impl Shard {
         let key = ChannelKey { connection, channel: settle.channel };
         let Some(slot) = self.clients.find_channel(key) else { return };
         let Some(queue) = self.queues.get_mut(&settle.queue) else { return };
-        let released = queue.settle(slot, settle, at.monotonic, &mut self.timings);
+        let released = queue.settle(slot, settle, at, &mut self.timings);
         self.commits.note_consumed(released.count.consumed);
         if released.needs_commit {
             self.mark_dirty_deferred(settle.queue, at.monotonic);

@@ -196,7 +196,7 @@ impl Shard {
         if if_unused && queue.is_some_and(|queue| queue.consumers.count() > 0) {
             return refused("in use");
         }
-        if if_empty && queue.is_some_and(|queue| queue.ready() > 0) {
+        if if_empty && queue.is_some_and(|queue| queue.length() > 0) {
             return refused("not empty");
         }
         Ok(Reply::MessageCount(count(self.delete_queue(at, id))))

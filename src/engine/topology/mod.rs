@@ -24,6 +24,7 @@ mod limits;
 mod match_key;
 mod matcher;
 pub(crate) mod names;
+mod once_unchecked;
 mod persistent;
 mod policies;
 mod policy;
@@ -48,6 +49,7 @@ pub(crate) use dead_letter_queues::{dead_letter_queue_name, is_dead_letter_queue
 pub use exchange_counters::ExchangeCounters;
 pub use exchange_kind::ExchangeKind;
 pub use exchange_record::ExchangeRecord;
+pub(crate) use field_equality::{shown, type_name};
 pub use policy::{AppliesTo, Policy, PolicyError, PolicyOwner, PolicyRequest};
 pub(crate) use policy_pass::PolicyPass;
 pub use queue::DeclaredQueue;
@@ -57,7 +59,7 @@ pub use recovery::{TopologyRecordError, queue_record_key, recorded_queue};
 pub use repair::{Mending, RemovedRecord, RenamedQueue, mend, recovered_queue_name};
 pub use routes::Routes;
 pub use settings::{ArgumentError, QueueKind, QueueSettings};
-pub use settings_layer::{DeliveryLimit, Overflow};
+pub use settings_layer::{DeliveryLimit, Overflow, RetryType};
 pub use vhost::{VhostMetadata, VhostUpdate};
 
 use crate::model::{ConnectionId, QueueId};

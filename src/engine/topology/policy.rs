@@ -82,11 +82,15 @@ const OPERATOR_SETTINGS: [&str; 5] =
     ["delivery-limit", "expires", "max-length", "max-length-bytes", "message-ttl"];
 
 /// What a user's policy may set beyond that.
-const USER_SETTINGS: [&str; 8] = [
+const USER_SETTINGS: [&str; 12] = [
     ALTERNATE_EXCHANGE,
     "consumer-timeout",
     "dead-letter-exchange",
     "dead-letter-routing-key",
+    "delayed-retry-max",
+    "delayed-retry-min",
+    "delayed-retry-multiplier",
+    "delayed-retry-type",
     "lag-line-percent",
     "max-age-slo",
     "overflow",

@@ -5,6 +5,7 @@ use super::arguments::BadArgument;
 use super::exchange_kind::ExchangeKind;
 use super::exchange_record::{ExchangeRecord, declared_alternate};
 use super::names::Resource;
+use super::once_unchecked;
 use super::policy::{Policy, PolicyOwner, PolicyRequest};
 use super::queue_record::QueueRecord;
 use super::record;
@@ -171,7 +172,8 @@ impl Topology {
         let pattern = value.long("pattern")?;
         let pattern = std::str::from_utf8(&pattern);
         let applies_to = value.short("apply-to")?;
-        let definition = value.last_table("definition")?;
+        let mut definition = value.last_table("definition")?;
+        once_unchecked::mend_policy(owner, &mut definition);
         let request = PolicyRequest {
             name: &name,
             pattern: pattern.map_err(|_| RecordFlaw::Damaged { part: "pattern" })?,
@@ -224,7 +226,8 @@ impl Topology {
         if self.removals.interrupted.takes(whole, &vhost) {
             return Ok(());
         }
-        let arguments = value.last_table("arguments")?;
+        let mut arguments = value.last_table("arguments")?;
+        once_unchecked::mend_queue(&mut arguments);
         let settings =
             QueueSettings::effective(&arguments, None, None).map_err(refused_argument)?;
         self.check_vhost(&vhost)?;

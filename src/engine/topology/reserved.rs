@@ -8,20 +8,20 @@ use forebay_wire::{FieldTable, ReplyCode, ShortStr};
 
 /// Arguments of queues.
 const QUEUE_ARGUMENTS: [&str; 9] = [
+    "x-dedup-size",
     "x-dedup-window",
-    "x-delayed-retry-max",
-    "x-delayed-retry-min",
-    "x-delayed-retry-multiplier",
-    "x-delayed-retry-type",
+    "x-max-in-flight",
     "x-message-group",
+    "x-rate-limit",
     "x-retry-delay",
     "x-retry-delay-max",
     "x-retry-multiplier",
+    "x-trace",
 ];
 
 /// Arguments of consumers: credit that is given message by message, and a time-out of its own (that
 /// of a queue works).
-const CONSUMER_ARGUMENTS: [&str; 2] = ["x-consumer-timeout", "x-credit"];
+const CONSUMER_ARGUMENTS: [&str; 3] = ["x-consumer-timeout", "x-credit", "x-lease"];
 
 /// A type of exchange that people will try, with the way to do without.
 const DELAYED_EXCHANGE: &[u8] = b"x-delayed-message";

@@ -3,7 +3,7 @@
 use super::arguments::{Arguments, BadArgument};
 use super::ignored_arguments;
 use super::reserved;
-use super::settings_layer::{DeliveryLimit, Overflow, SettingsLayer};
+use super::settings_layer::{DeliveryLimit, Overflow, RetryType, SettingsLayer};
 use forebay_lag::Role;
 use forebay_wire::{FieldTable, ShortStr};
 
@@ -13,10 +13,14 @@ pub(super) const QUEUE_TYPE: &str = "x-queue-type";
 /// Every argument of `queue.declare` that means something to us: these and the
 /// [`IGNORED_ARGUMENTS`](super::ignored_arguments::IGNORED_ARGUMENTS), and only these, are compared when a queue is
 /// declared again.
-pub(crate) const QUEUE_ARGUMENTS: [&str; 15] = [
+pub(crate) const QUEUE_ARGUMENTS: [&str; 19] = [
     "x-consumer-timeout",
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
+    "x-delayed-retry-max",
+    "x-delayed-retry-min",
+    "x-delayed-retry-multiplier",
+    "x-delayed-retry-type",
     "x-delivery-limit",
     "x-expires",
     "x-lag-line-percent",
@@ -61,6 +65,14 @@ pub struct QueueSettings {
     pub age_max: Option<u64>,
     /// `x-queue-role`: what the queue is for, where its use does not tell.
     pub role: Option<Role>,
+    /// `x-delayed-retry-type`; where it is not given, `x-delayed-retry-min` stands for `failed`.
+    pub retry_type: RetryType,
+    /// `x-delayed-retry-min`, ms, above 0.
+    pub retry_min: Option<u64>,
+    /// `x-delayed-retry-max`, ms, above 0.
+    pub retry_max: Option<u64>,
+    /// `x-delayed-retry-multiplier`.
+    pub retry_multiplier: Option<u64>,
     /// `x-max-priority`: the highest level; 0: one level.
     pub priority_max: u8,
     /// `x-single-active-consumer`.
@@ -138,7 +150,19 @@ impl QueueSettings {
             let allowed = "it only together with 'x-dead-letter-exchange'";
             return Err(arguments.refused("x-dead-letter-routing-key", allowed));
         }
+        if declared.retry_type.is_none() && declared.retry_min.is_none() {
+            let alone = [
+                ("x-delayed-retry-max", declared.retry_max),
+                ("x-delayed-retry-multiplier", declared.retry_multiplier),
+            ];
+            if let Some((name, _)) = alone.iter().find(|(_, value)| value.is_some()) {
+                let allowed =
+                    "it only together with 'x-delayed-retry-type' or 'x-delayed-retry-min'";
+                return Err(arguments.refused(name, allowed));
+            }
+        }
         let layer = declared.over_policies(policy, operator);
+        let retry_implied = layer.retry_min.map(|_| RetryType::Failed);
         Ok(Self {
             kind,
             message_ttl: layer.message_ttl,
@@ -155,6 +179,10 @@ impl QueueSettings {
             lag_line_percent: layer.lag_line_percent,
             age_max: layer.age_max,
             role: layer.role,
+            retry_type: layer.retry_type.or(retry_implied).unwrap_or_default(),
+            retry_min: layer.retry_min,
+            retry_max: layer.retry_max,
+            retry_multiplier: layer.retry_multiplier,
             priority_max: arguments
                 .integer("x-max-priority", 0..=i128::from(u8::MAX))?
                 .and_then(|value| u8::try_from(value).ok())

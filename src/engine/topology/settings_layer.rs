@@ -1,7 +1,7 @@
 //! The settings of a queue that arguments and policies both can give, and how they add up.
 
 use super::arguments::{Arguments, BadArgument};
-use crate::limits::LAG_LINE_PERCENT;
+use crate::limits::{LAG_LINE_PERCENT, RETRY_MULTIPLIER};
 use crate::model::ObjectName;
 use forebay_lag::Role;
 use forebay_wire::ShortStr;
@@ -22,6 +22,40 @@ pub(crate) struct SettingsLayer {
     pub(crate) lag_line_percent: Option<u64>,
     pub(crate) age_max: Option<u64>,
     pub(crate) role: Option<Role>,
+    pub(crate) retry_type: Option<RetryType>,
+    pub(crate) retry_min: Option<u64>,
+    pub(crate) retry_max: Option<u64>,
+    pub(crate) retry_multiplier: Option<u64>,
+}
+
+/// Which messages wait that came back (`x-delayed-retry-type`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RetryType {
+    /// None: they are ready at once.
+    #[default]
+    Disabled,
+    /// Each that came back.
+    All,
+    /// Those whose delivery failed: what counts for the delivery limit.
+    Failed,
+    /// Those that a client gave back: by `basic.nack`, or by closing in good order.
+    Returned,
+}
+
+impl RetryType {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Disabled, Self::All, Self::Failed, Self::Returned];
+
+    /// As clients name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::All => "all",
+            Self::Failed => "failed",
+            Self::Returned => "returned",
+        }
+    }
 }
 
 /// What gives way when a queue is full.
@@ -73,6 +107,13 @@ impl SettingsLayer {
                 .and_then(|percent| u64::try_from(percent).ok()),
             age_max: arguments.duration("x-max-age-slo", 1)?,
             role: arguments.choice("x-queue-role", &Role::ALL.map(|role| (role.name(), role)))?,
+            retry_type: arguments
+                .choice("x-delayed-retry-type", &RetryType::ALL.map(|kind| (kind.name(), kind)))?,
+            retry_min: arguments.duration("x-delayed-retry-min", 1)?,
+            retry_max: read_retry_max(arguments)?,
+            retry_multiplier: arguments
+                .integer("x-delayed-retry-multiplier", RETRY_MULTIPLIER)?
+                .and_then(|multiplier| u64::try_from(multiplier).ok()),
         })
     }
 
@@ -95,6 +136,10 @@ impl SettingsLayer {
             lag_line_percent: self.lag_line_percent.or(below.lag_line_percent),
             age_max: self.age_max.or(below.age_max),
             role: self.role.or(below.role),
+            retry_type: self.retry_type.or(below.retry_type),
+            retry_min: self.retry_min.or(below.retry_min),
+            retry_max: self.retry_max.or(below.retry_max),
+            retry_multiplier: self.retry_multiplier.or(below.retry_multiplier),
             overflow: self.overflow.or(below.overflow),
             dead_letter_exchange: self.dead_letter_exchange.or(below.dead_letter_exchange),
             dead_letter_routing_key: self.dead_letter_routing_key.or(below.dead_letter_routing_key),
@@ -111,4 +156,16 @@ fn read_delivery_limit(arguments: Arguments<'_>) -> Result<Option<DeliveryLimit>
     Ok(limit.map(|limit| {
         u32::try_from(limit).map_or(DeliveryLimit::Unlimited, DeliveryLimit::Failures)
     }))
+}
+
+/// The longest wait, which is not below the shortest where both stand together.
+fn read_retry_max(arguments: Arguments<'_>) -> Result<Option<u64>, BadArgument> {
+    let least = arguments.duration("x-delayed-retry-min", 1)?.unwrap_or(1);
+    let max = arguments.duration("x-delayed-retry-max", 1)?;
+    if max.is_some_and(|max| max < least) {
+        let min = arguments.sent_name("x-delayed-retry-min");
+        let allowed = format!("an integer not below '{min}', which is {least}");
+        return Err(arguments.refused("x-delayed-retry-max", &allowed));
+    }
+    Ok(max)
 }

@@ -6,15 +6,21 @@
 //! watermark: low:u64 bytes_settled:u64
 //! block:     runs:varint (skipped:varint length-1:varint)*
 //!            failures:varint (skipped:varint count:varint)*
-//!            [returns:varint (skipped:varint count:varint)*]   left out when there are none
+//!            [returns:varint (skipped:varint count:varint)*]   left out when there are none, and no retries
+//!            [retries:varint (skipped:varint due:varint delay:varint size:varint reason:u8 [group:u64])*]
+//!                                                              left out when there are none
 //! ```
-//! `skipped` counts from the end of the run or the offset before it.
+//! `skipped` counts from the end of the run or the offset before it. `reason` is a place in
+//! `ReturnReason::ALL`; its highest bit says that a group follows.
 
 use crate::format::checksummed::{self, Flaw};
 use crate::format::cursor::{Cursor, put_varint};
 use bytes::{BufMut, Bytes};
-use forebay_engine::model::Offset;
+use forebay_engine::model::{Offset, Retry, ReturnReason, WallClock};
 use forebay_engine::operation::{Block, Watermark};
+
+/// In the reason of a retry: the hash of a group follows.
+const HAS_GROUP: u8 = 0x80;
 
 /// What is known of a level's pages without reading one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +75,11 @@ pub(crate) fn encode_block(key: &[u8], block: &Block) -> Bytes {
         expected = last + 1;
     }
     put_counts(&mut content, &block.failures);
-    if !block.returns.is_empty() {
+    if !block.returns.is_empty() || !block.retries.is_empty() {
         put_counts(&mut content, &block.returns);
+    }
+    if !block.retries.is_empty() {
+        put_retries(&mut content, &block.retries);
     }
     checksummed::seal(key, &content)
 }
@@ -81,6 +90,22 @@ fn put_counts(content: &mut Vec<u8>, counts: &[(u16, u32)]) {
     for (offset, count) in counts {
         put_varint(content, u64::from(*offset).saturating_sub(expected));
         put_varint(content, u64::from(*count));
+        expected = u64::from(*offset) + 1;
+    }
+}
+
+fn put_retries(content: &mut Vec<u8>, retries: &[(u16, Retry)]) {
+    put_varint(content, retries.len() as u64);
+    let mut expected = 0;
+    for (offset, retry) in retries {
+        put_varint(content, u64::from(*offset).saturating_sub(expected));
+        put_varint(content, retry.due.0);
+        put_varint(content, retry.delay);
+        put_varint(content, u64::from(retry.size));
+        let reason = ReturnReason::ALL.iter().position(|reason| *reason == retry.reason);
+        let reason = reason.unwrap_or_default() as u8;
+        content.put_u8(reason | if retry.group.is_some() { HAS_GROUP } else { 0 });
+        content.extend(retry.group.map(u64::to_be_bytes).into_iter().flatten());
         expected = u64::from(*offset) + 1;
     }
 }
@@ -105,7 +130,26 @@ fn decode_block_content(cursor: &mut Cursor) -> Option<Block> {
     if !cursor.is_empty() {
         block.returns = counts(cursor)?;
     }
+    if !cursor.is_empty() {
+        block.retries = retries(cursor)?;
+    }
     Some(block)
+}
+
+fn retries(cursor: &mut Cursor) -> Option<Vec<(u16, Retry)>> {
+    let mut retries = Vec::new();
+    let mut expected = 0_u64;
+    for _ in 0..cursor.varint()? {
+        let offset = expected.checked_add(cursor.varint()?)?;
+        let (due, delay) = (WallClock(cursor.varint()?), cursor.varint()?);
+        let size = u32::try_from(cursor.varint()?).ok()?;
+        let reason = cursor.octet()?;
+        let group = if reason & HAS_GROUP == 0 { None } else { Some(cursor.integer()?) };
+        let reason = *ReturnReason::ALL.get(usize::from(reason & !HAS_GROUP))?;
+        retries.push((u16::try_from(offset).ok()?, Retry { due, delay, size, reason, group }));
+        expected = offset + 1;
+    }
+    Some(retries)
 }
 
 fn counts(cursor: &mut Cursor) -> Option<Vec<(u16, u32)>> {
@@ -126,10 +170,14 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
+    /// Due, delay, size, reason, group.
+    type RetryParts = (u64, u64, u32, u8, Option<u64>);
+
     fn block(
         settled: &BTreeSet<u16>,
         failures: BTreeMap<u16, u32>,
         returns: BTreeMap<u16, u32>,
+        retries: &BTreeMap<u16, RetryParts>,
     ) -> Block {
         let mut runs: Vec<(u16, u16)> = Vec::new();
         for offset in settled {
@@ -139,7 +187,12 @@ mod tests {
             }
         }
         let (failures, returns) = (failures.into_iter(), returns.into_iter());
-        Block { settled: runs, failures: failures.collect(), returns: returns.collect() }
+        let retry = |(due, delay, size, reason, group): RetryParts| {
+            let reason = ReturnReason::ALL[usize::from(reason) % ReturnReason::ALL.len()];
+            Retry { due: WallClock(due), delay, size, reason, group }
+        };
+        let retries = retries.iter().map(|(offset, parts)| (*offset, retry(*parts))).collect();
+        Block { settled: runs, failures: failures.collect(), returns: returns.collect(), retries }
     }
 
     proptest! {
@@ -148,8 +201,9 @@ mod tests {
             settled: BTreeSet<u16>,
             failures: BTreeMap<u16, u32>,
             returns: BTreeMap<u16, u32>,
+            retries: BTreeMap<u16, RetryParts>,
         ) {
-            let block = block(&settled, failures, returns);
+            let block = block(&settled, failures, returns, &retries);
             prop_assert_eq!(decode_block(b"k", &encode_block(b"k", &block)), Ok(block));
         }
 
@@ -164,14 +218,25 @@ mod tests {
     #[test]
     fn a_whole_block_and_the_last_offset_fit() {
         let last = vec![(u16::MAX, u32::MAX)];
-        let block = Block { settled: vec![(0, u16::MAX)], failures: last.clone(), returns: last };
+        let group = Some(u64::MAX);
+        let (due, reason) = (WallClock(u64::MAX), ReturnReason::Returned);
+        let retries =
+            vec![(u16::MAX, Retry { due, delay: u64::MAX, size: u32::MAX, reason, group })];
+        let settled = vec![(0, u16::MAX)];
+        let block = Block { settled, failures: last.clone(), returns: last, retries };
         assert_eq!(decode_block(b"k", &encode_block(b"k", &block)), Ok(block));
     }
 
     #[test]
     fn a_block_from_before_there_were_returns_is_read_and_still_written_so() {
         let old = checksummed::seal(b"k", &[1, 3, 1, 1, 9, 2]);
-        let block = Block { settled: vec![(3, 4)], failures: vec![(9, 2)], returns: Vec::new() };
+        let settled = vec![(3, 4)];
+        let block = Block { settled, failures: vec![(9, 2)], ..Block::default() };
+        assert_eq!(decode_block(b"k", &old), Ok(block.clone()));
+        assert_eq!(encode_block(b"k", &block), old);
+        // With returns and without retries, as 0.2 wrote it.
+        let old = checksummed::seal(b"k", &[1, 3, 1, 1, 9, 2, 1, 9, 7]);
+        let block = Block { returns: vec![(9, 7)], ..block };
         assert_eq!(decode_block(b"k", &old), Ok(block.clone()));
         assert_eq!(encode_block(b"k", &block), old);
     }

@@ -74,7 +74,7 @@ impl PriorityLevel {
 
     /// When, on the steady clock, the oldest message was stamped, as far as that is known.
     pub(crate) fn oldest_stamp(&self) -> Option<i128> {
-        self.known_stamp(self.next_live(Offset(0))?)
+        self.known_stamp(self.oldest()?)
     }
 
     /// When, on the steady clock, the message that is to be delivered next was stamped, as far as that
@@ -85,8 +85,18 @@ impl PriorityLevel {
 
     /// Asks for the oldest message when its age is not known; whether it did.
     pub(crate) fn want_unknown_age(&mut self) -> bool {
-        let Some(offset) = self.next_live(Offset(0)) else { return false };
+        let Some(offset) = self.oldest() else { return false };
         self.known_stamp(offset).is_none() && self.want_page(offset)
+    }
+
+    /// The lowest message that does not wait for its next delivery.
+    fn oldest(&self) -> Option<Offset> {
+        let parked = self.states.parked();
+        let mut offset = self.next_live(Offset(0))?;
+        while parked.contains(offset) {
+            offset = self.next_live(parked.next_absent(offset))?;
+        }
+        Some(offset)
     }
 
     fn known_stamp(&self, offset: Offset) -> Option<i128> {
@@ -167,7 +177,7 @@ impl PriorityLevel {
     /// The store does not have a message that it should have. How long its body was is known of a dead
     /// letter only; otherwise the level counts its bytes until it is empty.
     fn take_lost(&mut self, offset: Offset) {
-        let size = self.states.remove_dead(offset);
+        let size = self.states.unpark(offset).unwrap_or_else(|| self.states.remove_dead(offset));
         self.remove_at(offset, size);
     }
 

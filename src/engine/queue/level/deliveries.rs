@@ -83,14 +83,19 @@ impl PriorityLevel {
             .take(channel, run.first..=run.last, |offset| states.is_held_by(offset, channel))
     }
 
-    /// Makes messages whose deliveries ended ready again, each in its place.
-    pub(crate) fn requeue(&mut self, ended: &[(Offset, Held)], counts: Counts) {
+    /// Makes messages whose deliveries ended ready again, each in its place. Returns whether the store has to
+    /// learn of it.
+    pub(crate) fn requeue(&mut self, ended: &[(Offset, Held)], counts: Counts) -> bool {
+        let mut is_changed = false;
         for (offset, _) in ended {
             self.states.requeue(*offset);
-            if self.settled.count(*offset, counts) {
+            let is_counted = self.settled.count(*offset, counts);
+            if self.settled.set_retry(*offset, None) || is_counted {
                 self.changes.changed(*offset);
+                is_changed = true;
             }
         }
+        is_changed
     }
 
     /// A connection let the message time out. Returns whether each of its failures was a time-out on

@@ -8,6 +8,7 @@ mod content;
 mod deliveries;
 mod head;
 mod order;
+mod parked;
 mod purge;
 mod quarantine;
 
@@ -72,7 +73,7 @@ impl PriorityLevel {
         Self {
             unwritten,
             pages: Pages::recovered(log.low()),
-            states: MessageStates::ready_from(log.low()),
+            states: parked::recovered_states(&log),
             recovered_to: log.tail(),
             delivered_to: match delivered {
                 Some(delivered) => {
@@ -121,7 +122,7 @@ impl PriorityLevel {
 
     /// Messages that are delivered, or dead and still here.
     pub(crate) fn unacked(&self) -> u64 {
-        self.states.unready()
+        self.states.unready() - self.states.parked().count()
     }
 
     /// Bytes of the bodies of all messages, delivered or not.

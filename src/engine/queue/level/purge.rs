@@ -6,10 +6,10 @@ use crate::queue::discarded::Discarded;
 use crate::queue::offset_set::OffsetSet;
 
 impl PriorityLevel {
-    /// Settles every ready message and returns how many there were. What they took in memory is added
+    /// Settles every message that is ready or parked, and returns how many there were. What they took in memory is added
     /// to `discarded`.
     pub(crate) fn purge(&mut self, discarded: &mut Discarded) -> u64 {
-        let purged = self.ready();
+        let purged = self.ready() + self.parked();
         let tail = self.settled.tail();
         let bytes_before = self.settled.bytes();
         let mut bytes_kept = 0;

@@ -4,6 +4,7 @@
 mod delivery;
 mod departure;
 mod level;
+mod retry;
 mod stored;
 
 use super::delivery_pass::DeliveryPass;
@@ -42,6 +43,7 @@ fn rules() -> Rules {
         overflow: Overflow::DropHead,
         consumer_timeout: None,
         expires: None,
+        retry: None,
     }
 }
 
@@ -176,14 +178,16 @@ impl Driven {
         for id in gone.map(|consumer| consumer.id).collect::<Vec<_>>() {
             self.queue.consumers.remove(id);
         }
-        self.queue.end_channels(&[channel].into(), ending, self.now.monotonic).count.all
+        let at = self.at();
+        self.queue.end_channels(&[channel].into(), ending, at).count.all
     }
 
     fn settle(&mut self, channel: ChannelSlot, settlement: Settlement, delivery: &Delivery) {
         let (level, offset) = (delivery.position.level, delivery.position.offset);
         let runs = vec![OffsetRange { level, first: offset, last: offset }];
         let settle = Settle { channel: CHANNEL, queue: QUEUE, settlement, runs };
-        let released = self.queue.settle(channel, &settle, self.now.monotonic, &mut self.timings);
+        let at = self.at();
+        let released = self.queue.settle(channel, &settle, at, &mut self.timings);
         self.clients.settled(channel, released.count);
     }
 }

@@ -91,7 +91,7 @@ fn to_count_and_to_show_change_nothing() {
     for action in [BrowseAction::Count, BrowseAction::Show] {
         let page = ask(&mut broker, browse(action)).unwrap();
         assert_eq!(outcomes(&page), [(RedriveOutcome::Redriven, 3)]);
-        let shown: Vec<u8> = page.shown.iter().map(|(_, message)| message.body()[0]).collect();
+        let shown: Vec<u8> = page.shown.iter().map(|shown| shown.message.body()[0]).collect();
         let expected: &[u8] = if action == BrowseAction::Show { &[0, 1, 2] } else { &[] };
         assert_eq!(shown, expected);
     }

@@ -163,9 +163,12 @@ impl Model {
             let entry = &mut self.entries[*index];
             match settlement {
                 Settlement::Ack | Settlement::Reject => entry.place = Place::Gone,
-                Settlement::Requeue(_) | Settlement::Recover => entry.place = Place::Ready,
+                Settlement::Requeue(_) | Settlement::Retry(_) | Settlement::Recover => {
+                    entry.place = Place::Ready;
+                }
             }
-            entry.failures += u32::from(matches!(settlement, Settlement::Requeue(_)));
+            let is_failure = matches!(settlement, Settlement::Requeue(_) | Settlement::Retry(_));
+            entry.failures += u32::from(is_failure);
             if *consumed && let Some(subscription) = self.subscriptions.get_mut(&client) {
                 subscription.unacked -= 1;
             }

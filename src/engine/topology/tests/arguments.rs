@@ -2,7 +2,7 @@
 
 use super::{Host, Queue, name, table, text};
 use crate::model::{Fault, FaultScope};
-use crate::topology::{DeliveryLimit, Overflow, QueueKind, QueueSettings};
+use crate::topology::{DeliveryLimit, Overflow, QueueKind, QueueSettings, RetryType};
 use forebay_wire::{FieldTable, FieldValue, ReplyCode};
 
 fn declared(arguments: FieldTable) -> Result<QueueSettings, Fault> {
@@ -37,6 +37,10 @@ fn every_argument_is_read() {
         ("x-max-age-slo", integer(60_000)),
         ("x-queue-role", text("delay")),
         ("x-max-priority", integer(255)),
+        ("x-delayed-retry-type", text("all")),
+        ("x-delayed-retry-min", integer(100)),
+        ("x-delayed-retry-max", integer(200)),
+        ("x-delayed-retry-multiplier", integer(3)),
         ("x-single-active-consumer", FieldValue::Bool(true)),
         ("x-queue-mode", text("lazy")),
         ("x-queue-version", integer(2)),
@@ -57,6 +61,10 @@ fn every_argument_is_read() {
         lag_line_percent: Some(300),
         age_max: Some(60_000),
         role: Some(forebay_lag::Role::Delay),
+        retry_type: RetryType::All,
+        retry_min: Some(100),
+        retry_max: Some(200),
+        retry_multiplier: Some(3),
         priority_max: 255,
         single_active_consumer: true,
     };
@@ -169,13 +177,13 @@ fn an_argument_that_has_no_effect_yet_is_refused_and_named() {
     for argument in [
         "x-message-group",
         "x-dedup-window",
+        "x-dedup-size",
+        "x-max-in-flight",
+        "x-rate-limit",
+        "x-trace",
         "x-retry-delay",
         "x-retry-delay-max",
         "x-retry-multiplier",
-        "x-delayed-retry-type",
-        "x-delayed-retry-min",
-        "x-delayed-retry-max",
-        "x-delayed-retry-multiplier",
     ] {
         let arguments = table(&[(argument, FieldValue::I32(1))]);
         let fault = declared(arguments.clone()).unwrap_err();
@@ -187,10 +195,9 @@ fn an_argument_that_has_no_effect_yet_is_refused_and_named() {
     }
 }
 
-#[test]
-fn a_queue_that_an_earlier_version_gave_such_an_argument_is_there_and_declared_without_it() {
+/// A durable queue `old` whose record says that it was declared with these arguments.
+fn recorded(arguments: &FieldTable) -> Host {
     let mut host = Host::new();
-    let arguments = table(&[("x-message-group", text("customer"))]);
     let durable = Queue { durable: true, ..Queue::default() };
     host.queue_with("old", &durable).unwrap();
     host.store();
@@ -203,8 +210,60 @@ fn a_queue_that_an_earlier_version_gave_such_an_argument_is_there_and_declared_w
             *value = bytes.into();
         }
     }
-    let mut back = host.restarted();
+    host.restarted()
+}
+
+#[test]
+fn a_queue_that_an_earlier_version_gave_such_an_argument_is_there_and_declared_without_it() {
+    let arguments = table(&[("x-retry-delay", text("customer"))]);
+    let mut back = recorded(&arguments);
     let record = back.topology.find_queue(&back.vhost, &name("old")).unwrap();
     assert_eq!(record.arguments, arguments);
+    let durable = Queue { durable: true, ..Queue::default() };
     assert!(!back.queue_with("old", &durable).unwrap().created);
+}
+
+#[test]
+fn an_argument_that_an_earlier_version_did_not_check_is_dropped_with_a_value_that_is_not_allowed() {
+    let min = ("x-delayed-retry-min", FieldValue::I32(5));
+    for (arguments, kept) in [
+        (vec![min.clone(), ("x-delayed-retry-type", text("bogus"))], 1),
+        (vec![min.clone(), ("x-delayed-retry-max", FieldValue::I32(4))], 1),
+        (vec![min, ("x-delayed-retry-type", text("all"))], 2),
+        (vec![("x-delayed-retry-max", FieldValue::I32(9))], 0),
+    ] {
+        let back = recorded(&table(&arguments));
+        let record = back.topology.find_queue(&back.vhost, &name("old")).unwrap();
+        assert_eq!(record.arguments.len(), kept, "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_waits_of_retries_are_checked_alone_and_together() {
+    let int = FieldValue::I32;
+    let (kind, min, max, multiplier) = (
+        "x-delayed-retry-type",
+        "x-delayed-retry-min",
+        "x-delayed-retry-max",
+        "x-delayed-retry-multiplier",
+    );
+    let settings = |entries: &[(&'static str, FieldValue)]| {
+        QueueSettings::effective(&table(entries), None, None)
+    };
+    let failed = settings(&[(min, int(5))]).unwrap();
+    assert_eq!((failed.retry_type, failed.retry_min), (RetryType::Failed, Some(5)));
+    let all =
+        settings(&[(kind, text("all")), (min, int(5)), (max, int(5)), (multiplier, int(100))]);
+    assert_eq!(all.unwrap().retry_type, RetryType::All);
+    for (entries, expected) in [
+        (vec![(kind, text("some"))], "'disabled' or 'all' or 'failed' or 'returned'"),
+        (vec![(min, int(0))], "an integer from 1 to 315360000000"),
+        (vec![(min, int(5)), (max, int(4))], "not below 'x-delayed-retry-min', which is 5"),
+        (vec![(min, int(5)), (multiplier, int(101))], "an integer from 1 to 100"),
+        (vec![(max, int(4))], "only together with 'x-delayed-retry-type'"),
+    ] {
+        let bad = settings(&entries).unwrap_err();
+        assert_eq!(bad.name, entries.last().unwrap().0);
+        assert!(bad.reason.contains(expected), "{}", bad.reason);
+    }
 }

@@ -3,7 +3,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use forebay_engine::model::{
-    BodyId, CommitId, Envelope, Level, Message, Offset, QueueId, WallClock,
+    BodyId, CommitId, Envelope, Level, Message, Offset, QueueId, Retry, ReturnReason, WallClock,
 };
 use forebay_engine::operation::{BLOCK_OFFSETS, Block, Commit, Durability, Operation, Watermark};
 use forebay_engine::page::{Page, Record};
@@ -172,8 +172,15 @@ impl LevelWork {
         }
         self.blocks = blocks.keys().copied().collect();
         for (block, offsets) in blocks {
-            let content =
-                Block { settled: runs(&offsets), failures: vec![(7, 2)], returns: vec![(9, 1)] };
+            let (due, reason) = (WallClock(1_000), ReturnReason::Nacked);
+            let retry =
+                Retry { due, delay: 20, size: 9, reason, group: Some(offsets.len() as u64) };
+            let content = Block {
+                settled: runs(&offsets),
+                failures: vec![(7, 2)],
+                returns: vec![(9, 1)],
+                retries: vec![(7, retry)],
+            };
             operations.push(Operation::PutBlock { queue, level, block, content });
         }
         let waiting = &self.waiting;

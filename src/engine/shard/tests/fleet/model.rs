@@ -256,7 +256,7 @@ impl Model {
             match settlement {
                 Settlement::Ack => entry.place = Place::Gone,
                 Settlement::Reject => entry.place = Place::Dead,
-                Settlement::Requeue(_) | Settlement::Recover => {}
+                Settlement::Requeue(_) | Settlement::Retry(_) | Settlement::Recover => {}
             }
         }
         self.let_go(owed.client);
@@ -308,7 +308,7 @@ impl Model {
             Settlement::Ack => self.entries[index].place = Place::Gone,
             Settlement::Reject => self.entries[index].place = Place::Dead,
             Settlement::Recover => self.entries[index].place = Place::Ready,
-            Settlement::Requeue(_) => self.fail(index, true),
+            Settlement::Requeue(_) | Settlement::Retry(_) => self.fail(index, true),
         }
         self.let_go(client);
     }

@@ -186,7 +186,8 @@ impl Drive {
         let deliveries: Vec<Delivery> = deliveries.collect();
         let deliveries: Vec<&Delivery> = deliveries.iter().collect();
         self.broker.send(connection(client), [settle(self.queue, settlement, &deliveries)]);
-        self.list.settle(&settled, settlement);
+        let now = self.now();
+        self.list.settle(&settled, settlement, now);
     }
 
     fn get(&mut self, client: u64, no_ack: bool) {
@@ -205,7 +206,8 @@ impl Drive {
 
     fn close(&mut self, client: u64, closure: Closure) {
         self.subscriptions.remove(&client);
-        self.list.close(client, closure);
+        let now = self.now();
+        self.list.close(client, closure, now);
         self.broker.send(connection(client), [Command::CloseConnection { closure }]);
         assert!(matches!(self.broker.reply(connection(client)), Ok(Reply::Done)));
         self.broker.open(connection(client));
@@ -340,6 +342,7 @@ impl Drive {
             self.list.entries.iter().filter(|entry| is(entry.place)).count() as u64
         };
         assert_eq!(statistics.ready, count(|place| place == Place::Ready));
+        assert_eq!(statistics.parked, count(|place| matches!(place, Place::Parked { .. })));
         assert_eq!(statistics.unacked, count(|place| matches!(place, Place::Held { .. })));
         assert_eq!(statistics.expired, self.list.expired);
         assert_eq!(statistics.overflowed, self.list.overflowed);

@@ -3,8 +3,8 @@
 use super::setting::{Letters, Setting};
 use super::step::Draft;
 use crate::limits::{QUARANTINE_MS_MAX, RETURN_LIMIT};
-use crate::model::{Closure, Settlement};
-use crate::topology::Overflow;
+use crate::model::{Closure, RequeueMethod, Settlement};
+use crate::topology::{Overflow, RetryType};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Ready,
+    /// It came back and is ready again then.
+    Parked {
+        until: u64,
+    },
     /// `subscription`: nothing after `basic.get`.
     Held {
         client: u64,
@@ -97,6 +101,16 @@ impl List {
         order
     }
 
+    /// Those that count for the length of the queue, in the order in which they give way.
+    fn lengthy(&self) -> Vec<usize> {
+        let entries = self.entries.iter().enumerate();
+        let counted =
+            entries.filter(|(_, entry)| matches!(entry.place, Place::Ready | Place::Parked { .. }));
+        let mut order: Vec<usize> = counted.map(|(index, _)| index).collect();
+        order.sort_by_key(|index| (Reverse(self.entries[*index].level), *index));
+        order
+    }
+
     /// Those that are to be delivered alone, in the order in which they are tried.
     pub(super) fn quarantined(&self) -> Vec<usize> {
         let mut order = self.order();
@@ -169,7 +183,7 @@ impl List {
         for draft in drafts {
             let has_room = |list: &Self| {
                 let bytes = list.bytes() + draft.size as u64;
-                !list.setting.is_over(list.order().len() as u64 + 1, bytes)
+                !list.setting.is_over(list.lengthy().len() as u64 + 1, bytes)
             };
             let is_limited = self.setting.refuses_newcomers();
             if is_limited && !has_room(self) {
@@ -206,6 +220,7 @@ impl List {
     /// What the queue does after each step: deliver, then keep its limits; and again when a quarantined
     /// one left by that, as it may have held others up.
     pub(super) fn turn(&mut self, now: u64, handovers: &mut Handovers) {
+        self.release(now);
         loop {
             self.deliver(now, handovers);
             let quarantined = self.quarantined();
@@ -217,15 +232,24 @@ impl List {
         }
     }
 
+    /// What waited long enough is ready.
+    pub(super) fn release(&mut self, now: u64) {
+        for entry in &mut self.entries {
+            if matches!(entry.place, Place::Parked { until } if until <= now) {
+                entry.place = Place::Ready;
+            }
+        }
+    }
+
     /// What is too old leaves first, and then, one by one, what is too much.
     fn keep_limits(&mut self, now: u64) {
         loop {
             self.expire_heads(now);
-            let is_over = self.setting.is_over(self.order().len() as u64, self.bytes());
+            let is_over = self.setting.is_over(self.lengthy().len() as u64, self.bytes());
             if self.setting.overflow != Overflow::DropHead || !is_over {
                 return;
             }
-            let first = self.order()[0];
+            let first = self.lengthy()[0];
             self.overflowed += 1;
             self.entries[first].place = self.place_of_dead("maxlen");
         }
@@ -320,12 +344,18 @@ impl List {
     }
 
     /// Settles what a client holds.
-    pub(super) fn settle(&mut self, settled: &[usize], settlement: Settlement) {
+    pub(super) fn settle(&mut self, settled: &[usize], settlement: Settlement, now: u64) {
         for index in settled {
             match settlement {
                 Settlement::Ack => self.entries[*index].place = Place::Gone,
                 Settlement::Reject => self.entries[*index].place = self.failure("rejected"),
-                Settlement::Requeue(_) => self.fail(*index, true),
+                Settlement::Requeue(RequeueMethod::Nack) => {
+                    self.fail(*index, true, now, &[RetryType::Failed, RetryType::Returned], None);
+                }
+                Settlement::Requeue(RequeueMethod::Reject) => {
+                    self.fail(*index, true, now, &[RetryType::Failed], None);
+                }
+                Settlement::Retry(delay) => self.fail(*index, true, now, &[], Some(delay)),
                 Settlement::Recover => self.entries[*index].place = Place::Ready,
             }
         }
@@ -333,11 +363,13 @@ impl List {
     }
 
     /// A client ended.
-    pub(super) fn close(&mut self, client: u64, closure: Closure) {
+    pub(super) fn close(&mut self, client: u64, closure: Closure, now: u64) {
         let held = self.held(client);
         for index in &held {
             match closure {
-                Closure::Failed => self.fail(*index, held.len() == 1),
+                Closure::Failed => {
+                    self.fail(*index, held.len() == 1, now, &[RetryType::Failed], None);
+                }
                 Closure::ByBroker => self.entries[*index].place = Place::Ready,
                 Closure::ByClient => {
                     let limit = self.setting.delivery_limit.map(|limit| limit.max(RETURN_LIMIT));
@@ -345,28 +377,66 @@ impl List {
                     let entry = &mut self.entries[*index];
                     entry.returns += 1;
                     let is_end = limit.is_some_and(|limit| entry.returns >= limit);
-                    entry.place = if is_end { place } else { Place::Ready };
+                    let count = entry.returns;
+                    let back = self.place_of_return(count, now, &[RetryType::Returned], None);
+                    self.entries[*index].place = if is_end { place } else { back };
                 }
             }
         }
         self.let_go();
     }
 
-    fn fail(&mut self, index: usize, is_certain: bool) {
+    /// A delivery failed; `kinds`: the retry types that make it wait, beside `all`. `own`: the wait that the
+    /// client asked for.
+    fn fail(
+        &mut self,
+        index: usize,
+        is_certain: bool,
+        now: u64,
+        kinds: &[RetryType],
+        own: Option<u64>,
+    ) {
         let entry = &self.entries[index];
         let is_last = self.setting.delivery_limit.is_some_and(|limit| entry.failures + 1 >= limit);
-        let place = self.failure("delivery_limit");
+        let place = match (is_last, is_certain) {
+            (true, true) => self.failure("delivery_limit"),
+            (true, false) => Place::Ready,
+            (false, _) => self.place_of_return(entry.failures + 1, now, kinds, own),
+        };
         let entry = &mut self.entries[index];
-        entry.place = if is_last && is_certain { place } else { Place::Ready };
+        entry.place = place;
         entry.failures += u32::from(!is_last);
         entry.is_quarantined |= is_last;
     }
 
-    /// Takes away all that is ready; how many there were.
+    /// Where a message goes that came back for the time `count`.
+    fn place_of_return(
+        &self,
+        count: u32,
+        now: u64,
+        kinds: &[RetryType],
+        own: Option<u64>,
+    ) -> Place {
+        let retry = self.setting.retry;
+        let retry = retry.filter(|it| it.kind == RetryType::All || kinds.contains(&it.kind));
+        let of_rule = retry.map(|retry| {
+            let factor = match retry.multiplier {
+                None => u64::from(count),
+                Some(multiplier) => (1..count).map(|_| multiplier).product(),
+            };
+            (retry.min * factor).min(retry.max)
+        });
+        match own.or(of_rule) {
+            None | Some(0) => Place::Ready,
+            Some(wait) => Place::Parked { until: now + wait },
+        }
+    }
+
+    /// Takes away all that is ready or waits; how many there were.
     pub(super) fn purge(&mut self) -> usize {
-        let ready = self.order();
-        ready.iter().for_each(|index| self.entries[*index].place = Place::Gone);
-        ready.len()
+        let purged = self.lengthy();
+        purged.iter().for_each(|index| self.entries[*index].place = Place::Gone);
+        purged.len()
     }
 
     /// The process died; the store had what is in `written`.
@@ -376,6 +446,7 @@ impl List {
             let kept = written.get(index).filter(|kept| kept.persistent);
             entry.place = match kept.map(|kept| kept.place) {
                 Some(Place::Ready | Place::Held { .. }) => Place::Ready,
+                Some(parked @ Place::Parked { .. }) => parked,
                 Some(dead @ Place::Dead(_)) => dead,
                 Some(Place::Gone) | None => Place::Gone,
             };
@@ -388,7 +459,7 @@ impl List {
     }
 
     fn bytes(&self) -> u64 {
-        self.order().iter().map(|index| self.entries[*index].size).sum()
+        self.lengthy().iter().map(|index| self.entries[*index].size).sum()
     }
 
     fn is_overdue(&self, index: usize, now: u64) -> bool {

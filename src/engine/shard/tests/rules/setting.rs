@@ -1,7 +1,7 @@
 //! The rules of the queue under test.
 
 use crate::shard::tests::broker::arguments;
-use crate::topology::Overflow;
+use crate::topology::{Overflow, RetryType};
 use forebay_wire::{FieldTable, FieldValue};
 use proptest::prelude::*;
 
@@ -28,6 +28,27 @@ pub(super) struct Setting {
     /// Nothing: none.
     pub(super) delivery_limit: Option<u32>,
     pub(super) single_active: bool,
+    pub(super) retry: Option<Retry>,
+}
+
+/// What waits, and how long. Below 10 ms no wait is drawn at random.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retry {
+    pub(super) kind: RetryType,
+    pub(super) min: u64,
+    pub(super) max: u64,
+    pub(super) multiplier: Option<u64>,
+}
+
+fn retry() -> impl Strategy<Value = Retry> {
+    let kind = prop_oneof![
+        2 => Just(RetryType::All),
+        2 => Just(RetryType::Failed),
+        1 => Just(RetryType::Returned),
+    ];
+    (kind, 1u64..10, 0u64..9, prop::option::of(1u64..4)).prop_map(
+        |(kind, min, more, multiplier)| Retry { kind, min, max: (min + more).min(9), multiplier },
+    )
 }
 
 /// Any combination.
@@ -51,6 +72,7 @@ pub(super) fn setting() -> impl Strategy<Value = Setting> {
         overflow,
         prop::option::weighted(0.8, 1u32..4),
         prop::bool::weighted(0.3),
+        prop::option::of(retry()),
     );
     rules.prop_map(
         |(
@@ -62,6 +84,7 @@ pub(super) fn setting() -> impl Strategy<Value = Setting> {
             overflow,
             limit,
             single_active,
+            retry,
         )| {
             Setting {
                 letters,
@@ -72,6 +95,7 @@ pub(super) fn setting() -> impl Strategy<Value = Setting> {
                 overflow,
                 delivery_limit: limit,
                 single_active,
+                retry,
             }
         },
     )
@@ -100,6 +124,15 @@ impl Setting {
         ];
         let numbers = numbers.into_iter().filter_map(|(name, number)| Some((name, number?)));
         entries.extend(numbers.map(|(name, number)| (name, FieldValue::I64(number as i64))));
+        if let Some(retry) = self.retry {
+            entries.extend([
+                ("x-delayed-retry-type", text(retry.kind.name())),
+                ("x-delayed-retry-min", FieldValue::I64(retry.min as i64)),
+                ("x-delayed-retry-max", FieldValue::I64(retry.max as i64)),
+            ]);
+            let multiplier = retry.multiplier.map(|number| FieldValue::I64(number as i64));
+            entries.extend(multiplier.map(|number| ("x-delayed-retry-multiplier", number)));
+        }
         if self.letters == Letters::Exchange {
             entries.push(("x-dead-letter-exchange", text("")));
             entries.push(("x-dead-letter-routing-key", text("dead")));

@@ -46,6 +46,8 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         4 => Just(Settlement::Ack),
         2 => Just(Settlement::Reject),
         5 => Just(Settlement::Requeue(RequeueMethod::Nack)),
+        2 => Just(Settlement::Requeue(RequeueMethod::Reject)),
+        3 => prop_oneof![1 => Just(0u64), 4 => 1u64..400].prop_map(Settlement::Retry),
         1 => Just(Settlement::Recover),
     ];
     prop_oneof![
