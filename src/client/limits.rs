@@ -9,6 +9,8 @@ use std::time::Duration;
 pub const CONFIRM_WINDOW_DEFAULT: usize = 2_048;
 /// The widest confirm window that may be asked for.
 pub const CONFIRM_WINDOW_MAX: usize = 1 << 20;
+/// The longest wait that a consumer may ask for: ten years.
+pub const RETRY_DELAY_MS_MAX: u64 = 315_360_000_000;
 /// Deliveries that a consumer holds unsettled before the broker waits.
 pub const PREFETCH_DEFAULT: u16 = 64;
 /// Bytes waiting for the socket above which publishers wait.

@@ -63,12 +63,25 @@ pub(crate) async fn open(
         tuning: Tuning {
             channels_max: options.channels_max,
             frame_size_max: options.frame_size_max,
+            takes_instructions: false,
         },
         heartbeat: options.heartbeat,
     };
     let mut handshake = Handshake { opened, options, step: Step::Start };
     handshake.run().await?;
     Ok(handshake.opened)
+}
+
+/// The capability of a broker that takes settlement instructions.
+const INSTRUCTIONS: &str = "settlement_instructions";
+
+fn has_capability(start: &ConnectionStart, name: &str) -> bool {
+    match start.server_properties.get("capabilities") {
+        Some(FieldValue::Table(capabilities)) => {
+            capabilities.get(name) == Some(&FieldValue::Bool(true))
+        }
+        _ => false,
+    }
 }
 
 impl Handshake<'_> {
@@ -93,6 +106,7 @@ impl Handshake<'_> {
     }
 
     async fn start(&mut self, start: &ConnectionStart) -> Result<(), ConnectError> {
+        self.opened.tuning.takes_instructions = has_capability(start, INSTRUCTIONS);
         let offered = String::from_utf8_lossy(&start.mechanisms).into_owned();
         let is_external = self.options.is_external;
         let needed = if is_external { "EXTERNAL" } else { "PLAIN" };
@@ -129,7 +143,7 @@ impl Handshake<'_> {
         };
         let heartbeat = if ours == 0 { 0 } else { lower(ours, tune.heartbeat.into()) };
         let heartbeat = u16::try_from(heartbeat).unwrap_or(u16::MAX);
-        self.opened.tuning = Tuning { channels_max, frame_size_max };
+        self.opened.tuning = Tuning { channels_max, frame_size_max, ..self.opened.tuning };
         self.opened.heartbeat = Duration::from_secs(heartbeat.into());
         self.opened.decoder.set_frame_size_max(frame_size_max);
         let virtual_host = ShortStr::try_from(self.options.vhost.as_str())

@@ -1,11 +1,14 @@
 //! A received message that must be settled.
 
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
-use crate::{Incoming, SettleError, connection::lease::Lease, session::inbox::Delivered};
+use crate::{
+    Incoming, SettleError, connection::lease::Lease, limits::RETRY_DELAY_MS_MAX,
+    session::inbox::Delivered,
+};
 
-/// A message from a queue, to be settled with [`Delivery::ack`], [`Delivery::nack`] or
-/// [`Delivery::reject`]. Dropping it unsettled gives it back to the queue, like
+/// A message from a queue, to be settled with [`Delivery::ack`], [`Delivery::nack`],
+/// [`Delivery::retry_after`] or [`Delivery::reject`]. Dropping it unsettled gives it back to the queue, like
 /// `nack`, so a handler that returns early, panics or is cancelled loses no message.
 ///
 /// Settling never waits: what is settled goes out with the next write, many acks as one frame. When
@@ -56,6 +59,21 @@ impl Delivery {
     /// [`SettleError::ChannelGone`]: the connection was lost since; the message comes again.
     pub fn nack(mut self) -> Result<(), SettleError> {
         settled(self.give_back(true))
+    }
+
+    /// It failed and shall be tried again, not before `delay` has passed: as [`Delivery::nack`], but the
+    /// message waits out of the way of those behind it. Takes whole milliseconds, at most ten years; zero
+    /// is [`Delivery::nack`] without the wait that the queue may have for it. A broker that does not say that
+    /// it takes settlement instructions (RabbitMQ) gets a plain `nack`.
+    ///
+    /// # Errors
+    /// [`SettleError::ChannelGone`]: the connection was lost since; the message comes again.
+    pub fn retry_after(mut self, delay: Duration) -> Result<(), SettleError> {
+        let Some(duty) = self.duty.take() else { return Ok(()) };
+        let (number, tag) = (duty.lease.number, self.tag);
+        let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX).min(RETRY_DELAY_MS_MAX);
+        let shared = duty.lease.shared();
+        settled(shared.with(|session| session.retry_after(number, duty.epoch, tag, delay)))
     }
 
     /// It will never succeed: the message goes to the queue's dead-letter exchange, and is dropped when

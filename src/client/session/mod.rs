@@ -61,6 +61,8 @@ pub(crate) enum Link {
 pub(crate) struct Tuning {
     pub(crate) channels_max: u16,
     pub(crate) frame_size_max: u32,
+    /// The broker takes settlement instructions.
+    pub(crate) takes_instructions: bool,
 }
 
 #[derive(Debug)]
@@ -101,7 +103,11 @@ impl Session {
     pub(crate) fn new() -> Self {
         Self {
             link: Link::Down,
-            tuning: Tuning { channels_max: u16::MAX, frame_size_max: FRAME_SIZE_MAX },
+            tuning: Tuning {
+                channels_max: u16::MAX,
+                frame_size_max: FRAME_SIZE_MAX,
+                takes_instructions: false,
+            },
             output: SendBuffer::new(),
             channels: Vec::new(),
             blocked: None,

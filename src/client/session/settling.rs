@@ -5,12 +5,17 @@
 
 use std::mem;
 
+use bytes::Bytes;
 use forebay_wire::method::{BasicAck, BasicCancel, BasicNack, BasicRecover};
+use forebay_wire::{FieldTable, FieldValue, Properties, ShortStr};
 
 use crate::{
     session::Session,
     session::channel::{Channel, Role, Stage},
 };
+
+/// Routing key of the instruction to make a delivery again after some time.
+const RETRY_KEY: &[u8] = b"amq.forebay.retry";
 
 impl Session {
     /// Acks a delivery: written with the next batch. False when its channel is gone.
@@ -31,6 +36,46 @@ impl Session {
 
     /// Gives a delivery back, or to its dead-letter exchange. False when its channel is gone.
     pub(crate) fn reject(&mut self, number: u16, epoch: u64, tag: u64, is_requeued: bool) -> bool {
+        self.reject_by(number, epoch, tag, |session| {
+            let nack = BasicNack { delivery_tag: tag, multiple: false, requeue: is_requeued };
+            session.put(number, &nack.into());
+        })
+    }
+
+    /// Gives a delivery back that is to be made again after `delay` ms; to a broker that takes no such
+    /// instruction, as one that failed. False when its channel is gone.
+    pub(crate) fn retry_after(&mut self, number: u16, epoch: u64, tag: u64, delay: u64) -> bool {
+        if !self.tuning.takes_instructions {
+            return self.reject(number, epoch, tag, true);
+        }
+        self.reject_by(number, epoch, tag, |session| {
+            let headers: FieldTable = [("x-delivery-tag", tag), ("x-delay", delay)]
+                .map(|(name, value)| {
+                    (ShortStr::from_static(name), FieldValue::I64(value.cast_signed()))
+                })
+                .into_iter()
+                .collect();
+            let properties = Properties { headers: Some(headers), ..Properties::default() };
+            let frame_size_max = session.tuning.frame_size_max;
+            session.output.put_publish(
+                number,
+                b"",
+                RETRY_KEY,
+                false,
+                properties.encode().as_bytes(),
+                &Bytes::new(),
+                frame_size_max,
+            );
+        })
+    }
+
+    fn reject_by(
+        &mut self,
+        number: u16,
+        epoch: u64,
+        tag: u64,
+        write: impl FnOnce(&mut Self),
+    ) -> bool {
         let Some(channel) = self.channel(number).filter(|channel| channel.epoch == epoch) else {
             return false;
         };
@@ -38,8 +83,7 @@ impl Session {
         let is_open = unsettled.reject(tag);
         let can_write = !matches!(channel.stage, Stage::Closing);
         if is_open && can_write {
-            let nack = BasicNack { delivery_tag: tag, multiple: false, requeue: is_requeued };
-            self.put(number, &nack.into());
+            write(self);
         }
         self.statistics.rejected += u64::from(is_open);
         self.after_settling(number);

@@ -11,6 +11,7 @@ mod content;
 mod deliveries;
 mod direct_reply;
 mod envelope;
+mod instructions;
 mod methods;
 mod mode_methods;
 mod publish_commands;

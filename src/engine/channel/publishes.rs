@@ -3,6 +3,7 @@
 use super::confirms::Verdict;
 use super::content::{Address, Content};
 use super::envelope::with_reply_address;
+use super::instructions::Instruction;
 use super::publish_commands::{publish, publish_in_transaction};
 use super::returns::Return;
 use super::{Channel, Mode};
@@ -58,6 +59,9 @@ impl Channel {
         context: &mut ChannelContext<'_>,
         content: Content,
     ) -> Result<(), Fault> {
+        if let Some(instruction) = Instruction::parse(&content)? {
+            return self.instruct(context, instruction);
+        }
         let routed = self.routed(context, &content)?;
         let seq = match &mut self.mode {
             Mode::Confirm(tracker) => Some(tracker.issue()),

@@ -36,7 +36,7 @@ impl Channel {
         self.settle(context, DeliveryTag(reject.delivery_tag), false, settlement)
     }
 
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         context: &mut ChannelContext<'_>,
         tag: DeliveryTag,

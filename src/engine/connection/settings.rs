@@ -6,7 +6,7 @@ use forebay_wire::{FieldTable, FieldValue, ShortStr, limits};
 use std::net::SocketAddr;
 
 /// Only what we honour: clients branch on these.
-const CAPABILITIES: [&str; 9] = [
+const CAPABILITIES: [&str; 10] = [
     "publisher_confirms",
     "exchange_exchange_bindings",
     "basic.nack",
@@ -16,6 +16,7 @@ const CAPABILITIES: [&str; 9] = [
     "authentication_failure_close",
     "per_consumer_qos",
     "direct_reply_to",
+    "settlement_instructions",
 ];
 
 /// What a broker says of itself in `connection.start`.

@@ -35,7 +35,9 @@ fn half_a_header_is_waited_for() {
     else {
         panic!("no capabilities")
     };
-    for capability in ["publisher_confirms", "basic.nack", "direct_reply_to"] {
+    for capability in
+        ["publisher_confirms", "basic.nack", "direct_reply_to", "settlement_instructions"]
+    {
         assert_eq!(capabilities.get(capability), Some(&FieldValue::Bool(true)));
     }
     assert_eq!(
