@@ -24,6 +24,7 @@ mod log;
 mod printable;
 mod publish;
 mod queue;
+mod queue_parked;
 mod queue_report;
 mod repair;
 mod serve;

@@ -3,6 +3,7 @@
 use super::admin::{AdminTarget, segment};
 use super::argument::{self, Argument};
 use super::confirmation;
+use super::queue_parked::Parked;
 use super::queue_report::{QueueReport, age_text};
 use super::table;
 use super::target::{self, Answer, Fault, Target};
@@ -32,7 +33,11 @@ pub(crate) enum Queue {
     /// Show how many messages are ready and how many consumers there are
     #[command(after_help = "Example:\n  forebay queue show orders --json")]
     Show(Named),
-    /// Drop all messages that are ready; asks first in a terminal
+    /// Show the messages that came back and wait for a retry: how often, why, and when they are due; asks
+    /// the admin listener
+    #[command(after_help = "Example:\n  forebay queue parked orders --count 50")]
+    Parked(Parked),
+    /// Drop all messages that are ready or wait for a retry; asks first in a terminal
     #[command(after_help = "Example:\n  forebay queue purge orders")]
     Purge(Drop),
     /// Delete a queue with its messages; asks first in a terminal when there are any
@@ -141,6 +146,7 @@ impl Queue {
         match &self {
             Self::List(list) => target::end(list.print()),
             Self::AcceptNormal(accept) => target::end(accept.carry_out()),
+            Self::Parked(parked) => target::end(parked.print()),
             Self::Declare(Declare { named, .. })
             | Self::Show(named)
             | Self::Purge(Drop { named, .. })
@@ -160,7 +166,7 @@ impl Queue {
 
     async fn answer(&self, connection: &Connection, queue: &str) -> Result<Answer, Fault> {
         Ok(match self {
-            Self::List(_) | Self::AcceptNormal(_) | Self::Show(_) => {
+            Self::List(_) | Self::AcceptNormal(_) | Self::Parked(_) | Self::Show(_) => {
                 shown(&connection.inspect_queue(queue).await?)
             }
             Self::Declare(Declare { argument, .. }) => {
@@ -266,6 +272,8 @@ impl List {
                     "name": queue.name,
                     "ready": queue.ready,
                     "unacked": queue.unacked,
+                    "parked": queue.parked,
+                    "next_retry_seconds": queue.next_retry,
                     "consumers": queue.consumers,
                     "state": queue.state,
                     "oldest_age_seconds": queue.oldest_age,
@@ -279,13 +287,15 @@ impl List {
                 queue.title(),
                 queue.ready.to_string(),
                 queue.unacked.to_string(),
+                queue.parked.to_string(),
                 queue.consumers.to_string(),
                 age_text(queue.oldest_age),
                 queue.normal_text(),
                 queue.state_text(),
             ]
         });
-        let headings = ["QUEUE", "READY", "UNACKED", "CONSUMERS", "OLDEST", "NORMAL", "STATE"];
+        let headings =
+            ["QUEUE", "READY", "UNACKED", "PARKED", "CONSUMERS", "OLDEST", "NORMAL", "STATE"];
         let text = table::list(headings, rows, table::terminal_width());
         Answer { text, json: json.into() }.print(self.json)?;
         Ok(ExitCode::SUCCESS)

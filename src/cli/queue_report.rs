@@ -10,6 +10,10 @@ pub(crate) struct QueueReport {
     pub(crate) name: String,
     pub(crate) ready: u64,
     pub(crate) unacked: u64,
+    /// Messages that came back and wait for a retry.
+    pub(crate) parked: u64,
+    /// In how many seconds the first of them is due.
+    pub(crate) next_retry: Option<f64>,
     pub(crate) consumers: u64,
     /// `running`, or `crashed` when stored messages of it are damaged.
     pub(crate) state: String,
@@ -48,6 +52,7 @@ impl QueueReport {
             queue.pointer(&format!("/message_stats/{field}")).and_then(Value::as_u64).unwrap_or(0)
         };
         let age = queue.get("oldest_message_age_ms").and_then(Value::as_f64);
+        let next_retry = queue.get("next_retry_in_ms").and_then(Value::as_f64);
         let symptoms = queue.pointer("/lag/symptoms").and_then(Value::as_array);
         let symptoms = symptoms.map(Vec::as_slice).unwrap_or_default();
         Some(Self {
@@ -55,6 +60,8 @@ impl QueueReport {
             name: text("name")?,
             ready: number("messages_ready"),
             unacked: number("messages_unacknowledged"),
+            parked: number("messages_parked"),
+            next_retry: next_retry.map(|ms| ms / 1_000.0),
             consumers: number("consumers"),
             state: text("state").unwrap_or_default(),
             published: total("publish"),

@@ -263,6 +263,8 @@ mod tests {
             name: "orders".into(),
             ready: published - settled,
             unacked: 0,
+            parked: 0,
+            next_retry: None,
             consumers: 1,
             published,
             settled,

@@ -13,16 +13,16 @@ use super::messages::describe_message;
 use super::names::{object_name, short};
 use super::reply::json_reply;
 use super::request_body::RequestBody;
+use super::walk;
 use crate::limits::ADMIN_PEEK_MESSAGES_DEFAULT;
-use crate::shard::shard_link::SESSION_CHANNEL;
 use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Access, Object};
-use forebay_engine::browse::{Browse, BrowseAction, BrowseFilter, BrowsePage, RedriveOutcome};
-use forebay_engine::command::Command;
-use forebay_engine::event::Reply;
-use forebay_engine::limits::{BROWSE_MESSAGES_MAX, BROWSE_RANGES_MAX};
-use forebay_engine::model::{Level, Message, ObjectName, Offset, OffsetRange};
+use forebay_engine::browse::{
+    Browse, BrowseAction, BrowseFilter, BrowsePage, RedriveOutcome, Shown,
+};
+use forebay_engine::limits::BROWSE_MESSAGES_MAX;
+use forebay_engine::model::{Message, ObjectName};
 use forebay_engine::topology::QueueRecord;
 use forebay_wire::ShortStr;
 use serde_json::{Map, Value, json};
@@ -90,7 +90,7 @@ pub(super) async fn peek(
     let truncate = body.integer("truncate")?.and_then(|bytes| usize::try_from(bytes).ok());
     let browse = browse(queue, &body, BrowseAction::Show, ADMIN_PEEK_MESSAGES_DEFAULT)?;
     let page = admin.browse(&caller, vhost, browse).await?;
-    let messages = page.shown.iter().map(|(position, message)| {
+    let messages = page.shown.iter().map(|Shown { position, message, .. }| {
         let mut shown = describe_message(message, &[], false, truncate);
         shown.insert("position".to_owned(), json!([position.level.0, position.offset.0]));
         shown.insert("dead_since".to_owned(), message.published_at().0.into());
@@ -98,7 +98,7 @@ pub(super) async fn peek(
         Value::Object(shown)
     });
     let messages: Vec<Value> = messages.collect();
-    let rest = rest(&page.rest);
+    let rest = walk::rest(&page.rest);
     Ok(json_reply(&json!({ "examined": page.examined, "messages": messages, "rest": rest })))
 }
 
@@ -129,26 +129,13 @@ pub(super) async fn redrive(
         "dry_run": is_dry,
         "examined": page.examined,
         "redriven": count(&page, |outcome| outcome == RedriveOutcome::Redriven),
-        "rest": rest(&page.rest),
+        "rest": walk::rest(&page.rest),
         "skipped": count(&page, |outcome| outcome == RedriveOutcome::Unproven),
         "stayed": count(&page, |outcome| outcome != RedriveOutcome::Redriven),
     })))
 }
 
 impl Admin {
-    async fn browse(
-        &self,
-        caller: &Caller,
-        vhost: ShortStr,
-        browse: Browse,
-    ) -> Result<BrowsePage, ApiError> {
-        let command = Command::Browse { channel: SESSION_CHANNEL, browse: Box::new(browse) };
-        match self.link().ask(vhost, caller.name.clone(), command).await? {
-            Reply::BrowsePage(page) => Ok(*page),
-            _ => Ok(BrowsePage::default()),
-        }
-    }
-
     fn may_redrive(&self, caller: &Caller, vhost: &ShortStr, queue: &ShortStr) -> bool {
         let may = |access, object| caller.check_access(self, vhost, access, object).is_ok();
         let (queue, default_exchange) = (ObjectName::from(queue), ObjectName::EMPTY);
@@ -221,16 +208,8 @@ fn browse(
     action: BrowseAction,
     count_default: usize,
 ) -> Result<Browse, ApiError> {
-    let count = match body.integer("count")? {
-        None => count_default,
-        Some(count) => usize::try_from(count)
-            .ok()
-            .filter(|count| (1..=BROWSE_MESSAGES_MAX).contains(count))
-            .ok_or_else(|| {
-                ApiError::bad(format!("count: {count}, expected 1 to {BROWSE_MESSAGES_MAX}"))
-            })?,
-    };
-    let (runs, filter) = (runs(body)?, filter(body)?);
+    let count = walk::count(body, count_default)?;
+    let (runs, filter) = (walk::runs(body)?, filter(body)?);
     Ok(Browse { queue, runs, filter, action, taken_max: count, trust_headers: false })
 }
 
@@ -264,35 +243,6 @@ fn header_filter(header: &Map<String, Value>) -> Result<Option<(ShortStr, String
 
 fn wrong_header(found: &Value) -> ApiError {
     ApiError::bad(format!("header: {found}, expected one name with a string, as {{\"n\": \"v\"}}"))
-}
-
-/// What an earlier step left.
-fn runs(body: &RequestBody) -> Result<Option<Vec<OffsetRange>>, ApiError> {
-    let wrong = |found: &Value| {
-        ApiError::bad(format!(
-            "runs: {found}, expected at most {BROWSE_RANGES_MAX} times [priority, first, last], as in \
-             'rest'"
-        ))
-    };
-    let Some(value) = body.get("runs") else { return Ok(None) };
-    let listed = value.as_array().filter(|runs| runs.len() <= BROWSE_RANGES_MAX);
-    let runs = listed.ok_or_else(|| wrong(value))?.iter().map(|run| {
-        let numbers: Option<Vec<u64>> = run.as_array()?.iter().map(Value::as_u64).collect();
-        match numbers?.as_slice() {
-            &[level, first, last] if first <= last => Some(OffsetRange {
-                level: Level(u8::try_from(level).ok()?),
-                first: Offset(first),
-                last: Offset(last),
-            }),
-            _ => None,
-        }
-    });
-    let runs: Option<Vec<OffsetRange>> = runs.collect();
-    runs.map(Some).ok_or_else(|| wrong(value))
-}
-
-fn rest(runs: &[OffsetRange]) -> Value {
-    runs.iter().map(|run| json!([run.level.0, run.first.0, run.last.0])).collect()
 }
 
 /// The last death as the broker knows it, whatever the headers say; null when it knows none.

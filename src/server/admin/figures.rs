@@ -16,12 +16,14 @@ impl Figures {
         self.0.insert(format!("{name}_details"), json!({ "rate": rate }));
     }
 
-    /// Adds `messages`, `messages_ready` and `messages_unacknowledged`.
+    /// Adds `messages`, `messages_ready` and `messages_unacknowledged`, and `messages_parked` of those that
+    /// are in none of them.
     pub(super) fn put_messages(&mut self, statistics: &QueueStatistics, flow: &Flow) {
         let (ready, unacked) = (statistics.ready, statistics.unacked);
         self.put("messages", ready + unacked, flow.ready + flow.unacked);
         self.put("messages_ready", ready, flow.ready);
         self.put("messages_unacknowledged", unacked, flow.unacked);
+        self.0.insert("messages_parked".to_owned(), statistics.parked.into());
     }
 
     /// What was counted of messages.
@@ -64,6 +66,7 @@ pub(super) fn add(sum: &mut QueueStatistics, queue: &QueueStatistics) {
     sum.absorb(queue);
     sum.ready += queue.ready;
     sum.unacked += queue.unacked;
+    sum.parked += queue.parked;
     sum.consumers += queue.consumers;
     sum.bytes += queue.bytes;
 }

@@ -32,6 +32,7 @@ mod names;
 mod nodes;
 mod overview;
 mod parameters;
+mod parked;
 mod permissions;
 mod policies;
 mod queue_settings;
@@ -41,6 +42,7 @@ mod request_body;
 mod router;
 mod users;
 mod vhosts;
+mod walk;
 
 pub use context::{Admin, Listener, Sources};
 pub use router::serve;

@@ -3,7 +3,7 @@
 
 use crate::definitions::table_json;
 use forebay_engine::shard::QueueDefaults;
-use forebay_engine::topology::{Overflow, Policy, PolicyOwner, QueueRecord, Topology};
+use forebay_engine::topology::{Overflow, Policy, PolicyOwner, QueueRecord, RetryType, Topology};
 use forebay_wire::{FieldTable, ShortStr};
 use serde_json::{Value, json};
 
@@ -27,6 +27,13 @@ pub(super) fn describe(
         ("dead-letter-queue", text(&holds.dead_letter_queue)),
         ("message-ttl", settings.message_ttl.map(Value::from)),
         ("expires", settings.expires.map(Value::from)),
+        (
+            "delayed-retry-type",
+            (settings.retry_type != RetryType::Disabled).then(|| settings.retry_type.name().into()),
+        ),
+        ("delayed-retry-min", settings.retry_min.map(Value::from)),
+        ("delayed-retry-max", settings.retry_max.map(Value::from)),
+        ("delayed-retry-multiplier", settings.retry_multiplier.map(Value::from)),
         ("max-length", settings.length_max.map(Value::from)),
         ("max-length-bytes", settings.length_bytes_max.map(Value::from)),
         ("overflow", has_length.then(|| json!(overflow(settings.overflow)))),

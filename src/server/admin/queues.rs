@@ -271,6 +271,7 @@ impl Shortcuts<QueueReport> for QueueColumns {
             "messages" => Some(statistics.ready + statistics.unacked),
             "messages_ready" => Some(statistics.ready),
             "messages_unacknowledged" => Some(statistics.unacked),
+            "messages_parked" => Some(statistics.parked),
             "oldest_message_age_ms" => Some(oldest_age(statistics).map_or(0, |age| age + 1)),
             _ => None,
         };
@@ -311,6 +312,8 @@ impl QueueView {
             "message_stats": Figures::of_messages(statistics, &flow).into_json(),
             // Ours; null while nobody has read the oldest message since the start.
             "oldest_message_age_ms": oldest_age(statistics),
+            // Ours; null while no message waits for a retry.
+            "next_retry_in_ms": statistics.next_due,
             "name": queue.name.to_string(),
             "node": node_name(),
             "operator_policy": policy(&queue.operator_policy),

@@ -4,7 +4,7 @@ use super::api_error::ApiError;
 use super::context::Admin;
 use super::{
     absent, bindings, channels, connections, console, consumers, cross_origin, dead_letters,
-    definitions, exchanges, health, limits, logins, messages, nodes, overview, parameters,
+    definitions, exchanges, health, limits, logins, messages, nodes, overview, parameters, parked,
     permissions, policies, queues, users, vhosts,
 };
 use crate::limits::ADMIN_REQUEST_DURATION_MAX;
@@ -212,6 +212,7 @@ fn our_own() -> Router<Admin> {
         .route("/api/forebay/dead-letters", get(dead_letters::list))
         .route("/api/forebay/dead-letters/{vhost}", get(dead_letters::list_of_vhost))
         .route("/api/forebay/dead-letters/{vhost}/{queue}", get(dead_letters::show))
+        .route("/api/forebay/parked/{vhost}/{queue}/peek", post(parked::peek))
         .route("/api/forebay/dead-letters/{vhost}/{queue}/peek", post(dead_letters::peek))
         .route("/api/forebay/dead-letters/{vhost}/{queue}/redrive", post(dead_letters::redrive))
 }

@@ -13,10 +13,11 @@ type Value = fn(&QueueStatistics) -> u64;
 type Time<'a> = &'a dyn Fn(&QueueReport) -> Option<f64>;
 type ByReason = &'static [(&'static str, Value)];
 
-const SIZES: [(&Metric, Value); 5] = [
+const SIZES: [(&Metric, Value); 6] = [
     (&catalogue::QUEUE_LAG, lag),
     (&catalogue::QUEUE_MESSAGES_READY, |queue| queue.ready),
     (&catalogue::QUEUE_MESSAGES_UNACKED, |queue| queue.unacked),
+    (&catalogue::QUEUE_MESSAGES_PARKED, |queue| queue.parked),
     (&catalogue::QUEUE_BYTES, |queue| queue.bytes),
     (&catalogue::QUEUE_CONSUMERS, |queue| queue.consumers),
 ];

@@ -15,6 +15,12 @@ pub const QUEUE_MESSAGES_UNACKED: Metric = gauge(
     Unit::Count,
     "Messages of the queue that are delivered and not yet acknowledged.",
 );
+/// Parked messages of a queue.
+pub const QUEUE_MESSAGES_PARKED: Metric = gauge(
+    "forebay_queue_messages_parked",
+    Unit::Count,
+    "Messages of the queue that came back and wait for their next delivery; they are no lag.",
+);
 /// Consumers of a queue.
 pub const QUEUE_CONSUMERS: Metric =
     gauge("forebay_queue_consumers", Unit::Count, "Consumers of the queue.");
@@ -28,13 +34,13 @@ pub const QUEUE_DAMAGED: Metric = gauge(
 pub const QUEUE_LAG: Metric = gauge(
     "forebay_queue_lag_messages",
     Unit::Count,
-    "Messages of the queue that are not done: ready and unacked, without those whose delay runs.",
+    "Messages of the queue that are not done: ready and unacked, without those whose delay runs and those that wait for a retry.",
 );
 /// Size of a queue.
 pub const QUEUE_BYTES: Metric = gauge(
     "forebay_queue_bytes",
     Unit::Bytes,
-    "Bytes of the bodies of the messages in the queue, ready and unacked.",
+    "Bytes of the bodies of the messages in the queue, ready, unacked and parked.",
 );
 /// Age of the oldest message.
 pub const QUEUE_OLDEST_AGE: Metric = gauge(
@@ -159,6 +165,7 @@ pub const QUEUE_SYMPTOM: Metric = gauge(
 pub(super) const OF_QUEUES: [Metric; 26] = [
     QUEUE_MESSAGES_READY,
     QUEUE_MESSAGES_UNACKED,
+    QUEUE_MESSAGES_PARKED,
     QUEUE_CONSUMERS,
     QUEUE_DAMAGED,
     QUEUE_LAG,
