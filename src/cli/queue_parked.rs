@@ -57,8 +57,8 @@ impl Parked {
         let queue = self.admin.get(&path)?;
         let parked = queue.get("messages_parked").and_then(Value::as_u64).unwrap_or(0);
         let next = queue.get("next_retry_in_ms").and_then(Value::as_f64);
-        let next = next.map(|ms| format!(", the next retry in {}", age_text(Some(ms / 1_000.0))));
-        Ok(format!("{}: {parked} messages wait{}", self.queue, next.unwrap_or_default()))
+        let next = next.map(|ms| format!(", the next one in {}", age_text(Some(ms / 1_000.0))));
+        Ok(format!("{}: {parked} waiting for a retry{}", self.queue, next.unwrap_or_default()))
     }
 
     fn messages(&self) -> Result<Vec<Value>, Fault> {

@@ -290,7 +290,7 @@ async fn an_argument_that_has_no_effect_yet_is_named_and_ends_the_connection() {
     if !ours() {
         return;
     }
-    let of_queues = ["x-message-group", "x-dedup-window", "x-retry-delay", "x-delayed-retry-type"];
+    let of_queues = ["x-message-group", "x-dedup-window", "x-retry-delay", "x-rate-limit"];
     let declares = of_queues.map(|name| (name, method_bytes(&declare(with(name, &text("a"))))));
     let delayed = ExchangeDeclare {
         exchange: short("delayed"),

@@ -45,6 +45,7 @@ mod queue_defaults;
 mod queues;
 mod readme;
 mod recovery;
+mod retries;
 mod small_messages;
 mod transactions;
 mod vectors;

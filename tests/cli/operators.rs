@@ -47,14 +47,37 @@ fn queues_are_listed() {
     let text = shop.ask(&["queue", "list"]).success();
     let lines: Vec<Vec<&str>> =
         text.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0], ["QUEUE", "READY", "UNACKED", "CONSUMERS", "OLDEST", "NORMAL", "STATE"]);
-    assert_eq!(lines[1][..4], ["orders", "3", "0", "0"]);
-    assert!(lines[1][4].ends_with('s') && lines[1][6] == "running", "{text}");
-    assert_eq!(lines[1][5], "-", "its history is too young");
+    let headings =
+        ["QUEUE", "READY", "UNACKED", "PARKED", "CONSUMERS", "OLDEST", "NORMAL", "STATE"];
+    assert_eq!(lines[0], headings);
+    assert_eq!(lines[1][..5], ["orders", "3", "0", "0", "0"]);
+    assert!(lines[1][5].ends_with('s') && lines[1][7] == "running", "{text}");
+    assert_eq!(lines[1][6], "-", "its history is too young");
     let queues = shop.ask(&["queue", "list", "--vhost", "/", "--json"]).json();
     assert_eq!((&queues[0]["name"], &queues[0]["ready"]), (&json!("orders"), &json!(3)));
     let missing = shop.ask(&["queue", "list", "--vhost", "nowhere"]).failure();
     assert!(missing.contains("nowhere"), "{missing}");
+}
+
+#[test]
+fn what_waits_for_a_retry_is_shown() {
+    let shop = Shop::open();
+    let url = ["--url", &shop.url];
+    let wait = "x-delayed-retry-min=3600000";
+    run(&[&["queue", "declare", "hooks", "-a", wait], &url[..]].concat()).success();
+    run(&[&["publish", "--queue", "hooks", "call"], &url[..]].concat()).success();
+    assert!(shop.ask(&["queue", "parked", "hooks"]).success().contains("0 waiting for a retry"));
+    run(&[&["consume", "hooks", "--exec", "false", "--count", "1"], &url[..]].concat()).failure();
+    let text = shop.ask(&["queue", "parked", "hooks"]).success();
+    assert!(text.starts_with("hooks: 1 waiting for a retry, the next one in "), "{text}");
+    let shown = shop.ask(&["queue", "parked", "hooks", "--json"]).json();
+    assert_eq!((&shown["attempts"], &shown["last_reason"]), (&json!(1), &json!("nacked")));
+    assert_eq!(shown["payload"], json!("call"));
+    let due = shown["due_in_ms"].as_u64().unwrap();
+    assert!((3_000_000..=3_960_000).contains(&due), "{due}");
+    let listed = shop.ask(&["queue", "list", "--json"]).json();
+    let hooks = listed.as_array().unwrap().iter().find(|queue| queue["name"] == "hooks").unwrap();
+    assert_eq!((&hooks["ready"], &hooks["parked"]), (&json!(0), &json!(1)));
 }
 
 /// One look at the only queue.

@@ -162,7 +162,7 @@ pub const QUEUE_SYMPTOM: Metric = gauge(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) const OF_QUEUES: [Metric; 26] = [
+pub(super) const OF_QUEUES: [Metric; 27] = [
     QUEUE_MESSAGES_READY,
     QUEUE_MESSAGES_UNACKED,
     QUEUE_MESSAGES_PARKED,
