@@ -1,26 +1,21 @@
 //! `forebay consume`: prints messages, or runs a command for each.
 
 use super::duration::duration;
+use super::idle::idle;
 use super::interrupt::Interrupt;
-use super::printable::json_line;
+use super::message_output::{MessageFormat, MessageOutput, MessagePrinter};
+use super::shell_command::{CommandOutput, End, Ended, Failures, execute, is_no_command};
 use super::target::{self, Fault, Interrupted, Target};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use forebay_client::{Delivery, FieldValue, Incoming};
-use rustix::process::{Pid, Signal, kill_process_group};
-use serde_json::{Map, Value, json};
-use std::io::Write;
-use std::pin::pin;
-use std::process::{ExitCode, ExitStatus, Stdio};
+use forebay_client::Delivery;
+use std::process::ExitCode;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
 const EXAMPLES: &str = "Examples:
   forebay consume orders                                 # look, and leave all where it is
   forebay consume orders --ack
   forebay consume orders --ack --count 10 --json | jq .body
+  forebay consume orders --ack --idle 5s --format ndjson > orders.ndjson
   forebay consume images --exec 'convert - out-$AMQP_MESSAGE_ID.png'";
 
 /// Print the messages of a queue, or run a command for each
@@ -44,7 +39,7 @@ pub(crate) struct Consume {
     /// Run this shell command for each message, its body on standard input; acknowledge when it
     /// succeeds, otherwise give the message back. AMQP_EXCHANGE, AMQP_ROUTING_KEY, AMQP_MESSAGE_ID,
     /// AMQP_REDELIVERED and AMQP_DELIVERY_COUNT are in its environment
-    #[arg(long, conflicts_with = "ack")]
+    #[arg(long, conflicts_with_all = ["ack", "format", "json"])]
     exec: Option<String>,
     /// With --exec: dead-letter a message whose command fails
     #[arg(long, requires = "exec")]
@@ -58,9 +53,8 @@ pub(crate) struct Consume {
     /// Messages that are fetched ahead of the one being handled
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     prefetch: u16,
-    /// Print each message as a line of JSON, with its properties
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: MessageOutput,
 }
 
 impl Consume {
@@ -86,6 +80,7 @@ impl Consume {
         // Before the first message: from now on an interrupt ends it in good order, and one that
         // comes while a message is handled is not lost.
         let mut interrupt = Interrupt::listen()?;
+        let mut printer = self.output.printer(MessageFormat::Body);
         let mut held = Vec::new();
         let mut seen = 0;
         let mut failures = Failures::default();
@@ -101,7 +96,7 @@ impl Consume {
             };
             let Some(delivery) = delivery else { break };
             seen += 1;
-            match self.handle(delivery?, &mut interrupt, &mut failures).await? {
+            match self.handle(delivery?, &mut printer, &mut interrupt, &mut failures).await? {
                 Next::Hold(delivery) => held.push(delivery),
                 Next::GoOn => {}
                 Next::GiveUp(delivery) => {
@@ -114,6 +109,7 @@ impl Consume {
                 }
             }
         }
+        printer.finish()?;
         consumer.close_releasing(held).await?;
         connection.close().await?;
         failures.result()?;
@@ -128,20 +124,22 @@ impl Consume {
     async fn handle(
         &self,
         delivery: Delivery,
+        printer: &mut MessagePrinter,
         interrupt: &mut Interrupt,
         failures: &mut Failures,
     ) -> Result<Next, Fault> {
         let Some(command) = &self.exec else {
-            print(&delivery, self.json)?;
+            printer.print(&delivery)?;
             if self.ack {
                 delivery.ack()?;
                 return Ok(Next::GoOn);
             }
             return Ok(Next::Hold(delivery));
         };
-        let (end, next) = execute(command, &delivery, interrupt).await?;
+        let output = CommandOutput::Inherited;
+        let Ended { end, is_interrupted } = execute(command, &delivery, output, interrupt).await?;
         match end {
-            End::Success => delivery.ack()?,
+            End::Success(_) => delivery.ack()?,
             End::Failure(status) if is_no_command(status) => {
                 failures.add(status, "it is given back, and nothing more is tried");
                 return Ok(Next::GiveUp(delivery));
@@ -160,7 +158,7 @@ impl Consume {
             }
             End::Killed => delivery.nack()?,
         }
-        Ok(next)
+        Ok(if is_interrupted { Next::Interrupted } else { Next::GoOn })
     }
 }
 
@@ -172,160 +170,4 @@ enum Next {
     /// The delivery is to be given back without having been tried, and the command ends.
     GiveUp(Delivery),
     Interrupted,
-}
-
-/// How a command ended.
-enum End {
-    Success,
-    Failure(ExitStatus),
-    /// We ended it.
-    Killed,
-}
-
-/// What the commands of `--exec` made of their messages.
-#[derive(Debug, Default)]
-struct Failures {
-    count: u64,
-}
-
-impl Failures {
-    /// The first one is told, with what becomes of its message; the others are counted.
-    fn add(&mut self, status: ExitStatus, fate: &str) {
-        self.count += 1;
-        if self.count == 1 {
-            target::tell(format_args!("the command failed for a message ({status}); {fate}"));
-        }
-    }
-
-    fn result(&self) -> Result<(), Fault> {
-        match self.count {
-            0 => Ok(()),
-            1 => Err("the command failed for 1 delivery".into()),
-            count => Err(format!("the command failed for {count} deliveries").into()),
-        }
-    }
-}
-
-/// The shell's codes for a command that it can't run or can't find: no message is to blame.
-fn is_no_command(status: ExitStatus) -> bool {
-    matches!(status.code(), Some(126 | 127))
-}
-
-async fn idle(limit: Option<Duration>) {
-    match limit {
-        Some(limit) => tokio::time::sleep(limit).await,
-        None => std::future::pending().await,
-    }
-}
-
-fn print(message: &Incoming, is_json: bool) -> std::io::Result<()> {
-    let mut output = std::io::stdout().lock();
-    if is_json {
-        writeln!(output, "{}", json_line(&json_of(message)))
-    } else {
-        output.write_all(message.body())?;
-        output.write_all(b"\n")
-    }
-}
-
-/// An interrupt lets the command finish, a second one kills it. The command's process group is its
-/// own, so that the terminal's Ctrl-C leaves it alone.
-async fn execute(
-    command: &str,
-    message: &Incoming,
-    interrupt: &mut Interrupt,
-) -> Result<(End, Next), Fault> {
-    let id = message.message_id().map(|id| id.to_string()).unwrap_or_default();
-    let mut child = Command::new("sh")
-        .args(["-c", command])
-        .env("AMQP_EXCHANGE", message.exchange().to_string())
-        .env("AMQP_ROUTING_KEY", message.routing_key().to_string())
-        .env("AMQP_MESSAGE_ID", id)
-        .env("AMQP_REDELIVERED", message.is_redelivered().to_string())
-        .env("AMQP_DELIVERY_COUNT", message.delivery_count().to_string())
-        .stdin(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()?;
-    let input = child.stdin.take();
-    let feed = async {
-        if let Some(mut input) = input {
-            // A command need not read its input.
-            let _ = input.write_all(message.body()).await;
-        }
-    };
-    let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    let run = async { tokio::join!(feed, child.wait()).1 };
-    let mut run = pin!(run);
-    let mut next = Next::GoOn;
-    loop {
-        tokio::select! {
-            status = &mut run => {
-                let status = status?;
-                let end = if status.success() { End::Success } else { End::Failure(status) };
-                return Ok((end, next));
-            }
-            () = interrupt.next() => match (&next, group) {
-                (Next::Interrupted, Some(group)) => {
-                    // It may have ended just now.
-                    let _ = kill_process_group(group, Signal::KILL);
-                    run.await?;
-                    return Ok((End::Killed, Next::Interrupted));
-                }
-                _ => next = Next::Interrupted,
-            },
-        }
-    }
-}
-
-fn json_of(message: &Incoming) -> Value {
-    let properties = message.properties();
-    let short = |value: Option<forebay_client::ShortStr>| value.map(|value| value.to_string());
-    let headers: Map<String, Value> =
-        message.headers().iter().map(|(name, value)| (name.to_string(), value_of(value))).collect();
-    let (body, encoding) = match message.text() {
-        Some(text) => (text.to_owned(), "string"),
-        None => (STANDARD.encode(message.body()), "base64"),
-    };
-    json!({
-        "body": body,
-        "body_encoding": encoding,
-        "exchange": message.exchange().to_string(),
-        "routing_key": message.routing_key().to_string(),
-        "redelivered": message.is_redelivered(),
-        "content_type": short(properties.content_type),
-        "content_encoding": short(properties.content_encoding),
-        "app_id": short(properties.app_id),
-        "user_id": short(properties.user_id),
-        "message_id": short(properties.message_id),
-        "correlation_id": short(properties.correlation_id),
-        "reply_to": short(properties.reply_to),
-        "type": short(properties.kind),
-        "priority": properties.priority,
-        "delivery_mode": properties.delivery_mode,
-        "expiration": short(properties.expiration),
-        "timestamp": properties.timestamp,
-        "headers": headers,
-    })
-}
-
-fn value_of(value: &FieldValue) -> Value {
-    if let Some(number) = value.as_integer().and_then(|number| i64::try_from(number).ok()) {
-        return number.into();
-    }
-    match value {
-        FieldValue::Bool(truth) => (*truth).into(),
-        FieldValue::F32(number) => f64::from(*number).into(),
-        FieldValue::F64(number) => (*number).into(),
-        FieldValue::U64(number) | FieldValue::Timestamp(number) => (*number).into(),
-        FieldValue::LongStr(text) | FieldValue::ByteArray(text) => {
-            String::from_utf8_lossy(text).into()
-        }
-        FieldValue::Array(values) => values.iter().map(value_of).collect(),
-        FieldValue::Table(table) => {
-            let fields = table.iter().map(|(name, value)| (name.to_string(), value_of(value)));
-            fields.collect::<Map<_, _>>().into()
-        }
-        _ => Value::Null,
-    }
 }

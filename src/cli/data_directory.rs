@@ -1,5 +1,6 @@
 //! The data directory that `verify` and `repair` look at, and what they say of it.
 
+use super::output::Output;
 use super::target::{Answer, Fault};
 use clap::Args;
 use forebay_server::{Overrides, RabbitmqDefaults, Settings};
@@ -17,9 +18,8 @@ pub(crate) struct DataDirectory {
     /// The data directory of a broker that is stopped [default: ./forebay-data]
     #[arg(long, value_name = "DIR", env = "FOREBAY_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 impl DataDirectory {

@@ -1,6 +1,9 @@
-//! `forebay exchange`: declare, delete and bind exchanges over AMQP.
+//! `forebay exchange`: declare, delete and bind exchanges over AMQP, and list them.
 
+use super::admin::{AdminTarget, segment};
 use super::argument::{self, Argument};
+use super::listing::{self, Column, json as json_column, text, truth};
+use super::output::Output;
 use super::target::{self, Answer, Fault, Target};
 use clap::{Args, Subcommand};
 use forebay_client::{Connection, ExchangeOptions};
@@ -11,10 +14,20 @@ const EXAMPLES: &str = "Examples:
   forebay exchange declare events --kind topic
   forebay exchange bind audit --source events --routing-key '#'";
 
-/// Declare, delete and bind exchanges
+/// Declare, list, delete and bind exchanges
 #[derive(Clone, Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Exchange {
+    /// List exchanges; asks the admin listener
+    #[command(after_help = "Example:\n  forebay exchange list --vhost shop --json")]
+    List(List),
+    #[command(flatten)]
+    Change(Change),
+}
+
+/// What is done over AMQP.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Change {
     /// Declare a durable exchange, or check that it exists like this
     #[command(after_help = "Example:\n  forebay exchange declare events --kind topic")]
     Declare(Declare),
@@ -52,14 +65,34 @@ pub(crate) struct Declare {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    admin: AdminTarget,
+    /// Only those of this virtual host
+    #[arg(long)]
+    vhost: Option<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+const COLUMNS: [Column; 7] = [
+    text("vhost", "/vhost"),
+    text("name", "/name"),
+    text("type", "/type"),
+    truth("durable", "/durable"),
+    truth("auto_delete", "/auto_delete").detail(),
+    truth("internal", "/internal"),
+    json_column("arguments", "/arguments"),
+];
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Named {
     #[command(flatten)]
     target: Target,
     /// Name of the exchange
     exchange: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -88,9 +121,23 @@ pub(crate) struct Bind {
 
 impl Exchange {
     pub(crate) fn run(self) -> ExitCode {
-        target::run(self.ask())
+        match self {
+            Self::List(list) => target::end(list.print()),
+            Self::Change(change) => target::run(change.ask()),
+        }
     }
+}
 
+impl List {
+    fn print(&self) -> Result<ExitCode, Fault> {
+        let of_vhost = self.vhost.as_ref().map(|vhost| format!("/{}", segment(vhost)));
+        let path = format!("/api/exchanges{}", of_vhost.unwrap_or_default());
+        listing::print_list(&COLUMNS, &self.admin.list(&path)?, &self.output)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Change {
     fn named(&self) -> &Named {
         match self {
             Self::Declare(declare) => &declare.named,
@@ -104,7 +151,7 @@ impl Exchange {
         let connection = named.target.connect().await?;
         let answer = self.answer(&connection, &named.exchange).await?;
         connection.close().await?;
-        answer.print(named.json)?;
+        answer.print(&named.output)?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -62,6 +62,16 @@ impl Address {
     }
 }
 
+/// What is asked of a listener.
+#[derive(Clone, Copy, Default)]
+pub(super) struct HttpRequest<'a> {
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    /// Headers beside `content-type: application/json`.
+    pub(super) headers: &'a [(&'a str, &'a str)],
+    pub(super) body: &'a [u8],
+}
+
 /// Status and body of the answer. Redirects are not followed, and proxies that the environment names are not
 /// used: a listener is asked directly.
 ///
@@ -71,20 +81,18 @@ impl Address {
 pub(super) fn exchange(
     address: &Address,
     files: &TlsFiles<'_>,
-    method: &str,
-    path: &str,
-    authorization: Option<String>,
-    body: &[u8],
+    request: HttpRequest<'_>,
 ) -> Result<(u16, Vec<u8>), HttpError> {
     let prefix = files.option_prefix;
     let fault = |error: &Error| HttpError::Unreachable(reason(address, prefix, error));
     let scheme = if address.is_tls { "https" } else { "http" };
+    let HttpRequest { method, path, headers, body } = request;
     let mut request = Request::builder()
         .method(Method::from_bytes(method.as_bytes()).unwrap_or_default())
         .uri(format!("{scheme}://{}{path}", address.place))
         .header("content-type", "application/json");
-    if let Some(authorization) = authorization {
-        request = request.header("authorization", authorization);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
     }
     let request = request.body(body).map_err(|error| fault(&error.into()))?;
     let config = Agent::config_builder()

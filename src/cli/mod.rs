@@ -4,36 +4,63 @@ mod admin;
 mod argument;
 mod autoscale;
 mod bench;
+mod binding;
+mod channel;
 mod completions;
 mod config;
 mod confirmation;
+mod connection;
 mod consume;
+mod consumer;
+mod context;
 mod data_directory;
 mod definitions;
 mod demo;
 mod dlq;
 mod duration;
 mod exchange;
+mod fault;
+mod field_json;
 mod hash_password;
 mod health;
 mod http;
 mod http_tls;
+mod idle;
 mod interrupt;
 mod lag;
+mod limit;
+mod listing;
 mod log;
+mod man;
+mod message_flags;
+mod message_json;
+mod message_output;
+mod output;
+mod parameter;
+mod password;
+mod permission;
+mod policy;
 mod printable;
 mod publish;
 mod queue;
 mod queue_parked;
 mod queue_report;
 mod repair;
+mod reply;
+mod request;
+mod route;
 mod serve;
 mod settings_flags;
+mod shell_command;
 mod status;
+mod subject;
 mod table;
+mod tap;
 mod target;
 mod top;
+mod user;
 mod verify;
+mod vhost;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -58,10 +85,20 @@ enum Command {
     #[command(subcommand)]
     Autoscale(autoscale::Autoscale),
     Bench(bench::Bench),
+    #[command(subcommand)]
+    Binding(binding::Binding),
+    #[command(subcommand)]
+    Channel(channel::Channel),
     Completions(completions::Completions),
     #[command(subcommand)]
     Config(config::Config),
+    #[command(subcommand)]
+    Connection(connection::Connection),
     Consume(consume::Consume),
+    #[command(subcommand)]
+    Consumer(consumer::Consumer),
+    #[command(subcommand)]
+    Context(context::Context),
     #[command(subcommand)]
     Definitions(definitions::Definitions),
     #[command(subcommand)]
@@ -70,18 +107,35 @@ enum Command {
     Dlq(dlq::Dlq),
     #[command(subcommand)]
     Exchange(exchange::Exchange),
-    Health(health::Health),
     HashPassword(hash_password::HashPassword),
+    Health(health::Health),
     #[command(subcommand)]
     Lag(lag::Lag),
+    #[command(subcommand)]
+    Limit(limit::Limit),
+    Man(man::ManPages),
+    #[command(subcommand)]
+    Parameter(parameter::Parameter),
+    #[command(subcommand)]
+    Permission(permission::Permission),
+    #[command(subcommand)]
+    Policy(policy::Policy),
     Publish(Box<publish::Publish>),
     #[command(subcommand)]
     Queue(queue::Queue),
     Repair(repair::Repair),
+    Reply(reply::Reply),
+    Request(Box<request::Request>),
+    Route(route::Route),
     Serve(Box<serve::Serve>),
     Status(status::Status),
+    Tap(tap::Tap),
     Top(top::Top),
+    #[command(subcommand)]
+    User(user::User),
     Verify(verify::Verify),
+    #[command(subcommand)]
+    Vhost(vhost::Vhost),
 }
 
 impl Cli {
@@ -90,23 +144,39 @@ impl Cli {
         match self.command {
             Command::Autoscale(autoscale) => autoscale.run(),
             Command::Bench(bench) => bench.run(),
+            Command::Binding(binding) => binding.run(),
+            Command::Channel(channel) => channel.run(),
             Command::Completions(completions) => completions.run(),
             Command::Config(config) => config.run(),
+            Command::Connection(connection) => connection.run(),
             Command::Consume(consume) => consume.run(),
+            Command::Consumer(consumer) => consumer.run(),
+            Command::Context(context) => context.run(),
             Command::Definitions(definitions) => definitions.run(),
             Command::Demo(demo) => demo.run(),
             Command::Dlq(dlq) => dlq.run(),
             Command::Exchange(exchange) => exchange.run(),
-            Command::Health(health) => health.run(),
             Command::HashPassword(hash_password) => hash_password.run(),
+            Command::Health(health) => health.run(),
             Command::Lag(lag) => lag.run(),
+            Command::Limit(limit) => limit.run(),
+            Command::Man(man) => man.run(),
+            Command::Parameter(parameter) => parameter.run(),
+            Command::Permission(permission) => permission.run(),
+            Command::Policy(policy) => policy.run(),
             Command::Publish(publish) => publish.run(),
             Command::Queue(queue) => queue.run(),
             Command::Repair(repair) => repair.run(),
+            Command::Reply(reply) => reply.run(),
+            Command::Request(request) => request.run(),
+            Command::Route(route) => route.run(),
             Command::Serve(serve) => serve.run(),
             Command::Status(status) => status.run(),
+            Command::Tap(tap) => tap.run(),
             Command::Top(top) => top.run(),
+            Command::User(user) => user.run(),
             Command::Verify(verify) => verify.run(),
+            Command::Vhost(vhost) => vhost.run(),
         }
     }
 }

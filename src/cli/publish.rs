@@ -1,27 +1,34 @@
 //! `forebay publish`: messages from arguments, a file, or the lines of standard input.
 
-use super::argument::{self, Argument};
-use super::duration::{duration, rate};
+use super::duration::rate;
 use super::interrupt::Interrupt;
+use super::message_flags::{MessageFlags, ShortStrArgument, put};
+use super::message_json::MessageLine;
+use super::output::Output;
 use super::target::{self, Answer, FAILED, Fault, Interrupted, Target};
-use clap::{ArgGroup, Args};
+use clap::Args;
 use forebay_client::limits::BODY_SIZE_MAX;
-use forebay_client::{Bytes, Confirm, Message, Properties, Publisher, ShortStr};
+use forebay_client::{Confirm, Message, Publisher};
 use serde_json::json;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::fs::File;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader, stdin};
 use tokio::time::Instant;
 
 const EXAMPLES: &str = "Examples:
   forebay publish --queue orders '{\"id\": 1}' --content-type application/json
   seq 1000 | forebay publish --exchange events --routing-key order.placed --rate 100
-  forebay publish --queue images --file picture.png --header camera=front";
+  forebay publish --queue images --file picture.png --header camera=front
+  forebay publish --ndjson --file orders.ndjson";
 
 /// Confirms awaited behind the message published last.
 const CONFIRMS_AWAITED_MAX: usize = 1_024;
+
+/// Bytes of a line of NDJSON: a body as base64 takes a third more, and text with escapes up to twice as much.
+const NDJSON_LINE_BYTES_MAX: u64 = 2 * BODY_SIZE_MAX;
 
 /// Different reasons for failed messages that are told; the others are only counted.
 const REASONS_TOLD_MAX: usize = 8;
@@ -30,17 +37,19 @@ const REASONS_TOLD_MAX: usize = 8;
 ///
 /// Bodies come from the arguments, from a file, or from the lines of standard input. A message that
 /// no queue takes is a failure.
+///
+/// With --ndjson each line is a message with its properties, as `consume --format ndjson` prints it. It goes where its
+/// members `exchange` and `routing_key` say, unless --queue or --exchange says otherwise; flags go before members.
 #[derive(Clone, Debug, Args)]
 #[command(
     after_help = EXAMPLES,
-    override_usage = "forebay publish [OPTIONS] <--queue QUEUE|--exchange EXCHANGE> [BODY]..."
+    override_usage = "forebay publish [OPTIONS] <--queue QUEUE|--exchange EXCHANGE|--ndjson> [BODY]..."
 )]
-#[command(group = ArgGroup::new("destination").args(["queue", "exchange"]).required(true))]
 pub(crate) struct Publish {
     #[command(flatten)]
     target: Target,
     /// Publish to this queue
-    #[arg(long, short, conflicts_with = "routing_key")]
+    #[arg(long, short, conflicts_with_all = ["routing_key", "exchange"], required_unless_present_any = ["exchange", "ndjson"])]
     queue: Option<String>,
     /// Publish to this exchange
     #[arg(long, short)]
@@ -48,45 +57,20 @@ pub(crate) struct Publish {
     /// With this routing key
     #[arg(long, short = 'k')]
     routing_key: Option<String>,
-    /// The whole file as one body
+    /// The whole file as one body; with --ndjson its lines
     #[arg(long, short, conflicts_with = "body")]
     file: Option<PathBuf>,
-    /// A header, NAME=VALUE; may be repeated
-    #[arg(long, short = 'H')]
-    header: Vec<Argument>,
-    /// MIME type of the body
-    #[arg(long)]
-    content_type: Option<ShortStrArgument>,
-    /// How the body is packed, for example gzip
-    #[arg(long)]
-    content_encoding: Option<ShortStrArgument>,
-    /// Name of the message
-    #[arg(long)]
-    message_id: Option<ShortStrArgument>,
+    /// Lines are messages as JSON objects; `body` is needed, and every other member may be left out or null
+    #[arg(long, conflicts_with = "body")]
+    ndjson: bool,
+    #[command(flatten)]
+    properties: MessageFlags,
     /// What the message refers to
     #[arg(long)]
     correlation_id: Option<ShortStrArgument>,
     /// The queue for an answer
     #[arg(long)]
     reply_to: Option<ShortStrArgument>,
-    /// The application's type of the message
-    #[arg(long = "type")]
-    kind: Option<ShortStrArgument>,
-    /// Name of the publishing application
-    #[arg(long)]
-    app_id: Option<ShortStrArgument>,
-    /// Name of the user; the broker checks that it is the one who is logged in
-    #[arg(long)]
-    user_id: Option<ShortStrArgument>,
-    /// Priority
-    #[arg(long)]
-    priority: Option<u8>,
-    /// Time to live in the queue, for example 30s
-    #[arg(long, value_parser = duration)]
-    expires: Option<Duration>,
-    /// Transient (delivery mode 1) instead of persistent
-    #[arg(long)]
-    transient: bool,
     /// Publish each body so many times
     #[arg(long, short = 'n', default_value_t = 1)]
     count: u64,
@@ -96,23 +80,10 @@ pub(crate) struct Publish {
     /// Do not call it a failure when no queue takes a message
     #[arg(long)]
     allow_unroutable: bool,
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
     /// The bodies; without any, and without --file, the lines of standard input
     body: Vec<String>,
-}
-
-/// A short string as an argument.
-#[derive(Clone, Debug)]
-struct ShortStrArgument(ShortStr);
-
-impl std::str::FromStr for ShortStrArgument {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        ShortStr::try_from(text).map(Self).map_err(|error| error.to_string())
-    }
 }
 
 /// What became of the messages so far, and the confirms that are awaited.
@@ -171,38 +142,60 @@ impl Publish {
         };
         let text = format!("{confirmed} of {count} messages confirmed");
         let json = json!({ "sent": count, "confirmed": confirmed, "failed": failed });
-        Answer { text, json }.print(self.json)?;
+        Answer { text, json }.print(&self.output)?;
         sent.and(settled)?;
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 
     async fn send_all(&self, progress: &mut Progress) -> Result<(), Fault> {
         if let Some(path) = &self.file {
-            let body = tokio::fs::read(path)
-                .await
-                .map_err(|error| format!("{}: {error}", path.display()))?;
-            return self.send(body.into(), progress).await;
+            let fault = |error| format!("{}: {error}", path.display());
+            if self.ndjson {
+                let file = File::open(path).await.map_err(fault)?;
+                return self.send_lines(&mut BufReader::new(file), progress).await;
+            }
+            let body = tokio::fs::read(path).await.map_err(fault)?;
+            return self.send(self.message(body.into()), progress).await;
         }
         if !self.body.is_empty() {
             for body in &self.body {
-                self.send(body.clone().into(), progress).await?;
+                self.send(self.message(body.clone().into()), progress).await?;
             }
             return Ok(());
         }
-        let mut input = BufReader::new(stdin());
-        while let Some(line) = next_line(&mut input).await? {
-            self.send(line.into(), progress).await?;
+        self.send_lines(&mut BufReader::new(stdin()), progress).await
+    }
+
+    async fn send_lines(
+        &self,
+        input: &mut (impl AsyncBufRead + Unpin),
+        progress: &mut Progress,
+    ) -> Result<(), Fault> {
+        let bytes_max = if self.ndjson { NDJSON_LINE_BYTES_MAX } else { BODY_SIZE_MAX };
+        let mut number = 0_u64;
+        while let Some(line) = next_line(input, bytes_max).await? {
+            number += 1;
+            let message = match self.ndjson {
+                false => self.message(line.into()),
+                // A file may end with an empty line.
+                true if line.iter().all(u8::is_ascii_whitespace) => continue,
+                true => {
+                    let line = MessageLine::parse(&line);
+                    self.message_of(line.map_err(|reason| format!("line {number}: {reason}"))?)
+                }
+            };
+            self.send(message, progress).await?;
         }
         Ok(())
     }
 
-    async fn send(&self, body: Bytes, progress: &mut Progress) -> Result<(), Fault> {
+    async fn send(&self, message: Message, progress: &mut Progress) -> Result<(), Fault> {
         for _ in 0..self.count {
             if let Some(rate) = self.rate {
                 let due = Duration::from_secs_f64(progress.sent as f64 / rate);
                 tokio::time::sleep_until(progress.begin + due).await;
             }
-            let confirm = progress.publisher.publish(self.message(body.clone())).await?;
+            let confirm = progress.publisher.publish(message.clone()).await?;
             progress.awaited.push_back(confirm);
             progress.sent += 1;
             progress.await_confirms(CONFIRMS_AWAITED_MAX).await;
@@ -210,50 +203,41 @@ impl Publish {
         Ok(())
     }
 
-    fn message(&self, body: Bytes) -> Message {
-        let value = |argument: &Option<ShortStrArgument>| {
-            argument.as_ref().map(|argument| argument.0.clone())
-        };
-        let properties = Properties {
-            headers: (!self.header.is_empty()).then(|| argument::table(&self.header)),
-            content_type: value(&self.content_type),
-            content_encoding: value(&self.content_encoding),
-            app_id: value(&self.app_id),
-            user_id: value(&self.user_id),
-            message_id: value(&self.message_id),
-            correlation_id: value(&self.correlation_id),
-            reply_to: value(&self.reply_to),
-            kind: value(&self.kind),
-            priority: self.priority,
-            delivery_mode: Some(if self.transient { 1 } else { 2 }),
-            ..Properties::default()
-        };
+    fn message(&self, body: Vec<u8>) -> Message {
+        self.message_of(MessageLine { body, ..MessageLine::default() })
+    }
+
+    /// What flags say goes before what the line says.
+    fn message_of(&self, line: MessageLine) -> Message {
+        let mut properties = self.properties.over(line.properties);
+        put(&mut properties.correlation_id, &self.correlation_id);
+        put(&mut properties.reply_to, &self.reply_to);
         let message = match (&self.queue, &self.exchange) {
-            (Some(queue), _) => Message::to_queue(queue, body),
+            (Some(queue), _) => Message::to_queue(queue, line.body),
             (None, exchange) => {
-                let routing_key = self.routing_key.as_deref().unwrap_or_default();
-                Message::to_exchange(exchange.as_deref().unwrap_or_default(), routing_key, body)
+                let exchange = exchange.clone().or(line.exchange).unwrap_or_default();
+                let key = self.routing_key.clone().or(line.routing_key).unwrap_or_default();
+                Message::to_exchange(&exchange, &key, line.body)
             }
         };
         let message = message.properties(properties);
-        let message = match self.expires {
-            Some(expires) => message.expires_after(expires),
-            None => message,
-        };
         if self.allow_unroutable { message } else { message.mandatory() }
     }
 }
 
 /// The bytes up to the next line feed, or to the end. They need not be text.
-async fn next_line(input: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Vec<u8>>, Fault> {
+async fn next_line(
+    input: &mut (impl AsyncBufRead + Unpin),
+    bytes_max: u64,
+) -> Result<Option<Vec<u8>>, Fault> {
     let mut line = Vec::new();
-    if input.take(BODY_SIZE_MAX + 1).read_until(b'\n', &mut line).await? == 0 {
+    if input.take(bytes_max + 1).read_until(b'\n', &mut line).await? == 0 {
         return Ok(None);
     }
     if line.last() == Some(&b'\n') {
         line.pop();
-    } else if line.len() as u64 > BODY_SIZE_MAX {
-        return Err(format!("a line of standard input has more than {BODY_SIZE_MAX} bytes").into());
+    } else if line.len() as u64 > bytes_max {
+        return Err(format!("a line has more than {bytes_max} bytes").into());
     }
     Ok(Some(line))
 }

@@ -3,6 +3,7 @@
 use super::admin::{AdminTarget, segment};
 use super::argument::{self, Argument};
 use super::confirmation;
+use super::output::Output;
 use super::queue_parked::Parked;
 use super::queue_report::{QueueReport, age_text};
 use super::table;
@@ -75,9 +76,8 @@ pub(crate) struct List {
     /// Only queues of this virtual host
     #[arg(long)]
     vhost: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -89,9 +89,8 @@ pub(crate) struct AcceptNormal {
     vhost: String,
     /// Name of the queue
     queue: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -100,9 +99,8 @@ pub(crate) struct Named {
     target: Target,
     /// Name of the queue
     queue: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -160,7 +158,7 @@ impl Queue {
         let connection = named.target.connect().await?;
         let answer = self.answer(&connection, &named.queue).await?;
         connection.close().await?;
-        answer.print(named.json)?;
+        answer.print(&named.output)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -204,12 +202,13 @@ impl Drop {
     /// A queue that does not exist is an error: brokers answer its deletion as if it had been there, and a
     /// slip in the name would go unnoticed.
     async fn ask(&self, connection: &Connection, queue: &str) -> Result<(), Fault> {
-        let messages = connection.inspect_queue(queue).await?.messages.into();
+        let messages: u64 = connection.inspect_queue(queue).await?.messages.into();
         if messages == 0 || self.yes || !confirmation::can_ask() {
             return Ok(());
         }
         let queue = queue.to_owned();
-        let ask = move || confirmation::confirmed(&queue, messages);
+        let loss = format!("{messages} messages of {queue} will be dropped");
+        let ask = move || confirmation::confirmed(&loss, "queue", &queue);
         match tokio::task::spawn_blocking(ask).await?? {
             true => Ok(()),
             false => Err("no message was dropped".into()),
@@ -256,7 +255,7 @@ impl AcceptNormal {
         self.admin.request("POST", &format!("{path}/accept-normal"), b"{}")?;
         let text = format!("{}: its lag of the last day is normal from now on", self.queue);
         let json = json!({ "vhost": self.vhost, "name": self.queue, "accepted": true });
-        Answer { text, json }.print(self.json)?;
+        Answer { text, json }.print(&self.output)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -297,7 +296,7 @@ impl List {
         let headings =
             ["QUEUE", "READY", "UNACKED", "PARKED", "CONSUMERS", "OLDEST", "NORMAL", "STATE"];
         let text = table::list(headings, rows, table::terminal_width());
-        Answer { text, json: json.into() }.print(self.json)?;
+        Answer { text, json: json.into() }.print(&self.output)?;
         Ok(ExitCode::SUCCESS)
     }
 }

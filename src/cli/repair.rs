@@ -54,7 +54,7 @@ impl Repair {
         };
         let mut answer = report(path, &found, &more);
         note(&mut answer.json, false, None);
-        answer.print(self.directory.json)?;
+        answer.print(&self.directory.output)?;
         Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 
@@ -76,7 +76,7 @@ impl Repair {
         };
         let mut answer = report(path, &repair.kept, &more);
         note(&mut answer.json, aside.is_some(), aside);
-        answer.print(self.directory.json)?;
+        answer.print(&self.directory.output)?;
         Ok(ExitCode::SUCCESS)
     }
 }

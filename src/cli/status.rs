@@ -1,6 +1,7 @@
 //! `forebay status`: what runs at an address, and whether it is well.
 
 use super::admin::{AdminError, AdminTarget};
+use super::output::Output;
 use super::table;
 use super::target::{self, Answer, FAILED, Fault};
 use clap::Args;
@@ -20,9 +21,8 @@ const EXAMPLES: &str = "Examples:
 pub(crate) struct Status {
     #[command(flatten)]
     admin: AdminTarget,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// What is asked for; also the names in the JSON.
@@ -48,7 +48,7 @@ impl Status {
     fn show(&self) -> Result<ExitCode, Fault> {
         let report = self.ask()?;
         let text = report.text(&self.admin, table::terminal_width());
-        Answer { text, json: report.json() }.print(self.json)?;
+        Answer { text, json: report.json() }.print(&self.output)?;
         let is_well = report.alarms.is_none_or(|alarms| alarms.is_empty());
         Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }

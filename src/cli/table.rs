@@ -7,8 +7,8 @@ use console::Term;
 /// Empty columns between two columns of a table.
 pub(crate) const GAP: u16 = 2;
 
-/// A name is not cut below this width; columns of numbers are left out first.
-const NAME_WIDTH_MIN: u16 = 12;
+/// A text is not cut below this width; columns at the right are left out first.
+const TEXT_WIDTH_MIN: u16 = 12;
 
 /// The width of the terminal that standard output goes to; `None` for a pipe and a file.
 pub(crate) fn terminal_width() -> Option<u16> {
@@ -16,67 +16,124 @@ pub(crate) fn terminal_width() -> Option<u16> {
     terminal.is_term().then(|| terminal.size().1)
 }
 
-/// One line for the headings and one for each row; the first column, names, is aligned to the left, the
-/// others, which hold numbers, to the right. Control characters are escaped.
-///
-/// With a `width`, no line is longer: names are cut with `…`, and where even short names leave no place, the
-/// columns at the right are left out. A number is never cut.
+/// On which side the cells of a column stand below each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alignment {
+    /// For texts, which may be cut.
+    Left,
+    /// For numbers, which are never cut.
+    Right,
+}
+
+/// [`columns`] of which the first has names and the others have numbers.
 pub(crate) fn list<const COLUMNS: usize>(
     headings: [&str; COLUMNS],
     rows: impl IntoIterator<Item = [String; COLUMNS]>,
     width: Option<u16>,
 ) -> String {
+    let headings = headings.into_iter().enumerate().map(|(at, heading)| {
+        (heading.to_owned(), if at == 0 { Alignment::Left } else { Alignment::Right })
+    });
+    columns(headings, rows.into_iter().map(Vec::from), width)
+}
+
+/// One line for the headings and one for each row. Control characters are escaped.
+///
+/// With a `width`, no line is longer: texts are cut with `…`, and where even short texts leave no place, the
+/// columns at the right are left out. A number is never cut.
+pub(crate) fn columns(
+    headings: impl IntoIterator<Item = (String, Alignment)>,
+    rows: impl IntoIterator<Item = Vec<String>>,
+    width: Option<u16>,
+) -> String {
+    let (headings, alignments): (Vec<_>, Vec<_>) = headings.into_iter().unzip();
     let mut table = borderless();
-    let row = |cells: [String; COLUMNS]| {
-        let mut row = Row::from(cells.map(|cell| printable(&cell)));
+    let row = |cells: Vec<String>| {
+        let mut row = Row::from(cells.iter().map(|cell| printable(cell)));
         row.max_height(1);
         row
     };
-    table.set_header(row(headings.map(str::to_owned)));
+    table.set_header(row(headings));
     table.add_rows(rows.into_iter().map(row));
-    for (at, column) in table.column_iter_mut().enumerate() {
-        let (gap, alignment) =
-            if at == 0 { (0, CellAlignment::Left) } else { (GAP, CellAlignment::Right) };
-        column.set_padding((gap, 0)).set_cell_alignment(alignment);
+    for (at, (column, alignment)) in table.column_iter_mut().zip(&alignments).enumerate() {
+        let alignment = match alignment {
+            Alignment::Left => CellAlignment::Left,
+            Alignment::Right => CellAlignment::Right,
+        };
+        column.set_padding((gap_before(at), 0)).set_cell_alignment(alignment);
     }
     if let Some(width) = width {
-        let shown = fit(&table.column_max_content_widths(), width);
+        let contents: Vec<_> =
+            table.column_max_content_widths().into_iter().zip(alignments.iter().copied()).collect();
+        let shown = fit_columns(&contents, width);
         for (at, column) in table.column_iter_mut().enumerate() {
-            column.set_constraint(match shown.get(at) {
-                Some(width) if at == 0 => ColumnConstraint::Absolute(Width::Fixed(*width)),
-                Some(_) => ColumnConstraint::ContentWidth,
-                None => ColumnConstraint::Hidden,
+            column.set_constraint(match (shown.get(at), alignments.get(at)) {
+                (Some(width), Some(Alignment::Left)) => {
+                    ColumnConstraint::Absolute(Width::Fixed(*width + gap_before(at)))
+                }
+                (Some(_), _) => ColumnConstraint::ContentWidth,
+                (None, _) => ColumnConstraint::Hidden,
             });
         }
     }
     table.trim_fmt()
 }
 
-/// The widths of the columns that a line of this width has place for, given the widths of their contents: the
-/// first one narrowed if need be, and as many of the others as go in whole, with a [`GAP`] before each.
+fn gap_before(column: usize) -> u16 {
+    if column == 0 { 0 } else { GAP }
+}
+
+/// [`fit_columns`] of which the first has names and the others have numbers.
 pub(crate) fn fit(contents: &[u16], width: u16) -> Vec<u16> {
-    let Some((name, numbers)) = contents.split_first() else { return Vec::new() };
-    let name_min = NAME_WIDTH_MIN.min(*name).min(width);
-    let mut left = width - name_min;
-    let go_in = |number: &&u16| match left.checked_sub(**number + GAP) {
-        Some(rest) => {
-            left = rest;
-            true
-        }
-        None => false,
-    };
-    let numbers: Vec<u16> = numbers.iter().take_while(go_in).copied().collect();
-    [vec![(*name).min(name_min + left)], numbers].concat()
+    let contents = contents
+        .iter()
+        .enumerate()
+        .map(|(at, content)| (*content, if at == 0 { Alignment::Left } else { Alignment::Right }));
+    fit_columns(&contents.collect::<Vec<_>>(), width)
+}
+
+/// The widths of the columns that a line of this width has place for, given the widths of their contents: as many
+/// as go in with a [`GAP`] before each, texts narrowed if need be. What is left over goes to the texts, to those
+/// first that need little.
+fn fit_columns(contents: &[(u16, Alignment)], width: u16) -> Vec<u16> {
+    let mut left = width;
+    let mut widths = Vec::new();
+    for (at, (content, alignment)) in contents.iter().enumerate() {
+        let needed = match alignment {
+            Alignment::Left => (*content).min(TEXT_WIDTH_MIN),
+            Alignment::Right => *content,
+        };
+        // The first column is there in any case.
+        let needed = if at == 0 { needed.min(left) } else { needed };
+        let Some(rest) = left.checked_sub(needed + gap_before(at)) else { break };
+        left = rest;
+        widths.push(needed);
+    }
+    let mut lacking: Vec<(u16, &mut u16)> = widths
+        .iter_mut()
+        .zip(contents)
+        .filter(|(_, (_, alignment))| *alignment == Alignment::Left)
+        .map(|(width, (content, _))| (content - *width, width))
+        .collect();
+    lacking.sort_by_key(|(lack, _)| *lack);
+    let mut texts = u16::try_from(lacking.len()).unwrap_or(u16::MAX);
+    for (lack, width) in lacking {
+        let share = lack.min(left / texts);
+        *width += share;
+        left -= share;
+        texts -= 1;
+    }
+    widths
 }
 
 /// A label and a text on each line. Control characters are escaped. With a `width`, a longer text goes on in
 /// the next line below itself.
 pub(crate) fn fields(
-    rows: impl IntoIterator<Item = (&'static str, String)>,
+    rows: impl IntoIterator<Item = (impl Into<String>, String)>,
     width: Option<u16>,
 ) -> String {
     let mut table = borderless();
-    table.add_rows(rows.into_iter().map(|(label, text)| [label.to_owned(), printable(&text)]));
+    table.add_rows(rows.into_iter().map(|(label, text)| [label.into(), printable(&text)]));
     table.column_iter_mut().zip([GAP, 0]).for_each(|(column, gap)| {
         column.set_padding((0, gap));
     });
@@ -149,6 +206,27 @@ mod tests {
         // Fourteen columns for the name, two for the gap, seven for the figure.
         let lines = lines(["NAME", "READY", "LAG"], [row], Some(23));
         assert_eq!(lines, ["NAME              READY", "orders-of-tod…  1000000"]);
+    }
+
+    #[test]
+    fn several_texts_share_what_a_terminal_has() {
+        let headings = || {
+            let headings =
+                [("NAME", Alignment::Left), ("N", Alignment::Right), ("PATTERN", Alignment::Left)];
+            headings.map(|(heading, alignment)| (heading.to_owned(), alignment))
+        };
+        let row = || vec!["short".to_owned(), "1000000".to_owned(), "p".repeat(80)];
+        for width in 1..120 {
+            let text = columns(headings(), [row()], Some(width));
+            for line in text.lines() {
+                assert!(measure_text_width(line) <= width.into(), "{width}: {line}");
+            }
+        }
+        let text = columns(headings(), [row()], Some(40));
+        assert_eq!(text, format!("NAME         N  PATTERN\nshort  1000000  {}…", "p".repeat(23)));
+        assert_eq!(columns(headings(), [row()], Some(20)), "NAME         N\nshort  1000000");
+        let whole = columns(headings(), [row()], None);
+        assert!(whole.ends_with(&"p".repeat(80)), "{whole}");
     }
 
     #[test]

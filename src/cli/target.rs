@@ -1,19 +1,22 @@
 //! Which broker a subcommand talks to, and how it reports that it can't.
 
+use super::context::choice::{ContextChoice, Sources, variable};
+use super::context::context_file::Context;
+pub(crate) use super::fault::Fault;
+use super::output::{Format, Output, csv_of};
+use super::password;
 use super::printable::{json_line, printable, printable_lines};
 use clap::Args;
 use forebay_client::{ConnectOptions, Connection, ConnectionState, Error};
-use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use serde_json::{Value, json};
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// Why a command failed, in one line.
-pub(crate) type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// Exit code when the command failed.
 pub(crate) const FAILED: u8 = 1;
@@ -42,8 +45,9 @@ const TROUBLE_TOLD_AFTER: Duration = Duration::from_millis(500);
 /// The broker.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Target {
-    /// The broker, as an AMQP URI: `amqp://user:password@host:port/vhost` [default: amqp://127.0.0.1]
-    #[arg(long, short, env = "AMQP_URL", hide_env_values = true)]
+    /// The broker, as an AMQP URI: `amqp://user:password@host:port/vhost`; a password that is left out is asked for in
+    /// a terminal [env: AMQP_URL] [default: amqp://127.0.0.1]
+    #[arg(long, short)]
     url: Option<String>,
 
     /// A file whose first line is that URI, so that its password is no argument; goes before --url
@@ -64,27 +68,36 @@ pub(crate) struct Target {
     /// For amqps: the private key (PEM) of --certfile [env: AMQP_KEYFILE]
     #[arg(long, value_name = "FILE")]
     keyfile: Option<PathBuf>,
+
+    #[command(flatten)]
+    context: ContextChoice,
+
+    /// What all of this comes to; several connections of a command ask for a password once.
+    #[arg(skip)]
+    resolved: Arc<OnceLock<Resolved>>,
+}
+
+/// A URI with the parameters that flags and the environment add, and who logs in where it does not say.
+#[derive(Debug)]
+struct Resolved {
+    uri: String,
+    credentials: Option<(String, String)>,
 }
 
 /// The default of `--url`.
 const URL_DEFAULT: &str = "amqp://127.0.0.1";
 
 impl Target {
-    fn uri(&self) -> Result<String, Fault> {
-        let named = || std::env::var_os("AMQP_URL_FILE").filter(|path| !path.is_empty());
-        let (place, path) = match (&self.url_file, &self.url) {
-            (Some(path), _) => ("--url-file", path.clone()),
-            (None, Some(url)) => return Ok(url.clone()),
-            (None, None) => match named() {
-                Some(path) => ("AMQP_URL_FILE", PathBuf::from(path)),
-                None => return Ok(URL_DEFAULT.to_owned()),
-            },
-        };
-        let fault = |reason: String| format!("{place} {}: {reason}", path.display());
-        let text = std::fs::read_to_string(&path).map_err(|error| fault(error.to_string()))?;
-        match text.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
-            Some(line) => Ok(line.to_owned()),
-            None => Err(fault("the file is empty, expected an AMQP URI".to_owned()).into()),
+    fn uri(&self, sources: &Sources) -> Result<String, Fault> {
+        if let Some(path) = &self.url_file {
+            return uri_in("--url-file", path);
+        }
+        if let Some(uri) = sources.address(self.url.as_deref(), "url", "AMQP_URL")? {
+            return Ok(uri);
+        }
+        match variable("AMQP_URL_FILE") {
+            Some(path) => uri_in("AMQP_URL_FILE", path.as_ref()),
+            None => Ok(URL_DEFAULT.to_owned()),
         }
     }
 
@@ -102,10 +115,28 @@ impl Target {
         Ok(Connection::connect(options).await?)
     }
 
-    /// The URI with the certificate files as its parameters. Those that the environment names count for
-    /// `amqps://` only, so that one environment serves both kinds of address.
     fn options(&self) -> Result<ConnectOptions, Fault> {
-        let mut uri = self.uri()?;
+        let resolved = match self.resolved.get() {
+            Some(resolved) => resolved,
+            None => {
+                let resolved = self.resolve()?;
+                self.resolved.get_or_init(|| resolved)
+            }
+        };
+        let options = ConnectOptions::from_uri(&resolved.uri)?;
+        Ok(match &resolved.credentials {
+            Some((user, password)) => options.credentials(user, password),
+            None => options,
+        })
+    }
+
+    /// The certificate files become parameters of the URI. Those that the environment or a context names count for
+    /// `amqps://` only, so that one environment serves both kinds of address.
+    fn resolve(&self) -> Result<Resolved, Fault> {
+        let has_flag = self.url.is_some() || self.url_file.is_some();
+        let sources = self.context.sources(has_flag, &["AMQP_URL", "AMQP_URL_FILE"])?;
+        let mut uri = self.uri(&sources)?;
+        let credentials = credentials(&uri, &sources)?;
         let scheme = uri.get(.."amqps:".len()).unwrap_or_default();
         let is_tls = scheme.eq_ignore_ascii_case("amqps:");
         for (parameter, option, variable) in [
@@ -117,18 +148,59 @@ impl Target {
                 let reason = format!("--{parameter} has no meaning with amqp://, write amqps://");
                 return Err(Error::TlsSettings(reason).into());
             }
-            let variable = || std::env::var_os(variable).filter(|path| is_tls && !path.is_empty());
-            let Some(path) = option.clone().or_else(|| variable().map(PathBuf::from)) else {
-                continue;
-            };
+            let path = sources.path(option.as_ref(), parameter, variable);
+            let Some(path) = path.filter(|_| is_tls) else { continue };
             let path = path.as_os_str().as_encoded_bytes();
             let separator = if uri.contains('?') { '&' } else { '?' };
             let path = percent_encode(path, NON_ALPHANUMERIC);
             uri.push_str(&format!("{separator}{parameter}={path}"));
         }
-        Ok(ConnectOptions::from_uri(&uri)?)
+        Ok(Resolved { uri, credentials })
     }
 }
+
+/// The first line of a file.
+fn uri_in(place: &str, path: &Path) -> Result<String, Fault> {
+    let fault = |reason: String| format!("{place} {}: {reason}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    match text.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
+        Some(line) => Ok(line.to_owned()),
+        None => Err(fault("the file is empty, expected an AMQP URI".to_owned()).into()),
+    }
+}
+
+/// Who logs in where the URI names nobody, or a user without a password; `None` when the URI says it all, or when the
+/// client's default is meant.
+fn credentials(uri: &str, sources: &Sources) -> Result<Option<(String, String)>, Fault> {
+    let authority = uri.split_once("://").map_or(uri, |(_, rest)| rest).split(['/', '?']).next();
+    let login = authority.and_then(|authority| Some(authority.rsplit_once('@')?.0));
+    let context = sources.context();
+    let (user, kept) = match login {
+        Some(login) if login.contains(':') => return Ok(None),
+        Some(user) => {
+            let user = percent_decode_str(user).decode_utf8_lossy().into_owned();
+            let is_kept = context.is_some_and(|context| context.get("user") == Some(&user));
+            (user, context.filter(|_| is_kept))
+        }
+        None => match context.and_then(|context| context.get("user")) {
+            Some(user) => (user.to_owned(), context),
+            None => return Ok(None),
+        },
+    };
+    if let Some(password) = kept.map(Context::password).transpose()?.flatten() {
+        return Ok(Some((user, password)));
+    }
+    // A certificate may be all that it takes, or the user is `guest`.
+    let is_enough = uri.contains("auth_mechanism=") || user == GUEST;
+    if is_enough {
+        return Ok(None);
+    }
+    let asked = password::ask(&format!("Password of {}: ", printable(&user)))?;
+    Ok(asked.map(|password| (user, password)))
+}
+
+/// The user that has its name for a password.
+pub(crate) const GUEST: &str = "guest";
 
 /// The command stands still meanwhile, and says why. Ends with the connection.
 async fn tell_of_losses(mut state: watch::Receiver<ConnectionState>) {
@@ -242,8 +314,12 @@ pub(crate) fn not_deleted(kind: &str, name: &str, error: Error) -> Fault {
 }
 
 impl Answer {
-    /// Prints it in the one way or the other.
-    pub(crate) fn print(&self, is_json: bool) -> io::Result<()> {
-        if is_json { print(json_line(&self.json)) } else { print(printable_lines(&self.text)) }
+    /// Prints it in the form that was asked for.
+    pub(crate) fn print(&self, output: &Output) -> io::Result<()> {
+        match output.format() {
+            Format::Table => print(printable_lines(&self.text)),
+            Format::Json => print(json_line(&self.json)),
+            Format::Csv => print(csv_of(&self.json)),
+        }
     }
 }

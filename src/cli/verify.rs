@@ -41,7 +41,7 @@ impl Verify {
                 path.display()
             )
         };
-        report(&path, &found, &more).print(self.directory.json)?;
+        report(&path, &found, &more).print(&self.directory.output)?;
         Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 }

@@ -14,7 +14,7 @@ mod stamp;
 
 use super::interrupt::Interrupt;
 use super::table;
-use super::target::{self, FAILED, Fault, Interrupted};
+use super::target::{self, Answer, FAILED, Fault, Interrupted};
 use forebay_client::{CancellationToken, Connection};
 pub(crate) use plan::Bench;
 use progress::{PROGRESS_INTERVAL, Progress};
@@ -43,12 +43,13 @@ impl Bench {
             admin.declare_queue(&queue, self.queue_options()).await?;
         }
         let is_kept = self.keep || self.is_using_existing_queue();
-        let is_json = self.json;
+        let output = self.output.clone();
         let report = self.measure(queue.clone()).await;
         let deleted = if is_kept { Ok(()) } else { delete(&admin, &queue).await };
         admin.close().await?;
         let report = report?;
-        target::print(if is_json { report.json() } else { report.text(table::terminal_width()) })?;
+        let text = report.text(table::terminal_width());
+        Answer { text, json: report.json() }.print(&output)?;
         for fault in &report.faults {
             target::tell(fault);
         }

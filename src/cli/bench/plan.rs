@@ -3,6 +3,7 @@
 use super::stamp::STAMP_SIZE;
 use crate::cli::argument::{self, Argument};
 use crate::cli::duration::{duration, rate};
+use crate::cli::output::Output;
 use crate::cli::target::Target;
 use clap::Args;
 use forebay_client::QueueOptions;
@@ -69,9 +70,8 @@ pub(crate) struct Bench {
     /// How long to wait for messages still missing when none comes any more
     #[arg(long, default_value = "10s", value_parser = duration)]
     pub(super) idle: Duration,
-    /// Print the result as JSON
-    #[arg(long)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) output: Output,
 }
 
 impl Bench {

@@ -152,9 +152,9 @@ impl Report {
         self.received as f64 / self.total_time.as_secs_f64().max(1e-9)
     }
 
-    pub(super) fn json(&self) -> String {
+    pub(super) fn json(&self) -> Value {
         let Outcomes { confirmed, returned, nacked, unknown } = self.outcomes;
-        let report = json!({
+        json!({
             "sent": self.sent,
             "confirmed": confirmed,
             "returned": returned,
@@ -170,8 +170,7 @@ impl Report {
             "receive_rate": self.receive_rate(),
             "confirm_latency_ms": percentiles(&self.confirm),
             "delivery_latency_ms": percentiles(&self.delivery),
-        });
-        format!("{report:#}")
+        })
     }
 
     pub(super) fn text(&self, width: Option<u16>) -> String {

@@ -4,6 +4,7 @@ use super::broker::Broker;
 use super::consumer::{Consumer, POISON};
 use super::crew::Crew;
 use crate::cli::interrupt::Interrupt;
+use crate::cli::output::Output;
 use crate::cli::queue_report::{QueueReport, age_text};
 use crate::cli::target::{self, Answer, FAILED, Fault, Interrupted};
 use clap::Args;
@@ -48,9 +49,8 @@ pub(crate) struct Spike {
     /// Orders per second that all consumers together handle
     #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
     rate: u64,
-    /// Print only the result, as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// What the demo proves.
@@ -81,7 +81,7 @@ impl Spike {
         };
         broker.stop().await?;
         let proof = proof?;
-        self.answer(&proof).print(self.json)?;
+        self.answer(&proof).print(&self.output)?;
         Ok(if self.is_proven(&proof) { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 
@@ -112,7 +112,7 @@ impl Spike {
     }
 
     fn say(&self, line: &str) -> std::io::Result<()> {
-        if self.json { Ok(()) } else { target::print(line) }
+        if self.output.is_for_programs() { Ok(()) } else { target::print(line) }
     }
 
     /// The order whose handling always fails.
@@ -261,7 +261,9 @@ mod tests {
     use super::*;
 
     /// Of 30 orders number 10 is poison.
-    const SPIKE: Spike = Spike { events: 30, rate: 10, json: false };
+    fn spike() -> Spike {
+        Spike { events: 30, rate: 10, output: Output::default() }
+    }
 
     fn proof() -> Proof {
         Proof {
@@ -276,8 +278,8 @@ mod tests {
 
     #[test]
     fn nothing_lost_and_the_poison_alone_dead_is_proven() {
-        let answer = SPIKE.answer(&proof());
-        assert!(SPIKE.is_proven(&proof()));
+        let answer = spike().answer(&proof());
+        assert!(spike().is_proven(&proof()));
         assert!(answer.text.ends_with("proven     nothing lost, and the poison alone put aside"));
         assert_eq!(answer.json["proven"], true);
     }
@@ -295,8 +297,8 @@ mod tests {
             Proof { dead: vec![("poison 10".to_owned(), "rejected".to_owned())], ..proof() },
             Proof { dead: dead(&["poison 10", "order 11"]), ..proof() },
         ] {
-            let answer = SPIKE.answer(&failed);
-            assert!(!SPIKE.is_proven(&failed), "{}", answer.text);
+            let answer = spike().answer(&failed);
+            assert!(!spike().is_proven(&failed), "{}", answer.text);
             assert!(answer.text.ends_with("proven     NO"), "{}", answer.text);
             assert_eq!(answer.json["proven"], false);
         }

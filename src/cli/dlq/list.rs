@@ -2,7 +2,9 @@
 
 use super::super::admin::{AdminTarget, segment};
 use super::super::duration::short;
-use super::super::printable::{json_line, printable};
+use super::super::output::Output;
+use super::super::printable::printable;
+use super::super::target::Answer;
 use super::answer::{number, text};
 use clap::Args;
 use serde_json::Value;
@@ -16,9 +18,8 @@ pub(in crate::cli) struct List {
     /// Only this virtual host
     #[arg(long)]
     vhost: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl List {
@@ -26,25 +27,25 @@ impl List {
         let of_vhost = self.vhost.as_ref().map(|vhost| format!("/{}", segment(vhost)));
         let path = format!("/api/forebay/dead-letters{}", of_vhost.unwrap_or_default());
         let queues: Value = serde_json::from_slice(&self.target.request("GET", &path, &[])?)?;
-        if self.json {
-            println!("{}", json_line(&queues));
-            return Ok(());
-        }
-        let queues = queues.as_array().map(Vec::as_slice).unwrap_or_default();
-        for queue in queues {
-            println!("{}", printable(&line(queue)));
+        let mut lines = Vec::new();
+        for queue in queues.as_array().into_iter().flatten() {
+            lines.push(printable(&line(queue)));
             let deaths = queue.get("deaths").and_then(Value::as_array);
-            for death in deaths.into_iter().flatten() {
-                println!("    {}", printable(&cause(death)));
-            }
+            lines.extend(
+                deaths
+                    .into_iter()
+                    .flatten()
+                    .map(|death| format!("    {}", printable(&cause(death)))),
+            );
             let (examined, messages) = (number(queue, "examined"), number(queue, "messages"));
             if examined < messages {
-                println!("    (of the first {examined})");
+                lines.push(format!("    (of the first {examined})"));
             }
         }
-        if queues.is_empty() {
-            println!("no dead-letter queues");
+        if lines.is_empty() {
+            lines.push("no dead-letter queues".to_owned());
         }
+        Answer { text: lines.join("\n"), json: queues }.print(&self.output)?;
         Ok(())
     }
 }

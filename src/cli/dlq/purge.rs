@@ -33,7 +33,8 @@ impl Purge {
                     .into(),
             );
         }
-        if !self.yes && !confirmation::confirmed(queue, messages)? {
+        let loss = format!("{messages} messages of {queue} will be dropped");
+        if !self.yes && !confirmation::confirmed(&loss, "queue", queue)? {
             return Err("no message was dropped".into());
         }
         target.request("DELETE", &format!("/api/queues/{there}/{name}/contents"), &[])?;

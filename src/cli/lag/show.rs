@@ -1,6 +1,7 @@
 //! `forebay lag show`: what a broker says of a queue's lag.
 
 use crate::cli::admin::{AdminTarget, segment};
+use crate::cli::output::Output;
 use crate::cli::queue_report::age_text;
 use crate::cli::table;
 use crate::cli::target::{self, Answer, Fault};
@@ -23,9 +24,8 @@ pub(crate) struct Show {
     vhost: String,
     /// Name of the queue
     queue: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Show {
@@ -46,7 +46,7 @@ impl Show {
         let messages = queue.get("messages").and_then(Value::as_u64).unwrap_or(0);
         let text = text(&lag, messages);
         let json = serde_json::json!({ "vhost": self.vhost, "name": self.queue, "messages": messages, "lag": lag });
-        Answer { text, json }.print(self.json)?;
+        Answer { text, json }.print(&self.output)?;
         Ok(ExitCode::SUCCESS)
     }
 }

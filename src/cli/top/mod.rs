@@ -8,6 +8,7 @@ mod screen;
 use super::admin::{AdminError, AdminTarget};
 use super::duration::interval;
 use super::interrupt::Interrupt;
+use super::output::{Format, Output, csv_line};
 use super::printable::json_line;
 use super::queue_report::{QueueReport, age_text};
 use super::table;
@@ -16,9 +17,9 @@ use clap::Args;
 use screen::{Input, Screen};
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
-use std::io::{IsTerminal, stdin, stdout};
+use std::io::{self, IsTerminal, stdin, stdout};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const EXAMPLES: &str = "Examples:
   forebay top
@@ -31,6 +32,22 @@ const WINDOW: Duration = Duration::from_secs(5);
 /// Where they have no place side by side, the last ones are left out.
 const HEADINGS: [&str; 10] =
     ["QUEUE", "LAG", "NORMAL", "READY", "UNACKED", "IN/s", "OUT/s", "DRAIN", "OLDEST", "CONSUMERS"];
+
+/// The time of the table in seconds since 1970, and members of the JSON.
+const CSV_COLUMNS: [&str; 12] = [
+    "unix_time",
+    "vhost",
+    "name",
+    "lag",
+    "normal_peak",
+    "ready",
+    "unacked",
+    "in_rate",
+    "out_rate",
+    "drain_seconds",
+    "oldest_age_seconds",
+    "consumers",
+];
 
 /// Show queues as they fill and drain, those with the most to do first
 ///
@@ -52,9 +69,8 @@ pub(crate) struct Top {
     /// End after so many tables
     #[arg(long, short = 'n')]
     count: Option<u64>,
-    /// Print each table as a line of JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// A queue with its rates per second; none before there are two samples at it.
@@ -85,7 +101,8 @@ impl Top {
         // Rates need two samples, and what is wrong from the start is said at once.
         self.sample(&mut samples).await?;
         let mut interrupt = Interrupt::listen()?;
-        let is_drawn = !self.json && stdin().is_terminal() && stdout().is_terminal();
+        let is_drawn =
+            !self.output.is_for_programs() && stdin().is_terminal() && stdout().is_terminal();
         let mut screen = is_drawn.then(Screen::enter).transpose()?;
         let mut shown = 0;
         let mut lost_at: Option<Instant> = None;
@@ -125,16 +142,40 @@ impl Top {
                 target::tell(format_args!("{} answers again", self.admin.address()));
             }
             shown += 1;
-            if self.json {
-                target::print(json_line(&json_of(&rows)))?;
-            } else if let Some(screen) = &mut screen {
+            if let Some(screen) = &mut screen {
                 screen.show(&self.title(&rows), rows.iter().map(Row::cells).collect())?;
             } else {
-                let table = table::list(HEADINGS, rows.iter().map(Row::cells), None);
-                target::print(format_args!("{}\n{table}\n", self.title(&rows)))?;
+                self.print(&rows, shown == 1)?;
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// One table after the other.
+    fn print(&self, rows: &[Row], is_first: bool) -> io::Result<()> {
+        let json = json_of(rows);
+        match self.output.format() {
+            Format::Table => {
+                let table = table::list(HEADINGS, rows.iter().map(Row::cells), None);
+                target::print(format_args!("{}\n{table}\n", self.title(rows)))
+            }
+            Format::Json => target::print(json_line(&json)),
+            Format::Csv => {
+                if is_first {
+                    target::print(CSV_COLUMNS.join(","))?;
+                }
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                for queue in json.get("queues").and_then(Value::as_array).into_iter().flatten() {
+                    let member = |name: &&str| queue.get(*name).cloned().unwrap_or_default();
+                    let mut row: Vec<Value> = CSV_COLUMNS.iter().map(member).collect();
+                    if let Some(time) = row.first_mut() {
+                        *time = now.as_secs().into();
+                    }
+                    target::print(csv_line(&row))?;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Asks, and reckons the rates since the oldest sample of the window.

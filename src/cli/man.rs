@@ -1,0 +1,47 @@
+//! `forebay man`: manual pages of all commands.
+
+use super::Cli;
+use super::target::{self, Fault, print};
+use clap::{Args, Command, CommandFactory};
+use clap_mangen::Man;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Write manual pages: forebay(1), and one for each command
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  forebay man /usr/local/share/man/man1\n  \
+    mkdir pages && forebay man pages && man pages/forebay-queue.1")]
+pub(crate) struct ManPages {
+    /// A directory that exists; pages that are there are replaced
+    directory: PathBuf,
+}
+
+impl ManPages {
+    pub(crate) fn run(self) -> ExitCode {
+        target::end(self.write())
+    }
+
+    fn write(&self) -> Result<ExitCode, Fault> {
+        let mut root = Cli::command().disable_help_subcommand(true);
+        root.build();
+        let pages = write_pages(&root, &self.directory)?;
+        print(format_args!("{}: {pages} pages", self.directory.display()))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A page for the command and one for each that it has. Their number.
+fn write_pages(command: &Command, directory: &Path) -> Result<u64, Fault> {
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+    let path = directory.join(format!("{name}.1"));
+    let mut page = Vec::new();
+    let fault = |error: std::io::Error| format!("{}: {error}", path.display());
+    Man::new(command.clone()).title(name.to_owned()).render(&mut page).map_err(fault)?;
+    fs::write(&path, page).map_err(fault)?;
+    let mut pages = 1;
+    for subcommand in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+        pages += write_pages(subcommand, directory)?;
+    }
+    Ok(pages)
+}
