@@ -285,6 +285,11 @@ impl AdminTarget {
     }
 }
 
+/// A path, or the path of what a name restricts it to.
+pub(crate) fn within(path: &str, name: Option<&str>) -> String {
+    name.map_or_else(|| path.to_owned(), |name| format!("{path}/{}", segment(name)))
+}
+
 /// A name as one segment of a path.
 pub(crate) fn segment(name: &str) -> String {
     utf8_percent_encode(name, SEGMENT).to_string()

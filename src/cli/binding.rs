@@ -1,6 +1,6 @@
 //! `forebay binding`: what is bound to what.
 
-use super::admin::{AdminTarget, segment};
+use super::admin::{AdminTarget, within};
 use super::listing::{self, Column, json, text};
 use super::output::Output;
 use super::target::{self, Fault};
@@ -59,9 +59,7 @@ impl Binding {
 
 impl List {
     fn print(&self) -> Result<ExitCode, Fault> {
-        let of_vhost = self.vhost.as_ref().map(|vhost| format!("/{}", segment(vhost)));
-        let mut bindings =
-            self.admin.list(&format!("/api/bindings{}", of_vhost.unwrap_or_default()))?;
+        let mut bindings = self.admin.list(&within("/api/bindings", self.vhost.as_deref()))?;
         let has = |binding: &Value, end: &str, name: &Option<String>| {
             name.as_ref().is_none_or(|name| binding.get(end).and_then(Value::as_str) == Some(name))
         };

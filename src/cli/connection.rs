@@ -160,16 +160,13 @@ impl Close {
     }
 
     fn close_one(&self, subject: &Subject) -> Result<Answer, Fault> {
-        if self.admin.find(&subject.path)?.is_none() {
-            return match self.deletion.if_exists {
-                true => Ok(subject.answer("there was none", false)),
-                false => Err(subject.missing()),
-            };
-        }
-        let loss = "the connection will be closed, and what it holds unacked returns to its queues";
-        self.deletion.ask(loss, subject.kind, &subject.name)?;
-        self.close(&subject.path)?;
-        Ok(subject.answer("closed", true))
+        let is_there = self.admin.find(&subject.path)?.is_some();
+        subject.end(&self.deletion, is_there, "closed", || {
+            let loss =
+                "the connection will be closed, and what it holds unacked returns to its queues";
+            self.deletion.ask(loss, subject.kind, &subject.name)?;
+            self.close(&subject.path)
+        })
     }
 
     /// One by one: RabbitMQ 3.10 has no call for all of them.

@@ -1,15 +1,11 @@
 //! `forebay consume`: prints messages, or runs a command for each.
 
-use super::duration::duration;
-use super::idle::idle;
-use super::interrupt::Interrupt;
-use super::message_output::{MessageFormat, MessageOutput, MessagePrinter};
-use super::shell_command::{CommandOutput, End, Ended, Failures, execute, is_no_command};
-use super::target::{self, Fault, Interrupted, Target};
+use super::deliveries::{Deliveries, Until};
+use super::message_output::{MessageFormat, MessageOutput};
+use super::shell_command::{Handled, ShellCommand};
+use super::target::{self, Fault, Target};
 use clap::Args;
-use forebay_client::Delivery;
 use std::process::ExitCode;
-use std::time::Duration;
 
 const EXAMPLES: &str = "Examples:
   forebay consume orders                                 # look, and leave all where it is
@@ -44,12 +40,8 @@ pub(crate) struct Consume {
     /// With --exec: dead-letter a message whose command fails
     #[arg(long, requires = "exec")]
     reject: bool,
-    /// End after so many messages
-    #[arg(long, short = 'n')]
-    count: Option<u64>,
-    /// End when no message came for this long, for example 5s
-    #[arg(long, value_parser = duration)]
-    idle: Option<Duration>,
+    #[command(flatten)]
+    until: Until,
     /// Messages that are fetched ahead of the one being handled
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     prefetch: u16,
@@ -66,7 +58,7 @@ impl Consume {
         let connection = self.target.connect().await?;
         let is_settling = self.ack || self.exec.is_some();
         // Without acks as many must be let out as are to be seen.
-        let (prefetch, count) = match self.count {
+        let (prefetch, count) = match self.until.count {
             count if is_settling => (self.prefetch, count),
             Some(count) => {
                 let prefetch = u16::try_from(count).map_err(|_| {
@@ -76,98 +68,38 @@ impl Consume {
             }
             None => (self.prefetch, Some(self.prefetch.into())),
         };
-        let mut consumer = connection.consume(&self.queue).prefetch(prefetch).start().await?;
-        // Before the first message: from now on an interrupt ends it in good order, and one that
-        // comes while a message is handled is not lost.
-        let mut interrupt = Interrupt::listen()?;
+        let consumer = connection.consume(&self.queue).prefetch(prefetch).start().await?;
+        let mut deliveries = Deliveries::of(consumer, Until { count, ..self.until })?;
         let mut printer = self.output.printer(MessageFormat::Body);
+        let mut command = self.exec.as_ref().map(|command| ShellCommand::new(command, self.reject));
         let mut held = Vec::new();
-        let mut seen = 0;
-        let mut failures = Failures::default();
-        let mut is_interrupted = false;
-        while count.is_none_or(|count| seen < count) {
-            let delivery = tokio::select! {
-                delivery = consumer.next() => delivery,
-                () = idle(self.idle) => None,
-                () = interrupt.next() => {
-                    is_interrupted = true;
-                    None
+        while let Some(delivery) = deliveries.next().await? {
+            let Some(command) = &mut command else {
+                printer.print(&delivery)?;
+                match self.ack {
+                    true => delivery.ack()?,
+                    false => held.push(delivery),
                 }
+                continue;
             };
-            let Some(delivery) = delivery else { break };
-            seen += 1;
-            match self.handle(delivery?, &mut printer, &mut interrupt, &mut failures).await? {
-                Next::Hold(delivery) => held.push(delivery),
-                Next::GoOn => {}
-                Next::GiveUp(delivery) => {
+            let (handled, is_interrupted) =
+                command.handle(delivery, &mut deliveries.interrupt).await?;
+            match handled {
+                Handled::Succeeded(delivery, _) => delivery.ack()?,
+                Handled::Failed => {}
+                Handled::Impossible(delivery) => {
                     held.push(delivery);
                     break;
                 }
-                Next::Interrupted => {
-                    is_interrupted = true;
-                    break;
-                }
+            }
+            if is_interrupted {
+                deliveries.stop();
             }
         }
         printer.finish()?;
-        consumer.close_releasing(held).await?;
+        let ended = deliveries.close(held).await?;
         connection.close().await?;
-        failures.result()?;
-        match count {
-            Some(count) if is_interrupted && seen < count => {
-                Err(Interrupted(format!("{seen} of {count} messages came")).into())
-            }
-            _ => Ok(ExitCode::SUCCESS),
-        }
+        command.map_or(Ok(()), |command| command.result())?;
+        ended.result()
     }
-
-    async fn handle(
-        &self,
-        delivery: Delivery,
-        printer: &mut MessagePrinter,
-        interrupt: &mut Interrupt,
-        failures: &mut Failures,
-    ) -> Result<Next, Fault> {
-        let Some(command) = &self.exec else {
-            printer.print(&delivery)?;
-            if self.ack {
-                delivery.ack()?;
-                return Ok(Next::GoOn);
-            }
-            return Ok(Next::Hold(delivery));
-        };
-        let output = CommandOutput::Inherited;
-        let Ended { end, is_interrupted } = execute(command, &delivery, output, interrupt).await?;
-        match end {
-            End::Success(_) => delivery.ack()?,
-            End::Failure(status) if is_no_command(status) => {
-                failures.add(status, "it is given back, and nothing more is tried");
-                return Ok(Next::GiveUp(delivery));
-            }
-            End::Failure(status) if self.reject => {
-                delivery.reject()?;
-                failures.add(status, "it is dead-lettered, as are others whose command fails");
-            }
-            End::Failure(status) => {
-                delivery.nack()?;
-                failures.add(
-                    status,
-                    "it goes back to the queue, as do others whose command fails, until the \
-                     queue's delivery limit dead-letters them",
-                );
-            }
-            End::Killed => delivery.nack()?,
-        }
-        Ok(if is_interrupted { Next::Interrupted } else { Next::GoOn })
-    }
-}
-
-/// How to go on after a message.
-enum Next {
-    /// The delivery is to be held to the end.
-    Hold(Delivery),
-    GoOn,
-    /// The delivery is to be given back without having been tried, and the command ends.
-    GiveUp(Delivery),
-    Interrupted,
 }

@@ -1,6 +1,6 @@
 //! `forebay consumer`: who takes messages from which queue.
 
-use super::admin::{AdminTarget, segment};
+use super::admin::{AdminTarget, within};
 use super::listing::{self, Column, json, milliseconds, number, text, truth};
 use super::output::Output;
 use super::target::{self, Fault};
@@ -62,8 +62,7 @@ impl Consumer {
 
 impl List {
     fn print(&self) -> Result<ExitCode, Fault> {
-        let of_vhost = self.vhost.as_ref().map(|vhost| format!("/{}", segment(vhost)));
-        let path = format!("/api/consumers{}", of_vhost.unwrap_or_default());
+        let path = within("/api/consumers", self.vhost.as_deref());
         let mut consumers = self.admin.list(&path)?;
         if let Some(queue) = &self.queue {
             let is_of =

@@ -1,6 +1,6 @@
 //! `forebay exchange`: declare, delete and bind exchanges over AMQP, and list them.
 
-use super::admin::{AdminTarget, segment};
+use super::admin::{AdminTarget, within};
 use super::argument::{self, Argument};
 use super::listing::{self, Column, json as json_column, text, truth};
 use super::output::Output;
@@ -130,8 +130,7 @@ impl Exchange {
 
 impl List {
     fn print(&self) -> Result<ExitCode, Fault> {
-        let of_vhost = self.vhost.as_ref().map(|vhost| format!("/{}", segment(vhost)));
-        let path = format!("/api/exchanges{}", of_vhost.unwrap_or_default());
+        let path = within("/api/exchanges", self.vhost.as_deref());
         listing::print_list(&COLUMNS, &self.admin.list(&path)?, &self.output)?;
         Ok(ExitCode::SUCCESS)
     }

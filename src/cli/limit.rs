@@ -1,6 +1,6 @@
 //! `forebay limit`: how much a virtual host or a user may have.
 
-use super::admin::{AdminTarget, segment};
+use super::admin::{AdminTarget, segment, within};
 use super::confirmation::Deletion;
 use super::listing::{self, Column, number, text};
 use super::output::Output;
@@ -127,12 +127,8 @@ fn limits_of(
     (kind, path): (&str, &str),
     owner: Option<&str>,
 ) -> Result<Vec<Value>, Fault> {
-    let path = match owner {
-        Some(owner) => format!("{path}/{}", segment(owner)),
-        None => path.to_owned(),
-    };
     let mut rows = Vec::new();
-    for of in admin.list(&path)? {
+    for of in admin.list(&within(path, owner))? {
         let limits = of.get("value").and_then(Value::as_object);
         rows.extend(limits.into_iter().flatten().map(|(limit, value)| {
             json!({ "kind": kind, "of": of.get(kind), "limit": limit, "value": value })
@@ -182,16 +178,11 @@ impl Clear {
         let is_set = limits_of(admin, kind, Some(owner))?
             .iter()
             .any(|limit| limit.get("limit").and_then(Value::as_str) == Some(name));
-        let answer = match is_set {
-            true => {
-                self.deletion.ask("there will be no limit", "limit", name)?;
-                admin.request("DELETE", &subject.path, &[])?;
-                subject.answer("lifted", true)
-            }
-            false if self.deletion.if_exists => subject.answer("there was none", false),
-            false => return Err(subject.missing()),
-        };
-        answer.print(output)?;
+        let answer = subject.end(&self.deletion, is_set, "lifted", || {
+            self.deletion.ask("there will be no limit", "limit", name)?;
+            Ok(admin.request("DELETE", &subject.path, &[]).map(drop)?)
+        });
+        answer?.print(output)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,8 +1,7 @@
 //! `forebay man`: manual pages of all commands.
 
-use super::Cli;
 use super::target::{self, Fault, print};
-use clap::{Args, Command, CommandFactory};
+use clap::{Args, Command};
 use clap_mangen::Man;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,19 +10,20 @@ use std::process::ExitCode;
 /// Write manual pages: forebay(1), and one for each command
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n  forebay man /usr/local/share/man/man1\n  \
-    mkdir pages && forebay man pages && man pages/forebay-queue.1")]
+    mkdir pages && forebay man pages")]
 pub(crate) struct ManPages {
     /// A directory that exists; pages that are there are replaced
     directory: PathBuf,
 }
 
 impl ManPages {
-    pub(crate) fn run(self) -> ExitCode {
-        target::end(self.write())
+    /// Writes the pages of this command line.
+    pub(crate) fn run(self, command: Command) -> ExitCode {
+        target::end(self.write(command))
     }
 
-    fn write(&self) -> Result<ExitCode, Fault> {
-        let mut root = Cli::command().disable_help_subcommand(true);
+    fn write(&self, command: Command) -> Result<ExitCode, Fault> {
+        let mut root = command.disable_help_subcommand(true);
         root.build();
         let pages = write_pages(&root, &self.directory)?;
         print(format_args!("{}: {pages} pages", self.directory.display()))?;

@@ -15,6 +15,7 @@ mod consumer;
 mod context;
 mod data_directory;
 mod definitions;
+mod deliveries;
 mod demo;
 mod dlq;
 mod duration;
@@ -25,7 +26,6 @@ mod hash_password;
 mod health;
 mod http;
 mod http_tls;
-mod idle;
 mod interrupt;
 mod lag;
 mod limit;
@@ -62,7 +62,7 @@ mod user;
 mod verify;
 mod vhost;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
@@ -160,7 +160,7 @@ impl Cli {
             Command::Health(health) => health.run(),
             Command::Lag(lag) => lag.run(),
             Command::Limit(limit) => limit.run(),
-            Command::Man(man) => man.run(),
+            Command::Man(man) => man.run(Self::command()),
             Command::Parameter(parameter) => parameter.run(),
             Command::Permission(permission) => permission.run(),
             Command::Policy(policy) => policy.run(),

@@ -1,6 +1,6 @@
 //! `forebay parameter`: what a broker keeps for its plugins and for itself.
 
-use super::admin::{AdminTarget, segment};
+use super::admin::{AdminTarget, segment, within};
 use super::confirmation::Deletion;
 use super::listing::{self, Column, json as json_column, text};
 use super::output::Output;
@@ -130,8 +130,7 @@ impl List {
             listing::print_list(&GLOBAL_COLUMNS, &parameters, &self.output)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let of_component = self.component.as_ref().map(|name| format!("/{}", segment(name)));
-        let path = format!("/api/parameters{}", of_component.unwrap_or_default());
+        let path = within("/api/parameters", self.component.as_deref());
         let mut parameters = self.admin.list(&path)?;
         if let Some(vhost) = &self.vhost {
             parameters

@@ -1,6 +1,6 @@
 //! `forebay policy`: settings for all queues and exchanges whose names match a pattern.
 
-use super::admin::{AdminTarget, segment};
+use super::admin::{AdminTarget, segment, within};
 use super::argument::{self, Argument};
 use super::confirmation::Deletion;
 use super::field_json;
@@ -135,8 +135,7 @@ impl Policy {
 
 impl List {
     fn print(&self) -> Result<ExitCode, Fault> {
-        let of_vhost = self.vhost.as_ref().map(|vhost| format!("/{}", segment(vhost)));
-        let path = format!("/api/{}{}", self.owner.segment(), of_vhost.unwrap_or_default());
+        let path = within(&format!("/api/{}", self.owner.segment()), self.vhost.as_deref());
         listing::print_list(&COLUMNS, &self.admin.list(&path)?, &self.output)?;
         Ok(ExitCode::SUCCESS)
     }

@@ -1,15 +1,12 @@
 //! `forebay reply`: answers the requests that come to a queue.
 
-use super::duration::duration;
-use super::idle::idle;
-use super::interrupt::Interrupt;
+use super::deliveries::{Deliveries, Until};
 use super::message_flags::ShortStrArgument;
-use super::shell_command::{CommandOutput, End, Ended, Failures, execute, is_no_command};
-use super::target::{self, Fault, Interrupted, Target};
+use super::shell_command::{Handled, ShellCommand};
+use super::target::{self, Fault, Target};
 use clap::{ArgGroup, Args};
 use forebay_client::{Delivery, Message, Publisher};
 use std::process::ExitCode;
-use std::time::Duration;
 
 const EXAMPLES: &str = "Examples:
   forebay reply sums --exec bc
@@ -47,23 +44,11 @@ pub(crate) struct Reply {
     /// MIME type of the replies
     #[arg(long)]
     content_type: Option<ShortStrArgument>,
-    /// End after so many requests
-    #[arg(long, short = 'n')]
-    count: Option<u64>,
-    /// End when no request came for this long, for example 5s
-    #[arg(long, value_parser = duration)]
-    idle: Option<Duration>,
+    #[command(flatten)]
+    until: Until,
     /// Requests that are fetched ahead of the one being answered
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     prefetch: u16,
-}
-
-/// How to go on after a request.
-enum Next {
-    GoOn,
-    /// The request is given back without having been tried, and the command ends.
-    GiveUp(Delivery),
-    Interrupted,
 }
 
 impl Reply {
@@ -74,104 +59,63 @@ impl Reply {
     async fn answer_all(self) -> Result<ExitCode, Fault> {
         let connection = self.target.connect().await?;
         let publisher = connection.publisher().await?;
-        let mut consumer = connection.consume(&self.queue).prefetch(self.prefetch).start().await?;
-        let mut interrupt = Interrupt::listen()?;
-        let mut failures = Failures::default();
-        let (mut seen, mut unanswerable, mut is_interrupted) = (0, 0, false);
+        let consumer = connection.consume(&self.queue).prefetch(self.prefetch).start().await?;
+        let mut deliveries = Deliveries::of(consumer, self.until)?;
+        let mut command =
+            self.exec.as_ref().map(|command| ShellCommand::reading(command, self.reject));
+        let mut unanswerable = 0_u64;
         let mut held = Vec::new();
-        while self.count.is_none_or(|count| seen < count) {
-            let delivery = tokio::select! {
-                delivery = consumer.next() => delivery,
-                () = idle(self.idle) => None,
-                () = interrupt.next() => {
-                    is_interrupted = true;
-                    None
-                }
-            };
-            let Some(delivery) = delivery.transpose()? else { break };
-            seen += 1;
-            if delivery.reply_to().is_none() {
+        while let Some(request) = deliveries.next().await? {
+            if request.reply_to().is_none() {
                 unanswerable += 1;
-                delivery.reject()?;
+                request.reject()?;
                 continue;
             }
-            match self.answer(delivery, &publisher, &mut interrupt, &mut failures).await? {
-                Next::GoOn => {}
-                Next::GiveUp(delivery) => {
-                    held.push(delivery);
-                    break;
-                }
-                Next::Interrupted => {
-                    is_interrupted = true;
+            let Some(command) = &mut command else {
+                let body = self.body.as_ref().map(|body| body.clone().into_bytes());
+                let body = body.unwrap_or_else(|| request.body().to_vec());
+                self.answer(request, body, &publisher).await?;
+                continue;
+            };
+            let (handled, is_interrupted) =
+                command.handle(request, &mut deliveries.interrupt).await?;
+            match handled {
+                Handled::Succeeded(request, body) => self.answer(request, body, &publisher).await?,
+                Handled::Failed => {}
+                Handled::Impossible(request) => {
+                    held.push(request);
                     break;
                 }
             }
+            if is_interrupted {
+                deliveries.stop();
+            }
         }
-        consumer.close_releasing(held).await?;
+        let ended = deliveries.close(held).await?;
         connection.close().await?;
-        failures.result()?;
+        command.map_or(Ok(()), |command| command.result())?;
         if unanswerable > 0 {
             let text = format!(
                 "{unanswerable} messages named no place for a reply (reply_to) and were dead-lettered"
             );
             return Err(text.into());
         }
-        match self.count {
-            Some(count) if is_interrupted && seen < count => {
-                Err(Interrupted(format!("{seen} of {count} requests came")).into())
-            }
-            _ => Ok(ExitCode::SUCCESS),
-        }
+        ended.result()
     }
 
+    /// The request is done when its reply is confirmed. One whose requester is gone counts as answered.
     async fn answer(
         &self,
         request: Delivery,
+        body: Vec<u8>,
         publisher: &Publisher,
-        interrupt: &mut Interrupt,
-        failures: &mut Failures,
-    ) -> Result<Next, Fault> {
-        let (body, next) = match (&self.exec, &self.body) {
-            (None, Some(body)) => (body.clone().into_bytes(), Next::GoOn),
-            (None, None) => (request.body().to_vec(), Next::GoOn),
-            (Some(command), _) => {
-                let ended = execute(command, &request, CommandOutput::Read, interrupt).await?;
-                let Ended { end, is_interrupted } = ended;
-                let next = if is_interrupted { Next::Interrupted } else { Next::GoOn };
-                match end {
-                    End::Success(printed) => (printed, next),
-                    End::Failure(status) if is_no_command(status) => {
-                        failures.add(status, "it is given back, and nothing more is tried");
-                        return Ok(Next::GiveUp(request));
-                    }
-                    End::Failure(status) if self.reject => {
-                        request.reject()?;
-                        failures
-                            .add(status, "it is dead-lettered, as are others whose command fails");
-                        return Ok(next);
-                    }
-                    End::Failure(status) => {
-                        request.nack()?;
-                        failures.add(
-                            status,
-                            "it goes back to the queue, as do others whose command fails",
-                        );
-                        return Ok(next);
-                    }
-                    End::Killed => {
-                        request.nack()?;
-                        return Ok(next);
-                    }
-                }
-            }
-        };
+    ) -> Result<(), Fault> {
         if let Some(mut reply) = Message::reply(&request, body) {
             if let Some(ShortStrArgument(mime)) = &self.content_type {
                 reply = reply.content_type(mime);
             }
             publisher.publish(reply).await?.await?;
         }
-        request.ack()?;
-        Ok(next)
+        Ok(request.ack()?)
     }
 }

@@ -55,14 +55,28 @@ impl Subject {
         deletion: &Deletion,
         loss: &str,
     ) -> Result<Answer, Fault> {
-        match admin.find(&self.path)? {
-            Some(_) => {
-                deletion.ask(loss, self.kind, &self.name)?;
-                admin.request("DELETE", &self.path, &[])?;
-                Ok(self.answer("deleted", true))
-            }
-            None if deletion.if_exists => Ok(self.answer("there was none", false)),
-            None => Err(self.missing()),
+        let is_there = admin.find(&self.path)?.is_some();
+        self.end(deletion, is_there, "deleted", || {
+            deletion.ask(loss, self.kind, &self.name)?;
+            Ok(admin.request("DELETE", &self.path, &[]).map(drop)?)
+        })
+    }
+
+    /// Does what ends it if it is there.
+    ///
+    /// # Errors
+    /// When it is not there and `--if-exists` was not given, or `end` fails.
+    pub(crate) fn end(
+        &self,
+        deletion: &Deletion,
+        is_there: bool,
+        done: &str,
+        end: impl FnOnce() -> Result<(), Fault>,
+    ) -> Result<Answer, Fault> {
+        match is_there {
+            true => end().map(|()| self.answer(done, true)),
+            false if deletion.if_exists => Ok(self.answer("there was none", false)),
+            false => Err(self.missing()),
         }
     }
 

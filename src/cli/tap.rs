@@ -4,16 +4,13 @@
 //! command however that ends, and it is bounded: what comes while the command can't keep up drops what is oldest.
 
 use super::argument::{self, Argument};
-use super::duration::duration;
-use super::idle::idle;
-use super::interrupt::Interrupt;
+use super::deliveries::{Deliveries, Until};
 use super::message_output::{MessageFormat, MessageOutput};
-use super::target::{self, Fault, Interrupted, Target};
+use super::target::{self, Fault, Target};
 use clap::Args;
 use forebay_client::{Connection, QueueOptions};
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use std::time::Duration;
 
 const EXAMPLES: &str = "Examples:
   forebay tap events
@@ -55,12 +52,8 @@ pub(crate) struct Tap {
     /// Name of the queue, where the user may declare only some [default: the broker chooses]
     #[arg(long, default_value = "", hide_default_value = true)]
     queue: String,
-    /// End after so many messages
-    #[arg(long, short = 'n')]
-    count: Option<u64>,
-    /// End when no message came for this long, for example 5s
-    #[arg(long, value_parser = duration)]
-    idle: Option<Duration>,
+    #[command(flatten)]
+    until: Until,
     #[command(flatten)]
     output: MessageOutput,
 }
@@ -81,41 +74,25 @@ impl Tap {
     async fn show(self) -> Result<ExitCode, Fault> {
         let connection = self.target.connect().await?;
         let queue = self.bind(&connection).await?;
-        let mut consumer = connection.consume(&queue).prefetch(PREFETCH).start().await?;
-        let mut interrupt = Interrupt::listen()?;
+        let consumer = connection.consume(&queue).prefetch(PREFETCH).start().await?;
+        let mut deliveries = Deliveries::of(consumer, self.until)?;
         if io::stderr().is_terminal() {
             target::tell(format_args!("tapping {}; Ctrl-C ends it", self.exchange));
         }
         let mut printer = self.output.printer(MessageFormat::Text);
-        let (mut seen, mut is_interrupted) = (0, false);
-        while self.count.is_none_or(|count| seen < count) {
-            let delivery = tokio::select! {
-                delivery = consumer.next() => delivery,
-                () = idle(self.idle) => None,
-                () = interrupt.next() => {
-                    is_interrupted = true;
-                    None
-                }
-            };
-            let Some(delivery) = delivery.transpose()? else { break };
-            seen += 1;
+        while let Some(delivery) = deliveries.next().await? {
             printer.print(&delivery)?;
             delivery.ack()?;
         }
         printer.finish()?;
-        consumer.close().await?;
-        connection.close().await?;
-        if seen == 0 && self.routing_key.is_empty() {
+        if deliveries.seen() == 0 && self.routing_key.is_empty() {
             target::tell(
                 "no message came; a direct exchange passes on only what has a --routing-key that was given",
             );
         }
-        match self.count {
-            Some(count) if is_interrupted && seen < count => {
-                Err(Interrupted(format!("{seen} of {count} messages came")).into())
-            }
-            _ => Ok(ExitCode::SUCCESS),
-        }
+        let ended = deliveries.close(Vec::new()).await?;
+        connection.close().await?;
+        ended.result()
     }
 
     /// The name of the queue that is bound.

@@ -181,18 +181,15 @@ impl Delete {
     fn carry_out(&self) -> Result<ExitCode, Fault> {
         let Named { admin, output, .. } = &self.named;
         let subject = self.named.subject();
-        let answer = match admin.find(&subject.path)? {
-            Some(vhost) => {
-                let messages = vhost.get("messages").and_then(Value::as_u64).unwrap_or(0);
-                let loss = format!("the vhost's queues with {messages} messages will be gone");
-                self.deletion.insist(&loss, "vhost", &subject.name)?;
-                admin.request("DELETE", &subject.path, &[])?;
-                subject.answer("deleted", true)
-            }
-            None if self.deletion.if_exists => subject.answer("there was none", false),
-            None => return Err(subject.missing()),
-        };
-        answer.print(output)?;
+        let vhost = admin.find(&subject.path)?;
+        let messages =
+            vhost.as_ref().and_then(|vhost| vhost.get("messages")?.as_u64()).unwrap_or(0);
+        let answer = subject.end(&self.deletion, vhost.is_some(), "deleted", || {
+            let loss = format!("the vhost's queues with {messages} messages will be gone");
+            self.deletion.insist(&loss, "vhost", &subject.name)?;
+            Ok(admin.request("DELETE", &subject.path, &[]).map(drop)?)
+        });
+        answer?.print(output)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -13,15 +13,21 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod ground;
 mod terminal;
 
+mod access;
 mod bad_input;
 mod bench;
 mod bench_faults;
+mod contexts;
 mod definitions;
 mod demo;
+mod forms;
 mod help;
 mod messages;
+mod objects;
 mod operators;
 mod secrets;
 mod topology;
+mod traffic;

@@ -218,7 +218,7 @@ fn a_redrive_that_finds_nothing_fails() {
 #[test]
 fn a_wrong_address_or_password_is_one_clear_line() {
     let shop = Shop::open();
-    let refused = shop.ask(&["status", "--user", "nobody"]).failure();
+    let refused = shop.ask(&["status", "--password", "other"]).failure();
     assert!(refused.contains("--user and --password"), "{refused}");
     for command in [&["status"][..], &["top"], &["queue", "list"]] {
         let amqp = shop.url.strip_prefix("amqp://").unwrap();

@@ -15,10 +15,26 @@ pub(crate) struct Done {
     pub(crate) errors: String,
 }
 
-impl Done {
-    fn new(done: Output) -> Self {
+impl From<Output> for Done {
+    fn from(done: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Self { code: done.status.code(), output: text(done.stdout), errors: text(done.stderr) }
+    }
+}
+
+impl Done {
+    /// Runs a command.
+    pub(crate) fn of(mut command: Command) -> Self {
+        command.output().unwrap().into()
+    }
+
+    /// Runs a command with something to read.
+    pub(crate) fn with_input(mut command: Command, input: impl AsRef<[u8]>) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // One that refuses before it reads closes its end.
+        let _ = child.stdin.take().unwrap().write_all(input.as_ref());
+        child.wait_with_output().unwrap().into()
     }
 
     /// What it printed, when it succeeded.
@@ -52,22 +68,20 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    // No contexts either.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command.args(arguments).env("AMQP_URL", format!("amqp://{}", broker::shared()));
     command
 }
 
 /// Runs a command with nothing to read.
 pub(crate) fn run(arguments: &[&str]) -> Done {
-    Done::new(command(arguments).stdin(Stdio::null()).output().unwrap())
+    command(arguments).stdin(Stdio::null()).output().unwrap().into()
 }
 
 /// Runs a command with something to read.
 pub(crate) fn run_with_input(arguments: &[&str], input: impl AsRef<[u8]>) -> Done {
-    let mut command = command(arguments);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_ref()).unwrap();
-    Done::new(child.wait_with_output().unwrap())
+    Done::with_input(command(arguments), input)
 }
 
 /// A queue of the test's own, declared; deleted when dropped.

@@ -1,6 +1,6 @@
 //! `forebay dlq list`.
 
-use super::super::admin::{AdminTarget, segment};
+use super::super::admin::{AdminTarget, within};
 use super::super::duration::short;
 use super::super::output::Output;
 use super::super::printable::printable;
@@ -24,8 +24,7 @@ pub(in crate::cli) struct List {
 
 impl List {
     pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
-        let of_vhost = self.vhost.as_ref().map(|vhost| format!("/{}", segment(vhost)));
-        let path = format!("/api/forebay/dead-letters{}", of_vhost.unwrap_or_default());
+        let path = within("/api/forebay/dead-letters", self.vhost.as_deref());
         let queues: Value = serde_json::from_slice(&self.target.request("GET", &path, &[])?)?;
         let mut lines = Vec::new();
         for queue in queues.as_array().into_iter().flatten() {
