@@ -175,7 +175,7 @@ impl AdminTarget {
         let reason = reason.as_ref().and_then(|value| value.get("reason")?.as_str());
         let reason = reason.map_or_else(
             || format!("{} answers {method} {path} with HTTP status {status}", address.place()),
-            str::to_owned,
+            one_line,
         );
         Err(AdminError::Refused { status, reason })
     }
@@ -285,6 +285,13 @@ impl AdminTarget {
     }
 }
 
+/// RabbitMQ's reasons have several lines, and terms of Erlang with the escapes of HTML.
+fn one_line(reason: &str) -> String {
+    let lines = reason.lines().map(str::trim).filter(|line| !line.is_empty());
+    let line = lines.collect::<Vec<_>>().join(": ");
+    line.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
+}
+
 /// A path, or the path of what a name restricts it to.
 pub(crate) fn within(path: &str, name: Option<&str>) -> String {
     name.map_or_else(|| path.to_owned(), |name| format!("{path}/{}", segment(name)))
@@ -298,6 +305,13 @@ pub(crate) fn segment(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_is_one_line() {
+        let reason = "Validation failed\n\n[{&lt;&lt;\"max\"&gt;&gt;,3}] are not recognised\n";
+        assert_eq!(one_line(reason), "Validation failed: [{<<\"max\">>,3}] are not recognised");
+        assert_eq!(one_line("no user 'x'"), "no user 'x'");
+    }
 
     #[test]
     fn a_name_in_a_path_is_escaped() {

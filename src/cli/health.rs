@@ -225,6 +225,10 @@ impl Check {
                 Err(format!("{} has no such check, or no such vhost: {path}", at.admin.address())
                     .into())
             }
+            Err(AdminError::Refused { status: 503, reason }) => {
+                let check = path.strip_prefix("/api/health/checks/").unwrap_or(&path);
+                Err(format!("{} fails the check {check}: {reason}", at.admin.address()).into())
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -16,9 +16,10 @@ const EXAMPLES: &str = "Examples:
   forebay limit set max-channels 50 --of-user app
   forebay limit clear max-connections --vhost shop";
 
-/// Limits of virtual hosts (max-connections, max-queues) and of users (max-connections, max-channels)
+/// List, set and lift limits of virtual hosts and users
 ///
-/// Asks the admin listener.
+/// Virtual hosts have max-connections and max-queues, users max-connections and max-channels. Asks the admin
+/// listener.
 #[derive(Clone, Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Limit {

@@ -149,8 +149,12 @@ fn row(columns: &[Column], object: &Value) -> Value {
 }
 
 fn csv_rows(columns: &[Column], objects: &[Value]) -> String {
+    let cell = |column: &Column, object: &Value| match (column.kind, column.value(object)) {
+        (Kind::Words, Value::Array(_)) => column.cell(object).into(),
+        (_, value) => value,
+    };
     let rows =
-        objects.iter().map(|object| columns.iter().map(|column| column.value(object)).collect());
+        objects.iter().map(|object| columns.iter().map(|column| cell(column, object)).collect());
     csv(columns.iter().map(|column| column.name), rows)
 }
 
@@ -214,6 +218,8 @@ mod tests {
         let cells: Vec<_> = columns.iter().map(|column| column.cell(&object)).collect();
         assert_eq!(cells, ["a", "x, y", "no", "2.0 KiB", "1m 1s", "{\"n\":1}"]);
         assert_eq!(row(&columns, &object)["received_bytes"], json!(2_048));
+        let csv = csv_rows(&columns, std::slice::from_ref(&object));
+        assert!(csv.ends_with("\na,\"x, y\",false,2048,61000,\"{\"\"n\"\":1}\""), "{csv}");
         let labels: Vec<_> = columns.iter().map(Column::label).collect();
         assert_eq!(labels, ["name", "tags", "tls", "received", "held", "arguments"]);
         let missing: Vec<_> = columns.iter().map(|column| column.cell(&json!({}))).collect();

@@ -113,12 +113,15 @@ fn text(message: &Incoming) -> String {
         !["body", "body_encoding", "exchange", "routing_key", "redelivered", "headers"]
             .contains(&name)
     };
-    let properties = members.iter().filter(|(name, value)| is_told(name) && !value.is_null());
-    let headers = members.get("headers").and_then(Value::as_object);
-    for (name, value) in properties.chain(headers.into_iter().flatten()) {
+    let told = |name: &str, value: &Value| {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        lines.push(format!("    {}: {}", printable(name), printable(&value)));
-    }
+        format!("    {}: {}", printable(name), printable(&value))
+    };
+    let properties = members.iter().filter(|(name, value)| is_told(name) && !value.is_null());
+    lines.extend(properties.map(|(name, value)| told(name, value)));
+    let headers = members.get("headers").and_then(Value::as_object);
+    let headers = headers.into_iter().flatten();
+    lines.extend(headers.map(|(name, value)| told(&format!("header {name}"), value)));
     lines.push(body_text(word("body"), word("body_encoding")));
     lines.join("\n")
 }

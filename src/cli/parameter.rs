@@ -15,8 +15,9 @@ const EXAMPLES: &str = "Examples:
   forebay parameter set limits '{\"max-queues\": 100}' --component vhost-limits --vhost shop
   forebay parameter set cluster_tags '{\"region\": \"eu\"}' --global";
 
-/// Runtime parameters, of components in virtual hosts and global ones; asks the admin listener
+/// List, set and delete runtime parameters
 ///
+/// Those of components are in virtual hosts, the others are global. Asks the admin listener.
 /// RabbitMQ keeps the settings of its plugins here. Forebay has the components `operator_policy` and `vhost-limits`, and no
 /// global parameters.
 #[derive(Clone, Debug, Subcommand)]

@@ -15,7 +15,7 @@ const EXAMPLES: &str = "Examples:
   forebay permission set app --vhost shop --configure '^shop\\.' --write '^shop\\.' --read '^shop\\.'
   forebay permission clear app --vhost shop";
 
-/// Show and set what users may do in virtual hosts; asks the admin listener as an administrator
+/// Show and set what users may do in virtual hosts
 #[derive(Clone, Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Permission {

@@ -17,7 +17,7 @@ const EXAMPLES: &str = "Examples:
   forebay user password app
   forebay user tags monitor monitoring";
 
-/// List, make, change and delete users; asks the admin listener as an administrator
+/// List, make, change and delete users
 #[derive(Clone, Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum User {
