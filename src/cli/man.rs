@@ -38,10 +38,35 @@ fn write_pages(command: &Command, directory: &Path) -> Result<u64, Fault> {
     let mut page = Vec::new();
     let fault = |error: std::io::Error| format!("{}: {error}", path.display());
     Man::new(command.clone()).title(name.to_owned()).render(&mut page).map_err(fault)?;
-    fs::write(&path, page).map_err(fault)?;
+    fs::write(&path, with_examples(&String::from_utf8_lossy(&page))).map_err(fault)?;
     let mut pages = 1;
     for subcommand in command.get_subcommands().filter(|command| !command.is_hide_set()) {
         pages += write_pages(subcommand, directory)?;
     }
     Ok(pages)
+}
+
+/// What a help text ends with are examples: lines that stay as they are, under a heading of that name.
+fn with_examples(page: &str) -> String {
+    let Some((before, rest)) = page.split_once("\n.SH EXTRA\n") else { return page.to_owned() };
+    let (examples, after) = match rest.find("\n.SH ") {
+        Some(end) => rest.split_at(end),
+        None => (rest, ""),
+    };
+    let lines = examples.trim_end().lines().skip_while(|line| line.starts_with("Example"));
+    let examples: Vec<_> = lines.map(str::trim_start).collect();
+    format!("{before}\n.SH EXAMPLES\n.nf\n{}\n.fi{}\n", examples.join("\n"), after.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_are_lines_of_their_own() {
+        let page = ".SH NAME\nx\n.SH EXTRA\nExamples:\n  x one\n  x two\n.SH VERSION\nv1\n";
+        let expected = ".SH NAME\nx\n.SH EXAMPLES\n.nf\nx one\nx two\n.fi\n.SH VERSION\nv1\n";
+        assert_eq!(with_examples(page), expected);
+        assert_eq!(with_examples(".SH NAME\nx\n"), ".SH NAME\nx\n");
+    }
 }

@@ -155,7 +155,7 @@ impl Publish {
                 return self.send_lines(&mut BufReader::new(file), progress).await;
             }
             let body = tokio::fs::read(path).await.map_err(fault)?;
-            return self.send(self.message(body.into()), progress).await;
+            return self.send(self.message(body), progress).await;
         }
         if !self.body.is_empty() {
             for body in &self.body {
@@ -176,7 +176,7 @@ impl Publish {
         while let Some(line) = next_line(input, bytes_max).await? {
             number += 1;
             let message = match self.ndjson {
-                false => self.message(line.into()),
+                false => self.message(line),
                 // A file may end with an empty line.
                 true if line.iter().all(u8::is_ascii_whitespace) => continue,
                 true => {

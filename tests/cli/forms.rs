@@ -98,7 +98,9 @@ fn every_command_has_a_manual_page() {
     ] {
         let text = std::fs::read_to_string(directory.path().join(page)).unwrap();
         assert!(
-            text.contains(".SH NAME") && text.contains(".SH OPTIONS") && text.contains("Example"),
+            text.contains(".SH NAME")
+                && text.contains(".SH OPTIONS")
+                && text.contains(".SH EXAMPLES"),
             "{page}"
         );
     }

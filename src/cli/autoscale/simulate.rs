@@ -5,7 +5,10 @@ use super::policy::{Policy, SYNC_SECONDS};
 use super::report::Report;
 use super::trace::Trace;
 use crate::cli::duration::duration;
+use crate::cli::output::{Format, Output, csv_of};
+use crate::cli::target::{self, Answer, Fault, print};
 use clap::Args;
+use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -51,9 +54,9 @@ pub(crate) struct Simulate {
     #[arg(long, default_value = "10s", value_parser = duration)]
     start_up: Duration,
 
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    // JSON has a summary and the steps, CSV the steps.
+    #[command(flatten)]
+    output: Output,
 }
 
 /// How things stand after a decision.
@@ -74,15 +77,17 @@ pub(super) struct Step {
 
 impl Simulate {
     pub(crate) fn run(self) -> ExitCode {
-        match self.simulate() {
-            Ok(report) if self.json => println!("{}", report.json()),
-            Ok(report) => print!("{}", report.table()),
-            Err(error) => {
-                eprintln!("forebay: {error}");
-                return ExitCode::FAILURE;
-            }
+        target::end(self.show())
+    }
+
+    fn show(&self) -> Result<ExitCode, Fault> {
+        let report = self.simulate()?;
+        let json = report.json();
+        match self.output.format() {
+            Format::Csv => print(csv_of(json.get("steps").unwrap_or(&Value::Null)))?,
+            _ => Answer { text: report.table().trim_end().to_owned(), json }.print(&self.output)?,
         }
-        ExitCode::SUCCESS
+        Ok(ExitCode::SUCCESS)
     }
 
     fn simulate(&self) -> Result<Report, String> {
@@ -204,7 +209,7 @@ mod tests {
             max,
             per_replica: None,
             start_up: Duration::from_secs(10),
-            json: false,
+            output: Output::default(),
         };
         simulate.simulate().unwrap()
     }
