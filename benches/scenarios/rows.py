@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from dead_letters import HOUR_MS, rejected, time_to_live
+from delayed import pending
 from flows import backlog, beside_a_flood, flow, neighbours
 from independent import CLIENTS, amqp091_go, lavinmqperf, rabbitmq_c, script
 from wires import connections, declare, drain, idle_connections, raw_sync, spread
@@ -80,6 +81,7 @@ ROWS = [
     Row("fair: 1 in flight beside a flood without confirms, 1 KiB", beside_a_flood(5),
         has_bench_queues=True),
     Row("drain of 1M × 1 KiB while its space comes back", drain(1_000_000), peer_rounds=1),
+    Row("delayed: 1M × 100 B pending", pending(1_000_000), peer_rounds=0),
     Row("dead letters: 100k × 100 B rejected, redriven", rejected(100_000), peer_rounds=1),
     Row("no time to live: 1M × 100 B", time_to_live(1_000_000, None), peer_rounds=1),
     Row("time to live of an hour: 1M × 100 B", time_to_live(1_000_000, HOUR_MS), peer_rounds=1),

@@ -15,6 +15,7 @@ mod consumer;
 mod context;
 mod data_directory;
 mod definitions;
+mod delayed;
 mod deliveries;
 mod demo;
 mod dlq;
@@ -102,6 +103,8 @@ enum Command {
     #[command(subcommand)]
     Definitions(definitions::Definitions),
     #[command(subcommand)]
+    Delayed(delayed::Delayed),
+    #[command(subcommand)]
     Demo(demo::Demo),
     #[command(subcommand)]
     Dlq(dlq::Dlq),
@@ -153,6 +156,7 @@ impl Cli {
             Command::Consumer(consumer) => consumer.run(),
             Command::Context(context) => context.run(),
             Command::Definitions(definitions) => definitions.run(),
+            Command::Delayed(delayed) => delayed.run(),
             Command::Demo(demo) => demo.run(),
             Command::Dlq(dlq) => dlq.run(),
             Command::Exchange(exchange) => exchange.run(),

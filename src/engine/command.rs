@@ -7,6 +7,7 @@
 
 use crate::administration::Administration;
 use crate::browse::Browse;
+use crate::delayed_request::DelayedRequest;
 use crate::model::{
     ChannelId, Closure, ConsumerNumber, Message, ObjectName, PublishSeq, ReplyAddress, Settle,
     Targets, TopologyRequest,
@@ -132,6 +133,14 @@ pub enum Command {
         channel: ChannelId,
         /// What.
         browse: Box<Browse>,
+    },
+    /// An operator asks about the delayed messages of a queue. Replied with `Delayed`; when it ended the wait
+    /// of some, once that is durable.
+    Delayed {
+        /// The channel.
+        channel: ChannelId,
+        /// What.
+        request: Box<DelayedRequest>,
     },
     /// Bytes of deliveries that have left for the socket: gives budget back. Not replied.
     DeliveriesWritten {

@@ -1,6 +1,7 @@
 //! What the shard tells a connection.
 
 use crate::browse::BrowsePage;
+use crate::delayed_request::DelayedPage;
 use crate::model::{ChannelId, ConsumerNumber, Fault, Message, Position, PublishSeq, QueueId};
 use forebay_wire::ShortStr;
 
@@ -125,6 +126,8 @@ pub enum Reply {
     Empty,
     /// What a step of a walk over a queue did.
     BrowsePage(Box<BrowsePage>),
+    /// What a request about delayed messages came to.
+    Delayed(Box<DelayedPage>),
 }
 
 /// A message on its way to a consumer.

@@ -149,6 +149,36 @@ pub const PARKED_MESSAGES_MAX: u64 = 1 << 20;
 /// Where the alert line of a queue may be, in hundredths of its normal peak.
 pub const LAG_LINE_PERCENT: std::ops::RangeInclusive<i128> = 100..=100_000;
 
+/// Bytes of delayed messages of one queue and clock, those that are due next, that stay in memory though
+/// the store has them.
+pub const DELAYED_WINDOW_BYTES_MAX: u64 = 256 * 1024;
+
+/// Below this many such bytes a queue reads on from the store.
+pub const DELAYED_WINDOW_BYTES_MIN: u64 = DELAYED_WINDOW_BYTES_MAX / 2;
+
+/// What a delayed message takes in memory beside its own bytes.
+pub const DELAYED_ENTRY_SIZE: u64 = 160;
+
+/// Bytes of delayed messages that are read for one step of an operator's request.
+pub const DELAYED_REQUEST_BYTES_MAX: usize = 256 * 1024;
+
+/// How long before they are due delayed messages are read from the store.
+pub const DELAYED_READ_AHEAD_MS: u64 = 1000;
+
+/// Delayed messages that come into a queue in one turn before others get theirs.
+pub const TURN_RELEASES_MAX: usize = 1024;
+
+/// How long after a jump of the wall clock messages that wait for a time of day are looked at again, when
+/// nothing else happens.
+pub const CALENDAR_CHECK_INTERVAL_MS: u64 = 500;
+
+/// By how much the wall clock has to be off for such a look: less is found when two clocks are read one
+/// after the other.
+pub const CALENDAR_JUMP_MS: u64 = 5;
+
+/// The latest time that a message may be delayed to, in ms since the epoch: the end of the year 9999.
+pub const DUE_MS_MAX: u64 = 253_402_300_799_999;
+
 /// How far the wall clock may drift from the monotonic one before messages are taken to be stamped
 /// by another clock.
 pub const CLOCK_JUMP_MS: u64 = 1000;
@@ -183,5 +213,6 @@ const _: () = assert!(FETCH_BYTES_MAX >= PAGE_BYTES_MAX);
 const _: () = assert!(0 < INPUT_WORK_BEHIND_MAX && INPUT_WORK_BEHIND_MAX < INPUT_WORK_MAX);
 const _: () = assert!(0 < DISCARDED_BEHIND_MAX && DISCARDED_BEHIND_MAX < DISCARDED_MAX);
 const _: () = assert!(0 < TURN_DEAD_LETTERS_MAX && 0 < TURN_DEPARTURES_MAX);
+const _: () = assert!(DELAYED_WINDOW_BYTES_MAX < FETCH_BYTES_MAX as u64);
 const _: () = assert!(READ_AHEAD_BYTES < CACHED_AHEAD_BYTES_MAX);
 const _: () = assert!(CACHED_AHEAD_BYTES_MAX < CACHED_BYTES_MAX);

@@ -4,7 +4,9 @@
 //! random number or the leader's memory decided is already written into the operations: applying
 //! the same commits twice gives the same store.
 
-use crate::model::{BodyId, CommitId, Level, Offset, QueueId, Retry};
+use crate::model::{
+    BodyId, CommitId, DelayedId, DueClock, Level, Message, Offset, QueueId, Retry, WallClock,
+};
 use crate::page::{ExpiryBounds, Page};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -83,7 +85,36 @@ pub enum Operation {
         /// Which block.
         block: u64,
     },
-    /// Removes every page, watermark and block of a queue.
+    /// Adds a delayed message, which no queue delivers yet. Its key was never written before, or was
+    /// removed by an earlier commit.
+    PutDelayed {
+        /// The queue.
+        queue: QueueId,
+        /// Its place among the queue's delayed messages.
+        id: DelayedId,
+        /// The message.
+        message: Message,
+    },
+    /// Removes a delayed message that was put, each at most once.
+    RemoveDelayed {
+        /// The queue.
+        queue: QueueId,
+        /// Its place among the queue's delayed messages.
+        id: DelayedId,
+        /// The body that it has in common with other messages, as it was put.
+        body: Option<BodyId>,
+    },
+    /// Replaces what is known of the delayed messages of one clock as a whole; stands in each commit
+    /// that adds or removes some.
+    PutDelayedState {
+        /// The queue.
+        queue: QueueId,
+        /// The clock.
+        clock: DueClock,
+        /// The new value.
+        state: DelayedState,
+    },
+    /// Removes every page, watermark and block of a queue, and its delayed messages.
     DropQueue {
         /// The queue.
         queue: QueueId,
@@ -100,6 +131,19 @@ pub enum Operation {
         /// Its key.
         key: Bytes,
     },
+}
+
+/// What is known of the delayed messages of one queue and one clock without reading them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DelayedState {
+    /// How many there are.
+    pub count: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// None is due earlier.
+    pub from: WallClock,
+    /// No message there has this sequence or a higher one.
+    pub next_sequence: u64,
 }
 
 /// What is known of a level: everything below `low` is settled.
@@ -136,10 +180,23 @@ pub struct Recovered {
     pub records: Vec<(Bytes, Bytes)>,
     /// Every level of every queue that has a page, a watermark or a block.
     pub levels: Vec<RecoveredLevel>,
+    /// What is known of delayed messages, of each queue and clock that has some.
+    pub delayed: Vec<RecoveredDelayed>,
     /// The highest identifier of a body that several messages have in common; 0 when there is none.
     pub last_body: BodyId,
     /// Queues of which messages can't be read.
     pub damaged: Vec<DamagedQueue>,
+}
+
+/// Delayed messages as they were recovered: they are not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoveredDelayed {
+    /// The queue.
+    pub queue: QueueId,
+    /// The clock.
+    pub clock: DueClock,
+    /// What is known of them.
+    pub state: DelayedState,
 }
 
 /// A queue of which something is damaged.

@@ -182,6 +182,12 @@ pub const CONSOLE_STREAM_SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Messages that one admin request gets.
 pub const ADMIN_GET_MESSAGES_MAX: usize = 1_000;
 
+/// Delayed messages that one page of a list shows at most.
+pub const ADMIN_DELAYED_MESSAGES_MAX: usize = 1_000;
+
+/// Delayed messages that one page of a list shows unless asked for another number.
+pub const ADMIN_DELAYED_MESSAGES_DEFAULT: usize = 100;
+
 /// Messages that one look at dead letters shows when nothing is said.
 pub const ADMIN_PEEK_MESSAGES_DEFAULT: usize = 10;
 

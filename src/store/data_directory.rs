@@ -3,12 +3,12 @@
 //!
 //! ```text
 //! LOCK            locked while a process has the directory open
-//! FORMAT          "forebay data format 2"
+//! FORMAT          "forebay data format 3"
 //! HIGH-WATER      the last commit that is on stable storage
 //! DAMAGED         damage that was met and is looked for again at the next start, if there is any
 //! TORN-TAIL       what was cut off the end of a journal last, if anything was
 //! lag/            lag histories of queues, a file for each day
-//! fjall/          pages, bodies, acks, meta and their journals
+//! fjall/          pages, bodies, acks, meta, delayed messages and their journals
 //! fjall.building/ what a repair has come to so far
 //! fjall.repaired/ what it made, complete; it takes the place of fjall/ at once
 //! damaged-N/      what a repair put aside: REPORT.txt, and what is damaged as it was
@@ -16,7 +16,7 @@
 
 use crate::creation;
 use crate::error::StoreError;
-use crate::limits::{FORMAT_VERSION, FORMAT_VERSION_OLDEST};
+use crate::limits::{FORMAT_VERSION, FORMAT_VERSION_OLDEST, FORMAT_VERSION_WITH_DELAYED};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -76,6 +76,14 @@ impl DataDirectory {
             }
         }
         Ok(Self { path: path.into(), _lock: lock(path)? })
+    }
+
+    /// Whether a program that knows of delayed messages has written here, or nothing has been yet.
+    pub(crate) fn knows_delayed(&self) -> bool {
+        let content = fs::read(self.path.join(FORMAT_FILE)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&content);
+        let number = text.trim().strip_prefix(FORMAT_PREFIX).and_then(|number| number.parse().ok());
+        number.is_none_or(|number: u32| number >= FORMAT_VERSION_WITH_DELAYED)
     }
 
     /// Says that this program has written here: an older one would take what it does not know for damage.
@@ -266,10 +274,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         drop(DataDirectory::open(directory.path()).unwrap());
         let format = directory.path().join(FORMAT_FILE);
-        fs::write(&format, "forebay data format 3\n").unwrap();
+        fs::write(&format, "forebay data format 4\n").unwrap();
         assert!(matches!(
             DataDirectory::open(directory.path()),
-            Err(StoreError::NewerFormat { found: 3, .. })
+            Err(StoreError::NewerFormat { found: 4, .. })
         ));
         fs::write(&format, "forebay data format 0\n").unwrap();
         assert!(matches!(

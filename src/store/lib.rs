@@ -42,7 +42,7 @@ pub use error::StoreError;
 pub use fjall::fjall_store::FjallStore;
 pub use lag_histories::{LagDay, LagFile, LagHistories};
 pub use repair::{Repair, repair_accepting_loss};
-pub use store::{Statistics, Store};
+pub use store::{DelayedMessages, Statistics, Store};
 pub use store_memory::StoreMemory;
 pub use twins::faulty::{Fault, FaultyStore};
 pub use twins::memory::MemoryStore;

@@ -9,7 +9,10 @@ pub const BODY_INLINE_SIZE_MAX: usize = 64 * 1024;
 pub const PAGE_SIZE_MAX: usize = 1024 * 1024;
 
 /// The on-disk format that this program writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
+
+/// The first one with a keyspace for delayed messages.
+pub const FORMAT_VERSION_WITH_DELAYED: u32 = 3;
 
 /// The oldest one that it reads.
 pub const FORMAT_VERSION_OLDEST: u32 = 1;
@@ -143,6 +146,7 @@ pub const LAG_DAYS_MAX: usize = 38;
 pub const LAG_DAY_BYTES_MAX: usize = 1024;
 
 const _: () = assert!(FORMAT_VERSION_OLDEST <= FORMAT_VERSION);
+const _: () = assert!(FORMAT_VERSION_WITH_DELAYED <= FORMAT_VERSION);
 const _: () = assert!(BODY_INLINE_SIZE_MAX < PAGE_SIZE_MAX);
 const _: () = assert!(PAGE_SIZE_MAX as u64 * 8 <= PAGES_MEMTABLE_SIZE_MAX);
 const _: () = assert!(2 * PAGES_MEMTABLE_SIZE_MAX <= JOURNALS_SIZE_MAX);

@@ -1,7 +1,7 @@
 //! What the server asks of a store.
 
 use crate::error::StoreError;
-use forebay_engine::model::{Level, Offset, QueueId};
+use forebay_engine::model::{DelayedId, Level, Message, Offset, QueueId};
 use forebay_engine::operation::{Commit, Recovered};
 use forebay_engine::page::Page;
 
@@ -13,6 +13,8 @@ use forebay_engine::page::Page;
 ///   their offsets: a page begins where the one before it ended. A hole is taken for damage.
 /// - `RemovePage` stands in the same commit as the watermark or block that settles the page's last
 ///   message, or in a later one.
+/// - A delayed message is put and removed once each. With it, in the same commit, stands the state of the
+///   queue's delayed messages as it is afterwards.
 /// - Nothing names a queue after its `DropQueue`.
 pub trait Store: Send + Sync + 'static {
     /// What is there: topology records and levels. Pages wholly below a level's watermark don't
@@ -46,6 +48,19 @@ pub trait Store: Send + Sync + 'static {
         bytes_max: usize,
     ) -> Result<Vec<Page>, StoreError>;
 
+    /// The delayed messages of a queue from `from` on, those of its clock, in order, until their bytes reach
+    /// `bytes_max`: at least one, when there is one. They end before a damaged one, which the next read is
+    /// told of. From any thread; what is applied later is not seen.
+    ///
+    /// # Errors
+    /// When the first one is damaged. What is damaged of a queue concerns that queue alone.
+    fn read_delayed(
+        &self,
+        queue: QueueId,
+        from: DelayedId,
+        bytes_max: usize,
+    ) -> Result<DelayedMessages, StoreError>;
+
     /// Brings everything applied so far to stable storage.
     ///
     /// # Errors
@@ -76,6 +91,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Figures for metrics; cheap enough to be asked every second.
     fn statistics(&self) -> Statistics;
+}
+
+/// Delayed messages that were read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DelayedMessages {
+    /// In order.
+    pub messages: Vec<(DelayedId, Message)>,
+    /// Nothing lies behind them.
+    pub is_end: bool,
 }
 
 /// Figures of a store since it was opened.

@@ -29,6 +29,14 @@ impl StoreMemory {
     #[must_use]
     pub fn most(self) -> u64 {
         let memtables = 1 + SEALED_MEMTABLES_MAX as u64;
-        self.cache + 2 * memtables * (self.pages_memtable + self.memtable)
+        let of_spaces = 2 * (self.pages_memtable + self.memtable) + self.delayed_memtable();
+        self.cache + memtables * of_spaces
+    }
+
+    /// A memtable of delayed messages. They live long, and are merged the more often the smaller their tables
+    /// are.
+    #[must_use]
+    pub fn delayed_memtable(self) -> u64 {
+        self.pages_memtable / 4
     }
 }

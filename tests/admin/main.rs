@@ -22,6 +22,7 @@ mod console;
 mod dead_letter_storm;
 mod dead_letters;
 mod definitions;
+mod delayed;
 mod hardening;
 mod hostile;
 mod lag;

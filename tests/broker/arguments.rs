@@ -292,15 +292,9 @@ async fn an_argument_that_has_no_effect_yet_is_named_and_ends_the_connection() {
     }
     let of_queues = ["x-message-group", "x-dedup-window", "x-retry-delay", "x-rate-limit"];
     let declares = of_queues.map(|name| (name, method_bytes(&declare(with(name, &text("a"))))));
-    let delayed = ExchangeDeclare {
-        exchange: short("delayed"),
-        kind: short("x-delayed-message"),
-        ..<_>::default()
-    };
-    let delayed = ("x-delayed-message", method_bytes(&delayed));
     let stream = declare(with("x-queue-type", &text("stream")));
     let stream = ("x-queue-type", method_bytes(&QueueDeclare { durable: true, ..stream }));
-    for (name, method) in declares.into_iter().chain([delayed, stream]) {
+    for (name, method) in declares.into_iter().chain([stream]) {
         let mut raw = Raw::open_channel(shared()).await;
         raw.send_bytes(&method).await;
         let close = raw.connection_close().await;

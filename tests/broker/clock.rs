@@ -25,8 +25,36 @@ fn clock_library() -> Option<PathBuf> {
     library.exists().then_some(library)
 }
 
+/// A broker's wall clock, which a test sets, and its data directory.
+pub(crate) struct Jumping {
+    directory: TempDir,
+    library: PathBuf,
+}
+
+impl Jumping {
+    /// `None`: this machine has no libfaketime.
+    pub(crate) fn new() -> Option<Self> {
+        let jumping = Self { library: clock_library()?, directory: TempDir::new().unwrap() };
+        set_clock(&jumping.file(), 0);
+        Some(jumping)
+    }
+
+    /// Where the clock is set.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.directory.path().join("clock")
+    }
+
+    pub(crate) fn launch(&self) -> Launch {
+        Launch::on(&self.directory.path().join("data"))
+            .variable("LD_PRELOAD", self.library.to_str().unwrap())
+            .variable("FAKETIME_TIMESTAMP_FILE", self.file().to_str().unwrap())
+            .variable("FAKETIME_NO_CACHE", "1")
+            .variable("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    }
+}
+
 /// Sets the broker's wall clock this far off.
-fn set_clock(file: &Path, seconds: i64) {
+pub(crate) fn set_clock(file: &Path, seconds: i64) {
     let next = file.with_extension("next");
     std::fs::write(&next, format!("{seconds:+}\n")).unwrap();
     std::fs::rename(next, file).unwrap();
@@ -34,19 +62,12 @@ fn set_clock(file: &Path, seconds: i64) {
 
 #[tokio::test]
 async fn a_jump_of_an_hour_either_way_neither_expires_nor_keeps_messages() {
-    let Some(library) = clock_library().filter(|_| is_ours()) else {
+    let Some(jumping) = Jumping::new().filter(|_| is_ours()) else {
         eprintln!("passed over: needs libfaketime and a broker process of its own");
         return;
     };
-    let directory = TempDir::new().unwrap();
-    let clock = directory.path().join("clock");
-    set_clock(&clock, 0);
-    let launch = Launch::on(&directory.path().join("data"))
-        .variable("LD_PRELOAD", library.to_str().unwrap())
-        .variable("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap())
-        .variable("FAKETIME_NO_CACHE", "1")
-        .variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-    let broker = Broker::launch(&launch);
+    let clock = jumping.file();
+    let broker = Broker::launch(&jumping.launch());
     let session = Session::open_at(broker.address).await;
     let channel = &session.channel;
     let graves = declare(channel, "graves").await;

@@ -27,6 +27,7 @@ mod configuration;
 mod confirms;
 mod consumers;
 mod crowd;
+mod delayed;
 mod delivery;
 mod errors;
 mod exchanges;

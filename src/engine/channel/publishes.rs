@@ -9,6 +9,7 @@ use super::returns::Return;
 use super::{Channel, Mode};
 use crate::command::{Command, DirectReply, Publish};
 use crate::model::{Envelope, Fault, Message, PublishSeq, ReplyAddress, Targets};
+use crate::published_delay::{Delay, delay};
 use crate::published_properties::{Copies, check_delivery_mode, check_user, copies, expiration};
 use crate::session::ChannelContext;
 use forebay_wire::method::BasicPublish;
@@ -32,6 +33,7 @@ struct OwnEnvelope {
     properties: Option<RawProperties>,
     expiration: Option<u64>,
     has_blind_copies: bool,
+    delay: Option<Delay>,
 }
 
 /// What a transaction published, ready for the queues.
@@ -165,8 +167,9 @@ impl Channel {
         check_delivery_mode(&content.properties)?;
         let expiration = expiration(&content.properties)?;
         let properties = with_reply_address(&content.properties, self.reply_consumer.as_ref())?;
+        let delay = delay(properties.as_ref().unwrap_or(&content.properties), context.now.wall)?;
         let has_blind_copies = copies.is_some_and(|copies| copies.has_blind);
-        let envelope = OwnEnvelope { properties, expiration, has_blind_copies };
+        let envelope = OwnEnvelope { properties, expiration, has_blind_copies, delay };
         Ok(Routed { targets, requesters, envelope })
     }
 
@@ -240,14 +243,24 @@ impl OwnEnvelope {
         let envelope = Envelope {
             exchange: &content.address.exchange,
             routing_key: &content.address.routing_key,
-            properties: self.properties.as_ref().unwrap_or(&content.properties),
+            properties: self.properties(content),
             published_at: context.now.wall,
             expiration: self.expiration,
         };
         let (body, arena) = (content.body.clone(), context.outputs.arena());
-        if self.has_blind_copies {
-            return Message::with_blind_copies(envelope, body, arena);
+        let message = if self.has_blind_copies {
+            Message::with_blind_copies(envelope, body, arena)
+        } else {
+            Message::new(envelope, body, arena)
+        };
+        match &self.delay {
+            Some(delay) => delay.apply(message),
+            None => message,
         }
-        Message::new(envelope, body, arena)
+    }
+
+    fn properties<'a>(&'a self, content: &'a Content) -> &'a RawProperties {
+        let delayed = self.delay.as_ref().map(Delay::properties);
+        delayed.or(self.properties.as_ref()).unwrap_or(&content.properties)
     }
 }

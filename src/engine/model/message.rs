@@ -8,12 +8,12 @@
 //! body: the bytes, untouched
 //! ```
 //!
-//! The head is written once, when the message is published, and is then passed on, stored and
-//! read back as it is: a delivery copies its slices straight into frames. A clone costs two
+//! The head is written once, when the message is published (and once more when a delay is over), and is
+//! then passed on, stored and read back as it is: a delivery copies its slices straight into frames. A clone costs two
 //! reference counts and copies nothing.
 
 use super::origin::{self, Origin};
-use super::{BodyId, WallClock};
+use super::{BodyId, DueClock, WallClock};
 use bytes::{BufMut, Bytes, BytesMut};
 use forebay_wire::{RawProperties, ShortStr};
 
@@ -24,7 +24,12 @@ const HEAD_FIXED_SIZE: usize = 24;
 const FLAG_PERSISTENT: u8 = 1;
 /// The properties have a header `BCC`, which no consumer is shown.
 const FLAG_BLIND_COPIES: u8 = 2;
+/// The message waits until `published_at`, which is when it is due, by [`DueClock::Elapsed`].
+const FLAG_DELAYED: u8 = 4;
+/// The same by [`DueClock::Calendar`].
+const FLAG_DELAYED_TO_DATE: u8 = 8;
 const NO_EXPIRATION: u64 = u64::MAX;
+const PUBLISHED_AT: usize = 8;
 
 /// The header with further routing keys.
 pub(crate) const CARBON_COPY: &str = "CC";
@@ -88,6 +93,35 @@ impl Message {
     /// those keys too; [`Self::shown_properties`] leaves it out.
     pub fn with_blind_copies(envelope: Envelope<'_>, body: Bytes, arena: &mut BytesMut) -> Self {
         Self::with_flags(envelope, body, arena, FLAG_BLIND_COPIES)
+    }
+
+    /// The message as it waits for its due time, which stands in the place of the time of publishing until
+    /// then.
+    #[must_use]
+    pub fn delayed(self, clock: DueClock, due: WallClock) -> Self {
+        let flag = match clock {
+            DueClock::Elapsed => FLAG_DELAYED,
+            DueClock::Calendar => FLAG_DELAYED_TO_DATE,
+        };
+        self.with_delay(flag, due)
+    }
+
+    /// The message as it comes into its queue: published at this time, and delayed no more.
+    #[must_use]
+    pub(crate) fn released(self, published_at: WallClock) -> Self {
+        self.with_delay(0, published_at)
+    }
+
+    fn with_delay(mut self, flag: u8, at: WallClock) -> Self {
+        let flags = self.byte(1) & !(FLAG_DELAYED | FLAG_DELAYED_TO_DATE) | flag;
+        let mut head = BytesMut::with_capacity(self.head.len());
+        head.put_u8(self.byte(0));
+        head.put_u8(flags);
+        head.put_slice(self.part(2, PUBLISHED_AT - 2));
+        head.put_u64(at.0);
+        head.put_slice(self.head.get(PUBLISHED_AT + 8..).unwrap_or_default());
+        self.head = head.freeze();
+        self
     }
 
     fn with_flags(envelope: Envelope<'_>, body: Bytes, arena: &mut BytesMut, flags: u8) -> Self {
@@ -214,6 +248,17 @@ impl Message {
         self.byte(1) & FLAG_PERSISTENT != 0
     }
 
+    /// The clock and the time by which it waits; `None`: it does not, or no more.
+    #[must_use]
+    pub fn delay(&self) -> Option<(DueClock, WallClock)> {
+        let clock = match self.byte(1) & (FLAG_DELAYED | FLAG_DELAYED_TO_DATE) {
+            0 => return None,
+            FLAG_DELAYED => DueClock::Elapsed,
+            _ => DueClock::Calendar,
+        };
+        Some((clock, WallClock(self.integer(PUBLISHED_AT))))
+    }
+
     /// Whether it has a header `BCC`.
     #[must_use]
     pub fn has_blind_copies(&self) -> bool {
@@ -240,10 +285,10 @@ impl Message {
         self.byte(2)
     }
 
-    /// When the broker took it.
+    /// When the broker took it; of one that was delayed, when it was due.
     #[must_use]
     pub fn published_at(&self) -> WallClock {
-        WallClock(self.integer(8))
+        WallClock(self.integer(PUBLISHED_AT))
     }
 
     /// The time to live in ms that the publisher gave (`expiration`).

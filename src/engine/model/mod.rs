@@ -2,6 +2,7 @@
 //! nothing and know nothing above them.
 
 mod binding;
+mod delayed;
 mod fault;
 mod ids;
 mod message;
@@ -17,6 +18,7 @@ mod time;
 mod topology_request;
 
 pub use binding::{Binding, Destination};
+pub use delayed::{DelayedId, DelayedIdError, DueClock};
 pub use fault::{Fault, FaultScope};
 pub use ids::{
     BodyId, ChannelId, ChannelKey, CommitId, ConnectionId, ConsumerNumber, DeliveryTag, Level,

@@ -43,7 +43,7 @@ impl SteadyClock {
 
 impl Instants {
     /// How far the wall clock is ahead of the steady one, in ms.
-    fn ahead(self) -> i128 {
+    pub(crate) fn ahead(self) -> i128 {
         i128::from(self.wall.0) - self.steady
     }
 }

@@ -141,6 +141,7 @@ impl Queue {
             self.overdue_at,
             self.quarantine_at,
             self.parked_until,
+            self.delayed_at,
         ];
         times.into_iter().flatten().min()
     }

@@ -14,9 +14,11 @@ impl Queue {
     }
 
     /// Whether the queue would have more than it may with this message, or takes none.
+    /// A delayed one takes room when it is due, and then comes in whatever there is.
     pub(crate) fn has_no_room_for(&self, message: &Message) -> bool {
         let bytes = self.limited_bytes() + message.body().len() as u64;
-        self.state.is_damaged() || self.rules.is_over(self.length() + 1, bytes)
+        let is_over = || message.delay().is_none() && self.rules.is_over(self.length() + 1, bytes);
+        self.state.is_damaged() || is_over()
     }
 
     /// Whether the queue would have no more than it may with so many more messages.

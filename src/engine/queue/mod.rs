@@ -7,6 +7,7 @@ mod chunk;
 mod clock_skew;
 mod consumers;
 mod dead_letter;
+mod delayed;
 mod delivery_pass;
 mod delivery_timeouts;
 mod discarded;
@@ -38,6 +39,7 @@ pub(crate) use clock_skew::{Instants, SteadyClock};
 pub use consumers::ConsumerActivity;
 pub(crate) use consumers::{Consumer, Consumers};
 pub(crate) use dead_letter::{DeadLetter, DeathReason};
+pub(crate) use delayed::{Delayed, DelayedRead, due_on_the_wall, first_behind};
 pub(crate) use delivery_pass::{GetKind, Next, PendingGet};
 pub(crate) use discarded::Discarded;
 pub(crate) use ending::ChannelEnding;
@@ -83,6 +85,10 @@ pub(crate) struct Queue {
     accounted: MemoryUse,
     /// When a client last used it.
     used_at: Option<Monotonic>,
+    /// Messages that are not due yet; `None`: there never were any.
+    delayed: Option<Box<Delayed>>,
+    /// When it wants a turn for the sake of those.
+    delayed_at: Option<Monotonic>,
     /// When the head of a level expires.
     head_deadline: Option<Monotonic>,
     /// When to look whether a delivery was held too long.
@@ -125,6 +131,8 @@ impl Queue {
             counters: QueueStatistics::default(),
             accounted: MemoryUse::default(),
             used_at: None,
+            delayed: None,
+            delayed_at: None,
             head_deadline: None,
             overdue_at: None,
             timed_since: Monotonic::default(),
@@ -169,9 +177,13 @@ impl Queue {
         if !is_needed || self.state.is_damaged() {
             return false;
         }
+        self.set_damaged(what);
+        true
+    }
+
+    fn set_damaged(&mut self, what: Arc<str>) {
         self.state = QueueState::Damaged(what);
         self.levels.iter_mut().for_each(PriorityLevel::stop_wanting);
-        true
     }
 
     /// Takes all consumers away.
@@ -201,9 +213,10 @@ impl Queue {
         self.rules.durable
     }
 
-    /// Adds a message; whether it goes to the store. `has_room`: memory takes those that are not
-    /// to be kept.
+    /// Adds a message, or keeps it back until it is due; whether it goes to the store. `has_room`: memory
+    /// takes those that are not to be kept.
     pub(crate) fn enqueue(&mut self, message: Message, has_room: bool, at: Instants) -> bool {
+        let Some(message) = self.delay(message, at) else { return true };
         let persist = (self.rules.durable && message.is_persistent()) || !has_room;
         let priority = message.priority().min(self.rules.priority_max);
         self.counters.published += 1;
@@ -221,6 +234,10 @@ impl Queue {
         let mut now = MemoryUse::default();
         for level in &self.levels {
             level.add_memory(&mut now);
+        }
+        if let Some(delayed) = &self.delayed {
+            now.unwritten += delayed.unwritten_bytes();
+            now.cached += delayed.stored_cost();
         }
         memory.account(std::mem::replace(&mut self.accounted, now), now);
     }
@@ -262,6 +279,8 @@ impl Queue {
             consumers: self.consumers.count() as u64,
             bytes: self.levels.iter().map(PriorityLevel::bytes).sum(),
             missing: self.levels.iter().map(PriorityLevel::missing).sum(),
+            delayed: self.delayed_count(),
+            delayed_bytes: self.delayed.as_ref().map_or(0, |delayed| delayed.bytes()),
             ..self.counters
         }
     }
@@ -273,6 +292,7 @@ impl Queue {
         let head = self.levels.iter().rev().find(|level| level.ready() > 0);
         QueueStatistics {
             has_credit: self.consumers.have_credit(clients),
+            next_delayed: self.delayed.as_ref().and_then(|delayed| delayed.next_due(at)),
             oldest_age: oldest.map(age),
             head_age: head.and_then(PriorityLevel::head_stamp).map(age),
             next_due: self.next_due(at.monotonic),
@@ -361,6 +381,9 @@ impl Queue {
             if freed < bytes {
                 freed += level.evict(bytes - freed);
             }
+        }
+        if let Some(delayed) = self.delayed.as_mut().filter(|_| freed < bytes) {
+            freed += delayed.evict(bytes - freed);
         }
         freed
     }

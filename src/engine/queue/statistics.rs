@@ -1,6 +1,7 @@
 //! What a queue counts for its operator.
 
 use super::dead_letter::DeathReason;
+use crate::model::WallClock;
 
 /// Counters and sizes of one queue, or of several added up. Counters begin at 0 with the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +68,13 @@ pub struct QueueStatistics {
     pub timed_out: u64,
     /// Messages that the store should have had and did not.
     pub missing: u64,
+    /// Messages that wait for a time of their own before they come in; neither ready nor unacked.
+    pub delayed: u64,
+    /// Bytes of the bodies of those.
+    pub delayed_bytes: u64,
+    /// When the first of them is due, or a little earlier while that is not known; `None`: there are none, or
+    /// nobody has asked.
+    pub next_delayed: Option<WallClock>,
     /// Whether a consumer could take a message now.
     pub has_credit: bool,
     /// How long ago the oldest message was published, in ms, at most so long and mostly within

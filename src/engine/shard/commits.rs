@@ -10,7 +10,7 @@
 use super::commit_waiters::CommitWaiters;
 use crate::credit::Outbox;
 use crate::limits::{COMMIT_INTERVAL_MS, UNAWAITED_BYTES_MAX};
-use crate::model::{CommitId, Level, Monotonic, Offset, QueueId};
+use crate::model::{CommitId, DueClock, Level, Monotonic, Offset, QueueId};
 use crate::operation::{Commit, Durability, Operation};
 use std::collections::VecDeque;
 
@@ -20,6 +20,14 @@ pub(crate) struct NewPage {
     pub(crate) queue: QueueId,
     pub(crate) level: Level,
     pub(crate) first: Offset,
+}
+
+/// What a commit has of queues that are to be told of it.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    pub(crate) pages: Vec<NewPage>,
+    /// Queues with changes of delayed messages, by clock.
+    pub(crate) delayed: Vec<(QueueId, DueClock)>,
 }
 
 /// When to begin a commit that nobody waits for.
@@ -38,7 +46,7 @@ enum Due {
 #[derive(Debug)]
 struct UnderWay {
     id: CommitId,
-    pages: Vec<NewPage>,
+    changed: Changed,
     waiters: CommitWaiters,
     /// It has more than new messages in it that clients wait for.
     is_change: bool,
@@ -172,42 +180,43 @@ impl Commits {
         (std::mem::take(&mut self.operations), std::mem::take(&mut self.dirty))
     }
 
-    /// Makes the commit. Nothing when there is nothing to write; what was promised is then kept
+    /// Makes the commit; `has_messages`: new ones are in it. Nothing when there is nothing to write; what was promised is then kept
     /// at once, as it is when no message of it is left to be written.
     pub(crate) fn finish(
         &mut self,
         operations: Vec<Operation>,
-        pages: Vec<NewPage>,
+        changed: Changed,
+        has_messages: bool,
         out: &mut Outbox,
     ) -> Option<Commit> {
         let must_sync = std::mem::take(&mut self.must_sync);
         let mut waiters = std::mem::take(&mut self.waiters);
         let has_waiters = !waiters.is_empty();
-        if operations.is_empty() || (pages.is_empty() && !must_sync) {
+        if operations.is_empty() || (!has_messages && !must_sync) {
             std::mem::take(&mut waiters).release(out);
         }
         if operations.is_empty() {
             return None;
         }
-        let is_awaited = std::mem::take(&mut self.syncs_with_next)
-            || must_sync
-            || (has_waiters && !pages.is_empty());
+        let is_awaited =
+            std::mem::take(&mut self.syncs_with_next) || must_sync || (has_waiters && has_messages);
         let durability = if is_awaited { Durability::Synced } else { Durability::Written };
         self.last = CommitId(self.last.0 + 1);
         let is_change = must_sync;
-        self.under_way.push_back(UnderWay { id: self.last, pages, waiters, is_change });
+        self.under_way.push_back(UnderWay { id: self.last, changed, waiters, is_change });
         Some(Commit { id: self.last, operations, durability })
     }
 
-    /// The store has everything up to `commit`: tells what was promised, returns its pages.
-    pub(crate) fn handle_committed(&mut self, commit: CommitId, out: &mut Outbox) -> Vec<NewPage> {
-        let mut pages = Vec::new();
+    /// The store has everything up to `commit`: tells what was promised, returns whom else to tell.
+    pub(crate) fn handle_committed(&mut self, commit: CommitId, out: &mut Outbox) -> Changed {
+        let mut changed = Changed::default();
         while self.under_way.front().is_some_and(|group| group.id <= commit) {
             if let Some(group) = self.under_way.pop_front() {
-                pages.extend(group.pages);
+                changed.pages.extend(group.changed.pages);
+                changed.delayed.extend(group.changed.delayed);
                 group.waiters.release(out);
             }
         }
-        pages
+        changed
     }
 }

@@ -71,7 +71,7 @@ impl Shard {
     }
 
     /// Tells everybody who waits for messages of a queue that none will come.
-    fn set_aside(&mut self, id: QueueId) {
+    pub(super) fn set_aside(&mut self, id: QueueId) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
         let (consumers, gets) = (queue.take_consumers(), queue.take_gets());
         for consumer in consumers.iter() {
@@ -85,5 +85,6 @@ impl Shard {
             self.reply(key, Err(self.damaged_fault(id)));
         }
         self.end_sweeps(id, |shard, _| shard.damaged_fault(id));
+        self.end_delayed_requests(id, |shard, _| shard.damaged_fault(id));
     }
 }

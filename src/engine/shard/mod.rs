@@ -13,6 +13,8 @@ mod damaged_queues;
 mod dead_letter_copy;
 mod dead_letters;
 mod death_record;
+mod delayed;
+mod delayed_requests;
 mod direct_replies;
 mod import;
 mod listings;
@@ -33,6 +35,7 @@ pub use crate::queue::{
     QueueStatistics, Timings,
 };
 pub use damaged_queues::DamagedFetch;
+pub use delayed::{DamagedDelayedFetch, DelayedFetch, DelayedFetched};
 pub use recovery::RecoverError;
 pub use statistics::{QueueReport, QueueTurnover, Report, ShardStatistics};
 
@@ -55,7 +58,9 @@ use crate::page::Page;
 use crate::queue::{ChannelEnding, Discarded, GetKind, Instants, Queue, SteadyClock};
 use crate::topology::Topology;
 use browsing::Browses;
-use commits::{Commits, NewPage};
+use commits::{Changed, Commits, NewPage};
+use delayed::Calendar;
+use delayed_requests::DelayedRequests;
 use forebay_wire::ShortStr;
 use shared_bodies::SharedBodies;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -119,6 +124,11 @@ pub struct Shard {
     borrowed: Vec<QueueId>,
     /// Queues that want content.
     fetches: VecDeque<QueueId>,
+    /// Queues that want delayed messages from the store.
+    delayed_reads: VecDeque<QueueId>,
+    calendar: Calendar,
+    /// Requests of operators about delayed messages.
+    delayed_requests: DelayedRequests,
     /// When queues want a turn.
     timers: BTreeSet<(Monotonic, QueueId)>,
     /// Walks of operators over queues.
@@ -153,15 +163,15 @@ impl Shard {
 
     /// The store has applied all commits up to `commit`, as far as each asked for.
     pub fn handle_committed(&mut self, now: Now, commit: CommitId) {
-        for NewPage { queue, level, first } in
-            self.commits.handle_committed(commit, &mut self.outbox)
-        {
+        let Changed { pages, delayed } = self.commits.handle_committed(commit, &mut self.outbox);
+        for NewPage { queue, level, first } in pages {
             let is_room = self.memory.has_cache_room();
             if let Some(queue) = self.queues.get_mut(&queue) {
                 queue.handle_committed(level, first, is_room);
                 queue.account(&mut self.memory);
             }
         }
+        self.delayed_committed(delayed);
         let at = self.begin(now);
         self.run_turns(at);
     }
@@ -183,7 +193,7 @@ impl Shard {
 
     /// The time that [`Self::poll_timeout`] named has come.
     pub fn handle_timeout(&mut self, now: Now) {
-        let at = self.clock.moment(now);
+        let at = self.moment(now);
         self.work.begin(false);
         self.commits.handle_timeout(at.monotonic);
         self.end_isolations(at.monotonic);
@@ -217,14 +227,21 @@ impl Shard {
             return None;
         }
         let (mut operations, dirty) = self.commits.begin();
-        let mut pages = Vec::new();
+        let mut changed = Changed::default();
+        let mut has_messages = false;
         for id in dirty {
             let Some(queue) = self.queues.get_mut(&id) else { continue };
             let new = queue.take_commit(&mut operations);
-            pages.extend(new.into_iter().map(|(level, first)| NewPage { queue: id, level, first }));
+            let new = new.into_iter().map(|(level, first)| NewPage { queue: id, level, first });
+            changed.pages.extend(new);
+            for (clock, changes) in queue.take_delayed_commit(&mut operations) {
+                changed.delayed.push((id, clock));
+                has_messages |= changes.has_puts;
+            }
             queue.account(&mut self.memory);
         }
-        self.commits.finish(operations, pages, &mut self.outbox)
+        has_messages |= !changed.pages.is_empty();
+        self.commits.finish(operations, changed, has_messages, &mut self.outbox)
     }
 
     /// Bytes of messages that wait for the next commit.
@@ -260,7 +277,8 @@ impl Shard {
         }
         let queues = self.timers.first().map(|(when, _)| *when);
         let isolation = self.clients.poll_isolation_timeout();
-        self.commits.poll_timeout().into_iter().chain(queues).chain(isolation).min()
+        let others = queues.into_iter().chain(isolation).chain(self.calendar.poll_timeout());
+        self.commits.poll_timeout().into_iter().chain(others).min()
     }
 
     /// What connections work by, as it is now.
@@ -292,7 +310,7 @@ impl Shard {
     /// Begins an input.
     fn begin(&mut self, now: Now) -> Instants {
         self.work.begin(self.has_work());
-        self.clock.moment(now)
+        self.moment(now)
     }
 
     fn handle_command(&mut self, at: Instants, connection: ConnectionId, command: Command) {
@@ -345,6 +363,9 @@ impl Shard {
                 self.administer(key(channel), *request);
             }
             Command::Browse { channel, browse } => self.browse(key(channel), *browse),
+            Command::Delayed { channel, request } => {
+                self.request_delayed(at, key(channel), *request);
+            }
             Command::DeliveriesWritten { bytes } => {
                 if self.clients.written(connection, bytes) {
                     for channel in self.clients.channels_of(connection) {
@@ -381,6 +402,7 @@ impl Shard {
         self.remove_queues(exclusive);
         self.clients.close(connection);
         self.browses.forget(connection);
+        self.delayed_requests.forget(connection);
         self.tasks.forget(connection);
         self.advance_tasks(at);
         let key = ChannelKey { connection, channel: ChannelId(0) };

@@ -18,6 +18,10 @@ impl Shard {
         let mut is_kept = false;
         if targets.len() > 1 {
             self.shared_bodies.share(&mut messages);
+        } else if messages.iter().any(|message| message.delay().is_some()) {
+            for message in messages.iter_mut().filter(|message| message.delay().is_some()) {
+                self.shared_bodies.share(std::slice::from_mut(message));
+            }
         }
         for id in targets.iter() {
             if self.queues.get(id).is_some_and(|queue| queue.refuses_newcomers()) {

@@ -55,6 +55,12 @@ impl Shard {
                 None => drop(ended.insert(level.queue)),
             }
         }
+        for delayed in &recovered.delayed {
+            match shard.queues.get_mut(&delayed.queue) {
+                Some(queue) => queue.recover_delayed(delayed),
+                None => drop(ended.insert(delayed.queue)),
+            }
+        }
         for damaged in recovered.damaged {
             if let Some(queue) = shard.queues.get_mut(&damaged.queue) {
                 queue.recover_damaged(damaged.what);
@@ -86,6 +92,9 @@ impl Shard {
             discarded: Default::default(),
             borrowed: Vec::new(),
             fetches: Default::default(),
+            delayed_reads: Default::default(),
+            calendar: Default::default(),
+            delayed_requests: Default::default(),
             browses: Default::default(),
             evict_from: QueueId::default(),
             last_consumer: 0,

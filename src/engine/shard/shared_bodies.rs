@@ -17,12 +17,14 @@ impl SharedBodies {
     }
 
     /// The messages as several queues are about to get them: those with a large body that has no name yet
-    /// are given one. A dead letter keeps the name that its message had.
+    /// are given one. A dead letter keeps the name that its message had. A delayed message is given one
+    /// even for one queue: when it is due, its page takes the body over as it is stored.
     pub(super) fn share(&mut self, messages: &mut [Message]) {
         for message in messages {
             let is_large = message.body().len() > BODY_OWN_SIZE_MAX;
-            // What is not kept is not written, but for lack of memory: then once for each queue.
-            if is_large && message.is_persistent() && message.shared_body().is_none() {
+            let is_written = message.is_persistent() || message.delay().is_some();
+            // What is neither kept nor delayed is not written, but for lack of memory: then once for each queue.
+            if is_large && is_written && message.shared_body().is_none() {
                 self.last = BodyId(self.last.0 + 1);
                 *message = message.clone().with_shared_body(self.last);
             }

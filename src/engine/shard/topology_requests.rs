@@ -52,10 +52,12 @@ impl Shard {
             let key = ChannelKey { connection: get.connection, channel: get.channel };
             self.reply(key, Err(fault));
         }
-        self.end_sweeps(id, |_, name| {
+        let deleted = |_: &Self, name: &ShortStr| {
             let text = format!("queue '{name}' was deleted while it was looked at");
             Fault::channel(ReplyCode::NotFound, text)
-        });
+        };
+        self.end_sweeps(id, deleted);
+        self.end_delayed_requests(id, deleted);
         for (slot, count) in queue.held_by_channels() {
             let freed = self.clients.settled(slot, count);
             if let Some(key) = self.clients.key(slot) {
@@ -75,6 +77,7 @@ impl Shard {
         if let Some(when) = queue.timer {
             self.timers.remove(&(when, id));
         }
+        self.forget_delayed(id);
         self.commits.defer(at.monotonic);
         statistics.ready
     }
@@ -196,7 +199,7 @@ impl Shard {
         if if_unused && queue.is_some_and(|queue| queue.consumers.count() > 0) {
             return refused("in use");
         }
-        if if_empty && queue.is_some_and(|queue| queue.length() > 0) {
+        if if_empty && queue.is_some_and(|queue| queue.length() + queue.delayed_count() > 0) {
             return refused("not empty");
         }
         Ok(Reply::MessageCount(count(self.delete_queue(at, id))))

@@ -56,9 +56,10 @@ impl Shard {
                     continue;
                 }
                 let load = loads.entry(*id).or_default();
-                load.messages += publish.messages.len() as u64;
-                let bytes = publish.messages.iter().map(|message| message.body().len() as u64);
-                load.bytes += bytes.sum::<u64>();
+                // Delayed ones take room when they are due.
+                let now = publish.messages.iter().filter(|message| message.delay().is_none());
+                load.messages += now.clone().count() as u64;
+                load.bytes += now.map(|message| message.body().len() as u64).sum::<u64>();
             }
         }
         for (id, load) in loads {

@@ -86,12 +86,16 @@ impl Shard {
 
     /// One turn of one queue, and what follows from it.
     pub(super) fn take_turn(&mut self, id: QueueId, at: Instants) {
+        self.release_due(id, at);
         let Some(queue) = self.queues.get_mut(&id) else { return };
         let (clients, out, limits) = (&mut self.clients, &mut self.outbox, self.work.limits);
         let turn = queue.take_turn(at, clients, out, &mut self.timings, limits);
         self.work.spend(turn.work());
         queue.account(&mut self.memory);
         self.commits.note_consumed(turn.consumed);
+        if queue.plan_releases(at) {
+            self.delayed_reads.push_back(id);
+        }
         let timer = queue.poll_timeout();
         if timer != queue.timer {
             if let Some(old) = std::mem::replace(&mut queue.timer, timer) {
@@ -117,6 +121,7 @@ impl Shard {
             self.dead_letter(at, id, &turn.dead);
         }
         self.go_on_sweeping(id, at);
+        self.advance_delayed_requests(id, at);
         if turn.is_expired {
             self.delete_queue(at, id);
             self.add_topology_operations();

@@ -7,7 +7,6 @@ use super::matcher::Matcher;
 use super::names::{Resource, check_not_default_exchange, is_reserved, vhost_not_found};
 use super::persistent::take;
 use super::removal::GoneObject;
-use super::reserved;
 use super::{Topology, record};
 use crate::model::{ExchangeDeclaration, Fault, ObjectName};
 use forebay_wire::{FieldTable, ReplyCode, ShortStr};
@@ -42,7 +41,6 @@ impl Topology {
             check_not_default_exchange(name)?;
             return exchanges.get(name).map(|_| ()).ok_or_else(|| resource.not_found());
         }
-        reserved::check_exchange_kind(&declaration.kind)?;
         let kind = ExchangeKind::from_name(declaration.kind.as_bytes())
             .ok_or_else(|| unknown_kind(&declaration.kind))?;
         check_not_default_exchange(name)?;

@@ -15,12 +15,20 @@ pub enum ExchangeKind {
     Headers,
     /// To one place for each hash of the routing key or a header, by weight.
     ConsistentHash,
+    /// As the type that the argument `x-delayed-type` names.
+    Delayed,
 }
 
 impl ExchangeKind {
     /// Each.
-    pub const ALL: [Self; 5] =
-        [Self::Direct, Self::Fanout, Self::Topic, Self::Headers, Self::ConsistentHash];
+    pub const ALL: [Self; 6] = [
+        Self::Direct,
+        Self::Fanout,
+        Self::Topic,
+        Self::Headers,
+        Self::ConsistentHash,
+        Self::Delayed,
+    ];
 
     /// The type by the name that clients declare.
     #[must_use]
@@ -37,6 +45,7 @@ impl ExchangeKind {
             Self::Topic => "topic",
             Self::Headers => "headers",
             Self::ConsistentHash => "x-consistent-hash",
+            Self::Delayed => "x-delayed-message",
         }
     }
 }

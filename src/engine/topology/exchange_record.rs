@@ -2,6 +2,7 @@
 
 use super::arguments::{ALTERNATE_EXCHANGE, Arguments, BadArgument};
 use super::consistent_hash::HASH_HEADER;
+use super::delayed_type::DELAYED_TYPE;
 use super::equivalence::{check_arguments, check_field};
 use super::exchange_kind::ExchangeKind;
 use super::names::{Resource, is_reserved};
@@ -64,7 +65,7 @@ impl ExchangeRecord {
         check_field(resource, "internal", &self.internal, &declaration.internal)?;
         check_arguments(
             resource,
-            &[ALTERNATE_EXCHANGE, HASH_HEADER],
+            &[ALTERNATE_EXCHANGE, HASH_HEADER, DELAYED_TYPE],
             &self.arguments,
             &declaration.arguments,
         )

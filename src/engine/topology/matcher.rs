@@ -3,6 +3,7 @@
 
 use super::arguments::{Arguments, BadArgument};
 use super::consistent_hash::{HashedBindings, HashedBy};
+use super::delayed_type::delayed_type;
 use super::destinations::{Destinations, Endpoint};
 use super::exchange_kind::ExchangeKind;
 use super::headers::{HeaderPattern, HeaderPatterns};
@@ -46,6 +47,7 @@ impl Matcher {
             ExchangeKind::Topic => Self::Topic(TopicTrie::default()),
             ExchangeKind::Headers => Self::Headers(HeaderPatterns::default()),
             ExchangeKind::ConsistentHash => Self::ConsistentHash(HashedBindings::parse(arguments)?),
+            ExchangeKind::Delayed => Self::new(delayed_type(arguments)?, arguments)?,
         })
     }
 

@@ -11,6 +11,7 @@ pub(crate) mod arguments;
 mod binding;
 mod consistent_hash;
 mod dead_letter_queues;
+mod delayed_type;
 mod destinations;
 mod equivalence;
 mod exchange;

@@ -23,9 +23,6 @@ const QUEUE_ARGUMENTS: [&str; 9] = [
 /// of a queue works).
 const CONSUMER_ARGUMENTS: [&str; 3] = ["x-consumer-timeout", "x-credit", "x-lease"];
 
-/// A type of exchange that people will try, with the way to do without.
-const DELAYED_EXCHANGE: &[u8] = b"x-delayed-message";
-
 /// Why something is refused.
 pub(super) const REASON: &str = "is not implemented, and without an effect it would mislead";
 
@@ -60,21 +57,6 @@ pub(super) fn check_queue(arguments: &FieldTable, resource: Resource<'_>) -> Res
 pub(crate) fn check_consumer(arguments: &FieldTable, resource: Resource<'_>) -> Result<(), Fault> {
     let found = CONSUMER_ARGUMENTS.into_iter().find(|name| arguments.get(name).is_some());
     found.map_or(Ok(()), |name| Err(fault(name, resource)))
-}
-
-/// Refuses types of exchanges that are not there yet.
-///
-/// # Errors
-/// 540 that names the type; it closes the connection.
-pub(super) fn check_exchange_kind(kind: &ShortStr) -> Result<(), Fault> {
-    if kind.as_bytes() != DELAYED_EXCHANGE {
-        return Ok(());
-    }
-    let text = format!(
-        "exchange type '{kind}' is not implemented; to delay messages, let them expire \
-         (x-message-ttl) in a queue that dead-letters"
-    );
-    Err(Fault::connection(ReplyCode::NotImplemented, text))
 }
 
 fn fault(argument: &str, resource: Resource<'_>) -> Fault {

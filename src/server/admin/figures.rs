@@ -16,11 +16,13 @@ impl Figures {
         self.0.insert(format!("{name}_details"), json!({ "rate": rate }));
     }
 
-    /// Adds `messages`, `messages_ready` and `messages_unacknowledged`, and `messages_parked` of those that
-    /// are in none of them.
+    /// Adds `messages`, `messages_ready` and `messages_unacknowledged`, and `messages_parked` and
+    /// `messages_delayed` of those that are in none of them.
     pub(super) fn put_messages(&mut self, statistics: &QueueStatistics, flow: &Flow) {
         let (ready, unacked) = (statistics.ready, statistics.unacked);
         self.put("messages", ready + unacked, flow.ready + flow.unacked);
+        // Ours: those that are not due yet are not among `messages`.
+        self.0.insert("messages_delayed".to_owned(), statistics.delayed.into());
         self.put("messages_ready", ready, flow.ready);
         self.put("messages_unacknowledged", unacked, flow.unacked);
         self.0.insert("messages_parked".to_owned(), statistics.parked.into());
@@ -69,4 +71,6 @@ pub(super) fn add(sum: &mut QueueStatistics, queue: &QueueStatistics) {
     sum.parked += queue.parked;
     sum.consumers += queue.consumers;
     sum.bytes += queue.bytes;
+    sum.delayed += queue.delayed;
+    sum.delayed_bytes += queue.delayed_bytes;
 }

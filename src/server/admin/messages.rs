@@ -22,6 +22,7 @@ use forebay_engine::event::{Delivery, Reply};
 use forebay_engine::model::{
     Envelope, Message, ObjectName, OffsetRange, QueueId, Settle, Settlement, TopologyRequest,
 };
+use forebay_engine::published_delay::{Delay, delay};
 use forebay_engine::published_properties::{check_delivery_mode, check_user, copies, expiration};
 use forebay_wire::{Properties, ShortStr};
 use serde_json::{Map, Value, json};
@@ -78,17 +79,23 @@ pub(super) async fn publish(
         return Ok(json_reply(&json!({ "routed": false })));
     }
     admin.check_may_publish()?;
+    let now = admin.inner.clock.now().wall;
+    let delay = delay(&properties, now)?;
     let envelope = Envelope {
         exchange: &exchange,
         routing_key: &routing_key,
-        properties: &properties,
-        published_at: admin.inner.clock.now().wall,
+        properties: delay.as_ref().map_or(&properties, Delay::properties),
+        published_at: now,
         expiration: expiration(&properties)?,
     };
     let arena = &mut BytesMut::new();
     let message = match copies {
         Some(copies) if copies.has_blind => Message::with_blind_copies(envelope, payload, arena),
         _ => Message::new(envelope, payload, arena),
+    };
+    let message = match &delay {
+        Some(delay) => delay.apply(message),
+        None => message,
     };
     admin.inner.pace.turn(&vhost, &caller.name, 1).await;
     let messages = vec![message];

@@ -18,6 +18,7 @@ mod context;
 mod cross_origin;
 mod dead_letters;
 mod definitions;
+mod delayed;
 mod exchanges;
 mod extract;
 mod figures;

@@ -170,6 +170,7 @@ const fn description(kind: ExchangeKind) -> &'static str {
         ExchangeKind::Topic => "by pattern of words in the routing key",
         ExchangeKind::Headers => "by headers",
         ExchangeKind::ConsistentHash => "to one bound queue, by a hash of the routing key",
+        ExchangeKind::Delayed => "as x-delayed-type says, when the delay is over",
     }
 }
 

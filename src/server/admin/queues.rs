@@ -269,6 +269,7 @@ impl Shortcuts<QueueReport> for QueueColumns {
         let number = |QueueReport { statistics, .. }: &QueueReport| match column {
             "consumers" => Some(statistics.consumers),
             "messages" => Some(statistics.ready + statistics.unacked),
+            "messages_delayed" => Some(statistics.delayed),
             "messages_ready" => Some(statistics.ready),
             "messages_unacknowledged" => Some(statistics.unacked),
             "messages_parked" => Some(statistics.parked),
@@ -314,6 +315,8 @@ impl QueueView {
             "oldest_message_age_ms": oldest_age(statistics),
             // Ours; null while no message waits for a retry.
             "next_retry_in_ms": statistics.next_due,
+            // Ours: in ms since the epoch; null when nothing is delayed.
+            "next_delayed_due_at": statistics.next_delayed.map(|due| due.0),
             "name": queue.name.to_string(),
             "node": node_name(),
             "operator_policy": policy(&queue.operator_policy),

@@ -4,8 +4,8 @@ use super::api_error::ApiError;
 use super::context::Admin;
 use super::{
     absent, bindings, channels, connections, console, consumers, cross_origin, dead_letters,
-    definitions, exchanges, health, limits, logins, messages, nodes, overview, parameters, parked,
-    permissions, policies, queues, users, vhosts,
+    definitions, delayed, exchanges, health, limits, logins, messages, nodes, overview, parameters,
+    parked, permissions, policies, queues, users, vhosts,
 };
 use crate::limits::ADMIN_REQUEST_DURATION_MAX;
 use crate::net::http_listener::{HttpListener, serve_http};
@@ -72,6 +72,10 @@ fn objects() -> Router<Admin> {
         .route("/api/queues/{vhost}/{name}/get", post(messages::get))
         .route("/api/queues/{vhost}/{name}/actions", post(queues::act))
         .route("/api/queues/{vhost}/{name}/accept-normal", post(queues::accept_normal))
+        .route("/api/queues/{vhost}/{name}/delayed", get(delayed::list).delete(delayed::cancel_all))
+        .route("/api/queues/{vhost}/{name}/delayed/now", post(delayed::deliver_all))
+        .route("/api/queues/{vhost}/{name}/delayed/{id}", delete(delayed::cancel))
+        .route("/api/queues/{vhost}/{name}/delayed/{id}/now", post(delayed::deliver))
         .route("/api/queues/{vhost}/{name}/bindings", get(bindings::of_queue))
         .route("/api/exchanges", get(exchanges::list))
         .route("/api/exchanges/{vhost}", get(exchanges::list_of_vhost))

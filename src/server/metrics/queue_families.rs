@@ -13,11 +13,12 @@ type Value = fn(&QueueStatistics) -> u64;
 type Time<'a> = &'a dyn Fn(&QueueReport) -> Option<f64>;
 type ByReason = &'static [(&'static str, Value)];
 
-const SIZES: [(&Metric, Value); 6] = [
+const SIZES: [(&Metric, Value); 7] = [
     (&catalogue::QUEUE_LAG, lag),
     (&catalogue::QUEUE_MESSAGES_READY, |queue| queue.ready),
     (&catalogue::QUEUE_MESSAGES_UNACKED, |queue| queue.unacked),
     (&catalogue::QUEUE_MESSAGES_PARKED, |queue| queue.parked),
+    (&catalogue::QUEUE_MESSAGES_DELAYED, |queue| queue.delayed),
     (&catalogue::QUEUE_BYTES, |queue| queue.bytes),
     (&catalogue::QUEUE_CONSUMERS, |queue| queue.consumers),
 ];
@@ -108,12 +109,15 @@ pub(super) fn write(
 }
 
 fn write_times(page: &mut Page, shown: &[QueueReport], labels: &[String], rates: &QueueRates) {
-    let families: [(&Metric, Time<'_>); 4] = [
+    let families: [(&Metric, Time<'_>); 5] = [
         (&catalogue::QUEUE_OLDEST_AGE, &|queue| {
             age(lag(&queue.statistics), queue.statistics.oldest_age)
         }),
         (&catalogue::QUEUE_HEAD_WAIT, &|queue| {
             age(queue.statistics.ready, queue.statistics.head_age)
+        }),
+        (&catalogue::QUEUE_DELAYED_NEXT_DUE, &|queue| {
+            queue.statistics.next_delayed.map(|due| due.0 as f64 / 1000.0)
         }),
         (&catalogue::QUEUE_DRAIN, &|queue| Some(rates.drain_seconds(queue))),
         (&catalogue::QUEUE_UTILISATION, &|queue| Some(rates.utilisation(queue))),

@@ -10,7 +10,7 @@ use crate::limits::{COMMIT_DURATION_MAX, WATCHDOG_INTERVAL};
 use crate::metrics::CommitMetrics;
 use forebay_engine::model::CommitId;
 use forebay_engine::operation::Commit;
-use forebay_engine::shard::{DamagedFetch, Fetched};
+use forebay_engine::shard::{DamagedDelayedFetch, DamagedFetch, DelayedFetched, Fetched};
 use forebay_store::Store;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,6 +28,10 @@ pub enum Completion {
     Fetched(Fetched),
     /// Of a queue that the shard asked for, what is stored is damaged.
     Damaged(DamagedFetch),
+    /// Delayed messages that the shard asked for.
+    DelayedFetched(DelayedFetched),
+    /// Of a queue whose delayed messages the shard asked for, what is stored is damaged.
+    DamagedDelayed(DamagedDelayedFetch),
 }
 
 /// The committer's handle, held by the shard task. Dropping it lets the thread finish.

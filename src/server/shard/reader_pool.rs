@@ -4,17 +4,26 @@
 use crate::failure::{Failure, FailureSender};
 use crate::limits::READER_THREADS;
 use crate::shard::committer::Completion;
-use forebay_engine::shard::{DamagedFetch, Fetch, Fetched};
-use forebay_store::{Store, StoreError};
+use forebay_engine::shard::{
+    DamagedDelayedFetch, DamagedFetch, DelayedFetch, DelayedFetched, Fetch, Fetched,
+};
+use forebay_store::{DelayedMessages, Store, StoreError};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{Builder, JoinHandle};
 use tokio::sync::mpsc::UnboundedSender;
 
+/// What the shard wants read.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Pages(Fetch),
+    Delayed(DelayedFetch),
+}
+
 /// The pool's handle, held by the shard task. Dropping it lets the threads end.
 #[derive(Debug)]
 pub struct ReaderPool {
-    fetches: mpsc::Sender<Fetch>,
+    wanted: mpsc::Sender<Wanted>,
 }
 
 /// The threads of the pool: until they have ended, they hold the store.
@@ -51,8 +60,12 @@ impl ReaderPool {
             let (completions, failures) = (completions.clone(), failures.clone());
             let thread = Builder::new().name(format!("forebay-reader-{number}"));
             threads.push(thread.spawn(move || {
-                while let Some(fetch) = next(&receiver) {
-                    match read(&*store, fetch) {
+                while let Some(wanted) = next(&receiver) {
+                    let read = match wanted {
+                        Wanted::Pages(fetch) => read(&*store, fetch),
+                        Wanted::Delayed(fetch) => read_delayed(&*store, fetch),
+                    };
+                    match read {
                         // The shard is gone only when the broker ends.
                         Ok(completion) => drop(completions.send(completion)),
                         Err(failure) => return failures.report(failure),
@@ -60,18 +73,27 @@ impl ReaderPool {
                 }
             })?);
         }
-        Ok((Self { fetches: sender }, ReaderThreads { threads }))
+        Ok((Self { wanted: sender }, ReaderThreads { threads }))
     }
 
     /// Asks for pages; they come back as a completion.
     pub fn fetch(&self, fetch: Fetch) {
+        self.want(Wanted::Pages(fetch));
+    }
+
+    /// Asks for delayed messages; they come back as a completion.
+    pub fn fetch_delayed(&self, fetch: DelayedFetch) {
+        self.want(Wanted::Delayed(fetch));
+    }
+
+    fn want(&self, wanted: Wanted) {
         // The threads end before this handle only after a failure, which was reported.
-        let _ = self.fetches.send(fetch);
+        let _ = self.wanted.send(wanted);
     }
 }
 
-fn next(fetches: &Mutex<mpsc::Receiver<Fetch>>) -> Option<Fetch> {
-    fetches.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+fn next(wanted: &Mutex<mpsc::Receiver<Wanted>>) -> Option<Wanted> {
+    wanted.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
 /// # Errors
@@ -83,6 +105,23 @@ fn read(store: &dyn Store, fetch: Fetch) -> Result<Completion, Failure> {
         Err(StoreError::Damaged(damage)) if damage.level.is_some() => {
             let what = damage.to_string().into();
             Ok(Completion::Damaged(DamagedFetch { queue, level, from, what }))
+        }
+        Err(error) => Err(Failure::Store(error)),
+    }
+}
+
+/// # Errors
+/// As [`read`].
+fn read_delayed(store: &dyn Store, fetch: DelayedFetch) -> Result<Completion, Failure> {
+    let DelayedFetch { queue, from, bytes_max, is_for_request } = fetch;
+    match store.read_delayed(queue, from, bytes_max) {
+        Ok(DelayedMessages { messages, is_end }) => {
+            let fetched = DelayedFetched { queue, from, messages, is_end, is_for_request };
+            Ok(Completion::DelayedFetched(fetched))
+        }
+        Err(StoreError::Damaged(damage)) if damage.level.is_some() => {
+            let what = damage.to_string().into();
+            Ok(Completion::DamagedDelayed(DamagedDelayedFetch { queue, from, what }))
         }
         Err(error) => Err(Failure::Store(error)),
     }

@@ -158,6 +158,15 @@ impl Turns {
                 self.task.shard.handle_committed(now, commit);
             }
             Completion::Fetched(fetched) => self.task.shard.handle_fetched(now, fetched),
+            Completion::DelayedFetched(fetched) => {
+                self.task.shard.handle_delayed_fetched(now, fetched);
+            }
+            Completion::DamagedDelayed(damaged) => {
+                let what = Arc::clone(&damaged.what);
+                if self.task.shard.handle_damaged_delayed(now, damaged) {
+                    log_damaged_queue(&what);
+                }
+            }
             Completion::Damaged(damaged) => {
                 let what = Arc::clone(&damaged.what);
                 if self.task.shard.handle_damaged(now, damaged) {
@@ -182,6 +191,9 @@ impl Turns {
         }
         while let Some(fetch) = self.task.shard.poll_fetch() {
             self.task.readers.fetch(fetch);
+        }
+        while let Some(fetch) = self.task.shard.poll_delayed_fetch(self.task.clock.now()) {
+            self.task.readers.fetch_delayed(fetch);
         }
         Ok(())
     }

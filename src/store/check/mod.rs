@@ -1,5 +1,6 @@
 //! Reads what is on disk and says what is damaged, before fjall does and beside it.
 
+pub(crate) mod delayed_survey;
 pub(crate) mod journal_check;
 pub(crate) mod level_survey;
 pub(crate) mod manifest_check;

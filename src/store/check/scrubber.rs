@@ -114,7 +114,7 @@ impl Worker {
     fn round(&mut self) -> Result<(), Stop> {
         let database = self.shared.database_path();
         self.damaged.retain(|path| path.exists());
-        for id in 0..=database::META_ID {
+        for id in 0..=database::DELAYED_ID {
             let keyspace = database.join("keyspaces").join(id.to_string());
             let Some(manifest) = manifest(&keyspace)? else { continue };
             let tables = manifest.tables.iter().map(|file| ("tables", file));

@@ -16,9 +16,9 @@ struct SharedBody {
     found: Option<(u64, u64)>,
     /// Messages that have it, by the stored count.
     counted: u64,
-    /// Messages that have it, by the stored references of pages.
+    /// Messages that have it, by the stored references of pages and by delayed messages.
     referred: u64,
-    /// Messages in readable pages that have it.
+    /// Readable messages that have it.
     used: u64,
 }
 
@@ -85,6 +85,13 @@ impl SharedSurvey {
         let key = key::page_bodies(queue, level, page.first);
         let value = checksummed::seal(&key, &bodies);
         Some((key, value))
+    }
+
+    /// A readable delayed message is kept that has this body.
+    pub(crate) fn use_body(&mut self, body: Option<BodyId>) {
+        if let Some(id) = body {
+            self.bodies.entry(id).or_default().used += 1;
+        }
     }
 
     /// Bodies whose count is not that of the references to them: count and references.

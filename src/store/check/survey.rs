@@ -1,6 +1,7 @@
 //! Everything that a database holds, read once and checked: what `verify` counts and `repair`
 //! copies.
 
+use crate::check::delayed_survey::DelayedSurvey;
 use crate::check::level_survey::{Hole, LevelSurvey};
 use crate::check::shared_survey::SharedSurvey;
 use crate::damage::{Certainty, Damage, QueueName};
@@ -11,6 +12,7 @@ use crate::fjall::recovery;
 use crate::fjall::shared_bodies;
 use crate::format::ack_value;
 use crate::format::checksummed;
+use crate::format::delayed_value;
 use crate::format::key::{self, AckKind};
 use crate::format::page_value::{self, Outside, PageFlaw};
 use crate::format::progress::Progress;
@@ -31,6 +33,8 @@ pub(crate) struct Survey {
     /// Keys and values of the engine's records.
     pub(crate) records: Vec<(Bytes, Bytes)>,
     pub(crate) progress: Progress,
+    /// Delayed messages.
+    pub(crate) delayed: DelayedSurvey,
     /// Bodies that several messages have.
     pub(crate) shared: SharedSurvey,
     /// Some record may be lost.
@@ -38,11 +42,11 @@ pub(crate) struct Survey {
     /// Some settled state may be lost.
     are_acks_damaged: bool,
     /// Pages may be lost by something else than that commits are.
-    are_pages_damaged: bool,
+    pub(super) are_pages_damaged: bool,
     /// All bodies were read, and what is damaged of them is named.
     are_bodies_read: bool,
     /// Messages of lost commits that are there all the same.
-    survivors: u64,
+    pub(super) survivors: u64,
     pub(crate) damages: Vec<Damage>,
     /// The data directory, which file names begin with.
     root: PathBuf,
@@ -70,7 +74,9 @@ pub(crate) fn survey(
     survey.files_damaged(salvage.damages());
     survey.meta(salvage, sink)?;
     survey.acks(salvage, sink)?;
+    survey.note_delayed_bodies(salvage)?;
     survey.shared_bodies(salvage, sink)?;
+    survey.delayed(salvage, sink)?;
     survey.pages(salvage, sink)?;
     survey.shared_counts();
     salvage.check_blob_files().map_err(failed)?;
@@ -88,12 +94,17 @@ fn may_hold(file: &Path, space: Space) -> bool {
     id.is_none_or(|id| id == space as u64 + 1)
 }
 
-fn failed(error: io::Error) -> StoreError {
+pub(super) fn failed(error: io::Error) -> StoreError {
     StoreError::failed("read its data", error)
 }
 
 impl Survey {
-    fn damaged(&mut self, level: Option<(QueueId, Level)>, first: Option<Offset>, what: String) {
+    pub(super) fn damaged(
+        &mut self,
+        level: Option<(QueueId, Level)>,
+        first: Option<Offset>,
+        what: String,
+    ) {
         let offsets = first.map(|first| (first, None));
         self.damages.push(Damage { level, offsets, what, ..Damage::default() });
     }
@@ -102,7 +113,9 @@ impl Survey {
         for FileDamage { file, what } in damages {
             self.is_topology_damaged |= may_hold(&file, Space::Meta);
             self.are_acks_damaged |= may_hold(&file, Space::Acks);
-            let holds_pages = may_hold(&file, Space::Pages) || may_hold(&file, Space::Bodies);
+            let holds_pages = [Space::Pages, Space::Bodies, Space::Delayed]
+                .into_iter()
+                .any(|space| may_hold(&file, space));
             // What journals lost is known by their commits.
             self.are_pages_damaged |=
                 holds_pages && file.starts_with(self.root.join("fjall/keyspaces"));
@@ -112,7 +125,7 @@ impl Survey {
     }
 
     /// The next item; what was damaged before it is noted.
-    fn next(
+    pub(super) fn next(
         &mut self,
         items: &mut Items,
         sink: &mut impl SurveySink,
@@ -146,6 +159,14 @@ impl Survey {
                     continue;
                 }
             };
+            if let Some((queue, clock)) = key::parse_delayed_state(&key) {
+                // Written anew from what is there.
+                let state = delayed_value::decode_state(&key, &value);
+                if let Some(state) = state.ok().filter(|_| !self.dropped.contains(&queue)) {
+                    self.delayed.note_state(queue, clock, state);
+                }
+                continue;
+            }
             if key::is_page_bodies(&key) {
                 let bodies = shared_bodies::decode_page_bodies(&key, &value).unwrap_or_default();
                 self.shared.note_references(bodies);
@@ -338,6 +359,10 @@ impl Survey {
         let mut named = 0;
         for level in self.levels.values_mut() {
             level.is_doubtful = self.are_acks_damaged || !level.has_record;
+        }
+        for damage in self.delayed.missing() {
+            named += damage.messages.unwrap_or(0);
+            self.damages.push(damage);
         }
         for ((queue, level), found) in &self.levels {
             for Hole { first, end, .. } in found.holes() {

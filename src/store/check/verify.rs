@@ -21,8 +21,10 @@ pub struct Verification {
     pub records: u64,
     /// Pages that can be read.
     pub pages: u64,
-    /// Messages in them that are not settled.
+    /// Messages in them that are not settled, and delayed ones.
     pub messages: u64,
+    /// Those among them that are delayed.
+    pub delayed: u64,
     /// Bytes of these messages.
     pub bytes: u64,
     /// What is damaged or missing, as exactly as can be told.
@@ -45,8 +47,10 @@ impl Verification {
             queues: survey.names.len() as u64,
             records: survey.records.len() as u64,
             pages: levels.clone().map(|level| level.extents.len() as u64).sum(),
-            messages: levels.clone().map(|level| level.messages).sum(),
-            bytes: levels.map(|level| level.bytes).sum(),
+            messages: levels.clone().map(|level| level.messages).sum::<u64>()
+                + survey.delayed.messages(),
+            delayed: survey.delayed.messages(),
+            bytes: levels.map(|level| level.bytes).sum::<u64>() + survey.delayed.bytes(),
             damages: survey.damages.clone(),
         }
     }
@@ -136,7 +140,8 @@ pub(crate) fn survey_of<K: SurveySink>(
         Err(StoreError::Damaged(damage)) => Err(damage.what),
         Err(error) => return Err(error),
     };
-    let mut salvage = Salvage::open(&database, mark.as_ref().ok().copied())?;
+    let mut salvage =
+        Salvage::open(&database, mark.as_ref().ok().copied(), directory.knows_delayed())?;
     let mut sink = sink(salvage.bytes())?;
     let mut survey = survey(&database, &mut salvage, &mut sink)?;
     let synced = mark.as_ref().map_or(0, |mark| mark.synced);

@@ -8,10 +8,11 @@ use crate::fjall::view::View;
 use crate::fjall::write_batch::WriteBatch;
 use crate::format::ack_value::{self, LevelRecord};
 use crate::format::checksummed;
+use crate::format::delayed_value;
 use crate::format::key::{self, AckKind};
 use crate::format::page_value;
 use bytes::Bytes;
-use forebay_engine::model::{Level, Offset, QueueId};
+use forebay_engine::model::{BodyId, DelayedId, DueClock, Level, Message, Offset, QueueId};
 use forebay_engine::operation::{Commit, Operation};
 use forebay_engine::page::Page;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,8 +27,16 @@ pub(crate) struct Changes {
     pages: BTreeMap<PageKey, Option<Arc<Page>>>,
     acks: BTreeMap<(QueueId, Bytes), Option<Bytes>>,
     records: BTreeMap<Bytes, Option<Bytes>>,
+    delayed: BTreeMap<(QueueId, DelayedId), DelayedChange>,
     pub(crate) levels: BTreeMap<(QueueId, Level), LevelChange>,
     pub(crate) dropped: BTreeSet<QueueId>,
+}
+
+/// What becomes of a delayed message.
+#[derive(Debug)]
+enum DelayedChange {
+    Put(Message),
+    Removed(Option<BodyId>),
 }
 
 impl Changes {
@@ -69,6 +78,22 @@ impl Changes {
                 let key = key::ack(*queue, *level, AckKind::Block(*block));
                 self.acks.insert((*queue, key), None);
             }
+            Operation::PutDelayed { queue, id, message } => {
+                self.delayed.insert((*queue, *id), DelayedChange::Put(message.clone()));
+            }
+            Operation::RemoveDelayed { queue, id, body } => {
+                let key = (*queue, *id);
+                if matches!(self.delayed.get(&key), Some(DelayedChange::Put(_))) {
+                    self.delayed.remove(&key);
+                } else {
+                    self.delayed.insert(key, DelayedChange::Removed(*body));
+                }
+            }
+            Operation::PutDelayedState { queue, clock, state } => {
+                let key = key::delayed_state(*queue, *clock);
+                let value = delayed_value::encode_state(&key, *state);
+                self.records.insert(key, (state.count > 0).then_some(value));
+            }
             Operation::DropQueue { queue } => self.drop_queue(*queue),
             Operation::PutRecord { key, value } => {
                 let key = key::record(key);
@@ -81,10 +106,18 @@ impl Changes {
         }
     }
 
-    /// Messages in the pages that are put.
+    /// Messages in the pages that are put, and delayed ones.
     pub(crate) fn messages(&self) -> u64 {
         let pages = self.pages.values().flatten();
-        pages.map(|page| page.records.len() as u64).sum()
+        let delayed = self.put_delayed().count() as u64;
+        pages.map(|page| page.records.len() as u64).sum::<u64>() + delayed
+    }
+
+    fn put_delayed(&self) -> impl Iterator<Item = &Message> {
+        self.delayed.values().filter_map(|change| match change {
+            DelayedChange::Put(message) => Some(message),
+            DelayedChange::Removed(_) => None,
+        })
     }
 
     fn level(&mut self, queue: QueueId, level: Level) -> &mut LevelChange {
@@ -109,16 +142,22 @@ impl Changes {
         self.pages.retain(|(owner, ..), _| *owner != queue);
         self.acks.retain(|(owner, _), _| *owner != queue);
         self.levels.retain(|(owner, _), _| *owner != queue);
+        self.delayed.retain(|(owner, _), _| *owner != queue);
+        for clock in DueClock::ALL {
+            // It goes with what is on the disk.
+            self.records.remove(&key::delayed_state(queue, clock));
+        }
         let key = key::dropped_queue(queue);
         let value = checksummed::seal(&key, &[]);
         self.records.insert(key, Some(value));
         self.dropped.insert(queue);
     }
 
-    /// Whether a page is written that has bodies in common with others.
+    /// Whether a message is written that has a body in common with others.
     pub(crate) fn shares_bodies(&self) -> bool {
         let pages = self.pages.values().flatten();
-        pages.flat_map(|page| &page.records).any(|record| record.message.shared_body().is_some())
+        let in_pages = pages.flat_map(|page| &page.records).map(|record| &record.message);
+        in_pages.chain(self.put_delayed()).any(|message| message.shared_body().is_some())
     }
 
     /// Writes everything into a batch. `bodies` shows the bodies that are on the disk, unless there
@@ -143,6 +182,20 @@ impl Changes {
                 remove_page(batch, queue, level, first, bodies)?;
                 if let Some(view) = bodies {
                     uses.remove_page(batch, view, queue, level, first)?;
+                }
+            }
+        }
+        for ((queue, id), change) in self.delayed {
+            let key = key::delayed(queue, id);
+            match change {
+                DelayedChange::Put(message) => {
+                    uses.put_delayed(&message);
+                    let value = delayed_value::encode(&key, &message);
+                    batch.insert(Space::Delayed, key, value);
+                }
+                DelayedChange::Removed(body) => {
+                    body.into_iter().for_each(|body| uses.remove_delayed(body));
+                    batch.remove(Space::Delayed, key);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! fjall, as the store uses it: four keyspaces, their settings, and the calls that fjall hides in
+//! fjall, as the store uses it: five keyspaces, their settings, and the calls that fjall hides in
 //! its documentation (`remove_weak`, `drop_range`, `rotate_memtable`, `journal_disk_space`). Only this
 //! module, [`super::view`] and [`super::write_batch`] call it; the tests here say what we rely on, for
 //! this exact version of it.
@@ -64,6 +64,7 @@ pub(crate) enum Space {
     Bodies,
     Acks,
     Meta,
+    Delayed,
 }
 
 impl Space {
@@ -71,6 +72,7 @@ impl Space {
         match self {
             Self::Pages | Self::Bodies => memory.pages_memtable,
             Self::Acks | Self::Meta => memory.memtable,
+            Self::Delayed => memory.delayed_memtable(),
         }
     }
 }
@@ -79,8 +81,12 @@ impl Space {
 pub(crate) const VERSION_FILE: &str = "version";
 /// fjall's number for `meta`: its keyspaces are numbered as they are created, from 1.
 pub(crate) const META_ID: u64 = 4;
+/// fjall's number for `delayed`, the last one. A database of a version before
+/// [`crate::limits::FORMAT_VERSION_WITH_DELAYED`] does not have it until it is opened.
+pub(crate) const DELAYED_ID: u64 = 5;
 
-pub(crate) const SPACES: [Space; 4] = [Space::Pages, Space::Bodies, Space::Acks, Space::Meta];
+pub(crate) const SPACES: [Space; 5] =
+    [Space::Pages, Space::Bodies, Space::Acks, Space::Meta, Space::Delayed];
 
 /// An open database. Clones share it.
 #[derive(Clone)]
@@ -90,6 +96,7 @@ pub(crate) struct Database {
     bodies: Keyspace,
     acks: Keyspace,
     meta: Keyspace,
+    delayed: Keyspace,
     memory: StoreMemory,
 }
 
@@ -98,6 +105,7 @@ impl Database {
         Self::open_with(path, StoreMemory::default())
     }
 
+    /// Opens it, and makes the keyspaces that are not there.
     pub(crate) fn open_with(path: &Path, memory: StoreMemory) -> Result<Self, Error> {
         let inner = fjall::Database::builder(path)
             .cache_size(memory.cache)
@@ -119,6 +127,7 @@ impl Database {
             })?,
             acks: inner.keyspace("acks", || options(RUNS_UNMERGED_MAX))?,
             meta: inner.keyspace("meta", || options(RUNS_UNMERGED_MAX))?,
+            delayed: inner.keyspace("delayed", || options(RUNS_UNMERGED_MAX))?,
             inner,
             memory,
         })
@@ -130,6 +139,7 @@ impl Database {
             Space::Bodies => &self.bodies,
             Space::Acks => &self.acks,
             Space::Meta => &self.meta,
+            Space::Delayed => &self.delayed,
         }
     }
 

@@ -3,7 +3,7 @@
 //! there, and looks for the damaged file.
 
 use crate::damage::Damage;
-use crate::fjall::database::{self, Error, META_ID, SPACES, Space};
+use crate::fjall::database::{self, DELAYED_ID, Error, SPACES, Space};
 use crate::limits::FAILURE_READ_BYTES_MAX;
 use crate::repair::salvage::{Manifest, is_sound_file};
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -140,7 +140,7 @@ struct File {
 
 /// All files that the manifests name.
 fn files(database: &Path) -> impl Iterator<Item = File> {
-    (0..=META_ID).flat_map(|id| {
+    (0..=DELAYED_ID).flat_map(|id| {
         let keyspace = database.join("keyspaces").join(id.to_string());
         let space = SPACES.into_iter().find(|space| *space as u64 + 1 == id);
         // fjall's own keyspace has the number 0.

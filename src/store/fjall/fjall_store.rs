@@ -14,9 +14,9 @@ use crate::format::key;
 use crate::limits::{GARBAGE_BYTES_MIN, JOURNALS_CHECK_BYTES};
 use crate::reclaim::reclaim_queue::ReclaimRequests;
 use crate::reclaim::reclaimer::Reclaimer;
-use crate::store::{Statistics, Store};
+use crate::store::{DelayedMessages, Statistics, Store};
 use crate::store_memory::StoreMemory;
-use forebay_engine::model::{BodyId, Level, Offset, QueueId};
+use forebay_engine::model::{BodyId, DelayedId, Level, Offset, QueueId};
 use forebay_engine::operation::{Commit, Recovered};
 use forebay_engine::page::Page;
 use std::path::Path;
@@ -136,6 +136,15 @@ impl Store for FjallStore {
         Ok(pages)
     }
 
+    fn read_delayed(
+        &self,
+        queue: QueueId,
+        from: DelayedId,
+        bytes_max: usize,
+    ) -> Result<DelayedMessages, StoreError> {
+        self.shared.read_delayed(queue, from, bytes_max)
+    }
+
     fn sync(&self) -> Result<(), StoreError> {
         self.shared.sync()
     }
@@ -186,6 +195,9 @@ mod tests;
 
 #[cfg(test)]
 mod damages;
+
+#[cfg(test)]
+mod delayed;
 
 #[cfg(test)]
 mod flips;

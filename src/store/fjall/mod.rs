@@ -4,6 +4,7 @@ pub(crate) mod changes;
 pub(crate) mod contiguity;
 pub(crate) mod damaged_reads;
 pub(crate) mod database;
+pub(crate) mod delayed;
 pub(crate) mod descriptors;
 pub(crate) mod direct_file;
 pub(crate) mod fjall_failure;

@@ -35,8 +35,12 @@ pub(crate) fn open(directory: &DataDirectory, memory: StoreMemory) -> Result<Ope
     let failed = |error| StoreError::failed("look into its data directory", error);
     let is_new = !path.try_exists().map_err(failed)?;
     let high_water = HighWater::open(&directory.high_water(), is_new)?;
+    let last_id = last_keyspace(directory);
+    if last_id < database::DELAYED_ID {
+        begin_upgrade_anew(&path).map_err(failed)?;
+    }
     if high_water.synced() > 0 {
-        check_files(&path)?;
+        check_files(&path, last_id)?;
     } else if !is_new && !path.join(VERSION_FILE).try_exists().map_err(failed)? {
         // The process ended while fjall made its files: there was never anything in them.
         fs::remove_dir_all(&path).map_err(failed)?;
@@ -44,7 +48,7 @@ pub(crate) fn open(directory: &DataDirectory, memory: StoreMemory) -> Result<Ope
     if path.try_exists().map_err(failed)? {
         let in_tables = || applied_in_tables(&path);
         let keyspaces = path.join(KEYSPACES_DIRECTORY);
-        for id in 0..=database::META_ID {
+        for id in 0..=last_id {
             Manifest::read(&keyspaces.join(id.to_string()))?;
         }
         if let Some(torn) = journal_check::check(&path, high_water.synced(), in_tables)? {
@@ -68,9 +72,24 @@ pub(crate) fn open(directory: &DataDirectory, memory: StoreMemory) -> Result<Ope
     Ok(Opened { database, high_water, progress })
 }
 
-fn check_files(path: &Path) -> Result<(), StoreError> {
+/// The number of the last keyspace that a database has whose files are all there.
+pub(crate) fn last_keyspace(directory: &DataDirectory) -> u64 {
+    if directory.knows_delayed() { database::DELAYED_ID } else { database::META_ID }
+}
+
+/// An earlier start ended while fjall made a keyspace that this version added: nothing was ever in it. fjall
+/// would remove it, too, and give the next one another number.
+fn begin_upgrade_anew(path: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(path.join(KEYSPACES_DIRECTORY).join(database::DELAYED_ID.to_string()))
+    {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn check_files(path: &Path, last_id: u64) -> Result<(), StoreError> {
     let keyspaces = path.join(KEYSPACES_DIRECTORY);
-    let keyspaces = (0..=database::META_ID).map(|id| keyspaces.join(id.to_string()));
+    let keyspaces = (0..=last_id).map(|id| keyspaces.join(id.to_string()));
     let files = keyspaces.map(|keyspace| keyspace.join(CURRENT_FILE));
     for file in files.chain([path.join(VERSION_FILE)]) {
         if !file.try_exists().unwrap_or(false) {

@@ -5,6 +5,7 @@ use crate::damage::{Damage, QueueName};
 use crate::error::StoreError;
 use crate::fjall::contiguity::{self, Settled};
 use crate::fjall::database::{self, Error, Space};
+use crate::fjall::delayed;
 use crate::fjall::levels::{LevelState, Levels, Span};
 use crate::fjall::shared_bodies;
 use crate::fjall::view::View;
@@ -78,7 +79,8 @@ pub(crate) fn recover(view: &View) -> Result<Recovered, StoreError> {
         levels.push(RecoveredLevel { queue, level, watermark, blocks, last_page, bounds });
     }
     let last_body = shared_bodies::last(view).map_err(failed)?;
-    Ok(Recovered { records: records(view)?, levels, last_body, damaged })
+    let delayed = delayed::states(view)?;
+    Ok(Recovered { records: records(view)?, levels, delayed, last_body, damaged })
 }
 
 /// A queue of which a read has met damage.

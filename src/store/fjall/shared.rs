@@ -26,7 +26,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 pub(crate) struct Shared {
     pub(crate) database: Database,
     pub(crate) levels: RwLock<Levels>,
-    writer: Mutex<Writer>,
+    pub(super) writer: Mutex<Writer>,
     /// A write failed: what is on the disk is unknown until a restart.
     pub(super) is_stopped: AtomicBool,
     /// Why, once that is known.

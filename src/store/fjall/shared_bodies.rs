@@ -1,9 +1,9 @@
-//! Bodies that messages of several queues have in common: each is one value in `bodies`, and `meta` counts
-//! the stored messages that have it. The last one to go takes the body with it.
+//! Bodies that messages of several queues have in common, or a delayed message hands on to the page that it
+//! comes into: each is one value in `bodies`, and `meta` counts the stored messages that have it. The last one to go takes the body with it.
 //!
 //! ```text
 //! bodies, shared body:  the bytes as they came; each page holds their checksum
-//! meta, body count:     messages:u64           messages in stored pages that have the body
+//! meta, body count:     messages:u64           messages in stored pages, and delayed ones, that have the body
 //! meta, page bodies:    body:u64 *             the shared bodies of one page, once for each message
 //! ```
 //! What a page refers to stands beside it, so that a page is removed, and a queue dropped, without being
@@ -17,7 +17,7 @@ use crate::format::checksummed::{self, Flaw};
 use crate::format::cursor::Cursor;
 use crate::format::key;
 use bytes::{BufMut, Bytes};
-use forebay_engine::model::{BodyId, Level, Offset, QueueId};
+use forebay_engine::model::{BodyId, Level, Message, Offset, QueueId};
 use forebay_engine::page::Page;
 use std::collections::BTreeMap;
 
@@ -76,6 +76,19 @@ impl BodyUses {
             self.remove(batch, key, &value);
         }
         Ok(())
+    }
+
+    /// A delayed message is written.
+    pub(crate) fn put_delayed(&mut self, message: &Message) {
+        let Some(id) = message.shared_body() else { return };
+        let uses = self.uses.entry(id).or_default();
+        uses.put += 1;
+        uses.body.get_or_insert_with(|| message.body().clone());
+    }
+
+    /// A delayed message that has this body is removed.
+    pub(crate) fn remove_delayed(&mut self, body: BodyId) {
+        self.uses.entry(body).or_default().removed += 1;
     }
 
     /// What stands under a page's key in `meta` is removed.

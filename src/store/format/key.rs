@@ -8,13 +8,15 @@
 //! meta:   shard:u16 kind:u8 rest                               kind 0 progress, 1 dropped queue
 //!                                                              (queue:u64), 2 record (its key),
 //!                                                              3 body count (body:u64), 4 page bodies
-//!                                                              (queue:u64 level:u8 first:u64)
+//!                                                              (queue:u64 level:u8 first:u64), 5 delayed
+//!                                                              state (queue:u64 clock:u8)
+//! delayed: shard:u16 queue:u64 clock:u8 due:u64 sequence:u64
 //! ```
 //! A single machine has one shard, number 0. No shard has the number of [`HEARTBEAT_KEY`]; `shared` is the
 //! number of no queue.
 
 use bytes::{BufMut, Bytes};
-use forebay_engine::model::{BodyId, Level, Offset, QueueId};
+use forebay_engine::model::{BodyId, DelayedId, DueClock, Level, Offset, QueueId, WallClock};
 
 const SHARD: u16 = 0;
 const LEVEL_KEY_SIZE: usize = 2 + 8 + 1;
@@ -151,6 +153,29 @@ fn parse_level(key: &[u8]) -> Option<(QueueId, Level, &[u8])> {
     ))
 }
 
+/// A delayed message.
+pub(crate) fn delayed(queue: QueueId, id: DelayedId) -> Bytes {
+    let mut key = level_prefix(queue, Level(id.clock.number()), LEVEL_KEY_SIZE + 2 * 8);
+    key.put_u64(id.due.0);
+    key.put_u64(id.sequence);
+    key.into()
+}
+
+/// The first and the last key of a queue's delayed messages.
+pub(crate) fn delayed_of(queue: QueueId) -> (Bytes, Bytes) {
+    let [first, last] = DueClock::ALL;
+    (delayed(queue, DelayedId::lowest(first)), delayed(queue, DelayedId::highest(last)))
+}
+
+pub(crate) fn parse_delayed(key: &[u8]) -> Option<(QueueId, DelayedId)> {
+    let (queue, clock, rest) = parse_level(key)?;
+    let clock = DueClock::from_number(clock.0)?;
+    let (due, sequence) = rest.split_first_chunk()?;
+    let sequence = u64::from_be_bytes(sequence.try_into().ok()?);
+    let due = WallClock(u64::from_be_bytes(*due));
+    Some((queue, DelayedId { clock, due, sequence }))
+}
+
 /// What a key of `meta` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MetaKind {
@@ -159,6 +184,7 @@ pub(crate) enum MetaKind {
     Record,
     BodyCount,
     PageBodies,
+    DelayedState,
 }
 
 pub(crate) fn progress() -> Bytes {
@@ -206,6 +232,27 @@ pub(crate) fn meta_prefix(kind: MetaKind) -> Bytes {
 pub(crate) fn parse_body_count(key: &[u8]) -> Option<BodyId> {
     let id = key.strip_prefix(&*meta_prefix(MetaKind::BodyCount))?;
     Some(BodyId(u64::from_be_bytes(id.try_into().ok()?)))
+}
+
+/// What is known of a queue's delayed messages of one clock.
+pub(crate) fn delayed_state(queue: QueueId, clock: DueClock) -> Bytes {
+    let mut rest = [0; 9];
+    let (id, number) = rest.split_at_mut(8);
+    id.copy_from_slice(&queue.0.to_be_bytes());
+    number.copy_from_slice(&[clock.number()]);
+    meta(MetaKind::DelayedState, &rest)
+}
+
+/// What the keys of those begin with.
+pub(crate) fn delayed_states() -> Bytes {
+    meta_prefix(MetaKind::DelayedState)
+}
+
+pub(crate) fn parse_delayed_state(key: &[u8]) -> Option<(QueueId, DueClock)> {
+    let rest = key.strip_prefix(&*delayed_states())?;
+    let (queue, clock) = rest.split_first_chunk()?;
+    let [clock] = clock else { return None };
+    Some((QueueId(u64::from_be_bytes(*queue)), DueClock::from_number(*clock)?))
 }
 
 /// Whether the shared bodies of a page stand under a key.
@@ -262,5 +309,16 @@ mod tests {
         assert_eq!(parse_dropped_queue(&dropped_queue(QueueId(8))), Some(QueueId(8)));
         assert_eq!(parse_record(&record(b"queue")), Some(Bytes::from_static(b"queue")));
         assert_eq!(parse_record(&dropped_queue(QueueId(8))), None);
+        for clock in DueClock::ALL {
+            let id = DelayedId { clock, due: WallClock(77), sequence: 2 };
+            let key = delayed(QueueId(8), id);
+            assert_eq!(parse_delayed(&key), Some((QueueId(8), id)));
+            let (first, last) = delayed_of(QueueId(8));
+            assert!(first < key && key < delayed(QueueId(8), id.next()) && key < last);
+            assert!(last < delayed_of(QueueId(9)).0);
+            let state = delayed_state(QueueId(8), clock);
+            assert_eq!(parse_delayed_state(&state), Some((QueueId(8), clock)));
+        }
+        assert_eq!(parse_delayed(HEARTBEAT_KEY), None);
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod ack_value;
 pub(crate) mod checksummed;
 pub(crate) mod cursor;
+pub(crate) mod delayed_value;
 pub(crate) mod high_water;
 pub(crate) mod key;
 pub(crate) mod page_value;

@@ -212,7 +212,7 @@ impl Worker {
                 return Ok(());
             }
         }
-        if !self.release_bodies(queue)? {
+        if !self.release_bodies(queue)? || !self.remove_delayed(queue)? {
             return Ok(());
         }
         for space in [Space::Pages, Space::Bodies, Space::Acks] {
@@ -235,6 +235,19 @@ impl Worker {
             if self.tasks.is_ending() {
                 return Ok(false);
             }
+        }
+        Ok(true)
+    }
+
+    /// Removes a dropped queue's delayed messages, some at a time. Tells whether it came to the end.
+    fn remove_delayed(&self, queue: QueueId) -> Result<bool, Error> {
+        let (mut from, _) = key::delayed_of(queue);
+        // From the last one on, so as not to pass over the removed ones again.
+        while let Some(last) = self.shared.remove_delayed(queue, &from)? {
+            if self.tasks.is_ending() {
+                return Ok(false);
+            }
+            from = last;
         }
         Ok(true)
     }

@@ -20,6 +20,7 @@ use crate::fjall::recovery;
 use crate::fjall::shared_bodies;
 use crate::format::ack_value::{self, LevelRecord};
 use crate::format::checksummed;
+use crate::format::delayed_value;
 use crate::format::high_water::HighWater;
 use crate::format::key::{self, AckKind};
 use crate::format::progress::{MessagesPut, Progress};
@@ -229,6 +230,11 @@ fn complete<F: FnMut(ReadProgress)>(
             copy.keep(Space::Acks, key, value)?;
         }
     }
+    for (queue, clock, state) in survey.delayed.states() {
+        let key = key::delayed_state(queue, clock);
+        let value = delayed_value::encode_state(&key, state);
+        copy.keep(Space::Meta, key, value)?;
+    }
     for (id, messages) in survey.shared.used() {
         let key = key::body_count(id);
         let value = shared_bodies::encode_count(&key, messages);
@@ -259,12 +265,13 @@ fn mend_topology<F: FnMut(ReadProgress)>(
     if !survey.is_topology_damaged {
         return Ok(());
     }
-    let queues: BTreeSet<QueueId> = survey.levels.keys().map(|(queue, _)| *queue).collect();
+    let levels = survey.levels.keys().map(|(queue, _)| *queue);
+    let queues: BTreeSet<QueueId> = levels.chain(survey.delayed.queues()).collect();
     let known = survey.names.keys().chain(&survey.dropped).chain(&queues);
     let highest = known.max().copied().unwrap_or_default();
     let has_messages = |queue: &QueueId| {
         let mut levels = survey.levels.range((*queue, Level(0))..=(*queue, Level(u8::MAX)));
-        levels.any(|(_, level)| level.messages > 0)
+        levels.any(|(_, level)| level.messages > 0) || survey.delayed.has_messages(*queue)
     };
     let with_messages: BTreeSet<QueueId> =
         queues.iter().copied().filter(|queue| has_messages(queue)).collect();

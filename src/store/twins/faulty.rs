@@ -2,8 +2,8 @@
 //! that nothing is confirmed which the disk has not taken.
 
 use crate::error::StoreError;
-use crate::store::{Statistics, Store};
-use forebay_engine::model::{Level, Offset, QueueId};
+use crate::store::{DelayedMessages, Statistics, Store};
+use forebay_engine::model::{DelayedId, Level, Offset, QueueId};
 use forebay_engine::operation::{Commit, Durability, Recovered};
 use forebay_engine::page::Page;
 use std::io;
@@ -22,7 +22,7 @@ pub enum Fault {
     Sync(u64),
     /// The n-th [`Store::apply`] does not return until [`FaultyStore::release`] is called.
     ApplyStuck(u64),
-    /// The n-th [`Store::read`] fails.
+    /// The n-th [`Store::read`] or [`Store::read_delayed`] fails.
     Read(u64),
 }
 
@@ -77,6 +77,12 @@ impl<S: Store> FaultyStore<S> {
         Ok((counts.applies, is_synced.then_some(counts.syncs)))
     }
 
+    fn count_read(&self, action: &'static str) -> Result<(), StoreError> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.reads += 1;
+        if self.fault == Fault::Read(counts.reads) { Err(failure(action)) } else { Ok(()) }
+    }
+
     fn stop(&self, action: &'static str) -> StoreError {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).is_stopped = true;
         failure(action)
@@ -122,15 +128,18 @@ impl<S: Store> Store for FaultyStore<S> {
         from: Offset,
         bytes_max: usize,
     ) -> Result<Vec<Page>, StoreError> {
-        let reads = {
-            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-            counts.reads += 1;
-            counts.reads
-        };
-        if self.fault == Fault::Read(reads) {
-            return Err(failure("read a page"));
-        }
+        self.count_read("read a page")?;
         self.inner.read(queue, level, from, bytes_max)
+    }
+
+    fn read_delayed(
+        &self,
+        queue: QueueId,
+        from: DelayedId,
+        bytes_max: usize,
+    ) -> Result<DelayedMessages, StoreError> {
+        self.count_read("read a delayed message")?;
+        self.inner.read_delayed(queue, from, bytes_max)
     }
 
     fn sync(&self) -> Result<(), StoreError> {

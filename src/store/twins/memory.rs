@@ -3,11 +3,12 @@
 
 use crate::error::StoreError;
 use crate::fjall::contiguity::{self, Settled};
-use crate::store::{Statistics, Store};
+use crate::store::{DelayedMessages, Statistics, Store};
 use bytes::Bytes;
-use forebay_engine::model::{Level, Message, Offset, QueueId};
+use forebay_engine::model::{DelayedId, DueClock, Level, Message, Offset, QueueId};
 use forebay_engine::operation::{
-    Block, Commit, Durability, Operation, Recovered, RecoveredLevel, Watermark,
+    Block, Commit, DelayedState, Durability, Operation, Recovered, RecoveredDelayed,
+    RecoveredLevel, Watermark,
 };
 use forebay_engine::page::Page;
 use std::collections::BTreeMap;
@@ -34,6 +35,8 @@ struct State {
 struct Content {
     records: BTreeMap<Bytes, Bytes>,
     levels: BTreeMap<(QueueId, Level), LevelContent>,
+    delayed: BTreeMap<(QueueId, DelayedId), Message>,
+    delayed_states: BTreeMap<(QueueId, DueClock), DelayedState>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -102,6 +105,26 @@ impl Store for MemoryStore {
         Ok(pages)
     }
 
+    fn read_delayed(
+        &self,
+        queue: QueueId,
+        from: DelayedId,
+        bytes_max: usize,
+    ) -> Result<DelayedMessages, StoreError> {
+        let state = self.lock();
+        let range = (queue, from)..=(queue, DelayedId::highest(from.clock));
+        let rest = state.current.delayed.range(range);
+        let mut rest = rest.map(|((_, id), message)| (*id, message.clone()));
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        while bytes < bytes_max
+            && let Some((id, message)) = rest.next()
+        {
+            bytes += message.size();
+            messages.push((id, message));
+        }
+        Ok(DelayedMessages { messages, is_end: rest.next().is_none() })
+    }
+
     fn sync(&self) -> Result<(), StoreError> {
         self.lock().sync();
         Ok(())
@@ -147,8 +170,19 @@ impl Content {
             Operation::RemoveBlock { queue, level, block } => {
                 self.level(*queue, *level).blocks.remove(block);
             }
+            Operation::PutDelayed { queue, id, message } => {
+                self.delayed.insert((*queue, *id), message.clone());
+            }
+            Operation::RemoveDelayed { queue, id, body: _ } => {
+                self.delayed.remove(&(*queue, *id));
+            }
+            Operation::PutDelayedState { queue, clock, state } => {
+                self.delayed_states.insert((*queue, *clock), *state);
+            }
             Operation::DropQueue { queue } => {
                 self.levels.retain(|(owner, _), _| owner != queue);
+                self.delayed.retain(|(owner, _), _| owner != queue);
+                self.delayed_states.retain(|(owner, _), _| owner != queue);
             }
             Operation::PutRecord { key, value } => {
                 self.records.insert(key.clone(), value.clone());
@@ -181,10 +215,15 @@ impl Content {
         });
         let pages = self.levels.values().flat_map(|level| level.pages.values());
         let messages = pages.flat_map(|page| &page.records).map(|record| &record.message);
+        let messages = messages.chain(self.delayed.values());
         let last_body = messages.filter_map(Message::shared_body).max().unwrap_or_default();
+        let delayed = self.delayed_states.iter().filter(|(_, state)| state.count > 0);
+        let delayed =
+            delayed.map(|(&(queue, clock), &state)| RecoveredDelayed { queue, clock, state });
         Recovered {
             records: records.collect(),
             levels: levels.collect(),
+            delayed: delayed.collect(),
             last_body,
             damaged: Vec::new(),
         }

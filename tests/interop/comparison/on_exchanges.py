@@ -78,7 +78,7 @@ def unknown_type(peer):
     peer.open().call(1, EXCHANGE.Declare(exchange=peer.name("x"), type="nonsense"))
 
 
-@scenario(deviates="reserved names")
+@scenario(deviates="delayed messages")
 def delayed_messages_without_the_plugin(peer):
     arguments = {"x-delayed-type": "direct"}
     declare = EXCHANGE.Declare(exchange=peer.name("x"), type="x-delayed-message", arguments=arguments)

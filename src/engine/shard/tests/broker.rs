@@ -12,8 +12,8 @@ use crate::model::{
 };
 use crate::operation::Commit;
 use crate::shard::{
-    ChannelListing, ChannelReport, DamagedFetch, Fetch, QueueDefaults, Shard, ShardSettings,
-    ShardStatistics,
+    ChannelListing, ChannelReport, DamagedFetch, DelayedFetched, Fetch, QueueDefaults, Shard,
+    ShardSettings, ShardStatistics,
 };
 use crate::topology::QueueRecord;
 use bytes::{Bytes, BytesMut};
@@ -31,6 +31,10 @@ pub(super) struct Broker {
     pub(super) writing: VecDeque<Commit>,
     pub(super) events: Vec<(ConnectionId, Event)>,
     bounds: Bounds,
+    /// Whether reads of delayed messages take their time.
+    pub(super) holds_reads: bool,
+    /// Those that were made and not answered.
+    reads: VecDeque<DelayedFetched>,
     /// Whether a shard is rebuilt from the store after each commit, and held against this one.
     pub(super) rebuilds: bool,
     /// What was to outlive the process when each of `writing` was begun.
@@ -61,6 +65,8 @@ impl Broker {
             writing: VecDeque::new(),
             events: Vec::new(),
             bounds: Bounds::default(),
+            holds_reads: false,
+            reads: VecDeque::new(),
             rebuilds: false,
             kept: VecDeque::new(),
         };
@@ -81,6 +87,7 @@ impl Broker {
     /// The process dies and begins again with what was applied.
     pub(super) fn crash(&mut self) {
         self.writing.clear();
+        self.reads.clear();
         self.kept.clear();
         self.events.clear();
         self.shard = Shard::recover(&settings(), self.store.recover()).unwrap();
@@ -119,12 +126,43 @@ impl Broker {
                 }
                 let fetched = self.store.read(fetch);
                 self.shard.handle_fetched(self.now, fetched);
+            } else if let Some(fetch) = self.shard.poll_delayed_fetch(self.now) {
+                let fetched = self.store.read_delayed(fetch);
+                if self.holds_reads {
+                    self.reads.push_back(fetched);
+                } else {
+                    self.shard.handle_delayed_fetched(self.now, fetched);
+                }
             } else if self.shard.poll_timeout() == Some(Monotonic::AT_ONCE) {
                 self.shard.handle_timeout(self.now);
             } else {
                 return;
             }
         }
+    }
+
+    /// Answers the oldest read of delayed messages.
+    pub(super) fn finish_read(&mut self) {
+        let Some(fetched) = self.reads.pop_front() else { return };
+        self.shard.handle_delayed_fetched(self.now, fetched);
+        self.fetch();
+        self.collect();
+    }
+
+    /// Answers all reads, and those that follow.
+    pub(super) fn finish_reads(&mut self) {
+        while !self.reads.is_empty() {
+            self.finish_read();
+        }
+    }
+
+    /// The answers that came so far.
+    pub(super) fn replies(&mut self, connection: ConnectionId) -> Vec<Result<Reply, Fault>> {
+        let reply = |event| match event {
+            Event::Reply { reply, .. } => Some(reply),
+            _ => None,
+        };
+        self.take_events(connection).into_iter().filter_map(reply).collect()
     }
 
     pub(super) fn collect(&mut self) {

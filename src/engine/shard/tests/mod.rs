@@ -9,6 +9,8 @@ mod browsing;
 mod counters;
 mod damaged;
 mod dead_letters;
+mod delayed;
+mod delayed_model;
 mod fleet;
 mod hanging;
 mod isolation;

@@ -1,12 +1,13 @@
 //! A store for tests: what a real one does, as plainly as can be, and every promise of the engine
 //! to it checked.
 
-use crate::model::{BodyId, Level, Message, Offset, QueueId};
+use crate::model::{BodyId, DelayedId, DueClock, Level, Message, Offset, QueueId};
 use crate::operation::{
-    BLOCK_OFFSETS, Block, Commit, DamagedQueue, Operation, Recovered, RecoveredLevel, Watermark,
+    BLOCK_OFFSETS, Block, Commit, DamagedQueue, DelayedState, Operation, Recovered,
+    RecoveredDelayed, RecoveredLevel, Watermark,
 };
 use crate::page::Page;
-use crate::shard::{Fetch, Fetched};
+use crate::shard::{DelayedFetch, DelayedFetched, Fetch, Fetched};
 use bytes::Bytes;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,8 @@ impl LevelContent {
 pub(super) struct TestStore {
     records: BTreeMap<Bytes, Bytes>,
     levels: BTreeMap<LevelKey, LevelContent>,
+    delayed: BTreeMap<(QueueId, DelayedId), Message>,
+    delayed_states: BTreeMap<(QueueId, DueClock), DelayedState>,
     reads: Cell<usize>,
     /// Queues of which nothing can be read.
     pub(super) damaged: BTreeSet<QueueId>,
@@ -53,6 +56,7 @@ impl TestStore {
     pub(super) fn apply(&mut self, commit: &Commit) {
         let mut put = Vec::new();
         let mut removed = Vec::new();
+        let mut states = Vec::new();
         for operation in &commit.operations {
             match operation.clone() {
                 Operation::PutPage { queue, level, page } => {
@@ -78,11 +82,29 @@ impl TestStore {
                 Operation::RemoveBlock { queue, level, block } => {
                     self.levels.entry((queue, level)).or_default().blocks.remove(&block);
                 }
-                Operation::DropQueue { queue } => self.levels.retain(|(id, _), _| *id != queue),
+                Operation::PutDelayed { queue, id, message } => {
+                    assert!(message.delay().is_some(), "what is due goes into a page");
+                    let before = self.delayed.insert((queue, id), message);
+                    assert_eq!(before, None, "a key is written once");
+                }
+                Operation::RemoveDelayed { queue, id, body } => {
+                    let message = self.delayed.remove(&(queue, id)).expect("what was put, once");
+                    assert_eq!(message.shared_body(), body);
+                }
+                Operation::PutDelayedState { queue, clock, state } => {
+                    self.delayed_states.insert((queue, clock), state);
+                    states.push((queue, clock));
+                }
+                Operation::DropQueue { queue } => {
+                    self.levels.retain(|(id, _), _| *id != queue);
+                    self.delayed.retain(|(id, _), _| *id != queue);
+                    self.delayed_states.retain(|(id, _), _| *id != queue);
+                }
                 Operation::PutRecord { key, value } => drop(self.records.insert(key, value)),
                 Operation::RemoveRecord { key } => drop(self.records.remove(&key)),
             }
         }
+        states.into_iter().for_each(|(queue, clock)| self.check_delayed(queue, clock));
         for (key, from, to) in put {
             let Some(content) = self.levels.get(&key) else { continue };
             for offset in (from.0..to.0).map(Offset) {
@@ -95,6 +117,38 @@ impl TestStore {
                 assert!(content.is_settled(record.offset), "{} was removed alive", record.offset);
             }
         }
+    }
+
+    /// What is said of delayed messages is true.
+    fn check_delayed(&self, queue: QueueId, clock: DueClock) {
+        let Some(state) = self.delayed_states.get(&(queue, clock)) else { return };
+        let range = (queue, DelayedId::lowest(clock))..=(queue, DelayedId::highest(clock));
+        let there: Vec<_> = self.delayed.range(range).collect();
+        assert_eq!(state.count, there.len() as u64);
+        let bytes = there.iter().map(|(_, message)| message.body().len() as u64);
+        assert_eq!(state.bytes, bytes.sum::<u64>());
+        assert!(there.iter().all(|((_, id), _)| id.due >= state.from));
+        assert!(there.iter().all(|((_, id), _)| id.sequence < state.next_sequence));
+    }
+
+    /// Delayed messages of all queues.
+    pub(super) fn delayed(&self) -> usize {
+        self.delayed.len()
+    }
+
+    pub(super) fn read_delayed(&self, fetch: DelayedFetch) -> DelayedFetched {
+        let DelayedFetch { queue, from, bytes_max, is_for_request } = fetch;
+        let range = (queue, from)..=(queue, DelayedId::highest(from.clock));
+        let mut rest = self.delayed.range(range).map(|((_, id), message)| (*id, message.clone()));
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        while bytes < bytes_max
+            && let Some((id, message)) = rest.next()
+        {
+            bytes += message.size();
+            messages.push((id, message));
+        }
+        let is_end = rest.next().is_none();
+        DelayedFetched { queue, from, messages, is_end, is_for_request }
     }
 
     /// How often it was read.
@@ -130,6 +184,7 @@ impl TestStore {
     fn last_body(&self) -> BodyId {
         let pages = self.levels.values().flat_map(|level| level.pages.values());
         let messages = pages.flat_map(|page| &page.records).map(|record| &record.message);
+        let messages = messages.chain(self.delayed.values());
         messages.filter_map(Message::shared_body).max().unwrap_or_default()
     }
 
@@ -142,9 +197,13 @@ impl TestStore {
             last_page: content.pages.last_key_value().map(|(_, page)| (page.end, page.bytes_after)),
             bounds: content.pages.last_key_value().and_then(|(_, page)| page.bounds),
         };
+        let delayed = self.delayed_states.iter().filter(|(_, state)| state.count > 0);
+        let delayed =
+            delayed.map(|(&(queue, clock), &state)| RecoveredDelayed { queue, clock, state });
         Recovered {
             records: self.records.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             levels: self.levels.iter().map(level).collect(),
+            delayed: delayed.collect(),
             last_body: self.last_body(),
             damaged: self.damaged.iter().map(|queue| damaged_queue(*queue)).collect(),
         }

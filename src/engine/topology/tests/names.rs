@@ -114,10 +114,49 @@ fn an_unknown_exchange_type_ends_the_connection() {
     let fault = host.exchange_with("x", "foo", &Exchange::default()).unwrap_err();
     assert_eq!((fault.scope, fault.code), (FaultScope::Connection, ReplyCode::CommandInvalid));
     assert_eq!(fault.text, "unknown exchange type 'foo'");
-    let fault = host.exchange_with("x", "x-delayed-message", &Exchange::default()).unwrap_err();
-    assert_eq!((fault.scope, fault.code), (FaultScope::Connection, ReplyCode::NotImplemented));
-    assert!(fault.text.starts_with("exchange type 'x-delayed-message' is not implemented"));
-    assert!(fault.text.ends_with("expire (x-message-ttl) in a queue that dead-letters"));
+}
+
+#[test]
+fn a_delayed_exchange_says_by_which_type_it_routes() {
+    let mut host = Host::new();
+    let delayed = |arguments| Exchange { arguments, ..Exchange::default() };
+    let text = "invalid arg 'x-delayed-type' for exchange 'x' in vhost '/': ";
+    for (arguments, reason) in [
+        (table(&[]), "none; an exchange of type 'x-delayed-message' needs it"),
+        (
+            table(&[("x-delayed-type", text_value("foo"))]),
+            "'foo' of type 'longstr'; expected 'direct'",
+        ),
+        (
+            table(&[("x-delayed-type", text_value("x-delayed-message"))]),
+            "'x-delayed-message' of type 'longstr'; expected 'direct'",
+        ),
+        (table(&[("x-delayed-type", FieldValue::I32(1))]), "'1' of type 'signedint'; expected"),
+    ] {
+        let fault = host.exchange_with("x", "x-delayed-message", &delayed(arguments)).unwrap_err();
+        assert_eq!((fault.scope, fault.code), (FaultScope::Channel, ReplyCode::PreconditionFailed));
+        assert!(fault.text.starts_with(&format!("{text}{reason}")), "{}", fault.text);
+    }
+    let topic = || delayed(table(&[("x-delayed-type", text_value("topic"))]));
+    host.exchange_with("x", "x-delayed-message", &topic()).unwrap();
+    host.exchange_with("x", "x-delayed-message", &topic()).unwrap();
+    let direct = delayed(table(&[("x-delayed-type", text_value("direct"))]));
+    refused(
+        host.exchange_with("x", "x-delayed-message", &direct),
+        ReplyCode::PreconditionFailed,
+        "inequivalent arg 'x-delayed-type' for exchange 'x' in vhost '/': received 'direct' but current \
+         is 'topic'",
+    );
+    refused(
+        host.exchange_with("x", "topic", &topic()),
+        ReplyCode::PreconditionFailed,
+        "inequivalent arg 'type' for exchange 'x' in vhost '/': received 'topic' but current is \
+         'x-delayed-message'",
+    );
+}
+
+fn text_value(text: &str) -> FieldValue {
+    FieldValue::LongStr(text.to_owned().into())
 }
 
 #[test]

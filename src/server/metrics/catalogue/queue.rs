@@ -21,6 +21,18 @@ pub const QUEUE_MESSAGES_PARKED: Metric = gauge(
     Unit::Count,
     "Messages of the queue that came back and wait for their next delivery; they are no lag.",
 );
+/// Delayed messages of a queue.
+pub const QUEUE_MESSAGES_DELAYED: Metric = gauge(
+    "forebay_queue_messages_delayed",
+    Unit::Count,
+    "Messages of the queue that wait for a time of their own (x-delay, x-deliver-at); neither ready nor unacked, and no lag.",
+);
+/// The next of them.
+pub const QUEUE_DELAYED_NEXT_DUE: Metric = gauge(
+    "forebay_queue_delayed_next_due_timestamp_seconds",
+    Unit::Seconds,
+    "UNIX time at which the first delayed message of the queue is due; no sample when none is delayed.",
+);
 /// Consumers of a queue.
 pub const QUEUE_CONSUMERS: Metric =
     gauge("forebay_queue_consumers", Unit::Count, "Consumers of the queue.");
@@ -162,10 +174,12 @@ pub const QUEUE_SYMPTOM: Metric = gauge(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) const OF_QUEUES: [Metric; 27] = [
+pub(super) const OF_QUEUES: [Metric; 29] = [
     QUEUE_MESSAGES_READY,
     QUEUE_MESSAGES_UNACKED,
     QUEUE_MESSAGES_PARKED,
+    QUEUE_MESSAGES_DELAYED,
+    QUEUE_DELAYED_NEXT_DUE,
     QUEUE_CONSUMERS,
     QUEUE_DAMAGED,
     QUEUE_LAG,

@@ -154,10 +154,10 @@ fn a_body_put_is_not_copied_and_comes_back_after_a_flush() {
 fn keyspaces_are_numbered_as_they_are_created() {
     let (directory, database) = open();
     let ids = |database: &Database| SPACES.map(|space| database.keyspace(space).id());
-    assert_eq!(ids(&database), [1, 2, 3, META_ID]);
+    assert_eq!(ids(&database), [1, 2, 3, META_ID, DELAYED_ID]);
     drop(database);
     let database = Database::open(&directory.path().join("db")).unwrap();
-    assert_eq!(ids(&database), [1, 2, 3, META_ID]);
+    assert_eq!(ids(&database), [1, 2, 3, META_ID, DELAYED_ID]);
 }
 
 #[test]

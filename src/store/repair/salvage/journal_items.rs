@@ -2,7 +2,7 @@
 //! [`crate::fjall::journal`].
 
 use super::item::{Item, Kind};
-use crate::fjall::database::{META_ID, Space};
+use crate::fjall::database::{DELAYED_ID, Space};
 use crate::fjall::journal::{JournalReader, Next};
 use crate::format::cursor::Cursor;
 use crate::format::key;
@@ -121,7 +121,7 @@ fn next_item(behind: &mut Bytes, rest: &Bytes) -> Option<(u64, Item)> {
         let mut here = rest.slice(at..);
         let Some((keyspace, item)) = item(&mut here) else { continue };
         let is_body = keyspace == Space::Bodies as u64 + 1 && key::is_body(&item.key);
-        let is_ours = (1..=META_ID).contains(&keyspace);
+        let is_ours = (1..=DELAYED_ID).contains(&keyspace);
         if is_ours && (is_body || item.is_sealed()) {
             *behind = here;
             return Some((keyspace, item));

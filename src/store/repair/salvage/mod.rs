@@ -19,7 +19,7 @@ mod table;
 
 use crate::check::journal_check;
 use crate::error::StoreError;
-use crate::fjall::database::{META_ID, SPACES, Space, VERSION_FILE};
+use crate::fjall::database::{DELAYED_ID, META_ID, SPACES, Space, VERSION_FILE};
 use crate::format::high_water::Mark;
 use crate::format::key;
 use crate::format::progress::Progress;
@@ -60,11 +60,16 @@ pub(crate) struct Items {
 }
 
 impl Salvage {
-    /// Looks at every file. `mark`: the high-water mark, when it can be read.
+    /// Looks at every file. `mark`: the high-water mark, when it can be read. `knows_delayed`: the keyspace of
+    /// delayed messages was made.
     ///
     /// # Errors
     /// When the system fails to read; damage is no error here.
-    pub(crate) fn open(database: &Path, mark: Option<Mark>) -> Result<Self, StoreError> {
+    pub(crate) fn open(
+        database: &Path,
+        mark: Option<Mark>,
+        knows_delayed: bool,
+    ) -> Result<Self, StoreError> {
         let synced = mark.map(|mark| mark.synced);
         let mut salvage = Self {
             keyspaces: Vec::new(),
@@ -82,9 +87,10 @@ impl Salvage {
             Ok(_) => salvage.damaged(&database.join(VERSION_FILE), "is not as it was written"),
             Err(_) => salvage.damaged(&database.join(VERSION_FILE), "is missing"),
         }
-        for id in NAMES_ID..=META_ID {
+        for id in NAMES_ID..=DELAYED_ID {
             let directory = database.join("keyspaces").join(id.to_string());
-            let files = KeyspaceFiles::look(&directory, synced == Some(0), &mut salvage.damages)?;
+            let may_be_new = synced == Some(0) || (id == DELAYED_ID && !knows_delayed);
+            let files = KeyspaceFiles::look(&directory, may_be_new, &mut salvage.damages)?;
             if id == NAMES_ID {
                 files.check_tables(&mut salvage.damages).map_err(failed)?;
             } else {
@@ -121,7 +127,7 @@ impl Salvage {
         let trust: Trust = match space {
             // A page holds the checksums of its bodies.
             Space::Bodies => |_: &Item| true,
-            Space::Pages | Space::Acks | Space::Meta => Item::is_sealed,
+            Space::Pages | Space::Acks | Space::Meta | Space::Delayed => Item::is_sealed,
         };
         let merge = Merge::new(newest.into_values().collect(), keyspace.tables, trust)?;
         Ok(Items { merge, blob_files: keyspace.blob_directory })

@@ -71,7 +71,7 @@ proptest! {
         carry_out(&database, &steps);
         let expected = SPACES.map(|space| by_fjall(&database, space));
         drop(database);
-        let mut salvage = Salvage::open(&path, Some(Mark::default())).unwrap();
+        let mut salvage = Salvage::open(&path, Some(Mark::default()), true).unwrap();
         salvage.check_blob_files().unwrap();
         prop_assert_eq!(salvage.damages(), []);
         prop_assert_eq!(SPACES.map(|space| by_us(&salvage, space)), expected);
@@ -96,7 +96,7 @@ fn salvaged_of_40(harm: impl FnOnce(&mut Vec<u8>)) -> usize {
     for journal in journal_check::journals(&path).unwrap() {
         OpenOptions::new().write(true).open(journal).unwrap().set_len(0).unwrap();
     }
-    let salvage = Salvage::open(&path, Some(Mark::default())).unwrap();
+    let salvage = Salvage::open(&path, Some(Mark::default()), true).unwrap();
     let mut items = salvage.items(Space::Acks).unwrap();
     let mut count = 0;
     while items.next().unwrap().is_some() {
