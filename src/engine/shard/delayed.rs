@@ -134,7 +134,7 @@ impl Shard {
     /// Puts the messages of a queue that are due into its order.
     pub(super) fn release_due(&mut self, id: QueueId, at: Instants) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
-        let released = queue.release_due(at);
+        let released = queue.take_due(at);
         if queue.awaits_calendar() {
             self.calendar.queues.insert(id);
         } else if !self.calendar.queues.is_empty() {

@@ -144,7 +144,7 @@ impl Queue {
     }
 
     /// Takes out what is due, at most [`TURN_RELEASES_MAX`] messages: they come into the order now.
-    pub(crate) fn release_due(&mut self, at: Instants) -> Vec<Message> {
+    pub(crate) fn take_due(&mut self, at: Instants) -> Vec<Message> {
         let Some(delayed) = self.delayed.as_mut().filter(|_| !self.state.is_damaged()) else {
             return Vec::new();
         };
