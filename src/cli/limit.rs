@@ -6,7 +6,7 @@ use super::listing::{self, Column, number, text};
 use super::output::Output;
 use super::subject::Subject;
 use super::target::{self, Fault};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -57,11 +57,12 @@ pub(crate) struct Owner {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(group = ArgGroup::new("owner").args(["vhost", "of_user"]).required(true))]
 pub(crate) struct Named {
     #[command(flatten)]
     admin: AdminTarget,
     /// Limit of this virtual host
-    #[arg(long, conflicts_with = "of_user", required_unless_present = "of_user")]
+    #[arg(long)]
     vhost: Option<String>,
     /// Limit of this user
     #[arg(long, value_name = "USER")]

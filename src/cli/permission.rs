@@ -27,8 +27,8 @@ pub(crate) enum Permission {
     Show(Named),
     /// Say what a user may do in a virtual host, in place of what it might until now
     ///
-    /// Each pattern is a regular expression over the names of queues and exchanges: `.*` is all of them, '^$' (the
-    /// default) none but the default exchange.
+    /// Each pattern is a regular expression over the names of queues and exchanges: `.*` is all of them, `^$` (the
+    /// default) none. The default exchange counts as `amq.default`.
     #[command(after_help = "Examples:\n  forebay permission set app --all\n  \
         forebay permission set reader --vhost shop --read '^shop\\.'")]
     Set(Set),

@@ -8,7 +8,7 @@ use super::deliveries::{Deliveries, Until};
 use super::message_output::{MessageFormat, MessageOutput};
 use super::target::{self, Fault, Target};
 use clap::Args;
-use forebay_client::{Connection, QueueOptions};
+use forebay_client::{Connection, Error, QueueOptions};
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
@@ -95,6 +95,17 @@ impl Tap {
         ended.result()
     }
 
+    /// Users may often declare only what has a name of theirs.
+    fn explain(&self, error: Error) -> Fault {
+        match error.fault() {
+            Some(fault) if fault.is_access_refused() && self.queue.is_empty() => {
+                format!("{error}; name a queue that the user may declare and bind with --queue")
+                    .into()
+            }
+            _ => error.into(),
+        }
+    }
+
     /// The name of the queue that is bound.
     async fn bind(&self, connection: &Connection) -> Result<String, Fault> {
         connection.inspect_exchange(&self.exchange).await?;
@@ -102,7 +113,8 @@ impl Tap {
             .auto_delete()
             .max_length(BACKLOG_MESSAGES_MAX)
             .max_length_bytes(BACKLOG_BYTES_MAX);
-        let queue = connection.declare_queue(&self.queue, options).await?.name.to_string();
+        let declared = connection.declare_queue(&self.queue, options).await;
+        let queue = declared.map_err(|error| self.explain(error))?.name.to_string();
         let every = [EVERY_KEY.to_owned()];
         let keys = if self.routing_key.is_empty() { &every[..] } else { &self.routing_key };
         for key in keys {

@@ -46,6 +46,8 @@ fn a_context_names_a_broker_for_every_command() {
     assert_eq!(who["name"], "app", "the password goes to both listeners");
     let who = home.run(&["user", "whoami", "--json"], &[("FOREBAY_CONTEXT", "shop")]).json();
     assert_eq!(who["name"], "app");
+    let shown = home.run(&["context", "show", "--json"], &[("FOREBAY_CONTEXT", "shop")]).json();
+    assert_eq!((&shown["name"], &shown["selected"]), (&json!("shop"), &json!(false)));
     home.says(&["context", "select", "shop"]).success();
     assert_eq!(home.says(&["user", "whoami", "--json"]).json()["name"], "app");
     home.says(&["publish", "--queue", "orders", "x"]).success();

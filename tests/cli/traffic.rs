@@ -88,6 +88,12 @@ fn what_can_not_be_tapped_is_said() {
     let default = run(&["tap", ""]);
     assert_eq!(default.code, Some(2));
     assert!(default.errors.contains("default exchange"), "{}", default.errors);
+    let ground = Ground::open();
+    ground.add_user("reader", &[]);
+    ground.ask(&["permission", "set", "reader", "--read", "^amq"]).success();
+    let reader = ground.url.replace("amqp://", "amqp://reader:pw@");
+    let refused = run(&["tap", "amq.topic", "--url", &reader]).failure();
+    assert!(refused.contains("ACCESS_REFUSED") && refused.contains("--queue"), "{refused}");
     let none = run(&["tap", "amq.direct", "--idle", "100ms"]);
     assert_eq!((none.code, none.output.as_str()), (Some(0), ""));
     assert!(none.errors.contains("--routing-key"), "{}", none.errors);

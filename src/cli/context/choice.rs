@@ -67,7 +67,7 @@ impl ContextChoice {
             return Ok(Sources { chosen: None });
         }
         let file = ContextFile::load()?;
-        match variable(VARIABLE).or_else(|| file.selected.clone()) {
+        match named_by_environment().or_else(|| file.selected.clone()) {
             Some(name) => Sources::named(name, &file),
             None => Ok(Sources { chosen: None }),
         }
@@ -137,6 +137,11 @@ impl Context {
             None => Ok(self.get("password").map(str::to_owned)),
         }
     }
+}
+
+/// The context that FOREBAY_CONTEXT names.
+pub(crate) fn named_by_environment() -> Option<String> {
+    variable(VARIABLE)
 }
 
 /// A variable that is set to something.

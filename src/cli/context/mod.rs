@@ -44,7 +44,7 @@ pub(crate) enum Context {
     /// List the contexts
     #[command(after_help = "Example:\n  forebay context list --output csv")]
     List(List),
-    /// Show one context, or the one that is selected; of passwords only where they are kept
+    /// Show one context, or the one that counts without a flag; of passwords only where they are kept
     #[command(after_help = "Example:\n  forebay context show prod")]
     Show(Show),
     /// Use a context wherever no other address is named
@@ -122,7 +122,7 @@ pub(crate) struct List {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Show {
-    /// Name of the context; without it the one that is selected
+    /// Name of the context [default: FOREBAY_CONTEXT, or the one that is selected]
     name: Option<String>,
     #[command(flatten)]
     output: Output,
@@ -260,8 +260,9 @@ impl Show {
     fn print(&self) -> Result<ExitCode, Fault> {
         let file = ContextFile::load()?;
         let none = "no context is selected; `forebay context list` shows which there are";
-        let name = self.name.as_ref().or(file.selected.as_ref()).ok_or(none)?;
-        let json = shown(&file, name, file.get(name)?);
+        let name = self.name.clone().or_else(choice::named_by_environment);
+        let name = name.or_else(|| file.selected.clone()).ok_or(none)?;
+        let json = shown(&file, &name, file.get(&name)?);
         let rows = ["name", "selected"].into_iter().chain(SETTINGS);
         let rows =
             rows.filter_map(|setting| Some((setting.replace('_', " "), told(json.get(setting)?))));
