@@ -9,8 +9,8 @@ use crate::administration::Administration;
 use crate::browse::Browse;
 use crate::delayed_request::DelayedRequest;
 use crate::model::{
-    ChannelId, Closure, ConsumerNumber, Message, ObjectName, PublishSeq, ReplyAddress, Settle,
-    Targets, TopologyRequest,
+    ChannelId, Closure, ConsumerNumber, Message, ObjectName, Position, PublishSeq, QueueId,
+    ReplyAddress, Settle, Targets, TopologyRequest,
 };
 use forebay_wire::{FieldTable, ShortStr};
 
@@ -47,6 +47,9 @@ pub enum Command {
     Publish(Publish),
     /// Messages of one queue are settled. Not replied.
     Settle(Settle),
+    /// A client asks for more time for a delivery that it holds. Not replied; confirmed when asked for, and
+    /// refused when it does not hold it any more.
+    Extend(Extend),
     /// `tx.commit`: all of it in one atomic commit. Replied when durable, or with 406 when a queue
     /// refuses some of it (`x-overflow`); then nothing of it is done.
     CommitTransaction {
@@ -162,6 +165,7 @@ impl Command {
             self,
             Self::Publish(_)
                 | Self::Settle(_)
+                | Self::Extend(_)
                 | Self::CommitTransaction { .. }
                 | Self::DirectReply(_)
                 | Self::AwaitReplies { .. }
@@ -184,6 +188,21 @@ pub struct Publish {
     pub targets: Targets,
     /// In the order published; never empty.
     pub messages: Vec<Message>,
+}
+
+/// More time for one delivery.
+#[derive(Clone, Copy, Debug)]
+pub struct Extend {
+    /// The channel that holds it.
+    pub channel: ChannelId,
+    /// The queue that it came from.
+    pub queue: QueueId,
+    /// Its message.
+    pub position: Position,
+    /// From now on, in ms.
+    pub lease: u64,
+    /// Its sequence number. Nothing: no confirms.
+    pub confirm: Option<PublishSeq>,
 }
 
 /// An answer over `amq.rabbitmq.reply-to`.

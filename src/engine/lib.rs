@@ -17,6 +17,7 @@ mod channel;
 pub mod command;
 pub mod connection;
 mod credit;
+mod deduplication;
 pub mod definition;
 pub mod delayed_request;
 mod delivered_record;

@@ -146,6 +146,34 @@ pub const RETRY_MULTIPLIER: std::ops::RangeInclusive<i128> = 1..=100;
 /// more, the one that is due first is ready at once.
 pub const PARKED_MESSAGES_MAX: u64 = 1 << 20;
 
+/// Keys that a queue with a deduplication window remembers, unless it says otherwise. Each takes 33 to 42
+/// bytes of memory.
+pub const DEDUP_SIZE_DEFAULT: u64 = 1_000_000;
+
+/// Keys that a queue may be told to remember (`x-dedup-size`).
+pub const DEDUP_SIZE_MAX: u64 = 10_000_000;
+
+/// Keys in one record of the store: 64 KiB.
+pub const DEDUP_RECORD_KEYS_MAX: usize = 4096;
+
+/// Records of forgotten keys that one commit removes of one queue.
+pub const DEDUP_RECORDS_REMOVED_MAX: usize = 8192;
+
+/// Records of forgotten keys of a queue without a window, or that is gone, that are removed for one input.
+pub const DEAD_KEY_RECORDS_MAX: usize = 512;
+
+/// Keys that a queue forgets in one turn before others get theirs: some milliseconds.
+pub const TURN_KEYS_FORGOTTEN_MAX: usize = 16_384;
+
+/// How long a key stays in memory after its time, so that many are forgotten together.
+pub const DEDUP_FORGET_INTERVAL_MS: u64 = 1000;
+
+/// Deliveries in a second at most (`x-rate-limit`), and at once (`x-rate-burst`), that a queue may be told.
+pub const RATE_LIMIT_MAX: u64 = 1_000_000;
+
+/// The part of a second whose deliveries may come at once after a pause, unless the queue says otherwise.
+pub const RATE_BURST_SHARE: u64 = 10;
+
 /// Where the alert line of a queue may be, in hundredths of its normal peak.
 pub const LAG_LINE_PERCENT: std::ops::RangeInclusive<i128> = 100..=100_000;
 
@@ -209,6 +237,8 @@ pub const PATTERN_COMPILED_SIZE_MAX: usize = 1 << 20;
 pub const SILENT_INTERVALS_MAX: u64 = 2;
 
 const _: () = assert!(REPLIES_BORROWED_BYTES_MAX < REPLIES_BYTES_MAX);
+// The index of keys has the lower halves of their numbers.
+const _: () = assert!(DEDUP_SIZE_DEFAULT <= DEDUP_SIZE_MAX && DEDUP_SIZE_MAX < u32::MAX as u64);
 const _: () = assert!(FETCH_BYTES_MAX >= PAGE_BYTES_MAX);
 const _: () = assert!(0 < INPUT_WORK_BEHIND_MAX && INPUT_WORK_BEHIND_MAX < INPUT_WORK_MAX);
 const _: () = assert!(0 < DISCARDED_BEHIND_MAX && DISCARDED_BEHIND_MAX < DISCARDED_MAX);

@@ -1,4 +1,4 @@
-//! A token bucket: how much may pass in a time, with bursts of what a second brings.
+//! A token bucket: how much may pass in a time, with a burst after a pause.
 //!
 //! Kept as one moment, when the bucket would be full again: nothing has to be refilled, and who comes
 //! when it is empty is given a time of its own, behind everybody who came before.
@@ -8,7 +8,7 @@ use crate::model::Monotonic;
 const NANOSECONDS_PER_MS: u64 = 1_000_000;
 const NANOSECONDS_PER_S: u64 = 1_000_000_000;
 
-/// What passes at once after a pause, as a time at the full rate.
+/// What passes at once after a pause unless it is said, as a time at the full rate.
 const BURST_NS: u64 = NANOSECONDS_PER_S;
 
 /// A bucket, full at first.
@@ -16,15 +16,28 @@ const BURST_NS: u64 = NANOSECONDS_PER_S;
 pub struct TokenBucket {
     /// Tokens that come in a second; above 0.
     rate: u64,
+    /// What passes at once after a pause, as a time at the full rate.
+    burst_ns: u64,
     full_at_ns: u64,
 }
 
 impl TokenBucket {
-    /// A full bucket for so many tokens in a second; nothing for a rate of 0, which lets nothing
+    /// A full bucket for so many tokens in a second, which holds those of a second; nothing for a rate of 0, which lets nothing
     /// pass.
     #[must_use]
     pub const fn new(rate: u64) -> Option<Self> {
-        if rate == 0 { None } else { Some(Self { rate, full_at_ns: 0 }) }
+        if rate == 0 { None } else { Some(Self { rate, burst_ns: BURST_NS, full_at_ns: 0 }) }
+    }
+
+    /// A full bucket for so many tokens in a second, which holds `burst` of them; `None` for a rate or a
+    /// burst of 0, which lets nothing pass.
+    #[must_use]
+    pub const fn with_burst(rate: u64, burst: u64) -> Option<Self> {
+        if rate == 0 || burst == 0 {
+            return None;
+        }
+        let burst_ns = burst.saturating_mul(NANOSECONDS_PER_S) / rate;
+        Some(Self { rate, burst_ns, full_at_ns: 0 })
     }
 
     /// Tokens that come in a second.
@@ -35,10 +48,26 @@ impl TokenBucket {
 
     /// Takes tokens that may not be there yet; when they are, which is now or later.
     pub fn take(&mut self, now: Monotonic, tokens: u64) -> Monotonic {
+        self.full_at_ns = self.full_after(now, tokens);
+        self.there_at(now)
+    }
+
+    /// When one more token is there, which is now or later.
+    #[must_use]
+    pub fn next_at(&self, now: Monotonic) -> Monotonic {
+        Self { full_at_ns: self.full_after(now, 1), ..*self }.there_at(now)
+    }
+
+    /// When the bucket is full again after tokens were taken from it.
+    fn full_after(&self, now: Monotonic, tokens: u64) -> u64 {
         let now_ns = now.0.saturating_mul(NANOSECONDS_PER_MS);
         let filling_ns = tokens.saturating_mul(NANOSECONDS_PER_S) / self.rate;
-        self.full_at_ns = self.full_at_ns.max(now_ns).saturating_add(filling_ns);
-        let there_at_ns = self.full_at_ns.saturating_sub(BURST_NS);
+        self.full_at_ns.max(now_ns).saturating_add(filling_ns)
+    }
+
+    /// When the tokens are there that were taken.
+    fn there_at(&self, now: Monotonic) -> Monotonic {
+        let there_at_ns = self.full_at_ns.saturating_sub(self.burst_ns);
         Monotonic(there_at_ns.div_ceil(NANOSECONDS_PER_MS)).max(now)
     }
 }
@@ -62,7 +91,49 @@ mod tests {
         assert_eq!(TokenBucket::new(0), None);
     }
 
+    #[test]
+    fn a_burst_passes_at_once_and_a_token_that_is_not_there_is_not_taken() {
+        let mut bucket = TokenBucket::with_burst(10, 2).unwrap();
+        let now = Monotonic(5_000);
+        for _ in 0..2 {
+            assert_eq!(bucket.next_at(now), now);
+            bucket.take(now, 1);
+        }
+        assert_eq!(bucket.next_at(now), now.plus(100));
+        assert_eq!(bucket.next_at(now.plus(99)), now.plus(100));
+        let later = now.plus(100);
+        assert_eq!(bucket.take(later, 1), later);
+        assert_eq!(bucket.next_at(later), later.plus(100));
+        assert_eq!(TokenBucket::with_burst(0, 1), None);
+        assert_eq!(TokenBucket::with_burst(1, 0), None);
+    }
+
     proptest! {
+        /// Taken only when it is there: no time sees more than the rate and one burst.
+        #[test]
+        fn no_time_sees_more_than_the_rate_and_a_burst(
+            rate in 1_u64..5_000,
+            burst in 1_u64..50,
+            pauses in prop::collection::vec(0_u64..50, 1..200),
+        ) {
+            let mut bucket = TokenBucket::with_burst(rate, burst).unwrap();
+            let mut now = Monotonic(0);
+            let mut taken: Vec<u64> = Vec::new();
+            for pause in pauses {
+                now = now.plus(pause);
+                while bucket.next_at(now) == now && taken.len() < 2_000 {
+                    bucket.take(now, 1);
+                    taken.push(now.0);
+                }
+            }
+            for (first, begin) in taken.iter().enumerate() {
+                for (last, end) in taken.iter().enumerate().skip(first) {
+                    let most = (end - begin) * rate + (burst + 1) * 1_000;
+                    prop_assert!((last - first + 1) as u64 * 1_000 <= most);
+                }
+            }
+        }
+
         /// Whoever waits as told, no time sees more than its share and the burst; and nobody waits
         /// for longer than what was taken before takes to come.
         #[test]

@@ -168,7 +168,6 @@ fn what_is_not_there_yet_is_refused_over_http_too() {
     for (path, body, named) in [
         ("queues/%2F/q", json!({ "arguments": { "x-queue-type": "stream" } }), "x-queue-type"),
         ("queues/%2F/q", json!({ "arguments": { "x-message-group": "g" } }), "x-message-group"),
-        ("queues/%2F/q", json!({ "arguments": { "x-dedup-window": 5 } }), "x-dedup-window"),
         ("exchanges/%2F/x", json!({ "type": "x-delayed-message" }), "x-delayed-type"),
         ("exchanges/%2F/x", json!({ "type": "x-strange" }), "x-strange"),
     ] {

@@ -28,7 +28,7 @@ use Kind::{Boolean, From, Name, Nothing, Within, Word};
 
 const TEN_YEARS_MS: i64 = 315_360_000_000;
 
-const QUEUE_ARGUMENTS: [(&str, Kind); 24] = [
+const QUEUE_ARGUMENTS: [(&str, Kind); 29] = [
     ("x-message-ttl", Within(0, TEN_YEARS_MS)),
     ("x-expires", Within(1, TEN_YEARS_MS)),
     ("x-max-length", From(0)),
@@ -46,6 +46,11 @@ const QUEUE_ARGUMENTS: [(&str, Kind); 24] = [
     ("x-single-active-consumer", Boolean),
     ("x-delivery-limit", Within(-1, 4_294_967_295)),
     ("x-consumer-timeout", From(1)),
+    ("x-max-in-flight", From(1)),
+    ("x-rate-limit", Within(1, 1_000_000)),
+    ("x-rate-burst", Within(1, 1_000_000)),
+    ("x-dedup-window", Within(1, TEN_YEARS_MS)),
+    ("x-dedup-size", Within(1, 10_000_000)),
     ("x-quorum-initial-group-size", From(1)),
     ("x-max-in-memory-length", From(0)),
     ("x-max-in-memory-bytes", From(0)),
@@ -56,8 +61,16 @@ const QUEUE_ARGUMENTS: [(&str, Kind); 24] = [
 ];
 
 /// What RabbitMQ knows nothing of, or takes whatever it is, or answers with 541.
-const OURS_ALONE: [&str; 3] =
-    ["x-queue-master-locator", "x-consumer-timeout", "x-stream-filter-size-bytes"];
+const OURS_ALONE: [&str; 8] = [
+    "x-queue-master-locator",
+    "x-consumer-timeout",
+    "x-max-in-flight",
+    "x-rate-limit",
+    "x-rate-burst",
+    "x-dedup-window",
+    "x-dedup-size",
+    "x-stream-filter-size-bytes",
+];
 
 fn text(text: &str) -> FieldValue {
     FieldValue::LongStr(text.to_owned().into())
@@ -138,6 +151,13 @@ async fn a_queue_s_arguments_with_wrong_values_are_refused() {
             if name == "x-dead-letter-routing-key" {
                 arguments.insert(short("x-dead-letter-exchange"), text("amq.direct"));
             }
+            for (needs, other) in
+                [("x-dedup-size", "x-dedup-window"), ("x-rate-burst", "x-rate-limit")]
+            {
+                if name == needs {
+                    arguments.insert(short(other), FieldValue::I32(1));
+                }
+            }
             let Some(refusal) = refusal(&mut raw, &declare(arguments)).await else {
                 panic!("{name}: {value:?} is accepted")
             };
@@ -213,13 +233,16 @@ async fn a_consumer_s_arguments_with_wrong_values_are_refused() {
     let queue = raw.declare(QueueDeclare { exclusive: true, ..<_>::default() }).await;
     let arguments = [
         ("x-priority", From(i64::MIN)),
+        ("x-lease", Within(1, TEN_YEARS_MS)),
         ("x-cancel-on-ha-failover", Boolean),
         ("x-stream-offset", Nothing),
         ("x-stream-filter", Nothing),
         ("x-stream-match-unfiltered", Nothing),
     ];
     for (name, kind) in arguments {
-        if !ours() && name.starts_with("x-stream-") && name != "x-stream-offset" {
+        let is_ours_alone =
+            name == "x-lease" || (name.starts_with("x-stream-") && name != "x-stream-offset");
+        if !ours() && is_ours_alone {
             continue;
         }
         for value in values() {
@@ -290,7 +313,7 @@ async fn an_argument_that_has_no_effect_yet_is_named_and_ends_the_connection() {
     if !ours() {
         return;
     }
-    let of_queues = ["x-message-group", "x-dedup-window", "x-retry-delay", "x-rate-limit"];
+    let of_queues = ["x-message-group", "x-trace", "x-retry-delay", "x-retry-multiplier"];
     let declares = of_queues.map(|name| (name, method_bytes(&declare(with(name, &text("a"))))));
     let stream = declare(with("x-queue-type", &text("stream")));
     let stream = ("x-queue-type", method_bytes(&QueueDeclare { durable: true, ..stream }));

@@ -24,6 +24,7 @@ mod consuming;
 mod declaring;
 mod handlers;
 mod idempotence;
+mod leases;
 mod publishing;
 mod reconnecting;
 mod requesting;

@@ -106,6 +106,39 @@ impl QueueOptions {
         self.argument("x-consumer-timeout", milliseconds(limit))
     }
 
+    /// A message whose key (header `x-deduplication-header`, or else the message id) another one had that the
+    /// queue took within this time is confirmed and dropped (`x-dedup-window`). Milliseconds count.
+    #[must_use]
+    pub fn dedup_window(self, window: Duration) -> Self {
+        self.argument("x-dedup-window", milliseconds(window))
+    }
+
+    /// How many keys a queue with a [`QueueOptions::dedup_window`] remembers, a million when nothing is said
+    /// and ten million at most (`x-dedup-size`). One more, and the oldest is forgotten early.
+    #[must_use]
+    pub fn dedup_size(self, keys: u32) -> Self {
+        self.argument("x-dedup-size", i64::from(keys))
+    }
+
+    /// Messages that may be delivered and not settled, over all consumers (`x-max-in-flight`); at least 1.
+    #[must_use]
+    pub fn max_in_flight(self, messages: u32) -> Self {
+        self.argument("x-max-in-flight", i64::from(messages))
+    }
+
+    /// Deliveries in a second, over all consumers (`x-rate-limit`); from 1 to a million.
+    #[must_use]
+    pub fn rate_limit(self, deliveries: u32) -> Self {
+        self.argument("x-rate-limit", i64::from(deliveries))
+    }
+
+    /// Deliveries that may come at once after a pause, on a queue with a [`QueueOptions::rate_limit`]
+    /// (`x-rate-burst`); from 1 to a million. A tenth of the rate when nothing is said.
+    #[must_use]
+    pub fn rate_burst(self, deliveries: u32) -> Self {
+        self.argument("x-rate-burst", i64::from(deliveries))
+    }
+
     /// Messages have priorities from 0 to this one (`x-max-priority`).
     #[must_use]
     pub fn max_priority(self, highest: u8) -> Self {

@@ -85,6 +85,23 @@ impl Delivery {
         settled(self.give_back(false))
     }
 
+    /// Asks for more time: this delivery may be held for so long from now on, whatever the lease of its
+    /// consumer or the time-out of its queue is. What the consumer holds beside it is timed anew, since this
+    /// shows that the client lives. Milliseconds count, 1 ms is the least and ten years are the most.
+    ///
+    /// It goes out with the next write, and the broker does not answer. Where the broker took the delivery
+    /// back before, nothing changes: another consumer may have the message. Only for Forebay: another broker
+    /// takes it for a message that no queue wants, and may refuse it.
+    ///
+    /// # Errors
+    /// [`SettleError::ChannelGone`]: the connection was lost since; the message comes again.
+    pub fn extend(&self, lease: Duration) -> Result<(), SettleError> {
+        let Some(duty) = &self.duty else { return Ok(()) };
+        let (number, tag) = (duty.lease.number, self.tag);
+        let shared = duty.lease.shared();
+        settled(shared.with(|session| session.extend(number, duty.epoch, tag, lease)))
+    }
+
     /// It was not tried; it returns when its channel ends.
     fn leave_untried(&mut self) {
         let Some(duty) = self.duty.take() else { return };

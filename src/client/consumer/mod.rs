@@ -10,6 +10,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use forebay_wire::{
@@ -79,6 +80,14 @@ impl Consume {
     /// Consumers with a higher priority are served first (`x-priority`). Default: 0.
     pub fn priority(self, priority: i32) -> Self {
         self.argument("x-priority", priority)
+    }
+
+    /// How long it may hold a message, from the delivery of its oldest one, its last settlement or
+    /// [`Delivery::extend`]; what it holds longer goes to another consumer (`x-lease`). Milliseconds count.
+    /// Brokers other than Forebay know no such argument. Default: what the queue says, 30 minutes.
+    pub fn lease(self, limit: Duration) -> Self {
+        let milliseconds = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+        self.argument("x-lease", milliseconds)
     }
 
     /// Any other argument of `basic.consume`.

@@ -3,11 +3,13 @@
 //! Called by deliveries and consumers under the session's lock. Acks are collected and written by
 //! the driver's next turn; a nack is written at once.
 
-use std::mem;
+use std::{mem, ops::RangeInclusive, time::Duration};
 
 use bytes::Bytes;
-use forebay_wire::method::{BasicAck, BasicCancel, BasicNack, BasicRecover};
-use forebay_wire::{FieldTable, FieldValue, Properties, ShortStr};
+use forebay_wire::{
+    FieldTable, FieldValue, Properties, ShortStr,
+    method::{BasicAck, BasicCancel, BasicNack, BasicRecover},
+};
 
 use crate::{
     session::Session,
@@ -16,6 +18,23 @@ use crate::{
 
 /// Routing key of the instruction to make a delivery again after some time.
 const RETRY_KEY: &[u8] = b"amq.forebay.retry";
+/// The routing key of the default exchange under which the broker takes such requests.
+const EXTEND: &str = "amq.forebay.extend";
+/// Names the delivery.
+const TAG_HEADER: &str = "x-delivery-tag";
+/// How long it may be held from now on, in ms.
+const LEASE_HEADER: &str = "x-lease";
+/// What the broker takes, in ms: up to ten years.
+const LEASE_MS: RangeInclusive<u128> = 1..=315_360_000_000;
+
+fn extension(tag: u64, lease: Duration) -> Properties {
+    let lease = lease.as_millis().clamp(*LEASE_MS.start(), *LEASE_MS.end());
+    let number = |number: u128| FieldValue::I64(i64::try_from(number).unwrap_or(i64::MAX));
+    let mut headers = FieldTable::new();
+    headers.insert(ShortStr::from_static(TAG_HEADER), number(tag.into()));
+    headers.insert(ShortStr::from_static(LEASE_HEADER), number(lease));
+    Properties { headers: Some(headers), ..Properties::default() }
+}
 
 impl Session {
     /// Acks a delivery: written with the next batch. False when its channel is gone.
@@ -87,6 +106,29 @@ impl Session {
         }
         self.statistics.rejected += u64::from(is_open);
         self.after_settling(number);
+        is_open
+    }
+
+    /// Asks for more time for a delivery. False when its channel is gone, or the delivery is settled.
+    pub(crate) fn extend(&mut self, number: u16, epoch: u64, tag: u64, lease: Duration) -> bool {
+        let is_open = self.channel(number).is_some_and(|channel| {
+            let can_write = channel.stage == Stage::Ready && channel.epoch == epoch;
+            can_write && channel.unsettled().is_some_and(|unsettled| unsettled.is_open(tag))
+        });
+        if is_open {
+            let frame_size_max = self.tuning.frame_size_max;
+            let properties = extension(tag, lease).encode();
+            let (exchange, key) = ("".as_bytes(), EXTEND.as_bytes());
+            self.output.put_publish(
+                number,
+                exchange,
+                key,
+                false,
+                properties.as_bytes(),
+                &Bytes::new(),
+                frame_size_max,
+            );
+        }
         is_open
     }
 

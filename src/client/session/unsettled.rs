@@ -54,6 +54,12 @@ impl Unsettled {
         self.open
     }
 
+    /// Whether a delivery is in the program's hands.
+    pub(crate) fn is_open(&self, tag: u64) -> bool {
+        let at = tag.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
+        at.and_then(|at| self.marks.get(at)) == Some(&Mark::Open)
+    }
+
     fn settle(&mut self, tag: u64, to: Mark) -> bool {
         let at = tag.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
         match at.and_then(|at| self.marks.get_mut(at)) {

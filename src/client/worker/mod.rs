@@ -24,6 +24,9 @@ use crate::{
     worker::worker_pool::{Settings, WorkerPool},
 };
 
+/// The shortest lease: a third of it has to be a time.
+const LEASE_MIN: Duration = Duration::from_millis(3);
+
 /// Why a worker ended before it was told to.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -80,7 +83,8 @@ pub struct Worker<G = ()> {
 impl Worker {
     /// A worker on this consumer, which is started by [`Worker::run`].
     pub fn new(consume: Consume) -> Self {
-        let settings = Settings { timeout: None, retry: Retry::none(), observer: None };
+        let settings =
+            Settings { timeout: None, lease: None, retry: Retry::none(), observer: None };
         Self { consume, concurrency: 1, grace: None, name: String::new(), settings, gate: () }
     }
 
@@ -142,6 +146,21 @@ impl<G: Gate> Worker<G> {
     /// held longer is delivered to another consumer. Choose a shorter one here.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.settings.timeout = Some(limit);
+        self
+    }
+
+    /// How long the broker lets this worker hold a message that it does not hear of. While a handler runs or
+    /// a message waits for another attempt, the worker asks for as much again, three times within each
+    /// lease: so a handler may take hours, and the messages of a worker that hangs, or whose machine is
+    /// gone, are with another one after this time. A handler that never ends is the matter of
+    /// [`Worker::timeout`]. At least 3 ms. Default: the time-out of the queue (`x-consumer-timeout`, 30 min),
+    /// which nothing extends.
+    ///
+    /// Only with Forebay: see [`crate::Delivery::extend`].
+    pub fn lease(mut self, limit: Duration) -> Self {
+        let limit = limit.max(LEASE_MIN);
+        self.consume = self.consume.lease(limit);
+        self.settings.lease = Some(limit);
         self
     }
 

@@ -14,7 +14,7 @@ use crate::{Delivery, Retry, backoff::Backoff};
 
 /// First and longest wait before a claim is asked for again.
 const CLAIM_WAIT_FIRST: Duration = Duration::from_millis(20);
-const CLAIM_WAIT_MAX: Duration = Duration::from_secs(1);
+pub(crate) const CLAIM_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// A delivery on its way through the worker.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ struct Jobs {
     next: u64,
     /// By when they are due, and the order in which they came.
     by_due: BTreeMap<(Instant, u64), Job>,
+    /// When more time was last asked for those that wait for a task.
+    extended_at: Option<Instant>,
 }
 
 impl Parked {
@@ -74,6 +76,23 @@ impl Parked {
         jobs.by_due.insert(key, job);
         drop(jobs);
         self.changed.notify_one();
+    }
+
+    /// Asks for more time for those that are due, or soon will be, and wait for a task that is free. Called
+    /// by every task, it does so once in each part of the lease.
+    pub(crate) fn extend_due(&self, lease: Duration, part: Duration) {
+        let now = Instant::now();
+        let mut jobs = self.jobs();
+        // The tasks are not called at the same moment.
+        if jobs.extended_at.is_some_and(|at| now < at + part / 2) {
+            return;
+        }
+        jobs.extended_at = Some(now);
+        for (_, job) in jobs.by_due.range(..(now + part, 0)) {
+            if let Err(error) = job.delivery.extend(lease + part) {
+                tracing::debug!(%error, "a message that waits comes again");
+            }
+        }
     }
 
     pub(crate) fn next_due(&self) -> Option<Instant> {

@@ -10,11 +10,11 @@
 //! takes it up. Deliveries that are dropped here (a stop, a grace that is over) return to the
 //! queue without counting as failed.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use tokio::{
     sync::Mutex,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -24,21 +24,27 @@ use crate::{
     worker::catch_panic::CatchPanic,
     worker::handled::{Handled, Observer, Outcome as HandlerOutcome},
     worker::idempotence::{Entry, Gate},
-    worker::parked::{Job, Parked},
+    worker::parked::{CLAIM_WAIT_MAX, Job, Parked},
     worker::running::{Begin, Outcome, Running, RunningGuard},
 };
 
+/// Extensions within each lease: one or two of them may come late.
+const EXTENSIONS: u32 = 3;
+
 pub(crate) struct Settings {
     pub(crate) timeout: Option<Duration>,
+    /// How long the broker lets a message be held that it does not hear of.
+    pub(crate) lease: Option<Duration>,
     pub(crate) retry: Retry,
     pub(crate) observer: Option<Observer>,
 }
 
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { timeout, retry, observer: _ } = self;
+        let Self { timeout, lease, retry, observer: _ } = self;
         f.debug_struct("Settings")
             .field("timeout", timeout)
+            .field("lease", lease)
             .field("retry", retry)
             .finish_non_exhaustive()
     }
@@ -143,6 +149,7 @@ where
                     message_id = ?job.delivery.message_id(),
                     "a message came again while its handler still runs: the connection was lost, or the handler takes longer than the queue's x-consumer-timeout"
                 );
+                self.keep_lease_for(&job.delivery, CLAIM_WAIT_MAX);
                 return self.parked.wait_for_claim(job);
             }
             Begin::Done => {
@@ -160,6 +167,7 @@ where
             Entry::Run(ticket) => self.run(ticket, guard, job).await,
             Entry::Wait => {
                 drop(guard);
+                self.keep_lease_for(&job.delivery, CLAIM_WAIT_MAX);
                 self.parked.wait_for_claim(job);
             }
             Entry::AlreadyDone => {
@@ -179,6 +187,7 @@ where
         let began = Instant::now();
         let outcome = tokio::select! {
             outcome = self.call(&job.delivery) => outcome,
+            never = self.keep_lease(&job.delivery) => match never {},
             () = self.gate.renew(&ticket) => Err(Failure::retry("the claim can't be renewed")),
         };
         self.tell(&job, &outcome, began.elapsed());
@@ -207,6 +216,7 @@ where
         if job.is_spent && wait.is_zero() {
             settled(job.delivery.nack());
         } else {
+            self.keep_lease_for(&job.delivery, wait);
             self.parked.wait(job, wait);
         }
     }
@@ -221,6 +231,27 @@ where
         };
         let attempt = job.attempts.saturating_add(1);
         observer(&Handled { message: job.delivery.incoming(), outcome, took, attempt });
+    }
+
+    /// Asks for more time for a delivery that waits for so long.
+    fn keep_lease_for(&self, delivery: &Delivery, wait: Duration) {
+        if let Some(lease) = self.settings.lease {
+            settled(delivery.extend(wait.saturating_add(lease)));
+        }
+    }
+
+    /// Asks for more time for a delivery as long as its handler runs, and for those that wait for a task
+    /// meanwhile.
+    async fn keep_lease(&self, delivery: &Delivery) -> Infallible {
+        let lease = self.settings.lease;
+        // Without its channel nothing can be asked for, and the handler runs on.
+        while let Some(lease) = lease.filter(|_| delivery.is_live()) {
+            let part = lease / EXTENSIONS;
+            sleep(part).await;
+            settled(delivery.extend(lease));
+            self.parked.extend_due(lease, part);
+        }
+        std::future::pending().await
     }
 
     async fn call(&self, delivery: &Delivery) -> Result<(), Failure> {

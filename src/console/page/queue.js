@@ -218,7 +218,7 @@ function state(consumer) {
   return h("span", { class: "badge good" }, consumer.activity_status === "single_active" ? "active one" : "takes messages");
 }
 
-const TIMES = new Set(["consumer-timeout", "message-ttl", "expires"]);
+const TIMES = new Set(["consumer-timeout", "dedup-window", "message-ttl", "expires"]);
 
 function said({ name, value }) {
   if (typeof value === "number") return TIMES.has(name) ? duration(value) : name === "max-length-bytes" ? bytes(value) : whole(value);

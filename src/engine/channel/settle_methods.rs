@@ -95,6 +95,6 @@ const fn failed(requeue: bool, refusal: RequeueMethod) -> Settlement {
     if requeue { Settlement::Requeue(refusal) } else { Settlement::Reject }
 }
 
-fn unknown_tag(tag: DeliveryTag) -> Fault {
+pub(super) fn unknown_tag(tag: DeliveryTag) -> Fault {
     Fault::channel(ReplyCode::PreconditionFailed, format!("unknown delivery tag {tag}"))
 }

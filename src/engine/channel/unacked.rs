@@ -59,6 +59,14 @@ impl UnackedSet {
         tag
     }
 
+    /// One that stays; `None` when the tag was never issued or is settled already.
+    pub(crate) fn get(&self, tag: DeliveryTag) -> Option<Unacked> {
+        match self.slots.get(self.index_of(tag)?)? {
+            Slot::Held(unacked) => Some(*unacked),
+            Slot::Settled(_) => None,
+        }
+    }
+
     /// Takes one out; nothing when the tag was never issued or is settled already.
     pub(crate) fn take(&mut self, tag: DeliveryTag) -> Option<Unacked> {
         let index = self.index_of(tag)?;
@@ -180,8 +188,10 @@ mod tests {
                         prop_assert_eq!(set.issue().0, last);
                     }
                     Step::Take(tag) => {
+                        let there = set.get(DeliveryTag(tag)).map(|unacked| unacked.tag.0);
                         let taken = set.take(DeliveryTag(tag)).map(|unacked| unacked.tag.0);
                         let place = model.iter().position(|held| *held == tag);
+                        prop_assert_eq!(there, taken);
                         prop_assert_eq!(taken, place.map(|place| model.remove(place)));
                     }
                     Step::TakeUpTo(tag) => {

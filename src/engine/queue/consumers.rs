@@ -39,6 +39,8 @@ pub(crate) struct Consumer {
     pub(crate) priority: i64,
     /// Unacked messages at most; 0: no limit.
     pub(crate) prefetch: u16,
+    /// `x-lease`: how long it may hold a message, in ms; `None`: as long as its queue says.
+    pub(crate) lease: Option<u64>,
     /// As sent, for people.
     pub(crate) arguments: FieldTable,
     pub(crate) unacked: u64,
@@ -62,6 +64,7 @@ impl Consumer {
             exclusive: false,
             priority: 0,
             prefetch: 0,
+            lease: None,
             arguments: FieldTable::new(),
             unacked: 0,
             active_since: Monotonic::default(),
@@ -106,6 +109,8 @@ pub(crate) struct Consumers {
     rings: BTreeMap<Reverse<i64>, Ring>,
     /// The place that was taken last.
     last_place: Place,
+    /// Some consumer has, or had, a lease of its own.
+    has_leases: bool,
     /// Only one of them gets messages (`x-single-active-consumer`).
     single_active: bool,
     /// Which.
@@ -160,6 +165,7 @@ impl Consumers {
     /// Adds one.
     pub(crate) fn add(&mut self, consumer: Consumer) {
         let id = consumer.id;
+        self.has_leases |= consumer.lease.is_some();
         self.by_id.insert(id, consumer);
         self.unblock(id);
     }
@@ -228,6 +234,14 @@ impl Consumers {
     /// When it last settled something, or began to hold something.
     pub(crate) fn active_since(&self, id: ConsumerId) -> Monotonic {
         self.by_id.get(&id).map_or(Monotonic::default(), |consumer| consumer.active_since)
+    }
+
+    /// How long it may hold a message, in ms, where it said so itself.
+    pub(crate) fn lease(&self, id: ConsumerId) -> Option<u64> {
+        if !self.has_leases {
+            return None;
+        }
+        self.by_id.get(&id)?.lease
     }
 
     /// Its time begins again.

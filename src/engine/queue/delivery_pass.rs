@@ -12,7 +12,9 @@ use crate::credit::Outbox;
 use crate::credit::WorkLimits;
 use crate::credit::{ChannelSlot, Clients, HeldCount};
 use crate::event::{Delivery, Event, Reply};
-use crate::model::{ChannelId, ConnectionId, Level, Message, Offset, Position, WallClock};
+use crate::model::{
+    ChannelId, ConnectionId, Level, Message, Monotonic, Offset, Position, WallClock,
+};
 
 /// A `basic.get` that waits for a message's content.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,8 @@ pub(crate) struct DeliveryPass {
     pub(crate) overdue: Vec<ChannelSlot>,
     /// The queue was not used for as long as it may be unused (`x-expires`).
     pub(crate) is_expired: bool,
+    /// Messages that are delivered and not settled; counted where there is a limit.
+    pub(super) in_flight: u64,
     /// How much the turn may do.
     limits: WorkLimits,
     /// Messages delivered.
@@ -125,9 +129,11 @@ impl Queue {
         }
         self.used_at.get_or_insert(at.monotonic);
         self.quarantine_at = None;
+        pass.needs_commit |= self.forget_keys(at);
         self.release_due(at);
         self.expire_overdue(at, clients, out, &mut pass);
         self.remove_dead_letters(&mut pass);
+        self.begin_limits(&mut pass);
         self.answer_gets(at, clients, out, timings, &mut pass);
         let is_all_offered =
             self.pending_gets.is_empty() && self.deliver(at, clients, out, timings, &mut pass);
@@ -263,6 +269,7 @@ impl Queue {
         while let Some(get) = self.pending_gets.front().copied() {
             let pick = self.pick_for_get(&get, at.monotonic, clients);
             let next = match pick {
+                _ if self.is_get_held_back(get.kind, at.monotonic, pass) => Some(Next::Empty),
                 Some((order, _)) => self.front_alive(order, at, pass),
                 None => Some(Next::Empty),
             };
@@ -289,6 +296,7 @@ impl Queue {
                         consumer: None,
                         size: message.body().len() as u32,
                         delivered_at: at.monotonic,
+                        extended_to: Monotonic::AT_ONCE,
                     };
                     self.note_wait(at, priority, offset, message.published_at(), timings);
                     let delivery = self.delivery(priority, offset, message);
@@ -300,6 +308,9 @@ impl Queue {
                     if is_trial {
                         let position = delivery.position;
                         clients.begin_trial(get.slot, self.id, position, at.monotonic);
+                    }
+                    if get.kind != GetKind::Inspect {
+                        self.use_limits(no_ack, at.monotonic, pass);
                     }
                     pass.needs_commit |= self.track(priority, offset, held, no_ack);
                     let remaining = self.ready().min(u64::from(u32::MAX)) as u32;
@@ -349,6 +360,9 @@ impl Queue {
         pass: &mut DeliveryPass,
         round: &mut PassDeliveries,
     ) -> bool {
+        if self.consumers.are_waiting() && self.is_held_back(at.monotonic, pass) {
+            return false;
+        }
         let Some(pick) = self.pick(at, clients, pass, round) else { return false };
         let Pick { priority, offset, message, consumer: id, is_trial } = pick;
         let published_at = message.published_at();
@@ -360,6 +374,7 @@ impl Queue {
             consumer: Some(consumer.id),
             size: delivery.message.body().len() as u32,
             delivered_at: at.monotonic,
+            extended_to: Monotonic::AT_ONCE,
         };
         consumer.deliver(at.monotonic);
         let unacked = u64::from(!no_ack);
@@ -375,6 +390,7 @@ impl Queue {
         pass.delivered += 1;
         self.note_wait(at, priority, offset, published_at, timings);
         pass.consumed += u64::from(no_ack);
+        self.use_limits(no_ack, at.monotonic, pass);
         pass.needs_commit |= self.track(priority, offset, held, no_ack);
         true
     }
@@ -435,7 +451,7 @@ impl Queue {
             return level.settle([(offset, held.size)]);
         }
         level.deliver(offset, held);
-        self.watch(held.delivered_at);
+        self.watch(&held);
         false
     }
 }

@@ -1,8 +1,10 @@
-//! How long a consumer may hold a message (`x-consumer-timeout`).
+//! How long a consumer may hold a message: its lease (`x-lease`), or else its queue's
+//! `x-consumer-timeout`.
 //!
 //! What is timed: the oldest unsettled message of each consumer, from the later of its delivery
-//! and the consumer's last settlement. What waits in a prefetch window behind a slow message is
-//! not timed until its consumer gets to it. After `basic.get` each message is timed on its own.
+//! and the consumer's last settlement or extension. What waits in a prefetch window behind a slow message is
+//! not timed until its consumer gets to it. After `basic.get` each message is timed on its own, and so is
+//! each that its client asked more time for.
 //!
 //! A consumer that lets the time pass loses that message, and its channel is sent no more until the
 //! client is heard of on it. What else it holds goes back as soon as another consumer is there.
@@ -14,11 +16,9 @@ use super::delivery_pass::DeliveryPass;
 use super::message_states::Held;
 use super::parking::Return;
 use super::settled_state::Counts;
-use crate::credit::Clients;
-use crate::credit::ConsumerId;
-use crate::credit::Outbox;
+use crate::credit::{ChannelSlot, Clients, ConsumerId, Outbox};
 use crate::event::Event;
-use crate::model::{ConnectionId, Monotonic, Offset, ReturnReason};
+use crate::model::{ConnectionId, Monotonic, Offset, Position, ReturnReason};
 use std::collections::BTreeMap;
 
 /// What becomes of a message that was held too long.
@@ -30,21 +30,20 @@ enum Verdict {
     Ends,
 }
 
-/// A delivery: when, and of what.
-type Oldest = (Monotonic, usize, Offset);
+/// A delivery: when its time ends, and of what it is.
+type Timed = (Monotonic, usize, Offset);
 
 impl Queue {
-    /// How long a consumer may hold a message, in ms.
+    /// How long a consumer may hold a message, in ms, where it does not say itself.
     pub(crate) fn consumer_timeout(&self) -> Option<u64> {
         self.rules.consumer_timeout
     }
 
     /// Something was delivered that has to be settled in time.
-    pub(super) fn watch(&mut self, delivered_at: Monotonic) {
-        if let Some(timeout) = self.rules.consumer_timeout
-            && self.overdue_at.is_none()
-        {
-            self.overdue_at = Some(delivered_at.plus(timeout));
+    pub(super) fn watch(&mut self, held: &Held) {
+        let lease = held.consumer.and_then(|consumer| self.consumers.lease(consumer));
+        if let Some(time) = lease.or(self.rules.consumer_timeout) {
+            self.look_at(held.delivered_at.plus(time));
         }
     }
 
@@ -58,6 +57,28 @@ impl Queue {
         if before != Some(timeout) {
             self.overdue_at = Some(now);
         }
+    }
+
+    /// The client asks for more time: it may hold a message for `lease` ms from now on. Returns whether it
+    /// holds it. That is a sign of life, so what its consumer holds beside it is timed from now on.
+    pub(crate) fn extend(
+        &mut self,
+        channel: ChannelSlot,
+        position: Position,
+        lease: u64,
+        now: Monotonic,
+    ) -> bool {
+        let to = now.plus(lease);
+        let level = self.levels.get_mut(usize::from(position.level.0));
+        let extended = level.and_then(|level| level.extend(position.offset, channel, to));
+        if let Some(Some(consumer)) = extended {
+            self.consumers.set_active_since(consumer, now);
+        }
+        if extended.is_some() {
+            self.counters.extended += 1;
+            self.look_at(to);
+        }
+        extended.is_some()
     }
 
     /// Takes back what was held too long, and what clients hold that hang.
@@ -82,31 +103,33 @@ impl Queue {
         out: &mut Outbox,
         pass: &mut DeliveryPass,
     ) {
-        let Some(timeout) = self.rules.consumer_timeout else { return };
         let now = at.monotonic;
-        for (since, priority, offset) in self.timed() {
-            let end = since.max(self.timed_since).plus(timeout);
-            if end <= now {
-                self.expire_delivery(priority, offset, at, clients, out, pass);
-                pass.needs_commit = true;
-            } else {
-                self.overdue_at = Some(self.overdue_at.map_or(end, |other| other.min(end)));
-            }
+        let mut timed = self.timed();
+        let overdue = timed.iter().filter(|(end, ..)| *end <= now);
+        let overdue: Vec<Timed> = overdue.copied().collect();
+        for (_, priority, offset) in &overdue {
+            self.expire_delivery(*priority, *offset, at, clients, out, pass);
+            pass.needs_commit = true;
         }
-        if self.overdue_at.is_none() && self.levels.iter().any(|level| level.unacked() > 0) {
-            self.overdue_at = Some(now.plus(timeout));
+        if !overdue.is_empty() {
+            // Others are their consumers' oldest ones now.
+            timed = self.timed();
         }
+        self.overdue_at = timed.into_iter().map(|(end, ..)| end).min();
     }
 
-    /// What is timed, and since when.
-    fn timed(&self) -> Vec<Oldest> {
-        let mut oldest: BTreeMap<ConsumerId, Oldest> = BTreeMap::new();
+    /// What is timed, and until when.
+    fn timed(&self) -> Vec<Timed> {
+        let mut oldest: BTreeMap<ConsumerId, (Monotonic, usize, Offset)> = BTreeMap::new();
         let mut timed = Vec::new();
         for (priority, level) in self.levels.iter().enumerate() {
             for (offset, held) in level.delivered() {
                 let delivery = (held.delivered_at, priority, offset);
                 match held.consumer {
-                    None => timed.push(delivery),
+                    _ if held.extended_to != Monotonic::AT_ONCE => {
+                        timed.push((held.extended_to, priority, offset));
+                    }
+                    None => timed.extend(self.end_of(None, delivery)),
                     Some(consumer) => {
                         let known = oldest.entry(consumer).or_insert(delivery);
                         *known = delivery.min(*known);
@@ -114,11 +137,29 @@ impl Queue {
                 }
             }
         }
-        for (consumer, (delivered_at, priority, offset)) in oldest {
-            let since = self.consumers.active_since(consumer).max(delivered_at);
-            timed.push((since, priority, offset));
-        }
+        let oldest = oldest.into_iter();
+        timed.extend(oldest.filter_map(|(consumer, held)| self.end_of(Some(consumer), held)));
         timed
+    }
+
+    /// Until when a delivery may be held that is timed; `None`: without limit.
+    fn end_of(
+        &self,
+        consumer: Option<ConsumerId>,
+        (delivered_at, priority, offset): (Monotonic, usize, Offset),
+    ) -> Option<Timed> {
+        let active_since = consumer.map(|consumer| self.consumers.active_since(consumer));
+        let since = active_since.unwrap_or_default().max(delivered_at);
+        let end = match consumer.and_then(|consumer| self.consumers.lease(consumer)) {
+            Some(lease) => since.plus(lease),
+            None => since.max(self.timed_since).plus(self.rules.consumer_timeout?),
+        };
+        Some((end, priority, offset))
+    }
+
+    /// Looks then at the latest whether a delivery was held too long.
+    fn look_at(&mut self, when: Monotonic) {
+        self.overdue_at = Some(self.overdue_at.map_or(when, |other| other.min(when)));
     }
 
     fn expire_delivery(

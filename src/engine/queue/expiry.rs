@@ -142,6 +142,8 @@ impl Queue {
             self.quarantine_at,
             self.parked_until,
             self.delayed_at,
+            self.dedup.poll_timeout(),
+            self.limits.poll_timeout(),
         ];
         times.into_iter().flatten().min()
     }

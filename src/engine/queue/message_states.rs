@@ -24,6 +24,8 @@ pub(crate) struct Held {
     pub(crate) size: u32,
     /// When it was delivered.
     pub(crate) delivered_at: Monotonic,
+    /// Until when its client may hold it, since it asked for more time; [`Monotonic::AT_ONCE`]: it never did.
+    pub(crate) extended_to: Monotonic,
 }
 
 /// The state of a message that is not ready.
@@ -106,6 +108,11 @@ impl MessageStates {
     /// How many messages are delivered, parked or dead.
     pub(crate) fn unready(&self) -> u64 {
         self.unready.len() as u64
+    }
+
+    /// How many messages are delivered.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.unready.len() as u64 - self.dead.count() - self.parked.count()
     }
 
     /// Bytes of the bodies of messages that are delivered, parked or dead.
@@ -287,6 +294,17 @@ impl MessageStates {
     /// A message whose delivery ended is ready again, in its place.
     pub(crate) fn requeue(&mut self, offset: Offset) {
         self.returned.insert(offset, offset);
+    }
+
+    /// A message that `channel` holds may be held until then; whether it does.
+    pub(crate) fn extend(&mut self, offset: Offset, channel: ChannelSlot, to: Monotonic) -> bool {
+        match self.unready.get_mut(&offset) {
+            Some(Unready::Delivered(held)) if held.channel == channel => {
+                held.extended_to = to;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Ends the delivery of one message. The caller settles it, requeues it or marks it dead.

@@ -7,7 +7,9 @@ mod chunk;
 mod clock_skew;
 mod consumers;
 mod dead_letter;
+mod deduplicating;
 mod delayed;
+mod delivery_limits;
 mod delivery_pass;
 mod delivery_timeouts;
 mod discarded;
@@ -40,6 +42,7 @@ pub use consumers::ConsumerActivity;
 pub(crate) use consumers::{Consumer, Consumers};
 pub(crate) use dead_letter::{DeadLetter, DeathReason};
 pub(crate) use delayed::{Delayed, DelayedRead, due_on_the_wall, first_behind};
+pub use delivery_limits::HeldBack;
 pub(crate) use delivery_pass::{GetKind, Next, PendingGet};
 pub(crate) use discarded::Discarded;
 pub(crate) use ending::ChannelEnding;
@@ -57,6 +60,8 @@ use crate::limits::PARKED_MESSAGES_MAX;
 use crate::model::{Level, Message, Monotonic, Offset, Position, QueueId};
 use crate::operation::{Operation, RecoveredLevel};
 use crate::page::Page;
+use deduplicating::Deduplication;
+use delivery_limits::DeliveryLimits;
 use level::PriorityLevel;
 use message_states::Held;
 use std::collections::{BTreeMap, VecDeque};
@@ -107,6 +112,8 @@ pub(crate) struct Queue {
     has_recovered_parked: bool,
     /// Messages that may wait after they came back.
     parked_max: u64,
+    dedup: Deduplication,
+    limits: DeliveryLimits,
     /// The time-out that the shard keeps for it.
     pub(crate) timer: Option<Monotonic>,
     /// Reused from one settlement to the next.
@@ -120,6 +127,7 @@ impl Queue {
             id,
             state: QueueState::default(),
             consumers: Consumers::new(rules.single_active),
+            limits: DeliveryLimits::new(&rules),
             rules,
             levels: vec![PriorityLevel::default()],
             pending_gets: VecDeque::new(),
@@ -142,6 +150,7 @@ impl Queue {
             parked_until: None,
             has_recovered_parked: false,
             parked_max: PARKED_MESSAGES_MAX,
+            dedup: Deduplication::default(),
             timer: None,
             ended: Vec::new(),
         }
@@ -204,8 +213,14 @@ impl Queue {
         if rules.expires != self.rules.expires {
             self.used(now);
         }
-        let before = std::mem::replace(&mut self.rules, rules).consumer_timeout;
-        self.change_consumer_timeout(before, now);
+        let before = std::mem::replace(&mut self.rules, rules);
+        self.change_consumer_timeout(before.consumer_timeout, now);
+        if before.dedup != self.rules.dedup {
+            self.change_dedup_rule(now);
+        }
+        if before.rate_limit != self.rules.rate_limit {
+            self.change_limits();
+        }
     }
 
     /// Whether its messages may outlive the process.
@@ -281,6 +296,7 @@ impl Queue {
             missing: self.levels.iter().map(PriorityLevel::missing).sum(),
             delayed: self.delayed_count(),
             delayed_bytes: self.delayed.as_ref().map_or(0, |delayed| delayed.bytes()),
+            dedup_keys: self.dedup_keys(),
             ..self.counters
         }
     }
@@ -293,6 +309,7 @@ impl Queue {
         QueueStatistics {
             has_credit: self.consumers.have_credit(clients),
             next_delayed: self.delayed.as_ref().and_then(|delayed| delayed.next_due(at)),
+            held_back: self.limits.held_back().filter(|_| head.is_some()),
             oldest_age: oldest.map(age),
             head_age: head.and_then(PriorityLevel::head_stamp).map(age),
             next_due: self.next_due(at.monotonic),
@@ -329,9 +346,14 @@ impl Queue {
         self.levels.iter_mut().for_each(|level| level.discard(discarded));
     }
 
-    /// Adds what the store has to learn; returns the pages among it.
-    pub(crate) fn take_commit(&mut self, operations: &mut Vec<Operation>) -> Vec<(Level, Offset)> {
+    /// Adds what the store has to learn; returns the pages among it, and up to where the keys are in this
+    /// commit, when it has any.
+    pub(crate) fn take_commit(
+        &mut self,
+        operations: &mut Vec<Operation>,
+    ) -> (Vec<(Level, Offset)>, Option<u64>) {
         let mut pages = Vec::new();
+        let keys = self.take_keys(operations);
         let before = operations.len();
         for (priority, level) in self.levels.iter_mut().enumerate() {
             let priority = Level(priority as u8);
@@ -340,7 +362,7 @@ impl Queue {
         }
         self.is_dirty = false;
         self.is_stored |= operations.len() > before;
-        pages
+        (pages, keys)
     }
 
     /// The store has a page.

@@ -101,7 +101,13 @@ mod tests {
     #[test]
     fn each_settlement_returns_the_credit_of_the_delivery_that_it_is_for() {
         let channel = ChannelSlot::FIRST;
-        let held = |consumer| Held { channel, consumer, size: 1, delivered_at: Monotonic(0) };
+        let held = |consumer| Held {
+            channel,
+            consumer,
+            size: 1,
+            delivered_at: Monotonic(0),
+            extended_to: Monotonic::AT_ONCE,
+        };
         let mut overdue = OverdueDeliveries::default();
         // By `basic.get`, then to a consumer of the same channel.
         overdue.insert(Offset(5), held(None), true);

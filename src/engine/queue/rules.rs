@@ -2,9 +2,12 @@
 //! Made by the shard when the queue is made and whenever its settings change.
 
 use super::dead_letter::DeathReason;
+use super::delivery_limits::RateLimit;
+use crate::deduplication::DedupRule;
 use crate::limits::{
-    CONSUMER_TIMEOUT_DEFAULT_MS, DELIVERY_LIMIT_DEFAULT, RABBITMQ_QUORUM_DELIVERY_LIMIT,
-    RETRY_DELAY_MIN_DEFAULT_MS, RETRY_DELAY_MS_MAX, RETURN_LIMIT,
+    CONSUMER_TIMEOUT_DEFAULT_MS, DEDUP_SIZE_DEFAULT, DELIVERY_LIMIT_DEFAULT,
+    RABBITMQ_QUORUM_DELIVERY_LIMIT, RATE_BURST_SHARE, RETRY_DELAY_MIN_DEFAULT_MS,
+    RETRY_DELAY_MS_MAX, RETURN_LIMIT,
 };
 use crate::queue::retry_rule::RetryRule;
 use crate::topology::{
@@ -37,6 +40,10 @@ pub struct DefaultsInForce {
     pub delivery_limit: Option<u32>,
     /// How long a consumer may hold a message, in ms; nothing: for ever.
     pub consumer_timeout: Option<u64>,
+    /// Deliveries at once after a pause, where there is a rate limit.
+    pub rate_burst: Option<u64>,
+    /// Keys that a queue with a deduplication window remembers at most.
+    pub dedup_size: Option<u64>,
     /// Where messages go that failed too often, when the settings name no exchange.
     pub dead_letter_queue: Option<ShortStr>,
 }
@@ -49,6 +56,8 @@ impl QueueDefaults {
         DefaultsInForce {
             delivery_limit: rules.delivery_limit,
             consumer_timeout: rules.consumer_timeout,
+            rate_burst: rules.rate_limit.map(|limit| limit.burst),
+            dedup_size: rules.dedup.map(|rule| rule.size),
             dead_letter_queue: (rules.dead_letters == DeadLetters::DefaultQueue)
                 .then(|| dead_letter_queue_name(&record.name)),
         }
@@ -111,6 +120,11 @@ pub(crate) struct Rules {
     pub(crate) expires: Option<u64>,
     /// Whether and how long messages wait that came back.
     pub(crate) retry: Option<RetryRule>,
+    /// Messages that may be delivered and not settled.
+    pub(crate) max_in_flight: Option<u64>,
+    pub(crate) rate_limit: Option<RateLimit>,
+    /// Which messages are duplicates; `None`: none is.
+    pub(crate) dedup: Option<DedupRule>,
 }
 
 impl Rules {
@@ -154,6 +168,15 @@ impl Rules {
             consumer_timeout: settings.consumer_timeout.or(defaults.consumer_timeout),
             expires: settings.expires,
             retry: retry_rule(settings),
+            max_in_flight: settings.max_in_flight,
+            rate_limit: settings.rate_limit.map(|rate| RateLimit {
+                rate,
+                burst: settings.rate_burst.unwrap_or((rate / RATE_BURST_SHARE).max(1)),
+            }),
+            dedup: settings.dedup_window.map(|window| DedupRule {
+                window,
+                size: settings.dedup_size.unwrap_or(DEDUP_SIZE_DEFAULT),
+            }),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a queue counts for its operator.
 
 use super::dead_letter::DeathReason;
+use super::delivery_limits::HeldBack;
 use crate::model::WallClock;
 
 /// Counters and sizes of one queue, or of several added up. Counters begin at 0 with the process.
@@ -66,6 +67,14 @@ pub struct QueueStatistics {
     pub purged: u64,
     /// Deliveries that their consumer held for too long.
     pub timed_out: u64,
+    /// Times that a client asked for more time for a delivery that it held.
+    pub extended: u64,
+    /// Messages that never came in because one with their key had within the deduplication window.
+    pub deduplicated: u64,
+    /// Keys that were forgotten before the deduplication window had passed, because there were too many.
+    pub dedup_evicted: u64,
+    /// Keys that are remembered, and for up to a second some that are not any more.
+    pub dedup_keys: u64,
     /// Messages that the store should have had and did not.
     pub missing: u64,
     /// Messages that wait for a time of their own before they come in; neither ready nor unacked.
@@ -77,6 +86,8 @@ pub struct QueueStatistics {
     pub next_delayed: Option<WallClock>,
     /// Whether a consumer could take a message now.
     pub has_credit: bool,
+    /// Which limit held messages back when the queue had its last turn; `None`: none did.
+    pub held_back: Option<HeldBack>,
     /// How long ago the oldest message was published, in ms, at most so long and mostly within
     /// [`MARK_INTERVAL_MS`](crate::limits::MARK_INTERVAL_MS) of it; nothing when there is none, or
     /// nobody has read it since the start.
@@ -125,6 +136,9 @@ impl QueueStatistics {
         self.failed += gone.failed;
         self.purged += gone.purged;
         self.timed_out += gone.timed_out;
+        self.extended += gone.extended;
+        self.deduplicated += gone.deduplicated;
+        self.dedup_evicted += gone.dedup_evicted;
         self.missing += gone.missing;
     }
 }

@@ -9,10 +9,11 @@
 
 use super::commit_waiters::CommitWaiters;
 use crate::credit::Outbox;
+use crate::deduplication::KeyRecordId;
 use crate::limits::{COMMIT_INTERVAL_MS, UNAWAITED_BYTES_MAX};
 use crate::model::{CommitId, DueClock, Level, Monotonic, Offset, QueueId};
 use crate::operation::{Commit, Durability, Operation};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A page of a commit.
 #[derive(Clone, Copy, Debug)]
@@ -22,12 +23,21 @@ pub(crate) struct NewPage {
     pub(crate) first: Offset,
 }
 
-/// What a commit has of queues that are to be told of it.
+/// The deduplication keys of one queue in a commit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewKeys {
+    pub(crate) queue: QueueId,
+    /// Keys below this number are in this commit or an earlier one.
+    pub(crate) to: u64,
+}
+
+/// What a commit has of queues that are to be told of it: of keys once they are on stable storage.
 #[derive(Debug, Default)]
 pub(crate) struct Changed {
     pub(crate) pages: Vec<NewPage>,
     /// Queues with changes of delayed messages, by clock.
     pub(crate) delayed: Vec<(QueueId, DueClock)>,
+    pub(crate) keys: Vec<NewKeys>,
 }
 
 /// When to begin a commit that nobody waits for.
@@ -50,6 +60,8 @@ struct UnderWay {
     waiters: CommitWaiters,
     /// It has more than new messages in it that clients wait for.
     is_change: bool,
+    /// It is reported when it is on stable storage, and all before it with it.
+    is_synced: bool,
 }
 
 /// What is to be committed, and what is being committed.
@@ -71,6 +83,8 @@ pub(crate) struct Commits {
     syncs_with_next: bool,
     /// What to tell when the next commit is durable.
     pub(crate) waiters: CommitWaiters,
+    /// Up to where keys were written without a sync.
+    unsynced_keys: BTreeMap<QueueId, u64>,
     under_way: VecDeque<UnderWay>,
 }
 
@@ -125,6 +139,16 @@ impl Commits {
         self.operations.extend(operations);
     }
 
+    /// Changes that nobody waits for.
+    pub(crate) fn add_deferred_operations(
+        &mut self,
+        operations: impl IntoIterator<Item = Operation>,
+        now: Monotonic,
+    ) {
+        self.operations.extend(operations);
+        self.defer(now);
+    }
+
     /// A client waits for everything done so far.
     pub(crate) fn must_sync(&mut self) {
         self.must_sync = true;
@@ -142,6 +166,25 @@ impl Commits {
         }
         let last = self.under_way.iter_mut().rev().find(|commit| commit.is_change);
         last.map(|commit| &mut commit.waiters)
+    }
+
+    /// What is told when everything that commits have had so far is on stable storage. When no commit that
+    /// is under way sees to that, the next one does, even if it has nothing else to do.
+    pub(crate) fn after_sync(&mut self) -> &mut CommitWaiters {
+        let is_under_way = self.under_way.back().is_some_and(|commit| commit.is_synced);
+        if !is_under_way {
+            self.sync_all();
+        }
+        match self.under_way.back_mut().filter(|_| is_under_way) {
+            Some(commit) => &mut commit.waiters,
+            None => &mut self.waiters,
+        }
+    }
+
+    /// The next commit brings everything before it to stable storage, even if it has nothing else to do.
+    pub(crate) fn sync_all(&mut self) {
+        self.operations.push(KeyRecordId::no_change());
+        self.must_sync = true;
     }
 
     /// Lets everything that waits begin its commit.
@@ -192,18 +235,26 @@ impl Commits {
         let must_sync = std::mem::take(&mut self.must_sync);
         let mut waiters = std::mem::take(&mut self.waiters);
         let has_waiters = !waiters.is_empty();
-        if operations.is_empty() || (!has_messages && !must_sync) {
+        // A key is promised, too: a publisher whose message was consumed at once relies on it.
+        let is_promised = has_messages || !changed.keys.is_empty();
+        if operations.is_empty() || !(is_promised || must_sync) {
             std::mem::take(&mut waiters).release(out);
         }
         if operations.is_empty() {
             return None;
         }
         let is_awaited =
-            std::mem::take(&mut self.syncs_with_next) || must_sync || (has_waiters && has_messages);
+            std::mem::take(&mut self.syncs_with_next) || must_sync || (has_waiters && is_promised);
         let durability = if is_awaited { Durability::Synced } else { Durability::Written };
         self.last = CommitId(self.last.0 + 1);
-        let is_change = must_sync;
-        self.under_way.push_back(UnderWay { id: self.last, changed, waiters, is_change });
+        let (is_change, is_synced) = (must_sync, is_awaited);
+        self.under_way.push_back(UnderWay {
+            id: self.last,
+            changed,
+            waiters,
+            is_change,
+            is_synced,
+        });
         Some(Commit { id: self.last, operations, durability })
     }
 
@@ -214,6 +265,12 @@ impl Commits {
             if let Some(group) = self.under_way.pop_front() {
                 changed.pages.extend(group.changed.pages);
                 changed.delayed.extend(group.changed.delayed);
+                let keys = group.changed.keys.into_iter();
+                self.unsynced_keys.extend(keys.map(|keys| (keys.queue, keys.to)));
+                if group.is_synced {
+                    let keys = std::mem::take(&mut self.unsynced_keys).into_iter();
+                    changed.keys.extend(keys.map(|(queue, to)| NewKeys { queue, to }));
+                }
                 group.waiters.release(out);
             }
         }

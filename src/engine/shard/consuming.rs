@@ -7,11 +7,14 @@ use crate::credit::{ChannelSlot, ConsumerPlace, Freed};
 use crate::event::Reply;
 use crate::model::{ChannelId, ChannelKey, ConnectionId, Fault, QueueId};
 use crate::queue::{ChannelEnding, Consumer, GetKind, Instants, PendingGet};
-use crate::topology::arguments::Arguments;
+use crate::topology::arguments::{Arguments, BadArgument};
 use crate::topology::names::Resource;
 use crate::topology::{ignored_arguments, reserved};
 use forebay_wire::{ReplyCode, ShortStr};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The argument of a consumer that says how long it may hold a message.
+const LEASE: &str = "x-lease";
 
 impl Shard {
     /// `basic.consume`.
@@ -166,7 +169,7 @@ impl Shard {
         if queue.consumers.refuse(subscribe.exclusive) {
             return Err(in_use());
         }
-        let priority = priority(&subscribe, &vhost)?;
+        let settings = ConsumerSettings::read(&subscribe, &vhost)?;
         self.last_consumer += 1;
         let consumer = ConsumerId(self.last_consumer);
         let tag = subscribe.consumer_tag.detached();
@@ -174,7 +177,8 @@ impl Shard {
         queue.consumers.add(Consumer {
             no_ack: subscribe.no_ack,
             exclusive: subscribe.exclusive,
-            priority,
+            priority: settings.priority,
+            lease: settings.lease,
             prefetch: subscribe.prefetch,
             number: subscribe.number,
             arguments: subscribe.arguments.detached(),
@@ -198,13 +202,28 @@ impl Shard {
     }
 }
 
-/// `x-priority`; 0 when it is not given.
-fn priority(subscribe: &Subscribe, vhost: &ShortStr) -> Result<i64, Fault> {
-    let resource = Resource::queue(&subscribe.queue, vhost);
-    reserved::check_consumer(&subscribe.arguments, resource)?;
-    let arguments = Arguments::new(&subscribe.arguments);
-    let priority =
-        ignored_arguments::check_consumer(arguments).and_then(|()| arguments.signed("x-priority"));
-    let priority = priority.map_err(|bad| bad.fault(resource))?;
-    Ok(priority.unwrap_or(0))
+/// What the arguments of a consumer say.
+struct ConsumerSettings {
+    /// `x-priority`; 0 when it is not given.
+    priority: i64,
+    /// `x-lease`, in ms.
+    lease: Option<u64>,
+}
+
+impl ConsumerSettings {
+    fn read(subscribe: &Subscribe, vhost: &ShortStr) -> Result<Self, Fault> {
+        let resource = Resource::queue(&subscribe.queue, vhost);
+        reserved::check_consumer(&subscribe.arguments, resource)?;
+        let arguments = Arguments::new(&subscribe.arguments);
+        Self::read_checked(arguments, subscribe.no_ack).map_err(|bad| bad.fault(resource))
+    }
+
+    fn read_checked(arguments: Arguments<'_>, no_ack: bool) -> Result<Self, BadArgument> {
+        ignored_arguments::check_consumer(arguments)?;
+        let lease = arguments.duration(LEASE, 1)?;
+        if lease.is_some() && no_ack {
+            return Err(arguments.refused(LEASE, "it only on a consumer that acknowledges"));
+        }
+        Ok(Self { priority: arguments.signed("x-priority")?.unwrap_or(0), lease })
+    }
 }

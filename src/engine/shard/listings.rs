@@ -80,7 +80,8 @@ impl Shard {
                 }
                 steps += 1;
                 let activity = queue.consumers.activity(consumer.id);
-                let timeout = queue.consumer_timeout().filter(|_| !consumer.no_ack);
+                let timeout = consumer.lease.or(queue.consumer_timeout());
+                let timeout = timeout.filter(|_| !consumer.no_ack);
                 list.found.extend(self.report_consumer(*id, consumer, activity, timeout));
             }
             list.next = (QueueId(id.0.saturating_add(1)), ConsumerId(0));

@@ -13,10 +13,12 @@ mod damaged_queues;
 mod dead_letter_copy;
 mod dead_letters;
 mod death_record;
+mod deduplicating;
 mod delayed;
 mod delayed_requests;
 mod direct_replies;
 mod import;
+mod leases;
 mod listings;
 mod policies;
 mod publishing;
@@ -30,8 +32,9 @@ mod topology_requests;
 mod transactions;
 mod turns;
 
+pub use crate::deduplication::KeyRecordError;
 pub use crate::queue::{
-    DISTRIBUTION_BUCKETS, DefaultsInForce, Distribution, QueueDefaults, QueueState,
+    DISTRIBUTION_BUCKETS, DefaultsInForce, Distribution, HeldBack, QueueDefaults, QueueState,
     QueueStatistics, Timings,
 };
 pub use damaged_queues::DamagedFetch;
@@ -58,7 +61,8 @@ use crate::page::Page;
 use crate::queue::{ChannelEnding, Discarded, GetKind, Instants, Queue, SteadyClock};
 use crate::topology::Topology;
 use browsing::Browses;
-use commits::{Changed, Commits, NewPage};
+use commits::{Changed, Commits, NewKeys, NewPage};
+use deduplicating::DeadKeyRecords;
 use delayed::Calendar;
 use delayed_requests::DelayedRequests;
 use forebay_wire::ShortStr;
@@ -120,6 +124,8 @@ pub struct Shard {
     tasks: Tasks,
     /// Messages of queues that were deleted or purged, to be freed.
     discarded: VecDeque<Discarded>,
+    /// Records of deduplication keys that are to be removed.
+    dead_key_records: VecDeque<DeadKeyRecords>,
     /// Queues that may have messages in the buffers they were received in.
     borrowed: Vec<QueueId>,
     /// Queues that want content.
@@ -163,7 +169,13 @@ impl Shard {
 
     /// The store has applied all commits up to `commit`, as far as each asked for.
     pub fn handle_committed(&mut self, now: Now, commit: CommitId) {
-        let Changed { pages, delayed } = self.commits.handle_committed(commit, &mut self.outbox);
+        let Changed { pages, delayed, keys } =
+            self.commits.handle_committed(commit, &mut self.outbox);
+        for NewKeys { queue, to } in keys {
+            if let Some(queue) = self.queues.get_mut(&queue) {
+                queue.handle_keys_synced(to);
+            }
+        }
         for NewPage { queue, level, first } in pages {
             let is_room = self.memory.has_cache_room();
             if let Some(queue) = self.queues.get_mut(&queue) {
@@ -231,9 +243,10 @@ impl Shard {
         let mut has_messages = false;
         for id in dirty {
             let Some(queue) = self.queues.get_mut(&id) else { continue };
-            let new = queue.take_commit(&mut operations);
-            let new = new.into_iter().map(|(level, first)| NewPage { queue: id, level, first });
-            changed.pages.extend(new);
+            let (pages, keys) = queue.take_commit(&mut operations);
+            let pages = pages.into_iter();
+            changed.pages.extend(pages.map(|(level, first)| NewPage { queue: id, level, first }));
+            changed.keys.extend(keys.map(|to| NewKeys { queue: id, to }));
             for (clock, changes) in queue.take_delayed_commit(&mut operations) {
                 changed.delayed.push((id, clock));
                 has_messages |= changes.has_puts;
@@ -304,7 +317,10 @@ impl Shard {
 
     /// Whether something is left to be done that waits for nothing.
     fn has_work(&self) -> bool {
-        !self.scheduled.is_empty() || !self.tasks.is_idle() || !self.discarded.is_empty()
+        !self.scheduled.is_empty()
+            || !self.tasks.is_idle()
+            || !self.discarded.is_empty()
+            || !self.dead_key_records.is_empty()
     }
 
     /// Begins an input.
@@ -329,8 +345,11 @@ impl Shard {
                 self.reply(key(channel), Ok(Reply::Done));
             }
             Command::Heard { channel } => self.hear(key(channel)),
-            Command::Publish(publish) => self.publish(at, connection, publish),
+            Command::Publish(publish) => {
+                self.publish(at, connection, publish);
+            }
             Command::Settle(settle) => self.settle(at, connection, &settle),
+            Command::Extend(extend) => self.extend(at, connection, extend),
             Command::CommitTransaction { channel, publishes, settles, replies } => {
                 self.commit_transaction(at, key(channel), publishes, &settles, replies);
             }

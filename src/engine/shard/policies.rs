@@ -31,6 +31,8 @@ impl Shard {
             let Some(record) = self.topology.queue_by_id(id) else { continue };
             if let Some(queue) = self.queues.get_mut(&id) {
                 queue.set_rules(Rules::new(record, self.queue_defaults), at.monotonic);
+                let numbers = queue.take_dead_key_records();
+                self.remove_key_records(id, numbers);
             }
             self.schedule(id);
         }

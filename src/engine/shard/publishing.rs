@@ -6,16 +6,49 @@ use crate::event::Event;
 use crate::model::{ChannelKey, ConnectionId, Message, PublishSeq, QueueId, Settle};
 use crate::queue::{DeadLetter, DeathReason, Instants};
 
+/// What a publisher has to wait for before it is told that its messages are safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Awaited {
+    /// Nothing.
+    Nothing,
+    /// A sync of what commits have had so far.
+    Sync,
+    /// The next commit.
+    Next,
+}
+
+impl Awaited {
+    /// The next commit, if there is something for it.
+    pub(super) const fn next_if(is_kept: bool) -> Self {
+        if is_kept { Self::Next } else { Self::Nothing }
+    }
+}
+
+/// Messages on their way into one queue after the other, and what became of them.
+pub(super) struct Incoming<'a> {
+    pub(super) messages: &'a [Message],
+    /// Whether their publisher waits for confirms.
+    pub(super) is_awaited: bool,
+    pub(super) at: Instants,
+    /// The places of those that a queue refused.
+    pub(super) refused: Vec<u64>,
+    /// Those among them that become dead letters of the queue that is served.
+    dead: Vec<DeadLetter>,
+}
+
 impl Shard {
     /// Puts messages into their queues; whoever asked for confirms gets them when all queues have
     /// them on stable storage, and at once when there is nothing to store. What a full queue
-    /// refuses is refused.
-    pub(super) fn publish(&mut self, at: Instants, connection: ConnectionId, publish: Publish) {
+    /// refuses is refused. Returns what that waits for.
+    pub(super) fn publish(
+        &mut self,
+        at: Instants,
+        connection: ConnectionId,
+        publish: Publish,
+    ) -> Awaited {
         let Publish { channel, confirm, targets, mut messages } = publish;
         let count = messages.len() as u64;
         let is_awaited = confirm.is_some();
-        let mut refused = Vec::new();
-        let mut is_kept = false;
         if targets.len() > 1 {
             self.shared_bodies.share(&mut messages);
         } else if messages.iter().any(|message| message.delay().is_some()) {
@@ -23,27 +56,54 @@ impl Shard {
                 self.shared_bodies.share(std::slice::from_mut(message));
             }
         }
-        for id in targets.iter() {
-            if self.queues.get(id).is_some_and(|queue| queue.refuses_newcomers()) {
-                is_kept |= self.enqueue_with_room(*id, &messages, is_awaited, at, &mut refused);
-            } else if targets.len() > 1 {
-                is_kept |= self.enqueue(*id, messages.iter().cloned(), is_awaited, at);
+        let (awaited, mut refused) = match *targets {
+            [only] if self.takes_all(only) => {
+                let is_kept = self.enqueue(only, messages, is_awaited, at);
+                (Awaited::next_if(is_kept), Vec::new())
             }
-        }
-        if let [only] = *targets
-            && self.queues.get(&only).is_some_and(|queue| !queue.refuses_newcomers())
-        {
-            is_kept = self.enqueue(only, messages, is_awaited, at);
-        }
-        let Some(first) = confirm else { return };
+            _ => {
+                let messages = &messages[..];
+                let (refused, dead) = (Vec::new(), Vec::new());
+                let mut incoming = Incoming { messages, is_awaited, at, refused, dead };
+                let awaited = targets.iter().map(|id| self.enqueue_checked(*id, &mut incoming));
+                (awaited.max().unwrap_or(Awaited::Nothing), incoming.refused)
+            }
+        };
+        let Some(first) = confirm else { return awaited };
         let key = ChannelKey { connection, channel };
         if refused.is_empty() {
-            self.confirm(key, first, count, is_kept);
+            self.confirm(key, first, count, awaited);
         } else {
             refused.sort_unstable();
             refused.dedup();
-            self.confirm_around(key, first, count, is_kept, &refused);
+            self.confirm_around(key, first, count, awaited, &refused);
         }
+        awaited
+    }
+
+    /// Whether a queue takes whatever comes.
+    fn takes_all(&self, id: QueueId) -> bool {
+        let queue = self.queues.get(&id);
+        queue.is_none_or(|queue| !queue.refuses_newcomers() && !queue.deduplicates())
+    }
+
+    /// Adds those messages that the queue takes.
+    fn enqueue_checked(&mut self, id: QueueId, incoming: &mut Incoming<'_>) -> Awaited {
+        if self.takes_all(id) {
+            let messages = incoming.messages.iter().cloned();
+            return Awaited::next_if(self.enqueue(id, messages, incoming.is_awaited, incoming.at));
+        }
+        let awaited = if self.queues.get(&id).is_some_and(|queue| queue.deduplicates()) {
+            self.enqueue_new(id, incoming)
+        } else {
+            let places = 0..incoming.messages.len();
+            let is_kept = places.filter_map(|place| self.enqueue_one(id, place, incoming));
+            Awaited::next_if(is_kept.fold(false, |any, is_kept| any | is_kept))
+        };
+        if !incoming.dead.is_empty() {
+            self.dead_letter(incoming.at, id, &std::mem::take(&mut incoming.dead));
+        }
+        awaited
     }
 
     /// Settles what a channel holds.
@@ -96,48 +156,44 @@ impl Shard {
         is_kept
     }
 
-    /// Adds messages to a queue that refuses what it has no room for: the places in `messages` of the
-    /// refused ones are added to `refused`.
-    fn enqueue_with_room(
+    /// Adds one of the messages to a queue. Tells whether it goes to the store; `None`: the queue refused
+    /// it, since it has no room for it.
+    pub(super) fn enqueue_one(
         &mut self,
         id: QueueId,
-        messages: &[Message],
-        is_awaited: bool,
-        at: Instants,
-        refused: &mut Vec<u64>,
-    ) -> bool {
-        let mut is_kept = false;
-        let mut dead = Vec::new();
-        for (place, message) in messages.iter().enumerate() {
-            let is_full = |shard: &Self| {
-                shard.queues.get(&id).is_some_and(|queue| queue.has_no_room_for(message))
-            };
-            if is_full(self) {
-                // Consumers may take what is there.
-                self.take_turn(id, at);
-            }
-            if !is_full(self) {
-                is_kept |= self.enqueue(id, [message.clone()], is_awaited, at);
-                continue;
-            }
-            refused.push(place as u64);
-            if self.queues.get_mut(&id).is_some_and(|queue| queue.refuse()) {
-                let reason = DeathReason::MaxLength;
-                dead.push(DeadLetter { message: message.clone(), reason });
-            }
+        place: usize,
+        incoming: &mut Incoming<'_>,
+    ) -> Option<bool> {
+        let message = incoming.messages.get(place)?;
+        let at = incoming.at;
+        let is_full = |shard: &Self| {
+            let queue = shard.queues.get(&id).filter(|queue| queue.refuses_newcomers());
+            queue.is_some_and(|queue| queue.has_no_room_for(message))
+        };
+        if is_full(self) {
+            // Consumers may take what is there.
+            self.take_turn(id, at);
         }
-        if !dead.is_empty() {
-            self.dead_letter(at, id, &dead);
+        if !is_full(self) {
+            return Some(self.enqueue(id, [message.clone()], incoming.is_awaited, at));
         }
-        is_kept
+        incoming.refused.push(place as u64);
+        if self.queues.get_mut(&id).is_some_and(|queue| queue.refuse()) {
+            let (message, reason) = (message.clone(), DeathReason::MaxLength);
+            incoming.dead.push(DeadLetter { message, reason });
+        }
+        None
     }
 
-    fn confirm(&mut self, key: ChannelKey, first: PublishSeq, count: u64, is_kept: bool) {
-        if is_kept {
-            self.commits.waiters.confirm(key, first, count);
-        } else {
-            let (channel, last) = (key.channel, PublishSeq((first.0 + count).saturating_sub(1)));
-            self.outbox.push(key.connection, Event::Confirm { channel, first, last });
+    fn confirm(&mut self, key: ChannelKey, first: PublishSeq, count: u64, awaited: Awaited) {
+        match awaited {
+            Awaited::Nothing => {
+                let last = PublishSeq((first.0 + count).saturating_sub(1));
+                let event = Event::Confirm { channel: key.channel, first, last };
+                self.outbox.push(key.connection, event);
+            }
+            Awaited::Sync => self.commits.after_sync().confirm(key, first, count),
+            Awaited::Next => self.commits.waiters.confirm(key, first, count),
         }
     }
 
@@ -147,14 +203,14 @@ impl Shard {
         key: ChannelKey,
         first: PublishSeq,
         count: u64,
-        is_kept: bool,
+        awaited: Awaited,
         refused: &[u64],
     ) {
         let mut next = 0;
         for run in refused.chunk_by(|a, b| a + 1 == *b) {
             let (Some(from), Some(to)) = (run.first(), run.last()) else { continue };
             if *from > next {
-                self.confirm(key, PublishSeq(first.0 + next), from - next, is_kept);
+                self.confirm(key, PublishSeq(first.0 + next), from - next, awaited);
             }
             let (first, last) = (PublishSeq(first.0 + from), PublishSeq(first.0 + to));
             let refuse = Event::Refuse { channel: key.channel, first, last };
@@ -162,7 +218,7 @@ impl Shard {
             next = to + 1;
         }
         if next < count {
-            self.confirm(key, PublishSeq(first.0 + next), count - next, is_kept);
+            self.confirm(key, PublishSeq(first.0 + next), count - next, awaited);
         }
     }
 }

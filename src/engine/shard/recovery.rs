@@ -3,6 +3,7 @@
 use super::shared_bodies::SharedBodies;
 use super::{Shard, ShardSettings};
 use crate::access::{AccessControl, AccessRecordError};
+use crate::deduplication::KeyRecordError;
 use crate::delivered_record::DeliveredRecord;
 use crate::model::QueueId;
 use crate::operation::{Operation, Recovered};
@@ -18,6 +19,9 @@ pub enum RecoverError {
     /// A record of a user or a permission cannot be read.
     #[error(transparent)]
     Access(#[from] AccessRecordError),
+    /// A record of deduplication keys cannot be read.
+    #[error(transparent)]
+    Keys(#[from] KeyRecordError),
 }
 
 impl Shard {
@@ -61,6 +65,7 @@ impl Shard {
                 None => drop(ended.insert(delayed.queue)),
             }
         }
+        shard.recover_keys(&recovered.records)?;
         for damaged in recovered.damaged {
             if let Some(queue) = shard.queues.get_mut(&damaged.queue) {
                 queue.recover_damaged(damaged.what);
@@ -90,6 +95,7 @@ impl Shard {
             work: Default::default(),
             tasks: Default::default(),
             discarded: Default::default(),
+            dead_key_records: Default::default(),
             borrowed: Vec::new(),
             fetches: Default::default(),
             delayed_reads: Default::default(),

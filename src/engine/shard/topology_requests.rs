@@ -74,6 +74,8 @@ impl Shard {
         let mut discarded = Discarded::default();
         queue.discard(&mut discarded);
         self.discarded.push_back(discarded);
+        queue.discard_keys();
+        self.remove_key_records(id, queue.take_dead_key_records());
         if let Some(when) = queue.timer {
             self.timers.remove(&(when, id));
         }

@@ -1,13 +1,14 @@
 //! `tx.commit` (AMQP 0-9-1, 1.9): all of a transaction, or nothing of it.
 
 use super::Shard;
+use super::publishing::Awaited;
 use crate::command::{DirectReply, Publish};
 use crate::event::Reply;
 use crate::model::{ChannelKey, Fault, QueueId, Settle};
 use crate::queue::Instants;
 use crate::topology::names::Resource;
 use forebay_wire::ReplyCode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a transaction brings a queue.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +32,10 @@ impl Shard {
             return self.reply(key, Err(fault));
         }
         for publish in publishes {
-            self.publish(at, key.connection, publish);
+            if self.publish(at, key.connection, publish) == Awaited::Sync {
+                // A duplicate of what is not on stable storage yet.
+                self.commits.sync_all();
+            }
         }
         for settle in settles {
             self.settle(at, key.connection, settle);
@@ -50,6 +54,7 @@ impl Shard {
     /// 406, closes the channel.
     fn check_room_for(&mut self, at: Instants, publishes: &[Publish]) -> Result<(), Fault> {
         let mut loads: BTreeMap<QueueId, Load> = BTreeMap::new();
+        let mut keys = BTreeSet::new();
         for publish in publishes {
             for id in publish.targets.iter() {
                 if !self.queues.get(id).is_some_and(|queue| queue.refuses_newcomers()) {
@@ -58,8 +63,12 @@ impl Shard {
                 let load = loads.entry(*id).or_default();
                 // Delayed ones take room when they are due.
                 let now = publish.messages.iter().filter(|message| message.delay().is_none());
-                load.messages += now.clone().count() as u64;
-                load.bytes += now.map(|message| message.body().len() as u64).sum::<u64>();
+                for message in now {
+                    if self.is_new(*id, message, at, &mut keys) {
+                        load.messages += 1;
+                        load.bytes += message.body().len() as u64;
+                    }
+                }
             }
         }
         for (id, load) in loads {

@@ -40,6 +40,7 @@ impl Shard {
         // Queues may have other settings now.
         self.give_turns(at);
         self.free_discarded();
+        self.remove_dead_key_records(at.monotonic);
         self.commits.note_unwritten(self.memory.unwritten_bytes());
         self.copy_out();
         self.evict();

@@ -8,11 +8,16 @@ use super::settings_layer::SettingsLayer;
 use forebay_wire::FieldTable;
 
 /// Arguments of queues; in policies without `x-`.
-const ARGUMENTS: [&str; 4] = [
+const ARGUMENTS: [&str; 9] = [
+    "x-dedup-size",
+    "x-dedup-window",
     "x-delayed-retry-max",
     "x-delayed-retry-min",
     "x-delayed-retry-multiplier",
     "x-delayed-retry-type",
+    "x-max-in-flight",
+    "x-rate-burst",
+    "x-rate-limit",
 ];
 
 /// Takes out of the arguments of a stored queue what would not be taken today.
@@ -25,6 +30,11 @@ pub(super) fn mend_queue(arguments: &mut FieldTable) {
     if stands_alone(arguments) {
         arguments.remove("x-delayed-retry-max");
         arguments.remove("x-delayed-retry-multiplier");
+    }
+    for (name, needed) in [("x-dedup-size", "x-dedup-window"), ("x-rate-burst", "x-rate-limit")] {
+        if arguments.get(needed).is_none() {
+            arguments.remove(name);
+        }
     }
 }
 

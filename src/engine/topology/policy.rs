@@ -82,19 +82,24 @@ const OPERATOR_SETTINGS: [&str; 5] =
     ["delivery-limit", "expires", "max-length", "max-length-bytes", "message-ttl"];
 
 /// What a user's policy may set beyond that.
-const USER_SETTINGS: [&str; 12] = [
+const USER_SETTINGS: [&str; 17] = [
     ALTERNATE_EXCHANGE,
     "consumer-timeout",
     "dead-letter-exchange",
     "dead-letter-routing-key",
+    "dedup-size",
+    "dedup-window",
     "delayed-retry-max",
     "delayed-retry-min",
     "delayed-retry-multiplier",
     "delayed-retry-type",
     "lag-line-percent",
     "max-age-slo",
+    "max-in-flight",
     "overflow",
     "queue-role",
+    "rate-burst",
+    "rate-limit",
 ];
 
 impl AppliesTo {

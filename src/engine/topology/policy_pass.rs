@@ -9,13 +9,16 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 /// Of these the lowest value holds, whoever sets it.
-const LOWEST_OF: [&str; 6] = [
+const LOWEST_OF: [&str; 9] = [
     "consumer-timeout",
     "delivery-limit",
     "expires",
+    "max-in-flight",
     "max-length",
     "max-length-bytes",
     "message-ttl",
+    "rate-burst",
+    "rate-limit",
 ];
 
 /// Policies that are matched with a name in about the time that the rest of the work with it takes.

@@ -14,6 +14,7 @@ use super::settings::QueueSettings;
 use super::vhost::{VhostMetadata, VhostUpdate};
 use super::{QueueIds, Topology};
 use crate::access;
+use crate::deduplication;
 use crate::delivered_record;
 use crate::model::{Binding, QueueId};
 use bytes::Bytes;
@@ -78,8 +79,10 @@ impl Topology {
             record::KIND_BINDING,
         ];
         let unknown = |key: &Bytes| key.first().is_none_or(|kind| !ORDER.contains(kind));
-        let foreign =
-            |key: &Bytes| unknown(key) && !access::is_ours(key) && !delivered_record::is_ours(key);
+        let is_elsewhere = |key: &Bytes| {
+            access::is_ours(key) || delivered_record::is_ours(key) || deduplication::is_ours(key)
+        };
+        let foreign = |key: &Bytes| unknown(key) && !is_elsewhere(key);
         for (key, _) in records.iter().filter(|(key, _)| foreign(key)) {
             refuse(key, RecordFlaw::Kind)?;
         }

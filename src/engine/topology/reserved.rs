@@ -7,21 +7,12 @@ use crate::model::Fault;
 use forebay_wire::{FieldTable, ReplyCode, ShortStr};
 
 /// Arguments of queues.
-const QUEUE_ARGUMENTS: [&str; 9] = [
-    "x-dedup-size",
-    "x-dedup-window",
-    "x-max-in-flight",
-    "x-message-group",
-    "x-rate-limit",
-    "x-retry-delay",
-    "x-retry-delay-max",
-    "x-retry-multiplier",
-    "x-trace",
-];
+const QUEUE_ARGUMENTS: [&str; 5] =
+    ["x-message-group", "x-retry-delay", "x-retry-delay-max", "x-retry-multiplier", "x-trace"];
 
 /// Arguments of consumers: credit that is given message by message, and a time-out of its own (that
-/// of a queue works).
-const CONSUMER_ARGUMENTS: [&str; 3] = ["x-consumer-timeout", "x-credit", "x-lease"];
+/// of a queue works, and so does `x-lease`).
+const CONSUMER_ARGUMENTS: [&str; 2] = ["x-consumer-timeout", "x-credit"];
 
 /// Why something is refused.
 pub(super) const REASON: &str = "is not implemented, and without an effect it would mislead";

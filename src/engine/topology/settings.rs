@@ -10,13 +10,27 @@ use forebay_wire::{FieldTable, ShortStr};
 /// The argument that names the type of a queue.
 pub(super) const QUEUE_TYPE: &str = "x-queue-type";
 
+/// The argument that says for how long a message's key is remembered.
+pub(super) const DEDUP_WINDOW: &str = "x-dedup-window";
+
+/// The argument that says how many keys are.
+pub(super) const DEDUP_SIZE: &str = "x-dedup-size";
+
+/// The argument that says how many deliveries there may be in a second.
+pub(super) const RATE_LIMIT: &str = "x-rate-limit";
+
+/// The argument that says how many may come at once.
+pub(super) const RATE_BURST: &str = "x-rate-burst";
+
 /// Every argument of `queue.declare` that means something to us: these and the
 /// [`IGNORED_ARGUMENTS`](super::ignored_arguments::IGNORED_ARGUMENTS), and only these, are compared when a queue is
 /// declared again.
-pub(crate) const QUEUE_ARGUMENTS: [&str; 19] = [
+pub(crate) const QUEUE_ARGUMENTS: [&str; 24] = [
     "x-consumer-timeout",
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
+    DEDUP_SIZE,
+    DEDUP_WINDOW,
     "x-delayed-retry-max",
     "x-delayed-retry-min",
     "x-delayed-retry-multiplier",
@@ -25,6 +39,7 @@ pub(crate) const QUEUE_ARGUMENTS: [&str; 19] = [
     "x-expires",
     "x-lag-line-percent",
     "x-max-age-slo",
+    "x-max-in-flight",
     "x-max-length",
     "x-max-length-bytes",
     "x-max-priority",
@@ -32,6 +47,8 @@ pub(crate) const QUEUE_ARGUMENTS: [&str; 19] = [
     "x-overflow",
     "x-queue-role",
     QUEUE_TYPE,
+    RATE_BURST,
+    RATE_LIMIT,
     "x-single-active-consumer",
 ];
 
@@ -59,6 +76,16 @@ pub struct QueueSettings {
     pub delivery_limit: Option<DeliveryLimit>,
     /// `x-consumer-timeout`, ms, above 0.
     pub consumer_timeout: Option<u64>,
+    /// `x-max-in-flight`: messages that may be delivered and not settled, above 0.
+    pub max_in_flight: Option<u64>,
+    /// `x-rate-limit`: deliveries in a second, above 0.
+    pub rate_limit: Option<u64>,
+    /// `x-rate-burst`: deliveries at once after a pause, above 0.
+    pub rate_burst: Option<u64>,
+    /// `x-dedup-window`, ms, above 0: for how long a message's key makes others duplicates.
+    pub dedup_window: Option<u64>,
+    /// `x-dedup-size`: keys that are remembered at most, above 0.
+    pub dedup_size: Option<u64>,
     /// `x-lag-line-percent`: where the alert line is, in hundredths of the normal peak.
     pub lag_line_percent: Option<u64>,
     /// `x-max-age-slo`, ms: no message may be older.
@@ -161,6 +188,14 @@ impl QueueSettings {
                 return Err(arguments.refused(name, allowed));
             }
         }
+        if declared.rate_burst.is_some() && declared.rate_limit.is_none() {
+            let allowed = "it only together with 'x-rate-limit'";
+            return Err(arguments.refused(RATE_BURST, allowed));
+        }
+        if declared.dedup_size.is_some() && declared.dedup_window.is_none() {
+            let allowed = "it only together with 'x-dedup-window'";
+            return Err(arguments.refused(DEDUP_SIZE, allowed));
+        }
         let layer = declared.over_policies(policy, operator);
         let retry_implied = layer.retry_min.map(|_| RetryType::Failed);
         Ok(Self {
@@ -176,6 +211,11 @@ impl QueueSettings {
             dead_letter_exchange: layer.dead_letter_exchange,
             delivery_limit: layer.delivery_limit,
             consumer_timeout: layer.consumer_timeout,
+            max_in_flight: layer.max_in_flight,
+            rate_limit: layer.rate_limit,
+            rate_burst: layer.rate_burst,
+            dedup_window: layer.dedup_window,
+            dedup_size: layer.dedup_size,
             lag_line_percent: layer.lag_line_percent,
             age_max: layer.age_max,
             role: layer.role,

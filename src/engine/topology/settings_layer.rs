@@ -1,7 +1,8 @@
 //! The settings of a queue that arguments and policies both can give, and how they add up.
 
 use super::arguments::{Arguments, BadArgument};
-use crate::limits::{LAG_LINE_PERCENT, RETRY_MULTIPLIER};
+use super::settings::{DEDUP_SIZE, DEDUP_WINDOW, RATE_BURST, RATE_LIMIT};
+use crate::limits::{DEDUP_SIZE_MAX, LAG_LINE_PERCENT, RATE_LIMIT_MAX, RETRY_MULTIPLIER};
 use crate::model::ObjectName;
 use forebay_lag::Role;
 use forebay_wire::ShortStr;
@@ -19,6 +20,11 @@ pub(crate) struct SettingsLayer {
     pub(crate) dead_letter_routing_key: Option<ShortStr>,
     pub(crate) delivery_limit: Option<DeliveryLimit>,
     pub(crate) consumer_timeout: Option<u64>,
+    pub(crate) max_in_flight: Option<u64>,
+    pub(crate) rate_limit: Option<u64>,
+    pub(crate) rate_burst: Option<u64>,
+    pub(crate) dedup_window: Option<u64>,
+    pub(crate) dedup_size: Option<u64>,
     pub(crate) lag_line_percent: Option<u64>,
     pub(crate) age_max: Option<u64>,
     pub(crate) role: Option<Role>,
@@ -102,6 +108,13 @@ impl SettingsLayer {
             dead_letter_routing_key: arguments.short_string("x-dead-letter-routing-key")?,
             delivery_limit: read_delivery_limit(arguments)?,
             consumer_timeout: arguments.unsigned("x-consumer-timeout", 1)?,
+            max_in_flight: arguments.unsigned("x-max-in-flight", 1)?,
+            rate_limit: read_rate(arguments, RATE_LIMIT)?,
+            rate_burst: read_rate(arguments, RATE_BURST)?,
+            dedup_window: arguments.duration(DEDUP_WINDOW, 1)?,
+            dedup_size: arguments
+                .integer(DEDUP_SIZE, 1..=i128::from(DEDUP_SIZE_MAX))?
+                .and_then(|keys| u64::try_from(keys).ok()),
             lag_line_percent: arguments
                 .integer("x-lag-line-percent", LAG_LINE_PERCENT)?
                 .and_then(|percent| u64::try_from(percent).ok()),
@@ -133,6 +146,11 @@ impl SettingsLayer {
             length_bytes_max: lowest(self.length_bytes_max, below.length_bytes_max),
             delivery_limit: lowest(self.delivery_limit, below.delivery_limit),
             consumer_timeout: lowest(self.consumer_timeout, below.consumer_timeout),
+            max_in_flight: lowest(self.max_in_flight, below.max_in_flight),
+            rate_limit: lowest(self.rate_limit, below.rate_limit),
+            rate_burst: lowest(self.rate_burst, below.rate_burst),
+            dedup_window: self.dedup_window.or(below.dedup_window),
+            dedup_size: self.dedup_size.or(below.dedup_size),
             lag_line_percent: self.lag_line_percent.or(below.lag_line_percent),
             age_max: self.age_max.or(below.age_max),
             role: self.role.or(below.role),
@@ -149,6 +167,11 @@ impl SettingsLayer {
 
 fn lowest<T: Ord>(left: Option<T>, right: Option<T>) -> Option<T> {
     left.into_iter().chain(right).min()
+}
+
+fn read_rate(arguments: Arguments<'_>, name: &str) -> Result<Option<u64>, BadArgument> {
+    let rate = arguments.integer(name, 1..=i128::from(RATE_LIMIT_MAX))?;
+    Ok(rate.and_then(|rate| u64::try_from(rate).ok()))
 }
 
 fn read_delivery_limit(arguments: Arguments<'_>) -> Result<Option<DeliveryLimit>, BadArgument> {

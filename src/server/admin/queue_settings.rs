@@ -37,6 +37,11 @@ pub(super) fn describe(
         ("max-length", settings.length_max.map(Value::from)),
         ("max-length-bytes", settings.length_bytes_max.map(Value::from)),
         ("overflow", has_length.then(|| json!(overflow(settings.overflow)))),
+        ("max-in-flight", settings.max_in_flight.map(Value::from)),
+        ("rate-limit", settings.rate_limit.map(Value::from)),
+        ("rate-burst", holds.rate_burst.map(Value::from)),
+        ("dedup-window", settings.dedup_window.map(Value::from)),
+        ("dedup-size", holds.dedup_size.map(Value::from)),
         ("max-priority", (settings.priority_max > 0).then(|| settings.priority_max.into())),
         ("single-active-consumer", settings.single_active_consumer.then(|| true.into())),
     ];

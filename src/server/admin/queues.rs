@@ -24,7 +24,7 @@ use axum::response::Response;
 use forebay_engine::access::{Access, Object};
 use forebay_engine::command::Command;
 use forebay_engine::model::{ConnectionId, ObjectName, QueueDeclaration, QueueId, TopologyRequest};
-use forebay_engine::shard::{QueueReport, QueueState, QueueStatistics};
+use forebay_engine::shard::{HeldBack, QueueReport, QueueState, QueueStatistics};
 use forebay_engine::topology::{QueueKind, QueueRecord, Topology};
 use forebay_lag::Symptom;
 use forebay_wire::{FieldValue, ShortStr};
@@ -319,6 +319,8 @@ impl QueueView {
             "next_delayed_due_at": statistics.next_delayed.map(|due| due.0),
             "name": queue.name.to_string(),
             "node": node_name(),
+            // Ours: the limit that holds messages back which a consumer could take.
+            "held_back_by": statistics.held_back.map(HeldBack::name),
             "operator_policy": policy(&queue.operator_policy),
             "policy": policy(&queue.policy),
             // RabbitMQ's word for a queue that can't be served.
@@ -329,6 +331,15 @@ impl QueueView {
         if let Some(lag) = self.lag.get(&queue.id) {
             // Ours: what lag is normal, and what is wrong.
             put_field(&mut shown, "lag", describe_lag(lag));
+        }
+        if queue.settings.dedup_window.is_some() {
+            // Ours: how many keys it remembers, and what came of it.
+            let deduplication = json!({
+                "duplicates": statistics.deduplicated,
+                "keys": statistics.dedup_keys,
+                "keys_evicted": statistics.dedup_evicted,
+            });
+            put_field(&mut shown, "deduplication", deduplication);
         }
         if let QueueState::Damaged(what) = state {
             // Ours: what is damaged.

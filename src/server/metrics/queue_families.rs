@@ -23,11 +23,19 @@ const SIZES: [(&Metric, Value); 7] = [
     (&catalogue::QUEUE_CONSUMERS, |queue| queue.consumers),
 ];
 
-const COUNTERS: [(&Metric, Value); 4] = [
+const COUNTERS: [(&Metric, Value); 5] = [
     (&catalogue::QUEUE_PUBLISHED, |queue| queue.published),
     (&catalogue::QUEUE_DELIVERED, |queue| queue.delivered),
     (&catalogue::QUEUE_ACKED, settled),
     (&catalogue::QUEUE_EXPIRED, |queue| queue.expired),
+    (&catalogue::QUEUE_EXTENDED, |queue| queue.extended),
+];
+
+/// Of queues with a deduplication window.
+const OF_WINDOWS: [(&Metric, Value); 3] = [
+    (&catalogue::QUEUE_DEDUPLICATED, |queue| queue.deduplicated),
+    (&catalogue::QUEUE_DEDUP_KEYS, |queue| queue.dedup_keys),
+    (&catalogue::QUEUE_DEDUP_KEYS_EVICTED, |queue| queue.dedup_evicted),
 ];
 
 const COUNTERS_BY_REASON: [(&Metric, ByReason); 3] = [
@@ -97,6 +105,22 @@ pub(super) fn write(
                 let value = value(&queue.statistics);
                 page.sample_with(metric.name, labels, ("reason", reason), value);
             }
+        }
+    }
+    page.family(&catalogue::QUEUE_HELD_BACK);
+    for (queue, labels) in shown.iter().zip(&labels) {
+        if let Some(limit) = queue.statistics.held_back {
+            let reason = ("reason", limit.name());
+            page.sample_with(catalogue::QUEUE_HELD_BACK.name, labels, reason, 1_u64);
+        }
+    }
+    for (metric, value) in OF_WINDOWS {
+        page.family(metric);
+        let queues = shown.iter().zip(&labels);
+        for (queue, labels) in
+            queues.filter(|(queue, _)| queue.record.settings.dedup_window.is_some())
+        {
+            page.sample(metric.name, labels, value(&queue.statistics));
         }
     }
     // Of all queues: which one it is must be told however many there are.

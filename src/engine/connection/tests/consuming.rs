@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{ConsumerNumber, OffsetRange, RequeueMethod, Settle, Settlement};
+use crate::model::{ConsumerNumber, OffsetRange, PublishSeq, RequeueMethod, Settle, Settlement};
 
 fn consume(client: &mut Client, queue: &str, tag: &str) -> Vec<Command> {
     client.send(
@@ -316,4 +316,56 @@ fn get_gives_a_message_or_none() {
     client.take_commands();
     client.send(1, ack(1, false));
     assert_eq!(settles(&mut client)[0].runs, [run(9, 9)]);
+}
+
+fn extension(tag: impl Into<FieldValue>, lease: impl Into<FieldValue>) -> Properties {
+    let headers = [(name("x-delivery-tag"), tag.into()), (name("x-lease"), lease.into())];
+    Properties { headers: Some(headers.into_iter().collect()), ..Properties::default() }
+}
+
+#[test]
+fn an_extension_names_a_delivery_that_stays_and_is_answered_by_the_shard() {
+    let mut client = Client::open();
+    client.event(deliver(QueueId(3), "t", vec![delivery(7), delivery(9)]));
+    client.send(1, ConfirmSelect { no_wait: false });
+    client.frames();
+    client.take_commands();
+    for _ in 0..2 {
+        client.publish(to("amq.forebay.extend"), &extension(2_u8, 60_000_i64), b"");
+    }
+    let extensions = client.take_commands().into_iter().map(|command| match command {
+        Command::Extend(extend) => {
+            (extend.queue, extend.position.offset, extend.lease, extend.confirm)
+        }
+        other => panic!("{other:?}"),
+    });
+    let expected = |seq| (QueueId(3), Offset(9), 60_000, Some(PublishSeq(seq)));
+    assert_eq!(extensions.collect::<Vec<_>>(), [expected(1), expected(2)]);
+    let (channel, first, last) = (ChannelId(1), PublishSeq(2), PublishSeq(2));
+    client.event(Event::Refuse { channel, first, last });
+    let nack = BasicNack { delivery_tag: 2, multiple: false, requeue: false };
+    assert_eq!(client.methods(), [(1, nack.into())]);
+    client.send(1, ack(2, false));
+    assert_eq!(settles(&mut client)[0].runs, [run(9, 9)]);
+}
+
+#[test]
+fn an_extension_that_says_too_little_or_too_much_closes_the_channel() {
+    for (key, properties, body, says) in [
+        ("amq.forebay.extend", extension(2_u8, 1_i64), "", "unknown delivery tag 2"),
+        ("amq.forebay.extend", extension(1_u8, 0_i64), "", "'x-lease' is '0'"),
+        ("amq.forebay.extend", extension(1_u8, i64::MAX), "", "expected an integer from 1 to"),
+        ("amq.forebay.extend", extension("1", 1_i64), "", "'x-delivery-tag' is '1' of type"),
+        ("amq.forebay.extend", Properties::default(), "", "'x-delivery-tag' is missing"),
+        ("amq.forebay.extend", extension(1_u8, 1_i64), "x", "1 bytes of body; expected none"),
+        ("amq.forebay.forget", extension(1_u8, 1_i64), "", "'amq.forebay.forget'; expected"),
+    ] {
+        let mut client = Client::open();
+        client.event(deliver(QueueId(3), "t", vec![delivery(7)]));
+        client.frames();
+        client.publish(to(key), &properties, body.as_bytes());
+        let (outcome, text) = client.outcome();
+        assert_eq!(outcome, "chclose:406");
+        assert!(text.contains(says), "{text}");
+    }
 }

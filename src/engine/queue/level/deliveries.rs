@@ -3,7 +3,7 @@
 
 use super::PriorityLevel;
 use crate::credit::{ChannelSlot, ConsumerId};
-use crate::model::{ConnectionId, Offset, OffsetRange};
+use crate::model::{ConnectionId, Monotonic, Offset, OffsetRange};
 use crate::queue::dead_letter::DeathReason;
 use crate::queue::message_states::Held;
 use crate::queue::overdue_deliveries::OverdueDelivery;
@@ -30,6 +30,18 @@ impl PriorityLevel {
     /// Whether `channel` has a delivery that it has not settled, overdue ones among them.
     pub(crate) fn is_held_by(&self, channel: ChannelSlot) -> bool {
         self.unsettled_deliveries().any(|held| held.channel == channel)
+    }
+
+    /// A message that `channel` holds may be held until then. Returns the consumer that it was delivered to;
+    /// `None`: the channel does not hold it.
+    pub(crate) fn extend(
+        &mut self,
+        offset: Offset,
+        channel: ChannelSlot,
+        to: Monotonic,
+    ) -> Option<Option<ConsumerId>> {
+        let is_extended = self.states.extend(offset, channel, to);
+        self.states.holder(offset).filter(|_| is_extended).map(|held| held.consumer)
     }
 
     /// A message that left the order is delivered.

@@ -125,6 +125,11 @@ impl PriorityLevel {
         self.states.unready() - self.states.parked().count()
     }
 
+    /// Messages that are delivered and not settled.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.states.in_flight()
+    }
+
     /// Bytes of the bodies of all messages, delivered or not.
     pub(crate) fn bytes(&self) -> u64 {
         self.settled.bytes() + self.unwritten.body_bytes() + self.volatile.body_bytes()

@@ -23,7 +23,13 @@ fn filled(bodies: &[&str], persist: bool) -> PriorityLevel {
 }
 
 fn held(channel: ChannelSlot, size: u32) -> Held {
-    Held { channel, consumer: None, size, delivered_at: Monotonic(0) }
+    Held {
+        channel,
+        consumer: None,
+        size,
+        delivered_at: Monotonic(0),
+        extended_to: Monotonic::AT_ONCE,
+    }
 }
 
 /// Takes the next ready message out of the order, and has a channel hold it.

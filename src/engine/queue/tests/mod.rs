@@ -44,6 +44,9 @@ fn rules() -> Rules {
         consumer_timeout: None,
         expires: None,
         retry: None,
+        max_in_flight: None,
+        rate_limit: None,
+        dedup: None,
     }
 }
 

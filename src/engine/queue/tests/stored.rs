@@ -7,7 +7,8 @@ use crate::page::Page;
 
 fn commit(driven: &mut Driven) -> Vec<Operation> {
     let mut operations = Vec::new();
-    for (level, first) in driven.queue.take_commit(&mut operations) {
+    let (pages, _) = driven.queue.take_commit(&mut operations);
+    for (level, first) in pages {
         driven.queue.handle_committed(level, first, false);
     }
     operations

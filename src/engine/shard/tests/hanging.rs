@@ -1,12 +1,12 @@
 //! What docs/reference/dead-letters.md promises of clients that hang, of a single active consumer, and of
 //! `redelivered` after a restart.
 
-use super::broker::CHANNEL;
+use super::broker::{CHANNEL, arguments, consume};
 use super::scene::{OTHER, PUBLISHER, SINGLE, Scene, THIRD, WORKER, limit, numbers, timeout};
-use crate::command::Command;
-use crate::event::{Event, Reply};
+use crate::command::{Command, Extend, Subscribe};
+use crate::event::{Delivery, Event, Reply};
 use crate::limits::QUARANTINE_MS_MAX;
-use crate::model::{Closure, RequeueMethod, Settlement};
+use crate::model::{Closure, ConnectionId, PublishSeq, RequeueMethod, Settlement};
 use forebay_wire::FieldValue;
 
 #[test]
@@ -193,5 +193,90 @@ fn an_operator_who_looks_sees_what_is_quarantined() {
         let queue = "q".try_into().unwrap();
         scene.broker.send(OTHER, [Command::Inspect { channel: CHANNEL, queue }]);
         assert!(matches!(scene.broker.reply(OTHER), Ok(Reply::Got { .. })));
+    }
+}
+
+fn join_with_lease(scene: &mut Scene, connection: ConnectionId, lease: i64, prefetch: u16) {
+    let arguments = arguments(&[("x-lease", FieldValue::I64(lease))]);
+    scene.broker.subscribe(connection, Subscribe { arguments, ..consume("q", "q", prefetch) });
+    scene.broker.reply(connection).unwrap();
+}
+
+/// Whether the delivery could be extended.
+fn extend(scene: &mut Scene, connection: ConnectionId, delivery: &Delivery, lease: u64) -> bool {
+    let confirm = Some(PublishSeq(1));
+    let (queue, position) = (scene.id("q"), delivery.position);
+    let extend = Extend { channel: CHANNEL, queue, position, lease, confirm };
+    scene.broker.send(connection, [Command::Extend(extend)]);
+    let events = scene.broker.take_events(connection).into_iter();
+    let is_answer = |event: &Event| matches!(event, Event::Confirm { .. } | Event::Refuse { .. });
+    let (mut answers, others): (Vec<Event>, Vec<Event>) = events.partition(is_answer);
+    scene.broker.events.extend(others.into_iter().map(|event| (connection, event)));
+    let answer = answers.pop();
+    matches!(answer, Some(Event::Confirm { .. }))
+}
+
+#[test]
+fn a_lease_is_the_consumer_s_own_whatever_the_queue_says() {
+    for queue_s in [1_000, 60_000] {
+        let mut scene = Scene::new(&[("q", &[timeout(queue_s)])]);
+        join_with_lease(&mut scene, WORKER, 5_000, 1);
+        scene.publish("q", 0..1);
+        assert_eq!(scene.take(WORKER).len(), 1);
+        scene.broker.pass(4_999);
+        scene.join(OTHER, 1, "q", 1);
+        assert!(scene.take(OTHER).is_empty());
+        scene.broker.pass(1);
+        assert_eq!(numbers(&scene.take(OTHER)), [0]);
+    }
+}
+
+#[test]
+fn a_message_is_kept_as_long_as_it_is_extended_and_so_is_what_waits_behind_it() {
+    let mut scene = Scene::new(&[("q", &[])]);
+    join_with_lease(&mut scene, WORKER, 1_000, 3);
+    scene.publish("q", 0..3);
+    let held = scene.take(WORKER);
+    for _ in 0..20 {
+        scene.broker.pass(900);
+        assert!(extend(&mut scene, WORKER, &held[0], 1_000));
+    }
+    assert_eq!((scene.ready("q"), scene.broker.statistics("q").timed_out), (0, 0));
+    assert_eq!(scene.broker.statistics("q").extended, 20);
+    // The client hangs: it loses the one, and the others go to who is there.
+    scene.broker.pass(1_000);
+    scene.join(OTHER, 1, "q", 0);
+    assert_eq!(numbers(&scene.take(OTHER)), [0, 1, 2]);
+    assert!(!extend(&mut scene, WORKER, &held[0], 1_000), "another one has it");
+    scene.broker.pass(60_000);
+    assert_eq!(scene.ready("q"), 0);
+}
+
+#[test]
+fn an_extension_holds_for_one_delivery_and_is_over_with_it() {
+    let mut scene = Scene::new(&[("q", &[timeout(1_000)])]);
+    scene.publish("q", 0..2);
+    let first = scene.get(WORKER, 1, "q").unwrap();
+    scene.get(WORKER, 1, "q").unwrap();
+    assert!(extend(&mut scene, WORKER, &first, 10_000));
+    scene.broker.pass(1_000);
+    assert_eq!(scene.ready("q"), 1);
+    scene.settle(WORKER, 1, "q", Settlement::Requeue(RequeueMethod::Nack), &first);
+    let again = scene.get(OTHER, 1, "q").unwrap();
+    assert_eq!(again.message.body()[0], 0);
+    scene.broker.pass(1_000);
+    assert_eq!(scene.ready("q"), 2);
+    assert!(!extend(&mut scene, OTHER, &again, 1_000), "its time was over");
+}
+
+#[test]
+fn a_lease_of_a_consumer_that_acknowledges_nothing_is_refused() {
+    let mut scene = Scene::new(&[("q", &[])]);
+    for (no_ack, lease) in [(true, 1_000), (false, 0), (false, -1)] {
+        let arguments = arguments(&[("x-lease", FieldValue::I64(lease))]);
+        let subscribe = Subscribe { arguments, no_ack, ..consume("q", "q", 1) };
+        scene.broker.subscribe(WORKER, subscribe);
+        let fault = scene.broker.reply(WORKER).unwrap_err();
+        assert!(fault.text.starts_with("invalid arg 'x-lease' for queue 'q'"), "{}", fault.text);
     }
 }

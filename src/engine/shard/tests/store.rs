@@ -151,6 +151,11 @@ impl TestStore {
         DelayedFetched { queue, from, messages, is_end, is_for_request }
     }
 
+    /// How many records it has.
+    pub(super) fn records(&self) -> usize {
+        self.records.len()
+    }
+
     /// How often it was read.
     pub(super) fn reads(&self) -> usize {
         self.reads.get()

@@ -33,6 +33,11 @@ fn every_argument_is_read() {
         ("x-dead-letter-routing-key", text("dead")),
         ("x-delivery-limit", integer(7)),
         ("x-consumer-timeout", integer(1000)),
+        ("x-max-in-flight", integer(4)),
+        ("x-rate-limit", integer(1_000_000)),
+        ("x-rate-burst", integer(2)),
+        ("x-dedup-window", integer(60_000)),
+        ("x-dedup-size", integer(10)),
         ("x-lag-line-percent", integer(300)),
         ("x-max-age-slo", integer(60_000)),
         ("x-queue-role", text("delay")),
@@ -58,6 +63,11 @@ fn every_argument_is_read() {
         dead_letter_routing_key: Some(name("dead")),
         delivery_limit: Some(DeliveryLimit::Failures(7)),
         consumer_timeout: Some(1000),
+        max_in_flight: Some(4),
+        rate_limit: Some(1_000_000),
+        rate_burst: Some(2),
+        dedup_window: Some(60_000),
+        dedup_size: Some(10),
         lag_line_percent: Some(300),
         age_max: Some(60_000),
         role: Some(forebay_lag::Role::Delay),
@@ -174,17 +184,9 @@ fn a_quorum_queue_is_durable_and_shared() {
 
 #[test]
 fn an_argument_that_has_no_effect_yet_is_refused_and_named() {
-    for argument in [
-        "x-message-group",
-        "x-dedup-window",
-        "x-dedup-size",
-        "x-max-in-flight",
-        "x-rate-limit",
-        "x-trace",
-        "x-retry-delay",
-        "x-retry-delay-max",
-        "x-retry-multiplier",
-    ] {
+    for argument in
+        ["x-message-group", "x-trace", "x-retry-delay", "x-retry-delay-max", "x-retry-multiplier"]
+    {
         let arguments = table(&[(argument, FieldValue::I32(1))]);
         let fault = declared(arguments.clone()).unwrap_err();
         assert_eq!((fault.scope, fault.code), (FaultScope::Connection, ReplyCode::NotImplemented));

@@ -283,7 +283,7 @@ fn a_setting_of_a_policy_that_is_wrong_is_refused_with_value_and_what_is_allowed
         (user, "overflow", text("no"), "'no' of type 'longstr'; expected 'drop-head' or "),
         (user, "retry-delay-max", INTEGER(1), "is not implemented"),
         (user, "delayed-retry-type", text("some"), "'disabled' or 'all' or 'failed' or 'returned'"),
-        (user, "dedup-window", INTEGER(1), "is not implemented"),
+        (user, "message-group", INTEGER(1), "is not implemented"),
         (PolicyOwner::Operator, "trace", text("x"), "is not implemented"),
         (user, "queue-mode", text("x"), "'x' of type 'longstr'; expected 'default' or 'lazy'"),
         (user, "queue-version", INTEGER(3), "'3' of type 'long'; expected an integer from 1 to 2"),

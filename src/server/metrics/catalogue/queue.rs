@@ -118,6 +118,37 @@ pub const QUEUE_DROPPED: Metric = counter(
     "Messages that left undone or were kept out, dead letters or not, by reason: maxlen (pushed out, no room), refused (kept out, no room), delivery_limit (failed too often), purged.",
 );
 
+/// More time for what is held.
+pub const QUEUE_EXTENDED: Metric = counter(
+    "forebay_queue_deliveries_extended_total",
+    Unit::Count,
+    "Times that a consumer asked for more time for a message that it holds.",
+);
+/// Held back by a limit.
+pub const QUEUE_HELD_BACK: Metric = gauge(
+    "forebay_queue_held_back",
+    Unit::Count,
+    "1 while a limit of the queue holds messages back that a consumer could take, by reason: max-in-flight, rate-limit; no sample while none does. More consumers would get no more.",
+);
+/// Kept out as duplicates.
+pub const QUEUE_DEDUPLICATED: Metric = counter(
+    "forebay_queue_messages_deduplicated_total",
+    Unit::Count,
+    "Messages that the queue dropped because one with their key had come within its deduplication window; no sample for a queue without a window.",
+);
+/// Keys of a window.
+pub const QUEUE_DEDUP_KEYS: Metric = gauge(
+    "forebay_queue_dedup_keys",
+    Unit::Count,
+    "Keys of messages that the queue remembers to know duplicates; no sample for a queue without a deduplication window.",
+);
+/// Keys forgotten early.
+pub const QUEUE_DEDUP_KEYS_EVICTED: Metric = counter(
+    "forebay_queue_dedup_keys_evicted_total",
+    Unit::Count,
+    "Keys forgotten before the deduplication window had passed, because there were more than dedup-size: from then on duplicates may come through; no sample for a queue without a window.",
+);
+
 /// What a queue is for.
 pub const QUEUE_INFO: Metric = gauge(
     "forebay_queue_info",
@@ -174,7 +205,7 @@ pub const QUEUE_SYMPTOM: Metric = gauge(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) const OF_QUEUES: [Metric; 29] = [
+pub(super) const OF_QUEUES: [Metric; 34] = [
     QUEUE_MESSAGES_READY,
     QUEUE_MESSAGES_UNACKED,
     QUEUE_MESSAGES_PARKED,
@@ -195,6 +226,11 @@ pub(super) const OF_QUEUES: [Metric; 29] = [
     QUEUE_DEAD_LETTERED,
     QUEUE_EXPIRED,
     QUEUE_DROPPED,
+    QUEUE_EXTENDED,
+    QUEUE_HELD_BACK,
+    QUEUE_DEDUPLICATED,
+    QUEUE_DEDUP_KEYS,
+    QUEUE_DEDUP_KEYS_EVICTED,
     QUEUE_INFO,
     QUEUE_LAG_NORMAL_PEAK,
     QUEUE_LAG_ALERT_LINE,

@@ -4,7 +4,7 @@ mod checks;
 
 use super::model::{Entry, Given, Model, Owed, Place};
 use super::step::{CHANNELS, CLIENTS, QUEUES, Step};
-use crate::command::{Command, Subscribe};
+use crate::command::{Command, Extend, Subscribe};
 use crate::event::{Delivery, Event, Reply};
 use crate::limits::QUARANTINE_MS_MAX;
 use crate::model::{
@@ -93,8 +93,13 @@ impl Drive {
     pub(super) fn apply(&mut self, step: &Step) {
         match *step {
             Step::Publish { queue, count } => self.publish(queue, count),
-            Step::Subscribe { client, channel, queue, prefetch } => {
-                self.subscribe((client, channel, queue), prefetch);
+            Step::Subscribe { client, channel, queue, prefetch, lease } => {
+                self.subscribe((client, channel, queue), prefetch, lease);
+            }
+            Step::Extend { client, which, lease } => {
+                if let Some(index) = self.model.held(client).get(which) {
+                    self.extend(*index, lease);
+                }
             }
             Step::Cancel { client, channel, queue } => self.cancel((client, channel, queue)),
             Step::Settle { client, which, count, settlement } => {
@@ -140,6 +145,7 @@ impl Drive {
             failed_by: Vec::new(),
             spared: None,
             given_at: 0,
+            extended_to: None,
         };
         self.model.entries.extend(std::iter::repeat_n(entry, count));
         let bodies = (first..first + count).map(|index| (index as u32).to_be_bytes().to_vec());
@@ -148,20 +154,26 @@ impl Drive {
         self.take();
     }
 
-    fn subscribe(&mut self, place: Place3, prefetch: u16) {
+    fn subscribe(&mut self, place: Place3, prefetch: u16, lease: Option<u64>) {
         if self.consumers.contains_key(&place) {
             return;
         }
         let (client, channel, queue) = place;
         self.hear(client, channel);
         let channel = ChannelId(channel);
-        let subscribe = Subscribe { channel, ..consume(NAMES[queue], NAMES[queue], prefetch) };
+        let lease_of = |lease| ("x-lease", FieldValue::I64(lease as i64));
+        let subscribe = Subscribe {
+            channel,
+            arguments: arguments(&lease.map(lease_of).into_iter().collect::<Vec<_>>()),
+            ..consume(NAMES[queue], NAMES[queue], prefetch)
+        };
         let subscribed = Subscribed {
             number: self.numbered,
             prefetch,
             waits_since: None,
             passed_over_since: None,
         };
+        self.model.leases.extend(lease.map(|lease| (self.numbered, lease)));
         self.numbered += 1;
         self.consumers.insert(place, subscribed);
         self.broker.subscribe(self.connection(client), subscribe);
@@ -175,9 +187,9 @@ impl Drive {
         self.hear(client, channel);
         let number = Some(subscribed.number);
         let holds = |place| matches!(place, Place::Held { consumer, .. } if consumer == number);
-        if self.model.timeouts[queue].is_some()
-            && self.model.entries.iter().any(|entry| holds(entry.place))
-        {
+        let is_timed = self.model.timeouts[queue].is_some()
+            || self.model.leases.contains_key(&subscribed.number);
+        if is_timed && self.model.entries.iter().any(|entry| holds(entry.place)) {
             // How long what a consumer left behind may be held is not promised.
             return;
         }
@@ -198,6 +210,25 @@ impl Drive {
         self.model.settle(index, settlement);
         self.model.hear(client, channel);
         self.broker.send(self.connection(client), [Command::Settle(settle)]);
+        self.take();
+    }
+
+    fn extend(&mut self, index: usize, lease: u64) {
+        let Place::Held { client, channel, .. } = self.model.entries[index].place else { return };
+        self.hear(client, channel);
+        // It may have been taken back from who was found to hang.
+        if !self.model.held(client).contains(&index) {
+            return;
+        }
+        let extend = Extend {
+            channel: ChannelId(channel),
+            queue: self.ids[self.model.entries[index].queue],
+            position: self.positions[&index],
+            lease,
+            confirm: None,
+        };
+        self.model.extend(index, lease);
+        self.broker.send(self.connection(client), [Command::Extend(extend)]);
         self.take();
     }
 
@@ -393,7 +424,7 @@ impl Drive {
         }
         for queue in 0..QUEUES {
             (1..=CHANNELS).for_each(|channel| self.cancel((0, channel, queue)));
-            self.subscribe((0, 1, queue), 0);
+            self.subscribe((0, 1, queue), 0, None);
         }
         (1..=CHANNELS).for_each(|channel| self.hear(0, channel));
         while let Some(owed) = self.model.owed.first().copied() {

@@ -34,6 +34,8 @@ pub(super) struct Entry {
     pub(super) spared: Option<u64>,
     /// When it was last given to somebody.
     pub(super) given_at: u64,
+    /// Until when who has it may hold it, since that asked for more time.
+    pub(super) extended_to: Option<u64>,
 }
 
 /// A delivery that was taken back and is not settled.
@@ -76,6 +78,8 @@ pub(super) struct Model {
     pub(super) limits: [u32; 2],
     /// How long a consumer may hold a message, by queue; nothing: for longer than any test lasts.
     pub(super) timeouts: [Option<u64>; 2],
+    /// How long a consumer may hold a message, where it said so itself.
+    pub(super) leases: BTreeMap<usize, u64>,
     /// How often each process has connected.
     pub(super) lives: [u64; CLIENTS as usize],
     pub(super) owed: Vec<Owed>,
@@ -95,6 +99,7 @@ impl Model {
             clients: Default::default(),
             limits,
             timeouts,
+            leases: BTreeMap::new(),
             lives: Default::default(),
             owed: Vec::new(),
             active_at: BTreeMap::new(),
@@ -138,13 +143,17 @@ impl Model {
         self.hung.retain(|(other, on, _)| (*other, *on) != (client, channel));
     }
 
-    /// What is timed, and when its time is over: of each consumer its oldest message, of what was asked for
-    /// every one.
+    /// What is timed, and when its time is over: what was extended by itself, of the rest of each consumer
+    /// its oldest message, of what was asked for every one.
     fn timed(&self) -> Vec<(u64, usize)> {
         let mut oldest: BTreeMap<usize, usize> = BTreeMap::new();
         let mut timed = Vec::new();
         for (index, entry) in self.entries.iter().enumerate() {
             let Place::Held { consumer, .. } = entry.place else { continue };
+            if entry.extended_to.is_some() {
+                timed.push((0, index));
+                continue;
+            }
             let Some(consumer) = consumer else {
                 timed.push((entry.given_at, index));
                 continue;
@@ -159,7 +168,11 @@ impl Model {
             timed.push((active_at.max(self.entries[index].given_at), index));
         }
         let ends = timed.into_iter().filter_map(|(since, index)| {
-            Some((since + self.timeouts[self.entries[index].queue]?, index))
+            let entry = &self.entries[index];
+            let Place::Held { consumer, .. } = entry.place else { return None };
+            let lease = consumer.and_then(|consumer| self.leases.get(&consumer).copied());
+            let end = || Some(since + lease.or(self.timeouts[entry.queue])?);
+            Some((entry.extended_to.or_else(end)?, index))
         });
         ends.collect()
     }
@@ -198,6 +211,15 @@ impl Model {
             if is_what_it_hangs_at {
                 self.fail_by_time(index, self.lives[client as usize] * CLIENTS + client);
             }
+        }
+    }
+
+    /// A process asks for more time for what it holds.
+    pub(super) fn extend(&mut self, index: usize, lease: u64) {
+        let Place::Held { consumer, .. } = self.entries[index].place else { panic!() };
+        self.entries[index].extended_to = Some(self.now + lease);
+        if let Some(consumer) = consumer {
+            self.active_at.insert(consumer, self.now);
         }
     }
 
@@ -291,6 +313,7 @@ impl Model {
         let entry = &mut self.entries[index];
         entry.is_delivered = true;
         entry.given_at = now;
+        entry.extended_to = None;
         entry.place = Place::Held { client, channel, consumer };
         self.owed
             .iter_mut()

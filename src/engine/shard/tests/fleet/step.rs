@@ -13,7 +13,8 @@ pub(super) const QUEUES: usize = 2;
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Publish { queue: usize, count: usize },
-    Subscribe { client: u64, channel: u16, queue: usize, prefetch: u16 },
+    Subscribe { client: u64, channel: u16, queue: usize, prefetch: u16, lease: Option<u64> },
+    Extend { client: u64, which: usize, lease: u64 },
     Cancel { client: u64, channel: u16, queue: usize },
     Settle { client: u64, which: usize, count: usize, settlement: Settlement },
     SettleLate { client: u64, which: usize, settlement: Settlement },
@@ -35,14 +36,20 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         2 => Just(Settlement::Requeue(RequeueMethod::Nack)),
         1 => Just(Settlement::Recover),
     ];
+    // Longer than anything waits for the sake of a quarantined message.
+    let lease = || prop_oneof![Just(5_303), Just(6_007), Just(12_011)];
     let late = settlement.clone();
     let closure = prop_oneof![5 => Just(Closure::Failed), 2 => Just(Closure::ByClient), 1 => Just(Closure::ByBroker)];
     let of_channel = prop_oneof![Just(Closure::Failed), Just(Closure::ByClient)];
     prop_oneof![
         6 => (queue(), 1usize..5).prop_map(|(queue, count)| Step::Publish { queue, count }),
-        10 => (client(), channel(), queue(), 0u16..5).prop_map(
-            |(client, channel, queue, prefetch)| Step::Subscribe { client, channel, queue, prefetch }
+        10 => (client(), channel(), queue(), 0u16..5, prop::option::weighted(0.3, lease())).prop_map(
+            |(client, channel, queue, prefetch, lease)| {
+                Step::Subscribe { client, channel, queue, prefetch, lease }
+            }
         ),
+        3 => (client(), 0usize..4, lease())
+            .prop_map(|(client, which, lease)| Step::Extend { client, which, lease }),
         2 => (client(), channel(), queue())
             .prop_map(|(client, channel, queue)| Step::Cancel { client, channel, queue }),
         8 => (client(), 0usize..4, 1usize..6, settlement).prop_map(

@@ -102,6 +102,7 @@ impl Drive {
             Step::Purge => self.purge(),
             Step::BeginCommit => {
                 if self.broker.begin_commit() {
+                    self.list.write_keys();
                     self.writing.push(self.list.entries.clone());
                 }
             }
@@ -146,6 +147,7 @@ impl Drive {
             delivery_mode: Some(if draft.persistent { 2 } else { 1 }),
             priority: Some(draft.priority),
             expiration: expiration.map(|text| text.as_str().try_into().unwrap()),
+            message_id: draft.key.map(|key| key.to_string().as_str().try_into().unwrap()),
             ..Properties::default()
         };
         let envelope = Envelope {
@@ -289,10 +291,14 @@ impl Drive {
             for number in first.0..=last.0 {
                 let (index, is_refused) = self.owed.remove(&number).expect("owed, once");
                 assert_eq!(is_refusal, is_refused, "the confirm of {index}");
+                // A duplicate is as safe as what it repeats.
+                let index = self.list.entries[index].original.unwrap_or(index);
                 let entry = &self.list.entries[index];
+                let is_done =
+                    entry.place == Place::Gone && !self.list.is_remembered(index, self.now());
                 let is_written = self.written.get(index).is_some_and(|entry| entry.persistent);
                 assert!(
-                    is_refused || is_written || !entry.persistent || entry.place == Place::Gone,
+                    is_refused || is_written || !entry.persistent || is_done,
                     "{index} was confirmed and would not survive"
                 );
             }
@@ -347,6 +353,7 @@ impl Drive {
         assert_eq!(statistics.expired, self.list.expired);
         assert_eq!(statistics.overflowed, self.list.overflowed);
         assert_eq!(statistics.refused, self.list.refused);
+        assert_eq!(statistics.deduplicated, self.list.deduplicated);
         assert_eq!(statistics.missing, 0);
         let dead = count(|place| matches!(place, Place::Dead(_)));
         let letters = self.setting.letter_queue().filter(|_| dead > 0);

@@ -57,6 +57,14 @@ pub(super) struct Entry {
     is_quarantined: bool,
     /// Some client survived it.
     was_released: bool,
+    /// Others with this key are duplicates.
+    pub(super) key: Option<u8>,
+    /// Since when.
+    accepted_at: u64,
+    /// After a crash, since then: the keys of a commit have one time, that of the last one.
+    recovered_at: Option<u64>,
+    /// What it repeats.
+    pub(super) original: Option<usize>,
 }
 
 /// What a client is known to do.
@@ -77,6 +85,7 @@ pub(super) struct List {
     pub(super) expired: u64,
     pub(super) overflowed: u64,
     pub(super) refused: u64,
+    pub(super) deduplicated: u64,
     habits: BTreeMap<u64, Habit>,
 }
 
@@ -88,6 +97,7 @@ impl List {
             expired: 0,
             overflowed: 0,
             refused: 0,
+            deduplicated: 0,
             habits: BTreeMap::new(),
         }
     }
@@ -185,13 +195,15 @@ impl List {
                 let bytes = list.bytes() + draft.size as u64;
                 !list.setting.is_over(list.lengthy().len() as u64 + 1, bytes)
             };
-            let is_limited = self.setting.refuses_newcomers();
+            let original = draft.key.and_then(|key| self.original(key, now));
+            let is_limited = self.setting.refuses_newcomers() && original.is_none();
             if is_limited && !has_room(self) {
                 self.turn(now, handovers);
             }
             let is_refused = is_limited && !has_room(self);
             let ttl = self.setting.message_ttl.into_iter().chain(draft.expiration).min();
             let place = match self.setting.overflow {
+                _ if original.is_some() => Place::Gone,
                 _ if !is_refused => Place::Ready,
                 Overflow::RejectPublishDlx => self.place_of_dead("maxlen"),
                 _ => Place::Gone,
@@ -200,8 +212,9 @@ impl List {
                 self.refused += 1;
                 refused.insert(self.entries.len());
             }
+            self.deduplicated += u64::from(original.is_some());
             self.entries.push(Entry {
-                persistent: draft.persistent && self.setting.is_durable(),
+                persistent: draft.persistent && self.setting.is_durable() && original.is_none(),
                 place,
                 is_delivered: false,
                 failures: 0,
@@ -212,9 +225,38 @@ impl List {
                 is_seen: false,
                 is_quarantined: false,
                 was_released: false,
+                key: draft.key.filter(|_| original.is_none() && !is_refused),
+                accepted_at: now,
+                recovered_at: None,
+                original,
             });
         }
         refused
+    }
+
+    /// Whether a message's key makes others duplicates now.
+    pub(super) fn is_remembered(&self, index: usize, now: u64) -> bool {
+        let entry = &self.entries[index];
+        let window = self.setting.dedup_window.filter(|_| entry.key.is_some());
+        window.is_some_and(|window| now - entry.accepted_at < window)
+    }
+
+    /// The message with this key that makes others duplicates now.
+    fn original(&self, key: u8, now: u64) -> Option<usize> {
+        let entries = 0..self.entries.len();
+        let mut newest = entries.rev().filter(|index| self.entries[*index].key == Some(key));
+        newest.find(|index| self.is_remembered(*index, now))
+    }
+
+    /// The keys that are not in a commit yet are in one.
+    pub(super) fn write_keys(&mut self) {
+        let is_new =
+            |entry: &Entry| entry.persistent && entry.key.is_some() && entry.recovered_at.is_none();
+        let new = self.entries.iter().filter(|entry| is_new(entry));
+        let latest = new.map(|entry| entry.accepted_at).max();
+        for entry in self.entries.iter_mut().filter(|entry| is_new(entry)) {
+            entry.recovered_at = latest;
+        }
     }
 
     /// What the queue does after each step: deliver, then keep its limits; and again when a quarantined
@@ -442,6 +484,7 @@ impl List {
     /// The process died; the store had what is in `written`.
     pub(super) fn crash(&mut self, written: &[Entry]) {
         (self.expired, self.overflowed, self.refused) = (0, 0, 0);
+        self.deduplicated = 0;
         for (index, entry) in self.entries.iter_mut().enumerate() {
             let kept = written.get(index).filter(|kept| kept.persistent);
             entry.place = match kept.map(|kept| kept.place) {
@@ -454,6 +497,9 @@ impl List {
             entry.returns = kept.map_or(0, |kept| kept.returns);
             (entry.is_delivered, entry.is_seen) = (true, true);
             (entry.is_quarantined, entry.was_released) = (false, false);
+            entry.key = kept.and_then(|kept| kept.key);
+            entry.recovered_at = kept.and_then(|kept| kept.recovered_at);
+            entry.accepted_at = entry.recovered_at.unwrap_or(entry.accepted_at);
         }
         self.habits.clear();
     }

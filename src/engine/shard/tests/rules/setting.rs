@@ -29,6 +29,7 @@ pub(super) struct Setting {
     pub(super) delivery_limit: Option<u32>,
     pub(super) single_active: bool,
     pub(super) retry: Option<Retry>,
+    pub(super) dedup_window: Option<u64>,
 }
 
 /// What waits, and how long. Below 10 ms no wait is drawn at random.
@@ -73,6 +74,7 @@ pub(super) fn setting() -> impl Strategy<Value = Setting> {
         prop::option::weighted(0.8, 1u32..4),
         prop::bool::weighted(0.3),
         prop::option::of(retry()),
+        prop::option::weighted(0.3, 1u64..600),
     );
     rules.prop_map(
         |(
@@ -85,6 +87,7 @@ pub(super) fn setting() -> impl Strategy<Value = Setting> {
             limit,
             single_active,
             retry,
+            dedup_window,
         )| {
             Setting {
                 letters,
@@ -96,6 +99,7 @@ pub(super) fn setting() -> impl Strategy<Value = Setting> {
                 delivery_limit: limit,
                 single_active,
                 retry,
+                dedup_window,
             }
         },
     )
@@ -121,6 +125,7 @@ impl Setting {
             ("x-message-ttl", self.message_ttl),
             ("x-max-length", self.length_max),
             ("x-max-length-bytes", self.length_bytes_max),
+            ("x-dedup-window", self.dedup_window),
         ];
         let numbers = numbers.into_iter().filter_map(|(name, number)| Some((name, number?)));
         entries.extend(numbers.map(|(name, number)| (name, FieldValue::I64(number as i64))));

@@ -16,6 +16,8 @@ pub(super) struct Draft {
     pub(super) size: usize,
     /// Its own time to live, in ms.
     pub(super) expiration: Option<u64>,
+    /// What it may have in common with others.
+    pub(super) key: Option<u8>,
 }
 
 #[derive(Clone, Debug)]
@@ -35,8 +37,15 @@ pub(super) enum Step {
 
 fn draft() -> impl Strategy<Value = Draft> {
     let expiration = prop::option::weighted(0.4, prop_oneof![1 => Just(0), 5 => 1u64..400]);
-    (prop::bool::weighted(0.8), 0u8..6, 4usize..30, expiration).prop_map(
-        |(persistent, priority, size, expiration)| Draft { persistent, priority, size, expiration },
+    let key = prop::option::weighted(0.7, 0_u8..8);
+    (prop::bool::weighted(0.8), 0u8..6, 4usize..30, expiration, key).prop_map(
+        |(persistent, priority, size, expiration, key)| Draft {
+            persistent,
+            priority,
+            size,
+            expiration,
+            key,
+        },
     )
 }
 
