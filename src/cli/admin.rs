@@ -19,6 +19,9 @@ use std::sync::{Arc, OnceLock};
 const PORT: u16 = 15_672;
 const HOST: &str = "127.0.0.1";
 
+/// Where paths begin that RabbitMQ does not have.
+const OURS: &str = "/api/forebay/";
+
 /// What stays as it is in a segment of a path (RFC 3986, unreserved).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -172,6 +175,12 @@ impl AdminTarget {
             return Ok(body);
         }
         let reason = serde_json::from_slice::<Value>(&body).ok();
+        let is_unknown = matches!(status, 404 | 405) && !reason.as_ref().is_some_and(names_object);
+        if is_unknown && path.starts_with(OURS) {
+            let reason =
+                format!("{} has no call for this, which only Forebay has", address.place());
+            return Err(AdminError::Refused { status, reason });
+        }
         let reason = reason.as_ref().and_then(|value| value.get("reason")?.as_str());
         let reason = reason.map_or_else(
             || format!("{} answers {method} {path} with HTTP status {status}", address.place()),
@@ -283,6 +292,11 @@ impl AdminTarget {
             None => Ok(variable("FOREBAY_ADMIN_PASSWORD")),
         }
     }
+}
+
+/// Whether a refusal says what is not there, and not only that the path is unknown.
+fn names_object(refusal: &Value) -> bool {
+    refusal.get("reason").and_then(Value::as_str).is_some_and(|reason| reason != "Not Found")
 }
 
 /// RabbitMQ's reasons have several lines, and terms of Erlang with the escapes of HTML.

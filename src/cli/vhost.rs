@@ -172,6 +172,16 @@ impl Settings {
             body.insert("tags".to_owned(), tags);
         }
         named.admin.put(&subject.path, &body.into())?;
+        if let Some(kind) = default_queue_type {
+            let kept = subject.get(&named.admin)?;
+            // RabbitMQ 3.10 passes over it.
+            if kept.get("default_queue_type").and_then(Value::as_str) != Some(kind) {
+                let text = format!(
+                    "{subject}: {done}, but the broker keeps no default queue type `{kind}`"
+                );
+                return Err(text.into());
+            }
+        }
         subject.answer(done, true).print(&named.output)?;
         Ok(ExitCode::SUCCESS)
     }
