@@ -29,7 +29,9 @@ def main():
     channel = connection.channel()
     channel.confirm_delivery()
     arguments = {"x-dedup-window": 600_000, "x-dedup-size": 100}
-    queue = channel.queue_declare("", exclusive=True, arguments=arguments).method.queue
+    queue = "deduplicated"
+    channel.queue_delete(queue)
+    channel.queue_declare(queue, durable=True, arguments=arguments)
 
     def publish(**properties):
         before = count(channel, queue)
@@ -58,12 +60,14 @@ def main():
 
     # With other arguments it is another queue; a purge takes no key.
     try:
-        connection.channel().queue_declare(queue, exclusive=True, arguments={"x-dedup-window": 1})
+        connection.channel().queue_declare(queue, durable=True, arguments={**arguments, "x-dedup-window": 1})
         raise AssertionError("declared with another window")
     except pika.exceptions.ChannelClosedByBroker as closed:
         assert closed.reply_code == 406 and "x-dedup-window" in closed.reply_text, closed
     channel.queue_purge(queue)
     assert publish(message_id="a") == 0
+
+    channel.queue_delete(queue)
 
     assert "'x-dedup-size'" in refused(connection, {"x-dedup-size": 5})
     text = refused(connection, {"x-dedup-window": 1, "x-dedup-size": 10_000_001})
