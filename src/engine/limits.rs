@@ -142,7 +142,7 @@ pub const RETRY_DELAY_MS_MAX: u64 = crate::session::limits::EXPIRATION_MS_MAX;
 /// By what each wait may be longer than the one before (`x-delayed-retry-multiplier`).
 pub const RETRY_MULTIPLIER: std::ops::RangeInclusive<i128> = 1..=100;
 
-/// Messages of a queue that wait after they came back, some 150 bytes of memory each; when there are
+/// Messages of a queue that wait after they came back, some 200 bytes of memory each; when there are
 /// more, the one that is due first is ready at once.
 pub const PARKED_MESSAGES_MAX: u64 = 1 << 20;
 
@@ -173,6 +173,10 @@ pub const RATE_LIMIT_MAX: u64 = 1_000_000;
 
 /// The part of a second whose deliveries may come at once after a pause, unless the queue says otherwise.
 pub const RATE_BURST_SHARE: u64 = 10;
+
+/// Ready messages of a queue that wait in memory, some 100 bytes each, behind others of their groups; the
+/// queue looks no further while there are so many.
+pub const GROUP_BLOCKED_MAX: u64 = 1 << 17;
 
 /// Where the alert line of a queue may be, in hundredths of its normal peak.
 pub const LAG_LINE_PERCENT: std::ops::RangeInclusive<i128> = 100..=100_000;

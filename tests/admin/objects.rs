@@ -167,7 +167,7 @@ fn what_is_not_there_yet_is_refused_over_http_too() {
     let admin = Admin::guest(&broker);
     for (path, body, named) in [
         ("queues/%2F/q", json!({ "arguments": { "x-queue-type": "stream" } }), "x-queue-type"),
-        ("queues/%2F/q", json!({ "arguments": { "x-message-group": "g" } }), "x-message-group"),
+        ("queues/%2F/q", json!({ "arguments": { "x-trace": 5 } }), "x-trace"),
         ("exchanges/%2F/x", json!({ "type": "x-delayed-message" }), "x-delayed-type"),
         ("exchanges/%2F/x", json!({ "type": "x-strange" }), "x-strange"),
     ] {

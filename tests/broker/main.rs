@@ -33,6 +33,7 @@ mod delivery;
 mod errors;
 mod exchanges;
 mod greedy;
+mod groups;
 mod health;
 mod interop;
 mod kill_storm;

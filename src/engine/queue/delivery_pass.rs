@@ -3,6 +3,7 @@
 
 use super::clock_skew::Instants;
 use super::dead_letter::{DeadLetter, DeathReason};
+use super::groups::Turn;
 use super::level::PriorityLevel;
 use super::message_states::Held;
 use super::quarantine_delivery::Pick;
@@ -11,7 +12,7 @@ use crate::credit::ConsumerId;
 use crate::credit::Outbox;
 use crate::credit::WorkLimits;
 use crate::credit::{ChannelSlot, Clients, HeldCount};
-use crate::event::{Delivery, Event, Reply};
+use crate::event::{Delivery, Event};
 use crate::model::{
     ChannelId, ConnectionId, Level, Message, Monotonic, Offset, Position, WallClock,
 };
@@ -61,6 +62,8 @@ pub(crate) struct DeliveryPass {
     delivered: usize,
     /// Messages that left because they were too old, too many or dead.
     departed: usize,
+    /// Messages that were looked at and wait behind others of their groups.
+    blocked: usize,
 }
 
 impl DeliveryPass {
@@ -72,6 +75,7 @@ impl DeliveryPass {
     /// other queues get theirs.
     pub(super) fn is_full(&self) -> bool {
         self.departed >= self.limits.departures_max
+            || self.blocked >= self.limits.departures_max
             || self.dead.len() >= self.limits.dead_letters_max
     }
 
@@ -82,7 +86,7 @@ impl DeliveryPass {
 
     /// What the turn cost, counted in deliveries.
     pub(crate) fn work(&self) -> usize {
-        1 + self.delivered + self.departed
+        1 + self.delivered + self.departed + self.blocked
     }
 }
 
@@ -101,6 +105,8 @@ pub(super) struct PassDeliveries {
 pub(crate) enum Next {
     /// There is none.
     Empty,
+    /// There are messages, and none of them may be delivered before another one of its group is done.
+    Blocked,
     /// Its content has to be fetched.
     Absent { priority: usize, offset: Offset },
     /// Here it is.
@@ -108,11 +114,6 @@ pub(crate) enum Next {
 }
 
 impl Queue {
-    /// Answers a `basic.get`, now or when the content is there.
-    pub(crate) fn get(&mut self, get: PendingGet) {
-        self.pending_gets.push_back(get);
-    }
-
     /// Delivers and removes what it may, within `limits`.
     pub(crate) fn take_turn(
         &mut self,
@@ -134,13 +135,15 @@ impl Queue {
         self.expire_overdue(at, clients, out, &mut pass);
         self.remove_dead_letters(&mut pass);
         self.begin_limits(&mut pass);
+        self.let_groups_go_on();
         self.answer_gets(at, clients, out, timings, &mut pass);
         let is_all_offered =
             self.pending_gets.is_empty() && self.deliver(at, clients, out, timings, &mut pass);
         if is_all_offered {
             self.keep_limits(at, &mut pass);
         }
-        pass.is_unfinished |= pass.is_full();
+        pass.is_unfinished |= pass.is_full() || self.has_groups_to_go_on();
+        self.let_groups_go_on();
         pass.is_expired = self.is_unused_for_too_long(at.monotonic);
         let is_read = self.consumers.are_waiting();
         for level in &mut self.levels {
@@ -165,7 +168,7 @@ impl Queue {
 
     /// The message at the front.
     pub(super) fn front(&self) -> Next {
-        self.front_by(PriorityLevel::next_ready)
+        self.front_by(PriorityLevel::first_ready)
     }
 
     fn front_by(&self, next: impl Fn(&PriorityLevel) -> Option<Offset>) -> Next {
@@ -179,8 +182,8 @@ impl Queue {
         Next::Empty
     }
 
-    /// The message at the front that is not expired; expired ones before it leave. `None`: so many have
-    /// left that the rest waits for the next turn.
+    /// The message at the front that is not expired and whose turn it is in its group; expired ones before
+    /// it leave, and others wait. `None`: so many have done so that the rest waits for the next turn.
     pub(super) fn front_alive(
         &mut self,
         next: impl Fn(&PriorityLevel) -> Option<Offset>,
@@ -188,7 +191,21 @@ impl Queue {
         pass: &mut DeliveryPass,
     ) -> Option<Next> {
         loop {
-            match self.front_by(&next) {
+            self.let_groups_go_on();
+            let front = self.front_by(&next);
+            if let Next::Present { priority, offset, message } = &front
+                && let Turn::Later(group) = self.turn_of(*priority, *offset, message)
+            {
+                if pass.is_full() {
+                    return None;
+                }
+                if !self.block(*priority, *offset, group) {
+                    return Some(Next::Blocked);
+                }
+                pass.blocked += 1;
+                continue;
+            }
+            match front {
                 Next::Present { priority, offset, message }
                     if self.is_seen_and_expired(at, priority, offset, &message) =>
                 {
@@ -258,70 +275,6 @@ impl Queue {
         }
     }
 
-    fn answer_gets(
-        &mut self,
-        at: Instants,
-        clients: &mut Clients,
-        out: &mut Outbox,
-        timings: &mut Timings,
-        pass: &mut DeliveryPass,
-    ) {
-        while let Some(get) = self.pending_gets.front().copied() {
-            let pick = self.pick_for_get(&get, at.monotonic, clients);
-            let next = match pick {
-                _ if self.is_get_held_back(get.kind, at.monotonic, pass) => Some(Next::Empty),
-                Some((order, _)) => self.front_alive(order, at, pass),
-                None => Some(Next::Empty),
-            };
-            let Some(next) = next else { return };
-            let reply = match next {
-                Next::Absent { priority, offset } => {
-                    pass.wants_fetch |= self.want(priority, offset);
-                    return;
-                }
-                // All that were quarantined have just expired: now the others go.
-                Next::Empty if pick.is_some_and(|(_, is_trial)| is_trial) && self.ready() > 0 => {
-                    continue;
-                }
-                Next::Empty => {
-                    self.counters.gets_empty += 1;
-                    Reply::Empty
-                }
-                Next::Present { priority, offset, message } => {
-                    let is_trial = pick.is_some_and(|(_, is_trial)| is_trial)
-                        && self.is_quarantined(priority, offset);
-                    let no_ack = get.kind == GetKind::NoAck;
-                    let held = Held {
-                        channel: get.slot,
-                        consumer: None,
-                        size: message.body().len() as u32,
-                        delivered_at: at.monotonic,
-                        extended_to: Monotonic::AT_ONCE,
-                    };
-                    self.note_wait(at, priority, offset, message.published_at(), timings);
-                    let delivery = self.delivery(priority, offset, message);
-                    self.counters.got += 1;
-                    self.counters.got_no_ack += u64::from(no_ack);
-                    let unacked = HeldCount { consumed: 0, all: u64::from(!no_ack) };
-                    clients.charge(get.slot, delivery.budget_size(), unacked);
-                    clients.remember_queue(get.slot, self.id);
-                    if is_trial {
-                        let position = delivery.position;
-                        clients.begin_trial(get.slot, self.id, position, at.monotonic);
-                    }
-                    if get.kind != GetKind::Inspect {
-                        self.use_limits(no_ack, at.monotonic, pass);
-                    }
-                    pass.needs_commit |= self.track(priority, offset, held, no_ack);
-                    let remaining = self.ready().min(u64::from(u32::MAX)) as u32;
-                    Reply::Got { queue: self.id, delivery, remaining }
-                }
-            };
-            self.pending_gets.pop_front();
-            out.push(get.connection, Event::Reply { channel: get.channel, reply: Ok(reply) });
-        }
-    }
-
     /// Gives messages to consumers. Returns whether every ready message was offered to them:
     /// otherwise the next turn goes on, and what has not been offered does not expire before that.
     fn deliver(
@@ -366,6 +319,7 @@ impl Queue {
         let Some(pick) = self.pick(at, clients, pass, round) else { return false };
         let Pick { priority, offset, message, consumer: id, is_trial } = pick;
         let published_at = message.published_at();
+        let group = self.group_of(&message);
         let delivery = self.delivery(priority, offset, message);
         let Some(consumer) = self.consumers.get_mut(id) else { return false };
         let no_ack = consumer.no_ack;
@@ -391,7 +345,7 @@ impl Queue {
         self.note_wait(at, priority, offset, published_at, timings);
         pass.consumed += u64::from(no_ack);
         self.use_limits(no_ack, at.monotonic, pass);
-        pass.needs_commit |= self.track(priority, offset, held, no_ack);
+        pass.needs_commit |= self.track(priority, offset, held, no_ack, group);
         true
     }
 
@@ -413,7 +367,7 @@ impl Queue {
         out.push(key.connection, event);
     }
 
-    fn delivery(&self, priority: usize, offset: Offset, message: Message) -> Delivery {
+    pub(super) fn delivery(&self, priority: usize, offset: Offset, message: Message) -> Delivery {
         let level = self.levels.get(priority);
         Delivery {
             position: Position { level: Level(priority as u8), offset },
@@ -425,7 +379,7 @@ impl Queue {
     }
 
     /// A message is delivered: how long did it wait?
-    fn note_wait(
+    pub(super) fn note_wait(
         &self,
         at: Instants,
         priority: usize,
@@ -440,8 +394,15 @@ impl Queue {
         }
     }
 
-    /// Takes a message out of the order for `held`. Returns whether the store has to learn of it.
-    fn track(&mut self, priority: usize, offset: Offset, held: Held, no_ack: bool) -> bool {
+    /// Takes a message of a group out of the order for `held`. Returns whether the store has to learn of it.
+    pub(super) fn track(
+        &mut self,
+        priority: usize,
+        offset: Offset,
+        held: Held,
+        no_ack: bool,
+        group: Option<u64>,
+    ) -> bool {
         self.counters.delivered += 1;
         self.counters.delivered_no_ack += u64::from(no_ack);
         let Some(level) = self.levels.get_mut(priority) else { return false };
@@ -451,6 +412,9 @@ impl Queue {
             return level.settle([(offset, held.size)]);
         }
         level.deliver(offset, held);
+        if let Some(group) = group {
+            self.hold_group(priority, offset, group);
+        }
         self.watch(&held);
         false
     }

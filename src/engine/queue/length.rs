@@ -66,7 +66,7 @@ impl Queue {
                 pass.wants_fetch |= self.want(priority, offset);
                 false
             }
-            Next::Empty => false,
+            Next::Empty | Next::Blocked => false,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The states of a level's messages that are not settled: ready ahead of the cursor, returned,
+//! The states of a level's messages that are not settled: ready ahead of the cursor, returned, blocked,
 //! delivered, parked or dead. A message has one of them, since each transition leaves the one before.
 //! Kept in memory alone: after a restart every message is ready, but for those whose wait was stored.
 //! Belongs to a [`super::level::PriorityLevel`].
@@ -6,6 +6,7 @@
 //! What is ahead of the cursor and what came back is kept as ranges, because both may be millions of
 //! messages; what is delivered, parked or dead is kept by offset.
 
+use super::blocked::Blocked;
 use super::dead_letter::DeathReason;
 use super::offset_set::OffsetSet;
 use crate::credit::{ChannelSlot, ConsumerId};
@@ -71,6 +72,10 @@ pub(crate) struct MessageStates {
     cursor: Offset,
     /// Messages before the cursor that are ready again.
     returned: OffsetSet,
+    /// Messages before the cursor that are ready and wait behind others of their groups.
+    blocked: Blocked,
+    /// Messages before the cursor that were looked at and not delivered by this process.
+    undelivered: OffsetSet,
     /// Messages before the cursor that are delivered, parked or dead.
     unready: BTreeMap<Offset, Unready>,
     /// Bytes of the bodies of `unready`.
@@ -190,7 +195,7 @@ impl MessageStates {
         if self.looked_at.is_some_and(|offset| first <= offset && offset < end) {
             return true;
         }
-        [&self.returned, &self.dead]
+        [&self.returned, &self.dead, self.blocked.offsets()]
             .into_iter()
             .any(|set| set.next_present(first).is_some_and(|offset| offset < end))
     }
@@ -205,7 +210,7 @@ impl MessageStates {
     pub(crate) fn take_ready(&mut self, offset: Offset) -> bool {
         let is_returned = offset < self.cursor;
         if is_returned {
-            self.returned.remove(offset, offset);
+            self.remove_ready(offset);
         } else {
             self.cursor = offset.next();
         }
@@ -215,6 +220,50 @@ impl MessageStates {
     /// A ready message is settled without a delivery, and those before it stay ready.
     pub(crate) fn remove_ready(&mut self, offset: Offset) {
         self.returned.remove(offset, offset);
+        self.blocked.remove(offset);
+        if !self.undelivered.is_empty() {
+            self.undelivered.remove(offset, offset);
+        }
+    }
+
+    /// A ready message waits behind another one of its group.
+    pub(crate) fn block(&mut self, offset: Offset, group: u64) {
+        let is_undelivered = !self.was_delivered(offset);
+        self.take_ready(offset);
+        if is_undelivered {
+            self.undelivered.insert(offset, offset);
+        }
+        self.blocked.insert(offset, group);
+    }
+
+    /// The first message of a group that waits behind others waits no more.
+    pub(crate) fn let_go(&mut self, group: u64) -> Option<Offset> {
+        let offset = self.blocked.first_of(group)?;
+        self.blocked.remove(offset);
+        self.returned.insert(offset, offset);
+        Some(offset)
+    }
+
+    /// No message waits behind others of its group any more.
+    pub(crate) fn let_all_go(&mut self) {
+        for offset in std::mem::take(&mut self.blocked).offsets().offsets() {
+            self.returned.insert(offset, offset);
+        }
+    }
+
+    /// How many messages wait behind others of their groups.
+    pub(crate) fn blocked(&self) -> u64 {
+        self.blocked.count()
+    }
+
+    /// The messages that wait behind others of their groups.
+    pub(crate) fn blocked_offsets(&self) -> &OffsetSet {
+        self.blocked.offsets()
+    }
+
+    /// Whether this process may have delivered a message.
+    pub(crate) fn was_delivered(&self, offset: Offset) -> bool {
+        offset < self.cursor && !self.undelivered.contains(offset)
     }
 
     /// A message that left the order is delivered.
@@ -366,6 +415,8 @@ impl MessageStates {
             self.unpark(offset);
         }
         self.returned = OffsetSet::default();
+        self.blocked = Blocked::default();
+        self.undelivered = OffsetSet::default();
         self.cursor = tail;
     }
 

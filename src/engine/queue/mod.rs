@@ -2,6 +2,7 @@
 //! the [`Shard`](crate::shard::Shard), which tells it what happened and gives it turns; it knows
 //! nothing of names and of other queues.
 
+mod blocked;
 mod browsing;
 mod chunk;
 mod clock_skew;
@@ -16,6 +17,8 @@ mod discarded;
 mod ending;
 mod expiry;
 mod expiry_bounds;
+mod gets;
+mod groups;
 mod length;
 mod level;
 mod message_states;
@@ -56,12 +59,13 @@ use crate::credit::ConsumerId;
 use crate::credit::{ChannelSlot, Clients, HeldCount};
 use crate::credit::{Memory, MemoryUse};
 use crate::delivered_record::DeliveredRecord;
-use crate::limits::PARKED_MESSAGES_MAX;
+use crate::limits::{GROUP_BLOCKED_MAX, PARKED_MESSAGES_MAX};
 use crate::model::{Level, Message, Monotonic, Offset, Position, QueueId};
 use crate::operation::{Operation, RecoveredLevel};
 use crate::page::Page;
 use deduplicating::Deduplication;
 use delivery_limits::DeliveryLimits;
+use groups::Groups;
 use level::PriorityLevel;
 use message_states::Held;
 use std::collections::{BTreeMap, VecDeque};
@@ -114,6 +118,9 @@ pub(crate) struct Queue {
     parked_max: u64,
     dedup: Deduplication,
     limits: DeliveryLimits,
+    groups: Groups,
+    /// Ready messages that may wait behind others of their groups.
+    blocked_max: u64,
     /// The time-out that the shard keeps for it.
     pub(crate) timer: Option<Monotonic>,
     /// Reused from one settlement to the next.
@@ -151,6 +158,8 @@ impl Queue {
             has_recovered_parked: false,
             parked_max: PARKED_MESSAGES_MAX,
             dedup: Deduplication::default(),
+            groups: Groups::default(),
+            blocked_max: GROUP_BLOCKED_MAX,
             timer: None,
             ended: Vec::new(),
         }
@@ -166,6 +175,7 @@ impl Queue {
         let level = PriorityLevel::recover(recovered, delivered);
         self.has_recovered_parked |= level.parked() > 0;
         *self.level_mut(recovered.level) = level;
+        self.recover_groups(recovered.level);
     }
 
     /// Whether it can be served.
@@ -220,6 +230,9 @@ impl Queue {
         }
         if before.rate_limit != self.rules.rate_limit {
             self.change_limits();
+        }
+        if before.group != self.rules.group {
+            self.forget_groups();
         }
     }
 
@@ -291,6 +304,8 @@ impl Queue {
             ready: self.ready(),
             unacked: self.levels.iter().map(PriorityLevel::unacked).sum(),
             parked: self.parked(),
+            blocked: self.blocked(),
+            groups_held: self.groups.held(),
             consumers: self.consumers.count() as u64,
             bytes: self.levels.iter().map(PriorityLevel::bytes).sum(),
             missing: self.levels.iter().map(PriorityLevel::missing).sum(),

@@ -62,7 +62,8 @@ impl Queue {
         let due = at.monotonic.plus(delay);
         let wall = WallClock(at.wall.0.saturating_add(delay));
         let size = delivery.1.size;
-        let retry = Retry { due: wall, delay, size, reason: how.reason, group: None };
+        let group = level.watched_group(offset);
+        let retry = Retry { due: wall, delay, size, reason: how.reason, group };
         level.park(delivery, how.counts, due, retry);
         self.parked_until = Some(self.parked_until.map_or(due, |other| other.min(due)));
         if self.parked() > self.parked_max {
@@ -109,7 +110,7 @@ impl Queue {
     pub(super) fn parked_front(&self) -> Option<(usize, Offset)> {
         let levels = self.levels.iter().enumerate().rev();
         let mut fronts =
-            levels.map(|(priority, level)| (priority, level.first_parked(), level.next_ready()));
+            levels.map(|(priority, level)| (priority, level.first_parked(), level.first_ready()));
         let (priority, parked, ready) =
             fronts.find(|(_, parked, ready)| parked.is_some() || ready.is_some())?;
         let parked = parked.filter(|parked| ready.is_none_or(|ready| *parked < ready))?;

@@ -85,7 +85,7 @@ impl Queue {
                 }
                 None
             }
-            Next::Empty => None,
+            Next::Empty | Next::Blocked => None,
         }
     }
 
@@ -132,7 +132,7 @@ impl Queue {
                 pass.wants_fetch |= self.want(priority, offset);
                 None
             }
-            Next::Empty => None,
+            Next::Empty | Next::Blocked => None,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::limits::{
 };
 use crate::queue::retry_rule::RetryRule;
 use crate::topology::{
-    DeliveryLimit, Overflow, QueueKind, QueueRecord, QueueSettings, RetryType,
+    DeliveryLimit, GroupKey, Overflow, QueueKind, QueueRecord, QueueSettings, RetryType,
     dead_letter_queue_name, is_dead_letter_queue,
 };
 use forebay_wire::ShortStr;
@@ -125,6 +125,8 @@ pub(crate) struct Rules {
     pub(crate) rate_limit: Option<RateLimit>,
     /// Which messages are duplicates; `None`: none is.
     pub(crate) dedup: Option<DedupRule>,
+    /// Where messages name their groups; `None`: they have none.
+    pub(crate) group: Option<GroupKey>,
 }
 
 impl Rules {
@@ -177,6 +179,7 @@ impl Rules {
                 window,
                 size: settings.dedup_size.unwrap_or(DEDUP_SIZE_DEFAULT),
             }),
+            group: settings.message_group.clone(),
         }
     }
 

@@ -13,6 +13,10 @@ pub struct QueueStatistics {
     pub unacked: u64,
     /// Messages that came back and wait for their next delivery.
     pub parked: u64,
+    /// Messages among those to be delivered that wait behind others of their groups.
+    pub blocked: u64,
+    /// Groups of which one message is delivered, or was and is not done.
+    pub groups_held: u64,
     /// Consumers.
     pub consumers: u64,
     /// Bytes of the bodies of messages, ready or unacked.

@@ -130,7 +130,7 @@ impl Shard {
             let Some(run) = step.rest.front().copied() else { return true };
             let Some(queue) = self.queues.get_mut(&id) else { return true };
             match queue.first_browsed_in(run, step.browse.action) {
-                Next::Empty => drop(step.rest.pop_front()),
+                Next::Empty | Next::Blocked => drop(step.rest.pop_front()),
                 Next::Absent { priority, offset } => {
                     if queue.want_browsed(priority, offset) {
                         self.fetches.push_back(id);
@@ -219,8 +219,12 @@ impl Shard {
         let Some(queue) = self.queues.get_mut(&id) else { return };
         let needs_commit = queue.remove_at(position, message.body().len() as u32);
         queue.account(&mut self.memory);
+        let has_groups_to_go_on = queue.has_groups_to_go_on();
         if needs_commit {
             self.mark_dirty_deferred(id, at.monotonic);
+        }
+        if has_groups_to_go_on {
+            self.schedule(id);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::settings_layer::SettingsLayer;
 use forebay_wire::FieldTable;
 
 /// Arguments of queues; in policies without `x-`.
-const ARGUMENTS: [&str; 9] = [
+const ARGUMENTS: [&str; 10] = [
     "x-dedup-size",
     "x-dedup-window",
     "x-delayed-retry-max",
@@ -18,6 +18,7 @@ const ARGUMENTS: [&str; 9] = [
     "x-max-in-flight",
     "x-rate-burst",
     "x-rate-limit",
+    "x-message-group",
 ];
 
 /// Takes out of the arguments of a stored queue what would not be taken today.

@@ -82,7 +82,7 @@ const OPERATOR_SETTINGS: [&str; 5] =
     ["delivery-limit", "expires", "max-length", "max-length-bytes", "message-ttl"];
 
 /// What a user's policy may set beyond that.
-const USER_SETTINGS: [&str; 17] = [
+const USER_SETTINGS: [&str; 18] = [
     ALTERNATE_EXCHANGE,
     "consumer-timeout",
     "dead-letter-exchange",
@@ -96,6 +96,7 @@ const USER_SETTINGS: [&str; 17] = [
     "lag-line-percent",
     "max-age-slo",
     "max-in-flight",
+    "message-group",
     "overflow",
     "queue-role",
     "rate-burst",

@@ -2,6 +2,7 @@
 
 use super::arguments::{Arguments, BadArgument};
 use super::ignored_arguments;
+use super::message_group::GroupKey;
 use super::reserved;
 use super::settings_layer::{DeliveryLimit, Overflow, RetryType, SettingsLayer};
 use forebay_lag::Role;
@@ -25,7 +26,7 @@ pub(super) const RATE_BURST: &str = "x-rate-burst";
 /// Every argument of `queue.declare` that means something to us: these and the
 /// [`IGNORED_ARGUMENTS`](super::ignored_arguments::IGNORED_ARGUMENTS), and only these, are compared when a queue is
 /// declared again.
-pub(crate) const QUEUE_ARGUMENTS: [&str; 24] = [
+pub(crate) const QUEUE_ARGUMENTS: [&str; 25] = [
     "x-consumer-timeout",
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
@@ -43,6 +44,7 @@ pub(crate) const QUEUE_ARGUMENTS: [&str; 24] = [
     "x-max-length",
     "x-max-length-bytes",
     "x-max-priority",
+    "x-message-group",
     "x-message-ttl",
     "x-overflow",
     "x-queue-role",
@@ -100,6 +102,8 @@ pub struct QueueSettings {
     pub retry_max: Option<u64>,
     /// `x-delayed-retry-multiplier`.
     pub retry_multiplier: Option<u64>,
+    /// `x-message-group`: where a message names its group.
+    pub message_group: Option<GroupKey>,
     /// `x-max-priority`: the highest level; 0: one level.
     pub priority_max: u8,
     /// `x-single-active-consumer`.
@@ -223,6 +227,7 @@ impl QueueSettings {
             retry_min: layer.retry_min,
             retry_max: layer.retry_max,
             retry_multiplier: layer.retry_multiplier,
+            message_group: layer.message_group,
             priority_max: arguments
                 .integer("x-max-priority", 0..=i128::from(u8::MAX))?
                 .and_then(|value| u8::try_from(value).ok())

@@ -1,6 +1,7 @@
 //! The settings of a queue that arguments and policies both can give, and how they add up.
 
 use super::arguments::{Arguments, BadArgument};
+use super::message_group::GroupKey;
 use super::settings::{DEDUP_SIZE, DEDUP_WINDOW, RATE_BURST, RATE_LIMIT};
 use crate::limits::{DEDUP_SIZE_MAX, LAG_LINE_PERCENT, RATE_LIMIT_MAX, RETRY_MULTIPLIER};
 use crate::model::ObjectName;
@@ -32,6 +33,7 @@ pub(crate) struct SettingsLayer {
     pub(crate) retry_min: Option<u64>,
     pub(crate) retry_max: Option<u64>,
     pub(crate) retry_multiplier: Option<u64>,
+    pub(crate) message_group: Option<GroupKey>,
 }
 
 /// Which messages wait that came back (`x-delayed-retry-type`).
@@ -127,6 +129,7 @@ impl SettingsLayer {
             retry_multiplier: arguments
                 .integer("x-delayed-retry-multiplier", RETRY_MULTIPLIER)?
                 .and_then(|multiplier| u64::try_from(multiplier).ok()),
+            message_group: GroupKey::read(arguments)?,
         })
     }
 
@@ -158,6 +161,7 @@ impl SettingsLayer {
             retry_min: self.retry_min.or(below.retry_min),
             retry_max: self.retry_max.or(below.retry_max),
             retry_multiplier: self.retry_multiplier.or(below.retry_multiplier),
+            message_group: self.message_group.or(below.message_group),
             overflow: self.overflow.or(below.overflow),
             dead_letter_exchange: self.dead_letter_exchange.or(below.dead_letter_exchange),
             dead_letter_routing_key: self.dead_letter_routing_key.or(below.dead_letter_routing_key),

@@ -17,7 +17,7 @@ impl Figures {
     }
 
     /// Adds `messages`, `messages_ready` and `messages_unacknowledged`, and `messages_parked` and
-    /// `messages_delayed` of those that are in none of them.
+    /// `messages_delayed` of those that are in none of them; `messages_blocked` are among the ready ones.
     pub(super) fn put_messages(&mut self, statistics: &QueueStatistics, flow: &Flow) {
         let (ready, unacked) = (statistics.ready, statistics.unacked);
         self.put("messages", ready + unacked, flow.ready + flow.unacked);
@@ -26,6 +26,7 @@ impl Figures {
         self.put("messages_ready", ready, flow.ready);
         self.put("messages_unacknowledged", unacked, flow.unacked);
         self.0.insert("messages_parked".to_owned(), statistics.parked.into());
+        self.0.insert("messages_blocked".to_owned(), statistics.blocked.into());
     }
 
     /// What was counted of messages.
@@ -69,6 +70,8 @@ pub(super) fn add(sum: &mut QueueStatistics, queue: &QueueStatistics) {
     sum.ready += queue.ready;
     sum.unacked += queue.unacked;
     sum.parked += queue.parked;
+    sum.blocked += queue.blocked;
+    sum.groups_held += queue.groups_held;
     sum.consumers += queue.consumers;
     sum.bytes += queue.bytes;
     sum.delayed += queue.delayed;

@@ -34,6 +34,7 @@ pub(super) fn describe(
         ("delayed-retry-min", settings.retry_min.map(Value::from)),
         ("delayed-retry-max", settings.retry_max.map(Value::from)),
         ("delayed-retry-multiplier", settings.retry_multiplier.map(Value::from)),
+        ("message-group", settings.message_group.as_ref().map(|key| key.name().to_string().into())),
         ("max-length", settings.length_max.map(Value::from)),
         ("max-length-bytes", settings.length_bytes_max.map(Value::from)),
         ("overflow", has_length.then(|| json!(overflow(settings.overflow)))),

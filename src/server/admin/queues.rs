@@ -313,6 +313,8 @@ impl QueueView {
             "message_stats": Figures::of_messages(statistics, &flow).into_json(),
             // Ours; null while nobody has read the oldest message since the start.
             "oldest_message_age_ms": oldest_age(statistics),
+            // Ours: groups of which a message is delivered, or came back and is not done.
+            "groups_held": statistics.groups_held,
             // Ours; null while no message waits for a retry.
             "next_retry_in_ms": statistics.next_due,
             // Ours: in ms since the epoch; null when nothing is delayed.

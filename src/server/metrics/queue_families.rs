@@ -13,12 +13,14 @@ type Value = fn(&QueueStatistics) -> u64;
 type Time<'a> = &'a dyn Fn(&QueueReport) -> Option<f64>;
 type ByReason = &'static [(&'static str, Value)];
 
-const SIZES: [(&Metric, Value); 7] = [
+const SIZES: [(&Metric, Value); 9] = [
     (&catalogue::QUEUE_LAG, lag),
     (&catalogue::QUEUE_MESSAGES_READY, |queue| queue.ready),
     (&catalogue::QUEUE_MESSAGES_UNACKED, |queue| queue.unacked),
     (&catalogue::QUEUE_MESSAGES_PARKED, |queue| queue.parked),
     (&catalogue::QUEUE_MESSAGES_DELAYED, |queue| queue.delayed),
+    (&catalogue::QUEUE_MESSAGES_BLOCKED, |queue| queue.blocked),
+    (&catalogue::QUEUE_GROUPS_HELD, |queue| queue.groups_held),
     (&catalogue::QUEUE_BYTES, |queue| queue.bytes),
     (&catalogue::QUEUE_CONSUMERS, |queue| queue.consumers),
 ];

@@ -80,7 +80,7 @@ impl PriorityLevel {
     /// When, on the steady clock, the message that is to be delivered next was stamped, as far as that
     /// is known.
     pub(crate) fn head_stamp(&self) -> Option<i128> {
-        self.known_stamp(self.next_ready()?)
+        self.known_stamp(self.first_ready()?)
     }
 
     /// Asks for the oldest message when its age is not known; whether it did.

@@ -125,6 +125,7 @@ impl PriorityLevel {
     /// content is in memory.
     pub(crate) fn mark_dead(&mut self, offset: Offset, reason: DeathReason, size: u32) {
         self.states.mark_dead(offset, reason, size);
+        self.leave_group(offset);
     }
 
     /// The lowest dead message.

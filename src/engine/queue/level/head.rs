@@ -54,8 +54,8 @@ impl PriorityLevel {
     /// The message that is to be delivered next.
     pub(crate) fn head(&self, head: Head) -> Option<Offset> {
         match head {
-            Head::Ready => self.next_ready(),
-            Head::Unquarantined => self.next_unquarantined(),
+            Head::Ready => self.first_ready(),
+            Head::Unquarantined => self.first_unquarantined(),
             Head::Quarantined => self.next_quarantined(),
         }
     }

@@ -6,6 +6,7 @@
 
 mod content;
 mod deliveries;
+mod groups;
 mod head;
 mod order;
 mod parked;
@@ -32,6 +33,7 @@ use crate::queue::time_outs::TimeOuts;
 use crate::queue::unwritten::Unwritten;
 use crate::queue::volatile::Volatile;
 use head::HeadTimes;
+use std::collections::BTreeMap;
 
 /// A priority level.
 #[derive(Debug, Default)]
@@ -62,6 +64,10 @@ pub(crate) struct PriorityLevel {
     changes: StoreChanges,
     /// Messages that the store should have had and did not.
     missing: u64,
+    /// The groups of messages whose end others may wait for.
+    member_groups: BTreeMap<Offset, u64>,
+    /// Those of them that left since the queue last asked.
+    left: Vec<(Offset, u64)>,
 }
 
 impl PriorityLevel {
@@ -184,7 +190,7 @@ impl PriorityLevel {
 
     /// Whether the message may have been delivered before.
     pub(crate) fn is_redelivered(&self, offset: Offset) -> bool {
-        offset < self.delivered_before()
+        offset < self.delivered_to || self.states.was_delivered(offset)
     }
 
     /// From here on no message was ever delivered; `None` when that holds for every unsettled one.
@@ -212,6 +218,7 @@ impl PriorityLevel {
         for (offset, size) in settled {
             self.quarantine.forget(offset);
             self.time_outs.forget(offset);
+            self.leave_group(offset);
             let is_fresh = offset >= fresh_from;
             if self.volatile.remove(offset) {
                 self.settled.forget_counts(offset);

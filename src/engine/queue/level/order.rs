@@ -1,5 +1,6 @@
 //! The order in which the ready messages of a level are delivered: the lowest first, whether it is
-//! ahead of the cursor or came back.
+//! ahead of the cursor or came back. What waits behind another message of its group is passed over, and
+//! keeps its place for all that is not a delivery.
 
 use super::PriorityLevel;
 use crate::model::Offset;
@@ -14,15 +15,22 @@ impl PriorityLevel {
         }
     }
 
+    /// The lowest ready message, whether it is to be delivered next or waits behind another one of its group.
+    pub(crate) fn first_ready(&self) -> Option<Offset> {
+        let blocked = self.states.blocked_offsets().first();
+        self.next_ready().into_iter().chain(blocked).min()
+    }
+
     /// The lowest ready message that is not below `from`.
     pub(crate) fn next_ready_from(&self, from: Offset) -> Option<Offset> {
         let ahead = self.next_live(from.max(self.states.cursor()));
-        self.states.returned().next_present(from).into_iter().chain(ahead).min()
+        let sets = [self.states.returned(), self.states.blocked_offsets()];
+        sets.into_iter().filter_map(|set| set.next_present(from)).chain(ahead).min()
     }
 
     /// The first and the last offset between which its ready messages stand.
     pub(crate) fn extent(&self) -> Option<(Offset, Offset)> {
-        let first = self.next_ready()?;
+        let first = self.first_ready()?;
         Some((first, Offset(self.settled.tail().0.checked_sub(1)?)))
     }
 

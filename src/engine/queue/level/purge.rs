@@ -37,6 +37,11 @@ impl PriorityLevel {
         };
         discarded.add(volatile, unwritten, self.pages.take_content(is_kept));
         self.overdue.end_all_claims();
+        let members: Vec<Offset> = self.member_groups.keys().copied().collect();
+        members
+            .into_iter()
+            .filter(|offset| !kept.contains(*offset))
+            .for_each(|offset| self.leave_group(offset));
         self.changes.changed_all(self.settled.low(), tail);
         self.states.purge(tail);
         let states = &self.states;

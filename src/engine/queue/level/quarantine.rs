@@ -40,4 +40,11 @@ impl PriorityLevel {
         let returned = self.quarantine.next_outside(self.states.returned());
         returned.into_iter().chain(self.next_live(self.states.cursor())).min()
     }
+
+    /// The lowest message that is not quarantined, whether it is to be delivered next or waits behind another
+    /// one of its group.
+    pub(crate) fn first_unquarantined(&self) -> Option<Offset> {
+        let blocked = self.states.blocked_offsets().first();
+        self.next_unquarantined().into_iter().chain(blocked).min()
+    }
 }

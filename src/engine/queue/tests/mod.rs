@@ -3,6 +3,7 @@
 
 mod delivery;
 mod departure;
+mod groups;
 mod level;
 mod retry;
 mod stored;
@@ -47,6 +48,7 @@ fn rules() -> Rules {
         max_in_flight: None,
         rate_limit: None,
         dedup: None,
+        group: None,
     }
 }
 

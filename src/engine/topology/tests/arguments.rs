@@ -2,7 +2,7 @@
 
 use super::{Host, Queue, name, table, text};
 use crate::model::{Fault, FaultScope};
-use crate::topology::{DeliveryLimit, Overflow, QueueKind, QueueSettings, RetryType};
+use crate::topology::{DeliveryLimit, GroupKey, Overflow, QueueKind, QueueSettings, RetryType};
 use forebay_wire::{FieldTable, FieldValue, ReplyCode};
 
 fn declared(arguments: FieldTable) -> Result<QueueSettings, Fault> {
@@ -42,6 +42,7 @@ fn every_argument_is_read() {
         ("x-max-age-slo", integer(60_000)),
         ("x-queue-role", text("delay")),
         ("x-max-priority", integer(255)),
+        ("x-message-group", text("customer")),
         ("x-delayed-retry-type", text("all")),
         ("x-delayed-retry-min", integer(100)),
         ("x-delayed-retry-max", integer(200)),
@@ -75,6 +76,7 @@ fn every_argument_is_read() {
         retry_min: Some(100),
         retry_max: Some(200),
         retry_multiplier: Some(3),
+        message_group: Some(GroupKey::Header(name("customer"))),
         priority_max: 255,
         single_active_consumer: true,
     };
@@ -184,9 +186,7 @@ fn a_quorum_queue_is_durable_and_shared() {
 
 #[test]
 fn an_argument_that_has_no_effect_yet_is_refused_and_named() {
-    for argument in
-        ["x-message-group", "x-trace", "x-retry-delay", "x-retry-delay-max", "x-retry-multiplier"]
-    {
+    for argument in ["x-trace", "x-retry-delay", "x-retry-delay-max", "x-retry-multiplier"] {
         let arguments = table(&[(argument, FieldValue::I32(1))]);
         let fault = declared(arguments.clone()).unwrap_err();
         assert_eq!((fault.scope, fault.code), (FaultScope::Connection, ReplyCode::NotImplemented));

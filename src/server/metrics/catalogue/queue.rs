@@ -33,6 +33,18 @@ pub const QUEUE_DELAYED_NEXT_DUE: Metric = gauge(
     Unit::Seconds,
     "UNIX time at which the first delayed message of the queue is due; no sample when none is delayed.",
 );
+/// Messages of a queue behind others of their groups.
+pub const QUEUE_MESSAGES_BLOCKED: Metric = gauge(
+    "forebay_queue_messages_blocked",
+    Unit::Count,
+    "Ready messages of the queue that were looked at and wait behind another one of their group.",
+);
+/// Groups of a queue that are held.
+pub const QUEUE_GROUPS_HELD: Metric = gauge(
+    "forebay_queue_groups_held",
+    Unit::Count,
+    "Groups of the queue of which a message is delivered, or came back and is not done.",
+);
 /// Consumers of a queue.
 pub const QUEUE_CONSUMERS: Metric =
     gauge("forebay_queue_consumers", Unit::Count, "Consumers of the queue.");
@@ -205,12 +217,14 @@ pub const QUEUE_SYMPTOM: Metric = gauge(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) const OF_QUEUES: [Metric; 34] = [
+pub(super) const OF_QUEUES: [Metric; 36] = [
     QUEUE_MESSAGES_READY,
     QUEUE_MESSAGES_UNACKED,
     QUEUE_MESSAGES_PARKED,
     QUEUE_MESSAGES_DELAYED,
     QUEUE_DELAYED_NEXT_DUE,
+    QUEUE_MESSAGES_BLOCKED,
+    QUEUE_GROUPS_HELD,
     QUEUE_CONSUMERS,
     QUEUE_DAMAGED,
     QUEUE_LAG,

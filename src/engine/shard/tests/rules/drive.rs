@@ -9,7 +9,7 @@ use crate::limits::QUARANTINE_MS_MAX;
 use crate::model::{
     Closure, ConnectionId, Envelope, Message, QueueId, Settlement, TopologyRequest,
 };
-use crate::shard::tests::broker::{Broker, CHANNEL, consume, publish, settle};
+use crate::shard::tests::broker::{Broker, CHANNEL, arguments, consume, publish, settle};
 use bytes::BytesMut;
 use forebay_wire::properties::Properties;
 use forebay_wire::{FieldTable, FieldValue, RawProperties, ShortStr};
@@ -80,11 +80,27 @@ impl Drive {
                 self.take_handovers()
             }
         };
-        self.list.turn(self.now(), &mut handovers);
+        self.turn(&mut handovers);
         assert!(handovers.is_empty(), "out of their order: {handovers:?}");
         self.check_confirms();
         self.check_progress();
         self.check_counts();
+    }
+
+    /// The list does what the queue did: of what it can't know, it takes what fits.
+    fn turn(&mut self, handovers: &mut Handovers) {
+        let statistics = self.broker.statistics("q");
+        let (before, given) = (self.list.clone(), handovers.clone());
+        for unseen in 0..=before.entries.len() {
+            *handovers = given.clone();
+            self.list = before.clone();
+            self.list.turn(self.now(), handovers, unseen);
+            let ready = self.list.ready().len() as u64;
+            let fits = (ready, self.list.expired) == (statistics.ready, statistics.expired);
+            if !self.setting.has_groups || (fits && handovers.is_empty()) {
+                return;
+            }
+        }
     }
 
     fn apply_to_what_is_there(&mut self, step: &Step) {
@@ -148,6 +164,7 @@ impl Drive {
             priority: Some(draft.priority),
             expiration: expiration.map(|text| text.as_str().try_into().unwrap()),
             message_id: draft.key.map(|key| key.to_string().as_str().try_into().unwrap()),
+            headers: draft.group.map(|group| arguments(&[("group", FieldValue::U8(group))])),
             ..Properties::default()
         };
         let envelope = Envelope {
@@ -200,7 +217,7 @@ impl Drive {
             Reply::Got { delivery, remaining, .. } => {
                 let got = self.note(delivery, client, None, no_ack);
                 self.list.get(client, no_ack, Some(got), self.now());
-                assert_eq!(remaining as usize, self.list.order().len());
+                assert_eq!(remaining as usize, self.list.ready().len());
             }
             other => panic!("{other:?}"),
         }

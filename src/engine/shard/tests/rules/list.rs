@@ -65,6 +65,11 @@ pub(super) struct Entry {
     recovered_at: Option<u64>,
     /// What it repeats.
     pub(super) original: Option<usize>,
+    group: Option<u8>,
+    /// It was delivered: others of its group wait until it is done.
+    holds: bool,
+    /// The store knows that it had to wait.
+    has_record: bool,
 }
 
 /// What a client is known to do.
@@ -102,8 +107,28 @@ impl List {
         }
     }
 
-    /// Those that are ready in the order in which they ought to go.
+    /// Those that may be delivered, in the order in which they ought to go.
     pub(super) fn order(&self) -> Vec<usize> {
+        let ready = self.ready().into_iter();
+        ready.filter(|index| self.holder_of(*index).is_none_or(|holder| holder == *index)).collect()
+    }
+
+    /// Which message of its group was delivered and is not done.
+    fn holder_of(&self, index: usize) -> Option<usize> {
+        let group = self.entries[index].group?;
+        let is_holder = |entry: &Entry| {
+            let is_there = !matches!(entry.place, Place::Dead(_) | Place::Gone);
+            entry.holds && entry.group == Some(group) && is_there
+        };
+        self.entries.iter().position(is_holder)
+    }
+
+    fn holders(&self) -> Vec<Option<usize>> {
+        (0..self.entries.len()).map(|index| self.holder_of(index)).collect()
+    }
+
+    /// Those that are ready, in their order.
+    pub(super) fn ready(&self) -> Vec<usize> {
         let entries = self.entries.iter().enumerate();
         let ready = entries.filter(|(_, entry)| entry.place == Place::Ready);
         let mut order: Vec<usize> = ready.map(|(index, _)| index).collect();
@@ -198,7 +223,7 @@ impl List {
             let original = draft.key.and_then(|key| self.original(key, now));
             let is_limited = self.setting.refuses_newcomers() && original.is_none();
             if is_limited && !has_room(self) {
-                self.turn(now, handovers);
+                self.turn(now, handovers, 0);
             }
             let is_refused = is_limited && !has_room(self);
             let ttl = self.setting.message_ttl.into_iter().chain(draft.expiration).min();
@@ -229,6 +254,9 @@ impl List {
                 accepted_at: now,
                 recovered_at: None,
                 original,
+                group: draft.group.filter(|_| self.setting.has_groups),
+                holds: false,
+                has_record: false,
             });
         }
         refused
@@ -261,14 +289,17 @@ impl List {
 
     /// What the queue does after each step: deliver, then keep its limits; and again when a quarantined
     /// one left by that, as it may have held others up.
-    pub(super) fn turn(&mut self, now: u64, handovers: &mut Handovers) {
+    ///
+    /// What is too old and stands behind others of held groups leaves when it is its turn to be delivered to
+    /// somebody who waits, which the list can't know: `unseen` says how many do.
+    pub(super) fn turn(&mut self, now: u64, handovers: &mut Handovers, mut unseen: usize) {
         self.release(now);
         loop {
-            self.deliver(now, handovers);
-            let quarantined = self.quarantined();
+            self.deliver(now, handovers, &mut unseen);
+            let (quarantined, holders) = (self.quarantined(), self.holders());
             self.keep_limits(now);
             self.entries.iter_mut().for_each(|entry| entry.is_seen = true);
-            if self.quarantined() == quarantined {
+            if self.quarantined() == quarantined && self.holders() == holders {
                 return;
             }
         }
@@ -299,18 +330,23 @@ impl List {
 
     /// What is first goes to a consumer as long as the queue gave it to one. Quarantined ones go first,
     /// unless one consumer is active at a time: that one gets everything in its order.
-    fn deliver(&mut self, now: u64, handovers: &mut Handovers) {
+    fn deliver(&mut self, now: u64, handovers: &mut Handovers, unseen: &mut usize) {
         loop {
             let orders = match self.setting.single_active {
                 true => vec![self.order()],
                 false => vec![self.quarantined(), self.unquarantined()],
             };
             let fronts = orders.iter().filter_map(|order| order.first().copied());
-            let next = fronts
-                .into_iter()
-                .find(|front| self.is_overdue(*front, now) || handovers.contains_key(front));
+            let leaves = |front: usize| {
+                self.is_overdue(front, now) && (*unseen > 0 || self.is_head_of_level(front))
+            };
+            let next =
+                fronts.into_iter().find(|front| leaves(*front) || handovers.contains_key(front));
             let Some(next) = next else { return };
             if self.is_overdue(next, now) {
+                if !self.is_head_of_level(next) {
+                    *unseen = unseen.saturating_sub(1);
+                }
                 self.expire(next);
             } else if let Some(handover) = handovers.remove(&next) {
                 self.check_company(next, handover.client, now);
@@ -364,10 +400,13 @@ impl List {
     fn hand_over(&mut self, index: usize, handover: Handover, now: u64) {
         let Handover { client, subscription, no_ack, redelivered, failures, returns } = handover;
         let is_alone = self.held(client).is_empty();
+        let holder = self.holder_of(index);
+        assert!(holder.is_none_or(|holder| holder == index), "{index} overtook {holder:?}");
         let entry = &mut self.entries[index];
         assert_eq!(redelivered, entry.is_delivered, "redelivered of {index}");
         assert_eq!((failures, returns), (entry.failures, entry.returns), "counts of {index}");
         entry.is_delivered = true;
+        entry.holds = !no_ack;
         entry.place = if no_ack { Place::Gone } else { Place::Held { client, subscription } };
         if !no_ack {
             let is_trial = entry.is_quarantined && is_alone;
@@ -398,7 +437,7 @@ impl List {
                     self.fail(*index, true, now, &[RetryType::Failed], None);
                 }
                 Settlement::Retry(delay) => self.fail(*index, true, now, &[], Some(delay)),
-                Settlement::Recover => self.entries[*index].place = Place::Ready,
+                Settlement::Recover => self.set_back(*index, Place::Ready),
             }
         }
         self.let_go();
@@ -412,7 +451,7 @@ impl List {
                 Closure::Failed => {
                     self.fail(*index, held.len() == 1, now, &[RetryType::Failed], None);
                 }
-                Closure::ByBroker => self.entries[*index].place = Place::Ready,
+                Closure::ByBroker => self.set_back(*index, Place::Ready),
                 Closure::ByClient => {
                     let limit = self.setting.delivery_limit.map(|limit| limit.max(RETURN_LIMIT));
                     let place = self.failure("delivery_limit");
@@ -421,7 +460,7 @@ impl List {
                     let is_end = limit.is_some_and(|limit| entry.returns >= limit);
                     let count = entry.returns;
                     let back = self.place_of_return(count, now, &[RetryType::Returned], None);
-                    self.entries[*index].place = if is_end { place } else { back };
+                    self.set_back(*index, if is_end { place } else { back });
                 }
             }
         }
@@ -445,10 +484,16 @@ impl List {
             (true, false) => Place::Ready,
             (false, _) => self.place_of_return(entry.failures + 1, now, kinds, own),
         };
+        self.set_back(index, place);
         let entry = &mut self.entries[index];
-        entry.place = place;
         entry.failures += u32::from(!is_last);
         entry.is_quarantined |= is_last;
+    }
+
+    fn set_back(&mut self, index: usize, place: Place) {
+        let entry = &mut self.entries[index];
+        entry.place = place;
+        entry.has_record = matches!(place, Place::Parked { .. });
     }
 
     /// Where a message goes that came back for the time `count`.
@@ -500,12 +545,23 @@ impl List {
             entry.key = kept.and_then(|kept| kept.key);
             entry.recovered_at = kept.and_then(|kept| kept.recovered_at);
             entry.accepted_at = entry.recovered_at.unwrap_or(entry.accepted_at);
+            entry.has_record = kept.is_some_and(|kept| kept.has_record);
+            entry.holds = entry.has_record;
         }
         self.habits.clear();
     }
 
     fn bytes(&self) -> u64 {
         self.lengthy().iter().map(|index| self.entries[*index].size).sum()
+    }
+
+    /// Whether a message expires in any case when it is too old.
+    fn is_head_of_level(&self, index: usize) -> bool {
+        let level = self.entries[index].level;
+        let ready = self.ready().into_iter().filter(|other| self.entries[*other].level == level);
+        let ready: Vec<usize> = ready.collect();
+        let unquarantined = ready.iter().find(|other| !self.is_quarantined(**other));
+        self.is_quarantined(index) || ready.first() == Some(&index) || unquarantined == Some(&index)
     }
 
     fn is_overdue(&self, index: usize, now: u64) -> bool {
@@ -517,8 +573,15 @@ impl List {
     /// to wait.
     fn expire_heads(&mut self, now: u64) {
         for level in 0..=self.setting.priority_max {
-            for order in [Self::order, Self::unquarantined, Self::quarantined] {
-                let heads = order(self);
+            for order in 0..3 {
+                let heads = match order {
+                    0 => self.ready(),
+                    1 => {
+                        let ready = self.ready().into_iter();
+                        ready.filter(|index| !self.is_quarantined(*index)).collect()
+                    }
+                    _ => self.quarantined(),
+                };
                 let heads = heads.iter().filter(|index| self.entries[**index].level == level);
                 let is_due = |due: Option<u64>| due.is_some_and(|due| due <= now);
                 let due = heads.take_while(|index| is_due(self.entries[**index].due));

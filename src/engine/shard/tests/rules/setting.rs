@@ -30,6 +30,8 @@ pub(super) struct Setting {
     pub(super) single_active: bool,
     pub(super) retry: Option<Retry>,
     pub(super) dedup_window: Option<u64>,
+    /// Whether messages name their groups in a header.
+    pub(super) has_groups: bool,
 }
 
 /// What waits, and how long. Below 10 ms no wait is drawn at random.
@@ -73,7 +75,7 @@ pub(super) fn setting() -> impl Strategy<Value = Setting> {
         overflow,
         prop::option::weighted(0.8, 1u32..4),
         prop::bool::weighted(0.3),
-        prop::option::of(retry()),
+        (prop::option::of(retry()), any::<bool>()),
         prop::option::weighted(0.3, 1u64..600),
     );
     rules.prop_map(
@@ -86,7 +88,7 @@ pub(super) fn setting() -> impl Strategy<Value = Setting> {
             overflow,
             limit,
             single_active,
-            retry,
+            (retry, has_groups),
             dedup_window,
         )| {
             Setting {
@@ -95,11 +97,13 @@ pub(super) fn setting() -> impl Strategy<Value = Setting> {
                 message_ttl,
                 length_max,
                 length_bytes_max,
-                overflow,
+                // Who is refused would depend on what the list can't know.
+                overflow: if has_groups { Overflow::DropHead } else { overflow },
                 delivery_limit: limit,
                 single_active,
                 retry,
                 dedup_window,
+                has_groups,
             }
         },
     )
@@ -129,6 +133,9 @@ impl Setting {
         ];
         let numbers = numbers.into_iter().filter_map(|(name, number)| Some((name, number?)));
         entries.extend(numbers.map(|(name, number)| (name, FieldValue::I64(number as i64))));
+        if self.has_groups {
+            entries.push(("x-message-group", text("group")));
+        }
         if let Some(retry) = self.retry {
             entries.extend([
                 ("x-delayed-retry-type", text(retry.kind.name())),

@@ -18,6 +18,8 @@ pub(super) struct Draft {
     pub(super) expiration: Option<u64>,
     /// What it may have in common with others.
     pub(super) key: Option<u8>,
+    /// Its group.
+    pub(super) group: Option<u8>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,13 +40,15 @@ pub(super) enum Step {
 fn draft() -> impl Strategy<Value = Draft> {
     let expiration = prop::option::weighted(0.4, prop_oneof![1 => Just(0), 5 => 1u64..400]);
     let key = prop::option::weighted(0.7, 0_u8..8);
-    (prop::bool::weighted(0.8), 0u8..6, 4usize..30, expiration, key).prop_map(
-        |(persistent, priority, size, expiration, key)| Draft {
+    let group = prop::option::weighted(0.85, 0u8..3);
+    (prop::bool::weighted(0.8), 0u8..6, 4usize..30, expiration, key, group).prop_map(
+        |(persistent, priority, size, expiration, key, group)| Draft {
             persistent,
             priority,
             size,
             expiration,
             key,
+            group,
         },
     )
 }
