@@ -24,9 +24,9 @@ DEADLINE_SECONDS = 90
 PUBLISHED, ACKED, REJECTED, REQUEUED, ABANDONED, HELD = 200, 120, 7, 2, 4, 3
 # Queries that return nothing here, and why.
 NAMESPACE = "default"
-RULES = [PROJECT / "deploy/prometheus" / f"forebay-{part}.yaml" for part in ("alerts", "autoscaling")]
+RULES = [PROJECT / "deploy/prometheus/forebay-alerts.yaml"]
 LEARNT = ("forebay_queue_lag_normal_peak_messages", "forebay_queue_lag_alert_line_messages", "forebay_queue_lag_ratio",
-          "forebay_queue_drain_line_seconds", "forebay_queue_oldest_message_age_line_seconds")
+          "forebay_queue_stall_line_seconds", "forebay_queue_drain_line_seconds", "forebay_queue_oldest_message_age_line_seconds")
 EMPTY = {
     **{name: "needs days of history" for name in LEARNT},
     "forebay_queue_symptom": "nothing is wrong here",
@@ -221,7 +221,7 @@ def expressions():
     for path in RULES:
         for group in rule_file.groups(path):
             for rule in group.rules:
-                yield f"rule {rule.name}", rule.expression, path.stem == "forebay-alerts"
+                yield f"rule {rule.name}", rule.expression, True
     keda = (PROJECT / "deploy/kubernetes/keda.yaml").read_text(encoding="utf-8")
     for query in re.findall(r"^ +query: (.+)$", keda, re.M):
         yield "keda.yaml", query.replace('queue="orders"', 'queue="work"'), False
@@ -262,8 +262,7 @@ def check_queries(prometheus, faults):
 
 
 def check_rules_in_use(prometheus, faults):
-    """Prometheus itself evaluates all of them without an error, and the rule that autoscalers follow
-    says a number."""
+    """Prometheus itself evaluates all of them without an error."""
     for group in json.loads(fetch(f"{prometheus}/api/v1/rules"))["data"]["groups"]:
         for rule in group["rules"]:
             if rule["health"] != "ok":

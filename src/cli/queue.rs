@@ -6,6 +6,7 @@ use super::confirmation;
 use super::output::Output;
 use super::queue_parked::Parked;
 use super::queue_report::{QueueReport, age_text};
+use super::queue_show::Show;
 use super::table;
 use super::target::{self, Answer, Fault, Target};
 use clap::{Args, Subcommand};
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 const EXAMPLES: &str = "Examples:
   forebay queue declare orders --argument x-max-length=100000 --argument x-overflow=reject-publish
   forebay queue list
-  forebay queue show orders --json
+  forebay queue show orders
   forebay queue bind orders --exchange events --routing-key 'order.*'";
 
 /// Declare, list, show, empty, delete and bind queues
@@ -31,9 +32,10 @@ pub(crate) enum Queue {
     /// List queues with their messages, consumers and ages; asks the admin listener
     #[command(after_help = "Example:\n  forebay queue list --vhost shop --json")]
     List(List),
-    /// Show how many messages are ready and how many consumers there are
-    #[command(after_help = "Example:\n  forebay queue show orders --json")]
-    Show(Named),
+    Show(Show),
+    /// Tell how many messages are ready and how many consumers there are, over AMQP
+    #[command(after_help = "Example:\n  forebay queue count orders --json")]
+    Count(Named),
     /// Show the messages that came back and wait for a retry: how often, why, and when they are due; asks
     /// the admin listener
     #[command(after_help = "Example:\n  forebay queue parked orders --count 50")]
@@ -143,10 +145,11 @@ impl Queue {
     pub(crate) fn run(self) -> ExitCode {
         match &self {
             Self::List(list) => target::end(list.print()),
+            Self::Show(show) => target::end(show.show()),
             Self::AcceptNormal(accept) => target::end(accept.carry_out()),
             Self::Parked(parked) => target::end(parked.print()),
             Self::Declare(Declare { named, .. })
-            | Self::Show(named)
+            | Self::Count(named)
             | Self::Purge(Drop { named, .. })
             | Self::Delete(Delete { drop: Drop { named, .. }, .. })
             | Self::Bind(Bind { named, .. })
@@ -164,9 +167,11 @@ impl Queue {
 
     async fn answer(&self, connection: &Connection, queue: &str) -> Result<Answer, Fault> {
         Ok(match self {
-            Self::List(_) | Self::AcceptNormal(_) | Self::Parked(_) | Self::Show(_) => {
-                shown(&connection.inspect_queue(queue).await?)
-            }
+            Self::List(_)
+            | Self::AcceptNormal(_)
+            | Self::Parked(_)
+            | Self::Show(_)
+            | Self::Count(_) => shown(&connection.inspect_queue(queue).await?),
             Self::Declare(Declare { argument, .. }) => {
                 let options = QueueOptions::durable().arguments(argument::table(argument));
                 shown(&connection.declare_queue(queue, options).await?)

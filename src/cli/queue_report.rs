@@ -44,7 +44,8 @@ impl QueueReport {
         queues.flatten().ok_or_else(|| admin.nonsense(&path))
     }
 
-    fn read(queue: &Value) -> Option<Self> {
+    /// A queue as the listener describes it; `None` when it is none.
+    pub(crate) fn read(queue: &Value) -> Option<Self> {
         let text = |field| Some(queue.get(field)?.as_str()?.to_owned());
         // RabbitMQ's listener gives no numbers of a queue that was not used yet.
         let number = |field| queue.get(field).and_then(Value::as_u64).unwrap_or(0);

@@ -5,9 +5,10 @@ use forebay_server::config::config_file::ConfigFile;
 use forebay_server::config::config_log::{LogFilter, LogFormat};
 use forebay_server::config::config_time::{HeartbeatSeconds, Milliseconds, Seconds};
 use forebay_server::config::config_value::{
-    Address, Addresses, ConnectionCount, Count, DeliveryLimit, FilePath, Flag, LoopbackUsers,
-    MemoryWatermark, MessageSize, Names, Size,
+    Address, Addresses, ConnectionCount, Count, DeliveryLimit, FilePath, Flag, HistoryDays,
+    LearnDays, LinePercent, LoopbackUsers, MemoryWatermark, MessageSize, Names, Size,
 };
+use forebay_server::config::lag_defaults::ConfigLag;
 use forebay_server::config::product::Product;
 use forebay_server::config::queue_defaults::{ConfigQueues, DefaultsOf};
 use forebay_server::tls::{ConfigLoginFrom, ConfigTls, SanType};
@@ -109,6 +110,9 @@ pub(crate) struct SettingsFlags {
 
     #[command(flatten)]
     queues: QueueFlags,
+
+    #[command(flatten)]
+    lag: LagFlags,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -186,6 +190,35 @@ struct QueueFlags {
     queues_consumer_timeout_ms: Option<Milliseconds>,
 }
 
+#[derive(Clone, Debug, Args)]
+struct LagFlags {
+    /// What lag is normal for each queue is learnt, and told when it is not [default: true]
+    #[arg(long, value_name = "BOOL", env = "FOREBAY_LAG_ENABLED")]
+    lag_enabled: Option<Flag>,
+
+    /// The alert line of a queue's lag, in hundredths of its normal peak [default: 200]
+    #[arg(long, value_name = "PERCENT", env = "FOREBAY_LAG_LINE_PERCENT")]
+    lag_line_percent: Option<LinePercent>,
+
+    /// Days that a new level of lag must hold until it is normal by itself [default: 14]
+    #[arg(long, value_name = "DAYS", env = "FOREBAY_LAG_LEARN_DAYS")]
+    lag_learn_days: Option<LearnDays>,
+
+    /// Days of history that are kept of each queue's lag, 7 to 35 [default: 35]
+    #[arg(long, value_name = "DAYS", env = "FOREBAY_LAG_HISTORY_DAYS")]
+    lag_history_days: Option<HistoryDays>,
+
+    /// The age that no message may pass in queues that don't say themselves, in ms or as 10m; -1 for
+    /// none [default: none]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "FOREBAY_LAG_MAX_AGE_SLO_MS",
+        allow_negative_numbers = true
+    )]
+    lag_max_age_slo_ms: Option<Milliseconds>,
+}
+
 /// A flag for true or false may stand alone, which means true.
 fn true_without_value(arg: Arg) -> Arg {
     let is_bool =
@@ -223,6 +256,7 @@ impl SettingsFlags {
             log_format: self.log_format,
             tls: self.tls.layer(),
             queues: self.queues.layer(),
+            lag: self.lag.layer(),
             users: Default::default(),
         }
     }
@@ -252,6 +286,18 @@ impl QueueFlags {
             delivery_limit: self.queues_delivery_limit,
             dead_letter_queues: self.queues_dead_letter_queues,
             consumer_timeout_ms: self.queues_consumer_timeout_ms,
+        }
+    }
+}
+
+impl LagFlags {
+    fn layer(self) -> ConfigLag {
+        ConfigLag {
+            enabled: self.lag_enabled,
+            line_percent: self.lag_line_percent,
+            learn_days: self.lag_learn_days,
+            history_days: self.lag_history_days,
+            max_age_slo_ms: self.lag_max_age_slo_ms,
         }
     }
 }

@@ -5,7 +5,7 @@ use super::output::Output;
 use super::table;
 use super::target::{self, Answer, FAILED, Fault};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
@@ -36,6 +36,8 @@ struct Report {
     consumers: u64,
     ready: u64,
     unacked: u64,
+    /// Symptoms of lag, and how many queues have each; `None` where the broker does not tell.
+    lag: Option<Map<String, Value>>,
     /// `None` when the user may not ask.
     alarms: Option<Vec<&'static str>>,
 }
@@ -73,6 +75,7 @@ impl Status {
             consumers: number("/object_totals/consumers"),
             ready: number("/queue_totals/messages_ready"),
             unacked: number("/queue_totals/messages_unacknowledged"),
+            lag: overview.pointer("/lag/symptoms").and_then(Value::as_object).cloned(),
             alarms,
         })
     }
@@ -102,7 +105,8 @@ impl Report {
             ("messages", format!("{} ready, {} unacked", self.ready, self.unacked)),
             ("alarms", alarms),
         ];
-        table::fields(rows, width)
+        let lag = self.lag.as_ref().map(|symptoms| ("lag", lag_text(symptoms)));
+        table::fields(rows.into_iter().chain(lag), width)
     }
 
     fn json(&self) -> Value {
@@ -116,13 +120,30 @@ impl Report {
             "ready": self.ready,
             "unacked": self.unacked,
             "alarms": self.alarms,
+            "lag_symptoms": self.lag,
         })
     }
+}
+
+fn lag_text(symptoms: &Map<String, Value>) -> String {
+    if symptoms.is_empty() {
+        return "of no queue is anything wrong".to_owned();
+    }
+    let counts = symptoms.iter().map(|(symptom, count)| format!("{symptom}: {count}"));
+    format!("queues with symptoms: {}", counts.collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn symptoms_are_counted() {
+        assert_eq!(lag_text(&Map::new()), "of no queue is anything wrong");
+        let symptoms = json!({ "above-line": 2, "stalled": 1 });
+        let text = lag_text(symptoms.as_object().unwrap());
+        assert_eq!(text, "queues with symptoms: above-line: 2, stalled: 1");
+    }
 
     #[test]
     fn an_alarm_of_any_node_counts() {

@@ -3,8 +3,8 @@
 use crate::growth;
 use crate::limits::{
     AGE_SECONDS_MIN, DRAIN_SECONDS_MIN, HISTORY_DAYS, LINE_MESSAGES_MIN, LINE_WORK_SECONDS_MIN,
-    PAUSE_SECONDS_MIN, PROVISIONAL_DAYS_MIN, PROVISIONAL_FACTOR, TIMES_DAYS_MIN, TIMES_FACTOR,
-    TRUSTED_DAYS_MIN,
+    PAUSE_SECONDS_MIN, PROVISIONAL_DAYS_MIN, PROVISIONAL_FACTOR, STALL_SECONDS_MIN, TIMES_DAYS_MIN,
+    TIMES_FACTOR, TRUSTED_DAYS_MIN, USUAL_PAUSE_FACTOR,
 };
 use crate::settings::Settings;
 use crate::timeline::{Taking, Timeline};
@@ -56,6 +56,9 @@ pub struct Baseline {
     pub(crate) drain: Option<f64>,
     pub(crate) age: Option<f64>,
     pub(crate) pause: Option<f64>,
+    /// The time within which 99 of 100 deliveries are settled, in seconds, and whether some days have told it.
+    pub(crate) service: Option<f64>,
+    pub(crate) is_service_old: bool,
     /// Whether its messages are settled by consumers.
     pub is_worked_on: bool,
     /// Whether the queue is never empty and has become longer.
@@ -68,6 +71,9 @@ impl Baseline {
         let days = day_peaks.len();
         let mut this = Self { days, ..Self::default() };
         let accepted = timeline.accepted(settings.learn_days);
+        let since =
+            timeline.accepted_days_ago().filter(|ago| *ago < u64::from(settings.learn_days));
+        this.learn_service(timeline, since);
         if days < TRUSTED_DAYS_MIN && accepted.is_none() {
             if days >= PROVISIONAL_DAYS_MIN {
                 let highest = day_peaks.into_iter().fold(0.0, f64::max);
@@ -95,8 +101,6 @@ impl Baseline {
         this.line = Some(
             (settings.line_factor * normal).max(spread(normal)).max(LINE_WORK_SECONDS_MIN * rate),
         );
-        let since =
-            timeline.accepted_days_ago().filter(|ago| *ago < u64::from(settings.learn_days));
         let times = |of: fn(&crate::day::Block) -> crate::level::Coarse| {
             let mut days = timeline.days_of(of);
             let usual = (days.len() >= TIMES_DAYS_MIN).then(|| usual_peak(&mut days));
@@ -110,6 +114,25 @@ impl Baseline {
         this
     }
 
+    /// The longest service time of most days; of a young queue the longest that was seen. `since` is how many days ago a person
+    /// called the present normal.
+    fn learn_service(&mut self, timeline: &Timeline, since: Option<u64>) {
+        let mut days = timeline.days_of(|block| block.service);
+        self.is_service_old = days.len() >= TIMES_DAYS_MIN;
+        let since = if self.is_service_old { since } else { Some(TIMES_DAYS_MIN as u64) };
+        let usual = self.is_service_old.then(|| usual_peak(&mut days));
+        let highest = since.and_then(|since| timeline.highest_since(since, |block| block.service));
+        let milliseconds = [usual, highest].into_iter().flatten().reduce(f64::max);
+        self.service = milliseconds.map(|milliseconds| milliseconds / 1000.0);
+    }
+
+    /// Takes the service time of the present two hours while no days have told it.
+    pub(crate) fn raise_young_service(&mut self, now: Option<f64>) {
+        if !self.is_service_old {
+            self.service = [self.service, now].into_iter().flatten().reduce(f64::max);
+        }
+    }
+
     pub(crate) fn drain_line(&self) -> Option<f64> {
         self.drain.map(|normal| (TIMES_FACTOR * normal).max(DRAIN_SECONDS_MIN))
     }
@@ -120,6 +143,22 @@ impl Baseline {
 
     pub(crate) fn pause_line(&self) -> Option<f64> {
         self.pause.map(|normal| (TIMES_FACTOR * normal).max(PAUSE_SECONDS_MIN))
+    }
+
+    /// Three service times, in seconds; `None` while none is known.
+    pub(crate) fn service_line(&self) -> Option<f64> {
+        self.service.map(|service| TIMES_FACTOR * service)
+    }
+
+    /// A pause that is longer is a stall, in seconds. `expected` is how long the pace before the pause lets one expect it, which
+    /// counts where no service time is known; `None` when neither service time nor usual pauses are known.
+    pub(crate) fn stall_line(&self, expected: f64) -> Option<f64> {
+        let Some(line) = self.service_line() else {
+            return self.pause_line().map(|line| line.max(expected));
+        };
+        let least = if self.is_service_old { STALL_SECONDS_MIN } else { PAUSE_SECONDS_MIN };
+        let usual = USUAL_PAUSE_FACTOR * self.pause.unwrap_or(0.0);
+        Some(line.max(usual).max(least))
     }
 }
 

@@ -5,15 +5,21 @@
 //! high bytes of 96 quarter-hour peaks of lag, then their low bytes
 //! level that was accepted as normal on this day, or 65,535: u16
 //! of 12 blocks of two hours: high bytes of the lowest lag, low bytes of it,
-//!     longest drain time, oldest age, longest pause, arrivals, settlements
+//!     longest drain time, oldest age, longest pause, arrivals, settlements,
+//!     and since version 2 service time, speed of a consumer
 //! ```
-//! Each of the nine columns is written as [`crate::column`] says. Who stores the record adds a checksum.
+//! Each of the eleven columns is written as [`crate::column`] says. Who stores the record adds a checksum.
 
 use crate::column;
 use crate::level::{Coarse, Peak};
 use crate::limits::{DAY_BLOCKS, DAY_QUARTERS};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// As 2, without the last two columns.
+const VERSION_SHORT: u8 = 1;
+
+/// Columns of a block beside its lowest lag.
+const COLUMNS: usize = 7;
 
 /// Why an encoded day can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +47,10 @@ pub(crate) struct Block {
     pub(crate) arrivals: Coarse,
     /// Messages that were settled.
     pub(crate) settled: Coarse,
+    /// The time within which 99 of 100 deliveries were settled, in milliseconds.
+    pub(crate) service: Coarse,
+    /// Messages that one consumer settled in a thousand seconds, at most.
+    pub(crate) speed: Coarse,
 }
 
 impl Block {
@@ -51,15 +61,17 @@ impl Block {
         pause: Coarse::UNKNOWN,
         arrivals: Coarse::UNKNOWN,
         settled: Coarse::UNKNOWN,
+        service: Coarse::UNKNOWN,
+        speed: Coarse::UNKNOWN,
     };
 
-    fn columns(&self) -> [Coarse; 5] {
-        [self.drain, self.age, self.pause, self.arrivals, self.settled]
+    fn columns(&self) -> [Coarse; COLUMNS] {
+        [self.drain, self.age, self.pause, self.arrivals, self.settled, self.service, self.speed]
     }
 
-    fn columns_mut(&mut self) -> [&mut Coarse; 5] {
-        let Self { low: _, drain, age, pause, arrivals, settled } = self;
-        [drain, age, pause, arrivals, settled]
+    fn columns_mut(&mut self) -> [&mut Coarse; COLUMNS] {
+        let Self { low: _, drain, age, pause, arrivals, settled, service, speed } = self;
+        [drain, age, pause, arrivals, settled, service, speed]
     }
 }
 
@@ -88,7 +100,7 @@ impl Day {
         write_levels(&mut record, self.peaks.iter().copied());
         record.extend(self.accepted.to_bytes());
         write_levels(&mut record, self.blocks.iter().map(|block| block.low));
-        for which in 0..Block::UNKNOWN.columns().len() {
+        for which in 0..COLUMNS {
             let bytes: Vec<u8> = (self.blocks.iter())
                 .filter_map(|block| block.columns().get(which).map(|level| level.to_byte()))
                 .collect();
@@ -99,9 +111,11 @@ impl Day {
 
     pub(crate) fn decode(record: &[u8]) -> Result<Self, DayError> {
         let (&version, mut rest) = record.split_first().ok_or(DayError::Layout)?;
-        if version != VERSION {
-            return Err(DayError::Version(version));
-        }
+        let columns = match version {
+            VERSION => COLUMNS,
+            VERSION_SHORT => COLUMNS - 2,
+            other => return Err(DayError::Version(other)),
+        };
         let mut day = Self::default();
         for (peak, level) in day.peaks.iter_mut().zip(read_levels(&mut rest, DAY_QUARTERS)?) {
             *peak = level;
@@ -112,7 +126,7 @@ impl Day {
         for (block, level) in day.blocks.iter_mut().zip(read_levels(&mut rest, DAY_BLOCKS)?) {
             block.low = level;
         }
-        for which in 0..Block::UNKNOWN.columns().len() {
+        for which in 0..columns {
             let bytes = column::read(&mut rest, DAY_BLOCKS).ok_or(DayError::Layout)?;
             for (block, byte) in day.blocks.iter_mut().zip(bytes) {
                 if let Some(level) = block.columns_mut().into_iter().nth(which) {
@@ -179,5 +193,18 @@ mod tests {
         record[0] = 9;
         assert_eq!(Day::decode(&record), Err(DayError::Version(9)));
         assert_eq!(Day::decode(&[1, 7]), Err(DayError::Layout));
+    }
+
+    #[test]
+    fn a_day_that_was_written_before_there_were_service_times_is_read() {
+        let mut day = day(&[3, 5, 8]);
+        for block in &mut day.blocks {
+            (block.service, block.speed) = (Coarse::UNKNOWN, Coarse::UNKNOWN);
+        }
+        let mut record = day.encode();
+        // The last columns are one run each.
+        record.truncate(record.len() - 2 * 3);
+        record[0] = VERSION_SHORT;
+        assert_eq!(Day::decode(&record), Ok(day));
     }
 }

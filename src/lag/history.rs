@@ -4,7 +4,7 @@
 
 use crate::day::{Block, Day, DayError};
 use crate::level::Peak;
-use crate::limits::{BLOCK_QUARTERS, DAY_BLOCKS, DAY_QUARTERS, HISTORY_DAYS, HISTORY_DAYS_KEPT};
+use crate::limits::{BLOCK_QUARTERS, DAY_BLOCKS, DAY_QUARTERS, HISTORY_DAYS, HISTORY_DAYS_SPARE};
 use crate::timeline::Timeline;
 use std::collections::BTreeSet;
 
@@ -118,10 +118,15 @@ impl History {
         if let Some((before, closed)) = self.open.replace((number, day)) {
             self.put(before, closed.encode().into());
         }
-        // By distance, not by age: a clock that is wrong for a moment pushes out no day that is needed.
-        while self.days() > HISTORY_DAYS_KEPT {
+        self.drop_beyond(HISTORY_DAYS, number);
+    }
+
+    /// Keeps so many days besides the one that is under way. By distance from `now`, a day, not by age: a clock that is wrong for a
+    /// moment pushes out no day that is needed.
+    pub(crate) fn drop_beyond(&mut self, days: usize, now: u64) {
+        while self.days() > days + HISTORY_DAYS_SPARE {
             let farthest =
-                self.days.iter().enumerate().max_by_key(|(_, (day, _))| day.abs_diff(number));
+                self.days.iter().enumerate().max_by_key(|(_, (day, _))| day.abs_diff(now));
             let Some((at, _)) = farthest else { break };
             let (gone, _) = self.days.remove(at);
             self.changed.remove(&gone);
@@ -158,6 +163,11 @@ impl History {
         self.edit(quarter, |day| day.accepted = day.accepted.max(Peak::of(lag)));
     }
 
+    pub(crate) fn block(&self, quarter: u64) -> Block {
+        let day = self.decoded(day_of(quarter)).unwrap_or_default();
+        day.blocks.get(slot_of(quarter) / BLOCK_QUARTERS).copied().unwrap_or(Block::UNKNOWN)
+    }
+
     pub(crate) fn edit_block(&mut self, quarter: u64, change: impl FnOnce(&mut Block)) {
         self.edit(quarter, |day| {
             if let Some(block) = day.blocks.get_mut(slot_of(quarter) / BLOCK_QUARTERS) {
@@ -166,11 +176,11 @@ impl History {
         });
     }
 
-    /// All of it as seen from a quarter.
-    pub(crate) fn timeline(&self, now: u64) -> Timeline {
+    /// The last days as seen from a quarter.
+    pub(crate) fn timeline(&self, now: u64, days: usize) -> Timeline {
         let today = day_of(now);
         let mut timeline = Timeline::new(now);
-        for back in 0..=HISTORY_DAYS as u64 + 1 {
+        for back in 0..=days as u64 + 1 {
             let Some(number) = today.checked_sub(back) else { break };
             let Some(day) = self.decoded(number) else { continue };
             let quarters = number * DAY_QUARTERS as u64;

@@ -8,12 +8,15 @@ pub const DAY_QUARTERS: usize = 96;
 pub const BLOCK_QUARTERS: usize = 8;
 /// Blocks of a day.
 pub const DAY_BLOCKS: usize = DAY_QUARTERS / BLOCK_QUARTERS;
-/// Days that are looked back.
+/// Days that are looked back at most.
 pub const HISTORY_DAYS: usize = 35;
-/// Days that a history keeps: the one that is under way, too, and some that a clock that was wrong made.
-pub const HISTORY_DAYS_KEPT: usize = HISTORY_DAYS + 3;
+/// Fewest days that may be set.
+pub const HISTORY_DAYS_MIN: usize = 7;
+/// Days that are kept beyond those that are looked back: the one that is under way, and some that a clock that was wrong
+/// made.
+pub const HISTORY_DAYS_SPARE: usize = 3;
 /// Most bytes of an encoded day.
-pub const DAY_ENCODED_BYTES_MAX: usize = 1 + 2 + 2 * DAY_QUARTERS + 7 * DAY_BLOCKS + 9;
+pub const DAY_ENCODED_BYTES_MAX: usize = 1 + 2 + 2 * DAY_QUARTERS + 9 * DAY_BLOCKS + 11;
 
 /// Quarters before and after the present time of day that count as the same time of day.
 pub const SAME_TIME_QUARTERS: usize = 8;
@@ -46,8 +49,17 @@ pub const TIMES_FACTOR: f64 = 3.0;
 pub const DRAIN_SECONDS_MIN: f64 = 1800.0;
 /// No age below this is too high, unless a maximum was set.
 pub const AGE_SECONDS_MIN: f64 = 900.0;
-/// No pause between two settlements below this is a stall.
+/// No pause between two settlements below this is a stall while the queue's service time is not known from some days.
 pub const PAUSE_SECONDS_MIN: f64 = 300.0;
+/// No pause below this is a stall of a queue whose service time is known: it is looked at every few seconds, and consumers
+/// may start anew.
+pub const STALL_SECONDS_MIN: f64 = 60.0;
+/// Buckets of a count of hold times.
+pub const HOLD_BUCKETS: usize = 64;
+/// The service time of a queue: within it this share of its deliveries is settled.
+pub const SERVICE_QUANTILE: f64 = 0.99;
+/// A pause that is usual is no stall, whatever the service time; nor is one that is longer by this factor.
+pub const USUAL_PAUSE_FACTOR: f64 = 1.5;
 /// A drain time counts when lag is at least this share of the day's normal peak.
 pub const DRAIN_LAG_SHARE: f64 = 0.25;
 /// A pause is a stall when so many messages would have been settled in it at the pace before.
@@ -62,6 +74,15 @@ pub const TIMES_DAYS_MIN: usize = 3;
 pub const TIMES_TEACH_MAX: f64 = 1.5;
 /// Times are told up to this: 30 days.
 pub const TIMES_SECONDS_MAX: f64 = 30.0 * 86_400.0;
+
+/// Seconds over which the rates that consumers must keep up with are averaged, older ones weighing exponentially less.
+pub const DEMAND_AVERAGE_SECONDS: f64 = 60.0;
+/// What comes in so many seconds is added to the work that is there: consumers that just keep up need this time.
+pub const DEMAND_HORIZON_SECONDS: f64 = 60.0;
+/// Blocks of two hours, the one under way included, in which it is remembered how fast a consumer was.
+pub const DEMAND_BLOCKS: u64 = 4;
+/// No longer time is told that consumers need: without consumers it would be infinite.
+pub const DEMAND_SECONDS_MAX: f64 = 3600.0;
 
 /// Seconds over which the rate of settlements is averaged, older ones weighing exponentially less.
 pub const PACE_AVERAGE_SECONDS: f64 = 600.0;

@@ -26,9 +26,17 @@ pub(crate) struct Pace {
     rate_before: Option<f64>,
 }
 
+/// A time without a settlement while there was something to settle.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Pause {
+    pub(crate) seconds: f64,
+    /// Something was settled since the last sample.
+    pub(crate) is_over: bool,
+}
+
 impl Pace {
-    /// Takes a sample; gives the pause that it ended or prolonged, in seconds, when there is something to do.
-    pub(crate) fn observe(&mut self, sample: &Sample) -> Option<f64> {
+    /// Takes a sample; gives the pause that it ended or prolonged, when there is something to do.
+    pub(crate) fn observe(&mut self, sample: &Sample) -> Option<Pause> {
         let elapsed = self.last.map(|last| sample.at.saturating_sub(last));
         self.last = Some(sample.at);
         if elapsed.is_some_and(|elapsed| elapsed > UNWATCHED_SECONDS_MAX) {
@@ -51,17 +59,22 @@ impl Pace {
         {
             self.marks.pop_front();
         }
-        let settled = sample.settled?;
+        let Some(settled) = sample.settled else {
+            // Something may have been settled since the last sample.
+            self.quiet_since = None;
+            return None;
+        };
         if sample.lag <= 0.0 {
             self.quiet_since = None;
             return None;
         }
         let since = *self.quiet_since.get_or_insert(sample.at);
-        if settled > 0.0 || self.quiet_since == Some(sample.at) {
+        let is_over = settled > 0.0;
+        if is_over || since == sample.at {
             self.quiet_since = Some(sample.at);
             self.rate_before = self.rate;
         }
-        Some(sample.at.saturating_sub(since) as f64)
+        Some(Pause { seconds: sample.at.saturating_sub(since) as f64, is_over })
     }
 
     /// Seconds in which messages would have been settled at the pace before the pause.

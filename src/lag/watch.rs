@@ -3,18 +3,23 @@
 use crate::assessment::{Assessment, Symptom};
 use crate::baseline::{Baseline, Confidence};
 use crate::day::Block;
-use crate::history::History;
+use crate::demand::Demand;
+use crate::history::{History, day_of};
+use crate::hold_times::HoldTimes;
 use crate::level::{Coarse, Peak};
 use crate::limits::{
-    AGE_HOLD_SECONDS, BATCH_QUARTERS_MAX, BLOCK_QUARTERS, DAY_QUARTERS, DRAIN_LAG_SHARE,
-    EXCURSION_SHOULDER, FALL_SECONDS, GROWTH_HOLD_SECONDS, LINE_MESSAGES_MIN, PAUSE_SECONDS_MIN,
-    QUARTER_SECONDS, SHOULDER_QUARTERS_MAX, TIMES_TEACH_MAX,
+    AGE_HOLD_SECONDS, BATCH_QUARTERS_MAX, BLOCK_QUARTERS, DAY_QUARTERS, DEMAND_BLOCKS,
+    DRAIN_LAG_SHARE, EXCURSION_SHOULDER, FALL_SECONDS, GROWTH_HOLD_SECONDS, HISTORY_DAYS,
+    LINE_MESSAGES_MIN, PAUSE_SECONDS_MIN, QUARTER_SECONDS, SHOULDER_QUARTERS_MAX, TIMES_TEACH_MAX,
 };
 use crate::pace::Pace;
 use crate::role::Role;
 use crate::sample::Sample;
 use crate::settings::Settings;
 use crate::sustained::Sustained;
+
+/// Speeds are kept as messages in so many seconds.
+const SPEED_SCALE: f64 = 1000.0;
 
 /// Watches one queue: learns from its samples, and says what is wrong with it.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +35,8 @@ pub struct QueueWatch {
     age_over: Held,
     grew_at: Option<u64>,
     counted: Counted,
+    service: Service,
+    demand: Demand,
 }
 
 /// Lag is above the line, or has not yet come down from there.
@@ -68,6 +75,35 @@ struct Counted {
     settled: f64,
 }
 
+/// How long deliveries were held that were settled in a block of two hours.
+#[derive(Clone, Copy, Debug, Default)]
+struct Service {
+    block: u64,
+    settled: HoldTimes,
+    /// Settled since the last sample.
+    newest: HoldTimes,
+}
+
+impl Service {
+    /// The time within which 99 of 100 of this block's deliveries were settled, in seconds, when some have been since the
+    /// last sample.
+    fn turn(&mut self, block: u64) -> Option<f64> {
+        if self.block != block {
+            *self = Self { block, newest: self.newest, ..Self::default() };
+        }
+        let newest = std::mem::take(&mut self.newest);
+        if newest.deliveries() == 0 {
+            return None;
+        }
+        self.settled.add(&newest);
+        self.seconds()
+    }
+
+    fn seconds(&self) -> Option<f64> {
+        self.settled.p99_milliseconds().map(|milliseconds| milliseconds / 1000.0)
+    }
+}
+
 impl QueueWatch {
     /// Goes on with a history.
     #[must_use]
@@ -92,18 +128,31 @@ impl QueueWatch {
         &self.baseline
     }
 
+    /// Takes how long those deliveries were held that were settled since the last sample. It goes before [`Self::observe`] of
+    /// the sample that ends that time.
+    pub fn take_hold_times(&mut self, settled: &HoldTimes) {
+        self.service.newest.add(settled);
+    }
+
     /// Takes a sample and says what is wrong with the queue.
     pub fn observe(&mut self, sample: &Sample, role: Role, settings: &Settings) -> Assessment {
         let quarter = sample.at / QUARTER_SECONDS;
         if self.quarter != Some(quarter) {
             self.turn_to(quarter, settings);
         }
+        self.baseline.raise_young_service(self.service.seconds());
+        self.demand.observe(sample);
         let pause = self.pace.observe(sample);
+        let (under_way, pause) = (
+            pause.filter(|pause| !pause.is_over).map(|pause| pause.seconds),
+            pause.map(|pause| pause.seconds),
+        );
         let momentary = self.pace.drain_seconds(sample);
         let counted = momentary.filter(|_| self.is_drain_counted(sample));
         let drain = self.drain.observe(sample.at, counted);
-        let mut now = self.assess(sample, role, settings, drain, pause);
+        let mut now = self.assess(sample, role, settings, drain, under_way);
         now.drain_seconds = momentary;
+        now.needed_seconds = self.demand.needed_seconds(sample);
         self.follow_excursion(sample, quarter, &mut now);
         self.learn(sample, quarter, drain, pause);
         self.last = Some(*sample);
@@ -119,10 +168,12 @@ impl QueueWatch {
             .fold(sample.lag, f64::max);
         self.unmark(quarter, u64::from(settings.learn_days).max(1) * day);
         self.history.accept(quarter, level);
+        let service = self.service.seconds();
         let drain = self.pace.drain_seconds(sample).filter(|_| self.is_drain_counted(sample));
         self.history.edit_block(quarter, |block| {
             raise(&mut block.drain, drain);
             raise(&mut block.age, sample.oldest_age_seconds);
+            raise(&mut block.service, service.map(|seconds| 1000.0 * seconds));
         });
         self.excursion = Excursion::default();
         self.quarter = None;
@@ -132,9 +183,12 @@ impl QueueWatch {
     fn turn_to(&mut self, quarter: u64, settings: &Settings) {
         if self.quarter.is_none() {
             self.resume_excursion(quarter);
+            self.resume_demand(quarter);
         }
         self.quarter = Some(quarter);
-        let mut timeline = self.history.timeline(quarter);
+        let days = usize::from(settings.history_days).min(HISTORY_DAYS);
+        self.history.drop_beyond(days, day_of(quarter));
+        let mut timeline = self.history.timeline(quarter, days);
         let learn_quarters = usize::from(settings.learn_days).max(1) * DAY_QUARTERS;
         if timeline.drop_long_excursions() >= learn_quarters {
             // It has held for so long that it is normal.
@@ -142,7 +196,7 @@ impl QueueWatch {
                 self.accept_normal(&sample, settings);
             }
             self.quarter = Some(quarter);
-            timeline = self.history.timeline(quarter);
+            timeline = self.history.timeline(quarter, days);
             timeline.drop_long_excursions();
         }
         self.baseline = Baseline::of(&timeline, settings);
@@ -155,6 +209,16 @@ impl QueueWatch {
         if let Some(begin) = earlier.last() {
             self.excursion =
                 Excursion { is_under_way: true, above_since: Some(begin * QUARTER_SECONDS) };
+        }
+    }
+
+    /// Goes on with how fast a consumer was in the last hours.
+    fn resume_demand(&mut self, quarter: u64) {
+        for ago in (0..DEMAND_BLOCKS).rev() {
+            let Some(quarter) = quarter.checked_sub(ago * BLOCK_QUARTERS as u64) else { continue };
+            if let Some(speed) = self.history.block(quarter).speed.value() {
+                self.demand.restore_speed(quarter * QUARTER_SECONDS, speed / SPEED_SCALE);
+            }
         }
     }
 
@@ -191,6 +255,8 @@ impl QueueWatch {
             pause_line_seconds: baseline
                 .pause_line()
                 .map(|line| line.max(self.pace.pause_expected())),
+            service_seconds: baseline.service,
+            stall_line_seconds: baseline.stall_line(self.pace.pause_expected()),
             ..Assessment::default()
         };
         if baseline.is_growing {
@@ -215,11 +281,14 @@ impl QueueWatch {
         let has_consumers = sample.consumers.map(|consumers| consumers > 0.0);
         now.set(
             Symptom::Stalled,
-            has_consumers == Some(true) && exceeds(pause, now.pause_line_seconds),
+            has_consumers == Some(true) && exceeds(pause, now.stall_line_seconds),
         );
         // Of a young queue, too: it can be told without knowing what is usual.
-        let away = now.pause_line_seconds.unwrap_or(PAUSE_SECONDS_MIN);
-        now.set(Symptom::NoConsumers, has_consumers == Some(false) && exceeds(pause, Some(away)));
+        let has_none = has_consumers == Some(false) && sample.lag > 0.0;
+        let away =
+            |least| pause.is_some_and(|pause| pause >= now.pause_line_seconds.unwrap_or(least));
+        now.is_unattended = has_none && away(0.0);
+        now.set(Symptom::NoConsumers, has_none && away(PAUSE_SECONDS_MIN));
         let has_grown =
             self.grew_at.is_some_and(|at| sample.at.saturating_sub(at) < GROWTH_HOLD_SECONDS);
         now.set(Symptom::Growing, has_grown && sample.lag > 0.0);
@@ -278,11 +347,14 @@ impl QueueWatch {
         self.counted.arrived += arrived.unwrap_or(0.0);
         self.counted.settled += settled.unwrap_or(0.0);
         let counted = self.counted;
+        let service = self.service.turn(block);
+        let speed = self.demand.block_speed();
         let teaches = !self.excursion.is_under_way;
         let baseline = self.baseline;
         self.history.edit_block(quarter, |block: &mut Block| {
             raise(&mut block.arrivals, arrived.map(|_| counted.arrived));
             raise(&mut block.settled, settled.map(|_| counted.settled));
+            raise(&mut block.speed, speed.map(|speed| SPEED_SCALE * speed));
             if teaches {
                 block.low = block.low.min(Peak::of(sample.lag));
                 raise(&mut block.drain, taught(drain, baseline.drain, baseline.drain_line()));
@@ -291,6 +363,11 @@ impl QueueWatch {
                     taught(sample.oldest_age_seconds, baseline.age, baseline.age_line()),
                 );
                 raise(&mut block.pause, taught(pause, baseline.pause, baseline.pause_line()));
+                if let Some(seconds) = service {
+                    let line = baseline.service_line().filter(|_| baseline.is_service_old);
+                    let taught = taught(Some(seconds), baseline.service, line);
+                    block.service = Coarse::of(1000.0 * taught.unwrap_or(seconds));
+                }
             }
         });
     }

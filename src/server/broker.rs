@@ -17,7 +17,7 @@ use crate::connection::publish_budget::PublishBudget;
 use crate::connection::publish_pace::PublishPace;
 use crate::definitions::at_start::load_definitions;
 use crate::failure::{Failure, FailureReceiver, FailureSender, failures};
-use crate::lag::{LagDefaults, LagWatches};
+use crate::lag::LagWatches;
 use crate::limits::{MEMORY_LIMIT_MIN, SHUTDOWN_CONNECTIONS_DURATION_MAX};
 use crate::metrics::endpoint::{Endpoint, Sources};
 use crate::metrics::{BrokerRates, Metrics, QueueRates};
@@ -90,7 +90,7 @@ impl Broker {
         let alarms = Alarms::new(alarm_limits(&settings, &budgets));
         let rates = Arc::new(ArcSwap::from_pointee(QueueRates::default()));
         let broker_rates = Arc::new(ArcSwap::from_pointee(BrokerRates::default()));
-        let lag = Arc::new(LagWatches::new(&settings.data_dir, LagDefaults::default()));
+        let lag = Arc::new(LagWatches::new(&settings.data_dir, settings.lag));
         let rates = (rates, broker_rates, Arc::clone(&lag));
         let sources = endpoint_sources(&settings, &link, &metrics, &alarms, &rates);
         let (endpoint, metrics_address, metrics_scheme, endpoint_task) =
@@ -123,7 +123,7 @@ impl Broker {
         let amqp_addresses = listen_all(ports, &context, &link.connections, &accepting)?;
         let listeners = listeners(&settings, &amqp_addresses, metrics_address, admin_address);
         announce(&settings, (admin_scheme, admin_address), (metrics_scheme, metrics_address));
-        let reloader = reloader(&settings, budgets, &link, &context, &alarms, tls.as_ref());
+        let reloader = reloader(&settings, budgets, &link, &context, (&alarms, &lag), tls.as_ref());
         let shown = (rates, published.1);
         let admin = admin(&settings, &link, &context, &alarms, shown, tls.as_ref(), listeners);
         let admin_task = tokio::spawn(admin::serve(admin, admin_listener));
@@ -269,7 +269,7 @@ fn reloader(
     budgets: MemoryBudgets,
     link: &ShardLink,
     context: &ConnectionContext,
-    alarms: &Alarms,
+    (alarms, lag): (&Alarms, &Arc<LagWatches>),
     tls: Option<&TlsAcceptor>,
 ) -> Reloader {
     Reloader {
@@ -281,6 +281,7 @@ fn reloader(
         connection_settings: Arc::clone(&context.settings),
         alarms: alarms.clone(),
         connection_limits: context.connection_limits.clone(),
+        lag: Arc::clone(lag),
         tls: tls.cloned(),
     }
 }

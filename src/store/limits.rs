@@ -139,8 +139,11 @@ pub const JOURNAL_CHANGE_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// How often a scrub reads a manifest again that was replaced while it read it.
 pub const SCRUB_MANIFEST_READS_MAX: usize = 3;
-/// Days of lag histories that a data directory holds.
+/// Days of lag histories that a data directory holds at most; a broker may be told to keep fewer.
 pub const LAG_DAYS_MAX: usize = 38;
+
+/// Damaged files of lag histories that a broker keeps as they were.
+pub const LAG_DAMAGED_FILES_MAX: usize = 8;
 
 /// Bytes of one encoded day of a lag history.
 pub const LAG_DAY_BYTES_MAX: usize = 1024;

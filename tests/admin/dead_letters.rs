@@ -82,6 +82,8 @@ async fn an_operator_sees_what_died_and_sends_it_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_walk_over_many_does_not_meet_those_that_come_back() {
     let (broker, session, _data) = with_five_rejected().await;
+    // A rejected message is in the queue of dead letters when its commit is done, and the walk is over those that it finds.
+    await_ready(&session.channel, "orders.dlq", 5).await;
     let admin = Admin::guest(&broker);
     let mut body = json!({ "count": 2 });
     let mut redriven = 0;

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 
 /// Why the broker at this URI shows no queue.
 fn refused(uri: &str) -> String {
-    run(&["queue", "show", "any", "--url", uri]).failure()
+    run(&["queue", "count", "any", "--url", uri]).failure()
 }
 
 #[test]

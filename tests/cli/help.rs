@@ -20,6 +20,7 @@ const COMMANDS: &[&[&str]] = &[
     &["queue", "declare"],
     &["queue", "list"],
     &["queue", "show"],
+    &["queue", "count"],
     &["queue", "purge"],
     &["queue", "delete"],
     &["queue", "bind"],
@@ -43,7 +44,7 @@ fn every_subcommand_has_help_with_an_example() {
 
 #[test]
 fn what_reports_can_do_so_in_json() {
-    let leaves: [&[&str]; 18] = [
+    let leaves: [&[&str]; 19] = [
         &["bench"],
         &["consume"],
         &["demo", "spike"],
@@ -53,6 +54,7 @@ fn what_reports_can_do_so_in_json() {
         &["queue", "declare"],
         &["queue", "list"],
         &["queue", "show"],
+        &["queue", "count"],
         &["queue", "purge"],
         &["queue", "delete"],
         &["queue", "bind"],

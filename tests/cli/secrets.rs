@@ -31,14 +31,14 @@ fn the_url_of_a_broker_can_stand_in_a_file() {
     run(&["queue", "declare", "q", "--url-file", &path(&good)]).success();
     // It is the file that counts, and not what else is named.
     let refused =
-        run(&["queue", "show", "q", "--url-file", &path(&wrong), "--url", &url]).failure();
+        run(&["queue", "count", "q", "--url-file", &path(&wrong), "--url", &url]).failure();
     assert!(refused.contains("refused user `guest`"), "{refused}");
     let done = declared_by(&good);
     assert!(done.status.success(), "{done:?}");
     let refused = declared_by(&wrong);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("refused user"), "{refused:?}");
     // A flag goes before the environment.
-    let mut flag = command(&["queue", "show", "q", "--url", &url]);
+    let mut flag = command(&["queue", "count", "q", "--url", &url]);
     let done = flag.env_remove("AMQP_URL").env("AMQP_URL_FILE", &wrong).output().unwrap();
     assert!(done.status.success(), "{done:?}");
 }
@@ -50,7 +50,7 @@ fn a_file_that_holds_no_url_is_named() {
     let missing = directory.path().join("missing");
     for path in [&empty, &missing] {
         let text = path.to_str().unwrap();
-        let failure = run(&["queue", "show", "q", "--url-file", text]).failure();
+        let failure = run(&["queue", "count", "q", "--url-file", text]).failure();
         assert!(failure.contains("--url-file") && failure.contains(text), "{failure}");
         let failure = declared_by(path);
         let failure = String::from_utf8_lossy(&failure.stderr).into_owned();

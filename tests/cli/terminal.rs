@@ -99,7 +99,7 @@ impl Queue {
     }
 
     pub(crate) fn ready(&self) -> u64 {
-        run(&["queue", "show", &self.0, "--json"]).json()["ready"].as_u64().unwrap()
+        run(&["queue", "count", &self.0, "--json"]).json()["ready"].as_u64().unwrap()
     }
 }
 

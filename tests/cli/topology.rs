@@ -6,17 +6,17 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 #[test]
-fn a_queue_is_declared_shown_emptied_and_deleted() {
+fn a_queue_is_declared_counted_emptied_and_deleted() {
     let queue = Queue::declare("life");
     run(&["publish", "--queue", &queue.0, "--count", "3", "x"]).success();
-    let text = run(&["queue", "show", &queue.0]).success();
+    let text = run(&["queue", "count", &queue.0]).success();
     assert_eq!(text, format!("{}: 3 messages ready, 0 consumers\n", queue.0));
     let purged = run(&["queue", "purge", &queue.0, "--json"]).json();
     assert_eq!(purged, json!({ "name": queue.0, "messages_dropped": 3 }));
     run(&["publish", "--queue", &queue.0, "x"]).success();
     let deleted = run(&["queue", "delete", &queue.0, "--json"]).json();
     assert_eq!(deleted, json!({ "name": queue.0, "messages_deleted": 1 }));
-    let missing = run(&["queue", "show", &queue.0]).failure();
+    let missing = run(&["queue", "count", &queue.0]).failure();
     assert!(missing.contains("NOT_FOUND") && missing.contains(&queue.0), "{missing}");
 }
 

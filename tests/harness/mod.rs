@@ -1,6 +1,7 @@
 //! What the tests stand on: a broker process, and sessions with it.
 
 pub(crate) mod broker;
+pub(crate) mod fake_clock;
 pub(crate) mod http;
 pub(crate) mod launch;
 pub(crate) mod python;

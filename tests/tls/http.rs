@@ -139,7 +139,7 @@ fn every_command_can_show_a_certificate() {
     assert_eq!(run(&shown), (true, String::new()));
     // What the environment says of TLS does not concern an address without.
     let plain = format!("amqp://{}", broker.broker.address);
-    assert_eq!(run(&["queue", "show", "orders", "--url", &plain]), (true, String::new()));
-    let named = ["queue", "show", "orders", "--url", &plain, "--cacertfile", &authority];
+    assert_eq!(run(&["queue", "count", "orders", "--url", &plain]), (true, String::new()));
+    let named = ["queue", "count", "orders", "--url", &plain, "--cacertfile", &authority];
     assert!(run(&named).1.contains("--cacertfile"));
 }

@@ -1,6 +1,5 @@
 //! `forebay autoscale`: what the autoscaler in `deploy/kubernetes/` would do.
 
-mod demand;
 mod policy;
 mod report;
 mod simulate;

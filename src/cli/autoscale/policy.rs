@@ -106,7 +106,7 @@ mod tests {
         let up = format!("value: {UP_PERCENT}, periodSeconds: {UP_PERIOD_SECONDS}");
         let down = format!("value: {DOWN_PERCENT}, periodSeconds: {DOWN_PERIOD_SECONDS}");
         let window = format!("stabilizationWindowSeconds: {DOWN_STABILIZATION_SECONDS}");
-        let series = "queue:forebay_queue_drain_seconds:with_next_minute".to_owned();
+        let series = "forebay_queue_needed_seconds".to_owned();
         for name in ["hpa.yaml", "keda.yaml"] {
             let text = manifest(name);
             for part in [&up, &down, &window, &series] {

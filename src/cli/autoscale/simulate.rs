@@ -1,13 +1,14 @@
 //! `forebay autoscale simulate`: a queue, its consumers and the autoscaler, second by second.
 
-use super::demand::{Demand, Sample};
 use super::policy::{Policy, SYNC_SECONDS};
 use super::report::Report;
 use super::trace::Trace;
 use crate::cli::duration::duration;
 use crate::cli::output::{Format, Output, csv_of};
+use crate::cli::recording::{self, Recording};
 use crate::cli::target::{self, Answer, Fault, print};
 use clap::Args;
+use forebay_lag::{Demand, Sample};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,16 +23,24 @@ const TRACE_SECONDS_MAX: f64 = 35.0 * 86_400.0;
 /// that they need for what is there and what comes next.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-The trace is a file of comma-separated values with the head seconds,lag,acked_per_second and perhaps
-consumers, as Prometheus has recorded them; docs/reference/metrics.md says how to get one.
+The files are those of `lag replay`: comma-separated values with headings, as time, lag, acked_per_second and consumers, or answers of Prometheus to a range of time. docs/reference/metrics.md says how to get them.
 
 Examples:
   forebay autoscale simulate deploy/kubernetes/traces/spike.csv
   forebay autoscale simulate --target 30s --max 40 deploy/kubernetes/traces/day.csv
-  forebay autoscale simulate --per-replica 25 --json trace.csv")]
+  forebay autoscale simulate --per-replica 25 --json orders.json")]
 pub(crate) struct Simulate {
     /// The recorded lag
-    trace: PathBuf,
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+
+    /// Which queue, where the files tell of several; with its virtual host before a slash when that is not the default one
+    #[arg(long)]
+    queue: Option<String>,
+
+    /// From one row to the next, for files without times
+    #[arg(long, default_value = "60s", value_parser = duration)]
+    step: Duration,
 
     /// The time to drain that the policy aims at
     #[arg(long, default_value = "60s", value_parser = duration)]
@@ -97,11 +106,11 @@ impl Simulate {
         if self.target.is_zero() {
             return Err("--target is 0; expected a time to drain, as 60s".to_owned());
         }
-        let trace = Trace::read(&self.trace)?;
+        let trace = Trace::of(&self.recording()?)?;
         let speed = match self.per_replica {
             Some(speed) if speed.is_finite() && speed > 0.0 => speed,
             Some(speed) => return Err(format!("--per-replica is {speed}; expected more than 0")),
-            None => trace.speed().ok_or(
+            None => trace.speed.ok_or(
                 "how fast a replica is can't be seen in the trace (no column consumers, or never any lag); say it with --per-replica",
             )?,
         };
@@ -116,6 +125,26 @@ impl Simulate {
         Ok(Report { steps, speed, target_seconds: self.target.as_secs_f64() })
     }
 
+    /// The recording of the queue that was asked for.
+    fn recording(&self) -> Result<Recording, String> {
+        let mut recordings = recording::read(&self.files, self.step.as_secs_f64())?;
+        if let Some(queue) = &self.queue {
+            recordings.retain(|recording| recording.queue == *queue);
+        }
+        let count = recordings.len();
+        match recordings.pop() {
+            Some(recording) if count == 1 => Ok(recording),
+            Some(recording) => Err(format!(
+                "the files tell of {count} queues; say which with --queue, as --queue '{}'",
+                recording.queue
+            )),
+            None => Err(format!(
+                "the files tell nothing of the queue '{}'",
+                self.queue.as_deref().unwrap_or_default()
+            )),
+        }
+    }
+
     fn replay(&self, trace: &Trace, speed: f64) -> Vec<Step> {
         let target = self.target.as_secs_f64();
         let mut policy = Policy::new(target, self.min, self.max);
@@ -123,14 +152,17 @@ impl Simulate {
         let (first, lag) = trace.rows.first().map_or((0.0, 0.0), |row| (row.seconds, row.lag));
         let mut plant = Plant::new(lag, self.min, speed, self.start_up.as_secs());
         let (mut now, mut steps) = (0, Vec::new());
-        for (row, arrivals_per_second) in trace.rows.iter().skip(1).zip(trace.arrivals()) {
+        for row in trace.rows.iter().skip(1) {
+            let arrivals_per_second = row.arrivals_per_second;
             while (now as f64) < row.seconds - first {
                 now += 1;
                 plant.run(now, arrivals_per_second);
                 if !now.is_multiple_of(SYNC_SECONDS) {
                     continue;
                 }
-                let needed_seconds = demand.seconds(plant.sample(now), target);
+                let sample = plant.sample(now);
+                demand.observe(&sample);
+                let needed_seconds = demand.needed_seconds(&sample).unwrap_or(0.0);
                 let (replicas, ready) = (plant.count(), plant.ready(now));
                 let decision = policy.decide(now, needed_seconds, replicas, ready);
                 plant.scale(now, decision.replicas);
@@ -152,6 +184,7 @@ impl Simulate {
 /// A queue and the replicas that work on it.
 struct Plant {
     lag: f64,
+    /// Since the last sample.
     published: f64,
     acked: f64,
     /// When each replica begins to work, the newest last.
@@ -163,12 +196,19 @@ struct Plant {
 impl Plant {
     fn new(lag: f64, replicas: u32, speed: f64, start_up: u64) -> Self {
         let replicas = vec![0; replicas as usize];
-        Self { lag, published: lag, acked: 0.0, replicas, speed, start_up }
+        Self { lag, published: 0.0, acked: 0.0, replicas, speed, start_up }
     }
 
-    fn sample(&self, seconds: u64) -> Sample {
-        let Self { lag, published, acked, .. } = *self;
-        Sample { seconds, lag, published, acked, consumers: self.ready(seconds) }
+    /// What the broker sees.
+    fn sample(&mut self, at: u64) -> Sample {
+        Sample {
+            at,
+            lag: self.lag,
+            arrived: Some(std::mem::take(&mut self.published)),
+            settled: Some(std::mem::take(&mut self.acked)),
+            consumers: Some(f64::from(self.ready(at))),
+            oldest_age_seconds: None,
+        }
     }
 
     /// One second.
@@ -203,7 +243,9 @@ mod tests {
     fn simulate(trace: &str, min: u32, max: u32) -> Report {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kubernetes/traces");
         let simulate = Simulate {
-            trace: format!("{directory}/{trace}.csv").into(),
+            files: vec![format!("{directory}/{trace}.csv").into()],
+            queue: None,
+            step: Duration::from_secs(60),
             target: Duration::from_secs(60),
             min,
             max,
@@ -235,6 +277,68 @@ mod tests {
         assert!(summary.most_replicas > 5, "{summary:?}");
         let last = report.steps.last().unwrap();
         assert!(last.replicas == 1 && last.needed_seconds < 66.0, "{last:?}");
+    }
+
+    /// The columns of a trace as Prometheus answers a range: lag, a counter of what was settled, consumers.
+    fn as_prometheus(trace: &str) -> String {
+        let path = format!("{}/deploy/kubernetes/traces/{trace}.csv", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines =
+            text.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_digit()));
+        let rows: Vec<Vec<f64>> =
+            lines.map(|line| line.split(',').map(|cell| cell.parse().unwrap()).collect()).collect();
+        let (mut acked, mut before) = (0.0, 0.0);
+        let counter: Vec<f64> = rows
+            .iter()
+            .map(|row| {
+                acked += row[2] * (row[0] - before);
+                before = row[0];
+                acked
+            })
+            .collect();
+        let series = |name: &str, of: &dyn Fn(usize) -> f64| {
+            let values: Vec<_> = rows
+                .iter()
+                .enumerate()
+                .map(|(at, row)| serde_json::json!([row[0], of(at).to_string()]))
+                .collect();
+            serde_json::json!({ "metric": { "__name__": name, "queue": "orders", "vhost": "/" }, "values": values })
+        };
+        let result = [
+            series("forebay_queue_lag_messages", &|at| rows[at][1]),
+            series("forebay_queue_messages_acked_total", &|at| counter[at]),
+            series("forebay_queue_consumers", &|at| rows[at][3]),
+        ];
+        serde_json::json!({ "status": "success", "data": { "resultType": "matrix", "result": result } })
+            .to_string()
+    }
+
+    #[test]
+    fn the_files_of_the_replay_are_taken() {
+        for (trace, _) in ALL {
+            let directory = tempfile::tempdir().unwrap();
+            let file = directory.path().join("orders.json");
+            std::fs::write(&file, as_prometheus(trace)).unwrap();
+            let answered = Simulate {
+                files: vec![file.clone()],
+                queue: Some("orders".to_owned()),
+                step: Duration::from_secs(60),
+                target: Duration::from_secs(60),
+                min: 1,
+                max: 20,
+                per_replica: None,
+                start_up: Duration::from_secs(10),
+                output: Output::default(),
+            };
+            let (ours, theirs) = (simulate(trace, 1, 20), answered.simulate().unwrap());
+            let (ours, theirs) = (ours.summary(), theirs.summary());
+            assert_eq!(ours.most_replicas, theirs.most_replicas, "{trace}");
+            assert!((ours.peak_lag - theirs.peak_lag).abs() < 1.0, "{trace}: {ours:?} {theirs:?}");
+            let other =
+                Simulate { queue: Some("payments".to_owned()), files: vec![file], ..answered };
+            let error = other.simulate().err().unwrap();
+            assert!(error.contains("'payments'"), "{error}");
+        }
     }
 
     #[test]

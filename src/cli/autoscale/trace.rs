@@ -1,7 +1,7 @@
-//! A recorded lag, as `seconds,lag,acked_per_second` and perhaps `consumers`: what came in between
-//! two rows is the growth of the lag and what was acknowledged.
+//! A recorded lag as work: what came in, row by row, and how fast a consumer was.
 
-use std::path::Path;
+use crate::cli::recording::Recording;
+use forebay_lag::Sample;
 
 /// One row.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -10,127 +10,109 @@ pub(super) struct Row {
     pub(super) seconds: f64,
     /// Messages that were not done.
     pub(super) lag: f64,
-    /// Since the row before.
-    acked_per_second: f64,
-    consumers: Option<f64>,
+    /// Messages a second that came in since the row before.
+    pub(super) arrivals_per_second: f64,
 }
 
 /// A recorded lag.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Trace {
     pub(super) rows: Vec<Row>,
+    /// Messages per second that one consumer does while there is something to do: the median; `None` when that is not to be
+    /// seen.
+    pub(super) speed: Option<f64>,
 }
 
-const COLUMNS: [&str; 3] = ["seconds", "lag", "acked_per_second"];
-
 impl Trace {
-    /// Reads a file.
+    /// What a recording tells.
     ///
     /// # Errors
-    /// A text that names the file and the line.
-    pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("cannot read the trace {}: {error}", path.display()))?;
-        Self::parse(&text).map_err(|error| format!("{}, {error}", path.display()))
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let mut lines = text
-            .lines()
-            .enumerate()
-            .map(|(index, line)| (index + 1, line.trim()))
-            .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-        let (number, head) = lines.next().ok_or("line 1: it is empty")?;
-        let has_consumers = match head.split(',').map(str::trim).collect::<Vec<_>>().as_slice() {
-            [columns @ .., "consumers"] if columns == COLUMNS => true,
-            columns if columns == COLUMNS => false,
-            _ => {
-                return Err(format!(
-                    "line {number}: the head is '{head}'; expected 'seconds,lag,acked_per_second' or 'seconds,lag,acked_per_second,consumers'"
-                ));
-            }
-        };
-        let mut rows: Vec<Row> = Vec::new();
-        for (number, line) in lines {
-            let row = parse_row(line, has_consumers).map_err(|e| format!("line {number}: {e}"))?;
-            if rows.last().is_some_and(|last| last.seconds >= row.seconds) {
-                return Err(format!("line {number}: its time is not after that of the row before"));
-            }
-            rows.push(row);
+    /// A text that says what is missing.
+    pub(super) fn of(recording: &Recording) -> Result<Self, String> {
+        let Recording { queue, samples } = recording;
+        if samples.len() < 2 {
+            return Err(format!("'{queue}': {} samples; expected at least two", samples.len()));
         }
-        if rows.len() < 2 {
-            return Err(format!("line {number}: {} rows; expected at least two", rows.len()));
+        if samples.iter().all(|sample| sample.settled.is_none() && sample.arrived.is_none()) {
+            return Err(format!(
+                "'{queue}': the recording tells neither how many messages were settled nor how many came; expected a series as 'acked_per_second'"
+            ));
         }
-        Ok(Self { rows })
-    }
-
-    /// Messages per second that came in, from each row to the next.
-    pub(super) fn arrivals(&self) -> Vec<f64> {
-        let pairs = self.rows.iter().zip(self.rows.iter().skip(1));
-        pairs
-            .map(|(before, row)| {
-                let grown = (row.lag - before.lag) / (row.seconds - before.seconds);
-                (grown + row.acked_per_second).max(0.0)
-            })
-            .collect()
-    }
-
-    /// Messages per second that one consumer does while there is something to do: the median.
-    pub(super) fn speed(&self) -> Option<f64> {
-        let pairs = self.rows.iter().zip(self.rows.iter().skip(1));
-        let busy = pairs.filter(|(before, row)| before.lag > 0.0 && row.lag > 0.0);
+        let first = samples.first().map(|sample| Row {
+            seconds: sample.at as f64,
+            lag: sample.lag,
+            arrivals_per_second: 0.0,
+        });
+        let pairs = || samples.iter().zip(samples.iter().skip(1));
+        let rows = pairs().map(|(before, sample)| Row {
+            seconds: sample.at as f64,
+            lag: sample.lag,
+            arrivals_per_second: arrivals(before, sample) / elapsed(before, sample),
+        });
+        let busy = pairs().filter(|(before, sample)| before.lag > 0.0 && sample.lag > 0.0);
         let mut speeds: Vec<f64> = busy
-            .filter_map(|(_, row)| Some(row.acked_per_second / row.consumers?))
+            .filter_map(|(before, sample)| {
+                Some(sample.settled? / elapsed(before, sample) / sample.consumers?)
+            })
             .filter(|speed| speed.is_finite() && *speed > 0.0)
             .collect();
         speeds.sort_by(f64::total_cmp);
-        speeds.get(speeds.len() / 2).copied()
+        let speed = speeds.get(speeds.len() / 2).copied();
+        Ok(Self { rows: first.into_iter().chain(rows).collect(), speed })
     }
 }
 
-fn parse_row(line: &str, has_consumers: bool) -> Result<Row, String> {
-    let numbers: Vec<f64> = line
-        .split(',')
-        .map(|cell| match cell.trim().parse::<f64>() {
-            Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
-            _ => Err(format!("'{cell}' is no number from 0 up")),
-        })
-        .collect::<Result<_, _>>()?;
-    match *numbers.as_slice() {
-        [seconds, lag, acked_per_second, consumers] if has_consumers => {
-            Ok(Row { seconds, lag, acked_per_second, consumers: Some(consumers) })
-        }
-        [seconds, lag, acked_per_second] if !has_consumers => {
-            Ok(Row { seconds, lag, acked_per_second, consumers: None })
-        }
-        _ => Err(format!("{} cells, which is not what the head says", numbers.len())),
+fn elapsed(before: &Sample, sample: &Sample) -> f64 {
+    sample.at.saturating_sub(before.at).max(1) as f64
+}
+
+/// What came in between two samples: what lag grew by and what was settled. Where the latter is not told, what came as it was
+/// counted; where neither is, as over a gap, the growth alone.
+fn arrivals(before: &Sample, sample: &Sample) -> f64 {
+    let grown = sample.lag - before.lag;
+    match (sample.settled, sample.arrived) {
+        (Some(settled), _) => grown + settled,
+        (None, Some(arrived)) => arrived,
+        (None, None) => grown,
     }
+    .max(0.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_came_in_is_what_the_lag_grew_by_and_what_was_done() {
-        let text = "# a comment\nseconds,lag,acked_per_second,consumers\n0,0,0,2\n60,600,10,2\n120,0,30,2\n";
-        let trace = Trace::parse(text).unwrap();
-        assert_eq!(trace.arrivals(), [20.0, 20.0]);
-        assert_eq!(trace.speed(), None, "it was never busy from one row to the next");
-        let text = "seconds,lag,acked_per_second,consumers\n0,9,0,2\n60,9,10,2\n120,9,30,2\n";
-        assert_eq!(Trace::parse(text).unwrap().speed(), Some(15.0));
+    fn trace(rows: &[(u64, f64, Option<f64>)]) -> Result<Trace, String> {
+        let samples = rows.iter().map(|(at, lag, settled)| Sample {
+            at: *at,
+            lag: *lag,
+            settled: *settled,
+            consumers: Some(2.0),
+            ..Sample::default()
+        });
+        Trace::of(&Recording { queue: "orders".to_owned(), samples: samples.collect() })
+    }
+
+    fn arrivals(trace: &Trace) -> Vec<f64> {
+        trace.rows.iter().skip(1).map(|row| row.arrivals_per_second).collect()
     }
 
     #[test]
-    fn a_fault_is_named_with_its_line() {
-        let error = |text: &str| Trace::parse(text).unwrap_err();
-        assert!(error("").contains("empty"));
-        assert!(error("time,lag\n").contains("seconds,lag,acked_per_second"));
-        let head = "seconds,lag,acked_per_second\n";
-        assert!(error(&format!("{head}0,1,x\n")).starts_with("line 2: 'x'"));
-        assert!(error(&format!("{head}0,1,-1\n")).starts_with("line 2: '-1'"));
-        assert!(error(&format!("{head}0,1\n")).starts_with("line 2: 2 cells"));
-        assert!(error(&format!("{head}5,1,1\n5,1,1\n")).starts_with("line 3: its time"));
-        assert!(error(&format!("{head}5,1,1\n")).contains("at least two"));
+    fn what_came_in_is_what_the_lag_grew_by_and_what_was_done() {
+        let idle = trace(&[(0, 0.0, None), (60, 600.0, Some(600.0)), (120, 0.0, Some(1800.0))]);
+        let idle = idle.unwrap();
+        assert_eq!(arrivals(&idle), [20.0, 20.0]);
+        assert_eq!(idle.speed, None, "it was never busy from one row to the next");
+        let busy = trace(&[(0, 9.0, None), (60, 9.0, Some(600.0)), (120, 9.0, Some(1800.0))]);
+        assert_eq!(busy.unwrap().speed, Some(15.0));
+        let gap = trace(&[(0, 9.0, None), (60, 9.0, Some(600.0)), (6060, 69.0, None)]).unwrap();
+        assert_eq!(arrivals(&gap), [10.0, 0.01]);
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        assert!(trace(&[(0, 1.0, None)]).unwrap_err().contains("at least two"));
+        let lag_alone = trace(&[(0, 1.0, None), (60, 1.0, None)]).unwrap_err();
+        assert!(lag_alone.contains("'orders'") && lag_alone.contains("acked_per_second"));
     }
 }

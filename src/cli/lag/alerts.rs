@@ -1,6 +1,6 @@
 //! When alerts would have fired over a recording.
 
-use super::recording::Recording;
+use crate::cli::recording::Recording;
 use forebay_lag::{Assessment, Confidence, QueueWatch, Role, Sample, Settings, Symptom};
 
 /// An alert that was firing goes on over a gap of the recording that is no longer.

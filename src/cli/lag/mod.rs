@@ -1,14 +1,9 @@
 //! `forebay lag`: what is normal for a queue, as a broker says, or tried on recorded series.
 
 mod alerts;
-mod columns;
-mod moment;
-mod recording;
 mod replay;
 mod report;
-mod series;
 mod show;
-mod tables;
 
 use clap::Subcommand;
 use std::process::ExitCode;

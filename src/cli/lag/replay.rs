@@ -1,10 +1,11 @@
 //! `forebay lag replay`: the broker's own statistics over recorded series.
 
-use super::recording::recordings;
-use super::{alerts, report, tables};
+use super::{alerts, report};
 use crate::cli::duration::duration;
+use crate::cli::recording;
 use crate::cli::table::terminal_width;
 use clap::Args;
+use forebay_lag::limits::{HISTORY_DAYS, HISTORY_DAYS_MIN};
 use forebay_lag::{Role, Settings};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +38,10 @@ pub(crate) struct Replay {
     /// How long a new level must hold until it is normal by itself, in whole days
     #[arg(long, default_value = "14d", value_parser = duration)]
     learn: Duration,
+
+    /// Days of history that are kept and learnt from, 7 to 35
+    #[arg(long, default_value_t = HISTORY_DAYS as u16, value_parser = clap::value_parser!(u16).range(HISTORY_DAYS_MIN as i64..=HISTORY_DAYS as i64))]
+    history_days: u16,
 
     /// No message may be older, instead of its own normal
     #[arg(long, value_parser = duration)]
@@ -85,23 +90,20 @@ impl Replay {
     }
 
     fn replay(&self) -> Result<String, String> {
+        let learn_days = u16::try_from(self.learn.as_secs() / 86_400).unwrap_or(u16::MAX).max(1);
+        if learn_days > self.history_days {
+            return Err(format!(
+                "--learn is {learn_days} days, expected at most --history-days, which is {}",
+                self.history_days
+            ));
+        }
         let settings = Settings {
             line_factor: self.line_factor,
-            learn_days: u16::try_from(self.learn.as_secs() / 86_400).unwrap_or(u16::MAX).max(1),
+            learn_days,
+            history_days: self.history_days,
             age_max_seconds: self.max_age.map(|age| age.as_secs_f64()),
         };
-        let step = self.step.as_secs_f64().max(1.0);
-        let mut series = Vec::new();
-        for file in &self.files {
-            series.extend(tables::read(file, step)?);
-        }
-        let recordings = recordings(series);
-        if recordings.is_empty() {
-            return Err(
-                "the files tell of no queue's lag; expected a series of lag, or of ready messages"
-                    .to_owned(),
-            );
-        }
+        let recordings = recording::read(&self.files, self.step.as_secs_f64())?;
         let keep = self.keep_firing.as_secs();
         let replayed: Vec<_> = recordings
             .iter()

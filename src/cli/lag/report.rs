@@ -1,9 +1,8 @@
 //! What a replay says.
 
 use super::alerts::{Alert, Replayed};
-use super::moment;
-use super::recording::Recording;
 use crate::cli::duration::short;
+use crate::cli::recording::{Recording, moment};
 use crate::cli::table;
 use forebay_lag::{Assessment, Symptom};
 use serde_json::{Value, json};
@@ -23,7 +22,7 @@ fn why(alert: &Alert) -> String {
     let Assessment {
         normal_peak, line, drain_seconds, drain_line_seconds, age_line_seconds, ..
     } = alert.assessment;
-    let (pause, pause_line) = (alert.assessment.pause_seconds, alert.assessment.pause_line_seconds);
+    let (pause, stall_line) = (alert.assessment.pause_seconds, alert.assessment.stall_line_seconds);
     let messages = |value: Option<f64>| value.map_or("?".to_owned(), number);
     let time = |seconds: Option<f64>| seconds.map_or("?".to_owned(), span);
     match alert.symptom {
@@ -46,7 +45,7 @@ fn why(alert: &Alert) -> String {
             time(age_line_seconds)
         ),
         Symptom::Stalled => {
-            format!("none was settled for {}; the line was {}", time(pause), time(pause_line))
+            format!("none was settled for {}; the line was {}", time(pause), time(stall_line))
         }
         Symptom::NoConsumers => format!(
             "lag {} and no consumers, none was settled for {}",

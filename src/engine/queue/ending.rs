@@ -130,10 +130,12 @@ impl Queue {
         match ending {
             Ending::Settled(Settlement::Ack) => {
                 self.counters.acked += count;
+                self.note_held(&ended, now);
                 released.needs_commit |= self.settle_ended(priority, &ended);
             }
             Ending::Settled(Settlement::Reject) => {
                 self.counters.acked += count;
+                self.note_held(&ended, now);
                 released.needs_commit |= self.end_for(priority, &ended, DeathReason::Rejected);
             }
             Ending::Settled(Settlement::Recover) => {
@@ -166,6 +168,13 @@ impl Queue {
         }
         ended.clear();
         self.ended = ended;
+    }
+
+    /// Counts how long deliveries were held that their clients settled.
+    fn note_held(&mut self, ended: &[(Offset, Held)], now: Monotonic) {
+        for (_, held) in ended {
+            self.counters.hold_times.observe(now.0.saturating_sub(held.delivered_at.0));
+        }
     }
 
     /// What counts deliveries that failed this way.
@@ -268,6 +277,7 @@ impl Queue {
             }
             self.counters.acked += 1;
             let ended = [(offset, late.held)];
+            self.note_held(&ended, now);
             released.needs_commit |= match settlement {
                 Settlement::Reject => self.end_for(priority, &ended, DeathReason::Rejected),
                 _ => self.settle_ended(priority, &ended),

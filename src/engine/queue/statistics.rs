@@ -3,6 +3,7 @@
 use super::dead_letter::DeathReason;
 use super::delivery_limits::HeldBack;
 use crate::model::WallClock;
+use forebay_lag::HoldTimes;
 
 /// Counters and sizes of one queue, or of several added up. Counters begin at 0 with the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,6 +102,8 @@ pub struct QueueStatistics {
     pub head_age: Option<u64>,
     /// In how many ms the first of the parked messages is ready; `None` when none is parked.
     pub next_due: Option<u64>,
+    /// How long messages were held that their clients acknowledged or rejected.
+    pub hold_times: HoldTimes,
 }
 
 impl QueueStatistics {

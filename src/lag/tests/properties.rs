@@ -7,7 +7,7 @@
     reason = "a test that meets what it did not expect has failed"
 )]
 
-use forebay_lag::{Assessment, History, QueueWatch, Role, Sample, Settings, Symptom};
+use forebay_lag::{Assessment, History, HoldTimes, QueueWatch, Role, Sample, Settings, Symptom};
 use proptest::prelude::*;
 
 const DAY: u64 = 86_400;
@@ -146,4 +146,71 @@ fn an_age_that_was_allowed_is_the_line() {
     };
     assert!(!now(&mut watch, 60.0));
     assert!(now(&mut watch, 61.0));
+}
+
+/// A queue with one consumer, whose jobs take so many seconds, through some days; then it settles nothing for `pause` seconds.
+fn hung(days: u64, job: u64, pause: u64) -> Assessment {
+    let mut watch = QueueWatch::default();
+    let mut held = HoldTimes::default();
+    held.observe(job * 1000);
+    let sample = |at: u64, settled: f64| Sample {
+        at,
+        lag: 3.0,
+        settled: Some(settled),
+        consumers: Some(1.0),
+        ..Sample::default()
+    };
+    let step = 30;
+    for at in (0..days * DAY).step_by(step) {
+        let is_done = (at / job) != ((at + step as u64) / job);
+        if is_done {
+            watch.take_hold_times(&held);
+        }
+        let now = watch.observe(
+            &sample(at, f64::from(u8::from(is_done))),
+            Role::Work,
+            &Settings::default(),
+        );
+        assert!(!now.has(Symptom::Stalled), "at {at} of jobs of {job} s: {now:?}");
+    }
+    let mut last = Assessment::default();
+    for at in (days * DAY..=days * DAY + pause).step_by(step) {
+        last = watch.observe(&sample(at, 0.0), Role::Work, &Settings::default());
+    }
+    last
+}
+
+#[test]
+fn a_stall_is_three_service_times_of_the_queue_itself() {
+    for job in [120, 600, 1080, 3600] {
+        let service = hung(5, job, 60).service_seconds.unwrap();
+        assert!((job as f64..1.5 * job as f64).contains(&service), "{service} of {job}");
+        assert!(!hung(5, job, 3 * job - 60).has(Symptom::Stalled), "{job}");
+        assert!(hung(5, job, 5 * job).has(Symptom::Stalled), "{job}");
+    }
+    // Of quick jobs a minute is enough; of a young queue five.
+    assert!(hung(5, 30, 240).has(Symptom::Stalled));
+    assert!(!hung(1, 30, 270).has(Symptom::Stalled));
+    assert!(hung(1, 30, 400).has(Symptom::Stalled));
+}
+
+#[test]
+fn service_times_outlive_the_process() {
+    let mut watch = QueueWatch::default();
+    let mut held = HoldTimes::default();
+    held.observe(5000);
+    let mut at = 0;
+    while at < 5 * DAY {
+        watch.take_hold_times(&held);
+        observe(&mut watch, at, 10.0);
+        at += 300;
+    }
+    let mut history = History::default();
+    for day in 0..5 {
+        history.restore(day, &watch.history().encoded(day).unwrap()).unwrap();
+    }
+    let mut again = QueueWatch::new(history);
+    let now = observe(&mut again, at, 10.0).service_seconds;
+    assert_eq!(now, observe(&mut watch, at, 10.0).service_seconds);
+    assert!(now.is_some_and(|seconds| (5.0..8.0).contains(&seconds)), "{now:?}");
 }

@@ -3,8 +3,7 @@
 use crate::lag::QueueLag;
 use crate::metrics::Flow;
 use forebay_engine::shard::{QueueReport, QueueStatistics};
-use forebay_engine::topology::QueueRecord;
-use forebay_lag::{Role, Symptom};
+use forebay_lag::{Assessment, Role, Symptom};
 use serde_json::{Value, json};
 use std::cmp::Ordering;
 
@@ -17,19 +16,21 @@ const OLD_ENOUGH_MS: u64 = 60_000;
 enum Reason {
     /// It is never empty, and has become longer for two weeks.
     Growing,
-    /// More comes than is done.
+    /// More comes than is done, and what is normal is not known yet.
     FallingBehind,
     /// It takes much longer than usual until it is empty.
     SlowDrain,
     /// It is a dead-letter queue and not empty.
     DeadLetters,
+    /// It has messages and no consumers, for not so long that it is an alert.
+    Unattended,
     /// Its oldest message is older than is normal.
     TooOld,
     /// Its lag is above what is normal.
     AboveLine,
-    /// It has consumers, and none of them acknowledges.
+    /// It has consumers, and none of them has settled a message for much longer than they take.
     Stalled,
-    /// It has messages and nobody to take them.
+    /// It has messages and no consumers, for longer than is usual.
     NoConsumers,
     /// It can't be served.
     Damaged,
@@ -45,14 +46,18 @@ impl Reason {
             Self::TooOld => "too_old",
             Self::AboveLine => "above_line",
             Self::Stalled => "stalled",
-            Self::NoConsumers => "no_consumers",
+            Self::Unattended | Self::NoConsumers => "no_consumers",
             Self::Damaged => "damaged",
         }
     }
 
     const fn level(self) -> u8 {
         match self {
-            Self::Growing | Self::FallingBehind | Self::SlowDrain | Self::DeadLetters => 2,
+            Self::Growing
+            | Self::FallingBehind
+            | Self::SlowDrain
+            | Self::DeadLetters
+            | Self::Unattended => 2,
             Self::TooOld | Self::AboveLine | Self::Stalled | Self::NoConsumers => 3,
             Self::Damaged => 4,
         }
@@ -72,15 +77,16 @@ impl Attention {
     pub(super) fn of(queue: &QueueReport, flow: &Flow, known: Option<&QueueLag>) -> Self {
         let statistics = &queue.statistics;
         let lag = statistics.ready + statistics.unacked;
-        let role = known.map_or_else(|| role_of(&queue.record), |known| known.role);
-        let reason = match role {
+        // What is wrong with a queue the watch over its lag says, which alerts follow, too.
+        let reason = match known {
             _ if queue.state.is_damaged() => Some(Reason::Damaged),
-            _ if lag == 0 => None,
-            Role::DeadLetters => Some(Reason::DeadLetters),
-            // Nobody takes their messages, on purpose.
-            Role::Delay | Role::Reply => None,
-            Role::Work if statistics.consumers == 0 => Some(Reason::NoConsumers),
-            Role::Work => of_lag(known).max(of_rates(statistics, flow)),
+            Some(known) if lag > 0 => match known.role {
+                Role::DeadLetters => Some(Reason::DeadLetters),
+                Role::Delay | Role::Reply => None,
+                Role::Work => of_lag(&known.assessment)
+                    .or_else(|| of_rates(statistics, flow, &known.assessment)),
+            },
+            _ => None,
         };
         Self { reason, lag }
     }
@@ -95,21 +101,8 @@ impl Attention {
     }
 }
 
-/// As far as name and settings tell, before the first look.
-fn role_of(queue: &QueueRecord) -> Role {
-    let settings = &queue.settings;
-    if queue.name.as_bytes().ends_with(b".dlq") {
-        Role::DeadLetters
-    } else if settings.message_ttl.is_some() && settings.dead_letter_exchange.is_some() {
-        Role::Delay
-    } else {
-        Role::Work
-    }
-}
-
-/// What the history of a queue says of it now; the worst.
-fn of_lag(known: Option<&QueueLag>) -> Option<Reason> {
-    let assessment = known.map(|known| known.assessment)?;
+/// The worst that the watch over its lag says of a queue.
+fn of_lag(assessment: &Assessment) -> Option<Reason> {
     let has = |symptom: &Symptom| assessment.has(*symptom);
     let reasons = Symptom::ALL.into_iter().filter(has).map(|symptom| match symptom {
         Symptom::AboveLine => Reason::AboveLine,
@@ -119,22 +112,15 @@ fn of_lag(known: Option<&QueueLag>) -> Option<Reason> {
         Symptom::Growing => Reason::Growing,
         Symptom::NoConsumers => Reason::NoConsumers,
     });
-    reasons.max()
+    reasons.chain(assessment.is_unattended.then_some(Reason::Unattended)).max()
 }
 
-/// What the rates of a queue say that has messages and consumers.
-fn of_rates(statistics: &QueueStatistics, flow: &Flow) -> Option<Reason> {
+/// What rates say of a queue whose history is too young to say what is normal.
+fn of_rates(statistics: &QueueStatistics, flow: &Flow, assessment: &Assessment) -> Option<Reason> {
     let is_old = statistics.oldest_age.is_some_and(|age| age >= OLD_ENOUGH_MS);
     let done = flow.rate("ack") + flow.rate("deliver_no_ack");
-    if !is_old {
-        None
-    } else if done == 0.0 && flow.rate("deliver_get") == 0.0 {
-        Some(Reason::Stalled)
-    } else if statistics.ready > 0 && flow.rate("publish") > done {
-        Some(Reason::FallingBehind)
-    } else {
-        None
-    }
+    let falls_behind = statistics.ready > 0 && flow.rate("publish") > done;
+    (assessment.line.is_none() && is_old && falls_behind).then_some(Reason::FallingBehind)
 }
 
 impl Ord for Attention {
@@ -155,19 +141,20 @@ mod tests {
     use crate::metrics::MESSAGE_COUNTERS;
     use forebay_engine::model::QueueId;
     use forebay_engine::shard::QueueState;
-    use forebay_engine::topology::QueueSettings;
+    use forebay_engine::topology::{QueueRecord, QueueSettings};
+    use forebay_lag::{QueueWatch, Sample, Settings};
     use std::sync::Arc;
 
-    fn report(name: &str, statistics: QueueStatistics, settings: QueueSettings) -> QueueReport {
+    fn report(statistics: QueueStatistics) -> QueueReport {
         let record = QueueRecord {
             id: QueueId(1),
             vhost: "/".try_into().unwrap(),
-            name: name.try_into().unwrap(),
+            name: "q".try_into().unwrap(),
             durable: true,
             exclusive_owner: None,
             auto_delete: false,
             arguments: Default::default(),
-            settings,
+            settings: QueueSettings::default(),
             policy: None,
             operator_policy: None,
         };
@@ -183,67 +170,79 @@ mod tests {
         flow
     }
 
-    fn reason(name: &str, statistics: QueueStatistics, rates: &[(&str, f64)]) -> Option<Reason> {
-        Attention::of(&report(name, statistics, QueueSettings::default()), &flow(rates), None)
-            .reason
+    /// What the watch says after the queue had 9 messages for so long.
+    fn watched(role: Role, consumers: f64, seconds: u64) -> QueueLag {
+        let mut watch = QueueWatch::default();
+        let mut known = QueueLag { role, ..Default::default() };
+        for at in (0..=seconds).step_by(5) {
+            let sample = Sample {
+                at,
+                lag: 9.0,
+                settled: Some(0.0),
+                consumers: Some(consumers),
+                ..Default::default()
+            };
+            known.assessment = watch.observe(&sample, role, &Settings::default());
+        }
+        known
+    }
+
+    fn attention(
+        statistics: QueueStatistics,
+        rates: &[(&str, f64)],
+        known: &QueueLag,
+    ) -> Attention {
+        Attention::of(&report(statistics), &flow(rates), Some(known))
     }
 
     #[test]
-    fn what_is_worked_off_needs_nobody() {
-        let empty = QueueStatistics::default();
-        assert_eq!(reason("q", empty, &[]), None);
-        assert_eq!(reason("q.dlq", empty, &[]), None);
+    fn what_is_worked_off_needs_nobody_and_a_young_queue_may_fall_behind() {
+        let known = watched(Role::Work, 1.0, 60);
+        let reason = |statistics, rates: &[_]| attention(statistics, rates, &known).reason;
+        assert_eq!(reason(QueueStatistics::default(), &[]), None);
         let young =
             QueueStatistics { ready: 9, consumers: 1, oldest_age: Some(999), ..Default::default() };
-        assert_eq!(reason("q", young, &[("publish", 9.0), ("ack", 1.0)]), None, "a burst");
+        assert_eq!(reason(young, &[("publish", 9.0), ("ack", 1.0)]), None, "a burst");
         let old = QueueStatistics { oldest_age: Some(OLD_ENOUGH_MS), ..young };
-        assert_eq!(reason("q", old, &[("publish", 1.0), ("ack", 9.0)]), None, "it catches up");
-        assert_eq!(reason("q", old, &[("publish", 1.0), ("deliver_no_ack", 9.0)]), None);
+        assert_eq!(reason(old, &[("publish", 1.0), ("ack", 9.0)]), None, "it catches up");
+        assert_eq!(reason(old, &[("publish", 1.0), ("deliver_no_ack", 9.0)]), None);
+        let behind = [("publish", 5.0), ("ack", 4.0)];
+        assert_eq!(reason(old, &behind), Some(Reason::FallingBehind));
+        let mut usual = known;
+        usual.assessment.line = Some(100.0);
+        assert_eq!(attention(old, &behind, &usual).reason, None, "it is below its line");
     }
 
     #[test]
-    fn each_reason_has_its_signs() {
+    fn a_queue_without_consumers_is_told_at_once_and_worse_when_it_is_an_alert() {
         let waiting = QueueStatistics { ready: 9, ..Default::default() };
-        assert_eq!(reason("q", waiting, &[]), Some(Reason::NoConsumers));
-        assert_eq!(reason("q.dlq", waiting, &[]), Some(Reason::DeadLetters));
-        let old = QueueStatistics { consumers: 1, oldest_age: Some(OLD_ENOUGH_MS), ..waiting };
-        assert_eq!(reason("q", old, &[("publish", 5.0)]), Some(Reason::Stalled));
-        assert_eq!(
-            reason("q", old, &[("publish", 5.0), ("ack", 4.0)]),
-            Some(Reason::FallingBehind)
-        );
-        let mut damaged = report("q", QueueStatistics::default(), QueueSettings::default());
-        damaged.state = QueueState::Damaged("a page".into());
-        assert_eq!(Attention::of(&damaged, &Flow::default(), None).reason, Some(Reason::Damaged));
+        let at_once = attention(waiting, &[], &watched(Role::Work, 0.0, 0));
+        let later = attention(waiting, &[], &watched(Role::Work, 0.0, 600));
+        let level = |attention: Attention| attention.to_json()["level"].clone();
+        assert_eq!((at_once.reason, level(at_once)), (Some(Reason::Unattended), json!(2)));
+        assert_eq!((later.reason, level(later)), (Some(Reason::NoConsumers), json!(3)));
+        for attention in [at_once, later] {
+            assert_eq!(attention.to_json()["reason"], "no_consumers");
+        }
     }
 
     #[test]
-    fn a_queue_that_delays_messages_has_no_consumers_on_purpose() {
+    fn what_a_queue_is_for_says_what_is_wrong_and_damage_is_the_worst() {
         let waiting = QueueStatistics { ready: 9, ..Default::default() };
-        let exchange = Some("retry".try_into().unwrap());
-        let ttl = QueueSettings { message_ttl: Some(1000), ..Default::default() };
-        let delay = QueueSettings { dead_letter_exchange: exchange, ..ttl.clone() };
-        let reason = |settings| {
-            Attention::of(&report("q", waiting, settings), &Flow::default(), None).reason
-        };
-        assert_eq!(reason(delay), None);
-        assert_eq!(reason(ttl), Some(Reason::NoConsumers), "they are lost");
-    }
-
-    #[test]
-    fn what_a_queue_is_for_says_what_is_wrong() {
-        let waiting = QueueStatistics { ready: 9, ..Default::default() };
-        let queue = report("parking", waiting, QueueSettings::default());
         for (role, expected) in [
             (Role::Work, Some(Reason::NoConsumers)),
             (Role::DeadLetters, Some(Reason::DeadLetters)),
             (Role::Delay, None),
             (Role::Reply, None),
         ] {
-            let known = QueueLag { role, ..Default::default() };
-            let found = Attention::of(&queue, &Flow::default(), Some(&known));
+            let found = attention(waiting, &[], &watched(role, 0.0, 600));
             assert_eq!(found.reason, expected, "{role:?}");
         }
+        let mut damaged = report(waiting);
+        let before = Attention::of(&damaged, &Flow::default(), None);
+        assert_eq!(before.reason, None, "the watch has not looked yet");
+        damaged.state = QueueState::Damaged("a page".into());
+        assert_eq!(Attention::of(&damaged, &Flow::default(), None).reason, Some(Reason::Damaged));
     }
 
     #[test]
@@ -254,6 +253,7 @@ mod tests {
             of(None, 5),
             of(Some(Reason::FallingBehind), 7),
             of(Some(Reason::DeadLetters), 8),
+            of(Some(Reason::Unattended), 9),
             of(Some(Reason::NoConsumers), 1),
             of(Some(Reason::Stalled), 2),
             of(Some(Reason::Damaged), 0),

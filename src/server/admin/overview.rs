@@ -8,6 +8,7 @@ use super::context::Admin;
 use super::figures::{Figures, add, put_field};
 use super::reply::json_reply;
 use crate::config::product::CLUSTER_NAME;
+use crate::lag::QueueLag;
 use crate::metrics::{BrokerCounts, Flow};
 use crate::system::node_name::node_name;
 use axum::Extension;
@@ -15,7 +16,8 @@ use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::shard::{QueueStatistics, QueueTurnover};
 use forebay_engine::topology::ExchangeKind;
-use serde_json::{Value, json};
+use forebay_lag::Symptom;
+use serde_json::{Map, Value, json};
 
 /// Counters of what came and went.
 pub(super) const CHURN: [&str; 7] = [
@@ -84,11 +86,30 @@ pub(super) async fn overview(
         "rates_mode": "basic",
         "statistics_db_event_queue": 0,
     });
+    // Ours: what is wrong with the lag of the queues that the caller sees.
+    let lag = admin.inner.lag.shown();
+    let known = seen().filter_map(|queue| lag.get(&queue.record.id));
+    put_field(&mut overview, "lag", lag_totals(known));
     // As in RabbitMQ, for those who watch the broker.
     if caller.sees_everything() {
         put_field(&mut overview, "listeners", admin.listeners());
     }
     Ok(json_reply(&overview))
+}
+
+/// How many queues have a symptom, and how many have each.
+fn lag_totals<'a>(queues: impl Iterator<Item = &'a QueueLag>) -> Value {
+    let (mut unwell, mut counts) = (0_u64, [0_u64; Symptom::ALL.len()]);
+    for queue in queues.filter(|queue| queue.assessment.has_any()) {
+        unwell += 1;
+        for (count, symptom) in counts.iter_mut().zip(Symptom::ALL) {
+            *count += u64::from(queue.assessment.has(symptom));
+        }
+    }
+    let symptoms = Symptom::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0);
+    let symptoms: Map<String, Value> =
+        symptoms.map(|(symptom, count)| (symptom.name().to_owned(), count.into())).collect();
+    json!({ "queues_with_symptoms": unwell, "symptoms": symptoms })
 }
 
 impl Admin {

@@ -4,6 +4,7 @@
 use crate::definitions::table_json;
 use forebay_engine::shard::QueueDefaults;
 use forebay_engine::topology::{Overflow, Policy, PolicyOwner, QueueRecord, RetryType, Topology};
+use forebay_lag::Settings as LagSettings;
 use forebay_wire::{FieldTable, ShortStr};
 use serde_json::{Value, json};
 
@@ -12,6 +13,7 @@ pub(super) fn describe(
     queue: &QueueRecord,
     catalogue: &Topology,
     defaults: QueueDefaults,
+    lag: &LagSettings,
 ) -> Value {
     let sources = Sources::of(queue, catalogue);
     let settings = &queue.settings;
@@ -44,6 +46,22 @@ pub(super) fn describe(
         ("dedup-window", settings.dedup_window.map(Value::from)),
         ("dedup-size", holds.dedup_size.map(Value::from)),
         ("max-priority", (settings.priority_max > 0).then(|| settings.priority_max.into())),
+        (
+            "lag-line-percent",
+            Some(
+                settings
+                    .lag_line_percent
+                    .map_or_else(|| json!((100.0 * lag.line_factor).round() as u64), Value::from),
+            ),
+        ),
+        (
+            "max-age-slo",
+            settings
+                .age_max
+                .or(lag.age_max_seconds.map(|age| (1000.0 * age) as u64))
+                .map(Value::from),
+        ),
+        ("queue-role", settings.role.map(|role| json!(role.name()))),
         ("single-active-consumer", settings.single_active_consumer.then(|| true.into())),
     ];
     let rows = rows.into_iter().filter_map(|(name, value)| {

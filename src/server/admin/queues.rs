@@ -71,7 +71,12 @@ pub(super) async fn show(
     put_field(&mut shown, "exclusive_consumer_tag", json!(exclusive));
     // Ours: what holds for it and why.
     let defaults = admin.inner.queue_defaults;
-    let settings = queue_settings::describe(&queue.record, &admin.catalogue(), defaults);
+    let settings = queue_settings::describe(
+        &queue.record,
+        &admin.catalogue(),
+        defaults,
+        &admin.inner.lag.defaults().settings,
+    );
     put_field(&mut shown, "settings", settings);
     put_field(&mut shown, "consumer_details", consumers);
     put_field(&mut shown, "single_active_consumer_tag", json!(active));
@@ -332,7 +337,7 @@ impl QueueView {
         });
         if let Some(lag) = self.lag.get(&queue.id) {
             // Ours: what lag is normal, and what is wrong.
-            put_field(&mut shown, "lag", describe_lag(lag));
+            put_field(&mut shown, "lag", describe_lag(lag, statistics.ready + statistics.unacked));
         }
         if queue.settings.dedup_window.is_some() {
             // Ours: how many keys it remembers, and what came of it.
@@ -375,7 +380,7 @@ impl QueueView {
     }
 }
 
-fn describe_lag(lag: &QueueLag) -> Value {
+fn describe_lag(lag: &QueueLag, messages: u64) -> Value {
     let now = &lag.assessment;
     let symptoms: Vec<&str> =
         Symptom::ALL.into_iter().filter(|symptom| now.has(*symptom)).map(Symptom::name).collect();
@@ -383,13 +388,18 @@ fn describe_lag(lag: &QueueLag) -> Value {
         "role": lag.role.name(),
         "symptoms": symptoms,
         "normal_peak": now.normal_peak,
+        "ratio": now.ratio(messages),
         "alert_line": now.line,
         "above_line_seconds": now.above_since.map(|since| lag.at.saturating_sub(since)),
         "confidence": now.confidence.name(),
         "history_days": lag.days,
         "drain_seconds": now.drain_seconds,
         "drain_line_seconds": now.drain_line_seconds,
+        "needed_seconds": now.needed_seconds,
         "oldest_age_line_seconds": now.age_line_seconds,
+        "pause_seconds": now.pause_seconds,
         "pause_line_seconds": now.pause_line_seconds,
+        "service_seconds": now.service_seconds,
+        "stall_line_seconds": now.stall_line_seconds,
     })
 }

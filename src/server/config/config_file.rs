@@ -7,6 +7,7 @@ use crate::config::config_value::{
     Address, Addresses, ConnectionCount, Count, FilePath, Flag, LoopbackUsers, MemoryWatermark,
     MessageSize, Names, Size, Text,
 };
+use crate::config::lag_defaults::ConfigLag;
 use crate::config::product::Product;
 use crate::config::queue_defaults::ConfigQueues;
 use crate::tls::ConfigTls;
@@ -65,6 +66,9 @@ pub struct ConfigFile {
     /// What holds for queues that don't say themselves.
     #[serde(default)]
     pub queues: ConfigQueues,
+    /// What lag of queues is normal.
+    #[serde(default)]
+    pub lag: ConfigLag,
     /// Users.
     #[serde(default)]
     pub users: Tables<ConfigUser>,
@@ -205,6 +209,7 @@ impl ConfigFile {
             log_format: self.log_format.or(below.log_format),
             tls: self.tls.over(below.tls),
             queues: self.queues.over(below.queues),
+            lag: self.lag.over(below.lag),
             users,
         }
     }
@@ -309,6 +314,9 @@ mod tests {
             "tls = 5",
             "queues = \"rabbitmq\"",
             "queues.defaults = \"kafka\"",
+            "lag = true",
+            "lag.line_percent = \"twice\"",
+            "lag.history_days = 365",
             "tls.admin = \"maybe\"",
             "tls.cert_login_from = 5",
             "loopback_users = 1979-05-27",

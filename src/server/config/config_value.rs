@@ -4,6 +4,8 @@
 use crate::config::amount::Amount;
 use crate::config::product::Product;
 use crate::limits::MEMORY_HIGH_WATERMARK_UNITLESS_BYTES_MIN;
+use forebay_engine::limits::LAG_LINE_PERCENT;
+use forebay_lag::limits::{HISTORY_DAYS, HISTORY_DAYS_MIN};
 use forebay_wire::limits::MESSAGE_SIZE_MAX;
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -119,6 +121,9 @@ read_everywhere!(
     MessageSize,
     MemoryWatermark,
     DeliveryLimit,
+    LinePercent,
+    LearnDays,
+    HistoryDays,
 );
 
 /// A text.
@@ -303,6 +308,48 @@ impl Value for MemoryWatermark {
         };
         makes_sense.then_some(Self(amount))
     }
+}
+
+/// The alert line of a queue's lag, in hundredths of its normal peak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinePercent(pub u32);
+
+impl Value for LinePercent {
+    const EXPECTED: &'static str =
+        "hundredths of the normal peak from 100 to 100000, as 200 for twice as much";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let percent: u32 = text.parse().ok()?;
+        LAG_LINE_PERCENT.contains(&percent.into()).then_some(Self(percent))
+    }
+}
+
+/// Days that a new level of lag must hold until it is normal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LearnDays(pub u16);
+
+impl Value for LearnDays {
+    const EXPECTED: &'static str = "days from 1 to 35";
+
+    fn from_text(text: &str) -> Option<Self> {
+        days(text, 1).map(Self)
+    }
+}
+
+/// Days of history that are kept of each queue's lag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryDays(pub u16);
+
+impl Value for HistoryDays {
+    const EXPECTED: &'static str = "days from 7 to 35";
+
+    fn from_text(text: &str) -> Option<Self> {
+        days(text, HISTORY_DAYS_MIN).map(Self)
+    }
+}
+
+fn days(text: &str, min: usize) -> Option<u16> {
+    text.parse().ok().filter(|days| (min..=HISTORY_DAYS).contains(&usize::from(*days)))
 }
 
 /// A number of failures, or no limit.

@@ -7,6 +7,7 @@ pub mod config_time;
 pub mod config_value;
 mod configured_users;
 pub(crate) mod derived;
+pub mod lag_defaults;
 pub mod product;
 pub mod queue_defaults;
 pub mod rabbitmq_defaults;

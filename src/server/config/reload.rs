@@ -6,6 +6,7 @@ use crate::config::derived::{alarm_limits, connection_settings};
 use crate::config::settings::Settings;
 use crate::connection::connection_limits::ConnectionLimits;
 use crate::connection::connections::Connections;
+use crate::lag::LagWatches;
 use crate::shard::mailbox::{Mail, MailSender};
 use crate::shard::shard_startup::configured_users;
 use crate::system::alarms::Alarms;
@@ -29,6 +30,7 @@ pub struct Reloader {
     pub(crate) connection_settings: Arc<ArcSwap<ConnectionSettings>>,
     pub(crate) alarms: Alarms,
     pub(crate) connection_limits: ConnectionLimits,
+    pub(crate) lag: Arc<LagWatches>,
     pub(crate) tls: Option<TlsAcceptor>,
 }
 
@@ -78,11 +80,13 @@ impl Reloader {
             ("connections_per_address_max", address_max_changed),
             ("disk_free_limit", old.disk_free_limit != new.disk_free_limit),
             ("memory_high_watermark", watermark_changed),
+            ("lag", old.lag != new.lag),
         ]);
         self.take(new);
         self.authenticator.configure(&self.settings.users, &self.settings.loopback_users);
         self.connection_limits.set_per_address_max(self.settings.connections_per_address_max);
         self.alarms.set_limits(alarm_limits(&self.settings, &self.budgets));
+        self.lag.set_defaults(self.settings.lag);
         let connections = connection_settings(&self.settings, &self.budgets);
         self.connection_settings.store(Arc::new(connections));
         if users_changed {
@@ -105,6 +109,7 @@ impl Reloader {
         old.connections_per_address_max = new.connections_per_address_max;
         old.disk_free_limit = new.disk_free_limit;
         old.memory_high_watermark = new.memory_high_watermark;
+        old.lag = new.lag;
     }
 
     /// Closes the connections of users that nobody names any more, as when one is deleted.

@@ -12,6 +12,7 @@ use crate::config::configured_users::{configured_users, loopback_users};
 use crate::config::product::Product;
 use crate::config::rabbitmq_defaults::RabbitmqDefaults;
 use crate::config::settings_error::SettingsError;
+use crate::lag::LagDefaults;
 use crate::limits::{
     DISK_FREE_LIMIT_BYTES_DEFAULT, HEARTBEAT_S_DEFAULT, MEMORY_HIGH_WATERMARK_DEFAULT,
     METRICS_QUEUES_DEFAULT, SCRUB_RATE_BYTES_DEFAULT,
@@ -77,6 +78,8 @@ pub struct Settings {
     pub memory_high_watermark: Amount,
     /// What holds for queues that don't say themselves.
     pub queue_defaults: QueueDefaults,
+    /// What lag of queues is normal.
+    pub lag: LagDefaults,
     /// Bytes of a message's body at most.
     pub message_size_max: u64,
     /// The heartbeat interval that is suggested to clients, in s; 0: none.
@@ -157,6 +160,7 @@ impl Settings {
                     amount
                 }),
             queue_defaults: said.queues.resolve(),
+            lag: said.lag.resolve()?,
             users: configured_users(&said.users)?,
             default_user: defaults.user.clone(),
             loopback_users: loopback_users(said.loopback_users)?,

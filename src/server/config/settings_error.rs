@@ -34,6 +34,16 @@ pub enum SettingsError {
         /// One that works.
         example: &'static str,
     },
+    /// More days of lag are to be learnt from than are kept.
+    #[error(
+        "lag.learn_days: {learn_days}, expected at most lag.history_days, which is {history_days}: older days are not kept"
+    )]
+    LearnDays {
+        /// Days to learn from.
+        learn_days: u16,
+        /// Days that are kept.
+        history_days: u16,
+    },
     /// TLS can't be set up like this.
     #[error(transparent)]
     Tls(#[from] TlsSettingsError),

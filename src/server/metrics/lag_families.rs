@@ -14,18 +14,19 @@ const DAY_SECONDS: f64 = 86_400.0;
 
 type Value = fn(&QueueReport, &QueueLag) -> Option<f64>;
 
-const VALUES: [(&Metric, Value); 7] = [
+const VALUES: [(&Metric, Value); 10] = [
     (&catalogue::QUEUE_LAG_NORMAL_PEAK, |_, lag| lag.assessment.normal_peak),
     (&catalogue::QUEUE_LAG_ALERT_LINE, |_, lag| lag.assessment.line),
-    (&catalogue::QUEUE_LAG_RATIO, |queue, now| {
-        Some(lag(&queue.statistics) as f64 / now.assessment.normal_peak?.max(1.0))
-    }),
+    (&catalogue::QUEUE_LAG_RATIO, |queue, now| now.assessment.ratio(lag(&queue.statistics))),
     (&catalogue::QUEUE_LAG_ABOVE_LINE, |_, lag| {
         Some(lag.assessment.above_since.map_or(0, |since| lag.at.saturating_sub(since)) as f64)
     }),
     (&catalogue::QUEUE_LAG_HISTORY, |_, lag| Some(lag.days as f64 * DAY_SECONDS)),
     (&catalogue::QUEUE_DRAIN_LINE, |_, lag| lag.assessment.drain_line_seconds),
     (&catalogue::QUEUE_OLDEST_AGE_LINE, |_, lag| lag.assessment.age_line_seconds),
+    (&catalogue::QUEUE_NEEDED, |_, lag| lag.assessment.needed_seconds),
+    (&catalogue::QUEUE_SERVICE, |_, lag| lag.assessment.service_seconds),
+    (&catalogue::QUEUE_STALL_LINE, |_, lag| lag.assessment.stall_line_seconds),
 ];
 
 /// Adds them: of at most `queues_max` queues, but the symptoms of all.

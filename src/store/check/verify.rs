@@ -6,6 +6,7 @@ use crate::data_directory::DataDirectory;
 use crate::error::StoreError;
 use crate::fjall::database::Space;
 use crate::format::high_water::{HighWater, Mark};
+use crate::lag_histories::LagHistories;
 use crate::repair::salvage::Salvage;
 use bytes::Bytes;
 use forebay_engine::model::QueueId;
@@ -161,5 +162,9 @@ pub(crate) fn survey_of<K: SurveySink>(
         let certainty = Certainty::Unknown;
         survey.damages.push(Damage { file, what, certainty, ..Damage::default() });
     }
+    let histories = LagHistories::of(directory.path()).read();
+    let histories = histories.map_err(|error| StoreError::failed("read lag histories", error))?;
+    let names = &survey.names;
+    survey.damages.extend(LagHistories::damages(&histories, |queue| names.get(&queue).cloned()));
     Ok(Surveyed { survey, synced, sink })
 }

@@ -24,6 +24,7 @@ use crate::format::delayed_value;
 use crate::format::high_water::HighWater;
 use crate::format::key::{self, AckKind};
 use crate::format::progress::{MessagesPut, Progress};
+use crate::lag_histories::{self, LagHistories};
 use crate::limits::PAGE_SIZE_MAX;
 use crate::repair::settled_blocks::blocks;
 use bytes::Bytes;
@@ -75,9 +76,12 @@ pub fn repair_accepting_loss(
         return Ok(Repair { kept, damaged_files: None });
     }
     let aside = aside(&directory).map_err(failed)?;
-    if kept.damages.iter().all(is_of_the_mark) {
+    if kept.damages.iter().all(|damage| is_of_the_mark(damage) || is_of_lag(damage)) {
         report(&aside, &kept).map_err(failed)?;
-        renew_mark(&directory, &aside, found.survey.progress)?;
+        set_lag_aside(&directory, &aside).map_err(failed)?;
+        if kept.damages.iter().any(is_of_the_mark) {
+            renew_mark(&directory, &aside, found.survey.progress)?;
+        }
         return Ok(Repair { kept, damaged_files: Some(aside) });
     }
     let found = survey_of(&directory, |bytes_total| {
@@ -90,13 +94,27 @@ pub fn repair_accepting_loss(
     let (survey, progress) = complete(found)?;
     let kept = Verification::of(&survey);
     report(&aside, &kept).map_err(failed)?;
+    set_lag_aside(&directory, &aside).map_err(failed)?;
     fs::rename(directory.building(), directory.repaired()).map_err(failed)?;
     directory.sync().map_err(failed)?;
     put_in_place(&directory, &aside, progress)?;
     Ok(Repair { kept, damaged_files: Some(aside) })
 }
 
-/// Whether nothing but the high-water mark is damaged.
+/// Whether it is a lag history that is damaged.
+fn is_of_lag(damage: &Damage) -> bool {
+    damage.file.as_deref().is_some_and(lag_histories::is_one)
+}
+
+/// Puts damaged files of lag histories aside; what can be read of them stays.
+fn set_lag_aside(directory: &DataDirectory, aside: &Path) -> io::Result<()> {
+    let histories = LagHistories::of(directory.path());
+    let files = histories.read()?;
+    let mut damaged = files.iter().filter(|file| !file.damaged.is_empty());
+    damaged.try_for_each(|file| histories.set_aside(file, &aside.join("lag")))
+}
+
+/// Whether it is the high-water mark that is damaged.
 fn is_of_the_mark(damage: &Damage) -> bool {
     damage.file.as_deref() == Some(Path::new("HIGH-WATER"))
 }
@@ -164,7 +182,7 @@ fn aside(directory: &DataDirectory) -> io::Result<PathBuf> {
     let path = |number: u32| directory.path().join(format!("damaged-{number}"));
     let next = (1..).find(|number| !path(*number).exists()).unwrap_or(u32::MAX);
     let last = path(next.saturating_sub(1));
-    let is_empty = !["fjall", "HIGH-WATER"].iter().any(|entry| last.join(entry).exists());
+    let is_empty = !["fjall", "HIGH-WATER", "lag"].iter().any(|entry| last.join(entry).exists());
     let is_unused = last.is_dir() && (is_empty || directory.is_repair_interrupted());
     if is_unused {
         return Ok(last);

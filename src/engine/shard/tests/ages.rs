@@ -48,7 +48,10 @@ fn a_delivered_message_ages_until_it_is_acknowledged_and_is_measured_once() {
     let delivery = broker.deliveries(CONNECTION).remove(0);
     broker.send(CONNECTION, [settle(queue, Settlement::Ack, &[&delivery])]);
     let done = broker.report();
-    assert_eq!(done.queues[0].statistics.oldest_age, None);
+    let statistics = done.queues[0].statistics;
+    assert_eq!(statistics.oldest_age, None);
+    assert_eq!(statistics.hold_times.deliveries(), 1);
+    assert_eq!(statistics.hold_times.p99_milliseconds(), Some(2048.0), "the bucket's upper bound");
     let timings = done.timings;
     assert_eq!([&timings.waited, &timings.processed, &timings.failures].map(count), [1; 3]);
     assert_eq!((timings.processed.sum, timings.failures.sum), (2000, 0));

@@ -2,7 +2,7 @@
 
 use super::library::{Expected, Trace};
 use super::queue::{DAY, HOUR, MINUTE};
-use forebay_lag::{QueueWatch, Role, Settings, Symptom};
+use forebay_lag::{HoldTimes, QueueWatch, Settings, Symptom};
 
 /// An alert is told for so long after its cause is over.
 const KEEP_SECONDS: u64 = 5 * MINUTE;
@@ -17,8 +17,14 @@ pub(crate) struct Alert {
 pub(crate) fn alerts(trace: &Trace) -> Vec<Alert> {
     let mut watch = QueueWatch::default();
     let mut alerts: Vec<Alert> = Vec::new();
+    let mut holds = trace.holds.iter().peekable();
     for sample in &trace.samples {
-        let now = watch.observe(sample, Role::Work, &Settings::default());
+        let mut settled = HoldTimes::default();
+        while let Some((_, held)) = holds.next_if(|(at, _)| *at <= sample.at) {
+            settled.observe(*held);
+        }
+        watch.take_hold_times(&settled);
+        let now = watch.observe(sample, trace.role, &Settings::default());
         for symptom in Symptom::ALL.into_iter().filter(|symptom| now.has(*symptom)) {
             let end = sample.at + KEEP_SECONDS;
             match alerts.iter_mut().rev().find(|alert| alert.symptom == symptom) {

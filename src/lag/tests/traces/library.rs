@@ -2,7 +2,7 @@
 
 use super::queue::{Batch, DAY, Event, HOUR, MINUTE, Queue};
 use super::random::Random;
-use forebay_lag::{Sample, Symptom};
+use forebay_lag::{Role, Sample, Symptom};
 
 /// An alert that must come.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,9 @@ pub(crate) struct Trace {
     /// Before this the history is young, and alerts are not judged.
     pub(crate) judged_from: u64,
     pub(crate) expected: Vec<Expected>,
+    pub(crate) role: Role,
+    /// How long deliveries were held that were settled by a sample: its time, and milliseconds.
+    pub(crate) holds: Vec<(u64, u64)>,
 }
 
 /// An alert within two steps of the beginning, over some minutes after the end.
@@ -414,6 +417,8 @@ pub(crate) fn all(variant: Variant, seeds: std::ops::Range<u64>) -> impl Iterato
                 samples,
                 judged_from: 10 * DAY,
                 expected,
+                role: Role::Work,
+                holds: vec![],
             }
         })
     })

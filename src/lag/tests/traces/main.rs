@@ -12,6 +12,7 @@
 
 mod judge;
 mod library;
+mod market;
 mod queue;
 mod random;
 
@@ -47,10 +48,10 @@ fn write(trace: &library::Trace) {
 }
 
 /// How many of the traces came out wrong, of how many.
-fn wrong(variant: Variant, seeds: std::ops::Range<u64>) -> (usize, usize) {
+fn wrong(traces: impl Iterator<Item = library::Trace>) -> (usize, usize) {
     let mut wrong = 0;
     let mut count = 0;
-    for trace in library::all(variant, seeds) {
+    for trace in traces {
         count += 1;
         write(&trace);
         let faults = judge::faults(&trace);
@@ -68,17 +69,28 @@ fn wrong(variant: Variant, seeds: std::ops::Range<u64>) -> (usize, usize) {
 
 #[test]
 fn alerts_come_when_they_must_and_only_then() {
-    let (wrong, count) = wrong(Variant::Known, 1..3);
+    let (wrong, count) = wrong(library::all(Variant::Known, 1..3));
     assert!(count >= 60);
     assert_eq!(wrong, 0);
 }
 
 #[test]
 fn and_on_traces_that_the_statistics_were_not_made_with() {
-    let seeds = std::env::var("FOREBAY_LAG_SEEDS").unwrap_or("100..102".to_owned());
-    let (first, last) = seeds.split_once("..").expect("FOREBAY_LAG_SEEDS is FIRST..END");
-    let (wrong, count) = wrong(Variant::HeldOut, first.parse().unwrap()..last.parse().unwrap());
+    let (wrong, count) = wrong(library::all(Variant::HeldOut, seeds("100..102")));
     assert!(wrong * 35 <= count, "at most 2 of 70 may be wrong");
+}
+
+#[test]
+fn and_on_traces_of_another_make() {
+    let (wrong, count) = wrong(market::all(seeds("1..3")));
+    assert!(count >= 40);
+    assert!(wrong * 35 <= count, "at most 2 of 70 may be wrong");
+}
+
+fn seeds(unsaid: &str) -> std::ops::Range<u64> {
+    let seeds = std::env::var("FOREBAY_LAG_SEEDS").unwrap_or(unsaid.to_owned());
+    let (first, last) = seeds.split_once("..").expect("FOREBAY_LAG_SEEDS is FIRST..END");
+    first.parse().unwrap()..last.parse().unwrap()
 }
 
 #[test]

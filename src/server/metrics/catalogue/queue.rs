@@ -209,6 +209,24 @@ pub const QUEUE_OLDEST_AGE_LINE: Metric = gauge(
     Unit::Seconds,
     "Ages of the oldest message above this are not normal, or more than was allowed by max-age-slo; no sample while that is not known.",
 );
+/// What an autoscaler follows.
+pub const QUEUE_NEEDED: Metric = gauge(
+    "forebay_queue_needed_seconds",
+    Unit::Seconds,
+    "Time that the consumers need for what is there and for what comes in the next minute, if each does as much as the fastest did in the last six to eight hours: 60 when they just keep up, half of it with twice the consumers; 3600 when they need longer or there are none.",
+);
+/// How long jobs take.
+pub const QUEUE_SERVICE: Metric = gauge(
+    "forebay_queue_service_seconds",
+    Unit::Seconds,
+    "Time within which 99 of 100 deliveries are acknowledged or rejected by their clients, from the queue's own history; no sample until one was.",
+);
+/// Which pause is a stall.
+pub const QUEUE_STALL_LINE: Metric = gauge(
+    "forebay_queue_stall_line_seconds",
+    Unit::Seconds,
+    "While there are messages and consumers, a pause between two settlements above this is a stall: three times the service time, and more where such pauses are usual; no sample while that is not known.",
+);
 /// What is wrong.
 pub const QUEUE_SYMPTOM: Metric = gauge(
     "forebay_queue_symptom",
@@ -217,7 +235,7 @@ pub const QUEUE_SYMPTOM: Metric = gauge(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) const OF_QUEUES: [Metric; 36] = [
+pub(super) const OF_QUEUES: [Metric; 39] = [
     QUEUE_MESSAGES_READY,
     QUEUE_MESSAGES_UNACKED,
     QUEUE_MESSAGES_PARKED,
@@ -253,5 +271,8 @@ pub(super) const OF_QUEUES: [Metric; 36] = [
     QUEUE_LAG_HISTORY,
     QUEUE_DRAIN_LINE,
     QUEUE_OLDEST_AGE_LINE,
+    QUEUE_NEEDED,
+    QUEUE_SERVICE,
+    QUEUE_STALL_LINE,
     QUEUE_SYMPTOM,
 ];

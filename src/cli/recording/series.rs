@@ -34,7 +34,9 @@ pub(super) struct Series {
 }
 
 /// What tells that a column was worked out of lag.
-const WORKED_OUT: [&str; 10] = [
+const WORKED_OUT: [&str; 12] = [
+    "service_seconds",
+    "quantile",
     "normal",
     "line",
     "ratio",
@@ -126,6 +128,7 @@ mod tests {
             ("forebay_queue_consumers", Some(Measure::Consumers)),
             ("forebay_queue_lag_alert_line_messages", None),
             ("expected", None),
+            ("forebay_queue_service_seconds", None),
             ("forebay_queue_messages_redelivered_total", None),
             ("temperature", None),
         ];

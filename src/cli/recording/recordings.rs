@@ -11,9 +11,9 @@ const SAME_MOMENT_SECONDS: f64 = 1.0;
 
 /// One queue as it was recorded.
 #[derive(Clone, Debug)]
-pub(super) struct Recording {
-    pub(super) queue: String,
-    pub(super) samples: Vec<Sample>,
+pub(crate) struct Recording {
+    pub(crate) queue: String,
+    pub(crate) samples: Vec<Sample>,
 }
 
 /// Puts series together by queue. Series of the same measure, as of a broker that came back as another instance, are one.

@@ -48,7 +48,7 @@ fn of_date(text: &str) -> Option<f64> {
 }
 
 /// For people: a date in UTC, or the day and the time since the beginning.
-pub(super) fn text(seconds: u64) -> String {
+pub(crate) fn text(seconds: u64) -> String {
     if (seconds as f64) < DATE_MIN {
         let (hour, minute) = (seconds % 86_400 / 3600, seconds % 3600 / 60);
         return format!("day {} {hour:02}:{minute:02}:{:02}", seconds / 86_400, seconds % 60);
