@@ -3,7 +3,6 @@
 
 use crate::config::config_time::Milliseconds;
 use crate::config::config_value::{Flag, HistoryDays, LearnDays, LinePercent};
-use crate::config::settings_error::SettingsError;
 use crate::lag::LagDefaults;
 use forebay_lag::Settings;
 use serde::Deserialize;
@@ -24,6 +23,16 @@ pub struct ConfigLag {
     pub max_age_slo_ms: Option<Milliseconds>,
 }
 
+/// More days are to be learnt from than are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "lag.learn_days: {learn_days}, expected at most lag.history_days, which is {history_days}: older days are not kept"
+)]
+pub struct TooManyLearnDays {
+    learn_days: u16,
+    history_days: u16,
+}
+
 impl ConfigLag {
     /// What this says, and what `below` says where this says nothing.
     #[must_use]
@@ -41,7 +50,7 @@ impl ConfigLag {
     ///
     /// # Errors
     /// When more days are to be learnt from than are kept.
-    pub fn resolve(&self) -> Result<LagDefaults, SettingsError> {
+    pub fn resolve(&self) -> Result<LagDefaults, TooManyLearnDays> {
         let mut settings = Settings::default();
         if let Some(LinePercent(percent)) = self.line_percent {
             settings.line_factor = f64::from(percent) / 100.0;
@@ -58,7 +67,7 @@ impl ConfigLag {
         }
         let Settings { learn_days, history_days, .. } = settings;
         if learn_days > history_days {
-            return Err(SettingsError::LearnDays { learn_days, history_days });
+            return Err(TooManyLearnDays { learn_days, history_days });
         }
         Ok(LagDefaults { is_enabled: self.enabled.is_none_or(|Flag(value)| value), settings })
     }

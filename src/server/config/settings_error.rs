@@ -2,6 +2,7 @@
 
 use crate::auth::user::PasswordHashError;
 use crate::config::config_file::ConfigFileError;
+use crate::config::lag_defaults::TooManyLearnDays;
 use crate::tls::TlsSettingsError;
 use forebay_wire::limits::SHORT_STR_LENGTH_MAX;
 use std::path::PathBuf;
@@ -35,15 +36,8 @@ pub enum SettingsError {
         example: &'static str,
     },
     /// More days of lag are to be learnt from than are kept.
-    #[error(
-        "lag.learn_days: {learn_days}, expected at most lag.history_days, which is {history_days}: older days are not kept"
-    )]
-    LearnDays {
-        /// Days to learn from.
-        learn_days: u16,
-        /// Days that are kept.
-        history_days: u16,
-    },
+    #[error(transparent)]
+    LearnDays(#[from] TooManyLearnDays),
     /// TLS can't be set up like this.
     #[error(transparent)]
     Tls(#[from] TlsSettingsError),
