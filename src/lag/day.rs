@@ -95,6 +95,11 @@ impl Default for Day {
 }
 
 impl Day {
+    /// How fast a consumer was concerns the next hours only.
+    pub(crate) fn forget_speeds(&mut self) {
+        self.blocks.iter_mut().for_each(|block| block.speed = Coarse::UNKNOWN);
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut record = vec![VERSION];
         write_levels(&mut record, self.peaks.iter().copied());

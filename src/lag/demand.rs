@@ -84,12 +84,6 @@ impl Demand {
         speeds.reduce(f64::max).filter(|speed| *speed > 0.0)
     }
 
-    /// The speed in the block of two hours that the last sample lies in.
-    pub(crate) fn block_speed(&self) -> Option<f64> {
-        let block = block_of(self.last?);
-        self.speeds.iter().find(|(of, _)| *of == block).map(|(_, speed)| *speed)
-    }
-
     /// Seconds that the consumers of a sample need, at most [`DEMAND_SECONDS_MAX`]; `None` where nothing tells how many there
     /// are, or what comes and goes.
     #[must_use]

@@ -115,7 +115,10 @@ impl History {
         if let Ok(at) = self.position(number) {
             self.days.remove(at);
         }
-        if let Some((before, closed)) = self.open.replace((number, day)) {
+        if let Some((before, mut closed)) = self.open.replace((number, day)) {
+            if before < number {
+                closed.forget_speeds();
+            }
             self.put(before, closed.encode().into());
         }
         self.drop_beyond(HISTORY_DAYS, number);

@@ -348,7 +348,8 @@ impl QueueWatch {
         self.counted.settled += settled.unwrap_or(0.0);
         let counted = self.counted;
         let service = self.service.turn(block);
-        let speed = self.demand.block_speed();
+        // Of all hours that it remembers, since a day that is over keeps none.
+        let speed = self.demand.speed();
         let teaches = !self.excursion.is_under_way;
         let baseline = self.baseline;
         self.history.edit_block(quarter, |block: &mut Block| {
