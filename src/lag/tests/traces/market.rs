@@ -179,12 +179,12 @@ impl Market {
             let over =
                 after().find(|sample| sample.at >= *to && sample.lag < line(sample.at, OVER));
             let over = over.map_or(DAYS * DAY, |sample| sample.at);
-            let until =
-                after().filter(|sample| sample.at < over && sample.lag > line(sample.at, DUE));
+            let is_due = |sample: &&Sample| sample.at < over && sample.lag > line(sample.at, DUE);
+            let until = after().rfind(is_due).map_or(begin.at, |sample| sample.at);
             due.push(Expected {
                 from: *from,
                 by: begin.at + 3 * MINUTE,
-                until: until.last().map_or(begin.at, |sample| sample.at),
+                until,
                 // A drain time, an age and a pause may stand out for longer.
                 over: over + HOUR,
                 symptom: None,
@@ -413,6 +413,48 @@ fn delay(random: &mut Random) -> Vec<Sample> {
     samples
 }
 
+/// What is due by the kind of a trace, where lag alone does not tell.
+fn said(name: &str, market: &Market, mut expected: Vec<Expected>) -> Vec<Expected> {
+    if market.growth > 0.0 {
+        expected.push(Expected {
+            from: 10 * DAY,
+            by: 26 * DAY,
+            until: 33 * DAY,
+            over: 35 * DAY,
+            symptom: Some(Symptom::Growing),
+        });
+    }
+    let (begin, end, _) = market.events.last().copied().unwrap_or_default();
+    if name.contains("tenth of its speed") {
+        expected = vec![Expected {
+            from: begin,
+            by: begin + 2 * HOUR,
+            until: end - HOUR,
+            over: end + 8 * HOUR,
+            symptom: None,
+        }];
+    }
+    if name.starts_with("gaps") {
+        // While the broker is away, nothing fires.
+        let whole = expected[0];
+        expected = vec![
+            Expected { until: begin - MINUTE, ..whole },
+            Expected { from: end, by: end + 3 * MINUTE, ..whole },
+        ];
+    }
+    if name.starts_with("noise") {
+        let (from, to, _) = market.events[0];
+        expected = vec![Expected {
+            from,
+            by: from + 10 * MINUTE,
+            until: to - MINUTE,
+            over: to + 6 * MINUTE,
+            symptom: None,
+        }];
+    }
+    expected
+}
+
 /// So many traces of each kind.
 pub(crate) fn all(seeds: std::ops::Range<u64>) -> impl Iterator<Item = Trace> {
     seeds.flat_map(|seed| {
@@ -422,44 +464,7 @@ pub(crate) fn all(seeds: std::ops::Range<u64>) -> impl Iterator<Item = Trace> {
             let noise = 9_000_000 + seed * 1000 + kind as u64;
             let samples = market.samples(&mut Random::new(noise), true);
             let without = market.samples(&mut Random::new(noise), false);
-            let mut expected = market.due(&samples, &without);
-            if market.growth > 0.0 {
-                expected.push(Expected {
-                    from: 10 * DAY,
-                    by: 26 * DAY,
-                    until: 33 * DAY,
-                    over: 35 * DAY,
-                    symptom: Some(Symptom::Growing),
-                });
-            }
-            let (begin, end, _) = market.events.last().copied().unwrap_or_default();
-            if name.contains("tenth of its speed") {
-                expected = vec![Expected {
-                    from: begin,
-                    by: begin + 2 * HOUR,
-                    until: end - HOUR,
-                    over: end + 8 * HOUR,
-                    symptom: None,
-                }];
-            }
-            if name.starts_with("gaps") {
-                // While the broker is away, nothing fires.
-                let whole = expected[0];
-                expected = vec![
-                    Expected { until: begin - MINUTE, ..whole },
-                    Expected { from: end, by: end + 3 * MINUTE, ..whole },
-                ];
-            }
-            if name.starts_with("noise") {
-                let (from, to, _) = market.events[0];
-                expected = vec![Expected {
-                    from,
-                    by: from + 10 * MINUTE,
-                    until: to - MINUTE,
-                    over: to + 6 * MINUTE,
-                    symptom: None,
-                }];
-            }
+            let expected = said(name, &market, market.due(&samples, &without));
             Trace {
                 name: format!("market: {name}, seed {seed} (peak {:.0})", market.peak()),
                 samples,
