@@ -130,12 +130,12 @@ impl Queue {
         match ending {
             Ending::Settled(Settlement::Ack) => {
                 self.counters.acked += count;
-                self.note_held(&ended, now);
+                self.note_held(&ended, at.monotonic);
                 released.needs_commit |= self.settle_ended(priority, &ended);
             }
             Ending::Settled(Settlement::Reject) => {
                 self.counters.acked += count;
-                self.note_held(&ended, now);
+                self.note_held(&ended, at.monotonic);
                 released.needs_commit |= self.end_for(priority, &ended, DeathReason::Rejected);
             }
             Ending::Settled(Settlement::Recover) => {
