@@ -42,7 +42,8 @@ fn sample(kind: u64, at: u64) -> Sample {
         (-((hour - 11.0) / 3.0).powi(2)).exp() + 0.7 * (-((hour - 19.0) / 2.0).powi(2)).exp();
     let peak = 30.0 * 1.15_f64.powi(kind as i32);
     let noise = 0.8 + 0.4 * random(kind * 1_000_003 + at / 60);
-    let batch = if kind % 5 == 0 && (2.0..3.0).contains(&hour) { 3.0 * (3.0 - hour) } else { 0.0 };
+    let batch =
+        if kind.is_multiple_of(5) && (2.0..3.0).contains(&hour) { 3.0 * (3.0 - hour) } else { 0.0 };
     let lag = peak * (0.1 + busy + batch) * noise;
     Sample {
         at,
