@@ -106,7 +106,7 @@ async fn work(queue: &str, ledger: &Mutex<Ledger>, seed: u64, all: u32) {
         let channel = session.confirm_channel().await;
         prefetch(&channel, 5).await;
         let mut consumer = consume(&channel, queue).await;
-        let mut held: Vec<(u32, u32)> = Vec::new();
+        let mut held = None;
         for _ in 0..20 {
             let Some(delivery) = next_or_done(&mut consumer, ledger, all).await else { break };
             let address = address(&delivery.data);
@@ -116,7 +116,11 @@ async fn work(queue: &str, ledger: &Mutex<Ledger>, seed: u64, all: u32) {
                     ledger.lock().unwrap().give_back(address, false);
                     must("basic.nack", delivery.acker.nack(NACK)).await.unwrap();
                 }
-                2 if held.len() < 3 => held.push(address),
+                2 => {
+                    // Whoever held it and waited for more would wait for ever, once all other groups are done.
+                    held = Some(address);
+                    break;
+                }
                 _ => {
                     ledger.lock().unwrap().give_back(address, true);
                     let ack = delivery.acker.ack(BasicAckOptions::default());
@@ -125,7 +129,7 @@ async fn work(queue: &str, ledger: &Mutex<Ledger>, seed: u64, all: u32) {
             }
         }
         // What is held, and what was prefetched, goes back with the channel.
-        for address in held {
+        if let Some(address) = held {
             ledger.lock().unwrap().give_back(address, false);
         }
         must("channel.close", channel.close(200, "".into())).await.unwrap();
