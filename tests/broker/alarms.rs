@@ -71,7 +71,7 @@ async fn a_full_disk_holds_publishers_and_lets_consumers_drain() {
         publish(raw, "q", body).await;
         expect_blocked(raw, "low on disk").await;
     }
-    assert_eq!(broker.metric("forebay_connections_blocked"), 2.0);
+    broker.await_metric("forebay_connections_blocked", 2.0).await;
 
     let session = Session::open_at(broker.address).await;
     assert_eq!(drain(&session.channel, "q").await, ["1", "2", "3"]);
