@@ -2,6 +2,7 @@
 
 use crate::commands::{Done, forebay};
 use crate::harness::broker::Broker;
+use crate::harness::launch::Launch;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -69,10 +70,24 @@ pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
 /// The queue that makes the store move its memory to tables.
 const BALLAST: &str = "ballast";
 
+/// The user of the commands, for a broker that may have lost the record of it: a password that everybody knows is
+/// not made again.
+const ADMINISTRATOR: &str = r#"
+[[users]]
+name = "guest"
+password_hash = "$argon2id$v=19$m=7168,t=5,p=1$poCoD4UkzSi6dyJiUlrd6A$UjeYQh3m4ZMIAk+eEckWtBaDvbljHEQPZbZHB8cYPi8"
+tags = ["administrator"]
+permissions = [{ vhost = "/", configure = ".*", write = ".*", read = ".*" }]
+"#;
+
 /// Takes everything out of every queue of a directory, but for the ballast: it is back where the end of
 /// the journal is lost, in which it was deleted, and one message of it is like another.
 pub(crate) fn drain(directory: &Path) -> Queues {
-    let broker = Broker::start(directory);
+    let settings = tempfile::NamedTempFile::new().unwrap();
+    fs::write(settings.path(), ADMINISTRATOR).unwrap();
+    let settings = settings.path().to_str().unwrap();
+    let launch = Launch::on(directory).argument("--config").argument(settings);
+    let broker = Broker::launch(&launch);
     let mut queues = Queues::new();
     let list = forebay(&["queue", "list", "--json"], &broker).success();
     let list: Value = serde_json::from_str(&list).unwrap();
