@@ -55,6 +55,10 @@ simulate SEEDS="1000000":
 orders:
     examples/orders/run
 
+# A shop on five queues, whose workers die at random.
+shop *ARGUMENTS:
+    examples/shop/run {{ARGUMENTS}}
+
 # Messages per second and CPU per message through the real broker, next to RabbitMQ when it is installed.
 throughput *ARGUMENTS:
     cargo bench --bench throughput -- {{ARGUMENTS}}
