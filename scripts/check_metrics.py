@@ -25,8 +25,12 @@ PUBLISHED, ACKED, REJECTED, REQUEUED, ABANDONED, HELD = 200, 120, 7, 2, 4, 3
 # Queries that return nothing here, and why.
 NAMESPACE = "default"
 RULES = [PROJECT / "deploy/prometheus/forebay-alerts.yaml"]
-LEARNT = ("forebay_queue_lag_normal_peak_messages", "forebay_queue_lag_alert_line_messages", "forebay_queue_lag_ratio",
+LEARNT = ("forebay_queue_service_seconds", "forebay_queue_lag_normal_peak_messages", "forebay_queue_lag_alert_line_messages", "forebay_queue_lag_ratio",
           "forebay_queue_stall_line_seconds", "forebay_queue_drain_line_seconds", "forebay_queue_oldest_message_age_line_seconds")
+# A queue that remembers two keys, and gives out one message at a time.
+LIMITS = {"x-dedup-window": 600_000, "x-dedup-size": 2, "x-max-in-flight": 1}
+LIMITED = ["1", "1", "2", "3", "4"]
+DUPLICATES = 1
 EMPTY = {
     **{name: "needs days of history" for name in LEARNT},
     "forebay_queue_symptom": "nothing is wrong here",
@@ -123,6 +127,7 @@ def load(port, until_scraped):
     channel = connection.channel()
     channel.queue_declare("work", durable=True)
     channel.queue_declare("alone", durable=True)
+    channel.queue_declare("limited", durable=True, arguments=LIMITS)
     # A rate needs a sample from before.
     until_scraped("work")
     channel.confirm_delivery()
@@ -130,6 +135,12 @@ def load(port, until_scraped):
     for number in range(PUBLISHED):
         channel.basic_publish("", "work", b"%d" % number, keep)
     channel.basic_publish("", "alone", b"nobody comes", keep)
+    # One consumer has one of them, and the limit keeps it from more.
+    for key in LIMITED:
+        channel.basic_publish("", "limited", b"x", pika.BasicProperties(delivery_mode=2, message_id=key))
+    later = pika.BasicProperties(delivery_mode=2, message_id="later", headers={"x-delay": 3_600_000})
+    channel.basic_publish("", "limited", b"x", later)
+    connection.channel().basic_consume("limited", lambda *_: None)
 
     abandoning = connect(port)
     other = abandoning.channel()
@@ -199,12 +210,16 @@ def check_figures(page, faults):
         f'forebay_queue_messages_redelivered_total{{{queue},reason="close"}}': ABANDONED,
         f'forebay_queue_messages_dead_lettered_total{{{queue},reason="rejected"}}': REJECTED,
         'forebay_queue_lag_messages{vhost="/",queue="work.dlq"}': REJECTED,
-        "forebay_messages_published_total": PUBLISHED + 1,
-        "forebay_messages_confirmed_total": PUBLISHED + 1,
+        # With the one of `alone`, and the delayed one.
+        "forebay_messages_published_total": PUBLISHED + 2 + len(LIMITED),
+        "forebay_messages_confirmed_total": PUBLISHED + 2 + len(LIMITED),
+        'forebay_queue_messages_deduplicated_total{vhost="/",queue="limited"}': DUPLICATES,
+        'forebay_queue_messages_delayed{vhost="/",queue="limited"}': 1,
+        'forebay_queue_held_back{vhost="/",queue="limited",reason="max-in-flight"}': 1,
         "forebay_message_processing_seconds_count": ACKED,
         "forebay_connections": 1,
         # With the one of `alone` and the one of `harmed`.
-        "rabbitmq_queue_messages": lag + 2 + REJECTED,
+        "rabbitmq_queue_messages": lag + 2 + REJECTED + len(LIMITED) - DUPLICATES,
         'forebay_queue_damaged{vhost="/",queue="harmed"}': 1,
         "forebay_queues_damaged": 1,
     }
