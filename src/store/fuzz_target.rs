@@ -141,8 +141,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         super::damaged(&[1], &ground, directory.path());
         assert_eq!(crate::verify(directory.path(), |_| {}).unwrap().damages, []);
-        // What the corpus says must mean the same tomorrow; but tables hold when they were made, and one ground in
-        // twenty keeps a page with its removal that the others leave out, which is fjall's choice.
+        // What the corpus says must mean the same tomorrow; but tables hold when they were made, and in one ground of
+        // ten to twenty a table of pages has another size. Why is not known.
         let mut grounds = vec![ground];
         while grounds.len() < 5 {
             let again = Ground::make(tempfile::tempdir().unwrap().path());
