@@ -146,14 +146,14 @@ impl Broker {
     /// The value of a sample, named with its labels as it is scraped.
     pub(crate) fn metric(&self, sample: &str) -> f64 {
         let page = http_get(self.metrics, "/metrics");
-        let value = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("no {sample} in:\n{page}")).parse().unwrap()
+        sample_value(&page, sample).unwrap_or_else(|| panic!("no {sample} in:\n{page}"))
     }
 
-    /// Waits until a sample has this value.
+    /// Waits until a sample has this value. A queue's samples are there once the shard has told of
+    /// the queue.
     pub(crate) async fn await_metric(&self, sample: &str, value: f64) {
         let reached = async {
-            while self.metric(sample) != value {
+            while sample_value(&http_get(self.metrics, "/metrics"), sample) != Some(value) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
@@ -290,4 +290,9 @@ impl Log {
     fn text(&self) -> String {
         self.lines.lock().unwrap().lines.join("\n")
     }
+}
+
+fn sample_value(page: &str, sample: &str) -> Option<f64> {
+    let value = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '))?;
+    Some(value.parse().unwrap())
 }
