@@ -69,9 +69,10 @@ struct UnderWay {
 pub(crate) struct Commits {
     last: CommitId,
     due: Due,
-    /// New messages since the last commit that nobody waits for.
+    /// New messages that nobody waits for, lately: halved at each commit, so that consumers that kept
+    /// step before it are expected to go on after it.
     deferred: u64,
-    /// Messages that consumers have taken for good since the last commit.
+    /// Messages that consumers have taken for good, over the same time.
     consumed: u64,
     /// What that was when a publisher was found waiting, and since when.
     consumed_at_wait: Option<(u64, Monotonic)>,
@@ -217,14 +218,14 @@ impl Commits {
     /// Begins a commit: the operations so far and the dirty queues, whose changes the caller adds.
     pub(crate) fn begin(&mut self) -> (Vec<Operation>, Vec<QueueId>) {
         self.due = Due::Never;
-        self.deferred = 0;
-        self.consumed = 0;
+        self.deferred /= 2;
+        self.consumed /= 2;
         self.consumed_at_wait = None;
         (std::mem::take(&mut self.operations), std::mem::take(&mut self.dirty))
     }
 
-    /// Makes the commit; `has_messages`: new ones are in it. Nothing when there is nothing to write; what was promised is then kept
-    /// at once, as it is when no message of it is left to be written.
+    /// Makes the commit; `has_messages`: new ones are in it. Nothing when there is nothing to write;
+    /// what was promised is then kept at once, as it is when no message of it is left to be written.
     pub(crate) fn finish(
         &mut self,
         operations: Vec<Operation>,

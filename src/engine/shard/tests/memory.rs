@@ -162,6 +162,23 @@ fn what_consumers_are_about_to_take_waits_for_the_interval_and_no_longer() {
 }
 
 #[test]
+fn consumers_that_kept_step_before_a_commit_are_expected_to_go_on_after_it() {
+    let (mut broker, queue) = durable_queue();
+    broker.subscribe(CONNECTION, consume("q", "c", 0));
+    for _ in 0..8 {
+        broker.send(CONNECTION, [publish(queue, vec![message("x", true)], None)]);
+        drain(&mut broker, queue);
+    }
+    broker.pass(COMMIT_INTERVAL_MS);
+    broker.commit();
+    broker.send(CONNECTION, [publish(queue, vec![message(big(), true); 2], None)]);
+    assert!(broker.shard.unwritten_bytes() >= UNAWAITED_BYTES_MAX);
+    assert!(!broker.begin_commit(), "they took all of the last eight");
+    broker.send(CONNECTION, [publish(queue, vec![message(big(), true); 6], None)]);
+    assert!(broker.begin_commit(), "they take nothing any more");
+}
+
+#[test]
 fn a_publisher_that_waits_while_nothing_is_consumed_has_messages_written_before_the_interval_is_over()
  {
     let (mut broker, queue) = durable_queue();
