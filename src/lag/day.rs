@@ -5,7 +5,8 @@
 //! high bytes of 96 quarter-hour peaks of lag, then their low bytes
 //! level that was accepted as normal on this day, or 65,535: u16
 //! of 12 blocks of two hours: high bytes of the lowest lag, low bytes of it,
-//!     longest drain time, oldest age, longest pause, arrivals, settlements,
+//!     longest drain time, oldest age, longest pause, arrivals,
+//!     settlements (since version 3 less the arrivals: mostly the same),
 //!     and since version 2 service time, speed of a consumer
 //! ```
 //! Each of the eleven columns is written as [`crate::column`] says. Who stores the record adds a checksum.
@@ -14,7 +15,9 @@ use crate::column;
 use crate::level::{Coarse, Peak};
 use crate::limits::{DAY_BLOCKS, DAY_QUARTERS};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// Settlements stand there as they are.
+const VERSION_WITH_SETTLEMENTS: u8 = 2;
 /// As 2, without the last two columns.
 const VERSION_SHORT: u8 = 1;
 
@@ -69,6 +72,18 @@ impl Block {
         [self.drain, self.age, self.pause, self.arrivals, self.settled, self.service, self.speed]
     }
 
+    /// As they are written: of settlements, what they differ by from arrivals.
+    fn bytes(&self) -> [u8; COLUMNS] {
+        let Self { arrivals, settled, .. } = self;
+        let difference = settled.to_byte().wrapping_sub(arrivals.to_byte());
+        Self { settled: Coarse::from_byte(difference), ..*self }.columns().map(Coarse::to_byte)
+    }
+
+    fn add_arrivals_to_settled(&mut self) {
+        let settled = self.settled.to_byte().wrapping_add(self.arrivals.to_byte());
+        self.settled = Coarse::from_byte(settled);
+    }
+
     fn columns_mut(&mut self) -> [&mut Coarse; COLUMNS] {
         let Self { low: _, drain, age, pause, arrivals, settled, service, speed } = self;
         [drain, age, pause, arrivals, settled, service, speed]
@@ -107,7 +122,7 @@ impl Day {
         write_levels(&mut record, self.blocks.iter().map(|block| block.low));
         for which in 0..COLUMNS {
             let bytes: Vec<u8> = (self.blocks.iter())
-                .filter_map(|block| block.columns().get(which).map(|level| level.to_byte()))
+                .filter_map(|block| block.bytes().get(which).copied())
                 .collect();
             column::write(&mut record, &bytes);
         }
@@ -117,7 +132,7 @@ impl Day {
     pub(crate) fn decode(record: &[u8]) -> Result<Self, DayError> {
         let (&version, mut rest) = record.split_first().ok_or(DayError::Layout)?;
         let columns = match version {
-            VERSION => COLUMNS,
+            VERSION | VERSION_WITH_SETTLEMENTS => COLUMNS,
             VERSION_SHORT => COLUMNS - 2,
             other => return Err(DayError::Version(other)),
         };
@@ -138,6 +153,9 @@ impl Day {
                     *level = Coarse::from_byte(byte);
                 }
             }
+        }
+        if version == VERSION {
+            day.blocks.iter_mut().for_each(Block::add_arrivals_to_settled);
         }
         if rest.is_empty() { Ok(day) } else { Err(DayError::Layout) }
     }
@@ -206,10 +224,30 @@ mod tests {
         for block in &mut day.blocks {
             (block.service, block.speed) = (Coarse::UNKNOWN, Coarse::UNKNOWN);
         }
-        let mut record = day.encode();
+        let mut record = encode_with_settlements(&day);
         // The last columns are one run each.
         record.truncate(record.len() - 2 * 3);
         record[0] = VERSION_SHORT;
         assert_eq!(Day::decode(&record), Ok(day));
+    }
+
+    /// As version 2 wrote it.
+    fn encode_with_settlements(day: &Day) -> Vec<u8> {
+        let mut record = vec![VERSION_WITH_SETTLEMENTS];
+        write_levels(&mut record, day.peaks.iter().copied());
+        record.extend(day.accepted.to_bytes());
+        write_levels(&mut record, day.blocks.iter().map(|block| block.low));
+        for which in 0..COLUMNS {
+            let column: Vec<u8> =
+                day.blocks.iter().map(|block| block.columns()[which].to_byte()).collect();
+            column::write(&mut record, &column);
+        }
+        record
+    }
+
+    #[test]
+    fn a_day_that_was_written_with_settlements_as_they_are_is_read() {
+        let day = day(&[3, 5, 8, 13]);
+        assert_eq!(Day::decode(&encode_with_settlements(&day)), Ok(day));
     }
 }

@@ -12,9 +12,9 @@ pub const DAY_BLOCKS: usize = DAY_QUARTERS / BLOCK_QUARTERS;
 pub const HISTORY_DAYS: usize = 35;
 /// Fewest days that may be set.
 pub const HISTORY_DAYS_MIN: usize = 7;
-/// Days that are kept beyond those that are looked back: the one that is under way, and some that a clock that was wrong
+/// Days that are kept beyond those that are looked back: the one that is under way, and one that a clock that was wrong
 /// made.
-pub const HISTORY_DAYS_SPARE: usize = 3;
+pub const HISTORY_DAYS_SPARE: usize = 2;
 /// Most bytes of an encoded day.
 pub const DAY_ENCODED_BYTES_MAX: usize = 1 + 2 + 2 * DAY_QUARTERS + 9 * DAY_BLOCKS + 11;
 

@@ -29,7 +29,7 @@ impl Trace {
     /// # Errors
     /// A text that says what is missing.
     pub(super) fn of(recording: &Recording) -> Result<Self, String> {
-        let Recording { queue, samples } = recording;
+        let Recording { queue, samples, .. } = recording;
         if samples.len() < 2 {
             return Err(format!("'{queue}': {} samples; expected at least two", samples.len()));
         }
@@ -90,7 +90,11 @@ mod tests {
             consumers: Some(2.0),
             ..Sample::default()
         });
-        Trace::of(&Recording { queue: "orders".to_owned(), samples: samples.collect() })
+        Trace::of(&Recording {
+            queue: "orders".to_owned(),
+            samples: samples.collect(),
+            hold_times: Vec::new(),
+        })
     }
 
     fn arrivals(trace: &Trace) -> Vec<f64> {

@@ -1,7 +1,7 @@
 //! When alerts would have fired over a recording.
 
 use crate::cli::recording::Recording;
-use forebay_lag::{Assessment, Confidence, QueueWatch, Role, Sample, Settings, Symptom};
+use forebay_lag::{Assessment, Confidence, HoldTimes, QueueWatch, Role, Sample, Settings, Symptom};
 
 /// An alert that was firing goes on over a gap of the recording that is no longer.
 const GAP_SECONDS_MAX: u64 = 3600;
@@ -46,7 +46,15 @@ pub(super) fn replay(
     let mut before: Option<(u64, Assessment)> = None;
     let mut trusted_from = None;
     let mut assessments = Vec::with_capacity(recording.samples.len());
+    let mut hold_times = recording.hold_times.iter().peekable();
     for sample in &recording.samples {
+        let mut held = HoldTimes::default();
+        while let Some((_, milliseconds)) = hold_times.next_if(|(at, _)| *at <= sample.at) {
+            held.observe(*milliseconds);
+        }
+        if held.deliveries() > 0 {
+            watch.take_hold_times(&held);
+        }
         let now = watch.observe(sample, role, settings);
         if trusted_from.is_none() && now.confidence == Confidence::Trusted {
             trusted_from = Some(sample.at);

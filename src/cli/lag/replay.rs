@@ -20,7 +20,7 @@ use std::time::Duration;
 #[command(after_help = "\
 A file of comma-separated values has a column of times (seconds, milliseconds, dates) and one of lag: 'lag', 'depth',
 'messages', or 'ready' and 'unacked'. It may have 'published' and 'acked' (counters, or rates a second), 'consumers',
-'oldest_age' and 'queue'. docs/reference/lag.md says all names, and how to get a file from Prometheus.
+'oldest_age', 'held_seconds' (how long consumers take for a delivery) and 'queue'. docs/reference/lag.md says all names, and how to get a file from Prometheus.
 
 Examples:
   forebay lag replay orders.csv

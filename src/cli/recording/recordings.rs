@@ -1,6 +1,6 @@
 //! The series of each queue, put together into samples.
 
-use super::series::{Flow, Measure, Series};
+use super::series::{Flow, Measure, Series, TimeUnit};
 use forebay_lag::Sample;
 use std::collections::BTreeMap;
 
@@ -14,6 +14,8 @@ const SAME_MOMENT_SECONDS: f64 = 1.0;
 pub(crate) struct Recording {
     pub(crate) queue: String,
     pub(crate) samples: Vec<Sample>,
+    /// When it was told how long consumers hold deliveries, in seconds since 1970, and milliseconds; ascending.
+    pub(crate) hold_times: Vec<(u64, u64)>,
 }
 
 /// Puts series together by queue. Series of the same measure, as of a broker that came back as another instance, are one.
@@ -24,7 +26,8 @@ pub(super) fn recordings(series: Vec<Series>) -> Vec<Recording> {
     }
     let recorded = queues.into_iter().filter_map(|(queue, series)| {
         let samples = samples(&series);
-        (!samples.is_empty()).then_some(Recording { queue, samples })
+        let hold_times = hold_times(&series);
+        (!samples.is_empty()).then_some(Recording { queue, samples, hold_times })
     });
     recorded.collect()
 }
@@ -76,6 +79,21 @@ fn samples(series: &[Series]) -> Vec<Sample> {
         before = Some(at);
     }
     samples
+}
+
+fn hold_times(series: &[Series]) -> Vec<(u64, u64)> {
+    let told = series.iter().filter_map(|series| match series.measure {
+        Measure::HoldTime(TimeUnit::Seconds) => Some((series, 1000.0)),
+        Measure::HoldTime(TimeUnit::Milliseconds) => Some((series, 1.0)),
+        _ => None,
+    });
+    let mut times: Vec<(u64, u64)> = told
+        .flat_map(|(series, scale)| {
+            series.points.iter().map(move |(at, value)| (*at as u64, (value * scale) as u64))
+        })
+        .collect();
+    times.sort_unstable();
+    times
 }
 
 /// All points by time; where several series tell of one moment, the highest value.
@@ -231,6 +249,17 @@ mod tests {
             "time,instance,lag,acked_total\n0,x,5,100\n60,x,7,160\n120,y,7,0\n180,y,7,30\n";
         assert_eq!(settled(another), [None, Some(60.0), Some(0.0), Some(30.0)]);
         assert_eq!(settled("time,lag\n0,5\n"), [None]);
+    }
+
+    #[test]
+    fn hold_times_are_told_in_seconds_or_milliseconds() {
+        let held = |text: &str| read(text)[0].hold_times.clone();
+        assert_eq!(
+            held("time,lag,service_p99_seconds\n0,5,0.5\n60,7,\n120,7,2\n"),
+            [(0, 500), (120, 2000)]
+        );
+        assert_eq!(held("time,lag,held_ms\n0,5,500\n60,7,20\n"), [(0, 500), (60, 20)]);
+        assert_eq!(held("time,lag,acked_total\n0,5,500\n60,7,20\n"), []);
     }
 
     #[test]

@@ -10,6 +10,15 @@ pub(super) enum Measure {
     Arrivals(Flow),
     Settled(Flow),
     Consumers,
+    /// How long consumers hold deliveries until they settle them: the time of 99 of 100.
+    HoldTime(TimeUnit),
+}
+
+/// In what a time is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum TimeUnit {
+    Seconds,
+    Milliseconds,
 }
 
 /// How a flow of messages is told.
@@ -34,8 +43,7 @@ pub(super) struct Series {
 }
 
 /// What tells that a column was worked out of lag.
-const WORKED_OUT: [&str; 12] = [
-    "service_seconds",
+const WORKED_OUT: [&str; 11] = [
     "quantile",
     "normal",
     "line",
@@ -63,6 +71,13 @@ impl Measure {
         // What was worked out of lag is not lag.
         if has(&WORKED_OUT) {
             return None;
+        }
+        if has(&["service_time", "service_s", "service_ms", "service_p", "hold_", "held_"])
+            || name == "held"
+        {
+            let is_milliseconds = name.ends_with("_ms") || has(&["milliseconds"]);
+            let unit = if is_milliseconds { TimeUnit::Milliseconds } else { TimeUnit::Seconds };
+            return Some(Self::HoldTime(unit));
         }
         Some(match name.as_str() {
             "consumers" | "workers" | "consumer_count" | "num_consumers" => Self::Consumers,
@@ -128,7 +143,9 @@ mod tests {
             ("forebay_queue_consumers", Some(Measure::Consumers)),
             ("forebay_queue_lag_alert_line_messages", None),
             ("expected", None),
-            ("forebay_queue_service_seconds", None),
+            ("forebay_queue_service_seconds", Some(Measure::HoldTime(TimeUnit::Seconds))),
+            ("service_p99_ms", Some(Measure::HoldTime(TimeUnit::Milliseconds))),
+            ("held_seconds", Some(Measure::HoldTime(TimeUnit::Seconds))),
             ("forebay_queue_messages_redelivered_total", None),
             ("temperature", None),
         ];
