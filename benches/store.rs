@@ -5,7 +5,9 @@
 #![allow(clippy::expect_used)]
 
 use bytes::{Bytes, BytesMut};
-use forebay_engine::model::{CommitId, Envelope, Level, Message, Offset, QueueId, WallClock};
+use forebay_engine::model::{
+    CommitId, Envelope, Epoch, Level, Message, Offset, QueueId, WallClock,
+};
 use forebay_engine::operation::{Commit, Durability, Operation, Watermark};
 use forebay_engine::page::{Page, Record};
 use forebay_store::{FjallStore, Store};
@@ -87,7 +89,7 @@ impl Publisher {
 
     fn commit(&mut self, operations: Vec<Operation>, durability: Durability) -> Commit {
         self.commits += 1;
-        Commit { id: CommitId(self.commits), operations, durability }
+        Commit { id: CommitId(self.commits), epoch: Epoch(0), operations, durability }
     }
 }
 

@@ -5,7 +5,7 @@
 //! the same commits twice gives the same store.
 
 use crate::model::{
-    BodyId, CommitId, DelayedId, DueClock, Level, Message, Offset, QueueId, Retry, WallClock,
+    BodyId, CommitId, DelayedId, DueClock, Epoch, Level, Message, Offset, QueueId, Retry, WallClock,
 };
 use crate::page::{ExpiryBounds, Page};
 use bytes::Bytes;
@@ -22,10 +22,13 @@ pub enum Durability {
 }
 
 /// One atomic group of operations.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
-    /// Its place in the order.
+    /// Its place in the order of its epoch.
     pub id: CommitId,
+    /// The epoch of the shard that made it. Where several machines have the queues, a commit is applied
+    /// only while its epoch lasts.
+    pub epoch: Epoch,
     /// In the order in which they take effect.
     pub operations: Vec<Operation>,
     /// How far it must get before it is reported.
@@ -33,7 +36,7 @@ pub struct Commit {
 }
 
 /// One change of the store.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Adds a page; its key was never written before. It begins where the level's last page ended,
     /// or further on when every offset between is settled in a watermark or block of this commit
@@ -174,8 +177,10 @@ pub struct Block {
 pub const BLOCK_OFFSETS: u64 = 1 << 16;
 
 /// What a store holds when it is opened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
+    /// The epoch under which the shard makes its commits.
+    pub epoch: Epoch,
     /// Topology records by key, ascending.
     pub records: Vec<(Bytes, Bytes)>,
     /// Every level of every queue that has a page, a watermark or a block.

@@ -58,6 +58,12 @@ identifier!(
     CommitId(u64)
 );
 identifier!(
+    /// The reign under which a shard makes commits. Of several machines that have the same queues, one
+    /// leads at a time, each time under a higher epoch: a commit of an earlier one was made without
+    /// knowledge of what came after it, and is refused. 0 where a single machine has the queues.
+    Epoch(u64)
+);
+identifier!(
     /// A body that messages of several queues have in common, and that is stored once; from 1. May be
     /// used again when no message has it any more.
     BodyId(u64)

@@ -21,8 +21,8 @@ pub use binding::{Binding, Destination};
 pub use delayed::{DelayedId, DelayedIdError, DueClock};
 pub use fault::{Fault, FaultScope};
 pub use ids::{
-    BodyId, ChannelId, ChannelKey, CommitId, ConnectionId, ConsumerNumber, DeliveryTag, Level,
-    Offset, Position, PublishSeq, QueueId,
+    BodyId, ChannelId, ChannelKey, CommitId, ConnectionId, ConsumerNumber, DeliveryTag, Epoch,
+    Level, Offset, Position, PublishSeq, QueueId,
 };
 pub(crate) use message::{BLIND_CARBON_COPY, CARBON_COPY};
 pub use message::{Envelope, Message, MessageHeadError};

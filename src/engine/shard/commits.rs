@@ -11,7 +11,7 @@ use super::commit_waiters::CommitWaiters;
 use crate::credit::Outbox;
 use crate::deduplication::KeyRecordId;
 use crate::limits::{COMMIT_INTERVAL_MS, UNAWAITED_BYTES_MAX};
-use crate::model::{CommitId, DueClock, Level, Monotonic, Offset, QueueId};
+use crate::model::{CommitId, DueClock, Epoch, Level, Monotonic, Offset, QueueId};
 use crate::operation::{Commit, Durability, Operation};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -68,6 +68,7 @@ struct UnderWay {
 #[derive(Debug, Default)]
 pub(crate) struct Commits {
     last: CommitId,
+    epoch: Epoch,
     due: Due,
     /// New messages that nobody waits for, lately: halved at each commit, so that consumers that kept
     /// step before it are expected to go on after it.
@@ -90,6 +91,11 @@ pub(crate) struct Commits {
 }
 
 impl Commits {
+    /// All commits are of this epoch. To be called before the first one.
+    pub(crate) fn set_epoch(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+    }
+
     /// A queue has something to be committed.
     pub(crate) fn add_dirty(&mut self, queue: QueueId) {
         self.dirty.push(queue);
@@ -256,7 +262,7 @@ impl Commits {
             is_change,
             is_synced,
         });
-        Some(Commit { id: self.last, operations, durability })
+        Some(Commit { id: self.last, epoch: self.epoch, operations, durability })
     }
 
     /// The store has everything up to `commit`: tells what was promised, returns whom else to tell.

@@ -39,6 +39,7 @@ impl Shard {
     pub fn recover(settings: &ShardSettings, recovered: Recovered) -> Result<Self, RecoverError> {
         let topology = Topology::recover(&recovered.records)?;
         let mut shard = Self::with_topology(topology, settings);
+        shard.commits.set_epoch(recovered.epoch);
         shard.shared_bodies = SharedBodies::recover(recovered.last_body);
         shard.access = AccessControl::recover(&recovered.records)?;
         let queues: Vec<QueueId> = shard.topology.queues().map(|record| record.id).collect();

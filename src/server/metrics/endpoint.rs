@@ -312,7 +312,7 @@ mod tests {
     use crate::shard::mailbox::{MailReceiver, mailbox};
     use crate::system::alarms::AlarmLimits;
     use axum::body::to_bytes;
-    use forebay_engine::model::CommitId;
+    use forebay_engine::model::{CommitId, Epoch};
     use forebay_engine::operation::{Commit, Durability};
     use forebay_store::{Fault, FaultyStore, MemoryStore};
 
@@ -376,8 +376,12 @@ mod tests {
         endpoint.set_ready(true);
         let asked = || readiness(State(endpoint.clone()));
         assert_eq!(asked().await.0, StatusCode::OK);
-        let commit =
-            Commit { id: CommitId(1), operations: Vec::new(), durability: Durability::Synced };
+        let commit = Commit {
+            id: CommitId(1),
+            epoch: Epoch(0),
+            operations: Vec::new(),
+            durability: Durability::Synced,
+        };
         assert!(store.apply(&[commit]).is_err());
         assert_eq!(asked().await, (StatusCode::SERVICE_UNAVAILABLE, NOT_READY));
         let (status, _) = scraped(&endpoint, Selection::Aggregated).await;

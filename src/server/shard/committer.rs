@@ -1,4 +1,5 @@
-//! The one thread that writes to the store, and the watchdog that watches it.
+//! The commit log of a single machine: the one thread that writes to the store, and the watchdog that
+//! watches it.
 //!
 //! The shard task hands it one commit at a time; what arrives while that one is written becomes
 //! the next. The committer answers over the shard's completions. It never answers for a commit
@@ -8,9 +9,9 @@ use crate::connection::publish_budget::PublishShare;
 use crate::failure::{Failure, FailureSender};
 use crate::limits::{COMMIT_DURATION_MAX, WATCHDOG_INTERVAL};
 use crate::metrics::CommitMetrics;
-use forebay_engine::model::CommitId;
+use crate::shard::commit_log::{CommitLog, CommitLogEnded};
+use crate::shard::completion::Completion;
 use forebay_engine::operation::Commit;
-use forebay_engine::shard::{DamagedDelayedFetch, DamagedFetch, DelayedFetched, Fetched};
 use forebay_store::Store;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,21 +19,6 @@ use std::sync::{Arc, mpsc};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
-
-/// What a thread beside the shard has finished for it.
-#[derive(Debug)]
-pub enum Completion {
-    /// A commit is as durable as it asked to be.
-    Committed(CommitId),
-    /// Pages that the shard asked for.
-    Fetched(Fetched),
-    /// Of a queue that the shard asked for, what is stored is damaged.
-    Damaged(DamagedFetch),
-    /// Delayed messages that the shard asked for.
-    DelayedFetched(DelayedFetched),
-    /// Of a queue whose delayed messages the shard asked for, what is stored is damaged.
-    DamagedDelayed(DamagedDelayedFetch),
-}
 
 /// The committer's handle, held by the shard task. Dropping it lets the thread finish.
 #[derive(Debug)]
@@ -98,19 +84,13 @@ impl Committer {
         })?;
         Ok((Self { jobs }, CommitterThread { thread }))
     }
-
-    /// Hands over a commit; the share is given back when it is durable.
-    ///
-    /// # Errors
-    /// When the committer has ended after a failure, which was reported.
-    pub fn write(&self, commit: Commit, share: PublishShare) -> Result<(), CommitterEnded> {
-        self.jobs.send(Job { commit, share }).map_err(|_| CommitterEnded)
-    }
 }
 
-/// The committer has ended after a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommitterEnded;
+impl CommitLog for Committer {
+    fn append(&self, commit: Commit, share: PublishShare) -> Result<(), CommitLogEnded> {
+        self.jobs.send(Job { commit, share }).map_err(|_| CommitLogEnded)
+    }
+}
 
 impl CommitterThread {
     /// Waits until everything is written and synced. Blocks.
@@ -191,6 +171,7 @@ mod tests {
     use crate::failure::{FailureReceiver, failures};
     use crate::metrics::Metrics;
     use bytes::Bytes;
+    use forebay_engine::model::{CommitId, Epoch};
     use forebay_engine::operation::{Durability, Operation};
     use forebay_store::{Fault, FaultyStore, MemoryStore};
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -221,7 +202,7 @@ mod tests {
     fn commit(id: u64) -> Commit {
         let key = Bytes::from(id.to_string());
         let operations = vec![Operation::PutRecord { key, value: Bytes::new() }];
-        Commit { id: CommitId(id), operations, durability: Durability::Synced }
+        Commit { id: CommitId(id), epoch: Epoch(0), operations, durability: Durability::Synced }
     }
 
     #[tokio::test]
@@ -230,7 +211,7 @@ mod tests {
         let budget = PublishBudget::new();
         let free = budget.available();
         let published = Published { bytes: 100, ..Published::default() };
-        rig.committer.write(commit(1), budget.try_take(published).unwrap()).unwrap();
+        rig.committer.append(commit(1), budget.try_take(published).unwrap()).unwrap();
         let completion = rig.completions.recv().await;
         assert!(matches!(completion, Some(Completion::Committed(CommitId(1)))));
         drop(rig.committer);
@@ -243,7 +224,7 @@ mod tests {
         let mut rig = rig(Fault::Sync(2), COMMIT_DURATION_MAX);
         for id in 1..=3 {
             // The last one may find the committer ended already.
-            let _ = rig.committer.write(commit(id), PublishShare::default());
+            let _ = rig.committer.append(commit(id), PublishShare::default());
         }
         let failure = rig.failures.first().await;
         assert!(failure.to_string().contains("nothing that was not durable"), "{failure}");
@@ -257,7 +238,7 @@ mod tests {
     #[tokio::test]
     async fn a_commit_that_hangs_is_a_failure() {
         let mut rig = rig(Fault::ApplyStuck(1), Duration::from_millis(1));
-        rig.committer.write(commit(1), PublishShare::default()).unwrap();
+        rig.committer.append(commit(1), PublishShare::default()).unwrap();
         assert!(matches!(rig.failures.first().await, Failure::CommitOverdue));
         rig.store.release();
     }
@@ -266,7 +247,7 @@ mod tests {
     async fn what_waits_at_the_end_is_still_written() {
         let rig = rig(Fault::Read(1), COMMIT_DURATION_MAX);
         for id in 1..=3 {
-            rig.committer.write(commit(id), PublishShare::default()).unwrap();
+            rig.committer.append(commit(id), PublishShare::default()).unwrap();
         }
         drop(rig.committer);
         rig.thread.join();

@@ -3,7 +3,7 @@
 
 use crate::failure::{Failure, FailureSender};
 use crate::limits::READER_THREADS;
-use crate::shard::committer::Completion;
+use crate::shard::completion::Completion;
 use forebay_engine::shard::{
     DamagedDelayedFetch, DamagedFetch, DelayedFetch, DelayedFetched, Fetch, Fetched,
 };

@@ -122,7 +122,7 @@ pub(crate) fn start_shard(
         clock,
         mailbox,
         completions,
-        committer,
+        log: committer,
         readers,
         snapshot: Arc::clone(snapshot),
         catalogue: Arc::clone(catalogue),
@@ -131,7 +131,7 @@ pub(crate) fn start_shard(
         // A panic in the shard ends the broker: its state can't be trusted any more.
         match tokio::spawn(task.run()).await {
             Ok(Ok(())) => {}
-            Ok(Err(_committer_ended)) => failures.report(Failure::Ended("committer")),
+            Ok(Err(_log_ended)) => failures.report(Failure::Ended("committer")),
             Err(_panic) => failures.report(Failure::Ended("shard")),
         }
     });

@@ -1,7 +1,7 @@
 //! The task that owns the shard: queues and topology.
 //!
-//! A turn takes what is in the mailbox, or what committer and readers have finished, then sends
-//! on what came of it: first the next commit, when the committer is idle, so that the disk works
+//! A turn takes what is in the mailbox, or what commit log and readers have finished, then sends
+//! on what came of it: first the next commit, when none is under way, so that the disk works
 //! while events are forwarded; then what connections work by, before any event that tells of a change
 //! in it; then events and fetches; last, a step of a report that somebody waits for. What an input
 //! leaves over of its work goes on in slices, between which other tasks of this thread and the mailbox
@@ -10,7 +10,8 @@
 use crate::connection::connections::EventSender;
 use crate::connection::publish_budget::PublishShare;
 use crate::limits::SHARD_TURN_BATCHES_MAX;
-use crate::shard::committer::{Committer, CommitterEnded, Completion};
+use crate::shard::commit_log::{CommitLog, CommitLogEnded};
+use crate::shard::completion::Completion;
 use crate::shard::mailbox::{Batch, Mail, MailReceiver, ShardQuery};
 use crate::shard::reader_pool::ReaderPool;
 use crate::shard::reports::Reports;
@@ -27,17 +28,17 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::yield_now;
 
 /// The shard and everything it speaks with.
-pub struct ShardTask {
+pub struct ShardTask<L> {
     /// The state machine.
     pub shard: Shard,
     /// What time it is.
     pub clock: Clock,
     /// From connections.
     pub mailbox: MailReceiver,
-    /// From committer and readers.
+    /// From commit log and readers.
     pub completions: UnboundedReceiver<Completion>,
-    /// Writes.
-    pub committer: Committer,
+    /// Makes commits durable.
+    pub log: L,
     /// Reads.
     pub readers: ReaderPool,
     /// Where connections find routes and access.
@@ -46,10 +47,10 @@ pub struct ShardTask {
     pub catalogue: Arc<ArcSwap<Topology>>,
 }
 
-struct Turns {
-    task: ShardTask,
+struct Turns<L> {
+    task: ShardTask<L>,
     connections: HashMap<ConnectionId, EventSender>,
-    /// The commit that is being written.
+    /// The commit that is not durable yet.
     writing: Option<CommitId>,
     /// The budget of what was published since the last commit was handed over, as far as it is
     /// neither settled nor in no need of a commit.
@@ -69,12 +70,12 @@ pub(crate) fn log_damaged_queue(what: &str) {
     );
 }
 
-impl ShardTask {
+impl<L: CommitLog> ShardTask<L> {
     /// Runs until it is told to stop and everything is durable.
     ///
     /// # Errors
-    /// When the committer ended after a failure, which was reported.
-    pub async fn run(self) -> Result<(), CommitterEnded> {
+    /// When the commit log ended after a failure, which was reported.
+    pub async fn run(self) -> Result<(), CommitLogEnded> {
         Turns {
             task: self,
             connections: HashMap::new(),
@@ -88,8 +89,8 @@ impl ShardTask {
     }
 }
 
-impl Turns {
-    async fn run(mut self) -> Result<(), CommitterEnded> {
+impl<L: CommitLog> Turns<L> {
+    async fn run(mut self) -> Result<(), CommitLogEnded> {
         let mut mails = Vec::with_capacity(SHARD_TURN_BATCHES_MAX);
         let mut timer = Timer::default();
         loop {
@@ -176,7 +177,7 @@ impl Turns {
         }
     }
 
-    fn send_on(&mut self) -> Result<(), CommitterEnded> {
+    fn send_on(&mut self) -> Result<(), CommitLogEnded> {
         self.commit_when_idle()?;
         self.share.shrink(self.task.shard.unwritten_bytes());
         if self.task.shard.has_changed_since(&self.task.snapshot.load()) {
@@ -198,14 +199,136 @@ impl Turns {
         Ok(())
     }
 
-    fn commit_when_idle(&mut self) -> Result<(), CommitterEnded> {
+    fn commit_when_idle(&mut self) -> Result<(), CommitLogEnded> {
         if self.writing.is_some() {
             return Ok(());
         }
         if let Some(commit) = self.task.shard.poll_commit() {
             self.writing = Some(commit.id);
-            self.task.committer.write(commit, std::mem::take(&mut self.share))?;
+            self.task.log.append(commit, std::mem::take(&mut self.share))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::connections::Connections;
+    use crate::connection::publish_budget::PublishBudget;
+    use crate::failure::failures;
+    use crate::shard::mailbox::mailbox;
+    use crate::shard::shard_link::{SessionError, ShardLink};
+    use forebay_engine::command::Command;
+    use forebay_engine::event::Reply;
+    use forebay_engine::model::{ChannelId, Epoch, ObjectName, QueueDeclaration, TopologyRequest};
+    use forebay_engine::operation::{Commit, Recovered};
+    use forebay_engine::shard::{QueueDefaults, ShardSettings};
+    use forebay_store::{MemoryStore, Store};
+    use forebay_wire::ShortStr;
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+    use tokio::task::JoinHandle;
+
+    /// A commit log that does nothing by itself: the test says when a commit is durable.
+    struct HeldLog(UnboundedSender<Commit>);
+
+    impl CommitLog for HeldLog {
+        fn append(&self, commit: Commit, _share: PublishShare) -> Result<(), CommitLogEnded> {
+            self.0.send(commit).map_err(|_| CommitLogEnded)
+        }
+    }
+
+    struct Rig {
+        link: ShardLink,
+        appended: UnboundedReceiver<Commit>,
+        completions: UnboundedSender<Completion>,
+        task: JoinHandle<Result<(), CommitLogEnded>>,
+    }
+
+    fn rig(epoch: Epoch) -> Rig {
+        let settings = ShardSettings {
+            vhosts: vec![ShortStr::from_static("/")],
+            queue_defaults: QueueDefaults::default(),
+        };
+        let recovered = Recovered { epoch, ..Recovered::default() };
+        let shard = Shard::recover(&settings, recovered).unwrap();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let (completions, completed) = unbounded_channel();
+        let (failures, _) = failures();
+        let (readers, _) = ReaderPool::start(&store, &completions, &failures).unwrap();
+        let (log, appended) = unbounded_channel();
+        let (mail_sender, mail) = mailbox();
+        let snapshot = Arc::new(ArcSwap::from_pointee(shard.snapshot()));
+        let catalogue = Arc::new(ArcSwap::from_pointee(shard.topology().snapshot()));
+        let task = ShardTask {
+            shard,
+            clock: Clock::start(),
+            mailbox: mail,
+            completions: completed,
+            log: HeldLog(log),
+            readers,
+            snapshot,
+            catalogue,
+        };
+        let budget = PublishBudget::new();
+        let connections = Connections::default();
+        let link = ShardLink { mailbox: mail_sender, connections, budget };
+        Rig { link, appended, completions, task: tokio::spawn(task.run()) }
+    }
+
+    impl Rig {
+        fn declare(&self, name: &'static str) -> JoinHandle<Result<Reply, SessionError>> {
+            let name = ObjectName::from_static(name);
+            let declaration = QueueDeclaration { name, durable: true, ..Default::default() };
+            let command = Command::Topology {
+                channel: ChannelId(1),
+                request: TopologyRequest::DeclareQueue(declaration),
+                nowait: false,
+            };
+            let link = self.link.clone();
+            tokio::spawn(async move {
+                link.ask(ShortStr::from_static("/"), ShortStr::from_static("guest"), command).await
+            })
+        }
+
+        /// The next commit, which stays under way.
+        async fn commit(&mut self) -> Commit {
+            self.appended.recv().await.unwrap()
+        }
+
+        fn committed(&self, commit: &Commit) {
+            self.completions.send(Completion::Committed(commit.id)).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_is_answered_when_the_log_says_so_and_commits_carry_their_epoch() {
+        let mut rig = rig(Epoch(7));
+        // What a new shard begins with.
+        let first = rig.commit().await;
+        rig.committed(&first);
+        let declared = rig.declare("orders");
+        let second = rig.commit().await;
+        assert_eq!((first.epoch, second.epoch), (Epoch(7), Epoch(7)));
+        assert_eq!((first.id, second.id), (CommitId(1), CommitId(2)));
+        // The shard takes mail while the log is busy, and answers nothing that is not durable.
+        for _ in 0..10 {
+            rig.link.ping().await.unwrap();
+        }
+        assert!(!declared.is_finished());
+        rig.committed(&second);
+        assert!(matches!(declared.await.unwrap(), Ok(Reply::QueueDeclared { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_log_that_takes_no_more_commits_ends_the_shard_and_nobody_is_answered() {
+        let mut rig = rig(Epoch(0));
+        let first = rig.commit().await;
+        rig.committed(&first);
+        rig.appended.close();
+        let declared = rig.declare("orders");
+        assert_eq!(rig.task.await.unwrap(), Err(CommitLogEnded));
+        assert!(!declared.is_finished());
+        declared.abort();
     }
 }

@@ -14,7 +14,7 @@ use crate::format::checksummed::{self, Flaw};
 use crate::format::key::{self, AckKind, MetaKind};
 use crate::format::page_value::{self, Extent};
 use bytes::Bytes;
-use forebay_engine::model::{Level, Offset, QueueId};
+use forebay_engine::model::{Epoch, Level, Offset, QueueId};
 use forebay_engine::operation::{Block, DamagedQueue, Recovered, RecoveredLevel, Watermark};
 use forebay_engine::topology;
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,7 +80,8 @@ pub(crate) fn recover(view: &View) -> Result<Recovered, StoreError> {
     }
     let last_body = shared_bodies::last(view).map_err(failed)?;
     let delayed = delayed::states(view)?;
-    Ok(Recovered { records: records(view)?, levels, delayed, last_body, damaged })
+    let epoch = Epoch(0);
+    Ok(Recovered { epoch, records: records(view)?, levels, delayed, last_body, damaged })
 }
 
 /// A queue of which a read has met damage.

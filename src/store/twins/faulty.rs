@@ -175,7 +175,7 @@ mod tests {
     use super::*;
     use crate::twins::memory::MemoryStore;
     use bytes::Bytes;
-    use forebay_engine::model::CommitId;
+    use forebay_engine::model::{CommitId, Epoch};
     use forebay_engine::operation::Operation;
     use std::sync::Arc;
 
@@ -183,6 +183,7 @@ mod tests {
         let key = Bytes::from(id.to_string());
         Commit {
             id: CommitId(id),
+            epoch: Epoch(0),
             operations: vec![Operation::PutRecord { key, value: Bytes::new() }],
             durability,
         }

@@ -5,7 +5,7 @@ use crate::error::StoreError;
 use crate::fjall::contiguity::{self, Settled};
 use crate::store::{DelayedMessages, Statistics, Store};
 use bytes::Bytes;
-use forebay_engine::model::{DelayedId, DueClock, Level, Message, Offset, QueueId};
+use forebay_engine::model::{DelayedId, DueClock, Epoch, Level, Message, Offset, QueueId};
 use forebay_engine::operation::{
     Block, Commit, DelayedState, Durability, Operation, Recovered, RecoveredDelayed,
     RecoveredLevel, Watermark,
@@ -221,6 +221,7 @@ impl Content {
         let delayed =
             delayed.map(|(&(queue, clock), &state)| RecoveredDelayed { queue, clock, state });
         Recovered {
+            epoch: Epoch(0),
             records: records.collect(),
             levels: levels.collect(),
             delayed: delayed.collect(),
@@ -275,6 +276,7 @@ mod tests {
         let key = Bytes::from_static(key.as_bytes());
         Commit {
             id: CommitId(1),
+            epoch: Epoch(0),
             operations: vec![Operation::PutRecord { key, value: Bytes::new() }],
             durability,
         }

@@ -1,7 +1,7 @@
 //! A store for tests: what a real one does, as plainly as can be, and every promise of the engine
 //! to it checked.
 
-use crate::model::{BodyId, DelayedId, DueClock, Level, Message, Offset, QueueId};
+use crate::model::{BodyId, DelayedId, DueClock, Epoch, Level, Message, Offset, QueueId};
 use crate::operation::{
     BLOCK_OFFSETS, Block, Commit, DamagedQueue, DelayedState, Operation, Recovered,
     RecoveredDelayed, RecoveredLevel, Watermark,
@@ -206,6 +206,7 @@ impl TestStore {
         let delayed =
             delayed.map(|(&(queue, clock), &state)| RecoveredDelayed { queue, clock, state });
         Recovered {
+            epoch: Epoch(0),
             records: self.records.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             levels: self.levels.iter().map(level).collect(),
             delayed: delayed.collect(),

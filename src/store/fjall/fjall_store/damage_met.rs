@@ -1,6 +1,8 @@
 //! Damage that the store itself meets: while it gives space back, and while it merges tables.
 
 use super::*;
+use crate::fjall::database::Space;
+use crate::format::key;
 use crate::workload::Workload;
 use forebay_engine::operation::Durability;
 use forebay_engine::operation::Operation;
@@ -43,6 +45,7 @@ fn drop_queue(store: &FjallStore) {
     let operations = vec![Operation::DropQueue { queue: DROPPED }];
     let commit = Commit {
         id: forebay_engine::model::CommitId(99),
+        epoch: forebay_engine::model::Epoch(0),
         operations,
         durability: Durability::Synced,
     };

@@ -3,7 +3,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use forebay_engine::model::{
-    BodyId, CommitId, Envelope, Level, Message, Offset, QueueId, Retry, ReturnReason, WallClock,
+    BodyId, CommitId, Envelope, Epoch, Level, Message, Offset, QueueId, Retry, ReturnReason,
+    WallClock,
 };
 use forebay_engine::operation::{BLOCK_OFFSETS, Block, Commit, Durability, Operation, Watermark};
 use forebay_engine::page::{Page, Record};
@@ -53,7 +54,7 @@ pub(crate) fn message(number: u64, size: usize) -> Message {
 impl Workload {
     pub(crate) fn commit(&mut self, operations: Vec<Operation>, durability: Durability) -> Commit {
         self.commits += 1;
-        Commit { id: CommitId(self.commits), operations, durability }
+        Commit { id: CommitId(self.commits), epoch: Epoch(0), operations, durability }
     }
 
     /// A page of messages of these sizes, after `skipped` offsets of transient ones.
