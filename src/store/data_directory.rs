@@ -3,10 +3,12 @@
 //!
 //! ```text
 //! LOCK            locked while a process has the directory open
-//! FORMAT          "forebay data format 3"
+//! FORMAT          "forebay data format 3"; 4 of a node of a cluster
 //! HIGH-WATER      the last commit that is on stable storage
 //! DAMAGED         damage that was met and is looked for again at the next start, if there is any
 //! TORN-TAIL       what was cut off the end of a journal last, if anything was
+//! snapshot.part   what a node has of a snapshot that another one sends
+//! snapshot        a whole one, which is put in the place of what the node has
 //! lag/            lag histories of queues, a file for each day
 //! fjall/          pages, bodies, acks, meta, delayed messages and their journals
 //! fjall.building/ what a repair has come to so far
@@ -16,7 +18,9 @@
 
 use crate::creation;
 use crate::error::StoreError;
-use crate::limits::{FORMAT_VERSION, FORMAT_VERSION_OLDEST, FORMAT_VERSION_WITH_DELAYED};
+use crate::limits::{
+    FORMAT_VERSION, FORMAT_VERSION_OLDEST, FORMAT_VERSION_WITH_DELAYED, FORMAT_VERSION_WITH_LOG,
+};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -28,6 +32,8 @@ const FORMAT_PREFIX: &str = "forebay data format ";
 const HIGH_WATER_FILE: &str = "HIGH-WATER";
 const DAMAGE_NOTES_FILE: &str = "DAMAGED";
 const TORN_TAIL_FILE: &str = "TORN-TAIL";
+const SNAPSHOT_FILE: &str = "snapshot";
+const SNAPSHOT_DRAFT: &str = "snapshot.part";
 const DATABASE_DIRECTORY: &str = "fjall";
 const BUILDING_DIRECTORY: &str = "fjall.building";
 const REPAIRED_DIRECTORY: &str = "fjall.repaired";
@@ -38,22 +44,37 @@ const IGNORED: [&str; 3] = [LOCK_FILE, FORMAT_DRAFT, "lost+found"];
 #[derive(Debug)]
 pub(crate) struct DataDirectory {
     path: PathBuf,
+    /// A replicated log is in it, or will be.
+    is_replica: bool,
     /// Unlocked by the system when it is closed, even by a kill.
     _lock: File,
 }
 
 impl DataDirectory {
-    /// Opens the directory; creates it, for its owner only, when it is not there.
+    /// Opens the directory of a single machine; creates it, for its owner only, when it is not there.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        // Looked at before anything is made, and again when nobody else can change it any more.
+        check_data_directory(path)?;
+        let directory = Self::open_as(path, false)?;
+        check_data_directory(path)?;
+        Ok(directory)
+    }
+
+    /// Opens the directory of a replica; one of a single machine becomes that of a replica.
+    pub(crate) fn open_replica(path: &Path) -> Result<Self, StoreError> {
+        Self::open_as(path, true)
+    }
+
+    fn open_as(path: &Path, is_replica: bool) -> Result<Self, StoreError> {
         let unwritable = |source| StoreError::Unwritable { directory: path.into(), source };
         check(path)?;
         create(path).map_err(unwritable)?;
         let lock = lock(path)?;
         // Another process may have been faster.
         if check(path)? == Content::Nothing {
-            write_format(path).map_err(unwritable)?;
+            write_format(path, is_replica).map_err(unwritable)?;
         }
-        let directory = Self { path: path.into(), _lock: lock };
+        let directory = Self { path: path.into(), is_replica, _lock: lock };
         if directory.is_repair_interrupted() {
             return Err(StoreError::RepairInterrupted { directory: path.into() });
         }
@@ -62,7 +83,7 @@ impl DataDirectory {
 
     /// Opens a directory that is there, and makes nothing in it.
     pub(crate) fn existing(path: &Path) -> Result<Self, StoreError> {
-        match fs::read(path.join(FORMAT_FILE)) {
+        let format = match fs::read(path.join(FORMAT_FILE)) {
             Ok(content) => check_format(path, &content)?,
             Err(error) => {
                 let directory = path.into();
@@ -74,8 +95,9 @@ impl DataDirectory {
                     _ => StoreError::failed("read the data directory", error),
                 });
             }
-        }
-        Ok(Self { path: path.into(), _lock: lock(path)? })
+        };
+        let is_replica = format >= FORMAT_VERSION_WITH_LOG;
+        Ok(Self { path: path.into(), is_replica, _lock: lock(path)? })
     }
 
     /// Whether a program that knows of delayed messages has written here, or nothing has been yet.
@@ -92,15 +114,26 @@ impl DataDirectory {
     /// When the file can't be written; then it is as it was.
     pub(crate) fn renew_format(&self) -> io::Result<()> {
         let content = fs::read(self.path.join(FORMAT_FILE))?;
-        match content == format_text().as_bytes() {
+        match content == format_text(self.is_replica).as_bytes() {
             true => Ok(()),
-            false => write_format(&self.path),
+            false => write_format(&self.path, self.is_replica),
         }
     }
 
     /// Whether only the last step of a repair is missing: putting what it made in place.
     pub(crate) fn is_repair_interrupted(&self) -> bool {
         self.repaired().is_dir() && !self.database().exists()
+    }
+
+    /// Refuses the directory of a replica.
+    ///
+    /// # Errors
+    /// When it is one.
+    pub(crate) fn expect_single(&self) -> Result<(), StoreError> {
+        match self.is_replica {
+            true => Err(StoreError::OfReplica { directory: self.path.clone() }),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -117,6 +150,14 @@ impl DataDirectory {
 
     pub(crate) fn torn_tail(&self) -> PathBuf {
         self.path.join(TORN_TAIL_FILE)
+    }
+
+    pub(crate) fn snapshot(&self) -> PathBuf {
+        self.path.join(SNAPSHOT_FILE)
+    }
+
+    pub(crate) fn snapshot_draft(&self) -> PathBuf {
+        self.path.join(SNAPSHOT_DRAFT)
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -140,22 +181,31 @@ impl DataDirectory {
 /// What a directory holds that a broker may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
-    /// Data of a format that is known here.
-    Data,
+    /// Data of a format that is known here: this one.
+    Data(u32),
     /// Nothing, or it is not there.
     Nothing,
 }
 
-/// Whether a broker may have this directory: it holds data of a format that is known here, or nothing,
-/// or is not there. Looks only: a directory of somebody else stays as it is.
+/// Whether a broker on a single machine may have this directory: it holds data of a format that is known
+/// here and no replicated log, or nothing, or is not there. Looks only: a directory of somebody else stays
+/// as it is.
+///
+/// # Errors
+/// When it may not, or the directory can't be read.
 pub fn check_data_directory(path: &Path) -> Result<(), StoreError> {
-    check(path).map(drop)
+    match check(path)? {
+        Content::Data(FORMAT_VERSION_WITH_LOG..) => {
+            Err(StoreError::OfReplica { directory: path.into() })
+        }
+        Content::Data(_) | Content::Nothing => Ok(()),
+    }
 }
 
 fn check(path: &Path) -> Result<Content, StoreError> {
     let unwritable = |source| StoreError::Unwritable { directory: path.into(), source };
     match fs::read(path.join(FORMAT_FILE)) {
-        Ok(content) => check_format(path, &content).map(|()| Content::Data),
+        Ok(content) => check_format(path, &content).map(Content::Data),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match is_empty(path) {
             Ok(true) => Ok(Content::Nothing),
             Ok(false) => Err(StoreError::ForeignDirectory { directory: path.into() }),
@@ -207,7 +257,8 @@ fn is_empty(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-fn check_format(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+/// The format, when it is known here.
+fn check_format(path: &Path, content: &[u8]) -> Result<u32, StoreError> {
     let text = String::from_utf8_lossy(content);
     let found = text
         .trim()
@@ -222,27 +273,28 @@ fn check_format(path: &Path, content: &[u8]) -> Result<(), StoreError> {
             directory: path.into(),
             found,
             oldest: FORMAT_VERSION_OLDEST,
-            supported: FORMAT_VERSION,
+            supported: FORMAT_VERSION_WITH_LOG,
         });
     }
-    if found > FORMAT_VERSION {
+    if found > FORMAT_VERSION_WITH_LOG {
         return Err(StoreError::NewerFormat {
             directory: path.into(),
             found,
-            supported: FORMAT_VERSION,
+            supported: FORMAT_VERSION_WITH_LOG,
         });
     }
-    Ok(())
+    Ok(found)
 }
 
-fn format_text() -> String {
-    format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n")
+fn format_text(is_replica: bool) -> String {
+    let version = if is_replica { FORMAT_VERSION_WITH_LOG } else { FORMAT_VERSION };
+    format!("{FORMAT_PREFIX}{version}\n")
 }
 
-fn write_format(path: &Path) -> io::Result<()> {
+fn write_format(path: &Path, is_replica: bool) -> io::Result<()> {
     let draft = path.join(FORMAT_DRAFT);
     let mut file = File::create(&draft)?;
-    file.write_all(format_text().as_bytes())?;
+    file.write_all(format_text(is_replica).as_bytes())?;
     file.sync_all()?;
     fs::rename(&draft, path.join(FORMAT_FILE))?;
     File::open(path)?.sync_all()
@@ -274,10 +326,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         drop(DataDirectory::open(directory.path()).unwrap());
         let format = directory.path().join(FORMAT_FILE);
-        fs::write(&format, "forebay data format 4\n").unwrap();
+        fs::write(&format, "forebay data format 5\n").unwrap();
         assert!(matches!(
             DataDirectory::open(directory.path()),
-            Err(StoreError::NewerFormat { found: 4, .. })
+            Err(StoreError::NewerFormat { found: 5, .. })
         ));
         fs::write(&format, "forebay data format 0\n").unwrap();
         assert!(matches!(
@@ -291,6 +343,27 @@ mod tests {
                 Err(StoreError::BadFormat { .. })
             ));
         }
+    }
+
+    #[test]
+    fn a_directory_becomes_that_of_a_replica_and_never_again_that_of_a_single_machine() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        drop(DataDirectory::open(path).unwrap());
+        let format = || fs::read_to_string(path.join(FORMAT_FILE)).unwrap();
+        assert_eq!(format(), "forebay data format 3\n");
+        DataDirectory::open_replica(path).unwrap().renew_format().unwrap();
+        assert_eq!(format(), "forebay data format 4\n");
+        for error in
+            [check_data_directory(path).unwrap_err(), DataDirectory::open(path).unwrap_err()]
+        {
+            assert!(matches!(error, StoreError::OfReplica { .. }), "{error}");
+        }
+        let existing = DataDirectory::existing(path).unwrap();
+        assert!(matches!(existing.expect_single(), Err(StoreError::OfReplica { .. })));
+        drop(existing);
+        DataDirectory::open_replica(path).unwrap().renew_format().unwrap();
+        assert_eq!(format(), "forebay data format 4\n");
     }
 
     #[test]

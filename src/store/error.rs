@@ -91,6 +91,15 @@ pub enum StoreError {
         /// The newest one known here.
         supported: u32,
     },
+    /// The directory is that of a replica, and was to be opened as one of a single machine.
+    #[error(
+        "data directory {} is that of a node of a cluster, whose other nodes must agree to every change: choose another data directory",
+        directory.display()
+    )]
+    OfReplica {
+        /// The data directory.
+        directory: PathBuf,
+    },
     /// Something that was stored is damaged or missing.
     #[error("stored data is damaged: {0}")]
     Damaged(Box<Damage>),

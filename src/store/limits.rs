@@ -8,8 +8,11 @@ pub const BODY_INLINE_SIZE_MAX: usize = 64 * 1024;
 /// Bytes of messages that the engine puts into one page at most, out-of-line bodies not counted.
 pub const PAGE_SIZE_MAX: usize = 1024 * 1024;
 
-/// The on-disk format that this program writes, and the newest that it reads.
+/// The on-disk format that this program writes for a single machine.
 pub const FORMAT_VERSION: u32 = 3;
+
+/// The on-disk format with a replicated log, which nodes of a cluster have; the newest that is read.
+pub const FORMAT_VERSION_WITH_LOG: u32 = 4;
 
 /// The first one with a keyspace for delayed messages.
 pub const FORMAT_VERSION_WITH_DELAYED: u32 = 3;
@@ -118,6 +121,9 @@ pub const RECLAIM_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the reclaimer waits between two looks at whether memtables are flushed.
 pub const FLUSH_INTERVAL: Duration = Duration::from_millis(10);
 
+/// Bytes of keys and values from which on a chunk of a group's snapshot is full.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 1024 * 1024;
+
 /// Bytes that a scrub reads at a time.
 pub const SCRUB_WINDOW_SIZE: usize = 64 * 1024;
 
@@ -150,6 +156,7 @@ pub const LAG_DAY_BYTES_MAX: usize = 1024;
 
 const _: () = assert!(FORMAT_VERSION_OLDEST <= FORMAT_VERSION);
 const _: () = assert!(FORMAT_VERSION_WITH_DELAYED <= FORMAT_VERSION);
+const _: () = assert!(FORMAT_VERSION < FORMAT_VERSION_WITH_LOG);
 const _: () = assert!(BODY_INLINE_SIZE_MAX < PAGE_SIZE_MAX);
 const _: () = assert!(PAGE_SIZE_MAX as u64 * 8 <= PAGES_MEMTABLE_SIZE_MAX);
 const _: () = assert!(2 * PAGES_MEMTABLE_SIZE_MAX <= JOURNALS_SIZE_MAX);

@@ -151,6 +151,11 @@ impl Survey {
                 }
                 continue;
             }
+            if key == key::unfinished_snapshot() {
+                let what = "a snapshot from another node was being put in place: the next start of this \
+                            node finishes that; until then parts of it are missing";
+                self.damaged(None, None, what.to_owned());
+            }
             let content = match checksummed::unseal(&key, &value) {
                 Ok(content) => content,
                 Err(flaw) => {
@@ -225,6 +230,14 @@ impl Survey {
             let is_survivor =
                 item.is_saved || salvage.lost_commits().iter().any(|lost| lost.have(item.seqno));
             let Item { key, value, .. } = item;
+            if key::parse_log_entry(&key).is_some() {
+                // No repair copies it: it belongs to a replica, which has others to get it from.
+                if let Err(flaw) = checksummed::unseal(&key, &value) {
+                    let what = format!("an entry of the replicated log: {flaw}");
+                    self.damaged(None, None, what);
+                }
+                continue;
+            }
             // The key of a level's anchor names no page.
             let Some((queue, level, first)) = key::parse_page(&key) else { continue };
             if self.dropped.contains(&queue) {

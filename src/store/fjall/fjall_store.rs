@@ -5,20 +5,19 @@ use crate::check::scrubber::Scrubber;
 use crate::data_directory::DataDirectory;
 use crate::error::StoreError;
 use crate::fjall::damaged_reads::look_for_noted_damage;
-use crate::fjall::database::Space;
 use crate::fjall::journal_unlinker::JournalUnlinker;
 use crate::fjall::opening::Opened;
 use crate::fjall::shared::{Shared, Writer};
-use crate::fjall::{fjall_failure, opening, recovery, shared_bodies};
-use crate::format::key;
+use crate::fjall::{fjall_failure, opening, recovery};
 use crate::limits::{GARBAGE_BYTES_MIN, JOURNALS_CHECK_BYTES};
 use crate::reclaim::reclaim_queue::ReclaimRequests;
 use crate::reclaim::reclaimer::Reclaimer;
 use crate::store::{DelayedMessages, Statistics, Store};
 use crate::store_memory::StoreMemory;
-use forebay_engine::model::{BodyId, DelayedId, Level, Offset, QueueId};
+use forebay_engine::model::{DelayedId, Level, Offset, QueueId};
 use forebay_engine::operation::{Commit, Recovered};
 use forebay_engine::page::Page;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -26,7 +25,7 @@ use std::sync::{Arc, OnceLock};
 /// A store in a data directory, which it keeps locked.
 #[derive(Debug)]
 pub struct FjallStore {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// Joined when the store is dropped, and before those that it uses.
     reclaimer: Reclaimer,
     /// Joined when the store is dropped.
@@ -56,22 +55,25 @@ impl FjallStore {
     /// # Errors
     /// As [`FjallStore::open`].
     pub fn open_with(path: impl AsRef<Path>, memory: StoreMemory) -> Result<Self, StoreError> {
-        let directory = DataDirectory::open(path.as_ref())?;
+        Self::open_directory(DataDirectory::open(path.as_ref())?, memory)
+    }
+
+    /// Opens the store in a directory that this process has.
+    pub(crate) fn open_directory(
+        directory: DataDirectory,
+        memory: StoreMemory,
+    ) -> Result<Self, StoreError> {
         fjall_failure::listen();
         let Opened { database, high_water, progress } = opening::open(&directory, memory)?;
         let view = database.view();
-        let mut levels = recovery::levels(&view).map_err(|error| recovery::named(error, &view))?;
-        if shared_bodies::last(&view).map_err(recovery::failed)? > BodyId(0) {
-            levels.note_shared_bodies();
-        }
+        let levels = recovery::levels(&view).map_err(|error| recovery::named(error, &view))?;
         let dropped = recovery::dropped_queues(&view)?;
         let (damage_notes, damaged) = look_for_noted_damage(&directory, &view, &levels)?;
-        directory
-            .renew_format()
-            .map_err(|source| StoreError::Unwritable { directory: path.as_ref().into(), source })?;
-        let (first, _) = key::queue_range(QueueId(0));
-        let (_, last) = key::queue_range(QueueId(u64::MAX));
-        let has_bodies = view.keys(Space::Bodies, &first, &last).next().is_some();
+        directory.renew_format().map_err(|source| StoreError::Unwritable {
+            directory: directory.path().into(),
+            source,
+        })?;
+        let has_bodies = recovery::has_bodies(&view);
         drop(view);
         let writer = Writer { progress, high_water, has_bodies, bytes: 0 };
         let shared = Shared::new(directory, database, writer, levels, (damage_notes, damaged));
@@ -84,6 +86,11 @@ impl FjallStore {
         Ok(Self { shared, reclaimer, journals, scrubber: OnceLock::new() })
     }
 
+    /// Has the queues removed that were dropped before what the store holds was put in place.
+    pub(crate) fn remove_dropped(&self, queues: BTreeSet<QueueId>) {
+        self.reclaimer.want(ReclaimRequests { queues, ..ReclaimRequests::default() });
+    }
+
     /// Has everything that is stored read again, over and over, so many bytes a second: damage is
     /// named in the log and counted. Once is enough.
     ///
@@ -94,6 +101,21 @@ impl FjallStore {
             .map_err(|error| StoreError::failed("start a thread", error))?;
         // A second one is dropped, which ends it.
         drop(self.scrubber.set(scrubber));
+        Ok(())
+    }
+
+    /// Writes something, and has those see to the disk's space who do.
+    pub(crate) fn write(
+        &self,
+        write: impl FnOnce(&Shared) -> Result<ReclaimRequests, StoreError>,
+    ) -> Result<(), StoreError> {
+        let checks_due = || self.shared.bytes_written() / JOURNALS_CHECK_BYTES;
+        let before = checks_due();
+        let wanted = write(&self.shared)?;
+        if checks_due() != before {
+            self.journals.check();
+        }
+        self.reclaimer.want(wanted);
         Ok(())
     }
 }
@@ -111,15 +133,7 @@ impl Store for FjallStore {
     fn apply(&self, commits: &[Commit]) -> Result<(), StoreError> {
         let durability = commits.iter().map(|commit| commit.durability).max();
         let Some(durability) = durability else { return Ok(()) };
-        let checks_due =
-            || self.shared.counters.bytes_written.load(Ordering::Relaxed) / JOURNALS_CHECK_BYTES;
-        let before = checks_due();
-        let wanted = self.shared.apply(commits, durability)?;
-        if checks_due() != before {
-            self.journals.check();
-        }
-        self.reclaimer.want(wanted);
-        Ok(())
+        self.write(|shared| shared.apply(commits, durability, None))
     }
 
     fn read(
@@ -207,3 +221,6 @@ mod drained;
 
 #[cfg(test)]
 mod damage_met;
+
+#[cfg(test)]
+mod followed;

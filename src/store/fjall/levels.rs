@@ -14,6 +14,8 @@ use std::ops::Bound;
 pub(crate) struct Levels {
     levels: BTreeMap<(QueueId, Level), LevelState>,
     has_shared_bodies: bool,
+    /// The lowest index in the replicated log that may be needed; `None`: there is no such log.
+    log_from: Option<u64>,
 }
 
 /// One level.
@@ -93,6 +95,11 @@ impl Levels {
     /// needed: none of it would be read again. Of keys that name no level nothing is known, but that of a
     /// heartbeat, which is not needed either.
     pub(crate) fn are_dead(&self, space: Space, first: &[u8], last: &[u8]) -> bool {
+        let is_log_needed =
+            self.needed_log().is_some_and(|(from, to)| *from <= *last && *first <= *to);
+        if space == Space::Pages && is_log_needed {
+            return false;
+        }
         let (first_shared, last_shared) = key::shared_bodies_range();
         let may_be_shared = *first_shared <= *last && *first <= *last_shared;
         if space == Space::Bodies && self.has_shared_bodies && may_be_shared {
@@ -108,12 +115,27 @@ impl Levels {
         })
     }
 
-    /// The keys of pages and bodies that may be needed: from the first to the last one, of each level, and
-    /// of bodies that several messages have.
+    /// The keys of pages and bodies that may be needed: from the first to the last one, of each level, of
+    /// bodies that several messages have, and of the replicated log.
     pub(crate) fn needed(&self) -> impl Iterator<Item = (Bytes, Bytes)> + use<'_> {
         let levels = self.levels.iter();
         let levels = levels.filter_map(|((queue, level), state)| state.needed_from(*queue, *level));
-        levels.chain(self.has_shared_bodies.then(key::shared_bodies_range))
+        let shared = self.has_shared_bodies.then(key::shared_bodies_range);
+        levels.chain(shared).chain(self.needed_log())
+    }
+
+    /// Below this index no entry of the replicated log is needed.
+    pub(crate) fn need_log_from(&mut self, index: u64) {
+        self.log_from = Some(index);
+    }
+
+    /// Puts other levels in the place of all. The replicated log stays as it is.
+    pub(crate) fn replace(&mut self, levels: Self) {
+        *self = Self { log_from: self.log_from, ..levels };
+    }
+
+    fn needed_log(&self) -> Option<(Bytes, Bytes)> {
+        self.log_from.map(|index| (key::log_entry(index), key::log_entry(u64::MAX)))
     }
 }
 
@@ -196,5 +218,21 @@ mod tests {
         );
         assert!(!levels.are_dead(Space::Pages, &body(u64::MAX), &body(u64::MAX)));
         assert_eq!(levels.needed().count(), 2);
+    }
+
+    #[test]
+    fn entries_of_the_log_are_dead_when_it_was_cut_behind_them() {
+        let mut levels = levels();
+        let are_dead = |levels: &Levels, first, last| {
+            levels.are_dead(Space::Pages, &key::log_entry(first), &key::log_entry(last))
+        };
+        assert!(are_dead(&levels, 0, 9));
+        levels.need_log_from(5);
+        assert!(are_dead(&levels, 0, 4) && !are_dead(&levels, 0, 5) && !are_dead(&levels, 7, 9));
+        let page = key::page(QueueId(6), Level(0), Offset(0));
+        assert!(!levels.are_dead(Space::Pages, &page, key::HEARTBEAT_KEY));
+        levels.replace(Levels::default());
+        assert!(!are_dead(&levels, 5, 5) && are_dead(&levels, 0, 4));
+        assert_eq!(levels.needed().count(), 1);
     }
 }

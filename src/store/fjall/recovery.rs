@@ -14,7 +14,7 @@ use crate::format::checksummed::{self, Flaw};
 use crate::format::key::{self, AckKind, MetaKind};
 use crate::format::page_value::{self, Extent};
 use bytes::Bytes;
-use forebay_engine::model::{Epoch, Level, Offset, QueueId};
+use forebay_engine::model::{BodyId, Epoch, Level, Offset, QueueId};
 use forebay_engine::operation::{Block, DamagedQueue, Recovered, RecoveredLevel, Watermark};
 use forebay_engine::topology;
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,7 +112,17 @@ pub(crate) fn levels(view: &View) -> Result<Levels, StoreError> {
         let state = LevelState { watermark: acks.watermark, span: acks.span, end: acks.end };
         levels.insert(queue, level, state);
     }
+    if shared_bodies::last(view).map_err(failed)? > BodyId(0) {
+        levels.note_shared_bodies();
+    }
     Ok(levels)
+}
+
+/// Whether there are bodies that are values of their own.
+pub(crate) fn has_bodies(view: &View) -> bool {
+    let (first, _) = key::queue_range(QueueId(0));
+    let (_, last) = key::queue_range(QueueId(u64::MAX));
+    view.keys(Space::Bodies, &first, &last).next().is_some()
 }
 
 /// Queues that were dropped and whose keys may not all be removed yet.

@@ -11,12 +11,15 @@ use crate::fjall::database::{Database, Space};
 use crate::fjall::fjall_failure::Cause;
 use crate::fjall::levels::Levels;
 use crate::fjall::shared_bodies::BodyUses;
+use crate::fjall::write_batch::WriteBatch;
 use crate::fjall::{database, fjall_failure};
+use crate::format::checksummed;
 use crate::format::high_water::HighWater;
 use crate::format::key;
 use crate::format::progress::{MessagesPut, Progress};
 use crate::limits::{HEARTBEAT_BYTES, RECLAIM_BYTES, RECLAIM_TABLES_SIZE_MIN, REMOVE_KEYS_MAX};
 use crate::reclaim::reclaim_queue::ReclaimRequests;
+use bytes::Bytes;
 use forebay_engine::operation::{Commit, DamagedQueue, Durability};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,7 +40,7 @@ pub(crate) struct Shared {
     pub(super) damaged: Vec<DamagedQueue>,
     pub(super) counters: Counters,
     pub(crate) scrubbed: ScrubCounters,
-    pub(super) directory: DataDirectory,
+    pub(crate) directory: DataDirectory,
 }
 
 /// Why the store takes no more writes; everybody is told the first reason.
@@ -48,11 +51,11 @@ enum StopReason {
 }
 
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(crate) struct Writer {
     pub(super) progress: Progress,
     pub(super) high_water: HighWater,
     /// Whether there may be bodies that are values of their own.
-    pub(super) has_bodies: bool,
+    pub(crate) has_bodies: bool,
     /// Bytes written since the last heartbeat.
     pub(super) bytes: u64,
 }
@@ -89,10 +92,13 @@ impl Shared {
         }
     }
 
-    pub(super) fn apply(
+    /// Applies commits. `applied`: what a replicated log says of how far it has come with them, written in
+    /// the same batch.
+    pub(crate) fn apply(
         &self,
         commits: &[Commit],
         durability: Durability,
+        applied: Option<&Bytes>,
     ) -> Result<ReclaimRequests, StoreError> {
         let mut writer = self.writer()?;
         let mut changes =
@@ -100,7 +106,6 @@ impl Shared {
         let levels = std::mem::take(&mut changes.levels);
         let dropped = std::mem::take(&mut changes.dropped);
 
-        let applied = writer.progress.applied + 1;
         let messages = changes.messages();
         let shares_bodies = changes.shares_bodies();
         let has_bodies = writer.has_bodies || shares_bodies;
@@ -113,6 +118,46 @@ impl Shared {
         writer.has_bodies |= changes
             .write(&mut batch, bodies.as_ref())
             .map_err(|error| self.stop("read its data", error))?;
+        if let Some(applied) = applied {
+            let key = key::applied();
+            let value = checksummed::seal(&key, applied);
+            batch.insert(Space::Meta, key, value);
+        }
+        let mut wanted = self.write(&mut writer, batch, messages, durability)?;
+        self.counters.applied.fetch_add(1, Ordering::Relaxed);
+
+        wanted.queues = dropped;
+        let mut known = self.levels.write().unwrap_or_else(PoisonError::into_inner);
+        for queue in &wanted.queues {
+            known.remove_queue(*queue);
+        }
+        let settled = levels
+            .into_iter()
+            .map(|((queue, level), change)| known.change(queue, level, change))
+            .sum::<u64>();
+        wanted.is_reclaim_due = self.note_settled(settled);
+        Ok(wanted)
+    }
+
+    /// Writes a batch that is no commit: one of the replicated log.
+    pub(crate) fn write_batch(
+        &self,
+        batch: WriteBatch<'_>,
+        durability: Durability,
+    ) -> Result<ReclaimRequests, StoreError> {
+        let mut writer = self.writer()?;
+        self.write(&mut writer, batch, 0, durability)
+    }
+
+    /// Writes a batch under the next number. `messages`: so many are put into pages by it.
+    pub(crate) fn write(
+        &self,
+        writer: &mut Writer,
+        mut batch: WriteBatch<'_>,
+        messages: u64,
+        durability: Durability,
+    ) -> Result<ReclaimRequests, StoreError> {
+        let applied = writer.progress.applied + 1;
         // The first batch after one of an earlier version begins to count.
         let before = writer.progress.put.map_or(0, MessagesPut::after);
         let put = Some(MessagesPut { before, count: messages });
@@ -124,30 +169,23 @@ impl Shared {
         writer.progress.applied = applied;
         writer.progress.put = put;
         if durability == Durability::Synced {
-            self.synced(&mut writer)?;
+            self.synced(writer)?;
         }
-        self.counters.applied.fetch_add(1, Ordering::Relaxed);
         self.counters.bytes_written.fetch_add(bytes, Ordering::Relaxed);
         writer.bytes += bytes;
         let is_heartbeat_due = writer.bytes >= HEARTBEAT_BYTES;
         if is_heartbeat_due {
             writer.bytes = 0;
         }
+        Ok(ReclaimRequests { is_heartbeat_due, ..ReclaimRequests::default() })
+    }
 
-        let mut wanted =
-            ReclaimRequests { queues: dropped, is_heartbeat_due, ..ReclaimRequests::default() };
-        let mut known = self.levels.write().unwrap_or_else(PoisonError::into_inner);
-        for queue in &wanted.queues {
-            known.remove_queue(*queue);
-        }
-        let settled = levels
-            .into_iter()
-            .map(|((queue, level), change)| known.change(queue, level, change))
-            .sum::<u64>();
-        let before = self.counters.bytes_settled.fetch_add(settled, Ordering::Relaxed);
-        wanted.is_reclaim_due = before / RECLAIM_BYTES != (before + settled) / RECLAIM_BYTES
-            && self.database.table_bytes() >= RECLAIM_TABLES_SIZE_MIN;
-        Ok(wanted)
+    /// Counts bytes that are not needed any more. Tells whether so many are that it is worth to look which
+    /// tables can go.
+    pub(crate) fn note_settled(&self, bytes: u64) -> bool {
+        let before = self.counters.bytes_settled.fetch_add(bytes, Ordering::Relaxed);
+        before / RECLAIM_BYTES != (before + bytes) / RECLAIM_BYTES
+            && self.database.table_bytes() >= RECLAIM_TABLES_SIZE_MIN
     }
 
     /// Removes some of the references to shared bodies in a range of keys, with the bodies that nothing
@@ -219,7 +257,7 @@ impl Shared {
         self.directory.database()
     }
 
-    fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
+    pub(crate) fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_stopped.load(Ordering::Acquire) { Err(self.stopped()) } else { Ok(writer) }
     }

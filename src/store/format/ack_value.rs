@@ -63,6 +63,11 @@ pub(crate) fn decode_watermark(key: &[u8], value: &Bytes) -> Result<Watermark, F
 }
 
 pub(crate) fn encode_block(key: &[u8], block: &Block) -> Bytes {
+    checksummed::seal(key, &block_content(block))
+}
+
+/// A block without its envelope.
+pub(crate) fn block_content(block: &Block) -> Vec<u8> {
     let mut content = Vec::with_capacity(
         3 + 4 * (block.settled.len() + block.failures.len() + block.returns.len()),
     );
@@ -81,7 +86,7 @@ pub(crate) fn encode_block(key: &[u8], block: &Block) -> Bytes {
     if !block.retries.is_empty() {
         put_retries(&mut content, &block.retries);
     }
-    checksummed::seal(key, &content)
+    content
 }
 
 fn put_counts(content: &mut Vec<u8>, counts: &[(u16, u32)]) {
@@ -111,13 +116,17 @@ fn put_retries(content: &mut Vec<u8>, retries: &[(u16, Retry)]) {
 }
 
 pub(crate) fn decode_block(key: &[u8], value: &Bytes) -> Result<Block, Flaw> {
-    let mut cursor = Cursor::new(checksummed::unseal(key, value)?);
-    decode_block_content(&mut cursor)
-        .filter(|_| cursor.is_empty())
-        .ok_or(Flaw::Layout("settled block"))
+    decode_block_content(checksummed::unseal(key, value)?).ok_or(Flaw::Layout("settled block"))
 }
 
-fn decode_block_content(cursor: &mut Cursor) -> Option<Block> {
+/// A block without its envelope; `None`: the bytes are none.
+pub(crate) fn decode_block_content(content: Bytes) -> Option<Block> {
+    let mut cursor = Cursor::new(content);
+    let block = block_of(&mut cursor)?;
+    cursor.is_empty().then_some(block)
+}
+
+fn block_of(cursor: &mut Cursor) -> Option<Block> {
     let mut block = Block::default();
     let mut expected = 0_u64;
     for _ in 0..cursor.varint()? {

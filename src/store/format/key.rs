@@ -2,18 +2,21 @@
 //!
 //! ```text
 //! pages:  shard:u16 queue:u64 level:u8 [first:u64]              without first: the level's anchor
+//!         shard:u16 NO_QUEUE:u64 0:u8 index:u64 0:u8            an entry of the replicated log
 //! bodies: shard:u16 queue:u64 level:u8 first:u64 offset:u64     first: of the page it belongs to
-//!         shard:u16 shared:u64 body:u64                        a body of several messages
+//!         shard:u16 NO_QUEUE:u64 body:u64                      a body of several messages
 //! acks:   shard:u16 queue:u64 level:u8 kind:u8 [block:u64]      kind 0 level, 1 watermark, 2 block
 //! meta:   shard:u16 kind:u8 rest                               kind 0 progress, 1 dropped queue
 //!                                                              (queue:u64), 2 record (its key),
 //!                                                              3 body count (body:u64), 4 page bodies
 //!                                                              (queue:u64 level:u8 first:u64), 5 delayed
-//!                                                              state (queue:u64 clock:u8)
+//!                                                              state (queue:u64 clock:u8), 6 vote, 7 cut
+//!                                                              of the log, 8 applied, 9 unfinished
+//!                                                              snapshot
 //! delayed: shard:u16 queue:u64 clock:u8 due:u64 sequence:u64
 //! ```
-//! A single machine has one shard, number 0. No shard has the number of [`HEARTBEAT_KEY`]; `shared` is the
-//! number of no queue.
+//! There is one shard, number 0. No shard has the number of [`HEARTBEAT_KEY`]; [`NO_QUEUE`] is the number of no
+//! queue. Kinds 6 to 9 and entries are there where the shard has replicas on other machines.
 
 use bytes::{BufMut, Bytes};
 use forebay_engine::model::{BodyId, DelayedId, DueClock, Level, Offset, QueueId, WallClock};
@@ -22,6 +25,9 @@ const SHARD: u16 = 0;
 const LEVEL_KEY_SIZE: usize = 2 + 8 + 1;
 const PAGE_KEY_SIZE: usize = LEVEL_KEY_SIZE + 8;
 const BODY_KEY_SIZE: usize = PAGE_KEY_SIZE + 8;
+const LOG_ENTRY_KEY_SIZE: usize = PAGE_KEY_SIZE + 1;
+/// Longer than every key but those of records, whose third byte is lower.
+const SHARD_LAST_SIZE: usize = BODY_KEY_SIZE + 1;
 
 /// Written into every keyspace when tables were dropped; names nothing.
 pub(crate) const HEARTBEAT_KEY: &[u8] = &[0xff, 0xff, b'h'];
@@ -55,14 +61,14 @@ pub(crate) fn body(queue: QueueId, level: Level, first: Offset, offset: Offset) 
     key.into()
 }
 
-/// Where a queue's number stands in the keys of `bodies`, for bodies of several messages.
-const SHARED: QueueId = QueueId(u64::MAX);
+/// Stands in the place of a queue's number in keys of what belongs to no queue.
+const NO_QUEUE: QueueId = QueueId(u64::MAX);
 const SHARED_BODY_KEY_SIZE: usize = 2 + 8 + 8;
 
 pub(crate) fn shared_body(body: BodyId) -> Bytes {
     let mut key = Vec::with_capacity(SHARED_BODY_KEY_SIZE);
     key.put_u16(SHARD);
-    key.put_u64(SHARED.0);
+    key.put_u64(NO_QUEUE.0);
     key.put_u64(body.0);
     key.into()
 }
@@ -73,8 +79,30 @@ pub(crate) fn shared_bodies_range() -> (Bytes, Bytes) {
 }
 
 pub(crate) fn parse_shared_body(key: &[u8]) -> Option<BodyId> {
-    let id = key.strip_prefix(&SHARD.to_be_bytes())?.strip_prefix(&SHARED.0.to_be_bytes())?;
+    let id = key.strip_prefix(&SHARD.to_be_bytes())?.strip_prefix(&NO_QUEUE.0.to_be_bytes())?;
     Some(BodyId(u64::from_be_bytes(id.try_into().ok()?)))
+}
+
+/// An entry of the replicated log. Longer than the key of a page: it is none.
+pub(crate) fn log_entry(index: u64) -> Bytes {
+    let mut key = level_prefix(NO_QUEUE, Level(0), LOG_ENTRY_KEY_SIZE);
+    key.put_u64(index);
+    key.put_u8(0);
+    key.into()
+}
+
+pub(crate) fn parse_log_entry(key: &[u8]) -> Option<u64> {
+    match parse_level(key)? {
+        (NO_QUEUE, Level(0), [index @ .., 0]) => Some(u64::from_be_bytes(index.try_into().ok()?)),
+        _ => None,
+    }
+}
+
+/// What sorts before all keys of the shard, and what sorts behind them.
+pub(crate) fn shard_range() -> (Bytes, Bytes) {
+    let mut last = SHARD.to_be_bytes().to_vec();
+    last.resize(SHARD_LAST_SIZE, u8::MAX);
+    (Bytes::copy_from_slice(&SHARD.to_be_bytes()), last.into())
 }
 
 pub(crate) fn ack(queue: QueueId, level: Level, kind: AckKind) -> Bytes {
@@ -185,6 +213,35 @@ pub(crate) enum MetaKind {
     BodyCount,
     PageBodies,
     DelayedState,
+    Vote,
+    LogCut,
+    Applied,
+    UnfinishedSnapshot,
+}
+
+/// What this node has voted for.
+pub(crate) fn vote() -> Bytes {
+    meta(MetaKind::Vote, &[])
+}
+
+/// Up to where the replicated log was cut off.
+pub(crate) fn log_cut() -> Bytes {
+    meta(MetaKind::LogCut, &[])
+}
+
+/// Up to where the replicated log is applied.
+pub(crate) fn applied() -> Bytes {
+    meta(MetaKind::Applied, &[])
+}
+
+/// What is there while a snapshot takes the place of what was stored.
+pub(crate) fn unfinished_snapshot() -> Bytes {
+    meta(MetaKind::UnfinishedSnapshot, &[])
+}
+
+/// Whether a value of `meta` tells of this replica alone, not of what all replicas have in common.
+pub(crate) fn is_of_replica(key: &[u8]) -> bool {
+    [vote(), log_cut(), applied(), unfinished_snapshot(), progress()].iter().any(|own| own == key)
 }
 
 pub(crate) fn progress() -> Bytes {
@@ -320,5 +377,14 @@ mod tests {
             assert_eq!(parse_delayed_state(&state), Some((QueueId(8), clock)));
         }
         assert_eq!(parse_delayed(HEARTBEAT_KEY), None);
+        let entry = log_entry(u64::MAX);
+        assert_eq!(parse_log_entry(&entry), Some(u64::MAX));
+        assert_eq!(parse_page(&entry), None);
+        assert_eq!(parse_log_entry(&page(NO_QUEUE, Level(0), Offset(3))), None);
+        let (first, last) = shard_range();
+        let body = body(NO_QUEUE, Level(u8::MAX), Offset(u64::MAX), Offset(u64::MAX));
+        for key in [&entry, &body, &progress(), &record(&[u8::MAX; 99]), &shared_body(BodyId(1))] {
+            assert!(first < *key && *key < last && *last < *HEARTBEAT_KEY);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod ack_value;
 pub(crate) mod checksummed;
+pub(crate) mod commit_value;
 pub(crate) mod cursor;
 pub(crate) mod delayed_value;
 pub(crate) mod high_water;

@@ -59,6 +59,8 @@ pub fn repair_accepting_loss(
     mut watch: impl FnMut(ReadProgress),
 ) -> Result<Repair, StoreError> {
     let directory = DataDirectory::existing(path.as_ref())?;
+    // What is lost here, the other nodes have: a new node gets it from them.
+    directory.expect_single()?;
     if directory.is_repair_interrupted() {
         return resume(&directory, watch);
     }

@@ -5,6 +5,8 @@ use super::*;
 use crate::check::journal_check;
 use crate::check::verify::verify;
 use crate::fjall::database::DELAYED_ID;
+use crate::fjall::database::Space;
+use crate::format::key;
 use crate::repair::repair_accepting_loss;
 use crate::workload::{Workload, message, put_record};
 use forebay_engine::model::{BodyId, DueClock, Message, WallClock};

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::check::journal_check;
+use crate::fjall::database::Space;
 use crate::workload::Workload;
 use forebay_engine::operation::Durability;
 use std::os::unix::fs::MetadataExt;

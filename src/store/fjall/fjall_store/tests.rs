@@ -3,8 +3,12 @@
 use super::*;
 use crate::MemoryStore;
 use crate::damage::Damage;
+use crate::fjall::database::Space;
+use crate::fjall::shared_bodies;
+use crate::format::key;
 use crate::workload::{Workload, put_record};
 use bytes::Bytes;
+use forebay_engine::model::BodyId;
 use forebay_engine::operation::Durability;
 use forebay_engine::operation::Operation;
 use proptest::prelude::*;
@@ -392,7 +396,7 @@ fn the_removal_of_a_dropped_queue_goes_on_after_a_restart() {
     // As if the process had ended before the reclaimer did anything.
     let wanted = {
         let commits = [workload.commit(vec![other, dropped], Durability::Synced)];
-        store.shared.apply(&commits, Durability::Synced).unwrap()
+        store.shared.apply(&commits, Durability::Synced, None).unwrap()
     };
     assert_eq!(wanted.queues.len(), 1);
     assert_eq!(store.recover().unwrap().levels.len(), 1);
