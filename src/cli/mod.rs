@@ -62,6 +62,7 @@ mod table;
 mod tap;
 mod target;
 mod top;
+mod trace;
 mod user;
 mod verify;
 mod vhost;
@@ -137,6 +138,7 @@ enum Command {
     Status(status::Status),
     Tap(tap::Tap),
     Top(top::Top),
+    Trace(trace::Trace),
     #[command(subcommand)]
     User(user::User),
     Verify(verify::Verify),
@@ -181,6 +183,7 @@ impl Cli {
             Command::Status(status) => status.run(),
             Command::Tap(tap) => tap.run(),
             Command::Top(top) => top.run(),
+            Command::Trace(trace) => trace.run(),
             Command::User(user) => user.run(),
             Command::Verify(verify) => verify.run(),
             Command::Vhost(vhost) => vhost.run(),

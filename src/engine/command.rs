@@ -9,9 +9,10 @@ use crate::administration::Administration;
 use crate::browse::Browse;
 use crate::delayed_request::DelayedRequest;
 use crate::model::{
-    ChannelId, Closure, ConsumerNumber, Message, ObjectName, Position, PublishSeq, QueueId,
-    ReplyAddress, Settle, Targets, TopologyRequest,
+    ChannelId, Closure, ConsumerNumber, Identity, Message, ObjectName, Position, PublishSeq,
+    QueueId, ReplyAddress, Settle, Targets, TopologyRequest,
 };
+use crate::trace_request::TraceRequest;
 use forebay_wire::{FieldTable, ShortStr};
 
 /// One request to the shard.
@@ -21,8 +22,8 @@ pub enum Command {
     OpenConnection {
         /// The virtual host it works in.
         vhost: ShortStr,
-        /// The authenticated user.
-        user: ShortStr,
+        /// The authenticated user, and how people are shown the connection.
+        identity: Identity,
     },
     /// The last of every connection: its consumers and exclusive queues go, its unacked messages
     /// return. Replied on channel 0, when all of that is done.
@@ -136,6 +137,14 @@ pub enum Command {
         channel: ChannelId,
         /// What.
         browse: Box<Browse>,
+    },
+    /// An operator asks what happened to the last messages of a queue. Replied with `Trace`; with 406 when the
+    /// queue does not keep it.
+    Trace {
+        /// The channel.
+        channel: ChannelId,
+        /// What.
+        request: Box<TraceRequest>,
     },
     /// An operator asks about the delayed messages of a queue. Replied with `Delayed`; when it ended the wait
     /// of some, once that is durable.

@@ -3,6 +3,7 @@
 use crate::browse::BrowsePage;
 use crate::delayed_request::DelayedPage;
 use crate::model::{ChannelId, ConsumerNumber, Fault, Message, Position, PublishSeq, QueueId};
+use crate::trace::TracePage;
 use forebay_wire::ShortStr;
 
 /// Bytes that a delivery costs beyond its message: frame headers, tag, method.
@@ -128,6 +129,8 @@ pub enum Reply {
     BrowsePage(Box<BrowsePage>),
     /// What a request about delayed messages came to.
     Delayed(Box<DelayedPage>),
+    /// What is known of messages.
+    Trace(Box<TracePage>),
 }
 
 /// A message on its way to a consumer.

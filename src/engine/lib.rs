@@ -33,5 +33,7 @@ mod session;
 pub mod shard;
 pub mod token_bucket;
 pub mod topology;
+pub mod trace;
+pub mod trace_request;
 
 pub use broker_snapshot::BrokerSnapshot;

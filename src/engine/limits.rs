@@ -211,6 +211,25 @@ pub const CALENDAR_JUMP_MS: u64 = 5;
 /// The latest time that a message may be delayed to, in ms since the epoch: the end of the year 9999.
 pub const DUE_MS_MAX: u64 = 253_402_300_799_999;
 
+/// Messages whose lives a queue may keep (`x-trace`).
+pub const TRACE_MESSAGES: std::ops::RangeInclusive<i128> = 1..=10_000;
+
+/// Bytes that the lives of messages take in memory, in all queues together, about. Beyond it one queue after the
+/// other drops the older half of what it has.
+pub const TRACE_BYTES_MAX: u64 = 64 << 20;
+
+/// Events of one life that are kept: of more, those behind the first [`LIFE_EVENTS_FIRST`] give way.
+pub const LIFE_EVENTS_MAX: usize = 64;
+
+/// Events of a life that are kept from its beginning, however many follow.
+pub const LIFE_EVENTS_FIRST: usize = 16;
+
+/// Lives that are looked at for one request.
+pub const TRACE_EXAMINED_MAX: usize = 1_000;
+
+/// Lives that one request may be answered with.
+pub const TRACE_PAGE_MAX: usize = 100;
+
 /// How far the wall clock may drift from the monotonic one before messages are taken to be stamped
 /// by another clock.
 pub const CLOCK_JUMP_MS: u64 = 1000;
@@ -240,6 +259,8 @@ pub const PATTERN_COMPILED_SIZE_MAX: usize = 1 << 20;
 /// Intervals without a byte after which the peer counts as dead.
 pub const SILENT_INTERVALS_MAX: u64 = 2;
 
+const _: () = assert!(0 < LIFE_EVENTS_FIRST && LIFE_EVENTS_FIRST < LIFE_EVENTS_MAX);
+const _: () = assert!(TRACE_PAGE_MAX <= TRACE_EXAMINED_MAX);
 const _: () = assert!(REPLIES_BORROWED_BYTES_MAX < REPLIES_BYTES_MAX);
 // The index of keys has the lower halves of their numbers.
 const _: () = assert!(DEDUP_SIZE_DEFAULT <= DEDUP_SIZE_MAX && DEDUP_SIZE_MAX < u32::MAX as u64);

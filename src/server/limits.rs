@@ -188,6 +188,12 @@ pub const ADMIN_DELAYED_MESSAGES_MAX: usize = 1_000;
 /// Delayed messages that one page of a list shows unless asked for another number.
 pub const ADMIN_DELAYED_MESSAGES_DEFAULT: usize = 100;
 
+/// Lives of messages that one answer shows at most.
+pub const ADMIN_TRACE_MESSAGES_MAX: usize = 1_000;
+
+/// Lives of messages that one answer shows unless asked for another number.
+pub const ADMIN_TRACE_MESSAGES_DEFAULT: usize = 100;
+
 /// Messages that one look at dead letters shows when nothing is said.
 pub const ADMIN_PEEK_MESSAGES_DEFAULT: usize = 10;
 

@@ -30,4 +30,5 @@ mod limits;
 mod objects;
 mod permissions;
 mod policies;
+mod trace;
 mod users;

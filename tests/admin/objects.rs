@@ -167,7 +167,7 @@ fn what_is_not_there_yet_is_refused_over_http_too() {
     let admin = Admin::guest(&broker);
     for (path, body, named) in [
         ("queues/%2F/q", json!({ "arguments": { "x-queue-type": "stream" } }), "x-queue-type"),
-        ("queues/%2F/q", json!({ "arguments": { "x-trace": 5 } }), "x-trace"),
+        ("queues/%2F/q", json!({ "arguments": { "x-retry-delay": 5 } }), "x-retry-delay"),
         ("exchanges/%2F/x", json!({ "type": "x-delayed-message" }), "x-delayed-type"),
         ("exchanges/%2F/x", json!({ "type": "x-strange" }), "x-strange"),
     ] {

@@ -313,7 +313,7 @@ async fn an_argument_that_has_no_effect_yet_is_named_and_ends_the_connection() {
     if !ours() {
         return;
     }
-    let of_queues = ["x-trace", "x-retry-delay", "x-retry-delay-max", "x-retry-multiplier"];
+    let of_queues = ["x-retry-delay", "x-retry-delay-max", "x-retry-multiplier"];
     let declares = of_queues.map(|name| (name, method_bytes(&declare(with(name, &text("a"))))));
     let stream = declare(with("x-queue-type", &text("stream")));
     let stream = ("x-queue-type", method_bytes(&QueueDeclare { durable: true, ..stream }));

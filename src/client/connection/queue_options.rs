@@ -139,6 +139,13 @@ impl QueueOptions {
         self.argument("x-rate-burst", i64::from(deliveries))
     }
 
+    /// Keeps what happens to this many of its last messages, from 1 to 10,000, for operators who ask
+    /// (`x-trace`).
+    #[must_use]
+    pub fn trace(self, messages: u32) -> Self {
+        self.argument("x-trace", i64::from(messages))
+    }
+
     /// Messages have priorities from 0 to this one (`x-max-priority`).
     #[must_use]
     pub fn max_priority(self, highest: u8) -> Self {

@@ -8,7 +8,7 @@ use super::state::State;
 use super::{Action, Connection, ConnectionSettings};
 use crate::BrokerSnapshot;
 use crate::command::Command;
-use crate::model::{Fault, Now};
+use crate::model::{Fault, Identity, Now};
 use crate::session::MethodId;
 use crate::session::Tuned;
 use crate::session::{ClientProfile, connection_name};
@@ -201,7 +201,8 @@ impl Connection {
     pub(super) fn open(&mut self, session: Session) {
         self.outputs.commands.push(Command::OpenConnection {
             vhost: session.info.vhost.clone(),
-            user: session.info.user.clone(),
+            // The server knows the rest.
+            identity: Identity::of(session.info.user.clone()),
         });
         self.outputs.output.put_method(0, &ConnectionOpenOk {});
         self.handshake_until = None;

@@ -6,10 +6,13 @@ use super::isolation::{Isolation, IsolationEnds};
 use super::memory::MemoryLimits;
 use super::slab::Slab;
 use crate::limits::{CHANNEL_QUEUES_UNCHECKED_MAX, REPLIES_BORROWED_BYTES_MAX};
-use crate::model::{ChannelId, ChannelKey, ConnectionId, Message, QueueId, ReplyAddress};
+use crate::model::{
+    ChannelId, ChannelKey, ConnectionId, Identity, Message, Party, QueueId, ReplyAddress,
+};
 use bytes::Bytes;
 use forebay_wire::ShortStr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// One channel, for people.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +52,7 @@ pub(crate) struct ConsumerPlace {
 #[derive(Debug)]
 pub(crate) struct Client {
     vhost: ShortStr,
+    identity: Arc<Identity>,
     /// Bytes that may still be sent; below 0 by one message at most.
     budget: i64,
     /// Bytes of direct replies that are on their way to it.
@@ -126,10 +130,11 @@ impl Clients {
     }
 
     /// A connection begins.
-    pub(crate) fn open(&mut self, connection: ConnectionId, vhost: ShortStr) {
+    pub(crate) fn open(&mut self, connection: ConnectionId, vhost: ShortStr, identity: Identity) {
         let budget = self.limits.output as i64;
         let client = Client {
             vhost,
+            identity: Arc::new(identity),
             budget,
             replies: 0,
             channels: BTreeMap::new(),
@@ -143,6 +148,18 @@ impl Clients {
     /// The virtual host that a connection works in.
     pub(crate) fn vhost(&self, connection: ConnectionId) -> Option<ShortStr> {
         Some(self.clients.get(*self.by_id.get(&connection)?)?.vhost.clone())
+    }
+
+    /// Who works on a channel, for people; `None`: its connection is gone.
+    pub(crate) fn party_of(&self, key: ChannelKey) -> Option<Party> {
+        let client = self.clients.get(*self.by_id.get(&key.connection)?)?;
+        let ChannelKey { connection, channel } = key;
+        Some(Party { connection, channel, identity: Arc::clone(&client.identity) })
+    }
+
+    /// The same, of a channel that consumes.
+    pub(crate) fn party(&self, slot: ChannelSlot) -> Option<Party> {
+        self.party_of(self.key(slot)?)
     }
 
     /// The channels of a connection.

@@ -2,7 +2,7 @@
 
 use crate::limits::{
     BORROWED_BYTES_MAX, BORROWED_MESSAGES_MAX, CACHED_BYTES_MAX, OUTPUT_BUDGET_BYTES,
-    REPLIES_BYTES_MAX, VOLATILE_BYTES_MAX,
+    REPLIES_BYTES_MAX, TRACE_BYTES_MAX, VOLATILE_BYTES_MAX,
 };
 
 /// Bounds of what queues and connections keep in memory, in bytes. Values, because a small machine has
@@ -43,6 +43,8 @@ pub(crate) struct MemoryUse {
     pub(crate) borrowed_messages: u64,
     /// Bytes of those.
     pub(crate) borrowed_bytes: u64,
+    /// What is told of messages (`x-trace`).
+    pub(crate) lives: u64,
 }
 
 /// The sum over all queues.
@@ -67,6 +69,7 @@ impl Memory {
             self.total.borrowed_messages + now.borrowed_messages - before.borrowed_messages;
         self.total.borrowed_bytes =
             self.total.borrowed_bytes + now.borrowed_bytes - before.borrowed_bytes;
+        self.total.lives = self.total.lives + now.lives - before.lives;
     }
 
     /// Bytes of messages that are nowhere else.
@@ -93,6 +96,15 @@ impl Memory {
     pub(crate) fn is_borrowed(&self) -> bool {
         self.total.borrowed_messages > BORROWED_MESSAGES_MAX
             || self.total.borrowed_bytes > BORROWED_BYTES_MAX
+    }
+
+    /// Bytes of lives of messages to be dropped, a good part more than there is too much of them, so that it does
+    /// not have to be done again at once.
+    pub(crate) fn lives_excess(&self) -> u64 {
+        if self.total.lives <= TRACE_BYTES_MAX {
+            return 0;
+        }
+        self.total.lives - TRACE_BYTES_MAX / 4 * 3
     }
 
     /// Whether content may stay in memory although the store has it.

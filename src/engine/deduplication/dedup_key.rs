@@ -24,7 +24,7 @@ const INTEGER: u8 = 1;
 const OTHER: u8 = 2;
 
 /// The key of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct DedupKey(pub(crate) [u8; 16]);
 
 impl DedupKey {

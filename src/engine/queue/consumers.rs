@@ -353,6 +353,11 @@ impl Consumers {
     }
 
     /// The consumer of this name.
+    pub(crate) fn get(&self, id: ConsumerId) -> Option<&Consumer> {
+        self.by_id.get(&id)
+    }
+
+    /// The same, to be changed.
     pub(crate) fn get_mut(&mut self, id: ConsumerId) -> Option<&mut Consumer> {
         self.by_id.get_mut(&id)
     }

@@ -1,45 +1,17 @@
-//! Why a message leaves a queue other than by acknowledgement.
+//! A message that leaves a queue other than by acknowledgement.
 //!
 //! The queue names the message and the reason; the shard finds the destination and puts the copy
 //! there before the next commit, which therefore holds both the copy and the end of the original:
 //! after a crash there is exactly one of them.
 
-use crate::model::Message;
-
-/// Why a message became a dead letter (`reason` in `x-death`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DeathReason {
-    /// A consumer rejected it without requeue.
-    Rejected,
-    /// Its time to live passed.
-    Expired,
-    /// The queue was full.
-    MaxLength,
-    /// Too many deliveries failed.
-    DeliveryLimit,
-}
-
-impl DeathReason {
-    /// As RabbitMQ writes it.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Rejected => "rejected",
-            Self::Expired => "expired",
-            Self::MaxLength => "maxlen",
-            Self::DeliveryLimit => "delivery_limit",
-        }
-    }
-
-    /// Whether the broker alone decided: a message that goes round a cycle of queues for such reasons
-    /// only would never leave it.
-    pub(crate) const fn is_automatic(self) -> bool {
-        matches!(self, Self::Expired | Self::MaxLength)
-    }
-}
+use crate::model::{DeathReason, Message};
+use crate::trace::LifeNumber;
 
 /// A message that left.
 #[derive(Clone, Debug)]
 pub(crate) struct DeadLetter {
     pub(crate) message: Message,
     pub(crate) reason: DeathReason,
+    /// Its record in the queue that it left; `None`: it has none.
+    pub(crate) life: Option<LifeNumber>,
 }

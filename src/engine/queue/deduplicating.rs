@@ -47,6 +47,7 @@ impl Queue {
         let keys = self.dedup.keys.get_or_insert_default();
         let is_kept = is_stored && self.rules.durable;
         self.counters.dedup_evicted += keys.add(key, key_time(at), is_kept, rule);
+        self.record_key(key);
         self.forget_keys_later(at, rule);
     }
 

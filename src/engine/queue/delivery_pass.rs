@@ -2,11 +2,12 @@
 //! to consumers and `basic.get`s that have credit.
 
 use super::clock_skew::Instants;
-use super::dead_letter::{DeadLetter, DeathReason};
+use super::dead_letter::DeadLetter;
 use super::groups::Turn;
 use super::level::PriorityLevel;
 use super::message_states::Held;
 use super::quarantine_delivery::Pick;
+use super::recording::Taker;
 use super::{Queue, Timings};
 use crate::credit::ConsumerId;
 use crate::credit::Outbox;
@@ -14,8 +15,9 @@ use crate::credit::WorkLimits;
 use crate::credit::{ChannelSlot, Clients, HeldCount};
 use crate::event::{Delivery, Event};
 use crate::model::{
-    ChannelId, ConnectionId, Level, Message, Monotonic, Offset, Position, WallClock,
+    ChannelId, ConnectionId, DeathReason, Level, Message, Monotonic, Offset, Position, WallClock,
 };
+use crate::trace::Happening;
 
 /// A `basic.get` that waits for a message's content.
 #[derive(Clone, Copy, Debug)]
@@ -161,7 +163,7 @@ impl Queue {
     fn keep_limits(&mut self, at: Instants, pass: &mut DeliveryPass) {
         let had_quarantined = self.levels.iter().any(PriorityLevel::has_quarantined);
         let before = self.ready();
-        while self.expire_heads(at, pass) && self.drop_excess(pass) {}
+        while self.expire_heads(at, pass) && self.drop_excess(at, pass) {}
         // A quarantined one that left may have held others up.
         pass.is_unfinished |= had_quarantined && self.ready() < before;
     }
@@ -199,7 +201,7 @@ impl Queue {
                 if pass.is_full() {
                     return None;
                 }
-                if !self.block(*priority, *offset, group) {
+                if !self.block(*priority, *offset, group, at) {
                     return Some(Next::Blocked);
                 }
                 pass.blocked += 1;
@@ -212,7 +214,7 @@ impl Queue {
                     if pass.is_full() {
                         return None;
                     }
-                    self.remove_ready(priority, offset, message, DeathReason::Expired, pass);
+                    self.remove_ready((priority, offset), message, DeathReason::Expired, at, pass);
                 }
                 next => return Some(next),
             }
@@ -222,20 +224,27 @@ impl Queue {
     /// A ready message at the front leaves, as a dead letter if `reason` has a destination.
     pub(super) fn remove_ready(
         &mut self,
-        priority: usize,
-        offset: Offset,
+        (priority, offset): (usize, Offset),
         message: Message,
         reason: DeathReason,
+        at: Instants,
         pass: &mut DeliveryPass,
     ) {
+        let is_dead_letter = self.rules.has_destination(reason);
+        let life = self.record_seen(
+            Position { level: Level(priority as u8), offset },
+            &message,
+            || Happening::Died { reason, is_dead_letter },
+            at,
+        );
         let Some(level) = self.levels.get_mut(priority) else { return };
         pass.departed += 1;
         level.take(offset);
         pass.needs_commit |= level.settle([(offset, message.body().len() as u32)]);
         self.count_end(reason, 1);
-        if self.rules.has_destination(reason) {
+        if is_dead_letter {
             self.counters.count_dead_letter(reason);
-            pass.dead.push(DeadLetter { message, reason });
+            pass.dead.push(DeadLetter { message, reason, life });
         }
     }
 
@@ -257,7 +266,7 @@ impl Queue {
 
     /// Dead messages whose content is in memory become dead letters.
     fn remove_dead_letters(&mut self, pass: &mut DeliveryPass) {
-        for level in &mut self.levels {
+        for (priority, level) in self.levels.iter_mut().enumerate() {
             while let Some((offset, reason)) = level.first_dead() {
                 if pass.is_full() {
                     return;
@@ -270,7 +279,9 @@ impl Queue {
                 pass.needs_commit |= level.remove_dead(offset);
                 self.counters.failed += u64::from(reason == DeathReason::DeliveryLimit);
                 self.counters.count_dead_letter(reason);
-                pass.dead.push(DeadLetter { message, reason });
+                let position = Position { level: Level(priority as u8), offset };
+                let life = self.lives.as_ref().and_then(|lives| lives.at(position));
+                pass.dead.push(DeadLetter { message, reason, life });
             }
         }
     }
@@ -321,6 +332,7 @@ impl Queue {
         let published_at = message.published_at();
         let group = self.group_of(&message);
         let delivery = self.delivery(priority, offset, message);
+        self.record_delivery(&delivery, Taker::Consumer(id), clients, at);
         let Some(consumer) = self.consumers.get_mut(id) else { return false };
         let no_ack = consumer.no_ack;
         let held = Held {

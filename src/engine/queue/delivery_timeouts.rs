@@ -11,14 +11,14 @@
 
 use super::Queue;
 use super::clock_skew::Instants;
-use super::dead_letter::DeathReason;
 use super::delivery_pass::DeliveryPass;
 use super::message_states::Held;
 use super::parking::Return;
 use super::settled_state::Counts;
 use crate::credit::{ChannelSlot, Clients, ConsumerId, Outbox};
 use crate::event::Event;
-use crate::model::{ConnectionId, Monotonic, Offset, Position, ReturnReason};
+use crate::model::{ConnectionId, DeathReason, Monotonic, Offset, Position, ReturnReason};
+use crate::trace::{Happening, ReturnCause};
 use std::collections::BTreeMap;
 
 /// What becomes of a message that was held too long.
@@ -93,7 +93,7 @@ impl Queue {
             self.overdue_at = None;
             self.time_out(at, clients, out, pass);
         }
-        self.take_from_hung(clients);
+        self.take_from_hung(clients, at);
     }
 
     fn time_out(
@@ -188,6 +188,10 @@ impl Queue {
         }
         let connection = clients.connection(held.channel).filter(|_| is_first);
         let verdict = self.judge(priority, offset, connection);
+        self.record_return(priority, offset, at, self.cause_of_time_out(&held));
+        if verdict == Verdict::Ends {
+            self.record_death(priority, offset, at, DeathReason::DeliveryLimit);
+        }
         let has_destination = self.rules.has_destination(DeathReason::DeliveryLimit);
         let Some(level) = self.levels.get_mut(priority) else { return };
         match (verdict, has_destination) {
@@ -206,6 +210,16 @@ impl Queue {
         }
         let Some(level) = self.levels.get_mut(priority) else { return };
         level.await_settlement(offset, held, verdict != Verdict::Ends);
+    }
+
+    /// Whose time it was that a delivery took longer than.
+    fn cause_of_time_out(&self, held: &Held) -> ReturnCause {
+        let has_lease = || held.consumer.is_some_and(|id| self.consumers.lease(id).is_some());
+        if held.extended_to != Monotonic::AT_ONCE || has_lease() {
+            ReturnCause::LeaseEnded
+        } else {
+            ReturnCause::TimedOut
+        }
     }
 
     /// What a time-out does to its message. `connection`: the one that let the time pass; `None` when
@@ -233,14 +247,15 @@ impl Queue {
         }
     }
 
-    fn take_from_hung(&mut self, clients: &Clients) {
+    fn take_from_hung(&mut self, clients: &Clients, at: Instants) {
         self.hung.retain(|(_, channel)| clients.is_overdue(*channel));
         if self.hung.is_empty() || !self.consumers.is_anybody_there(clients) {
             return;
         }
         // They are sent no more: none is needed here again.
         for (consumer, _) in std::mem::take(&mut self.hung) {
-            for level in &mut self.levels {
+            for priority in 0..self.levels.len() {
+                let Some(level) = self.levels.get_mut(priority) else { continue };
                 let held = level.delivered().filter(|(_, held)| held.consumer == Some(consumer));
                 let held: Vec<(Offset, Held)> =
                     held.map(|(offset, held)| (offset, *held)).collect();
@@ -250,6 +265,8 @@ impl Queue {
                     level.await_settlement(*offset, *held, true);
                 }
                 level.requeue(&held, Counts::NONE);
+                let cause = ReturnCause::ConsumerHangs;
+                self.record_ended(priority, &held, at, &Happening::CameBack { cause });
             }
         }
     }

@@ -1,7 +1,6 @@
 //! How deliveries end: by a settlement, or with their channel.
 
 use super::clock_skew::Instants;
-use super::dead_letter::DeathReason;
 use super::level::PriorityLevel;
 use super::message_states::Held;
 use super::parking::Return;
@@ -9,8 +8,10 @@ use super::settled_state::Counts;
 use super::{Queue, Timings};
 use crate::credit::{ChannelSlot, HeldCount};
 use crate::model::{
-    Closure, Monotonic, Offset, OffsetRange, RequeueMethod, ReturnReason, Settle, Settlement,
+    Closure, DeathReason, Monotonic, Offset, OffsetRange, RequeueMethod, ReturnReason, Settle,
+    Settlement,
 };
+use crate::trace::{Happening, ReturnCause};
 use std::collections::BTreeSet;
 
 /// How a channel ended.
@@ -20,6 +21,20 @@ pub(crate) struct ChannelEnding {
     pub(crate) closure: Closure,
     /// How many messages its connection held then, over all its channels.
     pub(crate) held: u64,
+    /// The connection ended, and not the channel alone.
+    pub(crate) is_connection: bool,
+}
+
+impl ChannelEnding {
+    /// How messages come back by it.
+    const fn cause(self) -> ReturnCause {
+        match (self.closure, self.is_connection) {
+            (Closure::ByClient, _) => ReturnCause::Returned,
+            (Closure::ByBroker, _) => ReturnCause::Interrupted,
+            (Closure::Failed, true) => ReturnCause::ConnectionLost,
+            (Closure::Failed, false) => ReturnCause::ChannelFailed,
+        }
+    }
 }
 
 /// What a settlement or a channel's end brought about.
@@ -76,13 +91,14 @@ impl Queue {
         let ending = Ending::Settled(settle.settlement);
         for run in &settle.runs {
             let priority = usize::from(run.level.0);
-            self.settle_overdue(channel, settle.settlement, *run, at.monotonic, &mut released);
+            self.settle_overdue(channel, settle.settlement, *run, at, &mut released);
             let Some(level) = self.levels.get_mut(priority) else { continue };
             let mut ended = std::mem::take(&mut self.ended);
             level.end_deliveries(channel, *run, &mut ended);
             if settle.settlement == Settlement::Ack {
                 note_done(level, &ended, at.monotonic, timings);
             }
+            self.record_ended(priority, &ended, at, &Happening::of_settlement(settle.settlement));
             self.finish(priority, ending, ended, at, &mut released);
         }
         released
@@ -93,9 +109,10 @@ impl Queue {
     pub(crate) fn end_channels(
         &mut self,
         channels: &BTreeSet<ChannelSlot>,
-        ChannelEnding { closure, held }: ChannelEnding,
+        how: ChannelEnding,
         at: Instants,
     ) -> Released {
+        let ChannelEnding { closure, held, .. } = how;
         self.pending_gets.retain(|get| !channels.contains(&get.slot));
         self.hung.retain(|(_, slot)| !channels.contains(slot));
         let mut released = Released::default();
@@ -112,6 +129,7 @@ impl Queue {
             if closure == Closure::Failed && !ended.is_empty() {
                 self.note_lost(at.monotonic);
             }
+            self.record_ended(priority, &ended, at, &Happening::CameBack { cause: how.cause() });
             self.finish(priority, ending, ended, at, &mut released);
         }
         released
@@ -136,7 +154,7 @@ impl Queue {
             Ending::Settled(Settlement::Reject) => {
                 self.counters.acked += count;
                 self.note_held(&ended, at.monotonic);
-                released.needs_commit |= self.end_for(priority, &ended, DeathReason::Rejected);
+                released.needs_commit |= self.end_for(priority, &ended, DeathReason::Rejected, at);
             }
             Ending::Settled(Settlement::Recover) => {
                 self.counters.recovered += count;
@@ -198,7 +216,7 @@ impl Queue {
         let limit = self.rules.return_limit();
         let Some(level) = self.levels.get_mut(priority) else { return };
         if limit.is_some_and(|limit| level.returns(delivery.0) + 1 >= limit) {
-            self.end_for(priority, &[delivery], DeathReason::DeliveryLimit);
+            self.end_for(priority, &[delivery], DeathReason::DeliveryLimit, at);
         } else {
             let reason = ReturnReason::Returned;
             let how = Return { counts: Counts::RETURN, reason, delay: None };
@@ -222,16 +240,25 @@ impl Queue {
             (true, Ending::FailedInCompany) => {
                 level.requeue(&[delivery], Counts::NONE);
                 level.quarantine(offset);
+                self.record(priority, offset, at, || Happening::Quarantined);
             }
             (true, _) => {
-                self.end_for(priority, &[delivery], DeathReason::DeliveryLimit);
+                self.end_for(priority, &[delivery], DeathReason::DeliveryLimit, at);
             }
         }
     }
 
     /// Messages become dead letters, or are settled when `reason` has no destination.
-    fn end_for(&mut self, priority: usize, ended: &[(Offset, Held)], reason: DeathReason) -> bool {
-        if !self.rules.has_destination(reason) {
+    fn end_for(
+        &mut self,
+        priority: usize,
+        ended: &[(Offset, Held)],
+        reason: DeathReason,
+        at: Instants,
+    ) -> bool {
+        let is_dead_letter = self.rules.has_destination(reason);
+        self.record_ended(priority, ended, at, &Happening::Died { reason, is_dead_letter });
+        if !is_dead_letter {
             self.count_end(reason, ended.len() as u64);
             return self.settle_ended(priority, ended);
         }
@@ -255,7 +282,7 @@ impl Queue {
         channel: ChannelSlot,
         settlement: Settlement,
         run: OffsetRange,
-        now: Monotonic,
+        at: Instants,
         released: &mut Released,
     ) {
         let priority = usize::from(run.level.0);
@@ -263,7 +290,7 @@ impl Queue {
         for (offset, late) in level.settle_overdue(channel, run) {
             released.count.all += 1;
             if let Some(consumer) = late.held.consumer {
-                self.consumers.settled(consumer, 1, now);
+                self.consumers.settled(consumer, 1, at.monotonic);
                 released.count.consumed += 1;
             }
             let is_end = matches!(settlement, Settlement::Ack | Settlement::Reject);
@@ -277,9 +304,14 @@ impl Queue {
             }
             self.counters.acked += 1;
             let ended = [(offset, late.held)];
-            self.note_held(&ended, now);
+            self.note_held(&ended, at.monotonic);
+            let what = match settlement {
+                Settlement::Reject => Happening::Rejected { is_late: true },
+                _ => Happening::Acknowledged { is_late: true },
+            };
+            self.record_ended(priority, &ended, at, &what);
             released.needs_commit |= match settlement {
-                Settlement::Reject => self.end_for(priority, &ended, DeathReason::Rejected),
+                Settlement::Reject => self.end_for(priority, &ended, DeathReason::Rejected, at),
                 _ => self.settle_ended(priority, &ended),
             };
         }

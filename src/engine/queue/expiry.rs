@@ -5,11 +5,10 @@
 
 use super::Queue;
 use super::clock_skew::Instants;
-use super::dead_letter::DeathReason;
 use super::delivery_pass::DeliveryPass;
 use super::level::{Head, MessageTimes, PriorityLevel};
 use super::rules::Rules;
-use crate::model::{Message, Monotonic, Offset};
+use crate::model::{DeathReason, Message, Monotonic, Offset};
 use crate::page::ExpiryBounds;
 
 /// When the message at `offset`, of which only bounds are known, is too old at the earliest; `None`: never.
@@ -115,7 +114,7 @@ impl Queue {
                 pass.wants_fetch |= level.want(offset);
                 return false;
             };
-            self.remove_ready(priority, offset, message, DeathReason::Expired, pass);
+            self.remove_ready((priority, offset), message, DeathReason::Expired, at, pass);
         }
         true
     }

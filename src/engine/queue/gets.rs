@@ -3,6 +3,7 @@
 use super::clock_skew::Instants;
 use super::delivery_pass::{DeliveryPass, Next, PendingGet};
 use super::message_states::Held;
+use super::recording::Taker;
 use super::{GetKind, Queue, Timings};
 use crate::credit::{Clients, HeldCount, Outbox};
 use crate::event::{Event, Reply};
@@ -58,6 +59,8 @@ impl Queue {
                     self.note_wait(at, priority, offset, message.published_at(), timings);
                     let group = self.group_of(&message);
                     let delivery = self.delivery(priority, offset, message);
+                    let taker = Taker::Get { channel: get.slot, no_ack };
+                    self.record_delivery(&delivery, taker, clients, at);
                     self.counters.got += 1;
                     self.counters.got_no_ack += u64::from(no_ack);
                     let unacked = HeldCount { consumed: 0, all: u64::from(!no_ack) };

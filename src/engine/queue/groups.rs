@@ -7,8 +7,10 @@
 //! them is one of those that are delivered next.
 
 use super::Queue;
+use super::clock_skew::Instants;
 use super::level::PriorityLevel;
 use crate::model::{Level, Message, Offset, Position};
+use crate::trace::Happening;
 use std::collections::BTreeMap;
 
 /// The groups of a queue that a message holds.
@@ -50,13 +52,20 @@ impl Queue {
     }
 
     /// A ready message waits behind another one of its group; whether there is room for it to wait.
-    pub(super) fn block(&mut self, priority: usize, offset: Offset, group: u64) -> bool {
+    pub(super) fn block(
+        &mut self,
+        priority: usize,
+        offset: Offset,
+        group: u64,
+        at: Instants,
+    ) -> bool {
         if self.blocked() >= self.blocked_max {
             return false;
         }
         if let Some(level) = self.levels.get_mut(priority) {
             level.block(offset, group);
         }
+        self.record(priority, offset, at, || Happening::HeldByGroup);
         true
     }
 

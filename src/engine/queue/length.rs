@@ -2,9 +2,9 @@
 //! after they came back, and the bytes of their bodies.
 
 use super::Queue;
-use super::dead_letter::DeathReason;
+use super::clock_skew::Instants;
 use super::delivery_pass::{DeliveryPass, Next};
-use crate::model::Message;
+use crate::model::{DeathReason, Message};
 use crate::topology::Overflow;
 
 impl Queue {
@@ -49,17 +49,18 @@ impl Queue {
 
     /// The first message in the order of the queue leaves when there is more than there may be, ready or
     /// waiting; whether it did.
-    pub(super) fn drop_excess(&mut self, pass: &mut DeliveryPass) -> bool {
+    pub(super) fn drop_excess(&mut self, at: Instants, pass: &mut DeliveryPass) -> bool {
         let is_over = self.rules.overflow == Overflow::DropHead
             && !pass.is_full()
             && self.rules.is_over(self.length(), self.limited_bytes());
         if is_over && let Some((priority, offset)) = self.parked_front() {
-            self.drop_parked(priority, offset, pass);
+            self.drop_parked(priority, offset, at, pass);
             return true;
         }
         match if is_over { self.front() } else { Next::Empty } {
             Next::Present { priority, offset, message } => {
-                self.remove_ready(priority, offset, message, DeathReason::MaxLength, pass);
+                let reason = DeathReason::MaxLength;
+                self.remove_ready((priority, offset), message, reason, at, pass);
                 true
             }
             Next::Absent { priority, offset } => {

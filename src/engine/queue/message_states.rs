@@ -7,10 +7,9 @@
 //! messages; what is delivered, parked or dead is kept by offset.
 
 use super::blocked::Blocked;
-use super::dead_letter::DeathReason;
 use super::offset_set::OffsetSet;
 use crate::credit::{ChannelSlot, ConsumerId};
-use crate::model::{Monotonic, Offset};
+use crate::model::{DeathReason, Monotonic, Offset};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
@@ -130,6 +129,12 @@ impl MessageStates {
         let unready = self.unready.iter();
         let taken = unready.filter(|(_, state)| !matches!(state, Unready::Parked { .. }));
         taken.map(|(offset, state)| (*offset, state.size()))
+    }
+
+    /// Whether a message is delivered or dead.
+    pub(crate) fn is_taken(&self, offset: Offset) -> bool {
+        let state = self.unready.get(&offset);
+        state.is_some_and(|state| !matches!(state, Unready::Parked { .. }))
     }
 
     /// The parked messages.

@@ -29,6 +29,7 @@ mod parking;
 mod publish_times;
 mod quarantine;
 mod quarantine_delivery;
+mod recording;
 mod retry_rule;
 mod rules;
 mod settled_state;
@@ -43,12 +44,13 @@ mod volatile;
 pub(crate) use clock_skew::{Instants, SteadyClock};
 pub use consumers::ConsumerActivity;
 pub(crate) use consumers::{Consumer, Consumers};
-pub(crate) use dead_letter::{DeadLetter, DeathReason};
+pub(crate) use dead_letter::DeadLetter;
 pub(crate) use delayed::{Delayed, DelayedRead, due_on_the_wall, first_behind};
 pub use delivery_limits::HeldBack;
 pub(crate) use delivery_pass::{GetKind, Next, PendingGet};
 pub(crate) use discarded::Discarded;
 pub(crate) use ending::ChannelEnding;
+pub(crate) use recording::Coming;
 pub(crate) use rules::{DeadLetters, Rules};
 pub use rules::{DefaultsInForce, QueueDefaults};
 pub use state::QueueState;
@@ -63,6 +65,7 @@ use crate::limits::{GROUP_BLOCKED_MAX, PARKED_MESSAGES_MAX};
 use crate::model::{Level, Message, Monotonic, Offset, Position, QueueId};
 use crate::operation::{Operation, RecoveredLevel};
 use crate::page::Page;
+use crate::trace::Lives;
 use deduplicating::Deduplication;
 use delivery_limits::DeliveryLimits;
 use groups::Groups;
@@ -119,6 +122,8 @@ pub(crate) struct Queue {
     dedup: Deduplication,
     limits: DeliveryLimits,
     groups: Groups,
+    /// The lives of its last messages; `None`: it keeps none.
+    lives: Option<Box<Lives>>,
     /// Ready messages that may wait behind others of their groups.
     blocked_max: u64,
     /// The time-out that the shard keeps for it.
@@ -135,6 +140,7 @@ impl Queue {
             state: QueueState::default(),
             consumers: Consumers::new(rules.single_active),
             limits: DeliveryLimits::new(&rules),
+            lives: rules.trace.map(|most| Box::new(Lives::new(most))),
             rules,
             levels: vec![PriorityLevel::default()],
             pending_gets: VecDeque::new(),
@@ -234,6 +240,9 @@ impl Queue {
         if before.group != self.rules.group {
             self.forget_groups();
         }
+        if before.trace != self.rules.trace {
+            self.change_trace();
+        }
     }
 
     /// Whether its messages may outlive the process.
@@ -241,14 +250,29 @@ impl Queue {
         self.rules.durable
     }
 
-    /// Adds a message, or keeps it back until it is due; whether it goes to the store. `has_room`: memory
-    /// takes those that are not to be kept.
-    pub(crate) fn enqueue(&mut self, message: Message, has_room: bool, at: Instants) -> bool {
-        let Some(message) = self.delay(message, at) else { return true };
+    /// Adds a message, or keeps it back until it is due; whether it goes to the store. `coming`: what to record
+    /// of it, where that is done. `has_room`: memory takes those that are not to be kept.
+    pub(crate) fn enqueue(
+        &mut self,
+        message: Message,
+        coming: Option<Coming>,
+        has_room: bool,
+        at: Instants,
+    ) -> bool {
+        let life = self.record_coming(&message, coming, at);
+        let message = match self.delay(message, at) {
+            Ok(message) => message,
+            Err(id) => {
+                self.record_delay(life, id, due_on_the_wall(id, at), at);
+                return true;
+            }
+        };
         let persist = (self.rules.durable && message.is_persistent()) || !has_room;
         let priority = message.priority().min(self.rules.priority_max);
         self.counters.published += 1;
-        self.level_mut(Level(priority)).enqueue(message, persist, at);
+        let level = Level(priority);
+        let offset = self.level_mut(level).enqueue(message, persist, at);
+        self.record_place(life, Position { level, offset });
         persist
     }
 
@@ -267,6 +291,7 @@ impl Queue {
             now.unwritten += delayed.unwritten_bytes();
             now.cached += delayed.stored_cost();
         }
+        now.lives = self.lives_bytes();
         memory.account(std::mem::replace(&mut self.accounted, now), now);
     }
 
@@ -348,8 +373,9 @@ impl Queue {
     /// Settles all that is ready or waits after it came back; how many there were. What they took in memory is added to `discarded`.
     /// What was damaged is not needed any more: should a message that a client holds be, the queue is set
     /// aside again when that one comes back.
-    pub(crate) fn purge(&mut self, discarded: &mut Discarded) -> u64 {
+    pub(crate) fn purge(&mut self, discarded: &mut Discarded, at: Instants) -> u64 {
         self.state = QueueState::Running;
+        self.record_purge(at);
         let purged = self.levels.iter_mut().map(|level| level.purge(discarded)).sum();
         self.parked_until = None;
         self.counters.purged += purged;

@@ -7,13 +7,13 @@
 
 use super::Queue;
 use super::clock_skew::Instants;
-use super::dead_letter::DeathReason;
 use super::delivery_pass::DeliveryPass;
 use super::level::PriorityLevel;
 use super::message_states::Held;
 use super::retry_rule::jittered;
 use super::settled_state::Counts;
-use crate::model::{Monotonic, Offset, Retry, ReturnReason, WallClock};
+use crate::model::{DeathReason, Monotonic, Offset, Retry, ReturnReason, WallClock};
+use crate::trace::Happening;
 
 /// How a delivery came back.
 #[derive(Clone, Copy, Debug)]
@@ -65,9 +65,10 @@ impl Queue {
         let group = level.watched_group(offset);
         let retry = Retry { due: wall, delay, size, reason: how.reason, group };
         level.park(delivery, how.counts, due, retry);
+        self.record(priority, offset, at, || Happening::Parked { until: wall, delay });
         self.parked_until = Some(self.parked_until.map_or(due, |other| other.min(due)));
         if self.parked() > self.parked_max {
-            self.release_first();
+            self.release_first(at);
         }
     }
 
@@ -80,17 +81,25 @@ impl Queue {
         if self.parked_until.is_none_or(|until| until > at.monotonic) {
             return;
         }
-        for level in &mut self.levels {
-            while let Some((_, offset)) = level.first_due().filter(|(due, _)| *due <= at.monotonic)
+        for priority in 0..self.levels.len() {
+            while let Some(level) = self.levels.get_mut(priority)
+                && let Some((_, offset)) = level.first_due().filter(|(due, _)| *due <= at.monotonic)
             {
                 level.release(offset);
+                self.record(priority, offset, at, || Happening::Ready);
             }
         }
         self.note_first_due();
     }
 
     /// A message that waits is dropped or becomes a dead letter, because the queue has more than it may.
-    pub(super) fn drop_parked(&mut self, priority: usize, offset: Offset, pass: &mut DeliveryPass) {
+    pub(super) fn drop_parked(
+        &mut self,
+        priority: usize,
+        offset: Offset,
+        at: Instants,
+        pass: &mut DeliveryPass,
+    ) {
         let has_destination = self.rules.has_destination(DeathReason::MaxLength);
         let Some(level) = self.levels.get_mut(priority) else { return };
         let Some(size) = level.take_parked(offset) else { return };
@@ -102,6 +111,7 @@ impl Queue {
             pass.needs_commit |= level.settle([(offset, size)]);
         }
         pass.depart();
+        self.record_death(priority, offset, at, DeathReason::MaxLength);
         self.count_end(DeathReason::MaxLength, 1);
     }
 
@@ -117,11 +127,13 @@ impl Queue {
         Some((priority, parked))
     }
 
-    fn release_first(&mut self) {
-        let levels = self.levels.iter_mut();
-        let first = levels.filter_map(|level| Some((level.first_due()?, level)));
-        if let Some(((_, offset), level)) = first.min_by_key(|((due, _), _)| *due) {
+    fn release_first(&mut self, at: Instants) {
+        let levels = self.levels.iter_mut().enumerate();
+        let first =
+            levels.filter_map(|(priority, level)| Some((level.first_due()?, priority, level)));
+        if let Some(((_, offset), priority, level)) = first.min_by_key(|((due, _), ..)| *due) {
             level.release(offset);
+            self.record(priority, offset, at, || Happening::Ready);
         }
         self.note_first_due();
     }

@@ -1,7 +1,6 @@
 //! What holds for a queue: its arguments and policies, and where they say nothing the defaults.
 //! Made by the shard when the queue is made and whenever its settings change.
 
-use super::dead_letter::DeathReason;
 use super::delivery_limits::RateLimit;
 use crate::deduplication::DedupRule;
 use crate::limits::{
@@ -9,6 +8,7 @@ use crate::limits::{
     RABBITMQ_QUORUM_DELIVERY_LIMIT, RATE_BURST_SHARE, RETRY_DELAY_MIN_DEFAULT_MS,
     RETRY_DELAY_MS_MAX, RETURN_LIMIT,
 };
+use crate::model::DeathReason;
 use crate::queue::retry_rule::RetryRule;
 use crate::topology::{
     DeliveryLimit, GroupKey, Overflow, QueueKind, QueueRecord, QueueSettings, RetryType,
@@ -127,6 +127,8 @@ pub(crate) struct Rules {
     pub(crate) dedup: Option<DedupRule>,
     /// Where messages name their groups; `None`: they have none.
     pub(crate) group: Option<GroupKey>,
+    /// Of how many messages the lives are kept; `None`: of none.
+    pub(crate) trace: Option<u64>,
 }
 
 impl Rules {
@@ -180,6 +182,7 @@ impl Rules {
                 size: settings.dedup_size.unwrap_or(DEDUP_SIZE_DEFAULT),
             }),
             group: settings.message_group.clone(),
+            trace: settings.trace,
         }
     }
 

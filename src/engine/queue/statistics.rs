@@ -1,8 +1,7 @@
 //! What a queue counts for its operator.
 
-use super::dead_letter::DeathReason;
 use super::delivery_limits::HeldBack;
-use crate::model::WallClock;
+use crate::model::{DeathReason, WallClock};
 use forebay_lag::HoldTimes;
 
 /// Counters and sizes of one queue, or of several added up. Counters begin at 0 with the process.

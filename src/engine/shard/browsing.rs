@@ -3,6 +3,7 @@
 
 use super::Shard;
 use super::death_record::{DeathRecord, headers};
+use super::traces::Arrival;
 use crate::browse::{Browse, BrowseAction, BrowsePage, DeadLetterGroup, RedriveOutcome};
 use crate::event::Reply;
 use crate::limits::{BROWSE_BYTES_MAX, BROWSE_MESSAGES_MAX};
@@ -178,7 +179,12 @@ impl Shard {
         let outcome = match known.and_then(|death| self.way_back(id, death, &message)) {
             Ok((target, death)) => {
                 if step.browse.action == BrowseAction::Redrive {
-                    self.enqueue(target, [death.undo(&message, at.wall)], true, at);
+                    let (copy, from) =
+                        (death.undo(&message, at.wall), Arrival::Redriven { from: id });
+                    self.enqueue(target, [copy], from, true, at);
+                    if let Some(queue) = self.queues.get_mut(&id) {
+                        queue.record_redriven(position, || death.queue.clone(), at);
+                    }
                     self.remove_at(id, position, &message, at);
                     step.has_moved = true;
                 }

@@ -4,8 +4,8 @@
 
 use crate::limits::{DEAD_LETTER_COPIES_MAX, DEAD_LETTER_HOPS_MAX};
 use crate::model::Origin;
-use crate::model::{BLIND_CARBON_COPY, CARBON_COPY, Envelope, Message, WallClock};
-use crate::queue::{DeadLetter, DeathReason};
+use crate::model::{BLIND_CARBON_COPY, CARBON_COPY, DeathReason, Envelope, Message, WallClock};
+use crate::queue::DeadLetter;
 use bytes::{Bytes, BytesMut};
 use forebay_wire::properties::Properties;
 use forebay_wire::{FieldTable, FieldValue, RawProperties, ShortStr};
@@ -46,7 +46,7 @@ impl<'a> DeadLetterCopy<'a> {
         address: &'a DeadLetterAddress,
         now: WallClock,
     ) -> Self {
-        let DeadLetter { message, reason } = letter;
+        let DeadLetter { message, reason, .. } = letter;
         let raw = RawProperties::parse(message.properties_bytes()).ok();
         let mut properties = raw.map(|raw| raw.decode()).unwrap_or_default();
         let mut headers = properties.headers.take().unwrap_or_default();
@@ -93,6 +93,11 @@ impl<'a> DeadLetterCopy<'a> {
         let routing_key = self.routing_keys.first();
         rewritten(self.original, &self.properties, self.address, routing_key, now)
             .with_origins(&self.origins)
+    }
+
+    /// The exchange that it goes to.
+    pub(super) fn exchange(&self) -> &'a ShortStr {
+        &self.address.exchange
     }
 
     /// Takes the count of copies away: whoever finds the message decides what becomes of it.

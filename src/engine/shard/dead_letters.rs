@@ -2,10 +2,12 @@
 
 use super::Shard;
 use super::dead_letter_copy::{DeadLetterAddress, DeadLetterCopy};
+use super::traces::Arrival;
 use crate::limits::DEAD_LETTER_WORK;
 use crate::model::{ConnectionId, ObjectName, QueueDeclaration, QueueId};
 use crate::queue::{DeadLetter, DeadLetters, Instants, Rules};
 use crate::topology::dead_letter_queue_name;
+use crate::trace::Happening;
 use forebay_wire::ShortStr;
 
 /// Nobody: the broker itself.
@@ -35,7 +37,7 @@ impl Shard {
             if copy.goes_too_far(queues.len()) {
                 self.keep_dead_letter(at, &origin, letter);
             } else {
-                self.put_dead_letter(at, &origin, copy, &queues);
+                self.put_dead_letter(at, &origin, copy, &queues, letter);
             }
         }
         self.commits.sync_with_next();
@@ -64,8 +66,10 @@ impl Shard {
         origin: &Origin,
         copy: DeadLetterCopy<'_>,
         queues: &[QueueId],
+        letter: &DeadLetter,
     ) {
         self.work.spend(DEAD_LETTER_WORK * queues.len().max(1));
+        self.record_dead_letter(at, origin, letter, copy.exchange(), queues);
         if queues.is_empty() {
             return self.drop_dead_letter(origin);
         }
@@ -74,7 +78,30 @@ impl Shard {
             self.shared_bodies.share(std::slice::from_mut(&mut message));
         }
         for queue in queues {
-            self.enqueue(*queue, [message.clone()], false, at);
+            let arrival = Arrival::DeadLetter { from: origin.id, reason: letter.reason };
+            self.enqueue(*queue, [message.clone()], arrival, false, at);
+        }
+    }
+
+    /// Has the queue that a message died in say where it went.
+    fn record_dead_letter(
+        &mut self,
+        at: Instants,
+        origin: &Origin,
+        letter: &DeadLetter,
+        exchange: &ShortStr,
+        queues: &[QueueId],
+    ) {
+        if letter.life.is_none() {
+            return;
+        }
+        let (exchange, queues) = (exchange.clone(), queues.iter().map(|id| self.queue_name(*id)));
+        let queues = queues.collect();
+        if let Some(queue) = self.queues.get_mut(&origin.id) {
+            queue.record_afterwards(letter.life, at, || Happening::DeadLettered {
+                exchange,
+                queues,
+            });
         }
     }
 
@@ -82,13 +109,14 @@ impl Shard {
     /// the broker makes for the queue it died in. One that has none drops it.
     fn keep_dead_letter(&mut self, at: Instants, origin: &Origin, letter: &DeadLetter) {
         if !origin.rules.has_dead_letter_queue {
+            self.record_dead_letter(at, origin, letter, &ShortStr::EMPTY, &[]);
             return self.drop_dead_letter(origin);
         }
         let address = self.default_address(origin);
         let mut copy = DeadLetterCopy::new(letter, &origin.name, &address, at.wall);
         copy.forget_copies();
         let queues = self.queues_for(origin, &address, &copy);
-        self.put_dead_letter(at, origin, copy, &queues);
+        self.put_dead_letter(at, origin, copy, &queues, letter);
     }
 
     fn drop_dead_letter(&mut self, origin: &Origin) {

@@ -27,7 +27,11 @@ impl Shard {
             let key = DedupKey::of(message);
             if let Some(original) = key.and_then(|key| queue.find_original(key, incoming.at)) {
                 queue.count_duplicate();
-                awaited = awaited.max(match original {
+                if let Some(key) = key {
+                    let by = || self.clients.party_of(incoming.by);
+                    queue.record_duplicate(key, by, incoming.at);
+                }
+                awaited = awaited.and(match original {
                     Original::Durable => Awaited::Nothing,
                     Original::Unsynced => Awaited::Sync,
                     Original::Unwritten => Awaited::Next,
@@ -35,7 +39,7 @@ impl Shard {
                 continue;
             }
             let Some(is_stored) = self.enqueue_one(id, place, incoming) else { continue };
-            awaited = awaited.max(Awaited::next_if(is_stored));
+            awaited = awaited.and(Awaited::next_if(is_stored));
             if let (Some(key), Some(queue)) = (key, self.queues.get_mut(&id)) {
                 queue.remember_key(key, is_stored, incoming.at);
             }

@@ -1,6 +1,7 @@
 //! Delayed messages: into their queues when they are due, and from the store shortly before that.
 
 use super::Shard;
+use super::traces::Arrival;
 use crate::limits::{CALENDAR_CHECK_INTERVAL_MS, CALENDAR_JUMP_MS};
 use crate::model::{DelayedId, DueClock, Message, Monotonic, Now, QueueId};
 use crate::queue::{DelayedRead, Instants};
@@ -143,7 +144,8 @@ impl Shard {
         if !released.is_empty() {
             self.work.spend(released.len());
             self.mark_dirty_deferred(id, at.monotonic);
-            self.enqueue(id, released, false, at);
+            let (ids, messages): (Vec<DelayedId>, Vec<Message>) = released.into_iter().unzip();
+            self.enqueue(id, messages, Arrival::Due(&ids), false, at);
         }
     }
 

@@ -3,6 +3,7 @@
 
 use super::Shard;
 use super::delayed::DelayedFetch;
+use super::traces::Arrival;
 use crate::delayed_request::{
     DelayedAction, DelayedFate, DelayedPage, DelayedRequest, ListedDelayed,
 };
@@ -181,7 +182,7 @@ impl Shard {
         let queue = self.queues.get_mut(&id)?;
         let known = queue.take_delayed(wanted);
         if let Some(message) = known {
-            self.end_wait(request, id, [message], fate, at);
+            self.end_wait(request, id, [(wanted, message)], fate, at);
         } else if let Some(read) = request.read.take() {
             let first = read.messages.into_iter().next().filter(|(found, _)| *found == wanted);
             let there = first.filter(|(_, message)| queue.take_read_delayed(wanted, message));
@@ -194,7 +195,7 @@ impl Shard {
                 );
                 return Some(Err(Fault::channel(ReplyCode::NotFound, text)));
             };
-            self.end_wait(request, id, [message], fate, at);
+            self.end_wait(request, id, [(wanted, message)], fate, at);
         } else if queue.delayed_count() == 0 {
             request.read = Some(Read { messages: Vec::new(), is_end: true });
             return self.end_one(request, id, wanted, fate, at);
@@ -217,7 +218,8 @@ impl Shard {
             for from in request.rest.clone() {
                 let queue = self.queues.get_mut(&id)?;
                 let known = queue.known_delayed(from).into_iter().map(|(id, _)| id);
-                let taken: Vec<_> = known.filter_map(|id| queue.take_delayed(id)).collect();
+                let taken: Vec<_> =
+                    known.filter_map(|id| Some((id, queue.take_delayed(id)?))).collect();
                 self.end_wait(request, id, taken, fate, at);
             }
         }
@@ -234,7 +236,7 @@ impl Shard {
             let next = messages.last().map(|(id, _)| id.next());
             let there = messages.into_iter().filter(|(message, _)| message.sequence < below);
             let there = there.filter(|(id, message)| queue.take_read_delayed(*id, message));
-            let taken: Vec<_> = there.map(|(_, message)| message).collect();
+            let taken: Vec<_> = there.collect();
             queue.end_delayed_request(from.clock);
             self.end_wait(request, id, taken, fate, at);
             request.rest.pop_front();
@@ -300,11 +302,11 @@ impl Shard {
         &mut self,
         request: &mut Request,
         id: QueueId,
-        messages: impl IntoIterator<Item = Message>,
+        messages: impl IntoIterator<Item = (DelayedId, Message)>,
         fate: DelayedFate,
         at: Instants,
     ) {
-        let messages: Vec<Message> = messages.into_iter().collect();
+        let (ids, messages): (Vec<DelayedId>, Vec<Message>) = messages.into_iter().unzip();
         if messages.is_empty() {
             return;
         }
@@ -313,9 +315,12 @@ impl Shard {
         self.mark_dirty_deferred(id, at.monotonic);
         if fate == DelayedFate::Delivered {
             let released = messages.into_iter().map(|message| message.released(at.wall));
-            self.enqueue(id, released, true, at);
+            self.enqueue(id, released, Arrival::Due(&ids), true, at);
         }
         if let Some(queue) = self.queues.get_mut(&id) {
+            if fate == DelayedFate::Cancelled {
+                ids.iter().for_each(|message| queue.record_cancelled(*message, at));
+            }
             queue.account(&mut self.memory);
         }
         self.schedule(id);

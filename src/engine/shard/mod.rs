@@ -29,6 +29,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod topology_requests;
+mod traces;
 mod transactions;
 mod turns;
 
@@ -141,6 +142,8 @@ pub struct Shard {
     browses: Browses,
     /// Where the search for content to drop goes on.
     evict_from: QueueId,
+    /// Which queue is the next to drop what it tells of its messages.
+    lives_from: QueueId,
     last_consumer: u64,
     /// What was stored of deliveries when the process was about to end.
     delivered: Option<DeliveredRecord>,
@@ -335,12 +338,15 @@ impl Shard {
             self.give_turns(at);
         }
         match command {
-            Command::OpenConnection { vhost, user: _ } => self.clients.open(connection, vhost),
+            Command::OpenConnection { vhost, identity } => {
+                self.clients.open(connection, vhost, identity)
+            }
             Command::CloseConnection { closure } => {
                 self.close_connection(at, connection, closure);
             }
             Command::CloseChannel { channel, closure } => {
-                let ending = ChannelEnding { closure, held: self.clients.held_by(connection) };
+                let held = self.clients.held_by(connection);
+                let ending = ChannelEnding { closure, held, is_connection: false };
                 self.close_channels(at, connection, [channel], ending);
                 self.reply(key(channel), Ok(Reply::Done));
             }
@@ -382,6 +388,7 @@ impl Shard {
                 self.administer(key(channel), *request);
             }
             Command::Browse { channel, browse } => self.browse(key(channel), *browse),
+            Command::Trace { channel, request } => self.trace(at, key(channel), &request),
             Command::Delayed { channel, request } => {
                 self.request_delayed(at, key(channel), *request);
             }
@@ -414,7 +421,8 @@ impl Shard {
     }
 
     fn close_connection(&mut self, at: Instants, connection: ConnectionId, closure: Closure) {
-        let ending = ChannelEnding { closure, held: self.clients.held_by(connection) };
+        let held = self.clients.held_by(connection);
+        let ending = ChannelEnding { closure, held, is_connection: true };
         let channels = self.clients.channels_of(connection);
         self.close_channels(at, connection, channels, ending);
         let exclusive: Vec<QueueId> = self.topology.exclusive_queues(connection).collect();

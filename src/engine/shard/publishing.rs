@@ -1,10 +1,11 @@
 //! Messages into queues, and their settlement by channels.
 
 use super::Shard;
+use super::traces::{Arrival, Names};
 use crate::command::Publish;
 use crate::event::Event;
-use crate::model::{ChannelKey, ConnectionId, Message, PublishSeq, QueueId, Settle};
-use crate::queue::{DeadLetter, DeathReason, Instants};
+use crate::model::{ChannelKey, ConnectionId, DeathReason, Message, PublishSeq, QueueId, Settle};
+use crate::queue::{DeadLetter, Instants};
 
 /// What a publisher has to wait for before it is told that its messages are safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +16,8 @@ pub(super) enum Awaited {
     Sync,
     /// The next commit.
     Next,
+    /// A sync of what commits have had so far, and the next commit.
+    Both,
 }
 
 impl Awaited {
@@ -22,11 +25,21 @@ impl Awaited {
     pub(super) const fn next_if(is_kept: bool) -> Self {
         if is_kept { Self::Next } else { Self::Nothing }
     }
+
+    /// This and the other.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Sync, Self::Next) | (Self::Next, Self::Sync) => Self::Both,
+            _ => self.max(other),
+        }
+    }
 }
 
 /// Messages on their way into one queue after the other, and what became of them.
 pub(super) struct Incoming<'a> {
     pub(super) messages: &'a [Message],
+    /// Who published them.
+    pub(super) by: ChannelKey,
     /// Whether their publisher waits for confirms.
     pub(super) is_awaited: bool,
     pub(super) at: Instants,
@@ -56,27 +69,27 @@ impl Shard {
                 self.shared_bodies.share(std::slice::from_mut(message));
             }
         }
+        let by = ChannelKey { connection, channel };
         let (awaited, mut refused) = match *targets {
             [only] if self.takes_all(only) => {
-                let is_kept = self.enqueue(only, messages, is_awaited, at);
+                let is_kept = self.enqueue(only, messages, Arrival::Published(by), is_awaited, at);
                 (Awaited::next_if(is_kept), Vec::new())
             }
             _ => {
                 let messages = &messages[..];
                 let (refused, dead) = (Vec::new(), Vec::new());
-                let mut incoming = Incoming { messages, is_awaited, at, refused, dead };
+                let mut incoming = Incoming { messages, by, is_awaited, at, refused, dead };
                 let awaited = targets.iter().map(|id| self.enqueue_checked(*id, &mut incoming));
-                (awaited.max().unwrap_or(Awaited::Nothing), incoming.refused)
+                (awaited.fold(Awaited::Nothing, Awaited::and), incoming.refused)
             }
         };
         let Some(first) = confirm else { return awaited };
-        let key = ChannelKey { connection, channel };
         if refused.is_empty() {
-            self.confirm(key, first, count, awaited);
+            self.confirm(by, first, count, awaited);
         } else {
             refused.sort_unstable();
             refused.dedup();
-            self.confirm_around(key, first, count, awaited, &refused);
+            self.confirm_around(by, first, count, awaited, &refused);
         }
         awaited
     }
@@ -91,7 +104,9 @@ impl Shard {
     fn enqueue_checked(&mut self, id: QueueId, incoming: &mut Incoming<'_>) -> Awaited {
         if self.takes_all(id) {
             let messages = incoming.messages.iter().cloned();
-            return Awaited::next_if(self.enqueue(id, messages, incoming.is_awaited, incoming.at));
+            let arrival = Arrival::Published(incoming.by);
+            let is_kept = self.enqueue(id, messages, arrival, incoming.is_awaited, incoming.at);
+            return Awaited::next_if(is_kept);
         }
         let awaited = if self.queues.get(&id).is_some_and(|queue| queue.deduplicates()) {
             self.enqueue_new(id, incoming)
@@ -130,14 +145,18 @@ impl Shard {
         &mut self,
         id: QueueId,
         messages: impl IntoIterator<Item = Message>,
+        arrival: Arrival<'_>,
         is_awaited: bool,
         at: Instants,
     ) -> bool {
         let has_room = self.memory.has_volatile_room();
         let Some(queue) = self.queues.get_mut(&id) else { return false };
+        let keeps_lives = queue.keeps_lives();
+        let names = Names { clients: &self.clients, topology: &self.topology };
         let (mut kept, mut volatile) = (0, 0);
-        for message in messages {
-            let is_kept = queue.enqueue(message, has_room, at);
+        for (place, message) in messages.into_iter().enumerate() {
+            let coming = if keeps_lives { arrival.coming(place, names) } else { None };
+            let is_kept = queue.enqueue(message, coming, has_room, at);
             kept += u64::from(is_kept);
             volatile += u64::from(!is_kept);
         }
@@ -175,12 +194,16 @@ impl Shard {
             self.take_turn(id, at);
         }
         if !is_full(self) {
-            return Some(self.enqueue(id, [message.clone()], incoming.is_awaited, at));
+            let arrival = Arrival::Published(incoming.by);
+            return Some(self.enqueue(id, [message.clone()], arrival, incoming.is_awaited, at));
         }
         incoming.refused.push(place as u64);
-        if self.queues.get_mut(&id).is_some_and(|queue| queue.refuse()) {
+        let queue = self.queues.get_mut(&id)?;
+        let by = queue.keeps_lives().then(|| self.clients.party_of(incoming.by)).flatten();
+        let life = queue.record_refused(message, by, at);
+        if queue.refuse() {
             let (message, reason) = (message.clone(), DeathReason::MaxLength);
-            incoming.dead.push(DeadLetter { message, reason });
+            incoming.dead.push(DeadLetter { message, reason, life });
         }
         None
     }
@@ -194,6 +217,11 @@ impl Shard {
             }
             Awaited::Sync => self.commits.after_sync().confirm(key, first, count),
             Awaited::Next => self.commits.waiters.confirm(key, first, count),
+            Awaited::Both => {
+                // When all of it is consumed at once, the next commit may have nothing to do.
+                self.commits.sync_all();
+                self.commits.waiters.confirm(key, first, count);
+            }
         }
     }
 

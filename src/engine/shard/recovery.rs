@@ -104,6 +104,7 @@ impl Shard {
             delayed_requests: Default::default(),
             browses: Default::default(),
             evict_from: QueueId::default(),
+            lives_from: QueueId::default(),
             last_consumer: 0,
             delivered: None,
             gone: Default::default(),

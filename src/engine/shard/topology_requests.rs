@@ -168,7 +168,7 @@ impl Shard {
     fn purge_queue(&mut self, at: Instants, id: QueueId) -> u64 {
         let Some(queue) = self.queues.get_mut(&id) else { return 0 };
         let mut discarded = Discarded::default();
-        let purged = queue.purge(&mut discarded);
+        let purged = queue.purge(&mut discarded, at);
         queue.account(&mut self.memory);
         self.discarded.push_back(discarded);
         self.schedule(id);

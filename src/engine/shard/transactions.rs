@@ -32,7 +32,8 @@ impl Shard {
             return self.reply(key, Err(fault));
         }
         for publish in publishes {
-            if self.publish(at, key.connection, publish) == Awaited::Sync {
+            let awaited = self.publish(at, key.connection, publish);
+            if matches!(awaited, Awaited::Sync | Awaited::Both) {
                 // A duplicate of what is not on stable storage yet.
                 self.commits.sync_all();
             }

@@ -44,6 +44,7 @@ impl Shard {
         self.commits.note_unwritten(self.memory.unwritten_bytes());
         self.copy_out();
         self.evict();
+        self.drop_lives();
     }
 
     /// Gives turns within a batch of commands, so that the next command sees messages where they
@@ -151,6 +152,28 @@ impl Shard {
                 0 => drop(self.discarded.pop_front()),
                 messages => left = left.saturating_sub(messages),
             }
+        }
+    }
+
+    /// Drops the older half of what queues tell of their messages when that is too much, one queue after the
+    /// other.
+    fn drop_lives(&mut self) {
+        let excess = self.memory.lives_excess();
+        if excess == 0 {
+            return;
+        }
+        let mut freed = 0;
+        let (before, after) = (..self.lives_from, self.lives_from..);
+        let queues = self.queues.range(after).chain(self.queues.range(before));
+        let queues = queues.filter(|(_, queue)| queue.keeps_lives());
+        for id in queues.map(|(id, _)| *id).collect::<Vec<QueueId>>() {
+            if freed >= excess {
+                self.lives_from = id;
+                break;
+            }
+            let Some(queue) = self.queues.get_mut(&id) else { continue };
+            freed += queue.halve_lives();
+            queue.account(&mut self.memory);
         }
     }
 

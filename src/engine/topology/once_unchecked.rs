@@ -8,7 +8,7 @@ use super::settings_layer::SettingsLayer;
 use forebay_wire::FieldTable;
 
 /// Arguments of queues; in policies without `x-`.
-const ARGUMENTS: [&str; 10] = [
+const ARGUMENTS: [&str; 11] = [
     "x-dedup-size",
     "x-dedup-window",
     "x-delayed-retry-max",
@@ -19,6 +19,7 @@ const ARGUMENTS: [&str; 10] = [
     "x-rate-burst",
     "x-rate-limit",
     "x-message-group",
+    "x-trace",
 ];
 
 /// Takes out of the arguments of a stored queue what would not be taken today.

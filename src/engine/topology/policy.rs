@@ -82,7 +82,7 @@ const OPERATOR_SETTINGS: [&str; 5] =
     ["delivery-limit", "expires", "max-length", "max-length-bytes", "message-ttl"];
 
 /// What a user's policy may set beyond that.
-const USER_SETTINGS: [&str; 18] = [
+const USER_SETTINGS: [&str; 19] = [
     ALTERNATE_EXCHANGE,
     "consumer-timeout",
     "dead-letter-exchange",
@@ -101,6 +101,7 @@ const USER_SETTINGS: [&str; 18] = [
     "queue-role",
     "rate-burst",
     "rate-limit",
+    "trace",
 ];
 
 impl AppliesTo {

@@ -7,8 +7,7 @@ use crate::model::Fault;
 use forebay_wire::{FieldTable, ReplyCode, ShortStr};
 
 /// Arguments of queues.
-const QUEUE_ARGUMENTS: [&str; 4] =
-    ["x-retry-delay", "x-retry-delay-max", "x-retry-multiplier", "x-trace"];
+const QUEUE_ARGUMENTS: [&str; 3] = ["x-retry-delay", "x-retry-delay-max", "x-retry-multiplier"];
 
 /// Arguments of consumers: credit that is given message by message, and a time-out of its own (that
 /// of a queue works, and so does `x-lease`).

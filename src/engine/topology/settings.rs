@@ -26,7 +26,7 @@ pub(super) const RATE_BURST: &str = "x-rate-burst";
 /// Every argument of `queue.declare` that means something to us: these and the
 /// [`IGNORED_ARGUMENTS`](super::ignored_arguments::IGNORED_ARGUMENTS), and only these, are compared when a queue is
 /// declared again.
-pub(crate) const QUEUE_ARGUMENTS: [&str; 25] = [
+pub(crate) const QUEUE_ARGUMENTS: [&str; 26] = [
     "x-consumer-timeout",
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
@@ -52,6 +52,7 @@ pub(crate) const QUEUE_ARGUMENTS: [&str; 25] = [
     RATE_BURST,
     RATE_LIMIT,
     "x-single-active-consumer",
+    "x-trace",
 ];
 
 /// Settings of a queue. Nothing where neither an argument nor a policy says anything: what holds
@@ -104,6 +105,8 @@ pub struct QueueSettings {
     pub retry_multiplier: Option<u64>,
     /// `x-message-group`: where a message names its group.
     pub message_group: Option<GroupKey>,
+    /// `x-trace`: of how many messages the lives are kept, above 0.
+    pub trace: Option<u64>,
     /// `x-max-priority`: the highest level; 0: one level.
     pub priority_max: u8,
     /// `x-single-active-consumer`.
@@ -228,6 +231,7 @@ impl QueueSettings {
             retry_max: layer.retry_max,
             retry_multiplier: layer.retry_multiplier,
             message_group: layer.message_group,
+            trace: layer.trace,
             priority_max: arguments
                 .integer("x-max-priority", 0..=i128::from(u8::MAX))?
                 .and_then(|value| u8::try_from(value).ok())

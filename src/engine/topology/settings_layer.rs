@@ -3,7 +3,9 @@
 use super::arguments::{Arguments, BadArgument};
 use super::message_group::GroupKey;
 use super::settings::{DEDUP_SIZE, DEDUP_WINDOW, RATE_BURST, RATE_LIMIT};
-use crate::limits::{DEDUP_SIZE_MAX, LAG_LINE_PERCENT, RATE_LIMIT_MAX, RETRY_MULTIPLIER};
+use crate::limits::{
+    DEDUP_SIZE_MAX, LAG_LINE_PERCENT, RATE_LIMIT_MAX, RETRY_MULTIPLIER, TRACE_MESSAGES,
+};
 use crate::model::ObjectName;
 use forebay_lag::Role;
 use forebay_wire::ShortStr;
@@ -34,6 +36,7 @@ pub(crate) struct SettingsLayer {
     pub(crate) retry_max: Option<u64>,
     pub(crate) retry_multiplier: Option<u64>,
     pub(crate) message_group: Option<GroupKey>,
+    pub(crate) trace: Option<u64>,
 }
 
 /// Which messages wait that came back (`x-delayed-retry-type`).
@@ -130,6 +133,9 @@ impl SettingsLayer {
                 .integer("x-delayed-retry-multiplier", RETRY_MULTIPLIER)?
                 .and_then(|multiplier| u64::try_from(multiplier).ok()),
             message_group: GroupKey::read(arguments)?,
+            trace: arguments
+                .integer("x-trace", TRACE_MESSAGES)?
+                .and_then(|messages| u64::try_from(messages).ok()),
         })
     }
 
@@ -162,6 +168,7 @@ impl SettingsLayer {
             retry_max: self.retry_max.or(below.retry_max),
             retry_multiplier: self.retry_multiplier.or(below.retry_multiplier),
             message_group: self.message_group.or(below.message_group),
+            trace: self.trace.or(below.trace),
             overflow: self.overflow.or(below.overflow),
             dead_letter_exchange: self.dead_letter_exchange.or(below.dead_letter_exchange),
             dead_letter_routing_key: self.dead_letter_routing_key.or(below.dead_letter_routing_key),

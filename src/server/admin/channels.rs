@@ -3,7 +3,6 @@
 
 use super::api_error::ApiError;
 use super::caller::{Caller, VhostAccess};
-use super::connections::connection_name;
 use super::context::Admin;
 use super::extract::Path;
 use super::listing::Listing;
@@ -41,7 +40,7 @@ pub(super) async fn list_of_connection(
     Path(name): Path<String>,
     listing: Listing,
 ) -> Result<Response, ApiError> {
-    let is_meant = |id, about: &ConnectionAbout| connection_name(id, about) == name;
+    let is_meant = |id, about: &ConnectionAbout| about.shown_name(id) == name;
     let channels = admin.channels(&caller, is_meant).await?;
     if channels.connections.is_empty() {
         return Err(ApiError::not_found(format!("no connection '{name}'")));
@@ -57,7 +56,7 @@ pub(super) async fn show(
     let missing = || ApiError::not_found(format!("no channel '{name}'"));
     // `CONNECTION (NUMBER)`.
     let (connection, _) = name.rsplit_once(" (").ok_or_else(missing)?;
-    let is_meant = |id, about: &ConnectionAbout| connection_name(id, about) == connection;
+    let is_meant = |id, about: &ConnectionAbout| about.shown_name(id) == connection;
     let channels = admin.channels(&caller, is_meant).await?;
     let shown = channels.open.iter().map(|open| channels.reports.describe(open));
     let found = shown.into_iter().find(|channel| channel.get("name") == Some(&json!(name)));
@@ -110,7 +109,7 @@ impl Reports {
         (id, about, open): &(ConnectionId, Arc<ConnectionAbout>, OpenChannel),
     ) -> Value {
         let report = self.0.get(&ChannelKey { connection: *id, channel: open.id });
-        let connection = connection_name(*id, about);
+        let connection = about.shown_name(*id);
         json!({
             "acks_uncommitted": open.acks_uncommitted,
             "confirm": open.mode == ChannelMode::Confirm,
@@ -143,7 +142,7 @@ pub(super) fn channel_details(
     about: &ConnectionAbout,
     channel: ChannelId,
 ) -> Value {
-    let connection = connection_name(id, about);
+    let connection = about.shown_name(id);
     json!({
         "connection_name": connection,
         "name": format!("{connection} ({channel})"),

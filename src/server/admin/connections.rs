@@ -34,7 +34,7 @@ pub(super) async fn show(
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
     let connections = admin.connections_of(&caller);
-    let found = connections.iter().find(|(id, about)| connection_name(*id, about) == name);
+    let found = connections.iter().find(|(id, about)| about.shown_name(*id) == name);
     let (id, about) = found.ok_or_else(|| missing(&name))?;
     Ok(json_reply(&describe(*id, about)))
 }
@@ -49,7 +49,7 @@ pub(super) async fn close(
     let own = caller.name.clone();
     let may_all = caller.check_administrator().is_ok();
     let closed = admin.link().connections.close_some(&closing(&headers), |id, about| {
-        connection_name(id, about) == name && (may_all || about.user == own)
+        about.shown_name(id) == name && (may_all || about.user == own)
     });
     if closed == 0 { Err(missing(&name)) } else { Ok(no_content()) }
 }
@@ -130,7 +130,7 @@ fn describe(id: ConnectionId, about: &ConnectionAbout) -> Value {
         "connected_at": about.connected_at.0,
         "frame_max": client.frame_size_max,
         "host": about.local.map(|local| local.ip().to_canonical().to_string()),
-        "name": connection_name(id, about),
+        "name": about.shown_name(id),
         "node": node_name(),
         "peer_host": about.peer.ip().to_canonical().to_string(),
         "peer_port": about.peer.port(),
@@ -167,11 +167,6 @@ fn add_tls(tls: Option<&TlsDetails>, shown: &mut Value) {
         ("ssl_protocol", json!(tls.and_then(|tls| tls.protocol))),
     ];
     shown.extend(fields.map(|(name, value)| (name.to_owned(), value)));
-}
-
-/// The peer's address alone would not be unique over time.
-pub(super) fn connection_name(id: ConnectionId, about: &ConnectionAbout) -> String {
-    format!("{} -> {id}", about.peer)
 }
 
 fn missing(name: &str) -> ApiError {

@@ -41,6 +41,7 @@ mod queues;
 mod reply;
 mod request_body;
 mod router;
+mod trace;
 mod users;
 mod vhosts;
 mod walk;

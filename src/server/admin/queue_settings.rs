@@ -45,6 +45,7 @@ pub(super) fn describe(
         ("rate-burst", holds.rate_burst.map(Value::from)),
         ("dedup-window", settings.dedup_window.map(Value::from)),
         ("dedup-size", holds.dedup_size.map(Value::from)),
+        ("trace", settings.trace.map(Value::from)),
         ("max-priority", (settings.priority_max > 0).then(|| settings.priority_max.into())),
         (
             "lag-line-percent",

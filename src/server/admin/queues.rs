@@ -3,7 +3,6 @@
 use super::api_error::ApiError;
 use super::attention::Attention;
 use super::caller::{Caller, Vhost, VhostAccess};
-use super::connections::connection_name;
 use super::console::recent_figures::Watched;
 use super::context::Admin;
 use super::extract::{Path, Query, UnreadBody, condition};
@@ -364,7 +363,7 @@ impl QueueView {
             && let Some(about) = self.connections.get(&owner)
         {
             let details = json!({
-                "name": connection_name(owner, about),
+                "name": about.shown_name(owner),
                 "peer_host": about.peer.ip().to_canonical().to_string(),
                 "peer_port": about.peer.port(),
             });

@@ -5,7 +5,7 @@ use super::context::Admin;
 use super::{
     absent, bindings, channels, connections, console, consumers, cross_origin, dead_letters,
     definitions, delayed, exchanges, health, limits, logins, messages, nodes, overview, parameters,
-    parked, permissions, policies, queues, users, vhosts,
+    parked, permissions, policies, queues, trace, users, vhosts,
 };
 use crate::limits::ADMIN_REQUEST_DURATION_MAX;
 use crate::net::http_listener::{HttpListener, serve_http};
@@ -76,6 +76,7 @@ fn objects() -> Router<Admin> {
         .route("/api/queues/{vhost}/{name}/delayed/now", post(delayed::deliver_all))
         .route("/api/queues/{vhost}/{name}/delayed/{id}", delete(delayed::cancel))
         .route("/api/queues/{vhost}/{name}/delayed/{id}/now", post(delayed::deliver))
+        .route("/api/queues/{vhost}/{name}/trace", get(trace::show))
         .route("/api/queues/{vhost}/{name}/bindings", get(bindings::of_queue))
         .route("/api/exchanges", get(exchanges::list))
         .route("/api/exchanges/{vhost}", get(exchanges::list_of_vhost))

@@ -3,7 +3,7 @@
 use crate::connection::connection_traffic::ConnectionTraffic;
 use crate::tls::TlsDetails;
 use forebay_engine::connection::{ClientDetails, OpenChannel};
-use forebay_engine::model::WallClock;
+use forebay_engine::model::{ConnectionId, WallClock};
 use forebay_wire::ShortStr;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,6 +68,12 @@ impl ConnectionAbout {
             blocked: AtomicBool::new(false),
             paced: AtomicBool::new(false),
         }
+    }
+
+    /// How operators are shown it, who find it by that.
+    #[must_use]
+    pub fn shown_name(&self, id: ConnectionId) -> String {
+        format!("{} -> {id}", self.peer)
     }
 
     /// Channels that are open, by number.

@@ -350,15 +350,17 @@ impl ConnectionTask {
             return;
         }
         let received = std::mem::take(&mut self.received);
-        let commands = self.connection.poll_commands();
+        let mut commands = self.connection.poll_commands();
         if commands.is_empty() {
             return;
         }
         let opens = (!self.opened).then(|| self.entry.sender());
-        if let (false, Some(Command::OpenConnection { vhost, user })) =
-            (self.opened, commands.first())
+        if let (false, Some(Command::OpenConnection { vhost, identity })) =
+            (self.opened, commands.first_mut())
         {
-            self.describe(user.clone(), vhost.clone());
+            let about = self.describe(identity.user.clone(), vhost.clone());
+            identity.connection = about.shown_name(self.id).try_into().unwrap_or_default();
+            identity.client_name = about.name.as_ref().map(ShortStr::detached);
         }
         self.opened = true;
         let published = Published::by(&commands).among(received);
@@ -424,7 +426,7 @@ impl ConnectionTask {
         self.pacing = Some(Box::pin(turn));
     }
 
-    fn describe(&mut self, user: ShortStr, vhost: ShortStr) {
+    fn describe(&mut self, user: ShortStr, vhost: ShortStr) -> Arc<ConnectionAbout> {
         let name = self.connection.name().cloned();
         let connected_at = self.context.clock.now().wall;
         let mut about = ConnectionAbout::new(user, vhost, self.peer.address, name, connected_at);
@@ -433,7 +435,8 @@ impl ConnectionTask {
         about.tls = self.socket.tls_details();
         let about = Arc::new(about);
         self.entry.describe(&about);
-        self.about = Some(about);
+        self.about = Some(Arc::clone(&about));
+        about
     }
 
     /// Writes what the socket takes. Says whether something, and all of it, has left.

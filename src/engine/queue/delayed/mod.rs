@@ -127,24 +127,24 @@ impl Queue {
         delayed.order_mut(recovered.clock).recover(recovered.state);
     }
 
-    /// Keeps a message back that is not due yet; gives it back, to be put into the order, when it is.
-    pub(super) fn delay(&mut self, message: Message, at: Instants) -> Option<Message> {
-        let Some((clock, due)) = message.delay() else { return Some(message) };
+    /// Keeps a message back that is not due yet, and returns how it is named then; gives it back, to be put
+    /// into the order, when it is due.
+    pub(super) fn delay(&mut self, message: Message, at: Instants) -> Result<Message, DelayedId> {
+        let Some((clock, due)) = message.delay() else { return Ok(message) };
         let on_clock = match clock {
             DueClock::Elapsed => i128::from(due.0) - at.ahead(),
             DueClock::Calendar => i128::from(due.0),
         };
         if on_clock <= now_on(clock, at) {
-            return Some(message.released(due.min(at.wall)));
+            return Ok(message.released(due.min(at.wall)));
         }
         let delayed = self.delayed.get_or_insert_with(|| Box::new(Delayed::new()));
         let due = WallClock(u64::try_from(on_clock).unwrap_or(u64::MAX));
-        delayed.order_mut(clock).add(due, message);
-        None
+        Err(delayed.order_mut(clock).add(due, message))
     }
 
     /// Takes out what is due, at most [`TURN_RELEASES_MAX`] messages: they come into the order now.
-    pub(crate) fn take_due(&mut self, at: Instants) -> Vec<Message> {
+    pub(crate) fn take_due(&mut self, at: Instants) -> Vec<(DelayedId, Message)> {
         let Some(delayed) = self.delayed.as_mut().filter(|_| !self.state.is_damaged()) else {
             return Vec::new();
         };
@@ -154,7 +154,7 @@ impl Queue {
             while released.len() < TURN_RELEASES_MAX
                 && let Some((id, message)) = order.pop_due(now_on(clock, at))
             {
-                released.push(message.released(on_the_wall(id, at)));
+                released.push((id, message.released(on_the_wall(id, at))));
             }
         }
         released

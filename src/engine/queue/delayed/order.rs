@@ -158,8 +158,8 @@ impl DelayedOrder {
         lower(self.entries.keys().next().copied(), self.horizon).map(|id| id.due)
     }
 
-    /// Adds a message that was just published.
-    pub(super) fn add(&mut self, due: WallClock, message: Message) {
+    /// Adds a message that was just published. Returns how it is named.
+    pub(super) fn add(&mut self, due: WallClock, message: Message) -> DelayedId {
         let id = DelayedId { clock: self.clock, due, sequence: self.next_sequence };
         self.next_sequence += 1;
         self.count += 1;
@@ -167,6 +167,7 @@ impl DelayedOrder {
         self.unwritten_bytes += message.size() as u64;
         self.new.push(id);
         self.entries.insert(id, Entry { message, progress: Progress::Unwritten });
+        id
     }
 
     /// Takes the message out that is due first, if it is by `now`, on the order's clock, and in memory.

@@ -3,8 +3,7 @@
 
 use super::PriorityLevel;
 use crate::credit::{ChannelSlot, ConsumerId};
-use crate::model::{ConnectionId, Monotonic, Offset, OffsetRange};
-use crate::queue::dead_letter::DeathReason;
+use crate::model::{ConnectionId, DeathReason, Monotonic, Offset, OffsetRange};
 use crate::queue::message_states::Held;
 use crate::queue::overdue_deliveries::OverdueDelivery;
 use crate::queue::settled_state::Counts;

@@ -100,8 +100,8 @@ impl PriorityLevel {
         }
     }
 
-    /// Adds a message at the tail; `persist`: in the store.
-    pub(crate) fn enqueue(&mut self, message: Message, persist: bool, at: Instants) {
+    /// Adds a message at the tail; `persist`: in the store. Returns where it stands.
+    pub(crate) fn enqueue(&mut self, message: Message, persist: bool, at: Instants) -> Offset {
         let (tail, low, stamp) = (self.settled.tail(), self.settled.low(), message.published_at());
         self.clock_skew.note(tail, stamp, at, low);
         self.publish_times.note(tail, stamp, low);
@@ -111,7 +111,7 @@ impl PriorityLevel {
             let offset = self.settled.append();
             self.bounds.note(offset, &message, is_first);
             self.unwritten.push(message);
-            return;
+            return offset;
         }
         let offset = self.settled.append_hole();
         if offset >= self.settled.low() {
@@ -119,6 +119,7 @@ impl PriorityLevel {
         }
         self.volatile.push(offset, message);
         self.unwritten.skip();
+        offset
     }
 
     /// Messages to be delivered.

@@ -6,6 +6,11 @@ use crate::queue::discarded::Discarded;
 use crate::queue::offset_set::OffsetSet;
 
 impl PriorityLevel {
+    /// Whether [`Self::purge`] would settle this message.
+    pub(crate) fn is_to_be_purged(&self, offset: Offset) -> bool {
+        self.next_live(offset) == Some(offset) && !self.states.is_taken(offset)
+    }
+
     /// Settles every message that is ready or parked, and returns how many there were. What they took in memory is added
     /// to `discarded`.
     pub(crate) fn purge(&mut self, discarded: &mut Discarded) -> u64 {

@@ -81,7 +81,7 @@ fn what_comes_back_goes_out_again_at_its_place_and_says_how_often_it_failed() {
     let again = &again[0].1;
     assert_eq!((&*body(&again.message), again.redelivered, again.failures), ("a", true, 1));
     // In good order: no failure.
-    let ending = ChannelEnding { closure: Closure::ByClient, held: 2 };
+    let ending = ChannelEnding { closure: Closure::ByClient, held: 2, is_connection: true };
     assert_eq!(driven.end_channel(channel, ending), 2);
     driven.consume(2, 0);
     driven.turn();

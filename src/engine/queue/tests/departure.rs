@@ -46,7 +46,7 @@ fn a_lost_connection_that_held_several_ends_none_of_them_at_the_limit() {
     let channel = driven.consume(1, 0);
     driven.publish(&["a", "b"]);
     driven.turn();
-    let ending = ChannelEnding { closure: Closure::Failed, held: 2 };
+    let ending = ChannelEnding { closure: Closure::Failed, held: 2, is_connection: true };
     driven.end_channel(channel, ending);
     assert!(driven.run().is_empty());
     assert_eq!(driven.queue.ready(), 2);
@@ -58,7 +58,7 @@ fn a_lost_connection_that_held_one_message_counts_against_that_one() {
     let channel = driven.consume(1, 1);
     driven.publish(&["a", "b"]);
     driven.turn();
-    let ending = ChannelEnding { closure: Closure::Failed, held: 1 };
+    let ending = ChannelEnding { closure: Closure::Failed, held: 1, is_connection: true };
     driven.end_channel(channel, ending);
     assert_eq!(dead(&driven.run()), [("a".to_owned(), "delivery_limit")]);
 }
@@ -107,7 +107,8 @@ fn a_purge_takes_what_is_ready_and_leaves_what_clients_hold() {
     driven.publish(&["a", "b", "c"]);
     driven.turn();
     let held = driven.deliveries();
-    assert_eq!(driven.queue.purge(&mut Discarded::default()), 2);
+    let at = driven.at();
+    assert_eq!(driven.queue.purge(&mut Discarded::default(), at), 2);
     let counts = driven.queue.statistics();
     assert_eq!((counts.ready, counts.unacked, counts.purged, counts.bytes), (0, 1, 2, 1));
     driven.settle(channel, Settlement::Requeue(RequeueMethod::Nack), &held[0].1);

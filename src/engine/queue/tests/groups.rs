@@ -124,7 +124,7 @@ fn the_death_of_a_consumer_changes_no_order_within_a_group() {
     let channel = driven.consume(1, 0);
     publish(&mut driven, &["a1", "b1", "a2", "b2"]);
     assert_eq!(names(&turn(&mut driven)), ["a1", "b1"]);
-    let lost = ChannelEnding { closure: Closure::Failed, held: 2 };
+    let lost = ChannelEnding { closure: Closure::Failed, held: 2, is_connection: true };
     driven.end_channel(channel, lost);
     let channel = driven.consume(2, 0);
     assert_eq!(names(&turn(&mut driven)), ["a1", "b1"]);
@@ -199,7 +199,8 @@ fn what_waits_behind_its_group_expires_is_dropped_and_purged_as_what_is_ready() 
     assert_eq!(dead(&driven.run()), expired);
     publish(&mut driven, &["a5", "b1"]);
     assert_eq!(names(&turn(&mut driven)), ["b1"]);
-    assert_eq!(driven.queue.purge(&mut Discarded::default()), 1);
+    let at = driven.at();
+    assert_eq!(driven.queue.purge(&mut Discarded::default(), at), 1);
     assert_eq!(driven.queue.statistics().blocked, 0);
     driven.settle(channel, Settlement::Ack, &first[0].1);
     publish(&mut driven, &["a6"]);

@@ -1,8 +1,7 @@
 //! One priority level by itself.
 
 use super::*;
-use crate::model::Offset;
-use crate::queue::dead_letter::DeathReason;
+use crate::model::{DeathReason, Offset};
 use crate::queue::level::PriorityLevel;
 use crate::queue::message_states::Held;
 

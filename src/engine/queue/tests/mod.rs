@@ -16,8 +16,8 @@ use super::{
 use crate::credit::{ChannelSlot, Clients, ConsumerId, Outbox, WorkLimits};
 use crate::event::{Delivery, Event, Reply};
 use crate::model::{
-    ChannelId, ChannelKey, ConnectionId, Envelope, Message, Monotonic, Now, OffsetRange, QueueId,
-    Settle, Settlement, WallClock,
+    ChannelId, ChannelKey, ConnectionId, Envelope, Identity, Message, Monotonic, Now, OffsetRange,
+    QueueId, Settle, Settlement, WallClock,
 };
 use crate::topology::Overflow;
 use bytes::BytesMut;
@@ -49,6 +49,7 @@ fn rules() -> Rules {
         rate_limit: None,
         dedup: None,
         group: None,
+        trace: None,
     }
 }
 
@@ -89,7 +90,7 @@ impl Driven {
     fn channel(&mut self, connection: u64) -> ChannelSlot {
         let connection = ConnectionId(connection);
         if self.clients.vhost(connection).is_none() {
-            self.clients.open(connection, ShortStr::from_static("/"));
+            self.clients.open(connection, ShortStr::from_static("/"), Identity::default());
         }
         self.clients.channel(ChannelKey { connection, channel: CHANNEL }).unwrap()
     }
@@ -129,7 +130,7 @@ impl Driven {
         };
         let message = Message::new(envelope, body.to_owned().into(), &mut BytesMut::new());
         let at = self.at();
-        self.queue.enqueue(message, true, at);
+        self.queue.enqueue(message, None, true, at);
     }
 
     /// One turn.

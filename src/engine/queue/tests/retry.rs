@@ -9,7 +9,8 @@ use crate::queue::{Discarded, GetKind};
 use crate::topology::RetryType;
 
 const NACK: Settlement = Settlement::Requeue(RequeueMethod::Nack);
-const LOST_ALONE: ChannelEnding = ChannelEnding { closure: Closure::Failed, held: 1 };
+const LOST_ALONE: ChannelEnding =
+    ChannelEnding { closure: Closure::Failed, held: 1, is_connection: true };
 
 /// Waits of 4 ms, 8 ms, …: too short for jitter to show.
 fn retry() -> Option<RetryRule> {
@@ -140,7 +141,8 @@ fn a_purge_takes_what_waits() {
     driven.publish(&["a", "b"]);
     fail_next(&mut driven, channel);
     driven.run();
-    assert_eq!(driven.queue.purge(&mut Discarded::default()), 1);
+    let at = driven.at();
+    assert_eq!(driven.queue.purge(&mut Discarded::default(), at), 1);
     assert_eq!(counts(&driven), (0, 1, 0));
     assert_eq!(driven.queue.statistics().bytes, 1);
     driven.pass_time(100);
@@ -168,7 +170,7 @@ fn bystanders_of_a_crash_wait_and_the_suspects_among_them_do_not() {
     driven.publish(&["a", "b"]);
     driven.run();
     assert_eq!(driven.bodies(), ["a", "b"]);
-    let in_company = ChannelEnding { closure: Closure::Failed, held: 2 };
+    let in_company = ChannelEnding { closure: Closure::Failed, held: 2, is_connection: true };
     driven.end_channel(channel, in_company);
     assert_eq!(counts(&driven), (0, 0, 2));
     driven.pass_time(4);

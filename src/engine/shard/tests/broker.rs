@@ -6,8 +6,8 @@ use crate::administration::Administration;
 use crate::command::{Command, Publish, Subscribe};
 use crate::event::{Delivery, Event, Reply};
 use crate::model::{
-    ChannelId, Closure, ConnectionId, ConsumerNumber, Envelope, Fault, Message, Monotonic, Now,
-    Offset, OffsetRange, PublishSeq, QueueDeclaration, QueueId, Settle, Settlement,
+    ChannelId, Closure, ConnectionId, ConsumerNumber, Envelope, Fault, Identity, Message,
+    Monotonic, Now, Offset, OffsetRange, PublishSeq, QueueDeclaration, QueueId, Settle, Settlement,
     TopologyRequest, WallClock,
 };
 use crate::operation::Commit;
@@ -102,7 +102,10 @@ impl Broker {
     }
 
     pub(super) fn open(&mut self, connection: ConnectionId) {
-        let open = Command::OpenConnection { vhost: "/".try_into().unwrap(), user: user() };
+        let open = Command::OpenConnection {
+            vhost: "/".try_into().unwrap(),
+            identity: Identity::of(user()),
+        };
         self.send(connection, [open]);
     }
 

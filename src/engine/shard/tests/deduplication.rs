@@ -1,10 +1,10 @@
 //! Messages that come again within the window of their queue (`x-dedup-window`).
 
 use super::broker::{
-    Broker, CHANNEL, CONNECTION, arguments, consume, message_with, publish, settle,
+    Broker, CHANNEL, CONNECTION, arguments, consume, message, message_with, publish, settle,
 };
 use crate::administration::Administration;
-use crate::command::{Command, Publish};
+use crate::command::{Command, Publish, Subscribe};
 use crate::event::{Event, Reply};
 use crate::limits::DEDUP_FORGET_INTERVAL_MS;
 use crate::model::{ConnectionId, Message, PublishSeq, QueueId, Settlement};
@@ -74,6 +74,22 @@ fn set_policy(broker: &mut Broker, definition: Option<FieldTable>) {
             Administration::SetPolicy { vhost, policy }
         }
     });
+}
+
+#[test]
+fn a_duplicate_waits_for_its_original_whatever_comes_with_it() {
+    let (mut broker, queue) = broker(&[]);
+    broker.subscribe(CONSUMER, Subscribe { no_ack: true, ..consume("q", "c", 0) });
+    broker.send(CONNECTION, [publish(queue, all(&["a"]), Some(1))]);
+    broker.begin_commit();
+    // Consumed at once, so that the next commit would have nothing to write.
+    let messages = vec![keyed("a", true), message("without a key", true)];
+    broker.send(CONNECTION, [publish(queue, messages, Some(2))]);
+    broker.begin_commit();
+    assert!(confirmed(&mut broker).is_empty());
+    broker.finish_commit();
+    broker.finish_commit();
+    assert_eq!(confirmed(&mut broker), [1, 2, 3]);
 }
 
 #[test]

@@ -34,5 +34,6 @@ mod shared_bodies;
 mod steps;
 mod store;
 mod timing;
+mod traces;
 mod transactions;
 mod work;

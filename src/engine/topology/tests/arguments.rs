@@ -43,6 +43,7 @@ fn every_argument_is_read() {
         ("x-queue-role", text("delay")),
         ("x-max-priority", integer(255)),
         ("x-message-group", text("customer")),
+        ("x-trace", integer(10_000)),
         ("x-delayed-retry-type", text("all")),
         ("x-delayed-retry-min", integer(100)),
         ("x-delayed-retry-max", integer(200)),
@@ -77,6 +78,7 @@ fn every_argument_is_read() {
         retry_max: Some(200),
         retry_multiplier: Some(3),
         message_group: Some(GroupKey::Header(name("customer"))),
+        trace: Some(10_000),
         priority_max: 255,
         single_active_consumer: true,
     };
@@ -124,6 +126,9 @@ fn a_bad_value_is_refused_with_name_value_and_what_is_allowed() {
         ("x-max-age-slo", text("1h"), ten_years_from(1)),
         ("x-queue-role", text("foo"), "'work' or 'delay' or 'dead-letters' or 'reply'".into()),
         ("x-single-active-consumer", text("true"), "a boolean".into()),
+        ("x-trace", integer(0), "an integer from 1 to 10000".into()),
+        ("x-trace", integer(10_001), "an integer from 1 to 10000".into()),
+        ("x-trace", FieldValue::Bool(true), "an integer from 1 to 10000".into()),
         ("x-queue-type", text("foo"), "'classic' or 'quorum'".into()),
         ("x-queue-type", integer(1), "'classic' or 'quorum'".into()),
         ("x-queue-mode", text("foo"), "'default' or 'lazy'".into()),
@@ -186,7 +191,7 @@ fn a_quorum_queue_is_durable_and_shared() {
 
 #[test]
 fn an_argument_that_has_no_effect_yet_is_refused_and_named() {
-    for argument in ["x-trace", "x-retry-delay", "x-retry-delay-max", "x-retry-multiplier"] {
+    for argument in ["x-retry-delay", "x-retry-delay-max", "x-retry-multiplier"] {
         let arguments = table(&[(argument, FieldValue::I32(1))]);
         let fault = declared(arguments.clone()).unwrap_err();
         assert_eq!((fault.scope, fault.code), (FaultScope::Connection, ReplyCode::NotImplemented));

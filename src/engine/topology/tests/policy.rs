@@ -289,7 +289,7 @@ fn a_setting_of_a_policy_that_is_wrong_is_refused_with_value_and_what_is_allowed
             "'x' of type 'longstr'; expected 'disabled' or 'all' or",
         ),
         (user, "message-group", INTEGER(1), "'1' of type 'long'; expected a string of"),
-        (PolicyOwner::Operator, "trace", text("x"), "is not implemented"),
+        (PolicyOwner::Operator, "retry-delay", text("x"), "is not implemented"),
         (user, "queue-mode", text("x"), "'x' of type 'longstr'; expected 'default' or 'lazy'"),
         (user, "queue-version", INTEGER(3), "'3' of type 'long'; expected an integer from 1 to 2"),
         (

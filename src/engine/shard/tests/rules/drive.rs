@@ -1,6 +1,6 @@
 //! Does each step to a shard with a store and to the list, and compares.
 
-use super::list::{Entry, Handover, Handovers, List, Place};
+use super::list::{Entry, Handover, Handovers, List, Place, UNSEEN};
 use super::setting::Setting;
 use super::step::{CLIENTS, Draft, Step};
 use crate::command::{Command, Subscribe};
@@ -10,6 +10,8 @@ use crate::model::{
     Closure, ConnectionId, Envelope, Message, QueueId, Settlement, TopologyRequest,
 };
 use crate::shard::tests::broker::{Broker, CHANNEL, arguments, consume, publish, settle};
+use crate::trace::Happening;
+use crate::trace_request::TraceRequest;
 use bytes::BytesMut;
 use forebay_wire::properties::Properties;
 use forebay_wire::{FieldTable, FieldValue, RawProperties, ShortStr};
@@ -169,7 +171,7 @@ impl Drive {
         };
         let envelope = Envelope {
             exchange: &ShortStr::EMPTY,
-            routing_key: &ShortStr::from_static("q"),
+            routing_key: &index.to_string().try_into().unwrap(),
             properties: &properties.encode(),
             published_at: self.broker.now.wall,
             expiration: draft.expiration,
@@ -241,6 +243,7 @@ impl Drive {
     }
 
     fn crash(&mut self) {
+        self.check_traces();
         self.broker.crash();
         self.subscriptions.clear();
         self.deliveries.clear();
@@ -377,10 +380,63 @@ impl Drive {
         assert_eq!(letters.map_or(0, |queue| self.broker.statistics(queue).ready), dead);
     }
 
+    /// The queue tells of each message what happened to it, and of no other.
+    fn check_traces(&mut self) {
+        let Some(most) = self.setting.trace else { return };
+        let mut found = BTreeMap::new();
+        let mut below = None;
+        loop {
+            let queue = "q".try_into().unwrap();
+            let request = TraceRequest { queue, message_id: None, below, count_max: 7 };
+            let request = Box::new(request);
+            self.broker.send(ADMIN, [Command::Trace { channel: CHANNEL, request }]);
+            let Reply::Trace(page) = self.broker.reply(ADMIN).unwrap() else { panic!() };
+            for life in page.lives {
+                let index: usize = life.routing_key.to_string().parse().unwrap();
+                let before = self.monotonic_before_wall();
+                let told = life.events.iter().filter_map(|event| told(&event.what, before));
+                assert_eq!(life.omitted, 0);
+                assert!(found.insert(index, told.collect::<Vec<_>>()).is_none(), "{index} twice");
+            }
+            below = page.next;
+            if below.is_none() {
+                break;
+            }
+        }
+        let entries = self.list.entries.iter().enumerate();
+        let expected = entries.filter(|(_, entry)| !entry.story.is_empty());
+        let expected = expected.map(|(index, entry)| (index, entry.story.clone()));
+        let expected: BTreeMap<usize, Vec<String>> = expected.collect();
+        if found.len() < most {
+            assert_eq!(found, expected);
+            return;
+        }
+        // Those that were kept last; which these are depends on the order within a step.
+        assert!(found.len() == most || expected.len() < most, "{} of {most}", found.len());
+        for (index, told) in found {
+            let whole = &expected[&index];
+            let rest = match told.split_first() {
+                Some((first, rest)) if first == UNSEEN => rest,
+                _ => &told[..],
+            };
+            // What repeats it is known as long as its record is the one that began with it.
+            let is_told = |what: &&String| rest.len() == told.len() || *what != "repeated";
+            let whole: Vec<&String> = whole.iter().filter(is_told).collect();
+            let end = &whole[whole.len().saturating_sub(rest.len())..];
+            assert!(rest.iter().eq(end.iter().copied()), "{index}: {told:?} of {whole:?}");
+        }
+    }
+
+    /// By how much the wall clock is ahead.
+    fn monotonic_before_wall(&self) -> u64 {
+        self.broker.now.wall.0 - self.now()
+    }
+
     /// In the end the dead letters are those that ought to be, each with its reason, and everything
     /// that was owed is kept.
     pub(super) fn finish(mut self) {
         self.broker.commit();
+        self.check_traces();
         self.written = self.list.entries.clone();
         self.check_confirms();
         assert!(self.owed.is_empty(), "confirms still owed: {:?}", self.owed);
@@ -408,6 +464,40 @@ impl Drive {
 
 fn number(delivery: &Delivery) -> usize {
     u32::from_be_bytes(delivery.message.body()[..4].try_into().unwrap()) as usize
+}
+
+/// What happened, as the list writes it. What waits for others of its group is not the list's to know.
+fn told(what: &Happening, before_wall: u64) -> Option<String> {
+    Some(match what {
+        Happening::Published { by: None } => UNSEEN.to_owned(),
+        Happening::Published { by: Some(by) } => {
+            assert_eq!((by.connection, by.channel), (ADMIN, CHANNEL));
+            "published".to_owned()
+        }
+        Happening::Repeated { .. } => "repeated".to_owned(),
+        Happening::Refused => "refused".to_owned(),
+        Happening::HeldByGroup => return None,
+        Happening::Delivered { to, consumer, attempt, is_redelivered, is_settled } => {
+            let client = to.as_ref().unwrap().connection.0 - connection(0).0;
+            format!(
+                "delivered to {client}, consumer {}, attempt {attempt}, again {is_redelivered}, \
+                 settled {is_settled}",
+                consumer.is_some()
+            )
+        }
+        Happening::Acknowledged { is_late: false } => "acknowledged".to_owned(),
+        Happening::Rejected { is_late: false } => "rejected".to_owned(),
+        Happening::CameBack { cause } => format!("back, {}", cause.name()),
+        Happening::Parked { until, .. } => format!("parked until {}", until.0 - before_wall),
+        Happening::Ready => "ready".to_owned(),
+        Happening::Quarantined => "quarantined".to_owned(),
+        Happening::Died { reason, is_dead_letter } => {
+            format!("died of {}, dead letter {is_dead_letter}", reason.name())
+        }
+        Happening::DeadLettered { queues, .. } => format!("dead letter in {}", queues[0]),
+        Happening::Purged => "purged".to_owned(),
+        other => panic!("{other:?}"),
+    })
 }
 
 /// Why a dead letter died.

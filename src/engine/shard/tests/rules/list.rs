@@ -8,6 +8,9 @@ use crate::topology::{Overflow, RetryType};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How the story of a message begins that was published before its record began.
+pub(super) const UNSEEN: &str = "published by nobody known";
+
 /// Where a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -70,6 +73,10 @@ pub(super) struct Entry {
     holds: bool,
     /// The store knows that it had to wait.
     has_record: bool,
+    /// What happened to it since its record began, as [`super::drive`] writes it; empty: it has none.
+    pub(super) story: Vec<String>,
+    /// Its record began when it was published.
+    is_recorded_whole: bool,
 }
 
 /// What a client is known to do.
@@ -104,6 +111,41 @@ impl List {
             refused: 0,
             deduplicated: 0,
             habits: BTreeMap::new(),
+        }
+    }
+
+    /// Something happened to a message that has a record.
+    fn tell(&mut self, index: usize, what: impl Into<String>) {
+        if !self.entries[index].story.is_empty() {
+            self.entries[index].story.push(what.into());
+        }
+    }
+
+    /// Begins the record of a message.
+    fn begin(&mut self, index: usize, first: &str) {
+        if self.setting.trace.is_some() {
+            self.entries[index].story.push(first.to_owned());
+        }
+    }
+
+    /// Something happened to a message that was at hand.
+    fn tell_seen(&mut self, index: usize, what: impl Into<String>) {
+        if self.entries[index].story.is_empty() {
+            self.begin(index, UNSEEN);
+        }
+        self.tell(index, what);
+    }
+
+    /// A message with or without a record dies, and goes there.
+    fn tell_death(&mut self, index: usize, reason: &str, place: Place) {
+        let is_dead_letter = matches!(place, Place::Dead(_));
+        self.tell(index, format!("died of {reason}, dead letter {is_dead_letter}"));
+        self.tell_letter(index, place);
+    }
+
+    fn tell_letter(&mut self, index: usize, place: Place) {
+        if let (Place::Dead(_), Some(queue)) = (place, self.setting.letter_queue()) {
+            self.tell(index, format!("dead letter in {queue}"));
         }
     }
 
@@ -238,6 +280,9 @@ impl List {
                 refused.insert(self.entries.len());
             }
             self.deduplicated += u64::from(original.is_some());
+            if let Some(original) = original.filter(|it| self.entries[*it].is_recorded_whole) {
+                self.tell(original, "repeated");
+            }
             self.entries.push(Entry {
                 persistent: draft.persistent && self.setting.is_durable() && original.is_none(),
                 place,
@@ -257,7 +302,16 @@ impl List {
                 group: draft.group.filter(|_| self.setting.has_groups),
                 holds: false,
                 has_record: false,
+                story: Vec::new(),
+                is_recorded_whole: self.setting.trace.is_some(),
             });
+            if original.is_none() {
+                self.begin(self.entries.len() - 1, "published");
+            }
+            if is_refused {
+                self.tell(self.entries.len() - 1, "refused");
+                self.tell_letter(self.entries.len() - 1, place);
+            }
         }
         refused
     }
@@ -307,9 +361,11 @@ impl List {
 
     /// What waited long enough is ready.
     pub(super) fn release(&mut self, now: u64) {
-        for entry in &mut self.entries {
+        for index in 0..self.entries.len() {
+            let entry = &mut self.entries[index];
             if matches!(entry.place, Place::Parked { until } if until <= now) {
                 entry.place = Place::Ready;
+                self.tell(index, "ready");
             }
         }
     }
@@ -324,7 +380,12 @@ impl List {
             }
             let first = self.lengthy()[0];
             self.overflowed += 1;
-            self.entries[first].place = self.place_of_dead("maxlen");
+            let place = self.place_of_dead("maxlen");
+            if self.entries[first].place == Place::Ready && self.entries[first].story.is_empty() {
+                self.begin(first, UNSEEN);
+            }
+            self.entries[first].place = place;
+            self.tell_death(first, "maxlen", place);
         }
     }
 
@@ -400,6 +461,14 @@ impl List {
     fn hand_over(&mut self, index: usize, handover: Handover, now: u64) {
         let Handover { client, subscription, no_ack, redelivered, failures, returns } = handover;
         let is_alone = self.held(client).is_empty();
+        let (attempt, how) = (failures + returns + 1, subscription.is_some());
+        self.tell_seen(
+            index,
+            format!(
+                "delivered to {client}, consumer {how}, attempt {attempt}, again {redelivered}, \
+                 settled {no_ack}"
+            ),
+        );
         let holder = self.holder_of(index);
         assert!(holder.is_none_or(|holder| holder == index), "{index} overtook {holder:?}");
         let entry = &mut self.entries[index];
@@ -427,9 +496,24 @@ impl List {
     /// Settles what a client holds.
     pub(super) fn settle(&mut self, settled: &[usize], settlement: Settlement, now: u64) {
         for index in settled {
+            self.tell(
+                *index,
+                match settlement {
+                    Settlement::Ack => "acknowledged",
+                    Settlement::Reject => "rejected",
+                    Settlement::Requeue(RequeueMethod::Nack) => "back, nacked",
+                    Settlement::Requeue(RequeueMethod::Reject) => "back, rejected",
+                    Settlement::Retry(_) => "back, retried",
+                    Settlement::Recover => "back, recovered",
+                },
+            );
             match settlement {
                 Settlement::Ack => self.entries[*index].place = Place::Gone,
-                Settlement::Reject => self.entries[*index].place = self.failure("rejected"),
+                Settlement::Reject => {
+                    let place = self.failure("rejected");
+                    self.entries[*index].place = place;
+                    self.tell_death(*index, "rejected", place);
+                }
                 Settlement::Requeue(RequeueMethod::Nack) => {
                     self.fail(*index, true, now, &[RetryType::Failed, RetryType::Returned], None);
                 }
@@ -447,6 +531,14 @@ impl List {
     pub(super) fn close(&mut self, client: u64, closure: Closure, now: u64) {
         let held = self.held(client);
         for index in &held {
+            self.tell(
+                *index,
+                match closure {
+                    Closure::Failed => "back, connection-lost",
+                    Closure::ByBroker => "back, interrupted",
+                    Closure::ByClient => "back, returned",
+                },
+            );
             match closure {
                 Closure::Failed => {
                     self.fail(*index, held.len() == 1, now, &[RetryType::Failed], None);
@@ -461,6 +553,9 @@ impl List {
                     let count = entry.returns;
                     let back = self.place_of_return(count, now, &[RetryType::Returned], None);
                     self.set_back(*index, if is_end { place } else { back });
+                    if is_end {
+                        self.tell_death(*index, "delivery_limit", place);
+                    }
                 }
             }
         }
@@ -485,6 +580,11 @@ impl List {
             (false, _) => self.place_of_return(entry.failures + 1, now, kinds, own),
         };
         self.set_back(index, place);
+        match (is_last, is_certain) {
+            (true, true) => self.tell_death(index, "delivery_limit", place),
+            (true, false) => self.tell(index, "quarantined"),
+            (false, _) => {}
+        }
         let entry = &mut self.entries[index];
         entry.failures += u32::from(!is_last);
         entry.is_quarantined |= is_last;
@@ -494,6 +594,9 @@ impl List {
         let entry = &mut self.entries[index];
         entry.place = place;
         entry.has_record = matches!(place, Place::Parked { .. });
+        if let Place::Parked { until } = place {
+            self.tell(index, format!("parked until {until}"));
+        }
     }
 
     /// Where a message goes that came back for the time `count`.
@@ -522,7 +625,10 @@ impl List {
     /// Takes away all that is ready or waits; how many there were.
     pub(super) fn purge(&mut self) -> usize {
         let purged = self.lengthy();
-        purged.iter().for_each(|index| self.entries[*index].place = Place::Gone);
+        for index in &purged {
+            self.entries[*index].place = Place::Gone;
+            self.tell(*index, "purged");
+        }
         purged.len()
     }
 
@@ -547,6 +653,8 @@ impl List {
             entry.accepted_at = entry.recovered_at.unwrap_or(entry.accepted_at);
             entry.has_record = kept.is_some_and(|kept| kept.has_record);
             entry.holds = entry.has_record;
+            entry.story.clear();
+            entry.is_recorded_whole = false;
         }
         self.habits.clear();
     }
@@ -592,7 +700,12 @@ impl List {
 
     fn expire(&mut self, index: usize) {
         self.expired += 1;
-        self.entries[index].place = self.place_of_dead("expired");
+        let place = self.place_of_dead("expired");
+        self.entries[index].place = place;
+        if self.entries[index].story.is_empty() {
+            self.begin(index, UNSEEN);
+        }
+        self.tell_death(index, "expired", place);
     }
 
     /// Where a message goes that failed.

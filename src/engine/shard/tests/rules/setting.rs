@@ -32,6 +32,8 @@ pub(super) struct Setting {
     pub(super) dedup_window: Option<u64>,
     /// Whether messages name their groups in a header.
     pub(super) has_groups: bool,
+    /// Of how many messages the lives are kept.
+    pub(super) trace: Option<usize>,
 }
 
 /// What waits, and how long. Below 10 ms no wait is drawn at random.
@@ -66,6 +68,7 @@ pub(super) fn setting() -> impl Strategy<Value = Setting> {
         Just(Overflow::RejectPublish),
         Just(Overflow::RejectPublishDlx),
     ];
+    let trace = prop::option::weighted(0.8, prop_oneof![2 => Just(10_000), 1 => 1usize..8]);
     let rules = (
         letters,
         0u8..4,
@@ -75,7 +78,7 @@ pub(super) fn setting() -> impl Strategy<Value = Setting> {
         overflow,
         prop::option::weighted(0.8, 1u32..4),
         prop::bool::weighted(0.3),
-        (prop::option::of(retry()), any::<bool>()),
+        (prop::option::of(retry()), any::<bool>(), trace),
         prop::option::weighted(0.3, 1u64..600),
     );
     rules.prop_map(
@@ -88,7 +91,7 @@ pub(super) fn setting() -> impl Strategy<Value = Setting> {
             overflow,
             limit,
             single_active,
-            (retry, has_groups),
+            (retry, has_groups, trace),
             dedup_window,
         )| {
             Setting {
@@ -104,6 +107,7 @@ pub(super) fn setting() -> impl Strategy<Value = Setting> {
                 retry,
                 dedup_window,
                 has_groups,
+                trace,
             }
         },
     )
@@ -130,6 +134,7 @@ impl Setting {
             ("x-max-length", self.length_max),
             ("x-max-length-bytes", self.length_bytes_max),
             ("x-dedup-window", self.dedup_window),
+            ("x-trace", self.trace.map(|messages| messages as u64)),
         ];
         let numbers = numbers.into_iter().filter_map(|(name, number)| Some((name, number?)));
         entries.extend(numbers.map(|(name, number)| (name, FieldValue::I64(number as i64))));
