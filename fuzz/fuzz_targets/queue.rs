@@ -14,8 +14,9 @@ use bytes::{Bytes, BytesMut};
 use forebay_engine::command::{Command, Publish, Subscribe};
 use forebay_engine::event::{Event, Reply};
 use forebay_engine::model::{
-    ChannelId, Closure, ConnectionId, ConsumerNumber, Envelope, Message, OffsetRange, Position,
-    PublishSeq, QueueDeclaration, QueueId, RequeueMethod, Settle, Settlement, TopologyRequest,
+    ChannelId, Closure, ConnectionId, ConsumerNumber, Envelope, Identity, Message, OffsetRange,
+    Position, PublishSeq, QueueDeclaration, QueueId, RequeueMethod, Settle, Settlement,
+    TopologyRequest,
 };
 use forebay_wire::{FieldTable, FieldValue, Properties, ShortStr};
 use std::collections::VecDeque;
@@ -226,7 +227,7 @@ impl Model {
 
 fn open_all(broker: &mut Broker) {
     for number in 1..=CONNECTIONS {
-        let (vhost, user) = (name("/"), name("guest"));
-        broker.send(ConnectionId(number), vec![Command::OpenConnection { vhost, user }]);
+        let (vhost, identity) = (name("/"), Identity::of(name("guest")));
+        broker.send(ConnectionId(number), vec![Command::OpenConnection { vhost, identity }]);
     }
 }
