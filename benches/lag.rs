@@ -52,6 +52,7 @@ fn sample(kind: u64, at: u64) -> Sample {
         arrived: Some((lag / 4.0).round()),
         settled: Some((lag / 4.0).round()),
         consumers: Some(4.0),
+        ..Sample::default()
     }
 }
 

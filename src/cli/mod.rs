@@ -46,6 +46,7 @@ mod printable;
 mod publish;
 mod queue;
 mod queue_parked;
+mod queue_pause;
 mod queue_report;
 mod queue_show;
 mod recording;

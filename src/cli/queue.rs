@@ -5,6 +5,7 @@ use super::argument::{self, Argument};
 use super::confirmation;
 use super::output::Output;
 use super::queue_parked::Parked;
+use super::queue_pause::Pausing;
 use super::queue_report::{QueueReport, age_text};
 use super::queue_show::Show;
 use super::table;
@@ -50,6 +51,13 @@ pub(crate) enum Queue {
     /// Call the present lag of a queue normal, so that it is no alert any more; asks the admin listener
     #[command(after_help = "Example:\n  forebay queue accept-normal orders")]
     AcceptNormal(AcceptNormal),
+    /// Stop the deliveries of a queue until it is resumed, also over a restart; messages still come in, and what is
+    /// delivered can be settled; asks the admin listener
+    #[command(after_help = "Example:\n  forebay queue pause orders")]
+    Pause(Pausing),
+    /// Let a queue that was paused deliver again; asks the admin listener
+    #[command(after_help = "Example:\n  forebay queue resume orders")]
+    Resume(Pausing),
     /// Bind a queue to an exchange
     #[command(
         after_help = "Example:\n  forebay queue bind orders --exchange events --routing-key 'order.*'"
@@ -148,6 +156,8 @@ impl Queue {
             Self::Show(show) => target::end(show.show()),
             Self::AcceptNormal(accept) => target::end(accept.carry_out()),
             Self::Parked(parked) => target::end(parked.print()),
+            Self::Pause(pausing) => target::end(pausing.pause()),
+            Self::Resume(pausing) => target::end(pausing.resume()),
             Self::Declare(Declare { named, .. })
             | Self::Count(named)
             | Self::Purge(Drop { named, .. })
@@ -170,6 +180,8 @@ impl Queue {
             Self::List(_)
             | Self::AcceptNormal(_)
             | Self::Parked(_)
+            | Self::Pause(_)
+            | Self::Resume(_)
             | Self::Show(_)
             | Self::Count(_) => shown(&connection.inspect_queue(queue).await?),
             Self::Declare(Declare { argument, .. }) => {
@@ -280,6 +292,7 @@ impl List {
                     "next_retry_seconds": queue.next_retry,
                     "consumers": queue.consumers,
                     "state": queue.state,
+                    "paused": queue.pause.is_some(),
                     "oldest_age_seconds": queue.oldest_age,
                     "normal_peak": queue.normal_peak,
                     "symptoms": queue.symptoms,

@@ -3,6 +3,17 @@
 use super::admin::{AdminError, AdminTarget, segment};
 use serde_json::Value;
 
+/// The symptom of a paused queue.
+const PAUSED: &str = "paused";
+
+/// Why a queue delivers nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Pause {
+    /// In ms since 1970.
+    pub(crate) since: u64,
+    pub(crate) by: String,
+}
+
 /// One queue at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct QueueReport {
@@ -17,6 +28,8 @@ pub(crate) struct QueueReport {
     pub(crate) consumers: u64,
     /// `running`, or `crashed` when stored messages of it are damaged.
     pub(crate) state: String,
+    /// That somebody has paused it.
+    pub(crate) pause: Option<Pause>,
     /// Messages that came in, since the broker's start.
     pub(crate) published: u64,
     /// Messages that consumers are done with, since the broker's start.
@@ -65,6 +78,10 @@ impl QueueReport {
             next_retry: next_retry.map(|ms| ms / 1_000.0),
             consumers: number("consumers"),
             state: text("state").unwrap_or_default(),
+            pause: queue
+                .get("paused_since")
+                .and_then(Value::as_u64)
+                .map(|since| Pause { since, by: text("paused_by").unwrap_or_default() }),
             published: total("publish"),
             settled: total("ack") + total("deliver_no_ack"),
             oldest_age: age.map(|age| age / 1_000.0),
@@ -83,10 +100,12 @@ impl QueueReport {
         self.normal_peak.map_or("-".to_owned(), |peak| format!("{peak:.0}"))
     }
 
-    /// Its state, and what is wrong with it.
+    /// Its state, and what is wrong with it. That it is paused the symptoms say only after the next look.
     pub(crate) fn state_text(&self) -> String {
-        let states = std::iter::once(&self.state).chain(&self.symptoms);
-        states.map(String::as_str).collect::<Vec<_>>().join(", ")
+        let symptoms = self.symptoms.iter().map(String::as_str);
+        let paused = self.pause.as_ref().map(|_| PAUSED);
+        let states = std::iter::once(self.state.as_str()).chain(paused);
+        states.chain(symptoms.filter(|symptom| *symptom != PAUSED)).collect::<Vec<_>>().join(", ")
     }
 
     /// The name, with the virtual host where it is not the default one.
@@ -121,6 +140,17 @@ mod tests {
         assert_eq!((queue.lag(), queue.oldest_age), (0, None));
         assert_eq!(queue.title(), "shop:orders");
         assert_eq!(QueueReport::read(&json!({ "name": "orders" })), None);
+    }
+
+    #[test]
+    fn a_paused_queue_says_so_once() {
+        let mut queue = json!({
+            "vhost": "/", "name": "q", "state": "running", "paused_since": 5, "paused_by": "ops",
+        });
+        let text = |queue: &Value| QueueReport::read(queue).unwrap().state_text();
+        assert_eq!(text(&queue), "running, paused");
+        queue["lag"] = json!({ "symptoms": ["too-old", "paused"] });
+        assert_eq!(text(&queue), "running, paused, too-old");
     }
 
     #[test]

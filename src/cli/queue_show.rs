@@ -4,12 +4,13 @@
 use super::admin::{AdminTarget, segment};
 use super::lag_report::LagReport;
 use super::output::Output;
-use super::queue_report::{QueueReport, age_text};
+use super::queue_report::{Pause, QueueReport, age_text};
 use super::table;
 use super::target::{Answer, Fault};
 use clap::Args;
 use serde_json::{Value, json};
 use std::process::ExitCode;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Show all that is known of a queue: messages, lag against normal, rates, settings and where each comes from, consumers,
 /// bindings
@@ -180,6 +181,13 @@ impl Shown<'_> {
             ),
             ("consumers", report.consumers.to_string()),
         ];
+        if let Some(Pause { since, by }) = &report.pause {
+            let since = UNIX_EPOCH.checked_add(Duration::from_millis(*since));
+            let since = since.map(|since| humantime::format_rfc3339_seconds(since).to_string());
+            let since = since.unwrap_or_default();
+            let text = format!("since {since} by {by}; `forebay queue resume` ends it");
+            fields.push(("paused", text));
+        }
         if !self.settings().is_empty() {
             fields.push(("dead letters", self.dead_letters()));
         }
@@ -202,6 +210,9 @@ impl Shown<'_> {
             "vhost": report.vhost,
             "name": report.name,
             "state": report.state,
+            "paused": report.pause.is_some(),
+            "paused_by": report.pause.as_ref().map(|pause| &pause.by),
+            "paused_since_ms": report.pause.as_ref().map(|pause| pause.since),
             "ready": report.ready,
             "unacked": report.unacked,
             "bytes": said("message_bytes"),
@@ -240,6 +251,7 @@ mod tests {
             "vhost": "/", "name": "orders", "state": "running", "durable": true,
             "messages_ready": 9, "messages_unacknowledged": 1, "message_bytes": 40, "consumers": 1,
             "oldest_message_age_ms": 1500, "policy": "limits",
+            "paused_since": 1_764_518_400_250_u64, "paused_by": "ops",
             "message_stats": { "publish_details": { "rate": 2.5 }, "ack_details": { "rate": 12.0 } },
             "lag": { "role": "work", "symptoms": ["above-line"], "normal_peak": 4.0, "alert_line": 15.0,
                      "ratio": 2.5, "confidence": "trusted", "history_days": 9, "drain_seconds": 3.0,
@@ -260,6 +272,7 @@ mod tests {
             "orders, durable, running",
             "9 ready, 1 unacked, 40 bytes",
             "2.5/s come, 12/s are done",
+            "since 2025-11-30T16:00:00Z by ops",
             "to the queue 'orders.dlq'",
             "policy 'limits'",
             "2.5 times its normal peak",

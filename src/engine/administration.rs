@@ -4,7 +4,7 @@
 
 use crate::access::{Limit, Permission, User};
 use crate::definition::Definition;
-use crate::topology::{Policy, PolicyOwner, VhostUpdate};
+use crate::topology::{Pause, Policy, PolicyOwner, VhostUpdate};
 use forebay_wire::ShortStr;
 
 /// One change. Replied with `Done`, or with the fault that refuses it; nothing has changed then.
@@ -78,6 +78,16 @@ pub enum Administration {
         owner: PolicyOwner,
         /// Its name.
         name: ShortStr,
+    },
+    /// Stops the deliveries of a queue, or lets them go on; once it is replied, no delivery follows.
+    /// Everything else goes on. 404 when the queue is not there, 405 when it is exclusive to a connection.
+    SetPause {
+        /// The virtual host.
+        vhost: ShortStr,
+        /// The queue.
+        queue: ShortStr,
+        /// `None`: it is resumed. One that is paused stays as it is.
+        pause: Option<Pause>,
     },
     /// All of them, or none: 406 with the path of the first that can't be. Other clients come in
     /// between; should one of them take away what a definition needs, the fault says that what stands

@@ -17,17 +17,20 @@ pub enum Symptom {
     NoConsumers,
     /// The queue is never empty, and has become longer for two weeks.
     Growing,
+    /// An operator has paused the queue: nothing is delivered from it, whatever consumers do.
+    Paused,
 }
 
 impl Symptom {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AboveLine,
         Self::SlowDrain,
         Self::TooOld,
         Self::Stalled,
         Self::NoConsumers,
         Self::Growing,
+        Self::Paused,
     ];
 
     /// Its name in output and labels.
@@ -40,6 +43,7 @@ impl Symptom {
             Self::Stalled => "stalled",
             Self::NoConsumers => "no-consumers",
             Self::Growing => "growing",
+            Self::Paused => "paused",
         }
     }
 

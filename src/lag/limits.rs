@@ -18,6 +18,9 @@ pub const HISTORY_DAYS_SPARE: usize = 2;
 /// Most bytes of an encoded day.
 pub const DAY_ENCODED_BYTES_MAX: usize = 1 + 2 + 2 * DAY_QUARTERS + 9 * DAY_BLOCKS + 11;
 
+/// Parts that the past is told in at most.
+pub const PAST_POINTS_MAX: usize = 300;
+
 /// Quarters before and after the present time of day that count as the same time of day.
 pub const SAME_TIME_QUARTERS: usize = 8;
 /// Quarters that an excursion may last to be a batch that has a rhythm; a longer one is an incident.

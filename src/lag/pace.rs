@@ -43,6 +43,12 @@ impl Pace {
             self.marks.clear();
             self.quiet_since = None;
         }
+        if sample.is_paused {
+            // Neither slow nor a stall: consumers are given nothing.
+            self.marks.clear();
+            self.quiet_since = None;
+            return None;
+        }
         if let (Some(settled), Some(elapsed @ 1..)) = (sample.settled, elapsed) {
             let seconds = elapsed as f64;
             let now = settled / seconds;

@@ -15,4 +15,6 @@ pub struct Sample {
     pub settled: Option<f64>,
     /// Consumers of the queue.
     pub consumers: Option<f64>,
+    /// An operator has paused the queue: nothing is delivered from it.
+    pub is_paused: bool,
 }

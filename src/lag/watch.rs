@@ -147,14 +147,17 @@ impl QueueWatch {
             pause.filter(|pause| !pause.is_over).map(|pause| pause.seconds),
             pause.map(|pause| pause.seconds),
         );
-        let momentary = self.pace.drain_seconds(sample);
+        let momentary = self.pace.drain_seconds(sample).filter(|_| !sample.is_paused);
         let counted = momentary.filter(|_| self.is_drain_counted(sample));
         let drain = self.drain.observe(sample.at, counted);
         let mut now = self.assess(sample, role, settings, drain, under_way);
         now.drain_seconds = momentary;
         now.needed_seconds = self.demand.needed_seconds(sample);
         self.follow_excursion(sample, quarter, &mut now);
-        self.learn(sample, quarter, drain, pause);
+        if !sample.is_paused {
+            // How long messages wait then says nothing of the queue's consumers.
+            self.learn(sample, quarter, drain, pause);
+        }
         self.last = Some(*sample);
         now
     }
@@ -266,6 +269,7 @@ impl QueueWatch {
         let age = sample.oldest_age_seconds;
         let age_over = sample.lag > 0.0 && exceeds(age, baseline.age_line());
         let is_old = self.age_over.look(sample.at, age_over, AGE_HOLD_SECONDS);
+        now.set(Symptom::Paused, sample.is_paused);
         if role != Role::Work {
             return now;
         }
@@ -284,7 +288,7 @@ impl QueueWatch {
             has_consumers == Some(true) && exceeds(pause, now.stall_line_seconds),
         );
         // Of a young queue, too: it can be told without knowing what is usual.
-        let has_none = has_consumers == Some(false) && sample.lag > 0.0;
+        let has_none = has_consumers == Some(false) && sample.lag > 0.0 && !sample.is_paused;
         let away =
             |least| pause.is_some_and(|pause| pause >= now.pause_line_seconds.unwrap_or(least));
         now.is_unattended = has_none && away(0.0);

@@ -194,6 +194,21 @@ pub const ADMIN_TRACE_MESSAGES_MAX: usize = 1_000;
 /// Lives of messages that one answer shows unless asked for another number.
 pub const ADMIN_TRACE_MESSAGES_DEFAULT: usize = 100;
 
+/// Messages a second that a redrive at a rate may send back.
+pub const ADMIN_REDRIVE_RATE_MAX: u64 = 1_000_000;
+
+/// Steps in a second of a redrive at a rate, when the rate is high enough.
+pub const ADMIN_REDRIVE_STEPS_PER_SECOND: u64 = 10;
+
+/// Time after which a redrive at a rate looks whether an alarm is over.
+pub const ADMIN_REDRIVE_ALARM_PAUSE: Duration = Duration::from_secs(1);
+
+/// Redrives at a rate that are under way at once.
+pub const ADMIN_REDRIVES_AT_ONCE_MAX: usize = 16;
+
+/// Redrives at a rate that are remembered, those that are over among them.
+pub const ADMIN_REDRIVES_KEPT_MAX: usize = 64;
+
 /// Messages that one look at dead letters shows when nothing is said.
 pub const ADMIN_PEEK_MESSAGES_DEFAULT: usize = 10;
 
@@ -313,6 +328,7 @@ const _: () = {
     // Publishers that have to wait have given enough for a commit, unless consumers are at it.
     assert!(UNAWAITED_BYTES_MAX as usize + READ_BYTES_MAX <= UNAWAITED_BUDGET_BYTES_MAX);
     assert!(ADMIN_PAGE_ITEMS_DEFAULT <= ADMIN_PAGE_ITEMS_MAX);
+    assert!(ADMIN_REDRIVES_AT_ONCE_MAX < ADMIN_REDRIVES_KEPT_MAX);
     assert!(READ_COPY_BYTES_MAX * 2 <= READ_BYTES_MAX);
     assert!(SHARD_TURN_BATCHES_MAX <= MAILBOX_BATCHES_MAX);
     assert!(LOGIN_PAUSE_FIRST.as_millis() <= LOGIN_PAUSE_MAX.as_millis());

@@ -2,6 +2,7 @@
 
 use crate::command::{complaint, printed};
 use crate::harness::broker::Broker;
+use crate::harness::must;
 use crate::harness::session::{
     Session, await_ready, declare_named, drain, get, number, persistent, publish_with, string,
     table, text,
@@ -10,6 +11,7 @@ use crate::http::Admin;
 use lapin::options::BasicRejectOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Value, json};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const PATH: &str = "/api/forebay/dead-letters/%2F/orders.dlq";
@@ -68,7 +70,7 @@ async fn an_operator_sees_what_died_and_sends_it_back() {
     assert!(printed(&broker, &one).starts_with("orders.dlq: 1 messages went back, 0 stay\n"));
     assert_eq!(drain(channel, "orders").await, ["order 3"]);
 
-    let rest = printed(&broker, &["dlq", "redrive", "orders.dlq", "--rate", "100"]);
+    let rest = printed(&broker, &["dlq", "redrive", "orders.dlq", "--rate", "100/s"]);
     assert!(rest.starts_with("orders.dlq: 3 messages went back, 0 stay\n"), "{rest}");
     let back = get(channel, "orders").await.unwrap();
     assert!(!back.delivery.redelivered);
@@ -146,6 +148,9 @@ async fn a_request_that_makes_no_sense_is_refused_with_the_field() {
             "header: {\"a\":\"1\",\"b\":\"2\"}, expected",
         ),
         (json!({ "dry_run": "maybe" }), "dry_run: \"maybe\", expected true or false"),
+        (json!({ "rate": 0 }), "rate: 0, expected 1 to 1000000 a second"),
+        (json!({ "rate": 5, "count": 9 }), "count: has no effect beside rate"),
+        (json!({ "rate": 5, "dry_run": true }), "dry_run: has no effect beside rate"),
     ] {
         let (status, reason) = admin.refused("POST", &format!("{PATH}/redrive"), &body);
         assert_eq!(status, 400);
@@ -154,6 +159,77 @@ async fn a_request_that_makes_no_sense_is_refused_with_the_field() {
     let missing = "/api/forebay/dead-letters/%2F/none/redrive";
     assert_eq!(admin.refused("POST", missing, &Value::Null).0, 404);
     assert!(complaint(&broker, &["dlq", "peek", "none"]).contains("'none'"));
+}
+
+/// Waits until the redrive at a rate of `orders.dlq` is in a state.
+async fn await_redrive(admin: &Admin, state: &str) -> Value {
+    let reached = async {
+        loop {
+            let redrive = admin.get(&format!("{PATH}/redrive"));
+            if redrive["state"] == state {
+                return redrive;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    must(state, reached).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_broker_goes_on_with_a_redrive_at_a_rate_and_tells_how_far_it_is() {
+    let (broker, session, _data) = with_five_rejected().await;
+    await_ready(&session.channel, "orders.dlq", 5).await;
+    let admin = Admin::guest(&broker);
+    let redrive = format!("{PATH}/redrive");
+    assert_eq!(admin.get(&redrive), Value::Null);
+    let begun = admin.ask("POST", &redrive, &json!({ "rate": 100, "header": { "customer": "7" } }));
+    assert_eq!((begun.status, &begun.json["messages"]), (202, &json!(5)));
+    let done = await_redrive(&admin, "done").await;
+    let counts = ["examined", "redriven", "stayed", "skipped"].map(|field| done[field].as_u64());
+    assert_eq!(counts, [Some(5), Some(1), Some(0), Some(0)]);
+    assert_eq!((&done["by"], &done["rate"]), (&json!("guest"), &json!(100)));
+    assert!(done["ended"].as_u64() >= done["since"].as_u64());
+    assert_eq!(drain(&session.channel, "orders").await, ["order 2"]);
+    assert_eq!(admin.get(PATH)["redrive"], done);
+    broker.log_line(|line| line.contains("act=\"redrive\"") && line.contains("messages=1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_at_a_rate_is_stopped_and_only_one_of_a_queue_goes_on() {
+    let (broker, session, _data) = with_five_rejected().await;
+    await_ready(&session.channel, "orders.dlq", 5).await;
+    let admin = Admin::guest(&broker);
+    let redrive = format!("{PATH}/redrive");
+    admin.done("POST", &redrive, &json!({ "rate": 1 }));
+    let (status, reason) = admin.refused("POST", &redrive, &json!({ "rate": 1 }));
+    assert!(status == 400 && reason.contains("is being redriven; stop that first"), "{reason}");
+    await_ready(&session.channel, "orders", 1).await;
+    admin.done("DELETE", &redrive, &Value::Null);
+    let stopped = await_redrive(&admin, "stopped").await;
+    let redriven = stopped["redriven"].as_u64().unwrap();
+    assert!((1..5).contains(&redriven), "{stopped}");
+    await_ready(&session.channel, "orders", redriven as u32).await;
+    await_ready(&session.channel, "orders.dlq", 5 - redriven as u32).await;
+    // The rest goes when it is asked for again.
+    admin.done("POST", &redrive, &json!({ "rate": 1_000_000 }));
+    await_redrive(&admin, "done").await;
+    await_ready(&session.channel, "orders", 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_at_a_rate_ends_when_its_user_may_not_any_more() {
+    let (broker, session, _data) = with_five_rejected().await;
+    await_ready(&session.channel, "orders.dlq", 5).await;
+    let admin = Admin::guest(&broker);
+    admin.done("PUT", "/api/users/eve", &json!({ "password": "pw", "tags": "management" }));
+    let all = json!({ "configure": "", "write": ".*", "read": ".*" });
+    admin.done("PUT", "/api/permissions/%2F/eve", &all);
+    let eve = Admin::user(&broker, "eve", "pw");
+    eve.done("POST", &format!("{PATH}/redrive"), &json!({ "rate": 1 }));
+    admin.done("DELETE", "/api/users/eve", &Value::Null);
+    let failed = await_redrive(&admin, "failed").await;
+    assert!(failed["reason"].as_str().unwrap().contains("user 'eve'"), "{failed}");
+    assert!(failed["redriven"].as_u64() < Some(5));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,7 @@ mod hostile;
 mod lag;
 mod limits;
 mod objects;
+mod pausing;
 mod permissions;
 mod policies;
 mod trace;

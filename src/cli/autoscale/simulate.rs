@@ -207,7 +207,7 @@ impl Plant {
             arrived: Some(std::mem::take(&mut self.published)),
             settled: Some(std::mem::take(&mut self.acked)),
             consumers: Some(f64::from(self.ready(at))),
-            oldest_age_seconds: None,
+            ..Sample::default()
         }
     }
 

@@ -18,6 +18,12 @@ pub(super) struct DeadLetterQueue {
 }
 
 impl DeadLetterQueue {
+    /// Messages that are ready in it, where the broker says so.
+    pub(super) fn messages(&self) -> Option<u64> {
+        let path = format!("/api/queues/{}/{}", segment(&self.vhost), segment(&self.queue));
+        self.target.get(&path).ok()?.get("messages_ready")?.as_u64()
+    }
+
     /// Asks for one step of a walk over the queue.
     pub(super) fn step(
         &self,

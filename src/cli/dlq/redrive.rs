@@ -10,6 +10,7 @@ use super::filter::Filter;
 use super::list::cause;
 
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -27,8 +28,8 @@ pub(in crate::cli) struct Redrive {
     queue: DeadLetterQueue,
     #[command(flatten)]
     filter: Filter,
-    /// Messages per second at most
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Messages per second at most, as 50 or 50/s
+    #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<u64>,
     /// Take the headers' word for messages that clients published with an `x-death`
     #[arg(long)]
@@ -38,12 +39,20 @@ pub(in crate::cli) struct Redrive {
     dry_run: bool,
 }
 
+fn rate(text: &str) -> Result<u64, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text).parse().ok();
+    number
+        .filter(|rate| *rate > 0)
+        .ok_or_else(|| "expected messages a second, as 50 or 50/s".into())
+}
+
 /// Messages by what became of them.
 #[derive(Debug, Default)]
 struct Total {
     /// By queue, reason and way back, as a step shows them.
     deaths: BTreeMap<[String; 3], u64>,
     steps: u64,
+    examined: u64,
     redriven: u64,
     stayed: u64,
     /// Those among them whose death the broker did not write down.
@@ -81,24 +90,48 @@ impl Redrive {
         });
         body.insert("count".to_owned(), count.into());
         let start = Instant::now();
+        let progress = self.progress();
         loop {
             let step = self.queue.step("redrive", &body)?;
             total.add(&step);
+            progress.set_position(total.examined);
+            progress.set_message(format!("{} went back, {} stay", total.redriven, total.stayed));
             match rest(&step) {
                 Some(rest) => body.insert("runs".to_owned(), rest),
-                None => return Ok(()),
+                None => break,
             };
             if let Some(rate) = rate {
                 let due = Duration::from_secs_f64(total.redriven as f64 / rate as f64);
                 sleep(due.saturating_sub(start.elapsed()));
             }
         }
+        progress.finish_and_clear();
+        Ok(())
+    }
+
+    /// A line that moves while the walk goes over what was ready when it began; silent where standard error is no
+    /// terminal, and where the broker does not say how much that is.
+    fn progress(&self) -> ProgressBar {
+        if self.dry_run {
+            return ProgressBar::hidden();
+        }
+        let bar = match self.queue.messages() {
+            Some(messages) => ProgressBar::new(messages),
+            None => ProgressBar::no_length(),
+        };
+        let template =
+            "{elapsed_precise} {bar:16} {human_pos} of {human_len} looked at, {wide_msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar
     }
 }
 
 impl Total {
     fn add(&mut self, step: &Value) {
         self.steps += 1;
+        self.examined += number(step, "examined");
         self.redriven += number(step, "redriven");
         self.stayed += number(step, "stayed");
         self.skipped += number(step, "skipped");
@@ -124,6 +157,19 @@ impl Total {
                 "queue": queue, "reason": reason, "way_back": way_back, "messages": messages,
             });
             println!("    {}", printable(&cause(&death)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rate;
+
+    #[test]
+    fn a_rate_is_a_number_with_or_without_a_second() {
+        assert_eq!((rate("50"), rate("50/s")), (Ok(50), Ok(50)));
+        for wrong in ["0", "0/s", "-1", "50/min", "", "/s"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
         }
     }
 }

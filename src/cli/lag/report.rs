@@ -58,6 +58,7 @@ fn why(alert: &Alert) -> String {
                 number(alert.sample.lag)
             )
         }
+        Symptom::Paused => format!("paused by an operator; lag {}", number(alert.sample.lag)),
     }
 }
 

@@ -75,6 +75,7 @@ fn samples(series: &[Series]) -> Vec<Sample> {
             arrived: flow(&arrivals),
             settled: flow(&settled),
             consumers: consumers.at(at),
+            ..Sample::default()
         });
         before = Some(at);
     }

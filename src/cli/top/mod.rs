@@ -34,7 +34,7 @@ const HEADINGS: [&str; 10] =
     ["QUEUE", "LAG", "NORMAL", "READY", "UNACKED", "IN/s", "OUT/s", "DRAIN", "OLDEST", "CONSUMERS"];
 
 /// The time of the table in seconds since 1970, and members of the JSON.
-const CSV_COLUMNS: [&str; 12] = [
+const CSV_COLUMNS: [&str; 13] = [
     "unix_time",
     "vhost",
     "name",
@@ -47,6 +47,7 @@ const CSV_COLUMNS: [&str; 12] = [
     "drain_seconds",
     "oldest_age_seconds",
     "consumers",
+    "paused",
 ];
 
 /// Show queues as they fill and drain, those with the most to do first
@@ -242,8 +243,9 @@ impl Row {
     /// What stands below each of the [`HEADINGS`].
     fn cells(&self) -> [String; HEADINGS.len()] {
         let rate = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| format!("{rate:.0}"));
+        let paused = if self.queue.pause.is_some() { " (paused)" } else { "" };
         [
-            self.queue.title(),
+            self.queue.title() + paused,
             self.queue.lag().to_string(),
             self.queue.normal_text(),
             self.queue.ready.to_string(),
@@ -275,6 +277,7 @@ fn json_of(rows: &[Row]) -> Value {
                 "oldest_age_seconds": row.queue.oldest_age,
                 "drain_seconds": row.drain(),
                 "consumers": row.queue.consumers,
+                "paused": row.queue.pause.is_some(),
             })
         })
         .collect();
@@ -313,6 +316,7 @@ mod tests {
             normal_peak: None,
             symptoms: Vec::new(),
             state: "running".into(),
+            pause: None,
         }
     }
 

@@ -1,14 +1,17 @@
-//! What is behind the consumers of a queue is spared: so many deliveries at a time (`x-max-in-flight`), and
-//! so many in a second (`x-rate-limit`), whatever the number of consumers and `basic.get`s.
+//! What is behind the consumers of a queue is spared: so many deliveries at a time (`x-max-in-flight`), so
+//! many in a second (`x-rate-limit`), and none at all while the queue is paused, whatever the number of
+//! consumers and `basic.get`s.
 
 use super::delivery_pass::{DeliveryPass, GetKind};
 use super::{PriorityLevel, Queue, Rules};
 use crate::model::Monotonic;
 use crate::token_bucket::TokenBucket;
 
-/// Which limit holds messages back that a consumer could take.
+/// What holds messages back that a consumer could take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeldBack {
+    /// The queue is paused.
+    Paused,
     /// As many are delivered and not settled as may be.
     MaxInFlight,
     /// The next one comes when its time is there.
@@ -16,10 +19,11 @@ pub enum HeldBack {
 }
 
 impl HeldBack {
-    /// As in policies.
+    /// As in policies and output.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Paused => "paused",
             Self::MaxInFlight => "max-in-flight",
             Self::RateLimit => "rate-limit",
         }
@@ -109,6 +113,9 @@ impl Queue {
     }
 
     fn limit_reached(&self, now: Monotonic, pass: &DeliveryPass) -> Option<HeldBack> {
+        if self.rules.paused {
+            return Some(HeldBack::Paused);
+        }
         if self.rules.max_in_flight.is_some_and(|most| pass.in_flight >= most) {
             return Some(HeldBack::MaxInFlight);
         }

@@ -147,7 +147,7 @@ impl Queue {
         pass.is_unfinished |= pass.is_full() || self.has_groups_to_go_on();
         self.let_groups_go_on();
         pass.is_expired = self.is_unused_for_too_long(at.monotonic);
-        let is_read = self.consumers.are_waiting();
+        let is_read = self.consumers.are_waiting() && !self.rules.paused;
         for level in &mut self.levels {
             level.drop_delivered_content();
             if is_all_offered {

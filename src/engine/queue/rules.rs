@@ -102,6 +102,8 @@ pub(crate) enum DeadLetters {
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) durable: bool,
+    /// Nothing is delivered.
+    pub(crate) paused: bool,
     pub(crate) single_active: bool,
     pub(crate) priority_max: u8,
     pub(crate) dead_letters: DeadLetters,
@@ -160,6 +162,7 @@ impl Rules {
         };
         Self {
             durable: record.durable,
+            paused: record.pause.is_some(),
             single_active: settings.single_active_consumer,
             priority_max: settings.priority_max,
             dead_letters,

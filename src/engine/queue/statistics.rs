@@ -90,7 +90,7 @@ pub struct QueueStatistics {
     pub next_delayed: Option<WallClock>,
     /// Whether a consumer could take a message now.
     pub has_credit: bool,
-    /// Which limit held messages back when the queue had its last turn; `None`: none did.
+    /// What held messages back when the queue had its last turn; `None`: nothing did.
     pub held_back: Option<HeldBack>,
     /// How long ago the oldest message was published, in ms, at most so long and mostly within
     /// [`MARK_INTERVAL_MS`](crate::limits::MARK_INTERVAL_MS) of it; nothing when there is none, or

@@ -5,6 +5,7 @@ use crate::access::{AccessControl, ConfiguredUser, Limit, Permission, User};
 use crate::administration::Administration;
 use crate::event::Reply;
 use crate::model::{ChannelKey, Fault};
+use crate::queue::Instants;
 use forebay_wire::{ReplyCode, ShortStr};
 
 impl Shard {
@@ -27,7 +28,7 @@ impl Shard {
     }
 
     /// Does what was asked, and replies when it is durable.
-    pub(super) fn administer(&mut self, key: ChannelKey, request: Administration) {
+    pub(super) fn administer(&mut self, at: Instants, key: ChannelKey, request: Administration) {
         let Some(request) = self.holds_administration(key, request) else { return };
         let request = match request {
             Administration::Import(definitions) => return self.begin_import(key, definitions),
@@ -38,7 +39,7 @@ impl Shard {
             request,
             Administration::SetPolicy { .. } | Administration::ClearPolicy { .. }
         );
-        let reply = self.change(request).map(|()| Reply::Done);
+        let reply = self.change(at, request).map(|()| Reply::Done);
         self.add_topology_operations();
         self.add_access_operations();
         if self.topology.removals_begun() > removals || (is_policy && reply.is_ok()) {
@@ -56,7 +57,7 @@ impl Shard {
         }
     }
 
-    fn change(&mut self, request: Administration) -> Result<(), Fault> {
+    fn change(&mut self, at: Instants, request: Administration) -> Result<(), Fault> {
         match request {
             Administration::PutVhost { name, update } => {
                 self.topology.put_vhost(&name, update);
@@ -95,6 +96,11 @@ impl Shard {
                     return Err(not_found(format!("no policy '{name}' in vhost '{vhost}'")));
                 }
                 self.apply_policies(&vhost);
+            }
+            Administration::SetPause { vhost, queue, pause } => {
+                self.check_vhost_there(&vhost)?;
+                let changed = self.topology.set_pause(&vhost, &queue, pause)?;
+                self.renew_rules(at, changed);
             }
             // Taken in slices, and answered when it is there.
             Administration::Import(_) => {}

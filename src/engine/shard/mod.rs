@@ -385,7 +385,7 @@ impl Shard {
                 self.handle_topology(at, key(channel), request, nowait);
             }
             Command::Administer { channel, request } => {
-                self.administer(key(channel), *request);
+                self.administer(at, key(channel), *request);
             }
             Command::Browse { channel, browse } => self.browse(key(channel), *browse),
             Command::Trace { channel, request } => self.trace(at, key(channel), &request),

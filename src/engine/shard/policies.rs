@@ -26,7 +26,7 @@ impl Shard {
     }
 
     /// The settings of these queues changed: each follows them from its next turn on.
-    fn renew_rules(&mut self, at: Instants, changed: impl IntoIterator<Item = QueueId>) {
+    pub(super) fn renew_rules(&mut self, at: Instants, changed: impl IntoIterator<Item = QueueId>) {
         for id in changed {
             let Some(record) = self.topology.queue_by_id(id) else { continue };
             if let Some(queue) = self.queues.get_mut(&id) {

@@ -138,7 +138,7 @@ impl Shard {
                     Held::Topology { key, request, nowait } => {
                         self.handle_topology(at, key, request, nowait);
                     }
-                    Held::Administration { key, request } => self.administer(key, request),
+                    Held::Administration { key, request } => self.administer(at, key, request),
                 }
             }
         }

@@ -3,6 +3,7 @@
 
 use super::arguments::Arguments;
 use super::names::Resource;
+use super::pause::Pause;
 use super::persistent::take;
 use super::queue_record::QueueRecord;
 use super::removal::GoneObject;
@@ -95,6 +96,7 @@ impl Topology {
             settings,
             policy: None,
             operator_policy: None,
+            pause: None,
         });
         Ok(DeclaredQueue { id, name, created: true })
     }
@@ -179,6 +181,35 @@ impl Topology {
         self.routes.remove_queue(&vhost, &name);
         self.remove_bindings_of(GoneObject::queue(&vhost, &name, queue));
         Some(record)
+    }
+
+    /// Pauses a queue, or resumes it; of a durable one it is stored. Returns the queue's number when that
+    /// changed something: one that is paused stays paused as it was, one that is not is left alone.
+    ///
+    /// # Errors
+    /// 404 when the queue is not there, 405 when it is exclusive to a connection.
+    pub fn set_pause(
+        &mut self,
+        vhost: &ShortStr,
+        name: &ShortStr,
+        pause: Option<Pause>,
+    ) -> Result<Option<QueueId>, Fault> {
+        let resource = Resource::queue(name, vhost);
+        let there = self.find_queue(vhost, name).ok_or_else(|| resource.not_found())?;
+        if there.exclusive_owner.is_some() {
+            return Err(resource.locked());
+        }
+        if there.pause.is_some() == pause.is_some() {
+            return Ok(None);
+        }
+        let id = there.id;
+        let Some(queue) = self.queues.get_mut(&id).map(Arc::make_mut) else { return Ok(None) };
+        queue.pause = pause.map(|pause| Pause { by: pause.by.detached(), ..pause });
+        if queue.durable {
+            self.operations.push(record::put_queue(queue));
+        }
+        self.routes.note_change();
+        Ok(Some(id))
     }
 
     /// Adds a queue that is not there yet to a virtual host that is, under its policies.

@@ -3,6 +3,7 @@
 use super::equivalence::{check_arguments, check_field};
 use super::ignored_arguments::IGNORED_ARGUMENTS;
 use super::names::Resource;
+use super::pause::Pause;
 use super::policies::EffectivePolicies;
 use super::settings::{QUEUE_ARGUMENTS, QUEUE_TYPE, QueueSettings};
 use crate::model::{ConnectionId, Fault, QueueDeclaration, QueueId};
@@ -31,6 +32,8 @@ pub struct QueueRecord {
     pub policy: Option<ShortStr>,
     /// The operator's policy that has a part in it.
     pub operator_policy: Option<ShortStr>,
+    /// Nothing is delivered from it until somebody resumes it.
+    pub pause: Option<Pause>,
 }
 
 impl QueueRecord {

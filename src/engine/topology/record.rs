@@ -5,7 +5,9 @@
 //! key                          value (version:u8 first)
 //! 'v' name                     nothing, or version 2: metadata:table
 //! 'x' vhost:short name:short   flags:u8 kind:short arguments:table
-//! 'q' id:u64                   flags:u8 vhost:short name:short arguments:table
+//! 'q' id:u64                   flags:u8 vhost:short name:short arguments:table, or version 2 while it
+//!                              is paused: flags:u8 vhost:short name:short since:u64 by:short
+//!                              arguments:table
 //! 'b' number:u64               vhost:short source:short destination:u8 name:short
 //!                              routing_key:short arguments:table
 //! 'n'                          ceiling:u64, above every queue id ever given
@@ -36,6 +38,9 @@ pub(super) const VERSION: u8 = 1;
 
 /// The version of a virtual host of which something is said.
 pub(super) const VERSION_WITH_METADATA: u8 = 2;
+
+/// The version of a queue that is paused.
+pub(super) const VERSION_PAUSED: u8 = 2;
 
 pub(super) const KIND_VHOST: u8 = b'v';
 pub(super) const KIND_EXCHANGE: u8 = b'x';
@@ -82,10 +87,15 @@ pub(super) fn remove_exchange(exchange: &ExchangeRecord) -> Operation {
 }
 
 pub(super) fn put_queue(queue: &QueueRecord) -> Operation {
-    let mut value = value();
+    let version = if queue.pause.is_some() { VERSION_PAUSED } else { VERSION };
+    let mut value = BytesMut::from_iter([version]);
     value.put_u8(auto_delete_flag(queue.auto_delete));
     put_short(&mut value, queue.vhost.as_bytes());
     put_short(&mut value, queue.name.as_bytes());
+    if let Some(pause) = &queue.pause {
+        value.put_u64(pause.since.0);
+        put_short(&mut value, pause.by.as_bytes());
+    }
     put_table(&mut value, &queue.arguments);
     put(numbered_key(KIND_QUEUE, queue.id.0), value)
 }

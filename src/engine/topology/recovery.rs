@@ -6,6 +6,7 @@ use super::exchange_kind::ExchangeKind;
 use super::exchange_record::{ExchangeRecord, declared_alternate};
 use super::names::Resource;
 use super::once_unchecked;
+use super::pause::Pause;
 use super::policy::{Policy, PolicyOwner, PolicyRequest};
 use super::queue_record::QueueRecord;
 use super::record;
@@ -16,7 +17,7 @@ use super::{QueueIds, Topology};
 use crate::access;
 use crate::deduplication;
 use crate::delivered_record;
-use crate::model::{Binding, QueueId};
+use crate::model::{Binding, QueueId, WallClock};
 use bytes::Bytes;
 use forebay_wire::{FieldTable, ShortStr};
 use std::convert::Infallible;
@@ -104,6 +105,9 @@ impl Topology {
             record::VERSION_WITH_METADATA if kind == record::KIND_VHOST => {
                 return self.take_vhost(whole, key, &value.last_table("metadata")?);
             }
+            record::VERSION_PAUSED if kind == record::KIND_QUEUE => {
+                return self.take_queue(whole, key, value, true);
+            }
             found => return Err(RecordFlaw::Version { found }),
         }
         match kind {
@@ -115,7 +119,7 @@ impl Topology {
             }
             record::KIND_POLICY => self.take_policy(whole, key, value),
             record::KIND_EXCHANGE => self.take_exchange_record(whole, key, value),
-            record::KIND_QUEUE => self.take_queue(whole, key, value),
+            record::KIND_QUEUE => self.take_queue(whole, key, value, false),
             _ => {
                 let number = key.integer("number")?;
                 key.end()?;
@@ -221,7 +225,13 @@ impl Topology {
         self.add_exchange(exchange).map_err(|fault| RecordFlaw::Refused { reason: fault.text })
     }
 
-    fn take_queue(&mut self, whole: &Bytes, mut key: Fields, mut value: Fields) -> Read<()> {
+    fn take_queue(
+        &mut self,
+        whole: &Bytes,
+        mut key: Fields,
+        mut value: Fields,
+        is_paused: bool,
+    ) -> Read<()> {
         let id = QueueId(key.integer("id")?);
         key.end()?;
         let flags = value.flags(record::FLAG_AUTO_DELETE)?;
@@ -229,6 +239,7 @@ impl Topology {
         if self.removals.interrupted.takes(whole, &vhost) {
             return Ok(());
         }
+        let pause = is_paused.then(|| pause(&mut value)).transpose()?;
         let mut arguments = value.last_table("arguments")?;
         once_unchecked::mend_queue(&mut arguments);
         let settings =
@@ -253,6 +264,7 @@ impl Topology {
             settings,
             policy: None,
             operator_policy: None,
+            pause,
         });
         Ok(())
     }
@@ -294,7 +306,8 @@ pub fn queue_record_key(queue: QueueId) -> Bytes {
 #[must_use]
 pub fn recorded_queue(key: &Bytes, value: &Bytes) -> Option<(QueueId, ShortStr, ShortStr)> {
     let (kind, value_rest) = (key.first()?, value.get(1..)?);
-    if *kind != record::KIND_QUEUE || value.first() != Some(&record::VERSION) {
+    let is_known = matches!(value.first()?, &record::VERSION | &record::VERSION_PAUSED);
+    if *kind != record::KIND_QUEUE || !is_known {
         return None;
     }
     let mut key = Fields { rest: key.slice(1..) };
@@ -348,6 +361,11 @@ fn described(key: &Bytes, value: &Bytes) -> Read<String> {
         }
         _ => return Err(RecordFlaw::Kind),
     })
+}
+
+/// That a queue is paused, as its record says.
+fn pause(value: &mut Fields) -> Read<Pause> {
+    Ok(Pause { since: WallClock(value.integer("paused since")?), by: value.short("paused by")? })
 }
 
 fn refused_argument(bad: BadArgument) -> RecordFlaw {

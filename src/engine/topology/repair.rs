@@ -139,6 +139,7 @@ fn nameless_queue(id: QueueId, vhost: &ShortStr, name: ShortStr) -> QueueRecord 
         settings: QueueSettings::default(),
         policy: None,
         operator_policy: None,
+        pause: None,
     }
 }
 

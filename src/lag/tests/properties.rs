@@ -214,3 +214,63 @@ fn service_times_outlive_the_process() {
     assert_eq!(now, observe(&mut watch, at, 10.0).service_seconds);
     assert!(now.is_some_and(|seconds| (5.0..8.0).contains(&seconds)), "{now:?}");
 }
+
+#[test]
+fn a_paused_queue_is_told_as_paused_and_is_no_stall_before_and_after() {
+    let (mut watch, mut held) = (QueueWatch::default(), HoldTimes::default());
+    held.observe(30_000);
+    let mut at = 0;
+    let mut observe = |is_paused, settled, consumers| {
+        let sample = Sample {
+            at,
+            lag: 3.0,
+            settled: Some(settled),
+            consumers: Some(consumers),
+            is_paused,
+            ..Sample::default()
+        };
+        at += 30;
+        watch.take_hold_times(&held);
+        watch.observe(&sample, Role::Work, &Settings::default())
+    };
+    for _ in 0..5 * DAY / 30 {
+        assert!(!observe(false, 1.0, 1.0).has_any());
+    }
+    for consumers in [1.0, 0.0] {
+        for _ in 0..DAY / 30 {
+            let now = observe(true, 0.0, consumers);
+            let symptoms: Vec<_> = Symptom::ALL.into_iter().filter(|is| now.has(*is)).collect();
+            assert_eq!(symptoms, [Symptom::Paused]);
+            assert!(!now.is_unattended && now.drain_seconds.is_none());
+        }
+    }
+    // Since it was resumed nobody has had the time to settle anything.
+    assert!(!observe(false, 0.0, 1.0).has_any());
+    assert!(!observe(false, 0.0, 1.0).has_any());
+    for _ in 0..10 {
+        observe(false, 0.0, 1.0);
+    }
+    assert!(observe(false, 0.0, 1.0).has(Symptom::Stalled), "it does not go on by itself");
+}
+
+#[test]
+fn what_piles_up_while_a_queue_is_paused_is_told_and_does_not_teach() {
+    let mut watch = QueueWatch::default();
+    watched(0..12, &mut watch, flat);
+    let paused = |at| Sample { at, lag: 900.0, is_paused: true, ..Sample::default() };
+    for at in (12 * DAY..15 * DAY).step_by(STEP as usize) {
+        let now = watch.observe(&paused(at), Role::Work, &Settings::default());
+        assert!(now.has(Symptom::Paused) && now.has(Symptom::AboveLine));
+    }
+    let now = watched(15..20, &mut watch, flat);
+    assert_eq!((now.line, now.has_any()), (Some(200.0), false));
+}
+
+#[test]
+fn whatever_a_queue_is_for_a_pause_of_it_is_told() {
+    for role in Role::ALL {
+        let sample = Sample { is_paused: true, ..Sample::default() };
+        let now = QueueWatch::default().observe(&sample, role, &Settings::default());
+        assert!(now.has(Symptom::Paused), "{role:?}");
+    }
+}

@@ -24,6 +24,8 @@ enum Reason {
     DeadLetters,
     /// It has messages and no consumers, for not so long that it is an alert.
     Unattended,
+    /// An operator has paused it.
+    Paused,
     /// Its oldest message is older than is normal.
     TooOld,
     /// Its lag is above what is normal.
@@ -32,6 +34,8 @@ enum Reason {
     Stalled,
     /// It has messages and no consumers, for longer than is usual.
     NoConsumers,
+    /// An operator has paused it, and what has piled up since is not normal.
+    PausedTooLong,
     /// It can't be served.
     Damaged,
 }
@@ -47,6 +51,7 @@ impl Reason {
             Self::AboveLine => "above_line",
             Self::Stalled => "stalled",
             Self::Unattended | Self::NoConsumers => "no_consumers",
+            Self::Paused | Self::PausedTooLong => "paused",
             Self::Damaged => "damaged",
         }
     }
@@ -57,8 +62,13 @@ impl Reason {
             | Self::FallingBehind
             | Self::SlowDrain
             | Self::DeadLetters
-            | Self::Unattended => 2,
-            Self::TooOld | Self::AboveLine | Self::Stalled | Self::NoConsumers => 3,
+            | Self::Unattended
+            | Self::Paused => 2,
+            Self::TooOld
+            | Self::AboveLine
+            | Self::Stalled
+            | Self::NoConsumers
+            | Self::PausedTooLong => 3,
             Self::Damaged => 4,
         }
     }
@@ -80,6 +90,8 @@ impl Attention {
         // What is wrong with a queue the watch over its lag says, which alerts follow, too.
         let reason = match known {
             _ if queue.state.is_damaged() => Some(Reason::Damaged),
+            // Told at once, and whatever else there is to say follows from it.
+            _ if queue.record.pause.is_some() => Some(of_pause(known)),
             Some(known) if lag > 0 => match known.role {
                 Role::DeadLetters => Some(Reason::DeadLetters),
                 Role::Delay | Role::Reply => None,
@@ -101,6 +113,13 @@ impl Attention {
     }
 }
 
+fn of_pause(known: Option<&QueueLag>) -> Reason {
+    let hurts = [Symptom::AboveLine, Symptom::TooOld];
+    let is_too_long =
+        known.is_some_and(|known| hurts.iter().any(|symptom| known.assessment.has(*symptom)));
+    if is_too_long { Reason::PausedTooLong } else { Reason::Paused }
+}
+
 /// The worst that the watch over its lag says of a queue.
 fn of_lag(assessment: &Assessment) -> Option<Reason> {
     let has = |symptom: &Symptom| assessment.has(*symptom);
@@ -111,6 +130,7 @@ fn of_lag(assessment: &Assessment) -> Option<Reason> {
         Symptom::Stalled => Reason::Stalled,
         Symptom::Growing => Reason::Growing,
         Symptom::NoConsumers => Reason::NoConsumers,
+        Symptom::Paused => Reason::Paused,
     });
     reasons.chain(assessment.is_unattended.then_some(Reason::Unattended)).max()
 }
@@ -139,9 +159,9 @@ impl PartialOrd for Attention {
 mod tests {
     use super::*;
     use crate::metrics::MESSAGE_COUNTERS;
-    use forebay_engine::model::QueueId;
+    use forebay_engine::model::{QueueId, WallClock};
     use forebay_engine::shard::QueueState;
-    use forebay_engine::topology::{QueueRecord, QueueSettings};
+    use forebay_engine::topology::{Pause, QueueRecord, QueueSettings};
     use forebay_lag::{QueueWatch, Sample, Settings};
     use std::sync::Arc;
 
@@ -157,6 +177,7 @@ mod tests {
             settings: QueueSettings::default(),
             policy: None,
             operator_policy: None,
+            pause: None,
         };
         QueueReport { record: Arc::new(record), statistics, state: QueueState::default() }
     }
@@ -243,6 +264,23 @@ mod tests {
         assert_eq!(before.reason, None, "the watch has not looked yet");
         damaged.state = QueueState::Damaged("a page".into());
         assert_eq!(Attention::of(&damaged, &Flow::default(), None).reason, Some(Reason::Damaged));
+    }
+
+    #[test]
+    fn a_paused_queue_is_told_at_once_and_is_worse_when_what_piles_up_is_not_normal() {
+        let mut paused = report(QueueStatistics::default());
+        let pause = Pause { since: WallClock(1), by: "operator".try_into().unwrap() };
+        Arc::make_mut(&mut paused.record).pause = Some(pause);
+        let told = |known: Option<&QueueLag>| {
+            Attention::of(&paused, &Flow::default(), known).to_json().to_string()
+        };
+        assert_eq!(told(None), r#"{"level":2,"reason":"paused"}"#);
+        let mut watch = QueueWatch::default();
+        let settings = Settings { age_max_seconds: Some(60.0), ..Settings::default() };
+        let old = Sample { lag: 9.0, oldest_age_seconds: Some(61.0), ..Sample::default() };
+        let assessment = watch.observe(&old, Role::Work, &settings);
+        let known = QueueLag { assessment, ..QueueLag::default() };
+        assert_eq!(told(Some(&known)), r#"{"level":3,"reason":"paused"}"#);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::api_error::ApiError;
 use super::console::page_sessions::Console;
 use super::listing_turns::ListingTurns;
 use super::login_counts::LoginCounts;
+use super::redrives::Redrives;
 use crate::auth::authenticator::Authenticator;
 use crate::config::product::Product;
 use crate::connection::publish_pace::PublishPace;
@@ -39,6 +40,8 @@ pub(super) struct Inner {
     pub(super) lists: ListingTurns,
     /// The page in the browser.
     pub(super) console: Console,
+    /// Redrives that go on by themselves.
+    pub(super) redrives: Redrives,
     /// Held by whoever imports definitions.
     pub(super) imports: Arc<Mutex<()>>,
 }
@@ -114,6 +117,7 @@ impl Admin {
                 logins: LoginCounts::default(),
                 lists: ListingTurns::default(),
                 console,
+                redrives: Redrives::default(),
                 imports: Arc::default(),
             }),
         }

@@ -2,21 +2,24 @@
 //! without consuming them, and sending them back to where they died.
 //!
 //! A request does one step of a walk ([`Browse`]) and says in `rest` what is left; who wants more
-//! sends that back as `runs`. Nothing is kept here between two requests.
+//! sends that back as `runs`. Nothing is kept here between two requests. A redrive at a rate goes on by itself
+//! ([`super::redrives`]).
 
 use super::api_error::ApiError;
+use super::audit;
 use super::caller::{Caller, Vhost, VhostAccess};
 use super::context::Admin;
 use super::extract::{Path, UnreadBody};
 use super::listing::Listing;
 use super::messages::describe_message;
 use super::names::{object_name, short};
-use super::reply::json_reply;
+use super::reply::{json_reply, no_content};
 use super::request_body::RequestBody;
 use super::walk;
-use crate::limits::ADMIN_PEEK_MESSAGES_DEFAULT;
+use crate::limits::{ADMIN_PEEK_MESSAGES_DEFAULT, ADMIN_REDRIVE_RATE_MAX};
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use forebay_engine::access::{Access, Object};
 use forebay_engine::browse::{
     Browse, BrowseAction, BrowseFilter, BrowsePage, RedriveOutcome, Shown,
@@ -66,13 +69,7 @@ pub(super) async fn show(
     Path((_, queue)): Path<Named>,
 ) -> Result<Response, ApiError> {
     let queue = object_name("queue", &queue)?;
-    let missing = || ApiError::not_found(format!("no queue '{queue}' in vhost '{vhost}'"));
-    let catalogue = admin.catalogue();
-    let record = catalogue.find_queue(&vhost, &queue);
-    let shared = record.filter(|record| record.exclusive_owner.is_none());
-    let id = shared.ok_or_else(missing)?.id;
-    let statistics = admin.link().report(Some(id)).await?;
-    let messages = statistics.queues.first().ok_or_else(missing)?.statistics.ready;
+    let messages = admin.ready_in(&vhost, &queue).await?;
     Ok(json_reply(&admin.describe_dead_letters(&caller, &vhost, &queue, messages).await?))
 }
 
@@ -110,11 +107,12 @@ pub(super) async fn redrive(
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
     let queue = object_name("queue", &queue)?;
-    caller.check_access(&admin, &vhost, Access::Read, Object::Queue(&queue))?;
-    // As a client would need that takes messages out and publishes them to their queues.
-    caller.check_access(&admin, &vhost, Access::Write, Object::Exchange(&ObjectName::EMPTY))?;
+    admin.check_may_redrive(&caller, &vhost, &queue)?;
     let body = body.read().await?;
-    body.check_fields(&[&FILTER[..], &["dry_run", "trust_headers"]].concat())?;
+    body.check_fields(&[&FILTER[..], &["dry_run", "rate", "trust_headers"]].concat())?;
+    if let Some(rate) = rate(&body)? {
+        return redrive_at_rate(&admin, caller, vhost, queue, &body, rate).await;
+    }
     let is_dry = body.flag("dry_run", false)?;
     if !is_dry {
         // What is moved is written once more.
@@ -122,25 +120,98 @@ pub(super) async fn redrive(
     }
     let trust_headers = body.flag("trust_headers", false)?;
     let action = if is_dry { BrowseAction::Count } else { BrowseAction::Redrive };
-    let browse = Browse { trust_headers, ..browse(queue, &body, action, BROWSE_MESSAGES_MAX)? };
-    let page = admin.browse(&caller, vhost, browse).await?;
+    let browse =
+        Browse { trust_headers, ..browse(queue.clone(), &body, action, BROWSE_MESSAGES_MAX)? };
+    let page = admin.browse(&caller, vhost.clone(), browse).await?;
+    let redriven = count(&page, |outcome| outcome == RedriveOutcome::Redriven);
+    if !is_dry && redriven > 0 {
+        audit::tell_of_queue(&caller, "redrive", &vhost, &queue, Some(redriven));
+    }
     Ok(json_reply(&json!({
         "deaths": deaths(&page),
         "dry_run": is_dry,
         "examined": page.examined,
-        "redriven": count(&page, |outcome| outcome == RedriveOutcome::Redriven),
+        "redriven": redriven,
         "rest": walk::rest(&page.rest),
-        "skipped": count(&page, |outcome| outcome == RedriveOutcome::Unproven),
-        "stayed": count(&page, |outcome| outcome != RedriveOutcome::Redriven),
+        "skipped": skipped(&page),
+        "stayed": page.taken() - redriven,
     })))
 }
 
+/// Begins a redrive that the broker goes on with.
+async fn redrive_at_rate(
+    admin: &Admin,
+    caller: Caller,
+    vhost: ShortStr,
+    queue: ObjectName,
+    body: &RequestBody,
+    rate: u64,
+) -> Result<Response, ApiError> {
+    // It has a step of its own, and moves what it finds.
+    if let Some(field) = ["count", "dry_run"].into_iter().find(|field| body.get(field).is_some()) {
+        return Err(ApiError::bad(format!("{field}: has no effect beside rate; leave one out")));
+    }
+    let messages = admin.ready_in(&vhost, &queue).await?;
+    let trust_headers = body.flag("trust_headers", false)?;
+    let walk = browse(queue, body, BrowseAction::Redrive, BROWSE_MESSAGES_MAX)?;
+    let walk = Browse { trust_headers, ..walk };
+    let described = admin.begin_redrive(caller, vhost, walk, rate, messages)?;
+    Ok((StatusCode::ACCEPTED, json_reply(&described)).into_response())
+}
+
+/// The last redrive at a rate of a queue, or null.
+pub(super) async fn show_redrive(
+    State(admin): State<Admin>,
+    VhostAccess { vhost, .. }: VhostAccess,
+    Path((_, queue)): Path<Named>,
+) -> Result<Response, ApiError> {
+    let queue = object_name("queue", &queue)?.into_short();
+    let redrive = admin.inner.redrives.of(&vhost, &queue);
+    Ok(json_reply(&redrive.map_or(Value::Null, |redrive| redrive.describe())))
+}
+
+pub(super) async fn stop_redrive(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Vhost(vhost): Vhost,
+    Path((_, queue)): Path<Named>,
+) -> Result<Response, ApiError> {
+    let queue = object_name("queue", &queue)?;
+    admin.check_may_redrive(&caller, &vhost, &queue)?;
+    let redrive = admin.inner.redrives.of(&vhost, &queue.clone().into_short());
+    let missing = || {
+        ApiError::not_found(format!("no redrive at a rate of queue '{queue}' in vhost '{vhost}'"))
+    };
+    redrive.ok_or_else(missing)?.stop();
+    Ok(no_content())
+}
+
 impl Admin {
-    fn may_redrive(&self, caller: &Caller, vhost: &ShortStr, queue: &ShortStr) -> bool {
-        let may = |access, object| caller.check_access(self, vhost, access, object).is_ok();
-        let (queue, default_exchange) = (ObjectName::from(queue), ObjectName::EMPTY);
-        may(Access::Read, Object::Queue(&queue))
-            && may(Access::Write, Object::Exchange(&default_exchange))
+    /// # Errors
+    /// 401 unless the caller may do what a client needs that takes messages out and publishes them to their
+    /// queues.
+    pub(super) fn check_may_redrive(
+        &self,
+        caller: &Caller,
+        vhost: &ShortStr,
+        queue: &ObjectName,
+    ) -> Result<(), ApiError> {
+        caller.check_access(self, vhost, Access::Read, Object::Queue(queue))?;
+        caller.check_access(self, vhost, Access::Write, Object::Exchange(&ObjectName::EMPTY))
+    }
+
+    /// Messages ready in a shared queue.
+    ///
+    /// # Errors
+    /// 404 when it is not there.
+    async fn ready_in(&self, vhost: &ShortStr, queue: &ObjectName) -> Result<u64, ApiError> {
+        let missing = || ApiError::not_found(format!("no queue '{queue}' in vhost '{vhost}'"));
+        let catalogue = self.catalogue();
+        let record = catalogue.find_queue(vhost, queue);
+        let shared = record.filter(|record| record.exclusive_owner.is_none());
+        let id = shared.ok_or_else(missing)?.id;
+        let statistics = self.link().report(Some(id)).await?;
+        Ok(statistics.queues.first().ok_or_else(missing)?.statistics.ready)
     }
 
     async fn describe_dead_letters(
@@ -163,10 +234,11 @@ impl Admin {
         Ok(json!({
             "deaths": deaths(&page),
             "examined": page.examined,
-            "may_redrive": self.may_redrive(caller, vhost, queue),
+            "may_redrive": self.check_may_redrive(caller, vhost, &queue.into()).is_ok(),
             "messages": messages,
             "name": queue.to_string(),
             "oldest_age_ms": page.oldest.map(|stamp| now.saturating_sub(stamp.0)),
+            "redrive": self.inner.redrives.of(vhost, queue).map(|redrive| redrive.describe()),
             "vhost": vhost.to_string(),
         }))
     }
@@ -277,7 +349,21 @@ fn deaths(page: &BrowsePage) -> Value {
     groups.collect()
 }
 
-fn count(page: &BrowsePage, is_counted: impl Fn(RedriveOutcome) -> bool) -> u64 {
+/// Messages a second at most, when the broker is to go on by itself.
+fn rate(body: &RequestBody) -> Result<Option<u64>, ApiError> {
+    let Some(rate) = body.integer("rate")? else { return Ok(None) };
+    let known = u64::try_from(rate).ok().filter(|rate| (1..=ADMIN_REDRIVE_RATE_MAX).contains(rate));
+    let wrong =
+        || ApiError::bad(format!("rate: {rate}, expected 1 to {ADMIN_REDRIVE_RATE_MAX} a second"));
+    known.ok_or_else(wrong).map(Some)
+}
+
+/// Messages that stayed because only their header tells of their death.
+pub(super) fn skipped(page: &BrowsePage) -> u64 {
+    count(page, |outcome| outcome == RedriveOutcome::Unproven)
+}
+
+pub(super) fn count(page: &BrowsePage, is_counted: impl Fn(RedriveOutcome) -> bool) -> u64 {
     let groups = page.groups.iter();
     groups.filter(|(group, _)| is_counted(group.outcome)).map(|(_, messages)| messages).sum()
 }

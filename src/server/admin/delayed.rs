@@ -3,6 +3,7 @@
 //! the next page begins.
 
 use super::api_error::ApiError;
+use super::audit;
 use super::caller::{Caller, Vhost};
 use super::context::Admin;
 use super::extract::{Path, Query};
@@ -120,7 +121,9 @@ impl Admin {
     ) -> Result<Response, ApiError> {
         let queue = object_name("queue", queue)?;
         caller.check_access(self, &vhost, Access::Read, Object::Queue(&queue))?;
-        let page = self.request_delayed(caller, vhost, queue, action).await?;
+        let page = self.request_delayed(caller, vhost.clone(), queue.clone(), action).await?;
+        let act = if counted == "cancelled" { "cancel delayed" } else { "deliver delayed now" };
+        audit::tell_of_queue(caller, act, &vhost, &queue, Some(page.ended));
         Ok(json_reply(&json!({ counted: page.ended })))
     }
 

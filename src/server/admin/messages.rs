@@ -1,6 +1,7 @@
 //! Messages over HTTP: publish, get, purge. For people and tools, not for traffic.
 
 use super::api_error::ApiError;
+use super::audit;
 use super::caller::{Caller, Vhost};
 use super::context::Admin;
 use super::extract::{Path, UnreadBody};
@@ -34,9 +35,10 @@ pub(super) async fn purge(
     Path((_, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let name = object_name("queue", &name)?;
-    let request = TopologyRequest::PurgeQueue { name };
+    let request = TopologyRequest::PurgeQueue { name: name.clone() };
     caller.check_request(&admin, &vhost, &request)?;
-    admin.request(&caller, vhost, request).await?;
+    let messages = admin.request(&caller, vhost.clone(), request).await?;
+    audit::tell_of_queue(&caller, "purge", &vhost, &name, messages);
     Ok(no_content())
 }
 

@@ -2,6 +2,7 @@
 
 use super::api_error::ApiError;
 use super::attention::Attention;
+use super::audit;
 use super::caller::{Caller, Vhost, VhostAccess};
 use super::console::recent_figures::Watched;
 use super::context::Admin;
@@ -22,6 +23,7 @@ use axum::extract::State;
 use axum::response::Response;
 use forebay_engine::access::{Access, Object};
 use forebay_engine::command::Command;
+use forebay_engine::event::Reply;
 use forebay_engine::model::{ConnectionId, ObjectName, QueueDeclaration, QueueId, TopologyRequest};
 use forebay_engine::shard::{HeldBack, QueueReport, QueueState, QueueStatistics};
 use forebay_engine::topology::{QueueKind, QueueRecord, Topology};
@@ -140,7 +142,8 @@ pub(super) async fn delete(
     };
     caller.check_request(&admin, &vhost, &request)?;
     admin.check_queue(&vhost, &name)?;
-    admin.request(&caller, vhost, request).await?;
+    let messages = admin.request(&caller, vhost.clone(), request).await?;
+    audit::tell_of_queue(&caller, "delete", &vhost, &name, messages);
     Ok(no_content())
 }
 
@@ -149,16 +152,19 @@ const KIND: &str = "x-queue-type";
 const ATTENTION: &str = "attention";
 
 impl Admin {
-    /// A request about the topology, by a caller who was found to be allowed to.
+    /// A request about the topology, by a caller who was found to be allowed to; how many messages it concerned,
+    /// where it says so.
     pub(super) async fn request(
         &self,
         caller: &Caller,
         vhost: ShortStr,
         request: TopologyRequest,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Option<u64>, ApiError> {
         let command = Command::Topology { channel: SESSION_CHANNEL, request, nowait: false };
-        self.link().ask(vhost, caller.name.clone(), command).await?;
-        Ok(())
+        Ok(match self.link().ask(vhost, caller.name.clone(), command).await? {
+            Reply::MessageCount(messages) => Some(messages.into()),
+            _ => None,
+        })
     }
 
     /// # Errors
@@ -325,9 +331,13 @@ impl QueueView {
             "next_delayed_due_at": statistics.next_delayed.map(|due| due.0),
             "name": queue.name.to_string(),
             "node": node_name(),
-            // Ours: the limit that holds messages back which a consumer could take.
+            // Ours: what holds messages back which a consumer could take.
             "held_back_by": statistics.held_back.map(HeldBack::name),
             "operator_policy": policy(&queue.operator_policy),
+            // Ours: whether somebody has stopped its deliveries, when (in ms since the epoch) and who.
+            "paused": queue.pause.is_some(),
+            "paused_by": queue.pause.as_ref().map(|pause| pause.by.to_string()),
+            "paused_since": queue.pause.as_ref().map(|pause| pause.since.0),
             "policy": policy(&queue.policy),
             // RabbitMQ's word for a queue that can't be served.
             "state": if state.is_damaged() { "crashed" } else { "running" },

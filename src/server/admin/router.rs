@@ -5,7 +5,7 @@ use super::context::Admin;
 use super::{
     absent, bindings, channels, connections, console, consumers, cross_origin, dead_letters,
     definitions, delayed, exchanges, health, limits, logins, messages, nodes, overview, parameters,
-    parked, permissions, policies, queues, trace, users, vhosts,
+    parked, past_lag, permissions, policies, queue_pause, queues, trace, users, vhosts,
 };
 use crate::limits::ADMIN_REQUEST_DURATION_MAX;
 use crate::net::http_listener::{HttpListener, serve_http};
@@ -72,6 +72,8 @@ fn objects() -> Router<Admin> {
         .route("/api/queues/{vhost}/{name}/get", post(messages::get))
         .route("/api/queues/{vhost}/{name}/actions", post(queues::act))
         .route("/api/queues/{vhost}/{name}/accept-normal", post(queues::accept_normal))
+        .route("/api/queues/{vhost}/{name}/pause", post(queue_pause::pause))
+        .route("/api/queues/{vhost}/{name}/resume", post(queue_pause::resume))
         .route("/api/queues/{vhost}/{name}/delayed", get(delayed::list).delete(delayed::cancel_all))
         .route("/api/queues/{vhost}/{name}/delayed/now", post(delayed::deliver_all))
         .route("/api/queues/{vhost}/{name}/delayed/{id}", delete(delayed::cancel))
@@ -213,13 +215,17 @@ fn broker() -> Router<Admin> {
 
 /// What RabbitMQ has no call for.
 fn our_own() -> Router<Admin> {
+    let redrive = get(dead_letters::show_redrive)
+        .post(dead_letters::redrive)
+        .delete(dead_letters::stop_redrive);
     Router::new()
+        .route("/api/forebay/lag/{vhost}/{queue}", get(past_lag::show))
         .route("/api/forebay/dead-letters", get(dead_letters::list))
         .route("/api/forebay/dead-letters/{vhost}", get(dead_letters::list_of_vhost))
         .route("/api/forebay/dead-letters/{vhost}/{queue}", get(dead_letters::show))
         .route("/api/forebay/parked/{vhost}/{queue}/peek", post(parked::peek))
         .route("/api/forebay/dead-letters/{vhost}/{queue}/peek", post(dead_letters::peek))
-        .route("/api/forebay/dead-letters/{vhost}/{queue}/redrive", post(dead_letters::redrive))
+        .route("/api/forebay/dead-letters/{vhost}/{queue}/redrive", redrive)
 }
 
 /// A request that takes too long is given up; what it asked of the shard goes on.

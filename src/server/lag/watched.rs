@@ -2,7 +2,7 @@
 
 use super::roles::Roles;
 use forebay_engine::shard::{QueueReport, QueueStatistics};
-use forebay_lag::{Assessment, HoldTimes, QueueWatch, Role, Sample, Settings};
+use forebay_lag::{Assessment, History, HoldTimes, QueueWatch, Role, Sample, Settings};
 
 /// What the last look said of a queue.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,6 +70,7 @@ impl Watched {
             arrived: since(|counted| counted.arrived),
             settled: since(|counted| counted.settled),
             consumers: Some(statistics.consumers as f64),
+            is_paused: queue.record.pause.is_some(),
         };
         let said = &queue.record.settings;
         self.settings = Settings {
@@ -93,6 +94,11 @@ impl Watched {
         self.counted = Some(now);
         self.last = sample;
         QueueLag { role, assessment, at, days: self.watch.baseline().days }
+    }
+
+    /// What it learnt, and by what it is judged.
+    pub(super) fn learnt(&self) -> (History, Settings) {
+        (self.watch.history().clone(), self.settings)
     }
 
     /// Calls the present lag normal; `None` when nobody has looked at it yet.

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use forebay_engine::model::QueueId;
 use forebay_engine::shard::QueueReport;
 use forebay_engine::topology::Topology;
+use forebay_lag::Past;
 use forebay_lag::limits::HISTORY_DAYS_SPARE;
 use forebay_store::{LagDay, LagFile, LagHistories};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -117,6 +118,13 @@ impl LagWatches {
         state.queues.get_mut(&queue)?.accept_normal()?;
         self.write(&mut state);
         Some(())
+    }
+
+    /// How a queue's lag was in the last days before a moment, in seconds since 1970; `None` when it was not looked
+    /// at yet. Takes some milliseconds.
+    pub(crate) fn past(&self, queue: QueueId, now: u64, days: usize) -> Option<Past> {
+        let (history, settings) = self.state().queues.get(&queue)?.learnt();
+        Some(history.past(now, days, &settings))
     }
 
     fn load(&self, state: &mut State, topology: &Topology) {

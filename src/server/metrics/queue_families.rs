@@ -130,6 +130,11 @@ pub(super) fn write(
     for queue in queues.iter().filter(|queue| queue.state.is_damaged()) {
         page.sample(catalogue::QUEUE_DAMAGED.name, &self::labels(queue), 1_u64);
     }
+    // Of all queues, too: a pause that somebody forgot.
+    page.family(&catalogue::QUEUE_PAUSED);
+    for queue in queues.iter().filter(|queue| queue.record.pause.is_some()) {
+        page.sample(catalogue::QUEUE_PAUSED.name, &self::labels(queue), 1_u64);
+    }
     write_times(page, shown, &labels, rates);
     page.single(&catalogue::QUEUES_WITHOUT_METRICS, hidden.len() as u64);
 }
@@ -179,9 +184,9 @@ pub(super) fn labels(queue: &QueueReport) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use forebay_engine::model::QueueId;
+    use forebay_engine::model::{QueueId, WallClock};
     use forebay_engine::shard::QueueState;
-    use forebay_engine::topology::QueueRecord;
+    use forebay_engine::topology::{Pause, QueueRecord};
     use std::sync::Arc;
 
     /// A queue "q" and its number.
@@ -197,6 +202,7 @@ pub(super) mod tests {
             settings: Default::default(),
             policy: None,
             operator_policy: None,
+            pause: None,
         };
         QueueReport { record: Arc::new(record), statistics, state: Default::default() }
     }
@@ -227,6 +233,18 @@ pub(super) mod tests {
         let text = page.into_text();
         assert!(text.contains("forebay_queue_damaged{vhost=\"/\",queue=\"q12\"} 1\n"), "{text}");
         assert_eq!(text.matches("forebay_queue_damaged{").count(), 1);
+    }
+
+    #[test]
+    fn a_paused_queue_is_named_beyond_the_limit_too_and_no_other_is() {
+        let mut queues: Vec<_> = (0..13).map(report).collect();
+        let pause = Pause { since: WallClock(1), by: "operator".try_into().unwrap() };
+        Arc::make_mut(&mut queues[12].record).pause = Some(pause);
+        let mut page = Page::default();
+        write(&mut page, &queues, &QueueRates::default(), 10);
+        let text = page.into_text();
+        assert!(text.contains("forebay_queue_paused{vhost=\"/\",queue=\"q12\"} 1\n"), "{text}");
+        assert_eq!(text.matches("forebay_queue_paused{").count(), 1);
     }
 
     #[test]

@@ -32,6 +32,7 @@ const START: u64 = 1_000_000;
 /// A durable queue without limits, whose dead letters go somewhere.
 fn rules() -> Rules {
     Rules {
+        paused: false,
         durable: true,
         single_active: false,
         priority_max: 9,

@@ -20,6 +20,7 @@ mod lost_content;
 mod memory;
 mod model;
 mod order;
+mod pausing;
 mod policies;
 mod protection;
 mod quarantine;

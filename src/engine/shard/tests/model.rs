@@ -1,15 +1,17 @@
 //! A queue against a naive model: a list of messages, each with its state. Random publishes,
-//! deliveries, settlements, closes, commits and crashes; order, `redelivered`, failure counts,
-//! prefetch limits, confirms and what survives a crash are compared after every step, whatever bounds
+//! deliveries, settlements, closes, pauses, commits and crashes; order, `redelivered`, failure counts,
+//! prefetch limits, pauses, confirms and what survives a crash are compared after every step, whatever bounds
 //! of work and memory the messages cross. After every commit a shard is made from the commits so far,
 //! and held against the one that made them.
 
 use super::bounds::{Bounds, bounds};
 use super::broker::{Broker, CHANNEL, arguments, consume, message, publish, settle};
 use super::steps::{CLIENTS, Step, step};
+use crate::administration::Administration;
 use crate::command::{Command, Subscribe};
 use crate::event::{Delivery, Event, Reply};
 use crate::model::{Closure, ConnectionId, QueueId, Settlement};
+use crate::topology::Pause;
 use forebay_wire::{FieldTable, FieldValue};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -49,9 +51,15 @@ struct Model {
     next_confirm: u64,
     subscriptions: BTreeMap<u64, Subscription>,
     held: BTreeMap<u64, Vec<(usize, Delivery, bool)>>,
-    /// The entries as the commits under way will leave them, and as the store has them.
-    writing: Vec<Vec<Entry>>,
+    /// Nothing is delivered.
+    paused: bool,
+    /// Pauses and resumptions that were not answered yet.
+    unanswered: usize,
+    /// The entries, and whether the queue is paused, as the commits under way will leave them.
+    writing: Vec<(Vec<Entry>, bool)>,
+    /// The same as the store has it.
     written: Vec<Entry>,
+    written_paused: bool,
 }
 
 fn connection(client: u64) -> ConnectionId {
@@ -75,8 +83,11 @@ impl Model {
             next_confirm: 1,
             subscriptions: BTreeMap::new(),
             held: BTreeMap::new(),
+            paused: false,
+            unanswered: 0,
             writing: Vec::new(),
             written: Vec::new(),
+            written_paused: false,
         };
         model.connect();
         model
@@ -110,6 +121,7 @@ impl Model {
             Step::Get { client, no_ack } => self.get(client, no_ack),
             Step::Close { client, closure } => self.close(client, closure),
             Step::Purge => self.purge(),
+            Step::Pause(is) => self.pause(is),
             Step::BeginCommit => self.begin_commit(),
             Step::FinishCommit => self.finish_commit(),
             Step::Pass => self.broker.pass(100),
@@ -184,10 +196,11 @@ impl Model {
         let reply = self.broker.reply(connection(client)).unwrap();
         let expected = self.lowest_ready(1);
         match reply {
-            Reply::Empty => assert!(expected.is_empty()),
+            Reply::Empty => assert!(expected.is_empty() || self.paused),
             Reply::Got { delivery, remaining, .. } => {
                 let index = self.check_message(&delivery);
                 assert_eq!(expected, [index]);
+                assert!(!self.paused);
                 self.delivered(client, index, delivery, no_ack, false);
                 assert_eq!(remaining as usize, self.lowest_ready(usize::MAX).len());
             }
@@ -219,16 +232,26 @@ impl Model {
         }
     }
 
+    fn pause(&mut self, is: bool) {
+        self.paused = is;
+        let by = "operator".try_into().unwrap();
+        let pause = is.then(|| Pause { since: self.broker.now.wall, by });
+        let (vhost, queue) = ("/".try_into().unwrap(), "q".try_into().unwrap());
+        let request = Box::new(Administration::SetPause { vhost, queue, pause });
+        self.broker.send(ADMIN, [Command::Administer { channel: CHANNEL, request }]);
+        self.unanswered += 1;
+    }
+
     fn begin_commit(&mut self) {
         let entries = self.entries.clone();
         if self.broker.begin_commit() {
-            self.writing.push(entries);
+            self.writing.push((entries, self.paused));
         }
     }
 
     fn finish_commit(&mut self) {
         if !self.writing.is_empty() {
-            self.written = self.writing.remove(0);
+            (self.written, self.written_paused) = self.writing.remove(0);
             self.broker.finish_commit();
         }
     }
@@ -242,6 +265,7 @@ impl Model {
         }
         self.broker.commit();
         self.written = self.entries.clone();
+        self.written_paused = self.paused;
         let delivered: Vec<bool> = self.entries.iter().map(|entry| entry.delivered).collect();
         self.broker.shard.handle_stop();
         self.broker.commit();
@@ -262,6 +286,9 @@ impl Model {
         self.held.clear();
         self.writing.clear();
         self.owed.clear();
+        self.unanswered = 0;
+        self.written_paused &= self.durable;
+        self.paused = self.written_paused;
         if !self.durable {
             // The queue went with the process.
             assert!(self.broker.shard.statistics().queues.is_empty());
@@ -335,6 +362,7 @@ impl Model {
                 }
             }
         }
+        assert!(delivered.is_empty() || !self.paused, "a paused queue delivers nothing");
         delivered.sort_by_key(|(index, ..)| *index);
         let indices: Vec<usize> = delivered.iter().map(|(index, ..)| *index).collect();
         assert_eq!(indices, self.lowest_ready(indices.len()));
@@ -351,7 +379,14 @@ impl Model {
 
     fn check_confirms(&mut self) {
         for event in self.broker.take_events(ADMIN) {
-            let Event::Confirm { first, last, .. } = event else { panic!("{event:?}") };
+            let (first, last) = match event {
+                Event::Confirm { first, last, .. } => (first, last),
+                Event::Reply { reply: Ok(Reply::Done), .. } => {
+                    self.unanswered -= 1;
+                    continue;
+                }
+                other => panic!("{other:?}"),
+            };
             for confirm in first.0..=last.0 {
                 for index in self.owed.remove(&confirm).expect("an owed confirm, once") {
                     let written = self.written.get(index).is_some_and(|entry| entry.persistent);
@@ -374,7 +409,7 @@ impl Model {
                 || subscription.prefetch == 0
                 || subscription.unacked < usize::from(subscription.prefetch)
         });
-        assert!(!has_credit || ready == 0, "{ready} are ready and somebody waits");
+        assert!(!has_credit || ready == 0 || self.paused, "{ready} are ready and somebody waits");
         let statistics = self.broker.statistics("q");
         assert_eq!(statistics.ready as usize, ready);
         assert_eq!(statistics.unacked as usize, self.held.values().map(Vec::len).sum::<usize>());
@@ -390,6 +425,7 @@ impl Model {
         self.written = self.entries.clone();
         self.check_confirms();
         assert!(self.owed.is_empty(), "confirms still owed: {:?}", self.owed);
+        assert_eq!(self.unanswered, 0);
         let live = self.entries.iter().filter(|entry| entry.place != Place::Gone);
         if live.filter(|entry| entry.persistent).count() == 0 {
             assert_eq!(self.broker.store.live_bytes(self.queue), 0);

@@ -5,8 +5,8 @@ use super::broker::{Broker, CHANNEL, arguments, consume, message, publish, settl
 use crate::administration::Administration;
 use crate::command::{Command, Subscribe};
 use crate::event::{Delivery, Reply};
-use crate::model::{ChannelId, Closure, ConnectionId, QueueId, Settle, Settlement};
-use crate::topology::{Policy, PolicyOwner, PolicyRequest};
+use crate::model::{ChannelId, Closure, ConnectionId, Fault, QueueId, Settle, Settlement};
+use crate::topology::{Pause, Policy, PolicyOwner, PolicyRequest};
 use forebay_wire::{FieldValue, ShortStr};
 
 pub(super) const PUBLISHER: ConnectionId = ConnectionId(1);
@@ -129,6 +129,17 @@ impl Scene {
         self.broker.send(PUBLISHER, [command]);
         self.broker.commit();
         self.broker.reply(PUBLISHER).unwrap();
+    }
+
+    /// Pauses a queue, or resumes it.
+    pub(super) fn set_pause(&mut self, queue: &str, is: bool) -> Result<(), Fault> {
+        let by = ShortStr::from_static("operator");
+        let pause = is.then(|| Pause { since: self.broker.now.wall, by });
+        let (vhost, queue) = (ShortStr::from_static("/"), queue.try_into().unwrap());
+        let request = Box::new(Administration::SetPause { vhost, queue, pause });
+        self.broker.send(PUBLISHER, [Command::Administer { channel: CHANNEL, request }]);
+        self.broker.commit();
+        self.broker.reply(PUBLISHER).map(drop)
     }
 
     pub(super) fn ready(&self, queue: &str) -> u64 {

@@ -15,6 +15,7 @@ pub(super) enum Step {
     Get { client: u64, no_ack: bool },
     Close { client: u64, closure: Closure },
     Purge,
+    Pause(bool),
     BeginCommit,
     FinishCommit,
     Pass,
@@ -51,6 +52,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => (client, closure()).prop_map(|(client, closure)| Step::Close { client, closure }),
         1 => prop::bool::weighted(0.3)
             .prop_map(|purge| if purge { Step::Purge } else { Step::Pass }),
+        1 => any::<bool>().prop_map(Step::Pause),
         4 => Just(Step::BeginCommit),
         4 => Just(Step::FinishCommit),
         2 => Just(Step::Pass),

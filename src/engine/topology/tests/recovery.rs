@@ -1,7 +1,10 @@
 //! The topology after a restart, and records that can't be taken.
 
 use super::{Exchange, Host, Queue, name, object, table, text};
-use crate::topology::{Policy, PolicyOwner, PolicyRequest, RecordFlaw, Topology};
+use crate::model::WallClock;
+use crate::topology::{
+    Pause, Policy, PolicyOwner, PolicyRequest, RecordFlaw, Topology, recorded_queue,
+};
 use bytes::Bytes;
 use forebay_wire::FieldValue;
 
@@ -23,6 +26,10 @@ fn furnished() -> Host {
     let arguments = table(&[("x-message-ttl", FieldValue::I16(9)), ("mine", FieldValue::Void)]);
     let queue = Queue { durable: true, auto_delete: true, arguments, ..Queue::default() };
     host.queue_with("q", &queue).unwrap();
+    let durable = Queue { durable: true, ..Queue::default() };
+    host.queue_with("held", &durable).unwrap();
+    let pause = Pause { since: WallClock(1_764_518_400_000), by: name("operator") };
+    host.topology.set_pause(&host.vhost, &name("held"), Some(pause)).unwrap();
     host.bind("x", "q", "a.*");
     host.bind_exchange("x", "i", "b.#");
     host.bind_with("i", "q", "k", table(&[("h", FieldValue::I32(1))]));
@@ -166,4 +173,34 @@ fn a_missing_record_that_others_need_is_noticed() {
     let records: Vec<_> = good.iter().filter(|(key, _)| key != &b"v/"[..]).cloned().collect();
     let error = Topology::recover(&records).unwrap_err();
     assert_eq!(error.flaw, RecordFlaw::Refused { reason: "no vhost '/'".to_owned() });
+}
+
+#[test]
+fn a_pause_of_a_queue_that_ends_with_the_process_leaves_no_record() {
+    let mut host = furnished();
+    let records = host.records.clone();
+    host.queue("transient");
+    let pause = Pause { since: WallClock(1), by: name("operator") };
+    host.topology.set_pause(&host.vhost, &name("transient"), Some(pause)).unwrap();
+    host.store();
+    assert_eq!(host.records, records);
+}
+
+#[test]
+fn the_record_of_a_paused_queue_names_it_and_a_resumed_one_is_as_before() {
+    let mut host = furnished();
+    let held = host.topology.find_queue(&host.vhost, &name("held")).unwrap().id;
+    let record = |host: &Host| {
+        let mut records = host.records.iter();
+        let found = records.find_map(|(key, value)| {
+            let (id, vhost, queue) = recorded_queue(key, value)?;
+            (id == held).then(|| (value.clone(), vhost, queue))
+        });
+        found.unwrap()
+    };
+    let (paused, vhost, queue) = record(&host);
+    assert_eq!((paused[0], vhost, queue), (2, name("/"), name("held")));
+    host.topology.set_pause(&host.vhost, &name("held"), None).unwrap();
+    host.store();
+    assert_eq!(record(&host).0[0], 1, "older versions can read it again");
 }

@@ -148,6 +148,7 @@ impl Market {
                 settled: flow(settled),
                 consumers: self.has_counters.then_some(if able > 0.0 { 4.0 } else { 0.0 }),
                 oldest_age_seconds: None,
+                ..Sample::default()
             });
             counted = true;
         }
@@ -389,6 +390,7 @@ fn jobs(random: &mut Random) -> (Vec<Sample>, Vec<(u64, u64)>, Vec<Expected>) {
             settled: Some(settled),
             consumers: Some(1.0),
             oldest_age_seconds: None,
+            ..Sample::default()
         });
     }
     let expected = Expected {

@@ -196,6 +196,7 @@ impl Queue {
                     }),
                     consumers: self.has_rates.then_some(if working { 2.0 } else { 0.0 }),
                     oldest_age_seconds: None,
+                    ..Sample::default()
                 });
             }
         }

@@ -54,6 +54,12 @@ pub const QUEUE_DAMAGED: Metric = gauge(
     Unit::Count,
     "1 for a queue that is set aside because stored messages of it are damaged; other queues have no sample.",
 );
+/// Paused by an operator.
+pub const QUEUE_PAUSED: Metric = gauge(
+    "forebay_queue_paused",
+    Unit::Count,
+    "1 for a queue that an operator has paused: it delivers nothing until somebody resumes it; other queues have no sample. Of all queues, also those beyond the limit.",
+);
 /// Lag of a queue.
 pub const QUEUE_LAG: Metric = gauge(
     "forebay_queue_lag_messages",
@@ -140,7 +146,7 @@ pub const QUEUE_EXTENDED: Metric = counter(
 pub const QUEUE_HELD_BACK: Metric = gauge(
     "forebay_queue_held_back",
     Unit::Count,
-    "1 while a limit of the queue holds messages back that a consumer could take, by reason: max-in-flight, rate-limit; no sample while none does. More consumers would get no more.",
+    "1 while something holds messages back that a consumer could take, by reason: paused, max-in-flight, rate-limit; no sample while nothing does. More consumers would get no more.",
 );
 /// Kept out as duplicates.
 pub const QUEUE_DEDUPLICATED: Metric = counter(
@@ -231,11 +237,11 @@ pub const QUEUE_STALL_LINE: Metric = gauge(
 pub const QUEUE_SYMPTOM: Metric = gauge(
     "forebay_queue_symptom",
     Unit::Count,
-    "1 while the queue has this symptom: above-line, slow-drain, too-old, stalled, no-consumers or growing; no sample while it has not. Of all queues, also those beyond the limit.",
+    "1 while the queue has this symptom: above-line, slow-drain, too-old, stalled, no-consumers, growing or paused; no sample while it has not. Of all queues, also those beyond the limit.",
 );
 
 /// All of them, in the order of the documentation.
-pub(super) const OF_QUEUES: [Metric; 39] = [
+pub(super) const OF_QUEUES: [Metric; 40] = [
     QUEUE_MESSAGES_READY,
     QUEUE_MESSAGES_UNACKED,
     QUEUE_MESSAGES_PARKED,
@@ -245,6 +251,7 @@ pub(super) const OF_QUEUES: [Metric; 39] = [
     QUEUE_GROUPS_HELD,
     QUEUE_CONSUMERS,
     QUEUE_DAMAGED,
+    QUEUE_PAUSED,
     QUEUE_LAG,
     QUEUE_BYTES,
     QUEUE_OLDEST_AGE,
