@@ -60,6 +60,8 @@ static SOURCES: &[(&str, &[u8])] = sources![
     "exchanges.js",
     "format.js",
     "icon.svg",
+    "lag-chart.js",
+    "listing.js",
     "message.js",
     "operators.js",
     "overview.js",
@@ -67,6 +69,7 @@ static SOURCES: &[(&str, &[u8])] = sources![
     "queues.js",
     "trail.js",
     "ui.js",
+    "waiting.js",
 ];
 
 fn page_file(path: &'static str, bytes: &'static [u8]) -> PageFile {

@@ -332,6 +332,89 @@ class Page(unittest.TestCase):
             connection.process_data_events(5)
             channel.queue_declare("told", passive=True)
 
+    def test_a_queue_is_paused_and_resumed(self):
+        self.publish("halted", 2)
+        self.go("#/queues/%2F/halted")
+        self.press("Pause…")
+        self.read("Messages still come in and wait.", "dialog")
+        self.press("Cancel", "dialog")
+        self.gone("dialog")
+        self.assertFalse(self.broker.api("GET", "queues/%2F/halted")["paused"])
+        self.press("Pause…")
+        self.press("Pause the queue", "dialog")
+        self.gone("dialog")
+        self.read("halted has been paused by guest", ".say")
+        self.read("paused", "h1")
+        self.assertIsNone(self.channel.basic_get("halted")[0])
+        self.go("#/queues?name=halted")
+        until(lambda: any("paused" in row for row in self.rows()), "it is told in the list")
+        self.go("#/")
+        self.read("halted has been paused", ".needs")
+        self.go("#/queues/%2F/halted")
+        self.press("Resume")
+        self.see(".say")
+        until(lambda: "Pause…" in self.buttons(), "it can be paused again")
+        self.assertIsNotNone(self.channel.basic_get("halted", auto_ack=True)[0])
+
+    def test_delayed_messages_are_looked_at_delivered_and_cancelled(self):
+        for hours in (3, 1, 2):
+            self.publish("later", 1, b"in %d h" % hours, headers={"x-delay": hours * 3_600_000})
+        self.go("#/queues/%2F/later")
+        self.press("Look at those due next")
+        letters = lambda: [it.text for it in self.driver.find_elements(By.CSS_SELECTOR, "button.waits")]
+        until(lambda: len(letters()) == 3, "three messages")
+        self.assertEqual([re.search(r"in \d h$", text.replace("\n", " ").split(" 6 B")[0])[0] for text in letters()], ["in 1 h", "in 2 h", "in 3 h"])
+        self.driver.find_element(By.CSS_SELECTOR, "button.waits").click()
+        self.press("Deliver now", ".message")
+        until(lambda: self.ready("later") == 1, "the first is ready")
+        until(lambda: len(letters()) == 2, "two messages")
+        self.driver.find_element(By.CSS_SELECTOR, "button.waits").click()
+        self.press("Cancel…", ".message")
+        self.press("Cancel the message", "dialog")
+        self.gone("dialog")
+        until(lambda: len(letters()) == 1, "one message")
+        self.assertEqual(self.ready("later"), 1)
+        until(lambda: self.broker.api("GET", "queues/%2F/later")["messages_delayed"] == 1, "one is delayed")
+        self.read("Delayed 1")
+        self.press("Cancel all…")
+        self.read("1 delayed message will be deleted", "dialog")
+        self.see("dialog input").send_keys("later")
+        self.press("Cancel 1 message", "dialog")
+        self.gone("dialog")
+        until(lambda: self.broker.api("GET", "queues/%2F/later")["messages_delayed"] == 0, "none is delayed")
+
+    def test_parked_messages_say_why_they_wait(self):
+        self.channel.queue_declare("retried", durable=True, arguments={"x-delayed-retry-min": 3_600_000})
+        self.channel.basic_publish("", "retried", b"again", pika.BasicProperties(delivery_mode=2))
+        method, _, _ = self.channel.basic_get("retried")
+        self.channel.basic_nack(method.delivery_tag)
+        self.go("#/queues/%2F/retried")
+        self.press("Look at the first")
+        self.see("button.waits").click()
+        self.read("1 delivery so far; the last time it was refused", ".message")
+
+    def test_lag_of_days_is_drawn_with_what_was_normal(self):
+        self.publish("drawn", 3)
+        self.go("#/queues/%2F/drawn")
+        self.press("1 day")
+        self.read("Nothing is known of that time.", ".chart")
+        # What a broker of some days says.
+        day = 96
+        parts = [{"at": 1_764_518_400_000 + 900_000 * at, "peak": None if 20 <= at < 30 else 100 + at, "normal_peak": 150, "alert_line": 300} for at in range(day)]
+        self.driver.execute_script("""
+            const [before, answer] = [window.fetch, arguments[0]];
+            window.fetch = (url, ...rest) => String(url).startsWith("/api/forebay/lag/")
+                ? Promise.resolve(new Response(JSON.stringify(answer))) : before(url, ...rest);""", {"step_seconds": 900, "parts": parts})
+        self.press("1 week")
+        self.read("alert line", ".chart")
+        self.read("normal up to", ".chart")
+        chart = self.see(".chart svg")
+        self.assertEqual(chart.get_attribute("aria-label"), "Lag: highest lag 195")
+        self.assertEqual(len(chart.find_elements(By.CSS_SELECTOR, ".lag path.line")), 2, "a gap where nobody watched")
+        self.assertEqual(len(chart.find_elements(By.CSS_SELECTOR, "path.normal, path.mark")), 2)
+        self.press("10 min")
+        self.read("held by consumers", ".chart")
+
     # Dead letters.
 
     def test_dead_letters_are_read_as_a_story_and_redriven(self):
@@ -360,6 +443,29 @@ class Page(unittest.TestCase):
         self.press("Redrive all…", ".card")
         self.press("Redrive 7 messages", "dialog")
         self.read("7 messages went back", "dialog")
+
+    def test_the_broker_goes_on_with_a_redrive_at_a_rate(self):
+        self.publish("paced", 9)
+        self.reject("paced", 9)
+        self.go("#/dead-letters/%2F/paced.dlq")
+        self.press("Redrive all…")
+        self.fill("rate", "1")
+        self.press("Redrive 9 messages", "dialog")
+        self.press("Leave it to the broker", "dialog")
+        self.gone("dialog")
+        self.read("Redrive at 1 a second, by guest")
+        until(lambda: self.ready("paced") >= 2, "it goes on")
+        self.press("Stop")
+        until(lambda: self.broker.api("GET", "forebay/dead-letters/%2F/paced.dlq/redrive")["state"] == "stopped", "it stops")
+        self.assertEqual(self.ready("paced") + self.ready("paced.dlq"), 9)
+        self.assertLess(self.ready("paced"), 9)
+        until(lambda: "Redrive at 1" not in self.see("#main").text, "it is not shown any more")
+        self.press("Redrive all…")
+        self.fill("rate", "1000")
+        self.see("dialog button.primary").click()
+        self.read("went back", "dialog")
+        until(lambda: self.ready("paced") == 9, "all are back")
+        self.press("Close", "dialog")
 
     # Exchanges.
 

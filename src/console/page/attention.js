@@ -6,6 +6,7 @@ import { count, duration, some } from "./format.js";
 const LABELS = {
   damaged: ["damaged", "bad"],
   no_consumers: ["no consumers", "bad"],
+  paused: ["paused", "warn"],
   stalled: ["stalled", "bad"],
   above_line: ["above normal", "bad"],
   too_old: ["too old", "bad"],
@@ -18,11 +19,12 @@ const LABELS = {
 export const lag = (queue) => (queue.messages_ready ?? 0) + (queue.messages_unacknowledged ?? 0);
 
 export function badge(queue) {
-  const [label, kind] = LABELS[queue.attention?.reason] ?? [];
-  return label ? h("span", { class: `badge ${kind}` }, label) : null;
+  const [label] = LABELS[queue.attention?.reason] ?? [];
+  return label ? h("span", { class: `badge ${kind(queue)}` }, label) : null;
 }
 
 export function kind(queue) {
+  if (queue.attention?.reason === "paused" && queue.attention.level > 2) return "bad";
   return LABELS[queue.attention?.reason]?.[1] ?? "";
 }
 
@@ -36,6 +38,10 @@ export function sentence(queue) {
       return `can't be served: ${queue.damage ?? "its files are damaged"}.`;
     case "no_consumers":
       return `has no consumers; ${some(waiting, "message")} ${wait}${oldest}.`;
+    case "paused": {
+      const by = queue.paused_since ? ` by ${queue.paused_by} for ${duration(Date.now() - queue.paused_since)}` : "";
+      return `has been paused${by}: it delivers nothing. ${waiting ? `${some(waiting, "message")} ${wait}${oldest}.` : "It is empty."}`;
+    }
     case "stalled":
       return `has ${queue.consumers === 1 ? "a consumer that acknowledges" : `${some(queue.consumers, "consumer")} that acknowledge`} nothing; ${some(waiting, "message")} ${wait}${oldest}.`;
     case "above_line":

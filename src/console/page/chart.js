@@ -11,6 +11,25 @@ function line(points, from, to, top, height) {
   return points.map((point, at) => `${at ? "L" : "M"}${x(point.t)} ${y(point.v)}`).join("");
 }
 
+const isKnown = (point) => point.v !== null && point.v !== undefined;
+
+/** Where a figure is not known, the line has a gap. */
+function runs(points) {
+  const found = [];
+  let run = null;
+  for (const point of points) {
+    if (!isKnown(point)) run = null;
+    else if (run) run.push(point);
+    else found.push(run = [point]);
+  }
+  return found;
+}
+
+function area(points, from, to, top, height) {
+  const x = (t) => (((t - from) / (to - from || 1)) * WIDTH).toFixed(1);
+  return `${line(points, from, to, top, height)}L${x(points.at(-1).t)} ${height}L${x(points[0].t)} ${height}Z`;
+}
+
 /** A small line without words, of the points `{t, v}`. */
 export function sparkline(points, { label, height = 22, kind = "" } = {}) {
   const latest = points?.at(-1)?.t ?? 0;
@@ -39,23 +58,32 @@ function ceiling(value) {
 const pointed = { chart: null, share: 0 };
 
 /**
- * A chart with its words. `lines`: `{name, points, kind}`; `marks`: horizontal lines `{name, v, kind}`;
- * `band`: what is shaded from 0 up, `{name, v}`. `write` makes text of a value; `redraw` is called when
- * the pointer moves.
+ * A chart with its words. `lines`: `{name, points, kind}`, whose points may have no figure; `marks`: horizontal lines
+ * `{name, v, kind}`, or dashed ones `{name, points, kind}`; `band`: what is shaded from 0 up, `{name, v}` or
+ * `{name, points}`. `write` makes text of a value, `when` of a time; `redraw` is called when the pointer moves.
+ * `acts` stand beside the title.
  */
-export function chart({ id, title, lines, marks = [], band, write, redraw, height = 150, empty }) {
-  const all = lines.flatMap((it) => it.points);
-  const from = all.length ? Math.min(...all.map((it) => it.t)) : 0;
-  const to = all.length ? Math.max(...all.map((it) => it.t)) : 0;
+export function chart({ id, title, lines, marks = [], band, write, when = clock, redraw, height = 150, empty, acts }) {
+  const all = lines.flatMap((it) => it.points).filter(isKnown);
+  const times = lines.flatMap((it) => it.points).map((it) => it.t);
+  const from = times.length ? Math.min(...times) : 0;
+  const to = times.length ? Math.max(...times) : 0;
+  const level = (v) => [{ t: from, v }, { t: to, v }];
   const highest = Math.max(0, ...all.map((it) => it.v));
+  const limits = marks.map((it) => ({ ...it, points: it.points ?? level(it.v) }));
+  const peak = (points) => Math.max(0, ...points.filter(isKnown).map((it) => it.v));
   // A line far above what is drawn would flatten it.
-  const near = marks.filter((it) => it.v <= Math.max(highest, 1) * 4);
-  const top = ceiling(Math.max(highest, ...near.map((it) => it.v)) * 1.02);
+  const near = limits.filter((it) => peak(it.points) <= Math.max(highest, 1) * 4);
+  const top = ceiling(Math.max(highest, ...near.map((it) => peak(it.points))) * 1.02);
   const y = (v) => height - (Math.min(v, top) / top) * (height - 2) - 1;
   const isPointed = pointed.chart === id && all.length > 1;
   const at = from + pointed.share * (to - from);
+  const known = (points) => points.filter(isKnown);
   const nearest = (points) => points.reduce((best, it) => (Math.abs(it.t - at) < Math.abs(best.t - at) ? it : best), points[0]);
-  const told = lines.filter((it) => it.points.length).map((it) => ({ ...it, now: isPointed ? nearest(it.points) : it.points.at(-1) }));
+  const now = (points) => (isPointed ? nearest(known(points)) : known(points).at(-1));
+  const told = lines.filter((it) => known(it.points).length).map((it) => ({ ...it, now: now(it.points) }));
+  const beside = [...limits, ...(band ? [{ ...band, kind: "band", points: band.points ?? level(band.v) }] : [])]
+    .map((it) => ({ ...it, now: now(it.points) })).filter((it) => it.now);
   const x = isPointed && told.length ? ((told[0].now.t - from) / (to - from || 1)) * WIDTH : 0;
   const point = (event) => {
     const box = event.currentTarget.getBoundingClientRect();
@@ -67,26 +95,26 @@ export function chart({ id, title, lines, marks = [], band, write, redraw, heigh
     pointed.chart = null;
     redraw();
   };
-  const words = told.map((it) => `${it.name} ${write(it.points.at(-1).v)}`).join(", ");
+  const words = told.map((it) => `${it.name} ${write(known(it.points).at(-1).v)}`).join(", ");
   return h("figure", { class: "chart" },
     h("figcaption", {},
-      h("span", { class: "chart-title" }, title),
+      h("span", { class: "chart-title" }, title, acts),
       h("span", { class: "legend" },
         told.map((it) => h("span", { class: `key ${it.kind}` }, h("i", {}), it.name, h("b", {}, write(it.now.v)))),
-        marks.map((it) => h("span", { class: `key mark ${it.kind}` }, h("i", {}), it.name, h("b", {}, write(it.v)))),
-        band && h("span", { class: "key band" }, h("i", {}), band.name, h("b", {}, write(band.v))),
-        isPointed && told.length ? h("span", { class: "at" }, clock(told[0].now.t)) : null)),
+        beside.map((it) => h("span", { class: it.kind === "band" ? "key band" : `key mark ${it.kind}` }, h("i", {}), it.name, h("b", {}, write(it.now.v)))),
+        isPointed && told.length ? h("span", { class: "at" }, when(told[0].now.t)) : null)),
     h("div", { class: "plot" },
       h("div", { class: "scale", "aria-hidden": "true" }, h("span", {}, write(top)), h("span", {}, write(top / 2)), h("span", {}, "0")),
       h("div", { class: "canvas", onpointermove: point, onpointerleave: leave },
         h("svg", { viewBox: `0 0 ${WIDTH} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}: ${words || "no figures yet"}`, height },
           [0, 0.5, 1].map((share) => h("line", { class: "grid", x1: 0, x2: WIDTH, y1: y(top * share), y2: y(top * share), "vector-effect": "non-scaling-stroke" })),
-          band && h("rect", { class: "normal", x: 0, width: WIDTH, y: y(band.v), height: Math.max(0, height - y(band.v)) }),
-          near.map((it) => h("line", { class: `mark ${it.kind}`, x1: 0, x2: WIDTH, y1: y(it.v), y2: y(it.v), "vector-effect": "non-scaling-stroke" })),
-          lines.map((it) => it.points.length > 1 && h("g", { class: it.kind },
-            it.fill && h("path", { class: "area", d: `${line(it.points, from, to, top, height)}L${WIDTH} ${height}L0 ${height}Z` }),
-            h("path", { class: "line", d: line(it.points, from, to, top, height), "vector-effect": "non-scaling-stroke" }))),
+          band && runs(band.points ?? level(band.v)).map((run) => h("path", { class: "normal", d: area(run, from, to, top, height) })),
+          near.map((it) => runs(it.points).map((run) => h("path", { class: `mark ${it.kind}`, d: line(run, from, to, top, height), "vector-effect": "non-scaling-stroke" }))),
+          lines.map((it) => all.length > 1 && h("g", { class: it.kind }, runs(it.points).map((run) => [
+            it.fill && h("path", { class: "area", d: area(run, from, to, top, height) }),
+            // One figure alone is a dot: a line without length with round ends.
+            h("path", { class: "line", d: line(run.length > 1 ? run : [run[0], run[0]], from, to, top, height), "vector-effect": "non-scaling-stroke" })]))),
           isPointed && h("line", { class: "pointer", x1: x, x2: x, y1: 0, y2: height, "vector-effect": "non-scaling-stroke" })),
         all.length < 2 && h("p", { class: "quiet over" }, empty ?? "Drawn from when the page was opened."))),
-    h("div", { class: "axis", "aria-hidden": "true" }, h("span", {}, all.length > 1 ? clock(from) : ""), h("span", {}, all.length > 1 ? "now" : "")));
+    h("div", { class: "axis", "aria-hidden": "true" }, h("span", {}, all.length > 1 ? when(from) : ""), h("span", {}, all.length > 1 ? "now" : "")));
 }

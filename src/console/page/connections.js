@@ -3,10 +3,21 @@
 import { remove } from "./api.js";
 import { h } from "./dom.js";
 import { bytes, duration, path, rate, some, whole } from "./format.js";
-import { confirm, later, notice, pager, sorter } from "./ui.js";
+import { listing } from "./listing.js";
+import { confirm, notice } from "./ui.js";
 
-const COLUMNS = "name,user,vhost,state,ssl,channels,connected_at,peer_host,peer_port,client_properties,user_provided_name,recv_oct_details.rate,send_oct_details.rate";
-const SIZE = 50;
+const FIELDS = "name,user,vhost,state,ssl,channels,connected_at,peer_host,peer_port,client_properties,user_provided_name,recv_oct_details.rate,send_oct_details.rate";
+
+const COLUMNS = [
+  { label: "From", column: "name" },
+  { label: "Client" },
+  { label: "User", column: "user" },
+  { label: "State", column: "state" },
+  { label: "Channels", column: "channels", kind: "number" },
+  { label: "In/s", column: "recv_oct_details.rate", kind: "number" },
+  { label: "Out/s", column: "send_oct_details.rate", kind: "number" },
+  { label: "For", column: "connected_at", kind: "number" },
+];
 
 const STATES = {
   running: ["running", ""],
@@ -26,58 +37,30 @@ function client(connection) {
 }
 
 export function connections(ctx) {
-  let page = null;
-  let refusal = null;
-  const order = () => ({ sort: ctx.query.sort ?? "connected_at", reverse: ctx.query.up === undefined });
-  const search = later((name) => ctx.set({ name, page: undefined }));
-  const sort = (column, reverse) => ctx.set({ sort: column, up: reverse ? undefined : "1", page: undefined });
-  return {
-    title: () => "Connections",
-    watch() {
-      const { sort, reverse } = order();
-      const query = new URLSearchParams({ page: ctx.query.page ?? 1, page_size: SIZE, sort, sort_reverse: reverse, columns: COLUMNS });
-      if (ctx.query.name) query.set("name", ctx.query.name);
-      return [`/api/${ctx.vhost ? `vhosts/${path(ctx.vhost)}/` : ""}connections?${query}`];
+  return listing(ctx, {
+    title: "Connections",
+    path: () => `/api/${ctx.vhost ? `vhosts/${path(ctx.vhost)}/` : ""}connections`,
+    fields: FIELDS,
+    first: "connected_at",
+    falling: true,
+    search: "Search by address",
+    hint: () => !ctx.has("administrator", "monitoring") && h("p", { class: "quiet" }, "You see your own. The tags administrator and monitoring see all."),
+    none: "No client is connected.",
+    unmatched: "No connection has such an address.",
+    columns: COLUMNS,
+    row(it) {
+      const href = `#/connections/${path(it.name)}`;
+      return h("tr", { key: it.name, "data-href": href, tabindex: -1 },
+        h("td", { class: "name" }, h("a", { href }, `${it.peer_host}:${it.peer_port}`), it.ssl && h("span", { class: "badge" }, "TLS")),
+        h("td", { class: "name" }, client(it)),
+        h("td", {}, it.user, ctx.session.vhosts.length > 1 && h("small", { class: "vhost" }, it.vhost)),
+        h("td", {}, state(it)),
+        h("td", { class: "number" }, whole(it.channels)),
+        h("td", { class: "number" }, bytes(it.recv_oct_details?.rate ?? 0)),
+        h("td", { class: "number" }, bytes(it.send_oct_details?.rate ?? 0)),
+        h("td", { class: "number" }, duration(Date.now() - it.connected_at)));
     },
-    told(at, body, status) {
-      if (status === 400 && Number(ctx.query.page) > 1) return ctx.set({ page: undefined });
-      refusal = status === 200 ? null : body?.reason;
-      if (status === 200) page = body;
-    },
-    draw: () => [
-      h("div", { class: "head" },
-        h("h1", {}, "Connections", page && h("small", {}, whole(page.filtered_count))),
-        h("form", { class: "search", role: "search", onsubmit: (event) => event.preventDefault() },
-          h("input", { type: "search", "aria-label": "Search by address", placeholder: "Search by address   /", value: ctx.query.name ?? "", oninput: (event) => search(event.target.value) }))),
-      !ctx.has("administrator", "monitoring") && h("p", { class: "quiet" }, "You see your own. The tags administrator and monitoring see all."),
-      refusal && h("p", { class: "refusal", role: "alert" }, refusal),
-      !page ? h("p", { class: "quiet" }, "Asking the broker…")
-        : !page.items.length ? h("p", { class: "empty" }, ctx.query.name ? "No connection has such an address." : "No client is connected.")
-          : h("div", { class: "scroll" }, h("table", {},
-            h("thead", {}, h("tr", {},
-              sorter("From", "name", order(), sort),
-              h("th", { scope: "col" }, "Client"),
-              sorter("User", "user", order(), sort),
-              sorter("State", "state", order(), sort),
-              sorter("Channels", "channels", order(), sort, "number"),
-              sorter("In/s", "recv_oct_details.rate", order(), sort, "number"),
-              sorter("Out/s", "send_oct_details.rate", order(), sort, "number"),
-              sorter("For", "connected_at", order(), sort, "number"))),
-            h("tbody", {}, page.items.map((it) => {
-              const href = `#/connections/${path(it.name)}`;
-              return h("tr", { key: it.name, "data-href": href, tabindex: -1 },
-                h("td", { class: "name" }, h("a", { href }, `${it.peer_host}:${it.peer_port}`), it.ssl && h("span", { class: "badge" }, "TLS")),
-                h("td", { class: "name" }, client(it)),
-                h("td", {}, it.user, ctx.session.vhosts.length > 1 && h("small", { class: "vhost" }, it.vhost)),
-                h("td", {}, state(it)),
-                h("td", { class: "number" }, whole(it.channels)),
-                h("td", { class: "number" }, bytes(it.recv_oct_details?.rate ?? 0)),
-                h("td", { class: "number" }, bytes(it.send_oct_details?.rate ?? 0)),
-                h("td", { class: "number" }, duration(Date.now() - it.connected_at)));
-            })))),
-      pager(page, (to) => ctx.set({ page: to })),
-    ],
-  };
+  });
 }
 
 export function connection(ctx, name) {

@@ -1,6 +1,6 @@
 // What was given up: where, why, and back again.
 
-import { get, post } from "./api.js";
+import { get, post, remove } from "./api.js";
 import { h } from "./dom.js";
 import { bytes, duration, path, some, whole } from "./format.js";
 import * as messages from "./message.js";
@@ -11,6 +11,7 @@ const PEEK_BYTES = 16_384;
 // Messages of one step: the progress moves, and a stop comes soon.
 const STEP = 500;
 const RENEW_MS = 5_000;
+const FOLLOW_MS = 1_000;
 const CARDS_MAX = 60;
 
 const REASONS = { rejected: "rejected", expired: "expired", maxlen: "no room", delivery_limit: "failed too often" };
@@ -72,6 +73,7 @@ function card(ctx, it) {
     h("div", { class: "head" },
       h("h2", {}, h("a", { href }, it.name), ctx.session.vhosts.length > 1 && h("small", { class: "vhost" }, it.vhost)),
       it.may_redrive && h("button", { type: "button", disabled: !open(it.deaths), onclick: () => redrive(it, {}, open(it.deaths)).then(ctx.redraw) }, "Redrive all…")),
+    it.redrive && UNDER_WAY.has(it.redrive.state) && h("p", { class: "quiet" }, `${some(it.redrive.redriven, "message")} went back so far, at ${whole(it.redrive.rate)} a second at most.`),
     h("p", { class: "big" }, h("b", {}, whole(it.messages)), h("small", {}, it.oldest_age_ms ? ` the oldest for ${duration(it.oldest_age_ms)}` : "")),
     reasons(it));
 }
@@ -146,6 +148,7 @@ export function deadLetterQueue(ctx, vhost, name) {
             h("a", { class: "button", href: `#/queues/${at}` }, "The queue"),
             mayMove && it && h("button", { type: "button", class: "primary", disabled: chosen ? chosen.way_back !== "open" : !open(it.deaths), onclick: () => redrive(it, filter(), chosen ? chosen.messages : open(it.deaths)).then(after) }, chosen ? "Redrive these…" : "Redrive all…"))),
         refusal && h("p", { class: "refusal", role: "alert" }, refusal),
+        it && underWay(it, after),
         it && it.messages > 0 && h("section", { class: "box" }, h("h2", {}, "Why they are here"),
           reasons(it, chosen, (which) => { chosen = which; looked = null; look(false); })),
         h("section", {}, h("h2", {}, chosen ? `Those from ${chosen.queue ?? "an unknown queue"} that were ${reasonName(chosen.reason)}` : "Messages, the earliest first"),
@@ -164,43 +167,94 @@ export function deadLetterQueue(ctx, vhost, name) {
   };
 }
 
-/** Sends dead letters back step by step, with what it did so far. */
+const UNDER_WAY = new Set(["running", "waiting"]);
+const ENDED = { stopped: " Stopped.", failed: " It ended before it was done." };
+
+/** How far a redrive is: `{redriven, stayed, state}`, and over how many it goes. */
+function progress(state, done, total) {
+  const isOver = state.state === "done";
+  return [
+    h("progress", { max: Math.max(total, 1), value: isOver ? Math.max(total, 1) : Math.min(done, total), "aria-label": "Redriven" }),
+    h("p", { role: "status" }, h("b", {}, some(state.redriven, "message")), " went back", state.stayed ? `, ${whole(state.stayed)} stayed.` : ".", ENDED[state.state],
+      state.state === "waiting" && " It waits until an alarm is over.")];
+}
+
+/** A redrive at a rate, with which the broker goes on by itself. */
+function underWay(it, changed) {
+  const job = it.redrive;
+  if (!job || !UNDER_WAY.has(job.state)) return null;
+  const stop = () => attempt(() => remove(`/api/forebay/dead-letters/${path(it.vhost, it.name)}/redrive`), "It stops.").then(changed);
+  return h("section", { class: "box", key: "redrive" },
+    h("div", { class: "head" },
+      h("h2", {}, `Redrive at ${whole(job.rate)} a second, by ${job.by}`),
+      it.may_redrive && h("button", { type: "button", onclick: stop }, "Stop")),
+    progress(job, job.examined, job.messages));
+}
+
+/** Sends dead letters back: here step by step, or at a rate by the broker itself; with what was done so far. */
 function redrive(it, filter, expected) {
-  const at = path(it.vhost, it.name);
-  const state = { step: "ask", redriven: 0, stayed: 0, refusal: null, stop: false };
+  const url = `/api/forebay/dead-letters/${path(it.vhost, it.name)}/redrive`;
+  const state = { step: "ask", rate: "", state: "running", redriven: 0, stayed: 0, done: 0, total: expected, refusal: null, stop: false };
   return dialog("Redrive dead letters", (close, redraw) => {
+    const step = async (runs) => {
+      const answer = await post(url, { ...filter, count: STEP, ...(runs ? { runs } : {}) });
+      state.redriven += answer.redriven;
+      state.stayed += answer.stayed;
+      state.done = state.redriven;
+      return answer.rest;
+    };
+    const follow = (job) => Object.assign(state, { state: job.state, redriven: job.redriven, stayed: job.stayed, done: job.examined, total: job.messages, refusal: job.state === "failed" ? job.reason : null });
+    const work = async () => {
+      if (!state.rate) {
+        for (let runs; !state.stop && (!runs || runs.length);) {
+          runs = await step(runs);
+          redraw();
+          if (!runs.length) state.state = "done";
+        }
+        if (state.state !== "done") state.state = "stopped";
+        return;
+      }
+      follow(await post(url, { ...filter, rate: Number(state.rate) }));
+      while (UNDER_WAY.has(state.state) && !state.left) {
+        redraw();
+        await new Promise((resolve) => setTimeout(resolve, FOLLOW_MS));
+        follow(await get(url));
+      }
+    };
     const run = async (event) => {
       event.preventDefault();
       state.step = "run";
       redraw();
-      let runs;
       try {
-        do {
-          const answer = await post(`/api/forebay/dead-letters/${at}/redrive`, { ...filter, count: STEP, ...(runs ? { runs } : {}) });
-          state.redriven += answer.redriven;
-          state.stayed += answer.stayed;
-          runs = answer.rest;
-          redraw();
-        } while (runs.length && !state.stop);
+        await work();
       } catch (error) {
-        state.refusal = error.message;
+        Object.assign(state, { refusal: error.message, state: "failed" });
       }
       state.step = "done";
-      redraw();
+      if (!state.left) redraw();
+    };
+    const stop = async () => {
+      state.stop = true;
+      if (state.rate) await attempt(() => remove(url));
     };
     if (state.step === "ask") {
       return h("form", { onsubmit: run },
         h("div", { class: "prose" },
           h("p", {}, h("b", {}, some(expected, "message")), ` will go back to ${filter.queue ? h("b", {}, filter.queue).children[0] : "the queues where they died"}, behind what is there, and will be delivered again.`),
           h("p", {}, "Those for which there is no way back stay here. Each is in one of the two places at every moment.")),
+        h("div", { class: "field" }, h("label", { for: "rate" }, "Messages a second at most"),
+          h("input", { id: "rate", name: "rate", type: "number", min: 1, max: 1_000_000, step: 1, inputmode: "numeric", autocomplete: "off", "aria-describedby": "hint-rate", value: state.rate, oninput: (event) => { state.rate = event.target.value; } }),
+          h("small", { id: "hint-rate" }, "Empty: as fast as it goes, while this window is open. With a rate the broker goes on by itself.")),
         h("footer", {}, h("button", { type: "button", onclick: () => close() }, "Cancel"), h("button", { type: "submit", class: "primary", autofocus: true }, `Redrive ${some(expected, "message")}`)));
     }
     return h("div", {},
-      h("progress", { max: Math.max(expected, state.redriven, 1), value: state.step === "done" && !state.stop && !state.refusal ? Math.max(expected, state.redriven, 1) : state.redriven, "aria-label": "Redriven" }),
-      h("p", { role: "status" }, h("b", {}, some(state.redriven, "message")), " went back", state.stayed ? `, ${whole(state.stayed)} stayed.` : ".", state.stop && " Stopped."),
+      progress(state, state.done, state.total),
       state.refusal && h("p", { class: "refusal", role: "alert" }, state.refusal),
       h("footer", {}, state.step === "run"
-        ? h("button", { type: "button", onclick: () => { state.stop = true; } }, "Stop")
+        ? [h("button", { type: "button", onclick: stop }, "Stop"), state.rate && h("button", { type: "button", class: "primary", onclick: () => close(state) }, "Leave it to the broker")]
         : h("button", { type: "button", class: "primary", autofocus: true, onclick: () => close(state) }, "Close")));
+  }).then((result) => {
+    state.left = true;
+    return result;
   });
 }

@@ -3,56 +3,37 @@
 import { get, post, remove } from "./api.js";
 import { h } from "./dom.js";
 import { path, rate, some, whole } from "./format.js";
+import { listing } from "./listing.js";
 import { object } from "./queue.js";
-import { confirm, later, notice, pager, sorter } from "./ui.js";
+import { confirm, later, notice } from "./ui.js";
 
-const SIZE = 50;
+const COLUMNS = [
+  { label: "Exchange", column: "name" },
+  { label: "Type", column: "type" },
+  { label: "Kept" },
+  { label: "In/s", kind: "number" },
+  { label: "Out/s", kind: "number" },
+];
 
 export function exchanges(ctx) {
-  let page = null;
-  let refusal = null;
-  const order = () => ({ sort: ctx.query.sort ?? "name", reverse: ctx.query.up !== undefined });
-  const search = later((name) => ctx.set({ name, page: undefined }));
-  const sort = (column, reverse) => ctx.set({ sort: column, up: reverse ? "1" : undefined, page: undefined });
-  return {
-    title: () => "Exchanges",
-    watch() {
-      const { sort, reverse } = order();
-      const query = new URLSearchParams({ page: ctx.query.page ?? 1, page_size: SIZE, sort, sort_reverse: reverse });
-      if (ctx.query.name) query.set("name", ctx.query.name);
-      return [`/api/exchanges${ctx.vhost ? `/${path(ctx.vhost)}` : ""}?${query}`];
+  return listing(ctx, {
+    title: "Exchanges",
+    path: () => `/api/exchanges${ctx.vhost ? `/${path(ctx.vhost)}` : ""}`,
+    first: "name",
+    search: "Search by name",
+    none: "There are no exchanges in a virtual host that you see.",
+    unmatched: "No exchange has such a name.",
+    columns: COLUMNS,
+    row(it) {
+      const href = `#/exchanges/${path(it.vhost, it.name || "amq.default")}`;
+      return h("tr", { key: `${it.vhost}/${it.name}`, "data-href": href, tabindex: -1 },
+        h("td", { class: "name" }, h("a", { href }, it.name || "(default)"), ctx.session.vhosts.length > 1 && !ctx.vhost && h("small", { class: "vhost" }, it.vhost)),
+        h("td", {}, it.type),
+        h("td", { class: "quiet" }, [it.durable ? "durable" : "transient", it.internal && "internal", it.auto_delete && "auto-delete"].filter(Boolean).join(", ")),
+        h("td", { class: "number" }, rate(it.message_stats?.publish_in_details?.rate)),
+        h("td", { class: "number" }, rate(it.message_stats?.publish_out_details?.rate)));
     },
-    told(at, body, status) {
-      if (status === 400 && Number(ctx.query.page) > 1) return ctx.set({ page: undefined });
-      refusal = status === 200 ? null : body?.reason;
-      if (status === 200) page = body;
-    },
-    draw: () => [
-      h("div", { class: "head" },
-        h("h1", {}, "Exchanges", page && h("small", {}, whole(page.filtered_count))),
-        h("form", { class: "search", role: "search", onsubmit: (event) => event.preventDefault() },
-          h("input", { type: "search", "aria-label": "Search by name", placeholder: "Search by name   /", value: ctx.query.name ?? "", oninput: (event) => search(event.target.value) }))),
-      refusal && h("p", { class: "refusal", role: "alert" }, refusal),
-      !page ? h("p", { class: "quiet" }, "Asking the broker…")
-        : h("div", { class: "scroll" }, h("table", {},
-          h("thead", {}, h("tr", {},
-            sorter("Exchange", "name", order(), sort),
-            sorter("Type", "type", order(), sort),
-            h("th", { scope: "col" }, "Kept"),
-            h("th", { scope: "col", class: "number" }, "In/s"),
-            h("th", { scope: "col", class: "number" }, "Out/s"))),
-          h("tbody", {}, page.items.map((it) => {
-            const href = `#/exchanges/${path(it.vhost, it.name || "amq.default")}`;
-            return h("tr", { key: `${it.vhost}/${it.name}`, "data-href": href, tabindex: -1 },
-              h("td", { class: "name" }, h("a", { href }, it.name || "(default)"), ctx.session.vhosts.length > 1 && !ctx.vhost && h("small", { class: "vhost" }, it.vhost)),
-              h("td", {}, it.type),
-              h("td", { class: "quiet" }, [it.durable ? "durable" : "transient", it.internal && "internal", it.auto_delete && "auto-delete"].filter(Boolean).join(", ")),
-              h("td", { class: "number" }, rate(it.message_stats?.publish_in_details?.rate)),
-              h("td", { class: "number" }, rate(it.message_stats?.publish_out_details?.rate)));
-          })))),
-      pager(page, (to) => ctx.set({ page: to })),
-    ],
-  };
+  });
 }
 
 export function exchange(ctx, vhost, name) {

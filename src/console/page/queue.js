@@ -5,9 +5,11 @@ import { badge, kind, lag, sentence } from "./attention.js";
 import { chart } from "./chart.js";
 import { h } from "./dom.js";
 import { bytes, count, duration, path, rate, some, whole } from "./format.js";
+import { lagChart } from "./lag-chart.js";
 import * as messages from "./message.js";
 import { note, remember, trail } from "./trail.js";
 import { attempt, confirm, copy, form, notice } from "./ui.js";
+import { waiting } from "./waiting.js";
 
 const PEEK = 20;
 const PEEK_BYTES = 16_384;
@@ -21,6 +23,8 @@ export function queue(ctx, vhost, name) {
   let may = null;
   let looked = null;
   let opened = null;
+  const lagOverTime = lagChart(ctx, at);
+  const waits = waiting(ctx, vhost, name);
   get(`/api/forebay/access/${path(vhost)}/queue/${path(name)}`).then((found) => { may = found; ctx.redraw(); }, () => {});
   const stat = (key) => it?.message_stats?.[`${key}_details`]?.rate ?? 0;
   const done = () => stat("ack") + stat("deliver_no_ack") + stat("get_no_ack");
@@ -50,6 +54,20 @@ export function queue(ctx, vhost, name) {
     });
     if (was) notice("The alert line rises with the next look, in some seconds.");
   }
+
+  async function pause() {
+    const was = await confirm({
+      title: `Pause ${name}?`,
+      text: [
+        h("p", {}, it.consumers ? `Its ${some(it.consumers, "consumer")} will be given nothing` : "Nothing will be delivered from it", " until somebody resumes it, also after a restart of the broker."),
+        h("p", {}, "Messages still come in and wait. What consumers hold they can still settle.")],
+      verb: "Pause the queue",
+      work: () => post(`/api/queues/${at}/pause`, {}),
+    });
+    if (was) notice(`${name} is paused.`);
+  }
+
+  const resume = () => attempt(() => post(`/api/queues/${at}/resume`, {}), `${name} delivers again.`);
 
   async function purge() {
     if (!await renew()) return;
@@ -109,6 +127,7 @@ export function queue(ctx, vhost, name) {
 
   return {
     title: () => name,
+    close: lagOverTime.close,
     watch: () => [`/api/queues/${at}`, `/api/queues/${at}/bindings`],
     told(index, body, status) {
       if (index === 1) {
@@ -134,6 +153,7 @@ export function queue(ctx, vhost, name) {
             h("small", {}, [it.durable ? "durable" : "transient", it.exclusive && "exclusive", it.auto_delete && "auto-delete", it.type === "quorum" && "quorum"].filter(Boolean).join(", "))),
           h("div", { class: "acts" },
             may?.configure && it.lag?.symptoms.includes("above-line") && h("button", { type: "button", onclick: accept }, "This is normal…"),
+            may?.configure && (it.paused ? h("button", { type: "button", class: "primary", onclick: resume }, "Resume") : !it.exclusive && h("button", { type: "button", onclick: pause }, "Pause…")),
             may?.publish_to_queues && h("button", { type: "button", onclick: publish }, "Publish…"),
             may?.read && h("button", { type: "button", class: "warns", disabled: !it.messages_ready, onclick: purge }, "Purge…"),
             may?.configure && h("button", { type: "button", class: "warns", onclick: erase }, "Delete…"))),
@@ -149,10 +169,10 @@ export function queue(ctx, vhost, name) {
           fact("Consumers", whole(it.consumers)),
           fact("Size", bytes(it.message_bytes), "bodies of all messages")),
         h("div", { class: "columns" },
-          chart({ id: "queue-lag", title: "Lag", write: count, redraw: ctx.redraw, lines: [{ name: "messages", kind: "lag", fill: true, points: trail(trailName("queue")) }, { name: "held by consumers", kind: "unacked", points: trail(trailName("unacked")) }], ...normal(it) }),
+          lagOverTime.draw({ lines: [{ name: "messages", kind: "lag", fill: true, points: trail(trailName("queue")) }, { name: "held by consumers", kind: "unacked", points: trail(trailName("unacked")) }], ...normal(it) }),
           chart({ id: "queue-rates", title: "Messages a second", write: rate, redraw: ctx.redraw, lines: [{ name: "in", kind: "in", points: trail(trailName("in")) }, { name: "done", kind: "done", points: trail(trailName("done")) }] })),
         h("div", { class: "columns uneven" },
-          h("div", { class: "stack" }, consumers(it), may?.read && contents(it, looked, opened, look, (which) => { opened = opened === which ? null : which; ctx.redraw(); })),
+          h("div", { class: "stack" }, consumers(it), may?.read && waits(it), may?.read && contents(it, looked, opened, look, (which) => { opened = opened === which ? null : which; ctx.redraw(); })),
           h("div", { class: "stack" }, settings(it), bound(ctx, vhost, name, bindings))),
       ];
     },
