@@ -98,7 +98,7 @@ mod tests {
     fn five_weeks_have_a_bounded_number_of_parts_and_what_nobody_watched_is_not_told() {
         let watch = watched();
         let past = watch.history().past(12 * DAY - 1, HISTORY_DAYS, &Settings::default());
-        assert!(past.parts.len() <= PAST_POINTS_MAX && past.step_seconds % 900 == 0);
+        assert!(past.parts.len() <= PAST_POINTS_MAX && past.step_seconds.is_multiple_of(900));
         assert!(past.parts.windows(2).all(|two| two[1].at - two[0].at == past.step_seconds));
         let highest = past.parts.iter().filter_map(|part| part.peak).fold(0.0, f64::max);
         assert!((880.0..920.0).contains(&highest), "{highest}");
