@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The end of the year 9999, in milliseconds since 1970.
+const DATE_MS_MAX: u64 = 253_402_300_799_999;
+
 /// One column: a member of each object.
 pub(crate) struct Column {
     /// Its name in JSON and CSV, with its unit. The table has it in capitals and without the unit, which stands
@@ -33,6 +36,8 @@ enum Kind {
     Bytes,
     /// A time that has passed since, from milliseconds since 1970.
     Since,
+    /// A time, from milliseconds since 1970.
+    Date,
     /// Milliseconds.
     Duration,
     /// Anything, as JSON.
@@ -67,6 +72,10 @@ pub(crate) const fn since(name: &'static str, pointer: &'static str) -> Column {
     column(name, pointer, Kind::Since)
 }
 
+pub(crate) const fn date(name: &'static str, pointer: &'static str) -> Column {
+    column(name, pointer, Kind::Date)
+}
+
 pub(crate) const fn milliseconds(name: &'static str, pointer: &'static str) -> Column {
     column(name, pointer, Kind::Duration)
 }
@@ -97,6 +106,7 @@ impl Column {
             }
             (Kind::Bytes, value) => value.as_u64().map_or_else(|| plain(value), byte_text),
             (Kind::Since, value) => value.as_u64().map_or_else(|| plain(value), ago),
+            (Kind::Date, value) => value.as_u64().map_or_else(|| plain(value), date_text),
             (Kind::Duration, value) => {
                 value.as_u64().map_or_else(|| plain(value), |ms| short(Duration::from_millis(ms)))
             }
@@ -108,14 +118,14 @@ impl Column {
     fn alignment(&self) -> Alignment {
         match self.kind {
             Kind::Number | Kind::Bytes | Kind::Since | Kind::Duration => Alignment::Right,
-            Kind::Text | Kind::Truth | Kind::Words | Kind::Json => Alignment::Left,
+            Kind::Text | Kind::Truth | Kind::Words | Kind::Date | Kind::Json => Alignment::Left,
         }
     }
 
     fn label(&self) -> String {
         let units: &[&str] = match self.kind {
             Kind::Bytes => &["_bytes"],
-            Kind::Since => &["_at_ms"],
+            Kind::Since | Kind::Date => &["_at_ms"],
             Kind::Duration => &["_ms"],
             Kind::Text | Kind::Number | Kind::Truth | Kind::Words | Kind::Json => &[],
         };
@@ -135,6 +145,17 @@ fn byte_text(bytes: u64) -> String {
         Some((size, unit)) => format!("{:.1} {unit}", bytes as f64 / size as f64),
         None => format!("{bytes} B"),
     }
+}
+
+/// In UTC; a second is as fine as people want it.
+pub(crate) fn date_text(unix_ms: u64) -> String {
+    let date = UNIX_EPOCH.checked_add(Duration::from_secs(unix_ms / 1000));
+    // Behind the year 9999 there is no such text.
+    let date = date.filter(|_| unix_ms <= DATE_MS_MAX);
+    date.map_or_else(
+        || unix_ms.to_string(),
+        |date| humantime::format_rfc3339_seconds(date).to_string(),
+    )
 }
 
 fn ago(unix_ms: u64) -> String {
@@ -209,20 +230,28 @@ mod tests {
             truth("tls", "/ssl"),
             bytes("received_bytes", "/recv_oct"),
             milliseconds("held_ms", "/ms"),
+            date("due_at_ms", "/due"),
             json("arguments", "/arguments"),
         ];
         let object = json!({
             "name": "a", "tags": ["x", "y"], "ssl": false, "recv_oct": 2_048, "ms": 61_000,
+            "due": 1_764_518_400_250_u64,
             "arguments": { "n": 1 },
         });
         let cells: Vec<_> = columns.iter().map(|column| column.cell(&object)).collect();
-        assert_eq!(cells, ["a", "x, y", "no", "2.0 KiB", "1m 1s", "{\"n\":1}"]);
+        assert_eq!(
+            cells,
+            ["a", "x, y", "no", "2.0 KiB", "1m 1s", "2025-11-30T16:00:00Z", "{\"n\":1}"]
+        );
         assert_eq!(row(&columns, &object)["received_bytes"], json!(2_048));
         let csv = csv_rows(&columns, std::slice::from_ref(&object));
-        assert!(csv.ends_with("\na,\"x, y\",false,2048,61000,\"{\"\"n\"\":1}\""), "{csv}");
+        assert!(
+            csv.ends_with("\na,\"x, y\",false,2048,61000,1764518400250,\"{\"\"n\"\":1}\""),
+            "{csv}"
+        );
         let labels: Vec<_> = columns.iter().map(Column::label).collect();
-        assert_eq!(labels, ["name", "tags", "tls", "received", "held", "arguments"]);
+        assert_eq!(labels, ["name", "tags", "tls", "received", "held", "due", "arguments"]);
         let missing: Vec<_> = columns.iter().map(|column| column.cell(&json!({}))).collect();
-        assert_eq!(missing, ["-"; 6]);
+        assert_eq!(missing, ["-"; 7]);
     }
 }

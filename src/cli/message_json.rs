@@ -3,23 +3,29 @@
 use super::field_json;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use forebay_client::{Incoming, Properties, ShortStr};
+use forebay_client::{FieldTable, Incoming, Properties, ShortStr};
 use serde_json::{Map, Value, json};
 
 /// A body and its properties with where the message came from.
 pub(crate) fn of(message: &Incoming) -> Value {
-    let properties = message.properties();
-    let short = |value: Option<ShortStr>| value.map(|value| value.to_string());
     let (body, encoding) = match message.text() {
         Some(text) => (text.to_owned(), "string"),
         None => (STANDARD.encode(message.body()), "base64"),
     };
-    json!({
-        "body": body,
-        "body_encoding": encoding,
-        "exchange": message.exchange().to_string(),
-        "routing_key": message.routing_key().to_string(),
-        "redelivered": message.is_redelivered(),
+    let mut object = Map::new();
+    object.insert("body".to_owned(), body.into());
+    object.insert("body_encoding".to_owned(), encoding.into());
+    object.insert("exchange".to_owned(), message.exchange().to_string().into());
+    object.insert("routing_key".to_owned(), message.routing_key().to_string().into());
+    object.insert("redelivered".to_owned(), message.is_redelivered().into());
+    object.extend(of_properties(message.properties(), &message.headers()));
+    Value::Object(object)
+}
+
+/// Properties as members of an object; those that a message has not are null.
+pub(crate) fn of_properties(properties: Properties, headers: &FieldTable) -> Map<String, Value> {
+    let short = |value: Option<ShortStr>| value.map(|value| value.to_string());
+    let members = json!({
         "content_type": short(properties.content_type),
         "content_encoding": short(properties.content_encoding),
         "app_id": short(properties.app_id),
@@ -32,8 +38,12 @@ pub(crate) fn of(message: &Incoming) -> Value {
         "delivery_mode": properties.delivery_mode,
         "expiration": short(properties.expiration),
         "timestamp": properties.timestamp,
-        "headers": field_json::object(&message.headers()),
-    })
+        "headers": field_json::object(headers),
+    });
+    match members {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
 }
 
 /// The members of such an object.

@@ -54,6 +54,7 @@ mod repair;
 mod reply;
 mod request;
 mod route;
+mod schedule;
 mod serve;
 mod settings_flags;
 mod shell_command;
@@ -135,6 +136,8 @@ enum Command {
     Reply(reply::Reply),
     Request(Box<request::Request>),
     Route(route::Route),
+    #[command(subcommand)]
+    Schedule(Box<schedule::Schedule>),
     Serve(Box<serve::Serve>),
     Status(status::Status),
     Tap(tap::Tap),
@@ -180,6 +183,7 @@ impl Cli {
             Command::Reply(reply) => reply.run(),
             Command::Request(request) => request.run(),
             Command::Route(route) => route.run(),
+            Command::Schedule(schedule) => schedule.run(),
             Command::Serve(serve) => serve.run(),
             Command::Status(status) => status.run(),
             Command::Tap(tap) => tap.run(),

@@ -167,6 +167,7 @@ fn said(event: &Value) -> String {
     let reason = || text(event, "reason");
     match event.get("event").and_then(Value::as_str).unwrap_or_default() {
         "published" => format!("published {}", party(event, "by", "by")),
+        "scheduled" => format!("published by schedule '{}'", text(event, "schedule")),
         "came-as-dead-letter" => {
             format!("came as a dead letter of '{}': {}", text(event, "from"), reason())
         }

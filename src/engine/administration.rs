@@ -1,13 +1,14 @@
 //! What an operator changes while the broker runs: virtual hosts, users, permissions, policies,
-//! and whole files of definitions. Asked through [`crate::command::Command::Administer`] and
+//! schedules, and whole files of definitions. Asked through [`crate::command::Command::Administer`] and
 //! answered when durable, like every other change. Who may ask is the caller's to check.
 
 use crate::access::{Limit, Permission, User};
 use crate::definition::Definition;
+use crate::schedules::{Schedule, ScheduleKey};
 use crate::topology::{Pause, Policy, PolicyOwner, VhostUpdate};
 use forebay_wire::ShortStr;
 
-/// One change. Replied with `Done`, or with the fault that refuses it; nothing has changed then.
+/// One change. Replied with `Done` unless it says otherwise, or with the fault that refuses it; nothing has changed then.
 #[derive(Clone, Debug)]
 pub enum Administration {
     /// Makes a virtual host, or changes what is said of one.
@@ -89,6 +90,26 @@ pub enum Administration {
         /// `None`: it is resumed. One that is paused stays as it is.
         pause: Option<Pause>,
     },
+    /// Adds a schedule, or replaces one. 404 when the virtual host is not there, 406 when it has too many. One
+    /// that is new, is due at other times than before or stood still begins now.
+    SetSchedule {
+        /// The virtual host.
+        vhost: ShortStr,
+        /// The schedule.
+        schedule: Box<Schedule>,
+    },
+    /// Lets a schedule stand still, or go on from now. 404 when it is not there.
+    PauseSchedule {
+        /// Which.
+        key: ScheduleKey,
+        /// Whether it is to stand still.
+        is_paused: bool,
+    },
+    /// Publishes the message of a schedule now, beside its due times and also when it stands still. 404 when
+    /// it is not there. Replied with `ScheduleRun`.
+    RunSchedule(ScheduleKey),
+    /// Removes a schedule. 404 when it is not there.
+    DeleteSchedule(ScheduleKey),
     /// All of them, or none: 406 with the path of the first that can't be. Other clients come in
     /// between; should one of them take away what a definition needs, the fault says that what stands
     /// before it is there.

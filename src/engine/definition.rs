@@ -5,6 +5,7 @@ use crate::access::{AccessControl, Limit, Permission, User};
 use crate::model::{
     ConnectionId, Destination, ExchangeDeclaration, Fault, QueueDeclaration, TopologyRequest,
 };
+use crate::schedules::Schedule;
 use crate::topology::{Policy, Topology, VhostUpdate};
 use forebay_wire::ShortStr;
 
@@ -47,6 +48,8 @@ pub enum DefinedObject {
     },
     /// A policy of a virtual host; replaces one of the same name.
     Policy(ShortStr, Box<Policy>),
+    /// A schedule of a virtual host; replaces one of the same name.
+    Schedule(ShortStr, Box<Schedule>),
     /// A declare or bind in a virtual host. A queue or exchange that is there stays as it is, as
     /// in RabbitMQ. Declares are neither passive nor exclusive; a queue's name counts as generated,
     /// since a broker may have chosen it before the file was written.
@@ -110,6 +113,10 @@ pub(crate) fn try_out(
         DefinedObject::Permission { vhost, .. }
         | DefinedObject::Limit { owner: vhost, .. }
         | DefinedObject::Policy(vhost, _) => trial.bring_vhost(there, vhost),
+        DefinedObject::Schedule(vhost, _) => {
+            trial.bring_vhost(there, vhost);
+            trial.bring_schedules(there, vhost);
+        }
         DefinedObject::Topology(vhost, request) => {
             trial.bring_vhost(there, vhost);
             match request {
@@ -166,6 +173,9 @@ fn make_object(
         }
         DefinedObject::Policy(vhost, policy) => {
             topology.put_policy(vhost, Policy::clone(policy))?;
+        }
+        DefinedObject::Schedule(vhost, schedule) => {
+            topology.put_schedule(vhost, Schedule::clone(schedule))?;
         }
         DefinedObject::Topology(vhost, request) => declare(topology, vhost, request)?,
     }

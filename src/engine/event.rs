@@ -3,6 +3,7 @@
 use crate::browse::BrowsePage;
 use crate::delayed_request::DelayedPage;
 use crate::model::{ChannelId, ConsumerNumber, Fault, Message, Position, PublishSeq, QueueId};
+use crate::schedules::FiringOutcome;
 use crate::trace::TracePage;
 use forebay_wire::ShortStr;
 
@@ -131,6 +132,8 @@ pub enum Reply {
     Delayed(Box<DelayedPage>),
     /// What is known of messages.
     Trace(Box<TracePage>),
+    /// What became of the message of a schedule.
+    ScheduleRun(FiringOutcome),
 }
 
 /// A message on its way to a consumer.

@@ -29,6 +29,7 @@ pub mod page;
 pub mod published_delay;
 pub mod published_properties;
 pub(crate) mod queue;
+pub mod schedules;
 mod session;
 pub mod shard;
 pub mod token_bucket;

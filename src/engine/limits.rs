@@ -230,6 +230,32 @@ pub const TRACE_EXAMINED_MAX: usize = 1_000;
 /// Lives that one request may be answered with.
 pub const TRACE_PAGE_MAX: usize = 100;
 
+/// Schedules that a virtual host may have.
+pub const SCHEDULES_PER_VHOST_MAX: usize = 1000;
+
+/// Bytes of the name of a schedule: with the due time behind it, it is a message id.
+pub const SCHEDULE_NAME_BYTES_MAX: usize = 200;
+
+/// Bytes of the message of a schedule, properties and body: they stay in memory.
+pub const SCHEDULE_MESSAGE_BYTES_MAX: usize = 32 * 1024;
+
+/// How long after a due time a schedule publishes for it as if it were on time, in ms: a restart that is
+/// shorter misses none.
+pub const SCHEDULE_ON_TIME_MS: u64 = 60_000;
+
+/// Messages at most by which a schedule makes up for due times that it missed (`all`).
+pub const SCHEDULE_CATCH_UP_MAX: usize = 100;
+
+/// Due times that are looked at when a schedule comes to itself after a long time; those before them are
+/// not counted as missed.
+pub const SCHEDULE_MISSED_COUNTED_MAX: usize = 1000;
+
+/// Schedules that publish for one input before others get their turns: some milliseconds.
+pub const SCHEDULES_FIRED_MAX: usize = 64;
+
+/// Schedules that are looked at in one step of a list.
+pub const SCHEDULE_LISTING_STEP_MAX: usize = 256;
+
 /// How far the wall clock may drift from the monotonic one before messages are taken to be stamped
 /// by another clock.
 pub const CLOCK_JUMP_MS: u64 = 1000;
@@ -269,5 +295,12 @@ const _: () = assert!(0 < INPUT_WORK_BEHIND_MAX && INPUT_WORK_BEHIND_MAX < INPUT
 const _: () = assert!(0 < DISCARDED_BEHIND_MAX && DISCARDED_BEHIND_MAX < DISCARDED_MAX);
 const _: () = assert!(0 < TURN_DEAD_LETTERS_MAX && 0 < TURN_DEPARTURES_MAX);
 const _: () = assert!(DELAYED_WINDOW_BYTES_MAX < FETCH_BYTES_MAX as u64);
+// The name, `@`, a date and the number of a run.
+const _: () = assert!(SCHEDULE_NAME_BYTES_MAX + 1 + 30 + 21 <= u8::MAX as usize);
+const _: () = assert!(SCHEDULE_MESSAGE_BYTES_MAX <= u16::MAX as usize);
+// Second by second, those that are on time and those that are made good are among them.
+const _: () = assert!(
+    SCHEDULE_CATCH_UP_MAX + SCHEDULE_ON_TIME_MS as usize / 1000 < SCHEDULE_MISSED_COUNTED_MAX
+);
 const _: () = assert!(READ_AHEAD_BYTES < CACHED_AHEAD_BYTES_MAX);
 const _: () = assert!(CACHED_AHEAD_BYTES_MAX < CACHED_BYTES_MAX);

@@ -31,5 +31,6 @@ mod objects;
 mod pausing;
 mod permissions;
 mod policies;
+mod schedules;
 mod trace;
 mod users;

@@ -51,6 +51,7 @@ mod queues;
 mod readme;
 mod recovery;
 mod retries;
+mod schedules;
 mod small_messages;
 mod transactions;
 mod vectors;

@@ -120,14 +120,14 @@ impl Queue {
     pub(crate) fn record_refused(
         &mut self,
         message: &Message,
-        by: Option<Party>,
+        published: impl FnOnce() -> Happening,
         at: Instants,
     ) -> Option<LifeNumber> {
         if self.state.is_damaged() {
             return None;
         }
         let lives = self.lives_from(at)?;
-        let life = lives.begin(Life::of(message), at.wall, Happening::Published { by });
+        let life = lives.begin(Life::of(message), at.wall, published());
         lives.add(life, at.wall, Happening::Refused);
         Some(life)
     }

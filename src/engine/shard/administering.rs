@@ -39,7 +39,12 @@ impl Shard {
             request,
             Administration::SetPolicy { .. } | Administration::ClearPolicy { .. }
         );
-        let reply = self.change(at, request).map(|()| Reply::Done);
+        let reply = match request {
+            Administration::RunSchedule(schedule) => {
+                self.run_schedule(at, &schedule).map(Reply::ScheduleRun)
+            }
+            other => self.change(at, other).map(|()| Reply::Done),
+        };
         self.add_topology_operations();
         self.add_access_operations();
         if self.topology.removals_begun() > removals || (is_policy && reply.is_ok()) {
@@ -102,8 +107,16 @@ impl Shard {
                 let changed = self.topology.set_pause(&vhost, &queue, pause)?;
                 self.renew_rules(at, changed);
             }
-            // Taken in slices, and answered when it is there.
-            Administration::Import(_) => {}
+            Administration::SetSchedule { vhost, schedule } => {
+                self.check_vhost_there(&vhost)?;
+                self.set_schedule(at, &vhost, *schedule)?;
+            }
+            Administration::PauseSchedule { key, is_paused } => {
+                self.pause_schedule(at, &key, is_paused)?;
+            }
+            Administration::DeleteSchedule(key) => self.delete_schedule(&key)?,
+            // The one is taken in slices and answered when it is there, the other has an answer of its own.
+            Administration::Import(_) | Administration::RunSchedule(_) => {}
         }
         Ok(())
     }
@@ -132,6 +145,7 @@ impl Shard {
         self.check_vhost_there(name)?;
         let queues = self.topology.begin_vhost_removal(name).unwrap_or_default();
         self.remove_queues(queues);
+        self.forget_schedules(name);
         self.access.remove_vhost(name);
         Ok(())
     }

@@ -28,7 +28,7 @@ impl Shard {
             if let Some(original) = key.and_then(|key| queue.find_original(key, incoming.at)) {
                 queue.count_duplicate();
                 if let Some(key) = key {
-                    let by = || self.clients.party_of(incoming.by);
+                    let by = || self.clients.party_of(incoming.by.channel()?);
                     queue.record_duplicate(key, by, incoming.at);
                 }
                 awaited = awaited.and(match original {

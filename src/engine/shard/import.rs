@@ -3,8 +3,10 @@
 
 use super::Shard;
 use crate::access::AccessControl;
-use crate::definition::{self, DefinedObject, Definition};
+use crate::definition::{self, DefinedObject, Definition, DefinitionError};
 use crate::model::{Fault, QueueDeclaration, TopologyRequest};
+use crate::queue::Instants;
+use crate::schedules::Schedule;
 use crate::topology::Topology;
 use forebay_wire::{ReplyCode, ShortStr};
 use std::collections::BTreeSet;
@@ -40,6 +42,7 @@ impl Shard {
     /// another client has changed meanwhile what the definition needs; the text says so.
     pub(super) fn advance_import(
         &mut self,
+        at: Instants,
         import: &mut Import,
         most: usize,
     ) -> Result<bool, Fault> {
@@ -60,7 +63,7 @@ impl Shard {
             return Ok(true);
         }
         let result = slice.iter().try_for_each(|definition| {
-            self.take_definition(definition, changed_policies).map_err(|error| {
+            self.take_definition(at, definition, changed_policies).map_err(|error| {
                 let text = format!(
                     "{error}: it was changed meanwhile; what stands before it in the file is there"
                 );
@@ -74,9 +77,16 @@ impl Shard {
 
     fn take_definition(
         &mut self,
+        at: Instants,
         definition: &Definition,
         changed_policies: &mut BTreeSet<ShortStr>,
-    ) -> Result<(), definition::DefinitionError> {
+    ) -> Result<(), DefinitionError> {
+        if let DefinedObject::Schedule(vhost, schedule) = &definition.object {
+            let set = self.topology.require_vhost(vhost);
+            let set = set.and_then(|()| self.set_schedule(at, vhost, Schedule::clone(schedule)));
+            let path = || definition.path.clone();
+            return set.map_err(|fault| DefinitionError { path: path(), reason: fault.text });
+        }
         definition::make(&mut self.topology, &mut self.access, definition)?;
         if let DefinedObject::Policy(vhost, _) = &definition.object {
             changed_policies.insert(vhost.clone());

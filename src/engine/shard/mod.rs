@@ -23,6 +23,7 @@ mod listings;
 mod policies;
 mod publishing;
 mod recovery;
+mod schedules;
 mod shared_bodies;
 mod statistics;
 mod tasks;
@@ -41,6 +42,7 @@ pub use crate::queue::{
 pub use damaged_queues::DamagedFetch;
 pub use delayed::{DamagedDelayedFetch, DelayedFetch, DelayedFetched};
 pub use recovery::RecoverError;
+pub use schedules::{ScheduleListing, ScheduleReport, ScheduleTotals};
 pub use statistics::{QueueReport, QueueTurnover, Report, ShardStatistics};
 
 pub use crate::credit::{ChannelReport, MemoryLimits, WorkLimits};
@@ -67,6 +69,7 @@ use deduplicating::DeadKeyRecords;
 use delayed::Calendar;
 use delayed_requests::DelayedRequests;
 use forebay_wire::ShortStr;
+use schedules::Schedules;
 use shared_bodies::SharedBodies;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tasks::Tasks;
@@ -136,6 +139,7 @@ pub struct Shard {
     calendar: Calendar,
     /// Requests of operators about delayed messages.
     delayed_requests: DelayedRequests,
+    schedules: Schedules,
     /// When queues want a turn.
     timers: BTreeSet<(Monotonic, QueueId)>,
     /// Walks of operators over queues.
@@ -210,6 +214,7 @@ impl Shard {
     pub fn handle_timeout(&mut self, now: Now) {
         let at = self.moment(now);
         self.work.begin(false);
+        self.fire_schedules(at);
         self.commits.handle_timeout(at.monotonic);
         self.end_isolations(at.monotonic);
         self.wake_queues(at.monotonic);
@@ -293,7 +298,8 @@ impl Shard {
         }
         let queues = self.timers.first().map(|(when, _)| *when);
         let isolation = self.clients.poll_isolation_timeout();
-        let others = queues.into_iter().chain(isolation).chain(self.calendar.poll_timeout());
+        let clocks = self.calendar.poll_timeout().into_iter().chain(self.schedules.poll_timeout());
+        let others = queues.into_iter().chain(isolation).chain(clocks);
         self.commits.poll_timeout().into_iter().chain(others).min()
     }
 
@@ -324,12 +330,15 @@ impl Shard {
             || !self.tasks.is_idle()
             || !self.discarded.is_empty()
             || !self.dead_key_records.is_empty()
+            || self.schedules.has_work()
     }
 
     /// Begins an input.
     fn begin(&mut self, now: Now) -> Instants {
         self.work.begin(self.has_work());
-        self.moment(now)
+        let at = self.moment(now);
+        self.fire_schedules(at);
+        at
     }
 
     fn handle_command(&mut self, at: Instants, connection: ConnectionId, command: Command) {

@@ -1,7 +1,7 @@
 //! Messages into queues, and their settlement by channels.
 
 use super::Shard;
-use super::traces::{Arrival, Names};
+use super::traces::{Arrival, Names, Publisher};
 use crate::command::Publish;
 use crate::event::Event;
 use crate::model::{ChannelKey, ConnectionId, DeathReason, Message, PublishSeq, QueueId, Settle};
@@ -39,7 +39,7 @@ impl Awaited {
 pub(super) struct Incoming<'a> {
     pub(super) messages: &'a [Message],
     /// Who published them.
-    pub(super) by: ChannelKey,
+    pub(super) by: Publisher<'a>,
     /// Whether their publisher waits for confirms.
     pub(super) is_awaited: bool,
     pub(super) at: Instants,
@@ -59,9 +59,32 @@ impl Shard {
         connection: ConnectionId,
         publish: Publish,
     ) -> Awaited {
-        let Publish { channel, confirm, targets, mut messages } = publish;
+        let Publish { channel, confirm, targets, messages } = publish;
         let count = messages.len() as u64;
-        let is_awaited = confirm.is_some();
+        let (key, is_awaited) = (ChannelKey { connection, channel }, confirm.is_some());
+        let by = Publisher::Channel(key);
+        let (awaited, mut refused) = self.enqueue_all(at, &targets, messages, by, is_awaited);
+        let Some(first) = confirm else { return awaited };
+        if refused.is_empty() {
+            self.confirm(key, first, count, awaited);
+        } else {
+            refused.sort_unstable();
+            refused.dedup();
+            self.confirm_around(key, first, count, awaited, &refused);
+        }
+        awaited
+    }
+
+    /// Puts messages into all of these queues. Returns what their publisher has to wait for, and the places of
+    /// those that a queue refused, some more than once.
+    pub(super) fn enqueue_all(
+        &mut self,
+        at: Instants,
+        targets: &[QueueId],
+        mut messages: Vec<Message>,
+        by: Publisher<'_>,
+        is_awaited: bool,
+    ) -> (Awaited, Vec<u64>) {
         if targets.len() > 1 {
             self.shared_bodies.share(&mut messages);
         } else if messages.iter().any(|message| message.delay().is_some()) {
@@ -69,8 +92,7 @@ impl Shard {
                 self.shared_bodies.share(std::slice::from_mut(message));
             }
         }
-        let by = ChannelKey { connection, channel };
-        let (awaited, mut refused) = match *targets {
+        match *targets {
             [only] if self.takes_all(only) => {
                 let is_kept = self.enqueue(only, messages, Arrival::Published(by), is_awaited, at);
                 (Awaited::next_if(is_kept), Vec::new())
@@ -82,16 +104,7 @@ impl Shard {
                 let awaited = targets.iter().map(|id| self.enqueue_checked(*id, &mut incoming));
                 (awaited.fold(Awaited::Nothing, Awaited::and), incoming.refused)
             }
-        };
-        let Some(first) = confirm else { return awaited };
-        if refused.is_empty() {
-            self.confirm(by, first, count, awaited);
-        } else {
-            refused.sort_unstable();
-            refused.dedup();
-            self.confirm_around(by, first, count, awaited, &refused);
         }
-        awaited
     }
 
     /// Whether a queue takes whatever comes.
@@ -199,8 +212,9 @@ impl Shard {
         }
         incoming.refused.push(place as u64);
         let queue = self.queues.get_mut(&id)?;
-        let by = queue.keeps_lives().then(|| self.clients.party_of(incoming.by)).flatten();
-        let life = queue.record_refused(message, by, at);
+        let (clients, topology) = (&self.clients, &self.topology);
+        let published = || incoming.by.happening(Names { clients, topology });
+        let life = queue.record_refused(message, published, at);
         if queue.refuse() {
             let (message, reason) = (message.clone(), DeathReason::MaxLength);
             incoming.dead.push(DeadLetter { message, reason, life });

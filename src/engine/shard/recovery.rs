@@ -1,5 +1,6 @@
 //! The shard as a store holds it.
 
+use super::schedules::Schedules;
 use super::shared_bodies::SharedBodies;
 use super::{Shard, ShardSettings};
 use crate::access::{AccessControl, AccessRecordError};
@@ -7,7 +8,9 @@ use crate::deduplication::KeyRecordError;
 use crate::delivered_record::DeliveredRecord;
 use crate::model::QueueId;
 use crate::operation::{Operation, Recovered};
+use crate::schedules::{ScheduleKey, ScheduleProgress, ScheduleRecordError, recover_progress};
 use crate::topology::{Topology, TopologyRecordError};
+use forebay_wire::ShortStr;
 use std::collections::BTreeSet;
 
 /// What a store holds makes no sense to us.
@@ -22,6 +25,9 @@ pub enum RecoverError {
     /// A record of deduplication keys cannot be read.
     #[error(transparent)]
     Keys(#[from] KeyRecordError),
+    /// A record of how far a schedule has come cannot be read.
+    #[error(transparent)]
+    Schedules(#[from] ScheduleRecordError),
 }
 
 impl Shard {
@@ -67,6 +73,7 @@ impl Shard {
             }
         }
         shard.recover_keys(&recovered.records)?;
+        shard.recover_schedules(recover_progress(&recovered.records)?);
         for damaged in recovered.damaged {
             if let Some(queue) = shard.queues.get_mut(&damaged.queue) {
                 queue.recover_damaged(damaged.what);
@@ -75,6 +82,20 @@ impl Shard {
         let drops = ended.into_iter().map(|queue| Operation::DropQueue { queue }).collect();
         shard.commits.add_operations(drops);
         Ok(shard)
+    }
+
+    fn recover_schedules(&mut self, progress: Vec<(ScheduleKey, ScheduleProgress)>) {
+        let vhosts: Vec<&ShortStr> = self.topology.vhosts().collect();
+        let schedules = vhosts.into_iter().flat_map(|vhost| {
+            let of_vhost = self.topology.schedules(vhost);
+            of_vhost.map(|schedule| {
+                let key = ScheduleKey { vhost: vhost.clone(), name: schedule.name().clone() };
+                (key, &**schedule)
+            })
+        });
+        let (schedules, operations) = Schedules::recover(schedules, progress);
+        self.schedules = schedules;
+        self.commits.add_operations(operations);
     }
 
     fn with_topology(mut topology: Topology, settings: &ShardSettings) -> Self {
@@ -102,6 +123,7 @@ impl Shard {
             delayed_reads: Default::default(),
             calendar: Default::default(),
             delayed_requests: Default::default(),
+            schedules: Default::default(),
             browses: Default::default(),
             evict_from: QueueId::default(),
             lives_from: QueueId::default(),

@@ -1,6 +1,7 @@
 //! What the shard tells its operator.
 
 use super::Shard;
+use super::schedules::ScheduleTotals;
 use crate::limits::{REPORT_FETCHES_MAX, REPORT_STEP_QUEUES_MAX};
 use crate::model::{Now, QueueId};
 use crate::queue::{Instants, QueueState, QueueStatistics, Timings};
@@ -46,6 +47,8 @@ pub struct ShardStatistics {
     pub volatile_bytes: u64,
     /// Bytes of messages that wait for their commit.
     pub uncommitted_bytes: u64,
+    /// What schedules did.
+    pub schedules: ScheduleTotals,
 }
 
 /// A report that is being made, some queues at a time, so that messages do not wait until all are
@@ -132,6 +135,7 @@ impl Shard {
             cached_bytes: self.memory.cached_bytes(),
             volatile_bytes: self.memory.volatile_bytes(),
             uncommitted_bytes: self.memory.unwritten_bytes(),
+            schedules: self.schedules.totals(),
         }
     }
 }

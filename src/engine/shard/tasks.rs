@@ -167,7 +167,7 @@ impl Shard {
                 let (work, is_over) = self.advance_policies(at, &mut pass, left);
                 (work, (!is_over).then_some(Task::Policies(pass)))
             }
-            Task::Import(key, mut import) => match self.advance_import(&mut import, left) {
+            Task::Import(key, mut import) => match self.advance_import(at, &mut import, left) {
                 Ok(true) => (left, Some(Task::Import(key, import))),
                 Ok(false) => {
                     import.changed_policies().iter().for_each(|vhost| self.apply_policies(vhost));
@@ -213,6 +213,10 @@ impl Shard {
                 | Administration::SetLimit { .. }
                 | Administration::SetPolicy { .. }
                 | Administration::ClearPolicy { .. }
+                | Administration::SetSchedule { .. }
+                | Administration::PauseSchedule { .. }
+                | Administration::RunSchedule(_)
+                | Administration::DeleteSchedule(_)
         );
         if is_free || self.tasks.is_idle() {
             return Some(request);

@@ -11,11 +11,20 @@ use crate::trace::Happening;
 use crate::trace_request::TraceRequest;
 use forebay_wire::{ReplyCode, ShortStr};
 
+/// Who published messages.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Publisher<'a> {
+    /// A client, on this channel.
+    Channel(ChannelKey),
+    /// The schedule of this name.
+    Schedule(&'a ShortStr),
+}
+
 /// How messages come into a queue together.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Arrival<'a> {
-    /// A client published them.
-    Published(ChannelKey),
+    /// They were published.
+    Published(Publisher<'a>),
     /// They died in this queue.
     DeadLetter { from: QueueId, reason: DeathReason },
     /// An operator sends them back out of this queue.
@@ -38,11 +47,29 @@ impl Names<'_> {
     }
 }
 
+impl Publisher<'_> {
+    /// The channel, where it is a client.
+    pub(super) const fn channel(self) -> Option<ChannelKey> {
+        match self {
+            Self::Channel(key) => Some(key),
+            Self::Schedule(_) => None,
+        }
+    }
+
+    /// What is to be recorded.
+    pub(super) fn happening(self, names: Names<'_>) -> Happening {
+        match self {
+            Self::Channel(key) => Happening::Published { by: names.clients.party_of(key) },
+            Self::Schedule(name) => Happening::Scheduled { by: name.clone() },
+        }
+    }
+}
+
 impl Arrival<'_> {
     /// What is to be recorded of the one at `place`.
     pub(super) fn coming(self, place: usize, names: Names<'_>) -> Option<Coming> {
         let first = match self {
-            Self::Published(by) => Happening::Published { by: names.clients.party_of(by) },
+            Self::Published(by) => by.happening(names),
             Self::DeadLetter { from, reason } => {
                 Happening::CameAsDeadLetter { from: names.queue(from), reason }
             }

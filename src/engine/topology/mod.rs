@@ -1,5 +1,5 @@
 //! What there is to route by: virtual hosts, exchanges, queues, bindings, and the policies over
-//! them.
+//! them; beside them schedules, which publish into them.
 //!
 //! Owned by the shard, which asks it on behalf of connections. It applies every rule of declare,
 //! delete, bind and unbind with RabbitMQ's checks, codes and texts; it keeps the immutable
@@ -42,6 +42,7 @@ mod removal;
 mod repair;
 pub(crate) mod reserved;
 mod routes;
+mod schedules;
 mod settings;
 mod settings_layer;
 mod topic;
@@ -69,6 +70,7 @@ pub use vhost::{VhostMetadata, VhostUpdate};
 
 use crate::model::{ConnectionId, QueueId};
 use crate::operation::Operation;
+use crate::schedules::Schedule;
 use binding::Bindings;
 use forebay_wire::ShortStr;
 use persistent::{Tree, TreeSet};
@@ -98,6 +100,7 @@ struct Vhost {
     queues: Tree<ShortStr, QueueId>,
     bindings: Bindings,
     policies: Policies,
+    schedules: Tree<ShortStr, Arc<Schedule>>,
     metadata: Arc<VhostMetadata>,
 }
 

@@ -13,6 +13,7 @@
 //! 'n'                          ceiling:u64, above every queue id ever given
 //! 'p' vhost:short owner:u8     priority:i64 pattern:long apply-to:short definition:table
 //!     name:short
+//! 's' vhost:short name:short   a schedule, as in `schedules/schedule_record.rs`
 //! 'r' vhost:short [end:u8      -
 //!     name:short]
 //!
@@ -49,6 +50,7 @@ pub(super) const KIND_BINDING: u8 = b'b';
 pub(super) const KIND_NEXT_QUEUE: u8 = b'n';
 pub(super) const KIND_POLICY: u8 = b'p';
 pub(super) const KIND_REMOVAL: u8 = b'r';
+pub(super) const KIND_SCHEDULE: u8 = crate::schedules::KIND_SCHEDULE;
 
 pub(super) const FLAG_AUTO_DELETE: u8 = 1;
 pub(super) const FLAG_INTERNAL: u8 = 2;

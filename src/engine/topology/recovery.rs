@@ -18,6 +18,7 @@ use crate::access;
 use crate::deduplication;
 use crate::delivered_record;
 use crate::model::{Binding, QueueId, WallClock};
+use crate::schedules::{is_progress_record, read_schedule};
 use bytes::Bytes;
 use forebay_wire::{FieldTable, ShortStr};
 use std::convert::Infallible;
@@ -70,18 +71,22 @@ impl Topology {
         mut refuse: impl FnMut(&Bytes, RecordFlaw) -> Result<(), E>,
     ) -> Result<(), E> {
         // Every kind needs those before it.
-        const ORDER: [u8; 7] = [
+        const ORDER: [u8; 8] = [
             record::KIND_REMOVAL,
             record::KIND_NEXT_QUEUE,
             record::KIND_VHOST,
             record::KIND_POLICY,
+            record::KIND_SCHEDULE,
             record::KIND_EXCHANGE,
             record::KIND_QUEUE,
             record::KIND_BINDING,
         ];
         let unknown = |key: &Bytes| key.first().is_none_or(|kind| !ORDER.contains(kind));
         let is_elsewhere = |key: &Bytes| {
-            access::is_ours(key) || delivered_record::is_ours(key) || deduplication::is_ours(key)
+            access::is_ours(key)
+                || delivered_record::is_ours(key)
+                || deduplication::is_ours(key)
+                || is_progress_record(key)
         };
         let foreign = |key: &Bytes| unknown(key) && !is_elsewhere(key);
         for (key, _) in records.iter().filter(|(key, _)| foreign(key)) {
@@ -97,9 +102,9 @@ impl Topology {
         Ok(())
     }
 
-    fn take_record(&mut self, kind: u8, whole: &Bytes, value: &Bytes) -> Read<()> {
+    fn take_record(&mut self, kind: u8, whole: &Bytes, whole_value: &Bytes) -> Read<()> {
         let mut key = Fields { rest: whole.slice(1..) };
-        let mut value = Fields { rest: value.clone() };
+        let mut value = Fields { rest: whole_value.clone() };
         match value.byte("version")? {
             record::VERSION => {}
             record::VERSION_WITH_METADATA if kind == record::KIND_VHOST => {
@@ -118,6 +123,7 @@ impl Topology {
                 self.take_vhost(whole, key, &FieldTable::new())
             }
             record::KIND_POLICY => self.take_policy(whole, key, value),
+            record::KIND_SCHEDULE => self.take_schedule(whole, whole_value),
             record::KIND_EXCHANGE => self.take_exchange_record(whole, key, value),
             record::KIND_QUEUE => self.take_queue(whole, key, value, false),
             _ => {
@@ -192,6 +198,16 @@ impl Topology {
         let policy = Policy::stored(owner, request)
             .map_err(|error| RecordFlaw::Refused { reason: error.to_string() })?;
         self.put_policy(&vhost, policy).map_err(|fault| RecordFlaw::Refused { reason: fault.text })
+    }
+
+    fn take_schedule(&mut self, whole: &Bytes, value: &Bytes) -> Read<()> {
+        let read = read_schedule(whole, value);
+        let (key, schedule) = read.map_err(|part| RecordFlaw::Damaged { part })?;
+        if !self.removals.interrupted.takes(whole, &key.vhost) {
+            self.check_vhost(&key.vhost)?;
+            self.add_schedule(&key.vhost, schedule);
+        }
+        Ok(())
     }
 
     fn take_exchange_record(
@@ -339,6 +355,10 @@ fn described(key: &Bytes, value: &Bytes) -> Read<String> {
             let vhost = key.short("vhost")?;
             key.byte("owner")?;
             format!("of policy '{}' in vhost '{vhost}'", key.short("name")?)
+        }
+        record::KIND_SCHEDULE => {
+            let vhost = key.short("vhost")?;
+            format!("of schedule '{}' in vhost '{vhost}'", key.short("name")?)
         }
         record::KIND_EXCHANGE => {
             let vhost = key.short("vhost")?;

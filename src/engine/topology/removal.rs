@@ -14,6 +14,7 @@ use super::{Topology, Vhost, record};
 use crate::limits::REMOVALS_MAX;
 use crate::model::{Destination, ObjectName, QueueId};
 use crate::operation::Operation;
+use crate::schedules::remove_schedule;
 use bytes::Bytes;
 use forebay_wire::ShortStr;
 use std::collections::{BTreeSet, VecDeque};
@@ -294,6 +295,7 @@ impl Topology {
             return (taken, false);
         }
         self.operations.extend(host.policies.iter().map(|p| record::remove_policy(name, p)));
+        self.operations.extend(host.schedules.keys().map(|key| remove_schedule(name, key)));
         self.operations.push(record::remove_vhost(name));
         (taken, true)
     }

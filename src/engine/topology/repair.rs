@@ -108,12 +108,16 @@ fn recorded_queues(
     records.iter().filter_map(|(key, value)| recorded_queue(key, value))
 }
 
-/// Virtual hosts that queues, exchanges and policies are in and that have no record.
+/// Virtual hosts that queues, exchanges, policies and schedules are in and that have no record.
 fn missing_vhosts(records: &[(Bytes, Bytes)]) -> BTreeSet<ShortStr> {
     let mut named = BTreeSet::new();
     for (key, value) in records {
         named.extend(recorded_queue(key, value).map(|(_, vhost, _)| vhost));
-        if let Some((&(record::KIND_EXCHANGE | record::KIND_POLICY), rest)) = key.split_first() {
+        const IN_VHOST: [u8; 3] =
+            [record::KIND_EXCHANGE, record::KIND_POLICY, record::KIND_SCHEDULE];
+        if let Some((kind, rest)) = key.split_first()
+            && IN_VHOST.contains(kind)
+        {
             let vhost = rest.split_first().and_then(|(size, rest)| rest.get(..(*size).into()));
             named.extend(vhost.and_then(|vhost| ShortStr::try_from(vhost).ok()));
         }
@@ -230,6 +234,8 @@ impl Mending {
 mod tests {
     use super::*;
     use crate::model::{Binding, Destination, ObjectName};
+    use crate::schedules::{CatchUp, Schedule, ScheduleRequest, put_schedule};
+    use forebay_wire::Properties;
 
     fn queue(id: u64, vhost: &'static str) -> Operation {
         let name = ShortStr::try_from(format!("queue {id}").as_str()).unwrap();
@@ -279,6 +285,30 @@ mod tests {
         let topology = Topology::recover(&applied(&records, &mending)).unwrap();
         let ids: BTreeSet<u64> = topology.queues().map(|queue| queue.id.0).collect();
         assert_eq!(ids, BTreeSet::from([3, 4, 9]));
+    }
+
+    #[test]
+    fn a_schedule_brings_its_virtual_host_back_and_one_that_is_damaged_goes_by_name() {
+        let short = ShortStr::from_static;
+        let schedule = Schedule::new(ScheduleRequest {
+            name: &short("nightly"),
+            cron: "0 2 * * *",
+            time_zone: "UTC",
+            exchange: &ObjectName::EMPTY,
+            routing_key: &short("q"),
+            properties: &Properties::default(),
+            body: Bytes::new(),
+            catch_up: CatchUp::Last,
+            is_paused: false,
+        });
+        let put = |vhost| put_schedule(&short(vhost), schedule.as_ref().unwrap());
+        let mut records = records(vec![put("shop"), put("/")]);
+        records[1].1 = records[1].1.slice(..5);
+        let mending = mend(&records, QueueId(0), &BTreeSet::new());
+        let removed: Vec<&str> = mending.removed.iter().map(|removed| &*removed.what).collect();
+        assert_eq!(removed, ["of schedule 'nightly' in vhost '/'"]);
+        let topology = Topology::recover(&applied(&records, &mending)).unwrap();
+        assert!(topology.schedule(&short("shop"), &short("nightly")).is_some());
     }
 
     /// The record of the next id is of before the newest queues were declared.

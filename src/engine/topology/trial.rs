@@ -13,6 +13,16 @@ impl Topology {
         self.operations.clear();
     }
 
+    /// Brings the schedules of a virtual host along: it may have so many and no more.
+    pub(crate) fn bring_schedules(&mut self, there: &Self, vhost: &ShortStr) {
+        if let Some(from) = there.vhosts.get(vhost)
+            && let Some(host) = self.vhosts.get_mut(vhost)
+            && host.schedules.is_empty()
+        {
+            host.schedules = from.schedules.clone();
+        }
+    }
+
     /// Brings an exchange along, without its bindings.
     pub(crate) fn bring_exchange(&mut self, there: &Self, vhost: &ShortStr, name: &ShortStr) {
         if let Some(exchange) = there.exchange(vhost, name)

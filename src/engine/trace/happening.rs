@@ -12,6 +12,11 @@ pub enum Happening {
         /// By whom; `None`: before the record of it began.
         by: Option<Party>,
     },
+    /// A schedule published it to the queue.
+    Scheduled {
+        /// The name of the schedule.
+        by: ShortStr,
+    },
     /// It came as a dead letter of another queue.
     CameAsDeadLetter {
         /// The queue that it died in.
@@ -157,6 +162,7 @@ impl Happening {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Published { .. } => "published",
+            Self::Scheduled { .. } => "scheduled",
             Self::CameAsDeadLetter { .. } => "came-as-dead-letter",
             Self::CameRedriven { .. } => "came-redriven",
             Self::Delayed { .. } => "delayed",
@@ -199,7 +205,7 @@ impl Happening {
     pub(super) fn outside_size(&self) -> usize {
         match self {
             Self::CameAsDeadLetter { from, .. } | Self::CameRedriven { from } => from.len(),
-            Self::Redriven { to } => to.len(),
+            Self::Scheduled { by: name } | Self::Redriven { to: name } => name.len(),
             Self::DeadLettered { exchange, queues } => {
                 let names = queues.iter().map(|name| size_of::<ShortStr>() + name.len());
                 exchange.len() + names.sum::<usize>()

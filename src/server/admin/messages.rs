@@ -8,7 +8,7 @@ use super::extract::{Path, UnreadBody};
 use super::names::{exchange_name, object_name, short};
 use super::reply::{json_reply, no_content};
 use super::request_body::RequestBody;
-use crate::definitions::table_json;
+use crate::definitions::message_properties;
 use crate::limits::ADMIN_GET_MESSAGES_MAX;
 use crate::shard::shard_link::{SESSION_CHANNEL, Session, SessionError};
 use axum::body::Bytes;
@@ -223,30 +223,11 @@ pub(super) fn describe_message(
 }
 
 fn shown_properties(properties: &Properties, counts: &[(ShortStr, i64)]) -> Value {
-    let mut shown = Map::new();
-    let mut put = |name: &str, value: Option<Value>| {
-        shown.extend(value.map(|value| (name.to_owned(), value)));
-    };
-    let text = |value: &Option<ShortStr>| value.as_ref().map(|text| json!(text.to_string()));
-    put("app_id", text(&properties.app_id));
-    put("cluster_id", text(&properties.cluster_id));
-    put("content_encoding", text(&properties.content_encoding));
-    put("content_type", text(&properties.content_type));
-    put("correlation_id", text(&properties.correlation_id));
-    put("delivery_mode", properties.delivery_mode.map(Value::from));
-    put("expiration", text(&properties.expiration));
-    put("message_id", text(&properties.message_id));
-    put("priority", properties.priority.map(Value::from));
-    put("reply_to", text(&properties.reply_to));
-    put("timestamp", properties.timestamp.map(Value::from));
-    put("type", text(&properties.kind));
-    put("user_id", text(&properties.user_id));
-    let mut headers = properties.headers.clone();
+    let mut properties = properties.clone();
     for (name, count) in counts {
-        headers.get_or_insert_default().insert(name.clone(), *count);
+        properties.headers.get_or_insert_default().insert(name.clone(), *count);
     }
-    put("headers", headers.as_ref().map(table_json::to_json));
-    Value::Object(shown)
+    Value::Object(message_properties::to_json(&properties))
 }
 
 fn properties(body: &RequestBody) -> Result<Properties, ApiError> {
@@ -266,22 +247,5 @@ fn properties(body: &RequestBody) -> Result<Properties, ApiError> {
             number => Ok(number),
         }
     };
-    let byte = |name: &str| number(name, 255).map(|number| number.map(|number| number as u8));
-    let headers = given.table("headers")?;
-    Ok(Properties {
-        content_type: text("content_type")?,
-        content_encoding: text("content_encoding")?,
-        headers: Some(headers).filter(|headers| !headers.is_empty()),
-        delivery_mode: byte("delivery_mode")?,
-        priority: byte("priority")?,
-        correlation_id: text("correlation_id")?,
-        reply_to: text("reply_to")?,
-        expiration: text("expiration")?,
-        message_id: text("message_id")?,
-        timestamp: number("timestamp", i64::MAX)?.map(|seconds| seconds as u64),
-        kind: text("type")?,
-        user_id: text("user_id")?,
-        app_id: text("app_id")?,
-        cluster_id: text("cluster_id")?,
-    })
+    message_properties::read(given.table("headers")?, text, number)
 }

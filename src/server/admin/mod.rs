@@ -46,6 +46,7 @@ mod redriving;
 mod reply;
 mod request_body;
 mod router;
+mod schedules;
 mod trace;
 mod users;
 mod vhosts;

@@ -49,6 +49,11 @@ impl RequestBody {
         }
     }
 
+    /// The whole object.
+    pub(super) fn into_value(self) -> Value {
+        Value::Object(self.0)
+    }
+
     /// The names of its fields.
     pub(super) fn keys(&self) -> impl Iterator<Item = &String> {
         self.0.keys()

@@ -5,7 +5,7 @@ use super::context::Admin;
 use super::{
     absent, bindings, channels, connections, console, consumers, cross_origin, dead_letters,
     definitions, delayed, exchanges, health, limits, logins, messages, nodes, overview, parameters,
-    parked, past_lag, permissions, policies, queue_pause, queues, trace, users, vhosts,
+    parked, past_lag, permissions, policies, queue_pause, queues, schedules, trace, users, vhosts,
 };
 use crate::limits::ADMIN_REQUEST_DURATION_MAX;
 use crate::net::http_listener::{HttpListener, serve_http};
@@ -218,8 +218,15 @@ fn our_own() -> Router<Admin> {
     let redrive = get(dead_letters::show_redrive)
         .post(dead_letters::redrive)
         .delete(dead_letters::stop_redrive);
+    let schedule = get(schedules::show).put(schedules::put).delete(schedules::delete);
     Router::new()
         .route("/api/forebay/lag/{vhost}/{queue}", get(past_lag::show))
+        .route("/api/schedules", get(schedules::list))
+        .route("/api/schedules/{vhost}", get(schedules::list_of_vhost))
+        .route("/api/schedules/{vhost}/{name}", schedule)
+        .route("/api/schedules/{vhost}/{name}/run", post(schedules::run))
+        .route("/api/schedules/{vhost}/{name}/pause", post(schedules::pause))
+        .route("/api/schedules/{vhost}/{name}/resume", post(schedules::resume))
         .route("/api/forebay/dead-letters", get(dead_letters::list))
         .route("/api/forebay/dead-letters/{vhost}", get(dead_letters::list_of_vhost))
         .route("/api/forebay/dead-letters/{vhost}/{queue}", get(dead_letters::show))

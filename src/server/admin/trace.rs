@@ -123,6 +123,7 @@ fn describe_event(event: &LifeEvent) -> Value {
     let details: Vec<(&str, Value)> = match &event.what {
         Happening::Published { by } => vec![("by", describe_party(by.as_ref()))],
         Happening::Repeated { by } => vec![("by", describe_party(Some(by)))],
+        Happening::Scheduled { by } => vec![("schedule", by.to_string().into())],
         Happening::CameAsDeadLetter { from, reason } => {
             vec![("from", from.to_string().into()), ("reason", reason.name().into())]
         }

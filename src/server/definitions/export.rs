@@ -1,6 +1,6 @@
 //! From what is there to JSON, as RabbitMQ writes it. Users of the configuration stay there.
 
-use super::{object_json, table_json};
+use super::{object_json, schedule_json, table_json};
 use crate::auth::password;
 use crate::config::product::Product;
 use forebay_engine::access::{AccessSnapshot, Limit, Limits};
@@ -107,6 +107,11 @@ fn objects(
         }),
     );
     put("bindings", each(&|vhost| bindings(topology, vhost)));
+    // RabbitMQ has none: a broker without schedules writes the same file.
+    let schedules = each(&|vhost| schedules(topology, vhost));
+    if schedules.as_array().is_some_and(|schedules| !schedules.is_empty()) {
+        put("schedules", schedules);
+    }
     file
 }
 
@@ -117,6 +122,10 @@ fn is_exported(exchange: &ExchangeRecord) -> bool {
 fn policies(topology: &Topology, vhost: &ShortStr) -> Vec<Value> {
     let users = topology.policies(vhost).filter(|policy| policy.owner() == PolicyOwner::User);
     users.map(|policy| object_json::policy(vhost, policy)).collect()
+}
+
+fn schedules(topology: &Topology, vhost: &ShortStr) -> Vec<Value> {
+    topology.schedules(vhost).map(|schedule| schedule_json::to_json(vhost, schedule)).collect()
 }
 
 /// What RabbitMQ keeps as parameters of a virtual host.

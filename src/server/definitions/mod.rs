@@ -1,14 +1,16 @@
 //! Files of definitions as RabbitMQ 3.x and 4.x write them: virtual hosts, users, permissions,
-//! policies, exchanges, queues and bindings as JSON. Taken whole or refused with the path of the
+//! policies, exchanges, queues and bindings as JSON; beside them our own schedules. Taken whole or refused with the path of the
 //! field that is wrong.
 
 pub(crate) mod at_start;
 mod export;
 mod flaws;
 mod import;
+pub(crate) mod message_properties;
 mod node;
 pub(crate) mod object_json;
 mod parse;
+pub(crate) mod schedule_json;
 pub mod table_json;
 mod user_tags;
 mod user_warnings;

@@ -2,7 +2,7 @@
 
 use super::flaws::{DefinitionFlaws, Flaw};
 use super::node::{Node, Read, wrong};
-use super::user_tags;
+use super::{schedule_json, user_tags};
 use crate::auth::password;
 use crate::auth::user::hash_password;
 use forebay_engine::access::{Limit, PasswordHash, Permission, User};
@@ -54,12 +54,13 @@ const DESCRIPTIVE: [&str; 12] = [
 ];
 
 /// What [`Reader::read_all`] reads beside.
-const READ: [&str; 8] = [
+const READ: [&str; 9] = [
     "global_parameters",
     "parameters",
     "permissions",
     "policies",
     "product",
+    "schedules",
     "topic_permissions",
     "users",
     "vhosts",
@@ -125,6 +126,7 @@ impl Reader<'_> {
         self.read_each(root, "exchanges", Self::exchange);
         self.read_each(root, "queues", Self::queue);
         self.read_each(root, "bindings", Self::binding);
+        self.read_each(root, "schedules", Self::schedule);
         self.read_each(root, "topic_permissions", Self::topic_permission);
     }
 
@@ -446,6 +448,13 @@ impl Reader<'_> {
         self.topology(node, TopologyRequest::Bind(binding))
     }
 
+    fn schedule(&mut self, node: &Node<'_>) -> Outcome {
+        let (name, vhost) = (node.name("name")?, self.vhost_of(node)?);
+        let schedule = schedule_json::read(&name, node, false)?;
+        self.add(node, DefinedObject::Schedule(vhost, Box::new(schedule)));
+        Ok(())
+    }
+
     fn topology(&mut self, node: &Node<'_>, request: TopologyRequest) -> Outcome {
         let vhost = self.vhost_of(node)?;
         self.add(node, DefinedObject::Topology(vhost, request));
@@ -458,7 +467,7 @@ fn of_one_vhost(root: &Node<'_>) -> Option<DefinitionError> {
     if root.get("vhosts").is_some() {
         return None;
     }
-    let lists = ["policies", "parameters", "exchanges", "queues", "bindings"];
+    let lists = ["policies", "parameters", "exchanges", "queues", "bindings", "schedules"];
     let nodes = lists.iter().filter_map(|key| root.list(key).ok()).flatten().flatten();
     let mut objects = nodes.peekable();
     objects.peek()?;

@@ -17,6 +17,7 @@ pub(super) fn write(page: &mut Page, shard: &ShardStatistics, store: Option<&Sta
     // With what was counted by queues that are gone: a counter never goes backwards.
     let total = |value: fn(&QueueStatistics) -> u64| sum(value) + value(&shard.gone);
     let damaged = shard.queues.iter().filter(|queue| queue.state.is_damaged()).count();
+    let schedules = &shard.schedules;
     let families = [
         (&catalogue::QUEUES, shard.queues.len() as u64),
         (&catalogue::QUEUES_DAMAGED, damaged as u64),
@@ -27,6 +28,10 @@ pub(super) fn write(page: &mut Page, shard: &ShardStatistics, store: Option<&Sta
         (&catalogue::MESSAGES_REDELIVERED, total(|queue| queue.redelivered)),
         (&catalogue::DEAD_LETTERS_DROPPED, total(|queue| queue.dead_dropped)),
         (&catalogue::MESSAGES_MISSING, total(|queue| queue.missing)),
+        (&catalogue::SCHEDULES, schedules.schedules),
+        (&catalogue::SCHEDULE_MESSAGES, schedules.fired),
+        (&catalogue::SCHEDULE_MESSAGES_FAILED, schedules.failed),
+        (&catalogue::SCHEDULE_DUE_TIMES_MISSED, schedules.missed),
         (&catalogue::CACHED, shard.cached_bytes),
         (&catalogue::VOLATILE, shard.volatile_bytes),
         (&catalogue::UNCOMMITTED, shard.uncommitted_bytes),

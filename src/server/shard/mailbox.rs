@@ -7,7 +7,9 @@ use crate::limits::MAILBOX_BATCHES_MAX;
 use forebay_engine::access::ConfiguredUser;
 use forebay_engine::command::Command;
 use forebay_engine::model::{ConnectionId, QueueId};
-use forebay_engine::shard::{ChannelReport, ConsumerReport, Shard, ShardStatistics};
+use forebay_engine::shard::{
+    ChannelReport, ConsumerReport, ScheduleReport, Shard, ShardStatistics,
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// One piece of mail for the shard.
@@ -42,6 +44,8 @@ pub enum ReportQuestion {
     Consumers(Option<QueueId>, oneshot::Sender<Vec<ConsumerReport>>),
     /// The channels that consume, or hold or held messages.
     Channels(oneshot::Sender<Vec<ChannelReport>>),
+    /// All schedules, and how far they have come.
+    Schedules(oneshot::Sender<Vec<ScheduleReport>>),
 }
 
 impl ReportQuestion {
@@ -51,6 +55,7 @@ impl ReportQuestion {
             Self::Queues(_, answer) => answer.is_closed(),
             Self::Consumers(_, answer) => answer.is_closed(),
             Self::Channels(answer) => answer.is_closed(),
+            Self::Schedules(answer) => answer.is_closed(),
         }
     }
 }

@@ -6,7 +6,8 @@ use crate::limits::REPORT_TURN_DURATION;
 use crate::shard::mailbox::ReportQuestion;
 use forebay_engine::model::Now;
 use forebay_engine::shard::{
-    ChannelListing, ChannelReport, ConsumerListing, ConsumerReport, Report, Shard, ShardStatistics,
+    ChannelListing, ChannelReport, ConsumerListing, ConsumerReport, Report, ScheduleListing,
+    ScheduleReport, Shard, ShardStatistics,
 };
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -26,6 +27,7 @@ enum Begun {
     Queues(Report, oneshot::Sender<ShardStatistics>),
     Consumers(ConsumerListing, oneshot::Sender<Vec<ConsumerReport>>),
     Channels(ChannelListing, oneshot::Sender<Vec<ChannelReport>>),
+    Schedules(ScheduleListing, oneshot::Sender<Vec<ScheduleReport>>),
 }
 
 impl Reports {
@@ -74,6 +76,9 @@ impl Begun {
                 Self::Consumers(shard.begin_consumers(queue), answer)
             }
             ReportQuestion::Channels(answer) => Self::Channels(ChannelListing::default(), answer),
+            ReportQuestion::Schedules(answer) => {
+                Self::Schedules(ScheduleListing::default(), answer)
+            }
         }
     }
 
@@ -98,6 +103,13 @@ impl Begun {
                 None => Some(Self::Channels(list, answer)),
                 Some(channels) => {
                     let _ = answer.send(channels);
+                    None
+                }
+            },
+            Self::Schedules(mut list, answer) => match shard.advance_schedules(&mut list) {
+                None => Some(Self::Schedules(list, answer)),
+                Some(schedules) => {
+                    let _ = answer.send(schedules);
                     None
                 }
             },

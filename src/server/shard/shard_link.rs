@@ -8,7 +8,9 @@ use crate::shard::mailbox::{Batch, Mail, MailSender, ReportQuestion, ShardQuery}
 use forebay_engine::command::{Command, Publish};
 use forebay_engine::event::{Event, Reply};
 use forebay_engine::model::{ChannelId, Closure, Fault, Identity, PublishSeq, QueueId, Settle};
-use forebay_engine::shard::{ChannelReport, ConsumerReport, Shard, ShardStatistics};
+use forebay_engine::shard::{
+    ChannelReport, ConsumerReport, ScheduleReport, Shard, ShardStatistics,
+};
 use forebay_wire::ShortStr;
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -101,6 +103,14 @@ impl ShardLink {
     /// When the broker stops.
     pub async fn channels(&self) -> Result<Vec<ChannelReport>, SessionError> {
         self.question(ReportQuestion::Channels).await
+    }
+
+    /// All schedules, and how far they have come.
+    ///
+    /// # Errors
+    /// When the broker stops.
+    pub async fn schedules(&self) -> Result<Vec<ScheduleReport>, SessionError> {
+        self.question(ReportQuestion::Schedules).await
     }
 
     async fn question<T>(

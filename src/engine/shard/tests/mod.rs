@@ -31,6 +31,7 @@ mod reports;
 mod rereading;
 mod rules;
 mod scene;
+mod schedules;
 mod shared_bodies;
 mod steps;
 mod store;

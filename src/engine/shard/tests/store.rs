@@ -53,6 +53,16 @@ fn damaged_queue(queue: QueueId) -> DamagedQueue {
 }
 
 impl TestStore {
+    /// As another program might have left it.
+    pub(super) fn put_record(&mut self, key: Bytes, value: Bytes) {
+        self.records.insert(key, value);
+    }
+
+    /// As a repair might have left it.
+    pub(super) fn remove_record(&mut self, key: &Bytes) {
+        self.records.remove(key);
+    }
+
     pub(super) fn apply(&mut self, commit: &Commit) {
         let mut put = Vec::new();
         let mut removed = Vec::new();

@@ -2,11 +2,12 @@
 
 use super::{Exchange, Host, Queue, name, object, table, text};
 use crate::model::WallClock;
+use crate::schedules::{CatchUp, Schedule, ScheduleRequest};
 use crate::topology::{
     Pause, Policy, PolicyOwner, PolicyRequest, RecordFlaw, Topology, recorded_queue,
 };
 use bytes::Bytes;
-use forebay_wire::FieldValue;
+use forebay_wire::{FieldValue, Properties};
 
 /// A host with one of everything that is stored.
 fn furnished() -> Host {
@@ -44,6 +45,18 @@ fn furnished() -> Host {
     };
     let policy = Policy::new(PolicyOwner::User, request).unwrap();
     host.topology.set_policy(&host.vhost, policy).unwrap();
+    let request = ScheduleRequest {
+        name: &name("s"),
+        cron: "0 2 * * *",
+        time_zone: "Europe/Berlin",
+        exchange: &object("x"),
+        routing_key: &name("a.b"),
+        properties: &Properties::default(),
+        body: Bytes::from_static(b"tick"),
+        catch_up: CatchUp::All,
+        is_paused: true,
+    };
+    host.topology.put_schedule(&host.vhost, Schedule::new(request).unwrap()).unwrap();
     host.store();
     host
 }
@@ -57,6 +70,8 @@ fn durable_objects_come_back_as_they_were() {
     assert!(back.topology.exchanges(&back.vhost).eq(host.topology.exchanges(&host.vhost)));
     assert!(back.topology.queues().eq(host.topology.queues()));
     assert!(back.topology.bindings(&back.vhost).eq(host.topology.bindings(&host.vhost)));
+    assert!(back.topology.schedules(&back.vhost).eq(host.topology.schedules(&host.vhost)));
+    assert_eq!(back.topology.schedules(&back.vhost).count(), 1);
     let headers = table(&[("h", FieldValue::I32(1))]);
     assert_eq!(back.route("x", "a.b"), ["q"]);
     assert_eq!(back.route_with("x", &["b.c"], &headers), ["q"]);

@@ -142,6 +142,27 @@ pub const MESSAGES_MISSING: Metric = counter(
     Unit::Count,
     "Messages that the store should have had and did not: anything but 0 is damage.",
 );
+/// Schedules.
+pub const SCHEDULES: Metric =
+    gauge("forebay_schedules", Unit::Count, "Recurring schedules that exist, paused or not.");
+/// What they published.
+pub const SCHEDULE_MESSAGES: Metric = counter(
+    "forebay_schedule_messages_total",
+    Unit::Count,
+    "Messages of schedules that reached their queues.",
+);
+/// What they published in vain.
+pub const SCHEDULE_MESSAGES_FAILED: Metric = counter(
+    "forebay_schedule_messages_failed_total",
+    Unit::Count,
+    "Messages of schedules that reached no queue or that a queue refused: the exchange is gone, nothing is bound, or a queue is full.",
+);
+/// What they did not publish.
+pub const SCHEDULE_DUE_TIMES_MISSED: Metric = counter(
+    "forebay_schedule_due_times_missed_total",
+    Unit::Count,
+    "Due times of schedules without a message, which passed while the broker was down or its clock was set forward.",
+);
 /// Time in a queue.
 pub const MESSAGE_WAIT: Metric = histogram(
     "forebay_message_wait_seconds",
@@ -269,7 +290,7 @@ pub const PROCESS_START: Metric = gauge(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) const OF_BROKER: [Metric; 52] = [
+pub(super) const OF_BROKER: [Metric; 56] = [
     BUILD_INFO,
     CONNECTIONS,
     CONNECTIONS_OPENED,
@@ -298,6 +319,10 @@ pub(super) const OF_BROKER: [Metric; 52] = [
     QUEUES_WITHOUT_METRICS,
     DEAD_LETTERS_DROPPED,
     MESSAGES_MISSING,
+    SCHEDULES,
+    SCHEDULE_MESSAGES,
+    SCHEDULE_MESSAGES_FAILED,
+    SCHEDULE_DUE_TIMES_MISSED,
     MESSAGE_WAIT,
     MESSAGE_PROCESSING,
     MESSAGE_FAILED_DELIVERIES,
