@@ -14,9 +14,9 @@ use bytes::{Bytes, BytesMut};
 use forebay_engine::command::{Command, Publish, Subscribe};
 use forebay_engine::event::{Event, Reply};
 use forebay_engine::model::{
-    ChannelId, Closure, ConnectionId, ConsumerNumber, Envelope, Identity, Message, OffsetRange,
-    Position, PublishSeq, QueueDeclaration, QueueId, RequeueMethod, Settle, Settlement,
-    TopologyRequest,
+    ChannelId, ClientIdentity, Closure, ConnectionId, ConsumerNumber, Envelope, Message,
+    OffsetRange, Position, PublishSeq, QueueDeclaration, QueueId, RequeueMethod, Settle,
+    Settlement, TopologyRequest,
 };
 use forebay_wire::{FieldTable, FieldValue, Properties, ShortStr};
 use std::collections::VecDeque;
@@ -227,7 +227,7 @@ impl Model {
 
 fn open_all(broker: &mut Broker) {
     for number in 1..=CONNECTIONS {
-        let (vhost, identity) = (name("/"), Identity::of(name("guest")));
+        let (vhost, identity) = (name("/"), ClientIdentity::of(name("guest")));
         broker.send(ConnectionId(number), vec![Command::OpenConnection { vhost, identity }]);
     }
 }

@@ -9,7 +9,7 @@ use crate::administration::Administration;
 use crate::browse::Browse;
 use crate::delayed_request::DelayedRequest;
 use crate::model::{
-    ChannelId, Closure, ConsumerNumber, Identity, Message, ObjectName, Position, PublishSeq,
+    ChannelId, ClientIdentity, Closure, ConsumerNumber, Message, ObjectName, Position, PublishSeq,
     QueueId, ReplyAddress, Settle, Targets, TopologyRequest,
 };
 use crate::trace_request::TraceRequest;
@@ -23,7 +23,7 @@ pub enum Command {
         /// The virtual host it works in.
         vhost: ShortStr,
         /// The authenticated user, and how people are shown the connection.
-        identity: Identity,
+        identity: ClientIdentity,
     },
     /// The last of every connection: its consumers and exclusive queues go, its unacked messages
     /// return. Replied on channel 0, when all of that is done.

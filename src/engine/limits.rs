@@ -224,6 +224,12 @@ pub const LIFE_EVENTS_MAX: usize = 64;
 /// Events of a life that are kept from its beginning, however many follow.
 pub const LIFE_EVENTS_FIRST: usize = 16;
 
+/// Deliveries of a queue that have a span and have not ended: further ones have none.
+pub const SPANS_OPEN_MAX: usize = 10_000;
+
+/// Spans that wait at one place of the shard until they are handed on: further ones are dropped, and counted.
+pub const SPANS_WAITING_MAX: usize = 10_000;
+
 /// Lives that are looked at for one request.
 pub const TRACE_EXAMINED_MAX: usize = 1_000;
 

@@ -8,7 +8,7 @@ use super::state::State;
 use super::{Action, Connection, ConnectionSettings};
 use crate::BrokerSnapshot;
 use crate::command::Command;
-use crate::model::{Fault, Identity, Now};
+use crate::model::{ClientIdentity, Fault, Now};
 use crate::session::MethodId;
 use crate::session::Tuned;
 use crate::session::{ClientProfile, connection_name};
@@ -202,7 +202,7 @@ impl Connection {
         self.outputs.commands.push(Command::OpenConnection {
             vhost: session.info.vhost.clone(),
             // The server knows the rest.
-            identity: Identity::of(session.info.user.clone()),
+            identity: ClientIdentity::of(session.info.user.clone()),
         });
         self.outputs.output.put_method(0, &ConnectionOpenOk {});
         self.handshake_until = None;

@@ -7,7 +7,7 @@ use super::memory::MemoryLimits;
 use super::slab::Slab;
 use crate::limits::{CHANNEL_QUEUES_UNCHECKED_MAX, REPLIES_BORROWED_BYTES_MAX};
 use crate::model::{
-    ChannelId, ChannelKey, ConnectionId, Identity, Message, Party, QueueId, ReplyAddress,
+    ChannelId, ChannelKey, ClientIdentity, ConnectionId, Message, Party, QueueId, ReplyAddress,
 };
 use bytes::Bytes;
 use forebay_wire::ShortStr;
@@ -52,7 +52,7 @@ pub(crate) struct ConsumerPlace {
 #[derive(Debug)]
 pub(crate) struct Client {
     vhost: ShortStr,
-    identity: Arc<Identity>,
+    identity: Arc<ClientIdentity>,
     /// Bytes that may still be sent; below 0 by one message at most.
     budget: i64,
     /// Bytes of direct replies that are on their way to it.
@@ -130,7 +130,12 @@ impl Clients {
     }
 
     /// A connection begins.
-    pub(crate) fn open(&mut self, connection: ConnectionId, vhost: ShortStr, identity: Identity) {
+    pub(crate) fn open(
+        &mut self,
+        connection: ConnectionId,
+        vhost: ShortStr,
+        identity: ClientIdentity,
+    ) {
         let budget = self.limits.output as i64;
         let client = Client {
             vhost,

@@ -2,10 +2,10 @@
 //! nothing and know nothing above them.
 
 mod binding;
+mod client_identity;
 mod death_reason;
 mod delayed;
 mod fault;
-mod identity;
 mod ids;
 mod message;
 mod name_pattern;
@@ -20,10 +20,10 @@ mod time;
 mod topology_request;
 
 pub use binding::{Binding, Destination};
+pub use client_identity::{ClientIdentity, Party};
 pub use death_reason::DeathReason;
 pub use delayed::{DelayedId, DelayedIdError, DueClock};
 pub use fault::{Fault, FaultScope};
-pub use identity::{Identity, Party};
 pub use ids::{
     BodyId, ChannelId, ChannelKey, CommitId, ConnectionId, ConsumerNumber, DeliveryTag, Epoch,
     Level, Offset, Position, PublishSeq, QueueId,

@@ -65,7 +65,7 @@ use crate::limits::{GROUP_BLOCKED_MAX, PARKED_MESSAGES_MAX};
 use crate::model::{Level, Message, Monotonic, Offset, Position, QueueId};
 use crate::operation::{Operation, RecoveredLevel};
 use crate::page::Page;
-use crate::trace::Lives;
+use crate::trace::{Lives, QueueSpans, SpannedMessage};
 use deduplicating::Deduplication;
 use delivery_limits::DeliveryLimits;
 use groups::Groups;
@@ -124,6 +124,8 @@ pub(crate) struct Queue {
     groups: Groups,
     /// The lives of its last messages; `None`: it keeps none.
     lives: Option<Box<Lives>>,
+    /// Its spans; `None`: nobody wants them.
+    spans: Option<Box<QueueSpans>>,
     /// Ready messages that may wait behind others of their groups.
     blocked_max: u64,
     /// The time-out that the shard keeps for it.
@@ -141,6 +143,7 @@ impl Queue {
             consumers: Consumers::new(rules.single_active),
             limits: DeliveryLimits::new(&rules),
             lives: rules.trace.map(|most| Box::new(Lives::new(most))),
+            spans: None,
             rules,
             levels: vec![PriorityLevel::default()],
             pending_gets: VecDeque::new(),
@@ -259,6 +262,8 @@ impl Queue {
         has_room: bool,
         at: Instants,
     ) -> bool {
+        let spanned = self.spans.as_ref().and_then(|_| SpannedMessage::of(&message));
+        let how = spanned.as_ref().and(coming.as_ref()).map(Coming::happening);
         let life = self.record_coming(&message, coming, at);
         let message = match self.delay(message, at) {
             Ok(message) => message,
@@ -272,7 +277,11 @@ impl Queue {
         self.counters.published += 1;
         let level = Level(priority);
         let offset = self.level_mut(level).enqueue(message, persist, at);
-        self.record_place(life, Position { level, offset });
+        let position = Position { level, offset };
+        self.record_place(life, position);
+        if let (Some(spans), Some(message), Some(how)) = (&mut self.spans, spanned, how) {
+            spans.came(position, &message, how, persist, at.wall);
+        }
         persist
     }
 

@@ -1,5 +1,5 @@
-//! What the queue tells of its messages (`x-trace`): each happening goes into the life of its message, when
-//! there is somebody who keeps it. Where nobody does, each call is one branch.
+//! What the queue tells of its messages: each happening goes into the life of its message (`x-trace`), and its
+//! deliveries become spans, when there is somebody who keeps them. Where nobody does, each call is two branches.
 
 use super::Queue;
 use super::clock_skew::Instants;
@@ -9,7 +9,9 @@ use crate::deduplication::DedupKey;
 use crate::event::Delivery;
 use crate::limits::TRACE_PAGE_MAX;
 use crate::model::{DeathReason, DelayedId, Level, Message, Offset, Party, Position, WallClock};
-use crate::trace::{Happening, Life, LifeNumber, Lives, ReturnCause, TracePage};
+use crate::trace::{
+    Happening, Life, LifeNumber, Lives, QueueSpans, ReturnCause, Spanned, SpannedMessage, TracePage,
+};
 use forebay_wire::ShortStr;
 
 /// How a message comes into a queue.
@@ -30,6 +32,16 @@ pub(super) enum Taker {
     Get { channel: ChannelSlot, no_ack: bool },
 }
 
+impl Coming {
+    /// What happens by it.
+    pub(super) fn happening(&self) -> Happening {
+        match self {
+            Self::New(first) => first.clone(),
+            Self::Due(_) => Happening::Due,
+        }
+    }
+}
+
 fn position(priority: usize, offset: Offset) -> Position {
     Position { level: Level(priority as u8), offset }
 }
@@ -38,6 +50,27 @@ impl Queue {
     /// Whether it keeps the lives of its messages.
     pub(crate) fn keeps_lives(&self) -> bool {
         self.lives.is_some()
+    }
+
+    /// Whether it is to be told how messages come in.
+    pub(crate) fn records_arrivals(&self) -> bool {
+        self.lives.is_some() || self.spans.is_some()
+    }
+
+    /// Somebody wants its spans.
+    pub(crate) fn record_spans(&mut self) {
+        let id = self.id;
+        self.spans.get_or_insert_with(|| Box::new(QueueSpans::new(id)));
+    }
+
+    /// Its spans, where somebody wants them.
+    pub(crate) fn spans_mut(&mut self) -> Option<&mut QueueSpans> {
+        self.spans.as_deref_mut()
+    }
+
+    /// The queue is deleted. Returns how many spans will never end.
+    pub(crate) fn abandon_spans(&mut self) -> u64 {
+        self.spans.take().map_or(0, |spans| spans.abandon())
     }
 
     /// How many lives it keeps has changed.
@@ -160,7 +193,7 @@ impl Queue {
         clients: &Clients,
         at: Instants,
     ) {
-        if self.lives.is_none() {
+        if !self.records_arrivals() {
             return;
         }
         let (channel, consumer, is_settled) = match taker {
@@ -170,13 +203,17 @@ impl Queue {
                 None => return,
             },
         };
-        let delivered = Happening::Delivered {
-            to: clients.party(channel),
-            consumer,
-            attempt: u64::from(delivery.failures) + u64::from(delivery.returns) + 1,
-            is_redelivered: delivery.redelivered,
-            is_settled,
-        };
+        let to = clients.party(channel);
+        let attempt = u64::from(delivery.failures) + u64::from(delivery.returns) + 1;
+        if let Some(spans) = &mut self.spans
+            && let Some(message) = SpannedMessage::of(&delivery.message)
+        {
+            let (to, consumer) = (to.clone(), consumer.clone());
+            let what = Spanned::Deliver { to, consumer, attempt, end: None };
+            spans.delivered(delivery.position, &message, what, is_settled, at.wall);
+        }
+        let is_redelivered = delivery.redelivered;
+        let delivered = Happening::Delivered { to, consumer, attempt, is_redelivered, is_settled };
         self.record_seen(delivery.position, &delivery.message, || delivered, at);
     }
 
@@ -222,9 +259,14 @@ impl Queue {
         what: &Happening,
     ) {
         if self.lives.is_some() {
-            ended
-                .iter()
-                .for_each(|(offset, _)| self.record(priority, *offset, at, || what.clone()));
+            for (offset, _) in ended {
+                self.record(priority, *offset, at, || what.clone());
+            }
+        }
+        if let Some(spans) = &mut self.spans {
+            for (offset, _) in ended {
+                spans.ended(position(priority, *offset), what, at.wall);
+            }
         }
     }
 
@@ -236,7 +278,11 @@ impl Queue {
         at: Instants,
         cause: ReturnCause,
     ) {
-        self.record(priority, offset, at, || Happening::CameBack { cause });
+        let what = Happening::CameBack { cause };
+        if let Some(spans) = &mut self.spans {
+            spans.ended(position(priority, offset), &what, at.wall);
+        }
+        self.record(priority, offset, at, || what);
     }
 
     /// A message leaves for this reason.

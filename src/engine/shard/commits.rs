@@ -13,6 +13,7 @@ use crate::deduplication::KeyRecordId;
 use crate::limits::{COMMIT_INTERVAL_MS, UNAWAITED_BYTES_MAX};
 use crate::model::{CommitId, DueClock, Epoch, Level, Monotonic, Offset, QueueId};
 use crate::operation::{Commit, Durability, Operation};
+use crate::trace::MessageSpan;
 use std::collections::{BTreeMap, VecDeque};
 
 /// A page of a commit.
@@ -38,6 +39,8 @@ pub(crate) struct Changed {
     /// Queues with changes of delayed messages, by clock.
     pub(crate) delayed: Vec<(QueueId, DueClock)>,
     pub(crate) keys: Vec<NewKeys>,
+    /// Of publishes that it makes safe.
+    pub(crate) spans: Vec<MessageSpan>,
 }
 
 /// When to begin a commit that nobody waits for.
@@ -272,6 +275,7 @@ impl Commits {
             if let Some(group) = self.under_way.pop_front() {
                 changed.pages.extend(group.changed.pages);
                 changed.delayed.extend(group.changed.delayed);
+                changed.spans.extend(group.changed.spans);
                 let keys = group.changed.keys.into_iter();
                 self.unsynced_keys.extend(keys.map(|keys| (keys.queue, keys.to)));
                 if group.is_synced {

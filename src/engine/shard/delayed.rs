@@ -125,6 +125,7 @@ impl Shard {
     /// The moment of an input. When the wall clock has jumped, the queues that go by it are looked at.
     pub(super) fn moment(&mut self, now: Now) -> Instants {
         let at = self.clock.moment(now);
+        self.spans.set_now(at.wall);
         if self.calendar.check(at) {
             let queues: Vec<QueueId> = self.calendar.queues.iter().copied().collect();
             queues.into_iter().for_each(|id| self.schedule(id));

@@ -25,6 +25,7 @@ mod publishing;
 mod recovery;
 mod schedules;
 mod shared_bodies;
+mod spans;
 mod statistics;
 mod tasks;
 #[cfg(test)]
@@ -71,6 +72,7 @@ use delayed_requests::DelayedRequests;
 use forebay_wire::ShortStr;
 use schedules::Schedules;
 use shared_bodies::SharedBodies;
+use spans::Spans;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tasks::Tasks;
 
@@ -157,6 +159,7 @@ pub struct Shard {
     timings: Timings,
     turnover: QueueTurnover,
     shared_bodies: SharedBodies,
+    spans: Spans,
 }
 
 impl Shard {
@@ -176,7 +179,7 @@ impl Shard {
 
     /// The store has applied all commits up to `commit`, as far as each asked for.
     pub fn handle_committed(&mut self, now: Now, commit: CommitId) {
-        let Changed { pages, delayed, keys } =
+        let Changed { pages, delayed, keys, spans } =
             self.commits.handle_committed(commit, &mut self.outbox);
         for NewKeys { queue, to } in keys {
             if let Some(queue) = self.queues.get_mut(&queue) {
@@ -191,6 +194,7 @@ impl Shard {
             }
         }
         self.delayed_committed(delayed);
+        self.finish_publish_spans(spans, Some(now.wall));
         let at = self.begin(now);
         self.run_turns(at);
     }
@@ -260,6 +264,13 @@ impl Shard {
                 has_messages |= changes.has_puts;
             }
             queue.account(&mut self.memory);
+            if self.spans.is_wanted() {
+                changed.spans.extend(self.take_unwritten_spans(id));
+            }
+        }
+        if operations.is_empty() {
+            // All of it was settled before it was written.
+            self.finish_publish_spans(std::mem::take(&mut changed.spans), None);
         }
         has_messages |= !changed.pages.is_empty();
         self.commits.finish(operations, changed, has_messages, &mut self.outbox)

@@ -164,11 +164,11 @@ impl Shard {
     ) -> bool {
         let has_room = self.memory.has_volatile_room();
         let Some(queue) = self.queues.get_mut(&id) else { return false };
-        let keeps_lives = queue.keeps_lives();
+        let records = queue.records_arrivals();
         let names = Names { clients: &self.clients, topology: &self.topology };
         let (mut kept, mut volatile) = (0, 0);
         for (place, message) in messages.into_iter().enumerate() {
-            let coming = if keeps_lives { arrival.coming(place, names) } else { None };
+            let coming = if records { arrival.coming(place, names) } else { None };
             let is_kept = queue.enqueue(message, coming, has_room, at);
             kept += u64::from(is_kept);
             volatile += u64::from(!is_kept);

@@ -2,6 +2,7 @@
 
 use super::schedules::Schedules;
 use super::shared_bodies::SharedBodies;
+use super::spans::Spans;
 use super::{Shard, ShardSettings};
 use crate::access::{AccessControl, AccessRecordError};
 use crate::deduplication::KeyRecordError;
@@ -127,6 +128,7 @@ impl Shard {
             browses: Default::default(),
             evict_from: QueueId::default(),
             lives_from: QueueId::default(),
+            spans: Spans::default(),
             last_consumer: 0,
             delivered: None,
             gone: Default::default(),

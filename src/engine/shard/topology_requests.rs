@@ -74,6 +74,7 @@ impl Shard {
         let mut discarded = Discarded::default();
         queue.discard(&mut discarded);
         self.discarded.push_back(discarded);
+        self.count_abandoned_spans(queue.abandon_spans());
         queue.discard_keys();
         self.remove_key_records(id, queue.take_dead_key_records());
         if let Some(when) = queue.timer {
@@ -160,7 +161,11 @@ impl Shard {
     pub(super) fn add_queue(&mut self, id: QueueId) {
         let Some(record) = self.topology.queue_by_id(id) else { return };
         let rules = Rules::new(record, self.queue_defaults);
-        self.queues.insert(id, Box::new(Queue::new(id, rules)));
+        let mut queue = Queue::new(id, rules);
+        if self.spans.is_wanted() {
+            queue.record_spans();
+        }
+        self.queues.insert(id, Box::new(queue));
         self.turnover.created += 1;
         self.schedule(id);
     }

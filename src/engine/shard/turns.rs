@@ -122,6 +122,9 @@ impl Shard {
         if !turn.dead.is_empty() {
             self.dead_letter(at, id, &turn.dead);
         }
+        if self.spans.is_wanted() {
+            self.collect_spans(id);
+        }
         self.go_on_sweeping(id, at);
         self.advance_delayed_requests(id, at);
         if turn.is_expired {

@@ -7,7 +7,9 @@ use crate::connection::publish_budget::{PublishBudget, PublishShare, Published};
 use crate::shard::mailbox::{Batch, Mail, MailSender, ReportQuestion, ShardQuery};
 use forebay_engine::command::{Command, Publish};
 use forebay_engine::event::{Event, Reply};
-use forebay_engine::model::{ChannelId, Closure, Fault, Identity, PublishSeq, QueueId, Settle};
+use forebay_engine::model::{
+    ChannelId, ClientIdentity, Closure, Fault, PublishSeq, QueueId, Settle,
+};
 use forebay_engine::shard::{
     ChannelReport, ConsumerReport, ScheduleReport, Shard, ShardStatistics,
 };
@@ -163,7 +165,7 @@ impl Session {
         let (entry, events) = link.connections.enter_session();
         let mut session = Self { link, entry, events, pending: VecDeque::new() };
         let opens = Some(session.entry.sender());
-        let commands = vec![Command::OpenConnection { vhost, identity: Identity::of(user) }];
+        let commands = vec![Command::OpenConnection { vhost, identity: ClientIdentity::of(user) }];
         session.send_batch(opens, commands, PublishShare::default()).await?;
         Ok(session)
     }

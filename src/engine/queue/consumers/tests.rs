@@ -1,7 +1,7 @@
 //! Turns of consumers against the plainest way to keep them.
 
 use super::*;
-use crate::model::{ChannelId, ChannelKey, ConnectionId, Identity};
+use crate::model::{ChannelId, ChannelKey, ClientIdentity, ConnectionId};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn clients() -> (Clients, ChannelSlot) {
     let mut clients = Clients::default();
     let key = ChannelKey { connection: ConnectionId(1), channel: ChannelId(1) };
-    clients.open(key.connection, ShortStr::from_static("/"), Identity::default());
+    clients.open(key.connection, ShortStr::from_static("/"), ClientIdentity::default());
     let slot = clients.channel(key).unwrap();
     (clients, slot)
 }

@@ -16,8 +16,8 @@ use super::{
 use crate::credit::{ChannelSlot, Clients, ConsumerId, Outbox, WorkLimits};
 use crate::event::{Delivery, Event, Reply};
 use crate::model::{
-    ChannelId, ChannelKey, ConnectionId, Envelope, Identity, Message, Monotonic, Now, OffsetRange,
-    QueueId, Settle, Settlement, WallClock,
+    ChannelId, ChannelKey, ClientIdentity, ConnectionId, Envelope, Message, Monotonic, Now,
+    OffsetRange, QueueId, Settle, Settlement, WallClock,
 };
 use crate::topology::Overflow;
 use bytes::BytesMut;
@@ -91,7 +91,7 @@ impl Driven {
     fn channel(&mut self, connection: u64) -> ChannelSlot {
         let connection = ConnectionId(connection);
         if self.clients.vhost(connection).is_none() {
-            self.clients.open(connection, ShortStr::from_static("/"), Identity::default());
+            self.clients.open(connection, ShortStr::from_static("/"), ClientIdentity::default());
         }
         self.clients.channel(ChannelKey { connection, channel: CHANNEL }).unwrap()
     }

@@ -6,7 +6,7 @@ use crate::administration::Administration;
 use crate::command::{Command, Publish, Subscribe};
 use crate::event::{Delivery, Event, Reply};
 use crate::model::{
-    ChannelId, Closure, ConnectionId, ConsumerNumber, Envelope, Fault, Identity, Message,
+    ChannelId, ClientIdentity, Closure, ConnectionId, ConsumerNumber, Envelope, Fault, Message,
     Monotonic, Now, Offset, OffsetRange, PublishSeq, QueueDeclaration, QueueId, Settle, Settlement,
     TopologyRequest, WallClock,
 };
@@ -104,7 +104,7 @@ impl Broker {
     pub(super) fn open(&mut self, connection: ConnectionId) {
         let open = Command::OpenConnection {
             vhost: "/".try_into().unwrap(),
-            identity: Identity::of(user()),
+            identity: ClientIdentity::of(user()),
         };
         self.send(connection, [open]);
     }

@@ -33,6 +33,7 @@ mod rules;
 mod scene;
 mod schedules;
 mod shared_bodies;
+mod spans;
 mod steps;
 mod store;
 mod timing;

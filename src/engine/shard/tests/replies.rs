@@ -5,7 +5,7 @@ use crate::command::{Command, DirectReply};
 use crate::event::Event;
 use crate::limits::REPLIES_BYTES_MAX;
 use crate::model::{
-    ChannelId, ChannelKey, Closure, ConnectionId, Identity, Message, ObjectName, PublishSeq,
+    ChannelId, ChannelKey, ClientIdentity, Closure, ConnectionId, Message, ObjectName, PublishSeq,
     ReplyAddress,
 };
 use bytes::Bytes;
@@ -97,7 +97,7 @@ fn an_answer_reaches_who_waits_for_it_in_the_same_virtual_host_and_nobody_else()
 
     // The same connection number in another virtual host.
     const STRANGER: ConnectionId = ConnectionId(8);
-    let (vhost, identity) = ("other".try_into().unwrap(), Identity::default());
+    let (vhost, identity) = ("other".try_into().unwrap(), ClientIdentity::default());
     broker.send(STRANGER, [Command::OpenConnection { vhost, identity }]);
     broker.send(STRANGER, [reply(address, message("x", false))]);
     let events = broker.take_events(STRANGER);

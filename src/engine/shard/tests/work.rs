@@ -7,7 +7,7 @@ use crate::credit::WorkLimits;
 use crate::event::{Event, Reply};
 use crate::limits::{CHUNK_MESSAGES_MAX, DEAD_LETTER_COPIES_MAX, TURN_DELIVERIES_MAX};
 use crate::model::{
-    Binding, ConnectionId, Destination, Identity, Monotonic, QueueDeclaration, QueueId,
+    Binding, ClientIdentity, ConnectionId, Destination, Monotonic, QueueDeclaration, QueueId,
     TopologyRequest,
 };
 use crate::topology::PolicyOwner;
@@ -215,14 +215,14 @@ fn a_backlog_that_may_expire_is_not_looked_at_before_it_may_be_too_old() {
     };
     assert_eq!(fetches(&mut broker), [] as [usize; 0]);
     broker.crash();
-    let (vhost, identity) = (ShortStr::from_static("/"), Identity::default());
+    let (vhost, identity) = (ShortStr::from_static("/"), ClientIdentity::default());
     let open = Command::OpenConnection { vhost, identity };
     broker.shard.handle_commands(broker.now, CONNECTION, [open]);
     assert_eq!(fetches(&mut broker), [] as [usize; 0]);
     // Of an older program's backlog the page of the first message is read, and nothing behind it.
     broker.store.forget_bounds();
     broker.crash();
-    let (vhost, identity) = (ShortStr::from_static("/"), Identity::default());
+    let (vhost, identity) = (ShortStr::from_static("/"), ClientIdentity::default());
     let open = Command::OpenConnection { vhost, identity };
     broker.shard.handle_commands(broker.now, CONNECTION, [open]);
     assert_eq!(fetches(&mut broker), [1]);

@@ -20,7 +20,7 @@ use bytes::{Bytes, BytesMut};
 use forebay_engine::command::{Command, Publish};
 use forebay_engine::event::{Delivery, Event, Reply};
 use forebay_engine::model::{
-    Binding, ChannelId, ConnectionId, Destination, Envelope, ExchangeDeclaration, Identity,
+    Binding, ChannelId, ClientIdentity, ConnectionId, Destination, Envelope, ExchangeDeclaration,
     Message, Monotonic, Now, OffsetRange, PublishSeq, QueueDeclaration, Settle, Settlement,
     TopologyRequest, WallClock,
 };
@@ -71,7 +71,8 @@ impl Broker {
         let now = Now { monotonic: Monotonic(1_000), wall: WallClock(1_000_000) };
         let (events, confirmed) = (Vec::new(), Queues::new());
         let mut broker = Self { store, shard, now, confirms: 0, events, confirmed };
-        let open = Command::OpenConnection { vhost: short("/"), identity: Identity::default() };
+        let open =
+            Command::OpenConnection { vhost: short("/"), identity: ClientIdentity::default() };
         broker.send(open);
         broker
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// The other end of a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
+pub struct ClientIdentity {
     /// Who logged in.
     pub user: ShortStr,
     /// The connection's name, as operators are shown it; empty: the broker itself acts for the user.
@@ -15,7 +15,7 @@ pub struct Identity {
     pub client_name: Option<ShortStr>,
 }
 
-impl Identity {
+impl ClientIdentity {
     /// One of whom no more is known than the user.
     #[must_use]
     pub fn of(user: ShortStr) -> Self {
@@ -31,5 +31,5 @@ pub struct Party {
     /// The channel on it.
     pub channel: ChannelId,
     /// Whose connection that is, or was.
-    pub identity: Arc<Identity>,
+    pub identity: Arc<ClientIdentity>,
 }
