@@ -3,6 +3,8 @@
 use super::log::Log;
 use super::settings_flags::SettingsFlags;
 use clap::Args;
+use forebay_server::config::config_file::ConfigFile;
+use forebay_server::config::otlp::{OtelVariables, from_otel_environment};
 use forebay_server::config::reload::{Reloaded, Reloader};
 use forebay_server::{Broker, Overrides, RabbitmqDefaults, Settings};
 use rustix::fs::Mode;
@@ -48,7 +50,13 @@ impl Serve {
     fn serve(self) -> Result<(), Box<dyn Error>> {
         // Whatever is written is for this user only, wherever the data directory lies.
         rustix::process::umask(Mode::RWXG | Mode::RWXO);
-        let overrides = Overrides { config: self.config, flags: self.settings.layer() };
+        let OtelVariables { endpoint, service_name } = from_otel_environment()?;
+        let fallback = ConfigFile {
+            otlp_endpoint: endpoint,
+            otlp_service_name: service_name,
+            ..ConfigFile::default()
+        };
+        let overrides = Overrides { config: self.config, flags: self.settings.layer(), fallback };
         let defaults = RabbitmqDefaults::from_environment()?;
         let settings = Settings::resolve(overrides.clone(), &defaults)?;
         let log = Log::start(&settings.log, settings.log_format)?;

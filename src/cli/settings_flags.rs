@@ -9,6 +9,7 @@ use forebay_server::config::config_value::{
     LearnDays, LinePercent, LoopbackUsers, MemoryWatermark, MessageSize, Names, Size,
 };
 use forebay_server::config::lag_defaults::ConfigLag;
+use forebay_server::config::otlp::{OtlpEndpoint, ServiceName};
 use forebay_server::config::product::Product;
 use forebay_server::config::queue_defaults::{ConfigQueues, DefaultsOf};
 use forebay_server::tls::{ConfigLoginFrom, ConfigTls, SanType};
@@ -104,6 +105,15 @@ pub(crate) struct SettingsFlags {
     /// How lines of the log are written: text or json [default: text]
     #[arg(long, value_name = "FORMAT", env = "FOREBAY_LOG_FORMAT")]
     log_format: Option<LogFormat>,
+
+    /// A collector that takes OTLP over HTTP, as http://127.0.0.1:4318: it gets spans of messages whose
+    /// header traceparent says that their trace is recorded [default: OTEL_EXPORTER_OTLP_ENDPOINT, or none]
+    #[arg(long, value_name = "URL", env = "FOREBAY_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<OtlpEndpoint>,
+
+    /// What the broker is called in traces [default: OTEL_SERVICE_NAME, or forebay]
+    #[arg(long, value_name = "NAME", env = "FOREBAY_OTLP_SERVICE_NAME")]
+    otlp_service_name: Option<ServiceName>,
 
     #[command(flatten)]
     tls: TlsFlags,
@@ -254,6 +264,8 @@ impl SettingsFlags {
             loopback_users: self.loopback_users,
             log: self.log,
             log_format: self.log_format,
+            otlp_endpoint: self.otlp_endpoint,
+            otlp_service_name: self.otlp_service_name,
             tls: self.tls.layer(),
             queues: self.queues.layer(),
             lag: self.lag.layer(),

@@ -22,6 +22,7 @@ pub mod lag;
 pub mod limits;
 pub mod metrics;
 pub mod net;
+pub mod otlp;
 pub mod shard;
 pub mod start_error;
 pub mod system;

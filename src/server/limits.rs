@@ -188,6 +188,21 @@ pub const ADMIN_DELAYED_MESSAGES_MAX: usize = 1_000;
 /// Delayed messages that one page of a list shows unless asked for another number.
 pub const ADMIN_DELAYED_MESSAGES_DEFAULT: usize = 100;
 
+/// Spans that wait for the exporter: further ones are dropped, and counted.
+pub const OTLP_SPANS_WAITING_MAX: usize = 16_384;
+
+/// Spans that go to the collector in one request.
+pub const OTLP_BATCH_SPANS_MAX: usize = 512;
+
+/// How long a span waits for others that leave with it.
+pub const OTLP_BATCH_DURATION: Duration = Duration::from_millis(500);
+
+/// How long a collector may take for one request.
+pub const OTLP_REQUEST_DURATION_MAX: Duration = Duration::from_secs(5);
+
+/// How long a broker that stops waits for its last spans to leave.
+pub const OTLP_STOP_DURATION_MAX: Duration = Duration::from_secs(2);
+
 /// Lives of messages that one answer shows at most.
 pub const ADMIN_TRACE_MESSAGES_MAX: usize = 1_000;
 

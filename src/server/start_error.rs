@@ -3,6 +3,7 @@
 use crate::damaged_data::DamagedData;
 use crate::definitions::{DefinitionsFileError, ImportError};
 use crate::limits::MEMORY_LIMIT_MIN;
+use crate::otlp::OtlpError;
 use crate::shard::shard_link::SessionError;
 use crate::tls::TlsError;
 use forebay_engine::shard::RecoverError;
@@ -26,6 +27,9 @@ pub enum StartError {
         /// Why not.
         error: io::Error,
     },
+    /// Spans can't be exported.
+    #[error(transparent)]
+    Otlp(#[from] OtlpError),
     /// Certificates can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -41,6 +41,7 @@ mod lag;
 mod leases;
 mod logins;
 mod negotiation;
+mod otlp;
 mod places;
 mod poison;
 mod privacy;

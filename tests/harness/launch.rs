@@ -58,7 +58,8 @@ impl Launch {
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words);
         for (name, _) in std::env::vars() {
-            if name.starts_with("FOREBAY_") || name.starts_with("RABBITMQ_") {
+            let is_setting = |prefix: &&str| name.starts_with(prefix);
+            if ["FOREBAY_", "OTEL_", "RABBITMQ_"].iter().any(is_setting) {
                 command.env_remove(name);
             }
         }

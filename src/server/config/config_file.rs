@@ -8,6 +8,7 @@ use crate::config::config_value::{
     MessageSize, Names, Size, Text,
 };
 use crate::config::lag_defaults::ConfigLag;
+use crate::config::otlp::{OtlpEndpoint, ServiceName};
 use crate::config::product::Product;
 use crate::config::queue_defaults::ConfigQueues;
 use crate::tls::ConfigTls;
@@ -60,6 +61,10 @@ pub struct ConfigFile {
     pub log: Option<LogFilter>,
     /// How lines of the log are written.
     pub log_format: Option<LogFormat>,
+    /// The collector that spans of messages go to.
+    pub otlp_endpoint: Option<OtlpEndpoint>,
+    /// What the broker is called in traces.
+    pub otlp_service_name: Option<ServiceName>,
     /// Certificates, and where AMQP with TLS listens.
     #[serde(default)]
     pub tls: ConfigTls,
@@ -207,6 +212,8 @@ impl ConfigFile {
             loopback_users: self.loopback_users.or(below.loopback_users),
             log: self.log.or(below.log),
             log_format: self.log_format.or(below.log_format),
+            otlp_endpoint: self.otlp_endpoint.or(below.otlp_endpoint),
+            otlp_service_name: self.otlp_service_name.or(below.otlp_service_name),
             tls: self.tls.over(below.tls),
             queues: self.queues.over(below.queues),
             lag: self.lag.over(below.lag),
@@ -322,6 +329,8 @@ mod tests {
             "loopback_users = 1979-05-27",
             "[[users]]\nname = [1]",
             "log = \"verbose\"",
+            "otlp_endpoint = \"collector:4317\"",
+            "otlp_service_name = {}",
         ] {
             let text = error(text);
             assert!(text.contains("expected "), "{text}");

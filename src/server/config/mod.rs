@@ -8,6 +8,7 @@ pub mod config_value;
 mod configured_users;
 pub(crate) mod derived;
 pub mod lag_defaults;
+pub mod otlp;
 pub mod product;
 pub mod queue_defaults;
 pub mod rabbitmq_defaults;

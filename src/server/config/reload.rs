@@ -50,12 +50,16 @@ impl Reloader {
     pub async fn apply(&mut self, new: Settings) -> Reloaded {
         let certificates = self.tls.as_ref().map(TlsAcceptor::reload);
         let old = &self.settings;
+        let endpoint = |it: &Settings| it.otlp.as_ref().map(|otlp| otlp.endpoint.clone());
+        let service_name = |it: &Settings| it.otlp.as_ref().map(|otlp| otlp.service_name.clone());
         let unchanged = named(&[
             ("data_dir", old.data_dir != new.data_dir),
             ("listen", old.listen != new.listen),
             ("proxy_protocol", old.proxy_protocol != new.proxy_protocol),
             ("tls", old.tls != new.tls),
             ("metrics_listen", old.metrics_listen != new.metrics_listen),
+            ("otlp_endpoint", endpoint(old) != endpoint(&new)),
+            ("otlp_service_name", service_name(old) != service_name(&new)),
             ("metrics_queues_max", old.metrics_queues_max != new.metrics_queues_max),
             ("admin_listen", old.admin_listen != new.admin_listen),
             ("admin_proxy_protocol", old.admin_proxy_protocol != new.admin_proxy_protocol),

@@ -9,6 +9,7 @@ use crate::config::config_value::{
     Address, ConnectionCount, Count, FilePath, Flag, MemoryWatermark, MessageSize, Names, Size,
 };
 use crate::config::configured_users::{configured_users, loopback_users};
+use crate::config::otlp::{OtlpEndpoint, SERVICE_NAME_DEFAULT, ServiceName};
 use crate::config::product::Product;
 use crate::config::rabbitmq_defaults::RabbitmqDefaults;
 use crate::config::settings_error::SettingsError;
@@ -17,6 +18,7 @@ use crate::limits::{
     DISK_FREE_LIMIT_BYTES_DEFAULT, HEARTBEAT_S_DEFAULT, MEMORY_HIGH_WATERMARK_DEFAULT,
     METRICS_QUEUES_DEFAULT, SCRUB_RATE_BYTES_DEFAULT,
 };
+use crate::otlp::OtlpSettings;
 use crate::system::memory_budgets::message_size_max;
 use crate::system::memory_limit::MemoryLimit;
 use crate::tls::{TLS_LISTEN_DEFAULT, TlsSettings, UnresolvedTls};
@@ -45,6 +47,8 @@ pub struct Overrides {
     pub config: Option<PathBuf>,
     /// Everything else. Lies over the configuration file.
     pub flags: ConfigFile,
+    /// What variables say that are not for this program alone. Lies below the configuration file.
+    pub fallback: ConfigFile,
 }
 
 /// What a broker runs with.
@@ -102,6 +106,8 @@ pub struct Settings {
     pub log: String,
     /// How lines of the log are written.
     pub log_format: LogFormat,
+    /// Where spans of messages go; nothing: nowhere.
+    pub otlp: Option<OtlpSettings>,
 }
 
 impl Settings {
@@ -110,14 +116,14 @@ impl Settings {
     /// # Errors
     /// When the file can't be used, or an address or a password hash is none.
     pub fn resolve(
-        Overrides { config, flags }: Overrides,
+        Overrides { config, flags, fallback }: Overrides,
         defaults: &RabbitmqDefaults,
     ) -> Result<Self, SettingsError> {
         let file = match &config {
             Some(path) => ConfigFile::read(path)?,
             None => ConfigFile::default(),
         };
-        let said = flags.over(file);
+        let said = flags.over(file).over(fallback);
         let tls = match crate::tls::resolve(said.tls)? {
             None => None,
             Some(UnresolvedTls { listen, proxy_protocol, files, admin, metrics }) => {
@@ -168,6 +174,12 @@ impl Settings {
             product: said.product.unwrap_or_default(),
             log: said.log.map_or_else(|| LOG_DEFAULT.to_owned(), |LogFilter(filter)| filter),
             log_format: said.log_format.unwrap_or_default(),
+            otlp: said.otlp_endpoint.map(|OtlpEndpoint(endpoint)| OtlpSettings {
+                endpoint,
+                service_name: said
+                    .otlp_service_name
+                    .map_or_else(|| SERVICE_NAME_DEFAULT.to_owned(), |ServiceName(name)| name),
+            }),
         })
     }
 }
@@ -286,7 +298,7 @@ mod tests {
             listen: Some(Addresses(vec!["127.0.0.1:2".to_owned(), "[::1]:3".to_owned()])),
             ..ConfigFile::default()
         };
-        let settings = resolve(Overrides { config, flags }).unwrap();
+        let settings = resolve(Overrides { config, flags, ..Default::default() }).unwrap();
         assert_eq!(settings.data_dir, PathBuf::from("from-flag"));
         let expected = ["127.0.0.1:2".parse().unwrap(), "[::1]:3".parse().unwrap()];
         assert_eq!(settings.listen, expected);
@@ -297,7 +309,7 @@ mod tests {
     fn an_address_that_is_none_is_named() {
         let listen = Some(Addresses(vec!["127.0.0.1:port".to_owned()]));
         let flags = ConfigFile { listen, ..ConfigFile::default() };
-        let text = resolve(Overrides { config: None, flags }).unwrap_err().to_string();
+        let text = resolve(Overrides { flags, ..Default::default() }).unwrap_err().to_string();
         assert!(
             text.starts_with("listen: '127.0.0.1:port'") && text.contains("HOST:PORT"),
             "{text}"

@@ -228,6 +228,9 @@ impl Endpoint {
             let used = sources.budget.size().saturating_sub(sources.budget.available());
             page.single(&catalogue::PUBLISH_BUDGET_USED, used as u64);
             page.single(&catalogue::PUBLISH_BUDGET, sources.budget.size() as u64);
+            let spans = &sources.metrics.spans;
+            page.single(&catalogue::SPANS_EXPORTED, spans.exported());
+            page.single(&catalogue::SPANS_DROPPED, spans.dropped());
             connection_totals::write(&mut page, &totals);
             let store = self.inner.store.get().and_then(Weak::upgrade);
             let store = store.map(|store| store.statistics());

@@ -26,6 +26,7 @@ pub(crate) use message_stats::{MESSAGE_COUNTERS, message_counts};
 pub(crate) use queue_rates::Flow;
 pub use queue_rates::QueueRates;
 
+use crate::otlp::SpanCounts;
 use metrics_exporter_prometheus::BuildError;
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ pub struct Metrics {
     pub commit: CommitMetrics,
     /// By the connections.
     pub connections: Arc<ConnectionTotals>,
+    /// By the exporter of spans.
+    pub spans: Arc<SpanCounts>,
 }
 
 impl Metrics {
@@ -44,6 +47,7 @@ impl Metrics {
     /// # Errors
     /// When the exporter refuses the buckets of a histogram.
     pub fn new() -> Result<Self, BuildError> {
-        Ok(Self { commit: CommitMetrics::new()?, connections: Arc::default() })
+        let (connections, spans) = (Arc::default(), Arc::default());
+        Ok(Self { commit: CommitMetrics::new()?, connections, spans })
     }
 }

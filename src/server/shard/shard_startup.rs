@@ -4,6 +4,7 @@ use crate::auth::user::User;
 use crate::config::settings::Settings;
 use crate::failure::{Failure, FailureSender};
 use crate::metrics::Metrics;
+use crate::otlp::SpanSender;
 use crate::shard::committer::{Committer, CommitterThread};
 use crate::shard::mailbox::MailReceiver;
 use crate::shard::reader_pool::{ReaderPool, ReaderThreads};
@@ -111,8 +112,12 @@ pub(crate) fn start_shard(
     (snapshot, catalogue): &Published,
     metrics: &Metrics,
     failures: FailureSender,
+    spans: Option<SpanSender>,
 ) -> Result<(StoreThreads, JoinHandle<()>), StartError> {
-    let Recovered { store, shard, is_new: _ } = recovered;
+    let Recovered { store, mut shard, is_new: _ } = recovered;
+    if spans.is_some() {
+        shard.record_spans();
+    }
     let (completion_sender, completions) = unbounded_channel();
     let (readers, reader_threads) = ReaderPool::start(&store, &completion_sender, &failures)?;
     let (committer, thread) =
@@ -126,6 +131,7 @@ pub(crate) fn start_shard(
         readers,
         snapshot: Arc::clone(snapshot),
         catalogue: Arc::clone(catalogue),
+        spans,
     };
     let shard = tokio::spawn(async move {
         // A panic in the shard ends the broker: its state can't be trusted any more.

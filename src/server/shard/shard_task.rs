@@ -10,6 +10,7 @@
 use crate::connection::connections::EventSender;
 use crate::connection::publish_budget::PublishShare;
 use crate::limits::SHARD_TURN_BATCHES_MAX;
+use crate::otlp::SpanSender;
 use crate::shard::commit_log::{CommitLog, CommitLogEnded};
 use crate::shard::completion::Completion;
 use crate::shard::mailbox::{Batch, Mail, MailReceiver, ShardQuery};
@@ -45,6 +46,8 @@ pub struct ShardTask<L> {
     pub snapshot: Arc<ArcSwap<BrokerSnapshot>>,
     /// Where the admin listener finds the topology.
     pub catalogue: Arc<ArcSwap<Topology>>,
+    /// Takes spans of messages, where somebody wants them.
+    pub spans: Option<SpanSender>,
 }
 
 struct Turns<L> {
@@ -196,7 +199,16 @@ impl<L: CommitLog> Turns<L> {
         while let Some(fetch) = self.task.shard.poll_delayed_fetch(self.task.clock.now()) {
             self.task.readers.fetch_delayed(fetch);
         }
+        self.hand_spans_on();
         Ok(())
+    }
+
+    fn hand_spans_on(&mut self) {
+        let Some(spans) = &self.task.spans else { return };
+        while let Some(span) = self.task.shard.poll_span() {
+            spans.send(span);
+        }
+        spans.count_dropped(self.task.shard.take_dropped_spans());
     }
 
     fn commit_when_idle(&mut self) -> Result<(), CommitLogEnded> {
@@ -269,6 +281,7 @@ mod tests {
             readers,
             snapshot,
             catalogue,
+            spans: None,
         };
         let budget = PublishBudget::new();
         let connections = Connections::default();

@@ -21,7 +21,8 @@ fn settings(data: &Path, listen: &str) -> Settings {
         admin_listen: Some(Address(ANY_PORT.to_owned())),
         ..ConfigFile::default()
     };
-    Settings::resolve(Overrides { config: None, flags }, &RabbitmqDefaults::default()).unwrap()
+    Settings::resolve(Overrides { flags, ..Overrides::default() }, &RabbitmqDefaults::default())
+        .unwrap()
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {

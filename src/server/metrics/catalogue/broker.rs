@@ -274,6 +274,18 @@ pub const MEMORY_HIGH_WATERMARK: Metric = gauge(
     Unit::Bytes,
     "Resident memory above which publishers wait.",
 );
+/// Spans that left.
+pub const SPANS_EXPORTED: Metric = counter(
+    "forebay_otlp_spans_exported_total",
+    Unit::Count,
+    "Spans of messages that the collector took since the start.",
+);
+/// Spans that did not.
+pub const SPANS_DROPPED: Metric = counter(
+    "forebay_otlp_spans_dropped_total",
+    Unit::Count,
+    "Spans of messages that were dropped since the start: the collector did not take them, or too many waited.",
+);
 /// Memory in use.
 pub const PROCESS_MEMORY: Metric =
     gauge("process_resident_memory_bytes", Unit::Bytes, "Resident memory of the broker.");
@@ -290,7 +302,7 @@ pub const PROCESS_START: Metric = gauge(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) const OF_BROKER: [Metric; 56] = [
+pub(super) const OF_BROKER: [Metric; 58] = [
     BUILD_INFO,
     CONNECTIONS,
     CONNECTIONS_OPENED,
@@ -343,6 +355,8 @@ pub(super) const OF_BROKER: [Metric; 56] = [
     CONNECTIONS_PACED,
     DISK_FREE_LIMIT,
     MEMORY_HIGH_WATERMARK,
+    SPANS_EXPORTED,
+    SPANS_DROPPED,
     PROCESS_MEMORY,
     PROCESS_FILES,
     PROCESS_FILES_MAX,
