@@ -23,7 +23,6 @@ use crate::metrics::endpoint::{Endpoint, Sources};
 use crate::metrics::{BrokerRates, Metrics, QueueRates};
 use crate::net::http_listener::HttpListener;
 use crate::net::port::{bind_all, listen_all};
-use crate::otlp::{self, ExporterEnd, Exporting, SpanSender};
 use crate::shard::mailbox::{Mail, MailReceiver, MailSender, mailbox};
 use crate::shard::shard_link::ShardLink;
 use crate::shard::shard_startup::{Published, StoreThreads, recover, start_shard};
@@ -69,7 +68,6 @@ pub struct Broker {
     accepting: CancellationToken,
     shard: JoinHandle<()>,
     store_threads: StoreThreads,
-    exporter: Option<ExporterEnd>,
     failures: FailureReceiver,
 }
 
@@ -89,7 +87,6 @@ impl Broker {
         let admin_scheme = admin_listener.scheme();
         let (link, mail) = shard_link(&budgets);
         let metrics = Metrics::new().map_err(io::Error::other)?;
-        let (spans, exporter) = start_exporter(&settings, &metrics)?;
         let alarms = Alarms::new(alarm_limits(&settings, &budgets));
         let rates = Arc::new(ArcSwap::from_pointee(QueueRates::default()));
         let broker_rates = Arc::new(ArcSwap::from_pointee(BrokerRates::default()));
@@ -106,15 +103,8 @@ impl Broker {
         let published = published(&recovered.shard);
         endpoint.set_topology(&published);
         let (failure_sender, failures) = failures();
-        let (store_threads, shard) = start_shard(
-            recovered,
-            clock,
-            mail,
-            &published,
-            &metrics,
-            failure_sender.clone(),
-            spans,
-        )?;
+        let (store_threads, shard) =
+            start_shard(recovered, clock, mail, &published, &metrics, failure_sender.clone())?;
         load_definitions(&link, &published.1, &settings).await?;
         first_user::decide(&link, &published.0, &settings, is_new).await?;
         let authenticator = authenticator(&settings, &published.0)?;
@@ -154,7 +144,6 @@ impl Broker {
             accepting,
             shard,
             store_threads,
-            exporter,
             failures,
         })
     }
@@ -213,14 +202,11 @@ impl Broker {
             let _ = self.mailbox.send(Mail::Stop).await;
             let _ = self.shard.await;
             self.alarm_task.abort();
-            let (threads, lag, exporter) = (self.store_threads, self.lag, self.exporter);
+            let (threads, lag) = (self.store_threads, self.lag);
             let stopped = move || {
                 // While the data directory is still this process's own.
                 lag.stop();
                 threads.join();
-                if let Some(exporter) = exporter {
-                    exporter.wait();
-                }
             };
             let _ = tokio::task::spawn_blocking(stopped).await;
             self.endpoint_task.abort();
@@ -231,16 +217,6 @@ impl Broker {
             () = stopping => Ok(()),
         }
     }
-}
-
-/// Where the shard hands spans to, and what tells when the last ones have left; nothing when nobody wants them.
-fn start_exporter(
-    settings: &Settings,
-    metrics: &Metrics,
-) -> Result<(Option<SpanSender>, Option<ExporterEnd>), StartError> {
-    let Some(otlp) = &settings.otlp else { return Ok((None, None)) };
-    let Exporting { sender, end } = otlp::start(otlp, &metrics.spans)?;
-    Ok((Some(sender), Some(end)))
 }
 
 /// What listens where, and what an operator should know of it.

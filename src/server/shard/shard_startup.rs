@@ -4,7 +4,7 @@ use crate::auth::user::User;
 use crate::config::settings::Settings;
 use crate::failure::{Failure, FailureSender};
 use crate::metrics::Metrics;
-use crate::otlp::SpanSender;
+use crate::otlp::{self, ExporterEnd, OtlpSettings};
 use crate::shard::committer::{Committer, CommitterThread};
 use crate::shard::mailbox::MailReceiver;
 use crate::shard::reader_pool::{ReaderPool, ReaderThreads};
@@ -31,12 +31,16 @@ pub(crate) struct Recovered {
     pub(crate) shard: Shard,
     /// The data directory held nothing before.
     pub(crate) is_new: bool,
+    /// Where spans of messages are to go.
+    otlp: Option<OtlpSettings>,
 }
 
-/// The threads that hold the store: when they have ended, its directory is free.
+/// The threads that hold the store: when they have ended, its directory is free. With them the one that sends
+/// spans.
 pub(crate) struct StoreThreads {
     committer: CommitterThread,
     readers: ReaderThreads,
+    exporter: Option<ExporterEnd>,
 }
 
 impl StoreThreads {
@@ -44,6 +48,9 @@ impl StoreThreads {
     pub(crate) fn join(self) {
         self.committer.join();
         self.readers.join();
+        if let Some(exporter) = self.exporter {
+            exporter.wait();
+        }
     }
 }
 
@@ -60,7 +67,8 @@ pub(crate) async fn recover(
     };
     let (budgets, scrub_rate) = (*budgets, settings.scrub_rate);
     let open = move || open(&path, &shard_settings, &users, scrub_rate, budgets);
-    tokio::task::spawn_blocking(open).await.map_err(io::Error::other)?
+    let opened = tokio::task::spawn_blocking(open).await.map_err(io::Error::other)?;
+    Ok(Recovered { otlp: settings.otlp.clone(), ..opened? })
 }
 
 /// What they may do.
@@ -98,7 +106,7 @@ fn open(
     shard.damaged_queues().for_each(|(_, what)| log_damaged_queue(what));
     shard.limit_memory(budgets.queues);
     shard.configure_users(users);
-    Ok(Recovered { store, shard, is_new })
+    Ok(Recovered { store, shard, is_new, otlp: None })
 }
 
 /// Where the shard publishes what connections work by, and the catalogue.
@@ -112,12 +120,13 @@ pub(crate) fn start_shard(
     (snapshot, catalogue): &Published,
     metrics: &Metrics,
     failures: FailureSender,
-    spans: Option<SpanSender>,
 ) -> Result<(StoreThreads, JoinHandle<()>), StartError> {
-    let Recovered { store, mut shard, is_new: _ } = recovered;
-    if spans.is_some() {
+    let Recovered { store, mut shard, is_new: _, otlp } = recovered;
+    let exporting = otlp.map(|otlp| otlp::start(&otlp, &metrics.spans)).transpose()?;
+    if exporting.is_some() {
         shard.record_spans();
     }
+    let (spans, exporter) = exporting.map(|it| (it.sender, it.end)).unzip();
     let (completion_sender, completions) = unbounded_channel();
     let (readers, reader_threads) = ReaderPool::start(&store, &completion_sender, &failures)?;
     let (committer, thread) =
@@ -141,5 +150,5 @@ pub(crate) fn start_shard(
             Err(_panic) => failures.report(Failure::Ended("shard")),
         }
     });
-    Ok((StoreThreads { committer: thread, readers: reader_threads }, shard))
+    Ok((StoreThreads { committer: thread, readers: reader_threads, exporter }, shard))
 }
