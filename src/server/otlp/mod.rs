@@ -11,7 +11,7 @@ mod span_sender;
 
 #[cfg(feature = "otlp")]
 pub(crate) use exporter::start;
-pub(crate) use span_sender::{ExporterEnd, Exporting};
+pub(crate) use span_sender::ExporterEnd;
 pub use span_sender::{OtlpError, OtlpSettings, SpanCounts, SpanSender};
 
 /// Refuses: the program was built without it.
@@ -22,6 +22,6 @@ pub use span_sender::{OtlpError, OtlpSettings, SpanCounts, SpanSender};
 pub(crate) fn start(
     _: &OtlpSettings,
     _: &std::sync::Arc<SpanCounts>,
-) -> Result<Exporting, OtlpError> {
+) -> Result<span_sender::Exporting, OtlpError> {
     Err(OtlpError::NotBuilt)
 }
