@@ -26,6 +26,7 @@
 //! - [`Consumer`] is a stream of [`Delivery`]s, each to be settled; a dropped one goes back.
 //! - [`Worker`] runs an async handler with many messages at once, and [`Worker::idempotent`]
 //!   recognises repetitions by a store of [`seen`] messages. It stops without a cost for any message.
+//! - [`BatchWorker`] gives an async handler many messages in one call.
 //! - [`TraceContext`] carries W3C traces through message headers.
 //!
 //! # How it is built
@@ -95,6 +96,8 @@ pub use stop_signal::stop_signal;
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
 pub use tokio_util::sync::CancellationToken;
+pub use worker::batch_failure::BatchFailure;
+pub use worker::batch_worker::BatchWorker;
 pub use worker::failure::Failure;
 pub use worker::handled::{Handled, Outcome};
 #[cfg(any(feature = "json", feature = "tower"))]

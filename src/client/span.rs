@@ -19,6 +19,18 @@ pub(crate) fn send(message: &Message) -> Span {
     )
 }
 
+/// One run of a handler of batches.
+pub(crate) fn process_batch(messages: usize) -> Span {
+    tracing::debug_span!(
+        "process",
+        otel.kind = "consumer",
+        messaging.system = "rabbitmq",
+        messaging.operation.name = "process",
+        messaging.operation.type = "process",
+        messaging.batch.message_count = messages as u64,
+    )
+}
+
 /// One run of a worker's handler.
 pub(crate) fn process(message: &Incoming) -> Span {
     let span = tracing::debug_span!(

@@ -18,6 +18,7 @@ mod ground;
 mod proxy;
 
 mod alarm;
+mod batches;
 mod chaos;
 mod connecting;
 mod consuming;

@@ -1,6 +1,8 @@
 //! Working a queue off with an async handler: what a program says about it, and its beginning and end.
 //! What happens to each message in between stands in `worker_pool.rs`.
 
+pub(crate) mod batch_failure;
+pub(crate) mod batch_worker;
 pub(crate) mod catch_panic;
 pub(crate) mod failure;
 pub(crate) mod handled;
@@ -25,7 +27,7 @@ use crate::{
 };
 
 /// The shortest lease: a third of it has to be a time.
-const LEASE_MIN: Duration = Duration::from_millis(3);
+pub(crate) const LEASE_MIN: Duration = Duration::from_millis(3);
 
 /// Why a worker ended before it was told to.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -233,7 +235,9 @@ impl<G: Gate> Worker<G> {
 }
 
 /// Waits until every task has ended; an error of one is returned.
-async fn join(tasks: &mut JoinSet<Result<(), ConsumeError>>) -> Result<(), ConsumeError> {
+pub(crate) async fn join(
+    tasks: &mut JoinSet<Result<(), ConsumeError>>,
+) -> Result<(), ConsumeError> {
     let mut result = Ok(());
     while let Some(ended) = tasks.join_next().await {
         match ended {
