@@ -1,5 +1,6 @@
 """See scripts/check-metrics, which starts it."""
 
+import base64
 import json
 import os
 import pathlib
@@ -33,7 +34,7 @@ LIMITED = ["1", "1", "2", "3", "4"]
 DUPLICATES = 1
 EMPTY = {
     **{name: "needs days of history" for name in LEARNT},
-    "forebay_queue_symptom": "nothing is wrong here",
+    "forebay_queue_symptom": "nothing but the pause is wrong here, and it may not have been looked at",
     "forebay_queue_messages_expired_total": "nothing expires here",
     "forebay_queue_messages_dropped_total": "no queue has a limit here",
 }
@@ -169,6 +170,12 @@ def load(port, until_scraped):
     return connection
 
 
+def pause(port, queue):
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/api/queues/%2F/{queue}/pause", b"{}", method="POST")
+    request.add_header("Authorization", "Basic " + base64.b64encode(b"guest:guest").decode())
+    urllib.request.urlopen(request, timeout=10).close()
+
+
 def documented():
     """Labels by metric, as the table in docs/reference/metrics.md has them."""
     text = (PROJECT / "docs/reference/metrics.md").read_text(encoding="utf-8")
@@ -216,6 +223,7 @@ def check_figures(page, faults):
         'forebay_queue_messages_deduplicated_total{vhost="/",queue="limited"}': DUPLICATES,
         'forebay_queue_messages_delayed{vhost="/",queue="limited"}': 1,
         'forebay_queue_held_back{vhost="/",queue="limited",reason="max-in-flight"}': 1,
+        'forebay_queue_paused{vhost="/",queue="alone"}': 1,
         "forebay_message_processing_seconds_count": ACKED,
         "forebay_connections": 1,
         # With the one of `alone` and the one of `harmed`.
@@ -306,14 +314,14 @@ def check_formats(metrics, faults):
                 faults.append(f"/metrics{path}: no OpenMetrics when asked for it")
 
 
-def serve(data, broker, amqp, metrics, log):
+def serve(data, broker, amqp, metrics, log, admin=0):
     return subprocess.Popen([broker, "serve", "--data-dir", data, "--listen", f"127.0.0.1:{amqp}",
-                             "--metrics-listen", f"127.0.0.1:{metrics}", "--admin-listen", "127.0.0.1:0"],
+                             "--metrics-listen", f"127.0.0.1:{metrics}", "--admin-listen", f"127.0.0.1:{admin}"],
                             stderr=log, stdout=log)
 
 
 def start(directory, broker, ports):
-    amqp, metrics, prometheus = ports
+    amqp, metrics, prometheus, admin = ports
     for path in RULES:
         # As they are, but there is no time to wait for their intervals.
         rules = re.sub(r"interval: \w+", "interval: 2s", path.read_text(encoding="utf-8"))
@@ -324,14 +332,14 @@ def start(directory, broker, ports):
         "scrape_configs:\n  - job_name: forebay\n"
         f"    static_configs: [{{targets: ['127.0.0.1:{metrics}'], labels: {{{labels}}}}}]\n")
     log = (directory / "log").open("w")
-    yield serve(directory / "data", broker, amqp, metrics, log)
+    yield serve(directory / "data", broker, amqp, metrics, log, admin)
     yield subprocess.Popen(["prometheus", f"--config.file={directory}/prometheus.yaml",
                             f"--storage.tsdb.path={directory}/prometheus",
                             f"--web.listen-address=127.0.0.1:{prometheus}"], stderr=log, stdout=log)
 
 
 def main():
-    ports = free_port(), free_port(), free_port()
+    ports = free_port(), free_port(), free_port(), free_port()
     metrics, prometheus = f"http://127.0.0.1:{ports[1]}/metrics", f"http://127.0.0.1:{ports[2]}"
     faults = []
     with tempfile.TemporaryDirectory() as name:
@@ -353,6 +361,7 @@ def main():
             check_table(fetch(metrics), faults, of_queues=False)
             meet_damage(ports[0])
             connection = load(ports[0], until_scraped)
+            pause(ports[3], "alone")
             wait_for("all acknowledgements", lambda: samples(fetch(metrics)).get(
                 'forebay_queue_messages_acked_total{vhost="/",queue="work"}') == ACKED + REJECTED)
             check_figures(samples(fetch(metrics)), faults)
