@@ -211,9 +211,15 @@ async fn a_redrive_at_a_rate_is_stopped_and_only_one_of_a_queue_goes_on() {
     await_ready(&session.channel, "orders", redriven as u32).await;
     await_ready(&session.channel, "orders.dlq", 5 - redriven as u32).await;
     // The rest goes when it is asked for again.
-    admin.done("POST", &redrive, &json!({ "rate": 1_000_000 }));
+    let detached = ["dlq", "redrive", "orders.dlq", "--rate", "1000000/s", "--detach"];
+    let begun = printed(&broker, &detached);
+    assert!(begun.starts_with("orders.dlq: running, 0 messages went back"), "{begun}");
     await_redrive(&admin, "done").await;
+    let told = printed(&broker, &["dlq", "progress", "orders.dlq"]);
+    assert!(told.starts_with("orders.dlq: done, ") && told.ends_with("by guest\n"), "{told}");
     await_ready(&session.channel, "orders", 5).await;
+    let text = complaint(&broker, &["dlq", "stop", "orders"]);
+    assert!(text.contains("no redrive at a rate of queue 'orders'"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ mod list;
 mod peek;
 mod purge;
 mod redrive;
+mod redriving;
 
 use super::target;
 use clap::Subcommand;
@@ -34,6 +35,12 @@ pub(crate) enum Dlq {
         after_help = "Example:\n  forebay dlq redrive orders.dlq --reason delivery_limit --rate 50"
     )]
     Redrive(redrive::Redrive),
+    /// Tell how far a redrive is with which the broker goes on by itself (`redrive --detach`, or from the page)
+    #[command(after_help = "Example:\n  forebay dlq progress orders.dlq")]
+    Progress(redriving::Redriving),
+    /// Stop a redrive with which the broker goes on by itself; what went back stays where it is
+    #[command(after_help = "Example:\n  forebay dlq stop orders.dlq")]
+    Stop(redriving::Redriving),
     /// Drop all messages of a queue that are ready
     #[command(after_help = "Example:\n  forebay dlq purge orders.dlq")]
     Purge(purge::Purge),
@@ -45,6 +52,8 @@ impl Dlq {
             Self::List(list) => list.run(),
             Self::Peek(peek) => peek.run(),
             Self::Redrive(redrive) => redrive.run(),
+            Self::Progress(redriving) => redriving.progress(),
+            Self::Stop(redriving) => redriving.stop(),
             Self::Purge(purge) => purge.run(),
         };
         match done {

@@ -8,6 +8,7 @@ use super::answer::{number, rest, text};
 use super::dead_letter_queue::DeadLetterQueue;
 use super::filter::Filter;
 use super::list::cause;
+use super::redriving::said;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -31,6 +32,9 @@ pub(in crate::cli) struct Redrive {
     /// Messages per second at most, as 50 or 50/s
     #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<u64>,
+    /// Let the broker go on by itself, and end: `dlq progress` says how far it is, `dlq stop` ends it
+    #[arg(long, requires = "rate", conflicts_with = "dry_run")]
+    detach: bool,
     /// Take the headers' word for messages that clients published with an `x-death`
     #[arg(long)]
     trust_headers: bool,
@@ -61,6 +65,9 @@ struct Total {
 
 impl Redrive {
     pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
+        if self.detach {
+            return self.leave_to_broker();
+        }
         let mut total = Total::default();
         let walked = self.walk(&mut total);
         // Before the first step there are no figures to report, and no rest to run it again for.
@@ -78,6 +85,15 @@ impl Redrive {
             }
             _ => Ok(()),
         }
+    }
+
+    fn leave_to_broker(&self) -> Result<(), Box<dyn Error>> {
+        let mut body = self.filter.body();
+        body.insert("trust_headers".to_owned(), self.trust_headers.into());
+        body.insert("rate".to_owned(), self.rate.into());
+        let redrive = self.queue.step("redrive", &body)?;
+        println!("{}", printable(&said(&self.queue.queue, &redrive)));
+        Ok(())
     }
 
     fn walk(&self, total: &mut Total) -> Result<(), Box<dyn Error>> {
