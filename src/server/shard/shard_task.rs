@@ -304,6 +304,15 @@ mod tests {
             })
         }
 
+        /// What a new shard begins with is durable.
+        async fn begin(&mut self) -> Commit {
+            // Any mail makes the task look for what is to be committed.
+            self.link.ping().await.unwrap();
+            let first = self.commit().await;
+            self.committed(&first);
+            first
+        }
+
         /// The next commit, which stays under way.
         async fn commit(&mut self) -> Commit {
             self.appended.recv().await.unwrap()
@@ -317,9 +326,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_is_answered_when_the_log_says_so_and_commits_carry_their_epoch() {
         let mut rig = rig(Epoch(7));
-        // What a new shard begins with.
-        let first = rig.commit().await;
-        rig.committed(&first);
+        let first = rig.begin().await;
         let declared = rig.declare("orders");
         let second = rig.commit().await;
         assert_eq!((first.epoch, second.epoch), (Epoch(7), Epoch(7)));
@@ -336,8 +343,7 @@ mod tests {
     #[tokio::test]
     async fn a_log_that_takes_no_more_commits_ends_the_shard_and_nobody_is_answered() {
         let mut rig = rig(Epoch(0));
-        let first = rig.commit().await;
-        rig.committed(&first);
+        rig.begin().await;
         rig.appended.close();
         let declared = rig.declare("orders");
         assert_eq!(rig.task.await.unwrap(), Err(CommitLogEnded));
