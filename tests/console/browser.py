@@ -415,6 +415,60 @@ class Page(unittest.TestCase):
         self.press("10 min")
         self.read("held by consumers", ".chart")
 
+    def test_the_life_of_a_message_is_told(self):
+        self.channel.queue_declare("traced", durable=True, arguments={"x-trace": 10})
+        for number in (1, 2):
+            self.channel.basic_publish("", "traced", b"x", pika.BasicProperties(delivery_mode=2, message_id=f"order-{number}"))
+        method, _, _ = self.channel.basic_get("traced")
+        self.channel.basic_nack(method.delivery_tag)
+        self.go("#/queues/%2F/traced")
+        self.press("Look")
+        lives = lambda: self.driver.find_elements(By.CSS_SELECTOR, "button.life")
+        until(lambda: len(lives()) == 2, "two messages")
+        self.see("[aria-label='Message id']").send_keys("order-1")
+        until(lambda: len(lives()) == 1 and "came-back" in lives()[0].text, "the one")
+        lives()[0].click()
+        self.read("Published by guest, setup, channel", ".message .story")
+        self.read("Delivered to guest, setup, channel", ".message .story")
+        self.read("by basic.get; attempt 1", ".message .story")
+        self.read("Came back: nacked.", ".message .story")
+
+    # Schedules.
+
+    def test_a_schedule_is_made_run_paused_changed_and_deleted(self):
+        self.publish("reports", 0)
+        self.go("#/schedules")
+        self.press("New…")
+        self.fill("name", "nightly")
+        self.fill("cron", "every night")
+        self.fill("routing_key", "reports")
+        self.fill("payload", "all shops")
+        self.press("Make the schedule", "dialog")
+        self.see("dialog .refusal")
+        self.fill("cron", "0 2 * * *")
+        self.press("Make the schedule", "dialog")
+        self.gone("dialog")
+        until(lambda: any("nightly" in row and "active" in row for row in self.rows()), "it is active")
+        self.press("Run now…")
+        self.press("Publish the message", "dialog")
+        self.gone("dialog")
+        until(lambda: self.ready("reports") == 1, "its message")
+        self.press("Pause")
+        until(lambda: any("paused" in row for row in self.rows()), "it is paused")
+        self.assertTrue(self.broker.api("GET", "schedules/%2F/nightly")["paused"])
+        self.press("Resume")
+        until(lambda: any("active" in row for row in self.rows()), "it goes on")
+        self.press("Change…")
+        self.fill("payload", "some shops")
+        self.press("Change", "dialog")
+        self.gone("dialog")
+        changed = self.broker.api("GET", "schedules/%2F/nightly")
+        self.assertEqual((changed["payload"], changed["cron"]), ("some shops", "0 2 * * *"))
+        self.press("Delete…")
+        self.press("Delete the schedule", "dialog")
+        self.gone("dialog")
+        self.read("There are no schedules.")
+
     # Dead letters.
 
     def test_dead_letters_are_read_as_a_story_and_redriven(self):
@@ -609,9 +663,10 @@ class Page(unittest.TestCase):
         self.go("#/queues/%2F/fenced")
         self.read("Purge…", ".acts")
         self.assertEqual(self.buttons() & {"Publish…", "Delete…"}, set())
-        self.go("#/policies")
-        self.read("Operator policies")
-        self.assertNotIn("New…", self.buttons())
+        for view, text in [("policies", "Operator policies"), ("schedules", "There are no schedules.")]:
+            self.go(f"#/{view}")
+            self.read(text)
+            self.assertNotIn("New…", self.buttons())
         self.go("#/vhosts")
         self.see("tbody tr")
         self.assertEqual(self.buttons() & {"New…", "Limits…", "Delete…"}, set())
@@ -655,8 +710,9 @@ class Page(unittest.TestCase):
     def test_everything_has_a_name_and_fits_a_phone(self):
         self.publish("narrow", 3)
         self.reject("narrow", 1)
+        self.broker.api("PUT", "schedules/%2F/narrow", {"cron": "0 2 * * *", "routing_key": "narrow"})
         views = ["#/", "#/queues", "#/queues/%2F/narrow", "#/dead-letters", "#/dead-letters/%2F/narrow.dlq", "#/connections", "#/exchanges",
-                 "#/exchanges/%2F/amq.topic", "#/policies", "#/users", "#/vhosts", "#/definitions"]
+                 "#/exchanges/%2F/amq.topic", "#/schedules", "#/policies", "#/users", "#/vhosts", "#/definitions"]
         for view in views:
             self.size(1360, 900)
             self.go(view)
@@ -669,6 +725,7 @@ class Page(unittest.TestCase):
                     pass
             self.size(390, 844, phone=True)
             until(lambda: self.driver.execute_script("return document.documentElement.scrollWidth <= innerWidth"), f"{view} fits a phone")
+        self.broker.api("DELETE", "schedules/%2F/narrow")
 
     def test_colours_follow_the_choice(self):
         ground = "return getComputedStyle(document.body).backgroundColor"

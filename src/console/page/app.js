@@ -12,6 +12,7 @@ import { policies, users, vhosts } from "./operators.js";
 import { overview } from "./overview.js";
 import { queue } from "./queue.js";
 import { queues } from "./queues.js";
+import { schedules } from "./schedules.js";
 
 const VIEWS = {
   "": { name: "Overview", key: "o", open: overview },
@@ -19,6 +20,7 @@ const VIEWS = {
   "dead-letters": { name: "Dead letters", key: "d", open: deadLetters, one: deadLetterQueue },
   connections: { name: "Connections", key: "c", open: connections, one: connection },
   exchanges: { name: "Exchanges", key: "e", open: exchanges, one: exchange },
+  schedules: { name: "Schedules", key: "t", open: schedules },
   policies: { name: "Policies", key: "p", open: policies },
   users: { name: "Users", key: "s", open: users, may: () => ctx.has("administrator") },
   vhosts: { name: "Virtual hosts", key: "v", open: vhosts },

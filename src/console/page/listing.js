@@ -8,11 +8,12 @@ const SIZE = 50;
 
 /**
  * A view that is one list. `path()` is what it is asked by, `fields` the columns that are asked for, `first` the
- * column that it is sorted by unless somebody says otherwise, `falling` whether the highest comes first then.
+ * column that it is sorted by unless somebody says otherwise, `falling` whether the highest comes first then, `acts`
+ * what stands beside the search.
  * `columns`: `{label, column, kind}`; without `column` it does not sort. `row(it)` describes one, `seen(items)` is
  * told what came.
  */
-export function listing(ctx, { title, path, fields, first, falling = false, search, pattern = false, hint, none, unmatched, columns, kind, row, seen }) {
+export function listing(ctx, { title, path, fields, first, falling = false, search, pattern = false, hint, acts, none, unmatched, columns, kind, row, seen }) {
   let page = null;
   let refusal = null;
   const order = () => ({ sort: ctx.query.sort ?? first, reverse: falling !== (ctx.query.up !== undefined) });
@@ -47,6 +48,7 @@ export function listing(ctx, { title, path, fields, first, falling = false, sear
         h("h1", {}, title, page && h("small", {}, total())),
         h("form", { class: "search", role: "search", onsubmit: (event) => event.preventDefault() },
           h("input", { type: "search", "aria-label": search, placeholder: `${search}   /`, value: ctx.query.name ?? "", oninput: (event) => find(event.target.value) }),
+          acts?.(),
           pattern && h("label", {}, h("input", { type: "checkbox", checked: !!ctx.query.regex, onchange: (event) => ctx.set({ regex: event.target.checked ? "1" : undefined, page: undefined }) }), "regular expression"))),
       hint?.(),
       refusal && h("p", { class: "refusal", role: "alert" }, refusal),

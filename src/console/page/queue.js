@@ -6,6 +6,7 @@ import { chart } from "./chart.js";
 import { h } from "./dom.js";
 import { bytes, count, duration, path, rate, some, whole } from "./format.js";
 import { lagChart } from "./lag-chart.js";
+import { lives } from "./lives.js";
 import * as messages from "./message.js";
 import { note, remember, trail } from "./trail.js";
 import { attempt, confirm, copy, form, notice } from "./ui.js";
@@ -25,6 +26,7 @@ export function queue(ctx, vhost, name) {
   let opened = null;
   const lagOverTime = lagChart(ctx, at);
   const waits = waiting(ctx, vhost, name);
+  const traced = lives(ctx, vhost, name);
   get(`/api/forebay/access/${path(vhost)}/queue/${path(name)}`).then((found) => { may = found; ctx.redraw(); }, () => {});
   const stat = (key) => it?.message_stats?.[`${key}_details`]?.rate ?? 0;
   const done = () => stat("ack") + stat("deliver_no_ack") + stat("get_no_ack");
@@ -172,7 +174,7 @@ export function queue(ctx, vhost, name) {
           lagOverTime.draw({ lines: [{ name: "messages", kind: "lag", fill: true, points: trail(trailName("queue")) }, { name: "held by consumers", kind: "unacked", points: trail(trailName("unacked")) }], ...normal(it) }),
           chart({ id: "queue-rates", title: "Messages a second", write: rate, redraw: ctx.redraw, lines: [{ name: "in", kind: "in", points: trail(trailName("in")) }, { name: "done", kind: "done", points: trail(trailName("done")) }] })),
         h("div", { class: "columns uneven" },
-          h("div", { class: "stack" }, consumers(it), may?.read && waits(it), may?.read && contents(it, looked, opened, look, (which) => { opened = opened === which ? null : which; ctx.redraw(); })),
+          h("div", { class: "stack" }, consumers(it), may?.read && waits(it), may?.read && contents(it, looked, opened, look, (which) => { opened = opened === which ? null : which; ctx.redraw(); }), may?.read && traced(it)),
           h("div", { class: "stack" }, settings(it), bound(ctx, vhost, name, bindings))),
       ];
     },
