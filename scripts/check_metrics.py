@@ -32,6 +32,8 @@ LEARNT = ("forebay_queue_service_seconds", "forebay_queue_lag_normal_peak_messag
 LIMITS = {"x-dedup-window": 600_000, "x-dedup-size": 2, "x-max-in-flight": 1}
 LIMITED = ["1", "1", "2", "3", "4"]
 DUPLICATES = 1
+GROUPED = {"x-message-group": "routing-key", "x-delayed-retry-min": 3_600_000}
+IN_GROUP = 3
 EMPTY = {
     **{name: "needs days of history" for name in LEARNT},
     "forebay_queue_symptom": "nothing but the pause is wrong here, and it may not have been looked at",
@@ -142,6 +144,11 @@ def load(port, until_scraped):
     later = pika.BasicProperties(delivery_mode=2, message_id="later", headers={"x-delay": 3_600_000})
     channel.basic_publish("", "limited", b"x", later)
     connection.channel().basic_consume("limited", lambda *_: None)
+    # The first one is parked, and the others of its group wait behind it.
+    channel.queue_declare("grouped", durable=True, arguments=GROUPED)
+    for _ in range(IN_GROUP):
+        channel.basic_publish("", "grouped", b"x", keep)
+    connection.channel().basic_consume("grouped", lambda channel, method, *_: channel.basic_nack(method.delivery_tag))
 
     abandoning = connect(port)
     other = abandoning.channel()
@@ -218,16 +225,18 @@ def check_figures(page, faults):
         f'forebay_queue_messages_dead_lettered_total{{{queue},reason="rejected"}}': REJECTED,
         'forebay_queue_lag_messages{vhost="/",queue="work.dlq"}': REJECTED,
         # With the one of `alone`, and the delayed one.
-        "forebay_messages_published_total": PUBLISHED + 2 + len(LIMITED),
-        "forebay_messages_confirmed_total": PUBLISHED + 2 + len(LIMITED),
+        "forebay_messages_published_total": PUBLISHED + 2 + len(LIMITED) + IN_GROUP,
+        "forebay_messages_confirmed_total": PUBLISHED + 2 + len(LIMITED) + IN_GROUP,
         'forebay_queue_messages_deduplicated_total{vhost="/",queue="limited"}': DUPLICATES,
         'forebay_queue_messages_delayed{vhost="/",queue="limited"}': 1,
         'forebay_queue_held_back{vhost="/",queue="limited",reason="max-in-flight"}': 1,
         'forebay_queue_paused{vhost="/",queue="alone"}': 1,
+        'forebay_queue_messages_parked{vhost="/",queue="grouped"}': 1,
+        'forebay_queue_messages_blocked{vhost="/",queue="grouped"}': IN_GROUP - 1,
         "forebay_message_processing_seconds_count": ACKED,
         "forebay_connections": 1,
         # With the one of `alone` and the one of `harmed`.
-        "rabbitmq_queue_messages": lag + 2 + REJECTED + len(LIMITED) - DUPLICATES,
+        "rabbitmq_queue_messages": lag + 2 + REJECTED + len(LIMITED) - DUPLICATES + IN_GROUP - 1,
         'forebay_queue_damaged{vhost="/",queue="harmed"}': 1,
         "forebay_queues_damaged": 1,
     }

@@ -131,6 +131,7 @@ impl Queue {
             return pass;
         }
         self.used_at.get_or_insert(at.monotonic);
+        self.start_lives(at);
         self.quarantine_at = None;
         pass.needs_commit |= self.forget_keys(at);
         self.release_due(at);

@@ -81,6 +81,13 @@ impl Queue {
         }
     }
 
+    /// What is before this moment is not known, if nothing was recorded before.
+    pub(super) fn start_lives(&mut self, at: Instants) {
+        if let Some(lives) = &mut self.lives {
+            lives.start(at.wall);
+        }
+    }
+
     /// A part of the lives that it keeps, the newest first, from the one below `below` on; `None`: it keeps
     /// none.
     pub(crate) fn read_lives(
