@@ -2,6 +2,7 @@
 
 use crate::command::{complaint, printed};
 use crate::harness::broker::Broker;
+use crate::harness::launch::Launch;
 use crate::harness::must;
 use crate::harness::session::{
     Session, await_ready, declare_named, drain, get, number, persistent, publish_with, string,
@@ -220,6 +221,26 @@ async fn a_redrive_at_a_rate_is_stopped_and_only_one_of_a_queue_goes_on() {
     await_ready(&session.channel, "orders", 5).await;
     let text = complaint(&broker, &["dlq", "stop", "orders"]);
     assert!(text.contains("no redrive at a rate of queue 'orders'"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_at_a_rate_waits_while_an_alarm_holds_publishers() {
+    let (mut broker, session, data) = with_five_rejected().await;
+    await_ready(&session.channel, "orders.dlq", 5).await;
+    broker.terminate();
+    assert!(broker.wait().success());
+    // More free space than any disk has.
+    let short = Launch::on(data.path()).argument("--disk-free-limit").argument("1024TiB");
+    let broker = Broker::launch(&short);
+    let admin = Admin::guest(&broker);
+    let redrive = format!("{PATH}/redrive");
+    assert_eq!(admin.refused("POST", &redrive, &Value::Null).0, 503, "an alarm is on");
+    admin.done("POST", &redrive, &json!({ "rate": 100 }));
+    let waiting = await_redrive(&admin, "waiting").await;
+    assert!(waiting["reason"].as_str().unwrap().contains("disk"), "{waiting}");
+    assert_eq!((&waiting["redriven"], &waiting["ended"]), (&json!(0), &Value::Null));
+    admin.done("DELETE", &redrive, &Value::Null);
+    await_redrive(&admin, "stopped").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -217,7 +217,7 @@ function drain(it, comes, goes) {
 function consumers(it) {
   const list = it.consumer_details ?? [];
   return h("section", {}, h("h2", {}, "Consumers"),
-    !list.length ? h("p", { class: "box quiet" }, "None. Messages wait until one comes.")
+    !list.length ? h("p", { class: "box quiet" }, it.paused ? "None." : "None. Messages wait until one comes.")
       : h("div", { class: "scroll" }, h("table", {},
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Consumer"), h("th", { scope: "col" }, "From"), h("th", { scope: "col", class: "number" }, "Holds"), h("th", { scope: "col", class: "number" }, "For"), h("th", { scope: "col", class: "number" }, "Prefetch"), h("th", { scope: "col" }, "State"))),
         h("tbody", {}, list.slice(0, 200).map((consumer) => {
@@ -228,12 +228,13 @@ function consumers(it) {
             h("td", { class: "number" }, consumer.unacknowledged === undefined ? "–" : whole(consumer.unacknowledged)),
             h("td", { class: "number" }, consumer.holding_ms ? duration(consumer.holding_ms) : h("span", { class: "quiet" }, "–")),
             h("td", { class: "number" }, consumer.prefetch_count || "no limit"),
-            h("td", {}, state(consumer)));
+            h("td", {}, state(consumer, it.paused)));
         }))),
       list.length > 200 && h("p", { class: "quiet" }, `${list.length - 200} more.`)));
 }
 
-function state(consumer) {
+function state(consumer, isPaused) {
+  if (isPaused) return h("span", { class: "badge warn", title: "The queue is paused" }, "gets nothing");
   if (consumer.activity_status === "waiting") return h("span", { class: "badge" }, "waits its turn");
   if (consumer.prefetch_count && consumer.unacknowledged >= consumer.prefetch_count) return h("span", { class: "badge warn", title: "It gets no more before it acknowledges" }, "prefetch is full");
   if (!consumer.ack_required) return h("span", { class: "badge" }, "no acknowledgements");
