@@ -89,18 +89,22 @@ impl SnapshotReceiver {
         Ok(())
     }
 
-    /// Ends the snapshot, when all its chunks were taken, and brings it to stable storage. A file of an
-    /// earlier one goes.
+    /// Ends the snapshot, when all its chunks were taken, and brings it to stable storage.
     ///
     /// # Errors
-    /// When it can't be written.
+    /// When it can't be written, or an earlier one is there still: it may be on its way into the store.
     pub fn finish(mut self) -> Result<ReceivedSnapshot, StoreError> {
+        if self.whole.exists() {
+            return Err(failed(io::Error::other(
+                "an earlier one is being put in place: send it later",
+            )));
+        }
         self.put(&checksummed::seal(END_KEY, &self.next.to_be_bytes()))?;
         self.file.flush().map_err(failed)?;
         self.file.get_ref().sync_all().map_err(failed)?;
         fs::rename(&self.draft, &self.whole).map_err(failed)?;
         File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
-        Ok(ReceivedSnapshot { path: self.whole })
+        Ok(ReceivedSnapshot { path: self.whole, outlives: false })
     }
 
     fn put(&mut self, record: &[u8]) -> Result<(), StoreError> {
@@ -110,17 +114,29 @@ impl SnapshotReceiver {
     }
 }
 
-/// A whole snapshot, on stable storage.
+/// A whole snapshot, on stable storage. Its file goes with it, unless it is half in place.
 #[derive(Debug)]
 pub struct ReceivedSnapshot {
     path: PathBuf,
+    /// The next start needs it.
+    outlives: bool,
+}
+
+impl Drop for ReceivedSnapshot {
+    fn drop(&mut self) {
+        if !self.outlives
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(%error, file = %self.path.display(), "a snapshot that is of no use stays");
+        }
+    }
 }
 
 impl ReceivedSnapshot {
-    /// The one that lies in a data directory, if any does.
+    /// The one that lies in a data directory, if any does. It stays there until it is removed.
     pub(crate) fn find(directory: &DataDirectory) -> Option<Self> {
         let path = directory.snapshot();
-        path.exists().then_some(Self { path })
+        path.exists().then_some(Self { path, outlives: true })
     }
 
     /// Reads it from its beginning.
@@ -139,9 +155,14 @@ impl ReceivedSnapshot {
         Ok(reader)
     }
 
+    /// From now on a start without it can't go on: it stays until it is in place.
+    pub(crate) fn keep(&mut self) {
+        self.outlives = true;
+    }
+
     /// It is in place, or of no use.
-    pub(crate) fn remove(self) -> Result<(), StoreError> {
-        fs::remove_file(self.path).map_err(failed)
+    pub(crate) fn remove(mut self) {
+        self.outlives = false;
     }
 }
 

@@ -58,7 +58,7 @@ impl ReplicaStore {
         drop(view);
         match ReceivedSnapshot::find(&replica.shared().directory) {
             Some(snapshot) if is_unfinished => replica.install(snapshot)?,
-            Some(snapshot) => snapshot.remove()?,
+            Some(unused) => unused.remove(),
             None if is_unfinished => {
                 return Err(Damage::elsewhere(
                     "a snapshot from another node was being put in place, and its file is missing: \
@@ -126,6 +126,12 @@ impl ReplicaStore {
     pub fn log_state(&self) -> Result<(Range<u64>, Option<LogCut>), StoreError> {
         let log = self.log();
         Ok((log.indexes(), replicated_log::cut(&self.shared().database.view())?))
+    }
+
+    /// The indexes of the entries that the log has.
+    #[must_use]
+    pub fn log_indexes(&self) -> Range<u64> {
+        self.log().indexes()
     }
 
     /// Bytes of the entries that the log has.
@@ -212,12 +218,13 @@ impl ReplicaStore {
     ///
     /// # Errors
     /// When the snapshot is damaged, which is found before anything is changed, or the store fails.
-    pub fn install(&self, snapshot: ReceivedSnapshot) -> Result<(), StoreError> {
+    pub fn install(&self, mut snapshot: ReceivedSnapshot) -> Result<(), StoreError> {
         let mut reader = snapshot.read()?;
         while reader.next_items()?.is_some() {}
         let shared = self.shared();
         let mut writer = shared.writer()?;
         let mut reader = snapshot.read()?;
+        snapshot.keep();
         self.mark_unfinished(&mut writer, &reader.applied)?;
         self.clear(&mut writer)?;
         while let Some(items) = reader.next_items()? {
@@ -243,7 +250,8 @@ impl ReplicaStore {
         drop(writer);
         shared.database.let_go().map_err(|error| shared.stop("write a snapshot", error))?;
         self.store.remove_dropped(dropped);
-        snapshot.remove()
+        snapshot.remove();
+        Ok(())
     }
 
     /// Brings everything written so far to stable storage.

@@ -300,7 +300,8 @@ fn a_snapshot_that_was_being_put_in_place_is_finished_by_the_next_start() {
     fill(&leader, &mut Workload::default(), 30);
     fill(&follower, &mut Workload::default(), 10);
     let (at, chunks) = chunks(&leader);
-    drop(receive(&follower, &at, &chunks));
+    // The process ends.
+    std::mem::forget(receive(&follower, &at, &chunks));
     follower.begin_install(&at).unwrap();
     assert_eq!(follower.applied().unwrap(), None, "half of it is not shown as a state");
     drop(follower);
@@ -318,7 +319,8 @@ fn a_snapshot_that_was_received_and_not_begun_is_dropped_by_the_next_start() {
     fill(&store, &mut Workload::default(), 10);
     let before = content(&store);
     let (at, chunks) = chunks(&store);
-    drop(receive(&store, &at, &chunks));
+    // The process ends.
+    std::mem::forget(receive(&store, &at, &chunks));
     drop(store);
     let store = open(directory.path());
     assert_eq!(content(&store), before);
@@ -348,6 +350,25 @@ fn a_chunk_that_is_damaged_or_out_of_order_is_refused_and_one_sent_twice_passed_
     let before = content(&store);
     store.install(receiver.finish().unwrap()).unwrap();
     assert_eq!(content(&store), before);
+}
+
+#[test]
+fn a_snapshot_is_not_replaced_while_it_is_on_its_way_into_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    fill(&store, &mut Workload::default(), 10);
+    let before = content(&store);
+    let (at, chunks) = chunks(&store);
+    let first = receive(&store, &at, &chunks);
+    let mut second = store.receive_snapshot(&applied(99)).unwrap();
+    chunks.iter().for_each(|chunk| second.take(chunk).unwrap());
+    assert!(second.finish().is_err());
+    store.install(first).unwrap();
+    assert_eq!((content(&store), store.applied().unwrap()), (before, Some(at.clone())));
+    // One that nobody wants any more makes room for the next.
+    drop(receive(&store, &at, &chunks));
+    store.install(receive(&store, &at, &chunks)).unwrap();
+    assert!(!directory.path().join("snapshot").exists());
 }
 
 #[test]
