@@ -58,9 +58,9 @@ identifier!(
     CommitId(u64)
 );
 identifier!(
-    /// The reign under which a shard makes commits. Of several machines that have the same queues, one
-    /// leads at a time, each time under a higher epoch: a commit of an earlier one was made without
-    /// knowledge of what came after it, and is refused. 0 where a single machine has the queues.
+    /// The time in which one machine leads of several that have the same queues, by its number, which grows.
+    /// A shard makes all its commits under one epoch: a commit of an earlier one was made without knowledge
+    /// of what came after it, and is refused. 0 where a single machine has the queues.
     Epoch(u64)
 );
 identifier!(
