@@ -11,7 +11,7 @@ use crate::event::Delivery;
 use crate::model::{ConsumerNumber, Monotonic};
 use forebay_wire::{FieldTable, ShortStr};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Empty places that a ring may have beside one for each consumer.
 const SPARE_PLACES: usize = 16;
@@ -102,10 +102,20 @@ struct Ring {
     taken: usize,
 }
 
+/// A consumer that was cancelled while its client held messages of it: it is timed as before.
+#[derive(Clone, Copy, Debug)]
+struct Cancelled {
+    channel: ChannelSlot,
+    lease: Option<u64>,
+    unacked: u64,
+    active_since: Monotonic,
+}
+
 /// All consumers of a queue.
 #[derive(Debug, Default)]
 pub(crate) struct Consumers {
     by_id: BTreeMap<ConsumerId, Consumer>,
+    cancelled: BTreeMap<ConsumerId, Cancelled>,
     rings: BTreeMap<Reverse<i64>, Ring>,
     /// The place that was taken last.
     last_place: Place,
@@ -170,9 +180,13 @@ impl Consumers {
         self.unblock(id);
     }
 
-    /// Takes one out.
+    /// Takes one out. What its client holds stays timed as it was.
     pub(crate) fn remove(&mut self, id: ConsumerId) -> Option<Consumer> {
         let consumer = self.by_id.remove(&id)?;
+        let Consumer { channel, lease, unacked, active_since, .. } = consumer;
+        if unacked > 0 {
+            self.cancelled.insert(id, Cancelled { channel, lease, unacked, active_since });
+        }
         self.active = self.active.filter(|active| *active != id);
         if consumer.place.is_some() {
             self.leave_place(consumer.priority);
@@ -227,13 +241,26 @@ impl Consumers {
         if let Some(consumer) = self.by_id.get_mut(&id) {
             consumer.active_since = now;
             consumer.unacked = consumer.unacked.saturating_sub(count);
+        } else if let Some(cancelled) = self.cancelled.get_mut(&id) {
+            cancelled.active_since = now;
+            cancelled.unacked = cancelled.unacked.saturating_sub(count);
+            if cancelled.unacked == 0 {
+                self.cancelled.remove(&id);
+            }
         }
         self.unblock(id);
     }
 
+    /// Channels ended: nothing is held any more of consumers that they had.
+    pub(crate) fn forget_cancelled(&mut self, channels: &BTreeSet<ChannelSlot>) {
+        self.cancelled.retain(|_, cancelled| !channels.contains(&cancelled.channel));
+    }
+
     /// When it last settled something, or began to hold something.
     pub(crate) fn active_since(&self, id: ConsumerId) -> Monotonic {
-        self.by_id.get(&id).map_or(Monotonic::default(), |consumer| consumer.active_since)
+        let consumer = self.by_id.get(&id).map(|consumer| consumer.active_since);
+        let cancelled = || self.cancelled.get(&id).map(|cancelled| cancelled.active_since);
+        consumer.or_else(cancelled).unwrap_or_default()
     }
 
     /// How long it may hold a message, in ms, where it said so itself.
@@ -241,13 +268,18 @@ impl Consumers {
         if !self.has_leases {
             return None;
         }
-        self.by_id.get(&id)?.lease
+        match self.by_id.get(&id) {
+            Some(consumer) => consumer.lease,
+            None => self.cancelled.get(&id)?.lease,
+        }
     }
 
     /// Its time begins again.
     pub(crate) fn set_active_since(&mut self, id: ConsumerId, now: Monotonic) {
         if let Some(consumer) = self.by_id.get_mut(&id) {
             consumer.active_since = now;
+        } else if let Some(cancelled) = self.cancelled.get_mut(&id) {
+            cancelled.active_since = now;
         }
     }
 

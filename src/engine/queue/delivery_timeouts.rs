@@ -7,7 +7,8 @@
 //! each that its client asked more time for.
 //!
 //! A consumer that lets the time pass loses that message, and its channel is sent no more until the
-//! client is heard of on it. What else it holds goes back as soon as another consumer is there.
+//! client is heard of on it. What else it holds goes back as soon as another consumer is there, but for what
+//! its client asked more time for. A consumer that was cancelled is timed as before.
 
 use super::Queue;
 use super::clock_skew::Instants;
@@ -247,6 +248,8 @@ impl Queue {
         }
     }
 
+    /// What consumers hold that hang goes to others, but for what their clients asked more time for: that
+    /// is timed by itself.
     fn take_from_hung(&mut self, clients: &Clients, at: Instants) {
         self.hung.retain(|(_, channel)| clients.is_overdue(*channel));
         if self.hung.is_empty() || !self.consumers.is_anybody_there(clients) {
@@ -256,7 +259,9 @@ impl Queue {
         for (consumer, _) in std::mem::take(&mut self.hung) {
             for priority in 0..self.levels.len() {
                 let Some(level) = self.levels.get_mut(priority) else { continue };
-                let held = level.delivered().filter(|(_, held)| held.consumer == Some(consumer));
+                let held = level.delivered().filter(|(_, held)| {
+                    held.consumer == Some(consumer) && held.extended_to <= at.monotonic
+                });
                 let held: Vec<(Offset, Held)> =
                     held.map(|(offset, held)| (offset, *held)).collect();
                 self.counters.timed_out += held.len() as u64;

@@ -132,6 +132,7 @@ impl Queue {
             self.record_ended(priority, &ended, at, &Happening::CameBack { cause: how.cause() });
             self.finish(priority, ending, ended, at, &mut released);
         }
+        self.consumers.forget_cancelled(channels);
         released
     }
 

@@ -253,6 +253,41 @@ fn a_message_is_kept_as_long_as_it_is_extended_and_so_is_what_waits_behind_it() 
 }
 
 #[test]
+fn a_message_that_was_extended_in_time_is_not_taken_because_its_consumer_hangs_at_another() {
+    let mut scene = Scene::new(&[("q", &[])]);
+    join_with_lease(&mut scene, WORKER, 1_000, 2);
+    scene.publish("q", 0..2);
+    let held = scene.take(WORKER);
+    assert!(extend(&mut scene, WORKER, &held[1], 10_000));
+    scene.join(OTHER, 1, "q", 0);
+    scene.broker.pass(1_000);
+    assert_eq!(numbers(&scene.take(OTHER)), [0]);
+    scene.broker.pass(8_999);
+    assert_eq!(numbers(&scene.take(OTHER)), [0; 0]);
+    scene.broker.pass(1);
+    assert_eq!(numbers(&scene.take(OTHER)), [1]);
+}
+
+#[test]
+fn a_lease_holds_for_what_a_consumer_left_behind_that_was_cancelled() {
+    for queue_s in [1_000, 60_000] {
+        let mut scene = Scene::new(&[("q", &[timeout(queue_s)])]);
+        join_with_lease(&mut scene, WORKER, 5_000, 2);
+        scene.publish("q", 0..2);
+        let held = scene.take(WORKER);
+        scene.leave(WORKER, 1, "q");
+        scene.broker.pass(4_000);
+        // A sign of life: the other one is timed from here.
+        scene.settle(WORKER, 1, "q", Settlement::Ack, &held[0]);
+        scene.join(OTHER, 1, "q", 1);
+        scene.broker.pass(4_999);
+        assert!(scene.take(OTHER).is_empty());
+        scene.broker.pass(1);
+        assert_eq!(numbers(&scene.take(OTHER)), [1]);
+    }
+}
+
+#[test]
 fn an_extension_holds_for_one_delivery_and_is_over_with_it() {
     let mut scene = Scene::new(&[("q", &[timeout(1_000)])]);
     scene.publish("q", 0..2);

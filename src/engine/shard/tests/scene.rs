@@ -68,6 +68,13 @@ impl Scene {
         }
     }
 
+    /// The consumer of a queue is cancelled.
+    pub(super) fn leave(&mut self, connection: ConnectionId, channel: u16, queue: &str) {
+        let (channel, consumer_tag) = (ChannelId(channel), queue.try_into().unwrap());
+        self.broker.send(connection, [Command::Cancel { channel, consumer_tag }]);
+        self.broker.reply(connection).unwrap();
+    }
+
     pub(super) fn take(&mut self, connection: ConnectionId) -> Vec<Delivery> {
         self.broker.deliveries(connection)
     }

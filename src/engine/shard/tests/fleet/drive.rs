@@ -183,16 +183,10 @@ impl Drive {
 
     fn cancel(&mut self, place: Place3) {
         let (client, channel, queue) = place;
-        let Some(subscribed) = self.consumers.get(&place).copied() else { return };
-        self.hear(client, channel);
-        let number = Some(subscribed.number);
-        let holds = |place| matches!(place, Place::Held { consumer, .. } if consumer == number);
-        let is_timed = self.model.timeouts[queue].is_some()
-            || self.model.leases.contains_key(&subscribed.number);
-        if is_timed && self.model.entries.iter().any(|entry| holds(entry.place)) {
-            // How long what a consumer left behind may be held is not promised.
+        if !self.consumers.contains_key(&place) {
             return;
         }
+        self.hear(client, channel);
         self.consumers.remove(&place);
         let consumer_tag = NAMES[queue].try_into().unwrap();
         let cancel = Command::Cancel { channel: ChannelId(channel), consumer_tag };

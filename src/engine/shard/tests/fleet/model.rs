@@ -252,7 +252,9 @@ impl Model {
             return;
         }
         for index in 0..self.entries.len() {
+            let is_extended = self.entries[index].extended_to.is_some_and(|to| to > self.now);
             if self.entries[index].queue == queue
+                && !is_extended
                 && let Place::Held { client, channel, consumer: Some(consumer) } =
                     self.entries[index].place
                 && self.hung.contains(&(client, channel, consumer))
