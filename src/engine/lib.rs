@@ -14,6 +14,7 @@ pub mod administration;
 mod broker_snapshot;
 pub mod browse;
 mod channel;
+mod clock_record;
 pub mod command;
 pub mod connection;
 mod credit;

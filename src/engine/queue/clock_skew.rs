@@ -23,6 +23,9 @@ pub(crate) struct Instants {
     pub(crate) steady: i128,
     /// When the process began, on the steady clock.
     pub(crate) started: i128,
+    /// On the clock of messages that wait for a time to pass, in ms: it does not jump either, and goes on over
+    /// restarts, at which the wall clock tells how much time has passed.
+    pub(crate) elapsed: i128,
 }
 
 /// The wall clock at the start, carried on.
@@ -30,14 +33,23 @@ pub(crate) struct Instants {
 pub(crate) struct SteadyClock {
     /// What to add to the monotonic clock, and when it was found.
     base: Option<(i128, i128)>,
+    /// How far the wall clock was ahead of [`Instants::elapsed`] at the start, in ms.
+    ahead: i64,
 }
 
 impl SteadyClock {
+    /// The clock of a process that is told how far the wall clock is ahead of [`Instants::elapsed`], in ms.
+    pub(crate) fn with_wall_ahead(ahead: i64) -> Self {
+        Self { base: None, ahead }
+    }
+
     /// The moment of an input.
     pub(crate) fn moment(&mut self, now: Now) -> Instants {
         let (wall, monotonic) = (i128::from(now.wall.0), i128::from(now.monotonic.0));
         let (base, started) = *self.base.get_or_insert((wall - monotonic, wall));
-        Instants { monotonic: now.monotonic, wall: now.wall, steady: monotonic + base, started }
+        let steady = monotonic + base;
+        let elapsed = steady - i128::from(self.ahead);
+        Instants { monotonic: now.monotonic, wall: now.wall, steady, started, elapsed }
     }
 }
 
@@ -45,6 +57,11 @@ impl Instants {
     /// How far the wall clock is ahead of the steady one, in ms.
     pub(crate) fn ahead(self) -> i128 {
         i128::from(self.wall.0) - self.steady
+    }
+
+    /// How far the wall clock is ahead of [`Self::elapsed`], in ms.
+    pub(crate) fn ahead_of_elapsed(self) -> i128 {
+        i128::from(self.wall.0) - self.elapsed
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::traces::Arrival;
+use crate::clock_record::ClockRecord;
 use crate::limits::{CALENDAR_CHECK_INTERVAL_MS, CALENDAR_JUMP_MS};
 use crate::model::{DelayedId, DueClock, Message, Monotonic, Now, QueueId};
 use crate::queue::{DelayedRead, Instants};
@@ -122,11 +123,15 @@ impl Shard {
         is_news
     }
 
-    /// The moment of an input. When the wall clock has jumped, the queues that go by it are looked at.
+    /// The moment of an input. When the wall clock has jumped, that is written down, and the queues that go by
+    /// it are looked at.
     pub(super) fn moment(&mut self, now: Now) -> Instants {
         let at = self.clock.moment(now);
         self.spans.set_now(at.wall);
         if self.calendar.check(at) {
+            // A restart that did not know of the jump would count it as time that has passed.
+            let ahead = i64::try_from(at.ahead_of_elapsed()).unwrap_or_default();
+            self.commits.add_deferred_operations([ClockRecord { ahead }.put()], at.monotonic);
             let queues: Vec<QueueId> = self.calendar.queues.iter().copied().collect();
             queues.into_iter().for_each(|id| self.schedule(id));
         }

@@ -5,10 +5,12 @@ use super::shared_bodies::SharedBodies;
 use super::spans::Spans;
 use super::{Shard, ShardSettings};
 use crate::access::{AccessControl, AccessRecordError};
+use crate::clock_record::ClockRecord;
 use crate::deduplication::KeyRecordError;
 use crate::delivered_record::DeliveredRecord;
 use crate::model::QueueId;
 use crate::operation::{Operation, Recovered};
+use crate::queue::SteadyClock;
 use crate::schedules::{ScheduleKey, ScheduleProgress, ScheduleRecordError, recover_progress};
 use crate::topology::{Topology, TopologyRecordError};
 use forebay_wire::ShortStr;
@@ -48,6 +50,8 @@ impl Shard {
         let mut shard = Self::with_topology(topology, settings);
         shard.commits.set_epoch(recovered.epoch);
         shard.shared_bodies = SharedBodies::recover(recovered.last_body);
+        let clock = ClockRecord::recover(&recovered.records).unwrap_or_default();
+        shard.clock = SteadyClock::with_wall_ahead(clock.ahead);
         shard.access = AccessControl::recover(&recovered.records)?;
         let queues: Vec<QueueId> = shard.topology.queues().map(|record| record.id).collect();
         for queue in queues {

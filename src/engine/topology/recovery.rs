@@ -15,6 +15,7 @@ use super::settings::QueueSettings;
 use super::vhost::{VhostMetadata, VhostUpdate};
 use super::{QueueIds, Topology};
 use crate::access;
+use crate::clock_record;
 use crate::deduplication;
 use crate::delivered_record;
 use crate::model::{Binding, QueueId, WallClock};
@@ -84,6 +85,7 @@ impl Topology {
         let unknown = |key: &Bytes| key.first().is_none_or(|kind| !ORDER.contains(kind));
         let is_elsewhere = |key: &Bytes| {
             access::is_ours(key)
+                || clock_record::is_ours(key)
                 || delivered_record::is_ours(key)
                 || deduplication::is_ours(key)
                 || is_progress_record(key)

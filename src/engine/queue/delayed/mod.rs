@@ -37,7 +37,7 @@ pub(crate) struct DelayedRead {
 /// What the time is on a clock.
 fn now_on(clock: DueClock, at: Instants) -> i128 {
     match clock {
-        DueClock::Elapsed => at.steady,
+        DueClock::Elapsed => at.elapsed,
         DueClock::Calendar => i128::from(at.wall.0),
     }
 }
@@ -46,7 +46,7 @@ fn now_on(clock: DueClock, at: Instants) -> i128 {
 fn on_the_wall(id: DelayedId, at: Instants) -> WallClock {
     match id.clock {
         DueClock::Elapsed => {
-            let wall = i128::from(id.due.0) + at.ahead();
+            let wall = i128::from(id.due.0) + at.ahead_of_elapsed();
             WallClock(u64::try_from(wall.max(0)).unwrap_or(u64::MAX))
         }
         DueClock::Calendar => id.due,
@@ -132,7 +132,7 @@ impl Queue {
     pub(super) fn delay(&mut self, message: Message, at: Instants) -> Result<Message, DelayedId> {
         let Some((clock, due)) = message.delay() else { return Ok(message) };
         let on_clock = match clock {
-            DueClock::Elapsed => i128::from(due.0) - at.ahead(),
+            DueClock::Elapsed => i128::from(due.0) - at.ahead_of_elapsed(),
             DueClock::Calendar => i128::from(due.0),
         };
         if on_clock <= now_on(clock, at) {

@@ -201,6 +201,24 @@ fn a_jump_of_the_wall_clock_concerns_only_what_waits_for_a_time_of_day() {
 }
 
 #[test]
+fn what_was_delayed_after_a_jump_is_due_in_its_time_after_a_restart_too() {
+    for jump in [600_000, -600_000] {
+        let mut ground = Ground::new();
+        ground.jump(jump);
+        ground.delay("later", 1_000);
+        ground.broker.commit();
+        for (passed, expected) in [(900, &[][..]), (99, &[]), (1, &["later"])] {
+            ground.broker.pass(passed);
+            ground.broker.crash();
+            ground.broker.open(CONNECTION);
+            ground.subscribe();
+            ground.broker.pass(0);
+            assert_eq!(ground.bodies(), expected, "a jump of {jump} ms");
+        }
+    }
+}
+
+#[test]
 fn a_jump_is_noticed_although_nothing_else_happens() {
     let mut ground = Ground::new();
     ground.schedule("at", 3_600_000);

@@ -8,6 +8,7 @@ use super::broker::{Broker, CHANNEL, CONNECTION, arguments, consume, message, pu
 use crate::command::{Command, Subscribe};
 use crate::delayed_request::{DelayedAction, DelayedFate, DelayedPage, DelayedRequest};
 use crate::event::{Delivery, Reply};
+use crate::limits::CALENDAR_JUMP_MS;
 use crate::model::{ConnectionId, DelayedId, DueClock, Message, QueueId, WallClock};
 use proptest::prelude::*;
 
@@ -68,8 +69,11 @@ struct Model {
     entries: Vec<Entry>,
     /// The time that has passed, as the wall clock would show it without jumps.
     steady: u64,
-    writing: Vec<Vec<Entry>>,
-    written: Vec<Entry>,
+    /// How far the wall clock was found to be ahead of that when it was set last.
+    ahead: i64,
+    /// What the commits under way have: messages, and what is known of the clock.
+    writing: Vec<(Vec<Entry>, i64)>,
+    written: (Vec<Entry>, i64),
 }
 
 impl Model {
@@ -85,8 +89,9 @@ impl Model {
             queue,
             entries: Vec::new(),
             steady,
+            ahead: 0,
             writing: Vec::new(),
-            written: Vec::new(),
+            written: Default::default(),
         };
         model.subscribe();
         model
@@ -116,12 +121,17 @@ impl Model {
                 let wall = &mut self.broker.now.wall.0;
                 *wall = wall.checked_add_signed(by).unwrap_or(*wall);
                 // It is noticed at the next look.
+                self.broker.pass(0);
+                let ahead = self.broker.now.wall.0 as i64 - self.steady as i64;
+                if self.ahead.abs_diff(ahead) > CALENDAR_JUMP_MS {
+                    self.ahead = ahead;
+                }
                 self.pass(1_000);
             }
             Step::BeginCommit => {
-                let entries = self.entries.clone();
+                let state = (self.entries.clone(), self.ahead);
                 if self.broker.begin_commit() {
-                    self.writing.push(entries);
+                    self.writing.push(state);
                 }
             }
             Step::FinishCommit => {
@@ -225,7 +235,7 @@ impl Model {
             self.broker.finish_commit();
         }
         if self.broker.begin_commit() {
-            self.writing.push(self.entries.clone());
+            self.writing.push((self.entries.clone(), self.ahead));
         }
     }
 
@@ -265,8 +275,8 @@ impl Model {
         }
         // It was told of when it was durable.
         for index in ended {
-            for state in self.writing.iter_mut().chain([&mut self.written]) {
-                if let Some(entry) = state.get_mut(*index) {
+            for (entries, _) in self.writing.iter_mut().chain([&mut self.written]) {
+                if let Some(entry) = entries.get_mut(*index) {
                     entry.is_waiting = false;
                 }
             }
@@ -316,11 +326,13 @@ impl Model {
     fn crash(&mut self) {
         self.broker.crash();
         self.writing.clear();
-        self.steady = self.broker.now.wall.0;
+        let (written, ahead) = std::mem::take(&mut self.written);
+        self.ahead = ahead;
+        self.steady = self.broker.now.wall.0.checked_add_signed(-ahead).unwrap();
         for (index, entry) in self.entries.iter_mut().enumerate() {
-            entry.is_waiting = self.written.get(index).is_some_and(|written| written.is_waiting);
+            entry.is_waiting = written.get(index).is_some_and(|written| written.is_waiting);
         }
-        self.written = self.entries.clone();
+        self.written = (self.entries.clone(), ahead);
         self.broker.open(CONNECTION);
         self.subscribe();
         self.pass(0);
