@@ -6,6 +6,7 @@ from typing import Callable
 
 from dead_letters import HOUR_MS, rejected, time_to_live
 from delayed import pending
+from features import DAY_MS, compared, parked
 from flows import backlog, beside_a_flood, flow, neighbours
 from independent import CLIENTS, amqp091_go, lavinmqperf, rabbitmq_c, script
 from wires import connections, declare, drain, idle_connections, raw_sync, spread
@@ -36,6 +37,11 @@ def client_row(name, measure):
 
 def c_row(name, options):
     return client_row(f"rabbitmq-c: {name}", rabbitmq_c(*options.split()))
+
+
+def feature_row(name, measure):
+    """Nobody else has it."""
+    return Row(f"feature: {name}", measure, peer_rounds=0)
 
 
 def perf_row(options):
@@ -82,6 +88,17 @@ ROWS = [
         has_bench_queues=True),
     Row("drain of 1M × 1 KiB while its space comes back", drain(1_000_000), peer_rounds=1),
     Row("delayed: 1M × 100 B pending", pending(1_000_000), peer_rounds=0),
+    *(feature_row(name, measure) for name, measure in (
+        ("groups, 1M of one message", compared(1_000_000, {"x-message-group": "group"})),
+        ("groups, 1M at once in flight", compared(1_000_000, {"x-message-group": "group"}, prefetch=0)),
+        ("groups, 1,000 of 1,000 messages", compared(1_000_000, {"x-message-group": "group"}, groups=1_000)),
+        ("1M keys in a window", compared(1_000_000, {"x-dedup-window": DAY_MS, "x-dedup-size": 2_000_000})),
+        ("1M parked for a retry", parked(1_000_000)),
+        ("leases of a minute", compared(300_000, {}, lease_ms=60_000)),
+        ("max-in-flight, not reached", compared(300_000, {"x-max-in-flight": 1_000_000})),
+        ("rate-limit, not reached",
+         compared(300_000, {"x-rate-limit": 1_000_000, "x-rate-burst": 1_000_000})),
+    )),
     Row("dead letters: 100k × 100 B rejected, redriven", rejected(100_000), peer_rounds=1),
     Row("no time to live: 1M × 100 B", time_to_live(1_000_000, None), peer_rounds=1),
     Row("time to live of an hour: 1M × 100 B", time_to_live(1_000_000, HOUR_MS), peer_rounds=1),
