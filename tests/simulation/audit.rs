@@ -2,19 +2,26 @@
 //! what comes is held against what must be there.
 
 use crate::channel::Mode;
+use crate::client::Consumer;
 use crate::dice::one_in;
 use crate::plan::Feature;
-use crate::queues::dead_letter_queue;
+use crate::queues::{LEASE_MS_MAX, dead_letter_queue};
 use crate::replay;
 use crate::world::World;
-use forebay_engine::model::Level;
-use forebay_engine::shard::QueueReport;
+use forebay_engine::model::QueueId;
+use forebay_engine::shard::{QueueReport, QueueStatistics};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Until then nobody has a lease any more, when each consumer loses a message in one.
+const LEASES_PASSED: u64 = 60;
 
 /// What a queue must hold, and what it may.
 struct Expected {
     name: String,
-    ready: BTreeMap<Level, Vec<u64>>,
+    /// In this order.
+    ready: Vec<u64>,
+    /// Anywhere among them: nobody knows when they came in.
+    others: BTreeSet<u64>,
     unclear: BTreeSet<u64>,
 }
 
@@ -25,6 +32,7 @@ impl World {
     /// When something is missing, or there too often, or nobody is told of something.
     pub(crate) fn finish(&mut self) {
         self.settle();
+        self.check_leases();
         self.check_answers();
         self.check_progress();
         if self.plan.has(Feature::Crashes) && one_in(&mut self.random, 2) {
@@ -37,6 +45,7 @@ impl World {
         }
         self.settle();
         let (expected, found) = loop {
+            self.let_come_due();
             let expected = self.expected();
             if let Some(found) = self.drain() {
                 break (expected, found);
@@ -49,6 +58,30 @@ impl World {
         replay::check(&self.log, &self.memory);
     }
 
+    /// A consumer that says nothing any more loses what it holds, one message after the other.
+    fn check_leases(&mut self) {
+        let hasty = |world: &Self| -> Vec<(QueueId, usize)> {
+            let queues = world.history.state.queues.iter();
+            let hasty = queues.filter(|(_, shadow)| shadow.profile.is_hasty);
+            hasty.map(|(id, shadow)| (*id, shadow.held_for_long())).collect()
+        };
+        if hasty(self).is_empty() {
+            return;
+        }
+        for _ in 0..LEASES_PASSED {
+            self.pass(LEASE_MS_MAX);
+            self.settle();
+        }
+        let most: BTreeMap<QueueId, usize> = hasty(self).into_iter().collect();
+        for report in self.report() {
+            let Some(most) = most.get(&report.record.id) else { continue };
+            let unacked = report.statistics.unacked;
+            let name = &report.record.name;
+            assert!(unacked <= *most as u64, "{unacked} of {name} are held, {most} may be");
+        }
+        self.life.take_fetches(self.now);
+    }
+
     /// Nobody waits for an answer any more; each publish was confirmed or refused.
     fn check_answers(&self) {
         for (id, socket) in self.sockets.iter().filter(|(_, socket)| !socket.is_cut) {
@@ -58,6 +91,17 @@ impl World {
                 let is_owed = channel.mode == Mode::Confirm && !channel.unconfirmed.is_empty();
                 assert!(!is_owed, "never confirmed: {:?}, {place}", channel.unconfirmed);
             }
+        }
+    }
+
+    /// Waits until every message is due, however often that begins anew.
+    fn let_come_due(&mut self) {
+        loop {
+            let shadows = self.history.state.queues.values();
+            let waits = shadows.map(|shadow| shadow.longest_wait(&self.history.clock));
+            let Some(wait) = waits.max().filter(|wait| *wait > 0) else { return };
+            self.pass(wait);
+            self.settle();
         }
     }
 
@@ -76,25 +120,26 @@ impl World {
             let profile = self.history.profile(report.record.name.as_str().unwrap());
             let is_stuck = report.statistics.has_credit && report.statistics.ready > 0;
             let is_exact = profile.is_some_and(|profile| profile.exact);
+            let shadow = self.history.state.queues.get(&report.record.id);
+            let now = self.history.clock.now();
+            let may_go_on = shadow.is_some_and(|shadow| shadow.has_deliverable(now));
             assert!(
-                !(is_exact && is_stuck),
+                !(is_exact && is_stuck && may_go_on),
                 "a consumer of {} waits: {report:?}",
                 report.record.name
             );
             assert_eq!(report.statistics.missing, 0, "{} misses messages", report.record.name);
         }
-        while let Some(fetch) = self.life.shard.poll_fetch() {
-            self.life.fetches.push(fetch);
-        }
+        self.life.take_fetches(self.now);
     }
 
     /// What exact queues hold.
     fn expected(&self) -> Vec<Expected> {
         let exact = self.history.state.queues.values().filter(|shadow| shadow.profile.exact);
-        let expected = exact.map(|shadow| Expected {
-            name: shadow.name.clone(),
-            ready: shadow.ready(),
-            unclear: shadow.unclear.clone(),
+        let expected = exact.map(|shadow| {
+            let (ready, others) = shadow.ready();
+            let (name, unclear) = (shadow.name.clone(), shadow.unclear.clone());
+            Expected { name, ready, others, unclear }
         });
         expected.collect()
     }
@@ -117,13 +162,16 @@ impl World {
                 if client.channels.is_empty() {
                     client.open_channel(1);
                 }
-                new.iter().for_each(|name| client.consume(1, name, true, 0));
+                for queue in &new {
+                    client.consume(1, Consumer { queue, no_ack: true, ..Consumer::default() });
+                }
             });
             names.extend(new);
         }
         for report in self.life.shard.statistics().queues {
-            let left = (report.statistics.ready, report.statistics.unacked);
-            assert_eq!(left, (0, 0), "left in {}", report.record.name);
+            let QueueStatistics { ready, unacked, parked, delayed, .. } = report.statistics;
+            let left = (ready, unacked, parked, delayed);
+            assert_eq!(left, (0, 0, 0, 0), "left in {}", report.record.name);
             assert_eq!(report.statistics.missing, 0, "{} misses messages", report.record.name);
         }
         let mut found: BTreeMap<String, Vec<u64>> = BTreeMap::new();
@@ -134,11 +182,13 @@ impl World {
     }
 
     fn check_exact(&self, expected: &[Expected], found: &BTreeMap<String, Vec<u64>>) {
-        for Expected { name, ready, unclear } in expected {
-            let ready: Vec<u64> = ready.values().rev().flatten().copied().collect();
+        for Expected { name, ready, others, unclear } in expected {
             let found = found.get(name).into_iter().flatten().copied();
-            let found: Vec<u64> = found.filter(|id| !unclear.contains(id)).collect();
-            assert_eq!(found, ready, "what is in {name} in the end");
+            let found = found.filter(|id| !unclear.contains(id));
+            let (late, found): (Vec<u64>, Vec<u64>) = found.partition(|id| others.contains(id));
+            assert_eq!(&found, ready, "what is in {name} in the end");
+            let once: BTreeSet<u64> = late.iter().copied().collect();
+            assert_eq!((late.len(), &once), (others.len(), others), "what came late into {name}");
         }
     }
 

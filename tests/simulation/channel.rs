@@ -2,9 +2,12 @@
 //! send it.
 
 use crate::history::{History, id_of};
-use crate::queues::{DELETABLE, HASTY};
+use crate::queues::DELETABLE;
 use forebay_wire::{ContentHeader, Method, ShortStr};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Stands for a publish that is no message: no message has this number.
+const NO_MESSAGE: u64 = 0;
 
 /// How publishes are answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub(crate) enum Asked {
 pub(crate) struct Subscription {
     pub(crate) queue: String,
     no_ack: bool,
+    /// Its messages are taken back soon.
+    is_hasty: bool,
     /// The most that it may hold; 0: no limit.
     prefetch: u16,
     unacked: u64,
@@ -41,6 +46,7 @@ pub(crate) struct Subscription {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Unacked {
+    pub(crate) queue: String,
     consumer: Option<ShortStr>,
 }
 
@@ -96,9 +102,18 @@ impl Channel {
         }
     }
 
-    pub(crate) fn subscribe(&mut self, tag: ShortStr, queue: String, no_ack: bool) {
+    /// A settlement instruction is published.
+    pub(crate) fn instruct(&mut self) {
+        if self.mode == Mode::Confirm {
+            self.next_seq += 1;
+            self.unconfirmed.insert(self.next_seq, NO_MESSAGE);
+        }
+    }
+
+    pub(crate) fn subscribe(&mut self, tag: ShortStr, queue: String, no_ack: bool, is_hasty: bool) {
         let prefetch = self.prefetch;
-        self.consumers.insert(tag, Subscription { queue, no_ack, prefetch, unacked: 0 });
+        let subscription = Subscription { queue, no_ack, is_hasty, prefetch, unacked: 0 };
+        self.consumers.insert(tag, subscription);
     }
 
     /// `basic.qos` for all consumers together.
@@ -257,16 +272,15 @@ impl Channel {
         }
         self.last_tag += 1;
         assert_eq!(incoming.tag, self.last_tag, "delivery tags");
-        self.received.push((incoming.queue, id));
+        self.received.push((incoming.queue.clone(), id));
         if incoming.no_ack {
             return;
         }
-        let unacked = Unacked { consumer: incoming.consumer };
+        let unacked = Unacked { queue: incoming.queue, consumer: incoming.consumer };
         self.count(&unacked, 1);
         if let Some(tag) = &unacked.consumer
-            && let Some(Subscription { queue, prefetch, unacked: count, .. }) =
+            && let Some(Subscription { prefetch, unacked: count, is_hasty: false, .. }) =
                 self.consumers.get(tag)
-            && queue != HASTY
         {
             let is_within = *prefetch == 0 || *count <= u64::from(*prefetch);
             assert!(is_within, "{tag} holds {count}, its prefetch is {prefetch}");

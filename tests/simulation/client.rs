@@ -27,6 +27,18 @@ pub(crate) fn body(id: u64) -> Bytes {
 /// Set in the numbers of runs with large messages.
 pub(crate) const LARGE: u64 = 1 << 40;
 
+/// What a client asks for with `basic.consume`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Consumer<'a> {
+    pub(crate) queue: &'a str,
+    pub(crate) no_ack: bool,
+    pub(crate) priority: i32,
+    /// The queue takes its messages back soon.
+    pub(crate) is_hasty: bool,
+    /// For how long it may hold a message, in ms.
+    pub(crate) lease: Option<i32>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Client {
     decoder: FrameDecoder,
@@ -115,13 +127,26 @@ impl Client {
         self.output.put_content(channel, publish, &properties, &body(id), self.frame_size_max);
     }
 
-    pub(crate) fn consume(&mut self, channel: u16, queue: &str, no_ack: bool, priority: i32) {
+    /// Says of a delivery what no method says.
+    pub(crate) fn instruct(&mut self, channel: u16, key: &'static str, headers: FieldTable) {
+        self.channels.get_mut(&channel).unwrap().instruct();
+        let publish =
+            BasicPublish { routing_key: ShortStr::from_static(key), ..BasicPublish::default() };
+        let properties = Properties { headers: Some(headers), ..Properties::default() }.encode();
+        self.output.put_content(channel, &publish, &properties, &Bytes::new(), self.frame_size_max);
+    }
+
+    pub(crate) fn consume(&mut self, channel: u16, consumer: Consumer<'_>) {
+        let Consumer { queue, no_ack, priority, is_hasty, lease } = consumer;
         self.last_consumer += 1;
         let tag = ShortStr::try_from(format!("consumer-{}", self.last_consumer)).unwrap();
         let state = self.channels.get_mut(&channel).unwrap();
-        state.subscribe(tag.clone(), queue.to_owned(), no_ack);
+        state.subscribe(tag.clone(), queue.to_owned(), no_ack, is_hasty);
         let mut arguments = FieldTable::new();
         arguments.insert(ShortStr::from_static("x-priority"), FieldValue::I32(priority));
+        if let Some(lease) = lease {
+            arguments.insert(ShortStr::from_static("x-lease"), FieldValue::I32(lease));
+        }
         let queue = ShortStr::try_from(queue).unwrap();
         let consumer_tag = tag;
         let consume =

@@ -5,16 +5,18 @@
 //! - What was settled is not delivered again; when its settlement was in the store, not even after
 //!   a crash. Nothing is held by two channels at a time.
 //! - After a crash the queues hold exactly what the last commit that survived had.
-//! - Order within a queue, `redelivered`, `x-delivery-count`: see [`crate::shadow::Shadow`].
+//! - Order within a queue and a group, waits, limits, `redelivered`, `x-delivery-count`: see `turn.rs`.
+//! - A key is taken once in its window; a duplicate is confirmed when the original is durable: `keys.rs`.
 //! - Nobody is told of a queue declared, purged or deleted before that is durable.
 //! - In the end a confirmed message is there once, or was settled: `audit.rs`.
 
+use crate::clock::Clock;
 use crate::queues::{Profile, dead_letter_queue};
 use crate::shadow::{Copy, Handed, Shadow};
-use forebay_engine::model::{ChannelKey, CommitId, Message, Position, QueueId};
+use forebay_engine::model::{ChannelKey, Closure, CommitId, Message, Position, QueueId};
 use forebay_engine::operation::{Commit, Durability, Operation};
 use forebay_engine::shard::Shard;
-use forebay_wire::{FieldValue, RawProperties};
+use forebay_wire::{FieldValue, RawProperties, ShortStr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -33,6 +35,9 @@ pub(crate) struct State {
 pub(crate) struct Published {
     pub(crate) kept: bool,
     pub(crate) targets: Vec<QueueId>,
+    /// Queues that drop duplicates, each with the message whose key has to be durable before this one is
+    /// called safe.
+    pub(crate) originals: Vec<(QueueId, u64)>,
     /// The client has read so.
     pub(crate) confirmed: bool,
 }
@@ -47,7 +52,7 @@ pub(crate) enum Question {
 #[derive(Debug, Default)]
 pub(crate) struct History {
     profiles: BTreeMap<String, Rc<Profile>>,
-    pub(crate) now: u64,
+    pub(crate) clock: Clock,
     pub(crate) state: State,
     /// The state in the store, and after each commit on its way there.
     base: State,
@@ -69,8 +74,12 @@ pub(crate) struct History {
     pub(crate) done: BTreeSet<(String, u64)>,
     /// Channels whose last `basic.get` needs no acknowledgement.
     pub(crate) gets_no_ack: BTreeSet<ChannelKey>,
+    /// How long consumers may hold a message that say so.
+    pub(crate) leases: BTreeMap<(ChannelKey, ShortStr), u64>,
+    /// Requests for more time, and whether they must be granted where that is certain.
+    pub(crate) extensions: BTreeMap<(ChannelKey, u64), Option<bool>>,
     /// Channels that ended in this turn (all of a connection: number 0).
-    pub(crate) closed: Vec<ChannelKey>,
+    pub(crate) closed: Vec<(ChannelKey, Closure)>,
     /// Deliveries of this turn.
     pub(crate) handed: Vec<(QueueId, Handed)>,
     /// Publishes that are said to be safe in this turn.
@@ -124,29 +133,45 @@ impl History {
         queues.find(|(_, shadow)| shadow.name == name).map(|(id, _)| *id)
     }
 
-    /// A turn of the shard is over: its deliveries, by position; then what it called safe.
+    /// A turn of the shard is over: its deliveries, then what it called safe.
     pub(crate) fn end_turn(&mut self) {
-        let mut handed = std::mem::take(&mut self.handed);
-        handed.sort_by_key(|(queue, handed)| (*queue, handed.position));
-        for (queue, handed) in handed {
-            let copy = &handed.copy;
-            let is_settled = self.state.settled.contains(&(copy.origin.clone(), copy.id));
-            assert!(!is_settled, "settled, and there is another one: {handed:?}");
-            let never = self.never.contains(&(queue, handed.position));
-            assert!(!never, "settled, in the store, and delivered again: {handed:?}");
-            let shadow = Rc::make_mut(self.state.queues.get_mut(&queue).unwrap());
-            shadow.hand_out(&handed, self.now);
-            if handed.no_ack {
-                self.end(handed.copy, true);
-            }
+        let (mut handed, mut again) = (BTreeMap::new(), BTreeMap::new());
+        let mut seen = BTreeSet::new();
+        let mut all = std::mem::take(&mut self.handed);
+        all.sort_by_key(|(_, handed)| (handed.redelivered, handed.failures + handed.returns));
+        for (queue, delivery) in all {
+            self.check_unsettled(queue, &delivery);
+            let is_first = seen.insert((queue, delivery.position));
+            let deliveries = if is_first { &mut handed } else { &mut again };
+            deliveries.entry(queue).or_insert_with(Vec::new).push(delivery);
         }
-        // A full queue makes its deliveries in the middle of a batch, at whose end the channel may be
-        // closed.
-        for key in std::mem::take(&mut self.closed) {
-            self.release(key);
+        self.hand_out_turn(handed);
+        // A full queue, and one of which messages are due, make their deliveries in the middle of a batch, at
+        // whose end the channel may be closed.
+        for (key, closure) in std::mem::take(&mut self.closed) {
+            self.release(key, closure);
         }
+        self.hand_out_turn(again);
         for id in std::mem::take(&mut self.safe) {
             self.check_safe(id);
+        }
+    }
+
+    fn check_unsettled(&self, queue: QueueId, handed: &Handed) {
+        let copy = &handed.copy;
+        let is_settled = self.state.settled.contains(&(copy.origin.clone(), copy.id));
+        assert!(!is_settled, "settled, and there is another one: {handed:?}");
+        let never = self.never.contains(&(queue, handed.position));
+        assert!(!never, "settled, in the store, and delivered again: {handed:?}");
+    }
+
+    fn hand_out_turn(&mut self, of_queues: BTreeMap<QueueId, Vec<Handed>>) {
+        for (queue, handed) in of_queues {
+            let shadow = Rc::make_mut(self.state.queues.get_mut(&queue).unwrap());
+            shadow.hand_out(handed.clone(), &self.clock);
+            for handed in handed.into_iter().filter(|handed| handed.no_ack) {
+                self.end(handed.copy, true);
+            }
         }
     }
 
@@ -161,22 +186,30 @@ impl History {
 
     /// A commit was handed out.
     pub(crate) fn committing(&mut self, commit: &Commit) {
-        let pages = commit.operations.iter().filter_map(|operation| match operation {
-            Operation::PutPage { queue, page, .. } => Some((*queue, page)),
-            _ => None,
-        });
-        let records = pages.flat_map(|(queue, page)| {
-            page.records.iter().map(move |record| (queue, id_of(record.message.body())))
-        });
         if self.traces {
             eprintln!("    {commit:?}");
         }
-        let records: Vec<(QueueId, u64)> = records.collect();
+        let mut records = Vec::new();
+        for operation in &commit.operations {
+            match operation {
+                Operation::PutPage { queue, page, .. } => {
+                    let of_page = page.records.iter().map(|record| &record.message);
+                    records.extend(of_page.map(|message| (*queue, id_of(message.body()))));
+                }
+                Operation::PutDelayed { queue, message, .. } => {
+                    records.push((*queue, id_of(message.body())));
+                }
+                _ => {}
+            }
+        }
         for (queue, id) in &records {
             let others = self.state.queues.iter_mut().filter(|(other, _)| *other != queue);
             for (_, shadow) in others.filter(|(_, shadow)| shadow.has_moving()) {
                 Rc::make_mut(shadow).moved(*id);
             }
+        }
+        for shadow in self.state.queues.values_mut().filter(|it| it.keys.has_uncommitted()) {
+            Rc::make_mut(shadow).keys.commit(self.clock.now());
         }
         self.commits.insert(commit.id, (self.state.clone(), records));
         self.last_commit = commit.id;
@@ -213,12 +246,15 @@ impl History {
         self.commits.clear();
         (self.last_commit, self.durable) = Default::default();
         self.base.queues.retain(|_, shadow| shadow.profile.durable);
-        self.base.queues.values_mut().for_each(|shadow| Rc::make_mut(shadow).recover());
+        let clock = &self.clock;
+        self.base.queues.values_mut().for_each(|shadow| Rc::make_mut(shadow).recover(clock));
         self.state = self.base.clone();
         self.sequences.clear();
         self.questions.clear();
         self.changes.clear();
         self.gets_no_ack.clear();
+        self.leases.clear();
+        self.extensions.clear();
         self.handed.clear();
     }
 
@@ -240,6 +276,7 @@ impl History {
     /// The broker says that a publish is safe: is it?
     fn check_safe(&self, id: u64) {
         let published = self.published.get(&id).expect("a confirm for what was published");
+        self.check_keys(id, published);
         for target in published.targets.iter().filter(|_| published.kept) {
             let Some(shadow) = self.state.queues.get(target) else { continue };
             let name = &shadow.name;
@@ -252,6 +289,23 @@ impl History {
             let may_go = !shadow.profile.durable || shadow.profile.drops;
             let is_safe = may_go || is_stored || self.done.contains(&(name.clone(), id));
             assert!(is_safe || has_moved, "message {id} is confirmed and not safe in {name}");
+        }
+    }
+
+    /// What makes a publish safe where duplicates are dropped: the key of the message, or that of the
+    /// original, outlives the process, also when the message itself is done.
+    fn check_keys(&self, id: u64, published: &Published) {
+        for (queue, original) in &published.originals {
+            let Some(shadow) = self.state.queues.get(queue) else { continue };
+            let Some(window) = shadow.profile.window else { continue };
+            let must_keep = shadow.keys.must_keep(*original, window, self.clock.now());
+            let durable = self.base.queues.get(queue);
+            let is_durable = durable.is_some_and(|shadow| shadow.keys.has(*original));
+            let name = &shadow.name;
+            assert!(
+                !must_keep || is_durable,
+                "message {id} is confirmed; a crash would forget the key of message {original} of {name}"
+            );
         }
     }
 }

@@ -9,8 +9,10 @@ use forebay_engine::command::Command;
 use forebay_engine::event::Event;
 use forebay_engine::model::{CommitId, ConnectionId, Now};
 use forebay_engine::operation::{Commit, Durability};
-use forebay_engine::shard::{Fetch, Fetched, QueueDefaults, Shard, ShardSettings};
-use forebay_store::{Fault, FaultyStore, MemoryStore, Store};
+use forebay_engine::shard::{
+    DelayedFetch, DelayedFetched, Fetch, Fetched, QueueDefaults, Shard, ShardSettings,
+};
+use forebay_store::{DelayedMessages, Fault, FaultyStore, MemoryStore, Store, StoreError};
 use forebay_wire::ShortStr;
 use std::collections::VecDeque;
 
@@ -20,6 +22,18 @@ pub(crate) const MAILBOX_BATCHES_MAX: usize = 4;
 /// The store has failed: the process ends.
 #[derive(Debug)]
 pub(crate) struct Failed;
+
+/// Something that the shard asks of the store.
+pub(crate) enum Asked {
+    Pages(Fetch),
+    Delayed(DelayedFetch),
+}
+
+/// What the store had.
+pub(crate) enum Found {
+    Pages(Fetched),
+    Delayed(DelayedFetched),
+}
 
 pub(crate) struct Life {
     pub(crate) shard: Shard,
@@ -33,8 +47,8 @@ pub(crate) struct Life {
     pub(crate) writing: Option<Commit>,
     /// The store has refused what is being written.
     has_failed: bool,
-    pub(crate) fetches: Vec<Fetch>,
-    pub(crate) fetched: Vec<Fetched>,
+    pub(crate) fetches: Vec<Asked>,
+    pub(crate) fetched: Vec<Found>,
     /// Commits in the store that a power loss may take.
     unsynced: Vec<Commit>,
     /// Commits of this life that nothing can take.
@@ -82,7 +96,7 @@ impl Life {
             self.take_events(history);
             history.end_turn();
         }
-        self.send_on(history);
+        self.send_on(now, history);
         true
     }
 
@@ -104,7 +118,7 @@ impl Life {
         }
         history.committed(id, durability);
         self.shard.handle_committed(now, id);
-        self.send_on(history);
+        self.send_on(now, history);
         Ok(true)
     }
 
@@ -113,13 +127,27 @@ impl Life {
         if place >= self.fetches.len() {
             return Ok(false);
         }
-        let Fetch { queue, level, from, bytes_max } = self.fetches.swap_remove(place);
-        let pages = self.store.read(queue, level, from, bytes_max).map_err(|error| {
+        let asked = self.fetches.swap_remove(place);
+        let found = self.find(&asked).map_err(|error| {
             assert!(matches!(self.fault, Some(Fault::Read(_))), "{error}");
             Failed
         })?;
-        self.fetched.push(Fetched { queue, level, from, pages });
+        self.fetched.push(found);
         Ok(true)
+    }
+
+    fn find(&self, asked: &Asked) -> Result<Found, StoreError> {
+        Ok(match *asked {
+            Asked::Pages(Fetch { queue, level, from, bytes_max }) => {
+                let pages = self.store.read(queue, level, from, bytes_max)?;
+                Found::Pages(Fetched { queue, level, from, pages })
+            }
+            Asked::Delayed(DelayedFetch { queue, from, bytes_max, is_for_request }) => {
+                let read = self.store.read_delayed(queue, from, bytes_max)?;
+                let DelayedMessages { messages, is_end } = read;
+                Found::Delayed(DelayedFetched { queue, from, messages, is_end, is_for_request })
+            }
+        })
     }
 
     /// The shard is given what was read.
@@ -127,9 +155,11 @@ impl Life {
         if place >= self.fetched.len() {
             return false;
         }
-        let fetched = self.fetched.swap_remove(place);
-        self.shard.handle_fetched(now, fetched);
-        self.send_on(history);
+        match self.fetched.swap_remove(place) {
+            Found::Pages(fetched) => self.shard.handle_fetched(now, fetched),
+            Found::Delayed(fetched) => self.shard.handle_delayed_fetched(now, fetched),
+        }
+        self.send_on(now, history);
         true
     }
 
@@ -138,13 +168,13 @@ impl Life {
         let is_due = self.shard.poll_timeout().is_some_and(|at| at <= now.monotonic);
         if is_due {
             self.shard.handle_timeout(now);
-            self.send_on(history);
+            self.send_on(now, history);
         }
         is_due
     }
 
     /// As the shard task: the next commit, then routes, events, fetches.
-    pub(crate) fn send_on(&mut self, history: &mut History) {
+    pub(crate) fn send_on(&mut self, now: Now, history: &mut History) {
         if self.writing.is_none() {
             let commit = self.shard.poll_commit();
             // What the turn handed out is in it.
@@ -158,8 +188,16 @@ impl Life {
         }
         self.take_events(history);
         history.end_turn();
+        self.take_fetches(now);
+    }
+
+    /// What the shard wants to have read.
+    pub(crate) fn take_fetches(&mut self, now: Now) {
         while let Some(fetch) = self.shard.poll_fetch() {
-            self.fetches.push(fetch);
+            self.fetches.push(Asked::Pages(fetch));
+        }
+        while let Some(fetch) = self.shard.poll_delayed_fetch(now) {
+            self.fetches.push(Asked::Delayed(fetch));
         }
     }
 

@@ -25,9 +25,11 @@
 mod audit;
 mod channel;
 mod client;
+mod clock;
 mod dice;
 mod history;
 mod intake;
+mod keys;
 mod life;
 mod plan;
 mod queues;
@@ -38,6 +40,8 @@ mod replay;
 mod shadow;
 mod socket;
 mod traffic;
+mod turn;
+mod wait;
 mod world;
 
 use plan::{Feature, Plan};

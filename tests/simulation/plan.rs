@@ -22,10 +22,16 @@ pub(crate) enum Feature {
     Expirations,
     NoAcks,
     SlowDisk,
+    Retries,
+    Groups,
+    Delays,
+    Duplicates,
+    Leases,
+    Limits,
 }
 
 impl Feature {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Crashes,
         Self::StoreFaults,
         Self::Kills,
@@ -43,6 +49,12 @@ impl Feature {
         Self::Expirations,
         Self::NoAcks,
         Self::SlowDisk,
+        Self::Retries,
+        Self::Groups,
+        Self::Delays,
+        Self::Duplicates,
+        Self::Leases,
+        Self::Limits,
     ];
 
     fn name(self) -> String {

@@ -1,8 +1,14 @@
 //! One queue as its promises describe it: what waits, who holds what, what is gone for good. Told
 //! by the [`crate::history::History`] what went in; says what may come out.
 
-use crate::queues::Profile;
-use forebay_engine::model::{ChannelKey, Level, Offset, OffsetRange, Position, Settlement};
+use crate::clock::Clock;
+use crate::keys::{Fate, Keys};
+use crate::queues::{LEASE_MS_MAX, Profile, Retry};
+use crate::wait::{Due, Wait};
+use forebay_engine::model::{
+    ChannelKey, Closure, Level, Offset, OffsetRange, Position, RequeueMethod, Settlement,
+};
+use forebay_wire::ShortStr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
@@ -16,26 +22,99 @@ pub(crate) struct Copy {
     pub(crate) kept: bool,
     /// It was there when the process began.
     pub(crate) recovered: bool,
+    pub(crate) group: Option<String>,
+    /// Where it stands among the messages that were published to the queue; `None`: nobody saw it come,
+    /// or it was delayed, so that nobody knows which are before it.
+    pub(crate) place: Option<u64>,
+}
+
+/// What a client publishes to a queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) copy: Copy,
+    pub(crate) priority: u8,
+    /// By which duplicates are known.
+    pub(crate) key: Option<String>,
+    pub(crate) due: Option<Due>,
 }
 
 #[derive(Clone, Debug)]
-struct Held {
-    key: ChannelKey,
-    since: u64,
-    copy: Copy,
+pub(crate) struct Held {
+    pub(crate) key: ChannelKey,
+    /// `None`: by `basic.get`.
+    consumer: Option<ShortStr>,
+    /// For how long a consumer may hold it without a word, in ms.
+    time: u64,
+    /// Until when it may not be taken back.
+    until: u64,
+    /// Its client asked for that time.
+    is_extended: bool,
+    pub(crate) copy: Copy,
+    failures: u32,
+    returns: u32,
     /// Its client hangs: it may have been taken back.
     is_overdue: bool,
+}
+
+impl Held {
+    /// Whether it may have been taken back.
+    pub(crate) fn is_late(&self, now: u64) -> bool {
+        self.is_overdue || now >= self.until
+    }
 }
 
 /// A delivery as the shard made it.
 #[derive(Clone, Debug)]
 pub(crate) struct Handed {
     pub(crate) key: ChannelKey,
+    /// `None`: by `basic.get`.
+    pub(crate) consumer: Option<ShortStr>,
     pub(crate) position: Position,
     pub(crate) copy: Copy,
     pub(crate) redelivered: bool,
     pub(crate) failures: u32,
+    pub(crate) returns: u32,
     pub(crate) no_ack: bool,
+    /// How long its consumer may hold it, where it says so.
+    pub(crate) lease: Option<u64>,
+}
+
+/// A message that came back and is ready.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Returned {
+    pub(crate) copy: Copy,
+    /// It has failed so often that it may be a dead letter.
+    pub(crate) is_doubtful: bool,
+}
+
+/// A message that came back and waits for its next delivery.
+#[derive(Clone, Debug)]
+pub(crate) struct Parked {
+    pub(crate) copy: Copy,
+    pub(crate) wait: Wait,
+}
+
+/// A message that is not due yet, or was not delivered since it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Delayed {
+    pub(crate) level: Level,
+    pub(crate) copy: Copy,
+    pub(crate) due: Due,
+    /// It was due when the process died: it is delayed still, or stands in the order.
+    pub(crate) is_unclear: bool,
+}
+
+/// How a delivery came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Back {
+    Nacked,
+    Rejected,
+    /// In so many ms.
+    Retried(u64),
+    Lost,
+    Returned,
+    /// The broker's doing: it counts nothing.
+    Uncounted,
 }
 
 #[derive(Clone, Debug)]
@@ -43,20 +122,28 @@ pub(crate) struct Shadow {
     pub(crate) name: String,
     pub(crate) profile: Rc<Profile>,
     /// Never delivered in this life of the process, in the order of arrival.
-    waiting: BTreeMap<Level, VecDeque<Copy>>,
-    returned: BTreeMap<Position, Copy>,
-    held: BTreeMap<Position, Held>,
+    pub(crate) waiting: BTreeMap<Level, VecDeque<Copy>>,
+    pub(crate) delayed: Vec<Delayed>,
+    pub(crate) returned: BTreeMap<Position, Returned>,
+    pub(crate) parked: BTreeMap<Position, Parked>,
+    pub(crate) held: BTreeMap<Position, Held>,
     /// Rejected, and on the way to where dead letters go: its content may have to be read first.
-    moving: BTreeMap<Position, Copy>,
-    /// Was moving when the process died: here, or there.
+    pub(crate) moving: BTreeMap<Position, Copy>,
+    /// Here or not: it was on its way elsewhere when the process died, or may be a duplicate.
     pub(crate) unclear: BTreeSet<u64>,
+    /// By then those among them are due that are delayed.
+    unclear_to: u64,
     /// Never to be delivered again; whether that outlives a crash.
-    gone: BTreeMap<Position, bool>,
-    failures: BTreeMap<Position, u32>,
-    /// Delivered in this life.
-    seen: BTreeSet<Position>,
+    pub(crate) gone: BTreeMap<Position, bool>,
+    pub(crate) failures: BTreeMap<Position, u32>,
+    /// Delivered in this life, or waiting for another delivery since an earlier one.
+    pub(crate) seen: BTreeSet<Position>,
     /// Above all that was delivered for the first time.
-    front: BTreeMap<Level, Offset>,
+    pub(crate) front: BTreeMap<Level, Offset>,
+    pub(crate) keys: Keys,
+    /// When messages were delivered in this life, where that has a limit.
+    pub(crate) deliveries: Vec<u64>,
+    arrived: u64,
 }
 
 impl Shadow {
@@ -65,14 +152,20 @@ impl Shadow {
             name,
             profile,
             waiting: BTreeMap::new(),
+            delayed: Vec::new(),
             returned: BTreeMap::new(),
+            parked: BTreeMap::new(),
             held: BTreeMap::new(),
             moving: BTreeMap::new(),
             unclear: BTreeSet::new(),
+            unclear_to: 0,
             gone: BTreeMap::new(),
             failures: BTreeMap::new(),
             seen: BTreeSet::new(),
             front: BTreeMap::new(),
+            keys: Keys::default(),
+            deliveries: Vec::new(),
+            arrived: 0,
         }
     }
 
@@ -81,68 +174,50 @@ impl Shadow {
         self.profile.durable && !self.name.ends_with(".dlq")
     }
 
-    pub(crate) fn arrive(&mut self, priority: u8, copy: Copy) {
-        let level = Level(priority.min(self.profile.priority_max));
-        self.waiting.entry(level).or_default().push_back(copy);
-    }
-
-    /// A delivery. Those of one turn are to be handed in by position.
-    pub(crate) fn hand_out(&mut self, handed: &Handed, now: u64) {
-        let Handed { key, position, copy, redelivered, failures, no_ack } = handed;
-        let what = format!("message {} at {position:?} of {}", copy.id, self.name);
-        let is_gone = self.gone.contains_key(position) || self.moving.contains_key(position);
-        assert!(!is_gone, "{what} was gone and is delivered again");
-        if let Some(held) = self.held.remove(position) {
-            let is_late = held.is_overdue || now - held.since >= self.profile.consumer_timeout;
-            assert!(is_late, "{what} is delivered twice at a time, to {key:?} and {:?}", held.key);
-        }
-        let counted = self.failures.insert(*position, *failures).unwrap_or(0);
-        assert!(counted <= *failures, "{what}: x-delivery-count from {counted} to {failures}");
-        if self.seen.insert(*position) {
-            self.hand_out_first(*position, copy, *redelivered, &what);
-        } else {
-            assert!(redelivered, "{what} comes again, not marked as redelivered");
-            let returned = self.returned.remove(position);
-            if self.profile.exact {
-                let returned = returned.unwrap_or_else(|| panic!("{what} was never returned"));
-                assert_eq!(returned.id, copy.id, "{what} has changed its content");
+    /// A message is published to it.
+    pub(crate) fn arrive(&mut self, arrival: Arrival, clock: &Clock) -> Fate {
+        let Arrival { mut copy, priority, key, due } = arrival;
+        let fate = match (self.profile.window, key) {
+            (Some(window), Some(key)) => {
+                self.keys.offer(&key, copy.id, copy.kept, window, clock.now())
+            }
+            _ => Fate::Taken,
+        };
+        match fate {
+            Fate::Taken => {}
+            Fate::Dropped(_) => return fate,
+            Fate::Unclear => {
+                self.unclear.insert(copy.id);
+                return fate;
             }
         }
-        if self.profile.exact {
-            let lowest = Position { level: position.level, offset: Offset(0) };
-            let passed = self.returned.range(lowest..*position).next();
-            assert!(passed.is_none(), "{what} overtakes {passed:?}, which came back");
-        }
-        if *no_ack {
-            self.gone.insert(*position, copy.kept);
+        let level = Level(priority.min(self.profile.priority_max));
+        // What was due before it came was never delayed.
+        if let Some(due) = due.filter(|due| due.left(clock) > 0) {
+            self.delayed.push(Delayed { level, copy, due, is_unclear: false });
         } else {
-            let held = Held { key: *key, since: now, copy: copy.clone(), is_overdue: false };
-            self.held.insert(*position, held);
+            self.arrived += 1;
+            copy.place = Some(self.arrived);
+            self.waiting.entry(level).or_default().push_back(copy);
         }
+        fate
     }
 
-    fn hand_out_first(&mut self, position: Position, copy: &Copy, redelivered: bool, what: &str) {
-        let front = self.front.entry(position.level).or_default();
-        assert!(position.offset >= *front, "{what} is out of order: {front} was before it");
-        *front = position.offset.next();
-        if self.profile.is_grave {
-            return;
-        }
-        if self.unclear.remove(&copy.id) {
-            return;
-        }
-        let waiting = self.waiting.entry(position.level).or_default();
-        let place = waiting.iter().position(|waiting| waiting.id == copy.id);
-        if place.is_none() && self.profile.refuses {
-            // It left in the middle of a batch, to make room, before a purge at its end.
-            return;
-        }
-        let place = place.unwrap_or_else(|| panic!("{what} is not there, or not in its order"));
-        if self.profile.exact {
-            assert_eq!(place, 0, "{what} overtakes {:?}", waiting[0]);
-        }
-        let found = waiting.drain(..=place).next_back().unwrap();
-        assert_eq!(found.recovered, redelivered, "{what}: whether it is redelivered");
+    /// Puts a delivery into the hands of its consumer.
+    pub(crate) fn hold(&mut self, handed: &Handed, copy: Copy, now: u64) {
+        let time = handed.lease.unwrap_or(self.profile.consumer_timeout);
+        let held = Held {
+            key: handed.key,
+            consumer: handed.consumer.clone(),
+            time,
+            until: now + time,
+            is_extended: false,
+            copy,
+            failures: handed.failures,
+            returns: handed.returns,
+            is_overdue: false,
+        };
+        self.held.insert(handed.position, held);
     }
 
     /// A channel settles. What ended, and whether that is certain: the broker may have taken it back
@@ -164,12 +239,22 @@ impl Shadow {
         let mut ended = Vec::new();
         for position in mine {
             let Some(held) = self.held.remove(&position) else { continue };
-            let Held { since, copy, is_overdue, .. } = held;
-            if matches!(settlement, Settlement::Requeue(_) | Settlement::Recover) {
-                self.returned.insert(position, copy);
+            let is_certain = !held.is_late(now);
+            if is_certain {
+                self.note_life(&held, now);
+            }
+            let back = match settlement {
+                Settlement::Requeue(RequeueMethod::Nack) => Some(Back::Nacked),
+                Settlement::Requeue(RequeueMethod::Reject) => Some(Back::Rejected),
+                Settlement::Retry(delay) => Some(Back::Retried(delay)),
+                Settlement::Recover => Some(Back::Uncounted),
+                Settlement::Ack | Settlement::Reject => None,
+            };
+            if let Some(back) = back {
+                self.come_back(position, held, back, now);
                 continue;
             }
-            let is_certain = !is_overdue && now - since < self.profile.consumer_timeout;
+            let copy = held.copy;
             if is_certain && settlement == Settlement::Reject && self.has_grave() {
                 self.moving.insert(position, copy.clone());
             } else if is_certain {
@@ -180,11 +265,71 @@ impl Shadow {
         ended
     }
 
-    /// A channel let a message time out: what else it holds of a queue that has a time-out may have
-    /// been taken back as well.
-    pub(crate) fn hang(&mut self, key: ChannelKey) {
+    /// A consumer settles a message, or asks for more time: what it holds beside it is timed from now on.
+    fn note_life(&mut self, of: &Held, now: u64) {
+        let consumer = (of.key, of.consumer.as_ref().map(ShortStr::as_str));
+        if of.consumer.is_none() {
+            return;
+        }
+        for held in self.held.values_mut() {
+            let other = (held.key, held.consumer.as_ref().map(ShortStr::as_str));
+            if other == consumer && !held.is_extended && !held.is_late(now) {
+                held.until = held.until.max(now + held.time);
+            }
+        }
+    }
+
+    /// A client asks for more time. Whether it must be told that it has it; `None`: the message may have
+    /// been taken back.
+    pub(crate) fn extend(
+        &mut self,
+        key: ChannelKey,
+        position: Position,
+        lease: u64,
+        now: u64,
+    ) -> Option<bool> {
+        let held = self.held.get_mut(&position).filter(|held| held.key == key);
+        let Some(held) = held else { return Some(false) };
+        if held.is_late(now) {
+            return None;
+        }
+        (held.until, held.is_extended) = (now + lease, true);
+        let held = held.clone();
+        self.note_life(&held, now);
+        Some(true)
+    }
+
+    /// A channel let a message time out: what else its consumers hold may have been taken back as well, but
+    /// for that which they asked more time for.
+    pub(crate) fn hang(&mut self, key: ChannelKey, now: u64) {
+        if !self.profile.is_hasty {
+            return;
+        }
         for held in self.held.values_mut().filter(|held| held.key == key) {
-            held.is_overdue = true;
+            held.is_overdue |= !held.is_extended || held.is_late(now);
+        }
+    }
+
+    /// A delivery failed or was given back: the message is ready, or waits.
+    fn come_back(&mut self, position: Position, held: Held, back: Back, now: u64) {
+        let is_certain = !held.is_late(now);
+        let Held { copy, failures, returns, .. } = held;
+        let fails = !matches!(back, Back::Returned | Back::Uncounted);
+        let is_doubtful = fails && self.profile.delivery_limit.is_some_and(|it| failures + 1 >= it);
+        let count = if back == Back::Returned { returns + 1 } else { failures + 1 };
+        let bounds = match (back, self.profile.retry) {
+            (Back::Retried(delay), _) => Some((delay, delay)),
+            (back, Some(retry)) if waits(retry, back) => Some(bounds(retry, count)),
+            _ => None,
+        };
+        match bounds {
+            Some((least, most)) if most > 0 && !is_doubtful && is_certain => {
+                let wait = Wait::new(now, least, most);
+                self.parked.insert(position, Parked { copy, wait });
+            }
+            _ => {
+                self.returned.insert(position, Returned { copy, is_doubtful });
+            }
         }
     }
 
@@ -203,46 +348,102 @@ impl Shadow {
     }
 
     /// A channel ended.
-    pub(crate) fn release(&mut self, is_meant: impl Fn(ChannelKey) -> bool) {
+    pub(crate) fn release(
+        &mut self,
+        closure: Closure,
+        is_meant: impl Fn(ChannelKey) -> bool,
+        now: u64,
+    ) {
+        let back = match closure {
+            Closure::ByClient => Back::Returned,
+            Closure::Failed => Back::Lost,
+            Closure::ByBroker => Back::Uncounted,
+        };
         let all = std::mem::take(&mut self.held);
         for (position, held) in all {
             if is_meant(held.key) {
-                self.returned.insert(position, held.copy);
+                self.come_back(position, held, back, now);
             } else {
                 self.held.insert(position, held);
             }
         }
     }
 
-    /// Everything that nobody holds is gone, and with it what was taken back from its holder by now.
-    pub(crate) fn purge(&mut self, now: u64) -> Vec<Copy> {
-        let is_late =
-            |held: &&Held| held.is_overdue || now - held.since >= self.profile.consumer_timeout;
-        let late: Vec<Copy> =
-            self.held.values().filter(is_late).map(|held| held.copy.clone()).collect();
-        let returned = std::mem::take(&mut self.returned);
-        self.gone.extend(returned.iter().map(|(position, copy)| (*position, copy.kept)));
+    /// Everything that is in the order and that nobody holds is gone, and with it what was taken back from
+    /// its holder by now.
+    pub(crate) fn purge(&mut self, clock: &Clock) -> Vec<Copy> {
+        let late = self.held.values().filter(|held| held.is_late(clock.now()));
+        let late: Vec<Copy> = late.map(|held| held.copy.clone()).collect();
+        let returned = std::mem::take(&mut self.returned).into_iter();
+        let returned = returned.map(|(position, returned)| (position, returned.copy));
+        let parked = std::mem::take(&mut self.parked).into_iter();
+        let seen: Vec<(Position, Copy)> =
+            returned.chain(parked.map(|(position, parked)| (position, parked.copy))).collect();
+        self.gone.extend(seen.iter().map(|(position, copy)| (*position, copy.kept)));
         let waiting = std::mem::take(&mut self.waiting).into_values().flatten();
-        returned.into_values().chain(waiting).chain(late).collect()
+        seen.into_iter().map(|(_, copy)| copy).chain(waiting).chain(late).collect()
+    }
+
+    /// Delayed messages that may be in the order, where a purge finds them, or a crash those that are not
+    /// kept there. Nobody knows what becomes of them.
+    pub(crate) fn lose_due(
+        &mut self,
+        clock: &Clock,
+        is_meant: impl Fn(&Copy) -> bool,
+    ) -> Vec<Copy> {
+        let is_lost = |it: &Delayed| it.due.may_be_due(clock) && is_meant(&it.copy);
+        let (lost, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.delayed).into_iter().partition(is_lost);
+        self.delayed = left;
+        for delayed in &lost {
+            let mut due = delayed.due;
+            due.restart(clock);
+            self.unclear.insert(delayed.copy.id);
+            self.unclear_to = self.unclear_to.max(clock.now() + due.left(clock));
+        }
+        lost.into_iter().map(|delayed| delayed.copy).collect()
     }
 
     /// Everything that is there, held or not.
     pub(crate) fn content(&self) -> Vec<Copy> {
         let held = self.held.values().map(|held| &held.copy);
         let held = held.chain(self.moving.values());
-        held.chain(self.returned.values()).chain(self.waiting.values().flatten()).cloned().collect()
+        let returned = self.returned.values().map(|returned| &returned.copy);
+        let parked = self.parked.values().map(|parked| &parked.copy);
+        let delayed = self.delayed.iter().map(|delayed| &delayed.copy);
+        let waiting = self.waiting.values().flatten();
+        held.chain(returned).chain(parked).chain(delayed).chain(waiting).cloned().collect()
     }
 
-    /// What is to be delivered, level by level in order; exact queues only.
-    pub(crate) fn ready(&self) -> BTreeMap<Level, Vec<u64>> {
-        let mut ready: BTreeMap<Level, Vec<u64>> = BTreeMap::new();
-        for (position, copy) in &self.returned {
-            ready.entry(position.level).or_default().push(copy.id);
+    /// What is to be delivered in the end, once everything is due: what has its place, in order, the
+    /// highest level first; and what came in when it was due. Exact queues only.
+    pub(crate) fn ready(&self) -> (Vec<u64>, BTreeSet<u64>) {
+        let returned = self.returned.iter().map(|(at, returned)| (at.level, &returned.copy));
+        let parked = self.parked.iter().map(|(at, parked)| (at.level, &parked.copy));
+        let delayed = self.delayed.iter().map(|delayed| (delayed.level, &delayed.copy));
+        let waiting = self.waiting.iter();
+        let waiting = waiting.flat_map(|(level, of_level)| of_level.iter().map(|it| (*level, it)));
+        let (mut placed, mut others) = (BTreeMap::new(), BTreeSet::new());
+        for (level, copy) in returned.chain(parked).chain(delayed).chain(waiting) {
+            match copy.place {
+                Some(place) => drop(placed.insert((u8::MAX - level.0, place), copy.id)),
+                None => drop(others.insert(copy.id)),
+            }
         }
-        for (level, copies) in &self.waiting {
-            ready.entry(*level).or_default().extend(copies.iter().map(|copy| copy.id));
-        }
-        ready
+        (placed.into_values().collect(), others)
+    }
+
+    /// After how many ms everything that waits is ready.
+    pub(crate) fn longest_wait(&self, clock: &Clock) -> u64 {
+        let parked = self.parked.values().map(|it| it.wait.latest.saturating_sub(clock.now()));
+        let delayed = self.delayed.iter().map(|delayed| delayed.due.left(clock));
+        let unclear = self.unclear_to.saturating_sub(clock.now());
+        parked.chain(delayed).max().unwrap_or(0).max(unclear)
+    }
+
+    /// How many messages clients may hold for longer than any lease.
+    pub(crate) fn held_for_long(&self) -> usize {
+        self.held.values().filter(|held| !held.is_extended && held.time > LEASE_MS_MAX).count()
     }
 
     /// What must never be delivered again, whatever happens.
@@ -251,27 +452,72 @@ impl Shadow {
     }
 
     /// The process died when this was in the store, and began again.
-    pub(crate) fn recover(&mut self) {
-        for (position, held) in std::mem::take(&mut self.held) {
-            self.returned.insert(position, held.copy);
-        }
-        let returned = std::mem::take(&mut self.returned);
-        let mut places = BTreeSet::new();
-        let mut waiting: BTreeMap<Level, VecDeque<Copy>> = BTreeMap::new();
-        for (position, copy) in returned.into_iter().filter(|(_, copy)| copy.kept) {
-            places.insert(position);
-            waiting.entry(position.level).or_default().push_back(copy);
-        }
-        for (level, copies) in std::mem::take(&mut self.waiting) {
-            waiting.entry(level).or_default().extend(copies.into_iter().filter(|copy| copy.kept));
-        }
-        waiting.values_mut().flatten().for_each(|copy| copy.recovered = true);
-        self.waiting = waiting;
+    pub(crate) fn recover(&mut self, clock: &Clock) {
+        let returned = std::mem::take(&mut self.returned).into_iter();
+        let (doubtful, returned): (Vec<_>, Vec<_>) =
+            returned.partition(|(_, returned)| returned.is_doubtful);
+        let doubtful = doubtful.into_iter().map(|(_, returned)| returned.copy);
         let moving = std::mem::take(&mut self.moving).into_values();
-        self.unclear.extend(moving.filter(|copy| copy.kept).map(|copy| copy.id));
+        self.unclear.extend(doubtful.chain(moving).filter(|copy| copy.kept).map(|copy| copy.id));
+        let returned = returned.into_iter().map(|(position, returned)| (position, returned.copy));
+        let held = std::mem::take(&mut self.held).into_iter();
+        let held = held.map(|(position, held)| (position, held.copy));
+        let back: BTreeMap<Position, Copy> = returned.chain(held).collect();
+        self.parked.retain(|_, parked| parked.copy.kept);
+        self.parked.values_mut().for_each(|parked| parked.wait.restart(clock, true));
+        self.seen = self.parked.keys().copied().collect();
+        let mut places = self.seen.clone();
+        let never_delivered = std::mem::take(&mut self.waiting);
+        for (position, copy) in back {
+            places.insert(position);
+            self.waiting.entry(position.level).or_default().push_back(copy);
+        }
+        for (level, copies) in never_delivered {
+            self.waiting.entry(level).or_default().extend(copies);
+        }
+        for copies in self.waiting.values_mut() {
+            copies.retain(|copy| copy.kept);
+            if self.profile.grouped {
+                // What waited behind its group stands between those that were delivered.
+                copies.make_contiguous().sort_by_key(|copy| copy.place);
+            }
+            copies.iter_mut().for_each(|copy| copy.recovered = true);
+        }
+        self.lose_due(clock, |copy| !copy.kept);
+        for delayed in &mut self.delayed {
+            delayed.is_unclear |= delayed.due.may_be_due(clock);
+            delayed.due.restart(clock);
+        }
+        self.keys.recover(clock);
         self.failures.retain(|position, _| places.contains(position));
         self.gone.retain(|_, kept| *kept);
-        self.seen.clear();
         self.front.clear();
+        self.deliveries.clear();
     }
+}
+
+/// Whether a message waits that came back so, where the queue says it.
+fn waits(retry: Retry, back: Back) -> bool {
+    let (is_failure, is_return) = match back {
+        Back::Nacked => (true, true),
+        Back::Rejected | Back::Retried(_) | Back::Lost => (true, false),
+        Back::Returned => (false, true),
+        Back::Uncounted => return false,
+    };
+    match retry.kind {
+        "all" => true,
+        "failed" => is_failure,
+        _ => is_return,
+    }
+}
+
+/// How long a message waits that came back for the time `count`: up to a tenth is added.
+fn bounds(retry: Retry, count: u32) -> (u64, u64) {
+    let Retry { min, max, multiplier, .. } = retry;
+    let delay = match multiplier {
+        Some(by) => min.saturating_mul(by.saturating_pow(count - 1)),
+        None => min * u64::from(count),
+    };
+    let delay = delay.min(max);
+    (delay, delay + delay / 10 + 1)
 }

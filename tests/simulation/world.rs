@@ -1,6 +1,7 @@
 //! The scheduler: everything that can happen next, one thing at a time, as the seed says.
 
 use crate::client::Client;
+use crate::clock::WALL_START;
 use crate::dice::{any, one_in, pick, weighted};
 use crate::history::History;
 use crate::life::{Failed, Life, MAILBOX_BATCHES_MAX};
@@ -98,7 +99,7 @@ impl World {
 
     fn new(plan: Plan, traces: bool) -> Self {
         let mut random = Random::new(plan.seed);
-        let profiles = profiles(&mut random);
+        let profiles = profiles(&plan, &mut random);
         let history = History::new(&profiles, traces);
         let traffic = Traffic::new(&plan, profiles, &mut random);
         let memory = MemoryStore::new();
@@ -106,7 +107,7 @@ impl World {
         Self {
             plan,
             random,
-            now: Now { monotonic: Monotonic(1_000), wall: WallClock(1_700_000_000_000) },
+            now: Now { monotonic: Monotonic(1_000), wall: WallClock(WALL_START) },
             history,
             memory,
             life,
@@ -131,7 +132,7 @@ impl World {
     }
 
     fn set_up(&mut self) {
-        self.life.send_on(&mut self.history);
+        self.life.send_on(self.now, &mut self.history);
         let id = self.connect();
         self.settle();
         let traffic = &mut self.traffic;
@@ -155,7 +156,6 @@ impl World {
         if self.sockets.len() < CLIENTS && one_in(&mut self.random, 8) {
             self.connect();
         }
-        self.history.now = self.now.monotonic.0;
         let bytes = if self.plan.has(Feature::Cuts) && one_in(&mut self.random, 2) {
             1 + self.random.below(60) as usize
         } else {
@@ -168,7 +168,7 @@ impl World {
         match happening {
             Happening::Act if !socket.is_cut => {
                 let (traffic, random) = (&mut self.traffic, &mut self.random);
-                socket.act(|client| traffic.act(client, random));
+                socket.act(|client| traffic.act(client, now.wall.0, random));
             }
             Happening::Act => {}
             Happening::Listen => drop(socket.listen(bytes, history)),
@@ -191,8 +191,11 @@ impl World {
             }
             Happening::Leap => {}
             Happening::JumpClock => {
-                let jump = self.random.below(10_000_000) as i64 - 5_000_000;
-                self.now.wall.0 = self.now.wall.0.saturating_add_signed(jump);
+                // Less is taken for two clocks that are not read at once.
+                let jump = 1_000 + self.random.below(5_000_000) as i64;
+                let jump = if one_in(&mut self.random, 2) { jump } else { -jump };
+                self.history.clock.jump(jump);
+                self.now.wall = WallClock(self.history.clock.wall());
             }
             Happening::Cut => socket.cut(&mut self.random, now, &life.snapshot),
             Happening::Crash => self.crash(),
@@ -216,10 +219,10 @@ impl World {
         }
     }
 
-    fn pass(&mut self, milliseconds: u64) {
+    pub(crate) fn pass(&mut self, milliseconds: u64) {
         self.now.monotonic = self.now.monotonic.plus(milliseconds);
-        self.now.wall.0 += milliseconds;
-        self.history.now = self.now.monotonic.0;
+        self.history.clock.pass(milliseconds);
+        self.now.wall = WallClock(self.history.clock.wall());
         self.life.take_timeout(self.now, &mut self.history);
         for socket in self.sockets.values_mut() {
             let is_due =
@@ -260,8 +263,7 @@ impl World {
         self.life = Life::begin(self.memory.clone(), fault);
         self.history.recovered(&self.life.shard);
         self.now.monotonic = Monotonic(self.random.below(100_000));
-        self.history.now = self.now.monotonic.0;
-        self.life.send_on(&mut self.history);
+        self.life.send_on(self.now, &mut self.history);
         self.spread();
     }
 
