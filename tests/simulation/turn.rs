@@ -150,12 +150,10 @@ impl Shadow {
         assert!(held.is_none(), "{what} is delivered beside {held:?} of its group");
         let parked = self.parked.values().find(|parked| is_of_it(&parked.copy));
         assert!(parked.is_none(), "{what} is delivered while {parked:?} of its group waits");
-        let returned = self.returned.values();
-        let mut returned = returned.filter(|it| is_of_it(&it.copy) && !it.is_doubtful);
-        let returned = returned.next();
+        let returned = self.returned.values().find(|it| is_of_it(&it.copy) && !it.is_doubtful);
         assert!(returned.is_none(), "{what} overtakes {returned:?} of its group");
-        let same_level = self.waiting.get(&position.level).into_iter().flatten();
-        let before = same_level.filter(|other| is_of_it(other) && precedes(other, copy)).next();
+        let mut same_level = self.waiting.get(&position.level).into_iter().flatten();
+        let before = same_level.find(|other| is_of_it(other) && precedes(other, copy));
         assert!(before.is_none(), "{what} overtakes {before:?} of its group");
         if !matches!(origin, Origin::CameBack) {
             let above = self.waiting.range(Level(position.level.0 + 1)..);
