@@ -216,7 +216,7 @@ pub const TRACE_MESSAGES: std::ops::RangeInclusive<i128> = 1..=10_000;
 
 /// Bytes that the lives of messages take in memory, in all queues together, about. Beyond it one queue after the
 /// other drops the older half of what it has.
-pub const TRACE_BYTES_MAX: u64 = 64 << 20;
+pub const TRACE_BYTES_MAX: u64 = 32 << 20;
 
 /// Events of one life that are kept: of more, those behind the first [`LIFE_EVENTS_FIRST`] give way.
 pub const LIFE_EVENTS_MAX: usize = 64;

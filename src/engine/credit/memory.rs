@@ -17,6 +17,8 @@ pub struct MemoryLimits {
     pub replies: usize,
     /// Deliveries on their way to one connection.
     pub output: usize,
+    /// What queues tell of their messages (`x-trace`).
+    pub lives: u64,
 }
 
 impl Default for MemoryLimits {
@@ -26,6 +28,7 @@ impl Default for MemoryLimits {
             cached: CACHED_BYTES_MAX,
             replies: REPLIES_BYTES_MAX,
             output: OUTPUT_BUDGET_BYTES,
+            lives: TRACE_BYTES_MAX,
         }
     }
 }
@@ -101,10 +104,10 @@ impl Memory {
     /// Bytes of lives of messages to be dropped, a good part more than there is too much of them, so that it does
     /// not have to be done again at once.
     pub(crate) fn lives_excess(&self) -> u64 {
-        if self.total.lives <= TRACE_BYTES_MAX {
+        if self.total.lives <= self.limits.lives {
             return 0;
         }
-        self.total.lives - TRACE_BYTES_MAX / 4 * 3
+        self.total.lives - self.limits.lives / 4 * 3
     }
 
     /// Whether content may stay in memory although the store has it.

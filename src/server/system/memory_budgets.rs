@@ -39,6 +39,7 @@ impl MemoryBudgets {
                 cached: share(queues.cached),
                 replies: share(queues.replies as u64) as usize,
                 output: share(queues.output as u64) as usize,
+                lives: share(queues.lives),
             },
             store: StoreMemory {
                 cache: share(store.cache),
@@ -90,6 +91,7 @@ mod tests {
         let all = publishes as u64 * 2
             + queues.volatile
             + queues.cached
+            + queues.lives
             + store.most()
             + unfinished as u64
             + check;
