@@ -49,7 +49,15 @@ pub enum DefinedObject {
     /// A policy of a virtual host; replaces one of the same name.
     Policy(ShortStr, Box<Policy>),
     /// A schedule of a virtual host; replaces one of the same name.
-    Schedule(ShortStr, Box<Schedule>),
+    Schedule {
+        /// The virtual host.
+        vhost: ShortStr,
+        /// The schedule.
+        schedule: Box<Schedule>,
+        /// Whether the file says if it stands still. Otherwise one that is there goes on to do so or not: a file
+        /// that is taken at each start does not set going what an operator paused.
+        says_paused: bool,
+    },
     /// A declare or bind in a virtual host. A queue or exchange that is there stays as it is, as
     /// in RabbitMQ. Declares are neither passive nor exclusive; a queue's name counts as generated,
     /// since a broker may have chosen it before the file was written.
@@ -113,7 +121,7 @@ pub(crate) fn try_out(
         DefinedObject::Permission { vhost, .. }
         | DefinedObject::Limit { owner: vhost, .. }
         | DefinedObject::Policy(vhost, _) => trial.bring_vhost(there, vhost),
-        DefinedObject::Schedule(vhost, _) => {
+        DefinedObject::Schedule { vhost, .. } => {
             trial.bring_vhost(there, vhost);
             trial.bring_schedules(there, vhost);
         }
@@ -174,8 +182,9 @@ fn make_object(
         DefinedObject::Policy(vhost, policy) => {
             topology.put_policy(vhost, Policy::clone(policy))?;
         }
-        DefinedObject::Schedule(vhost, schedule) => {
-            topology.put_schedule(vhost, Schedule::clone(schedule))?;
+        DefinedObject::Schedule { vhost, schedule, says_paused } => {
+            let schedule = topology.defined_schedule(vhost, schedule, *says_paused);
+            topology.put_schedule(vhost, schedule)?;
         }
         DefinedObject::Topology(vhost, request) => declare(topology, vhost, request)?,
     }

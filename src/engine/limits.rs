@@ -208,6 +208,10 @@ pub const CALENDAR_CHECK_INTERVAL_MS: u64 = 500;
 /// after the other.
 pub const CALENDAR_JUMP_MS: u64 = 5;
 
+/// Clocks are read in whole ms: of the first one of a wait a part has passed already, and two clocks that go alike
+/// may be one apart. A wait is longer by as much, so that it is not too short.
+pub const CLOCK_STEP_MS: u64 = 1;
+
 /// The latest time that a message may be delayed to, in ms since the epoch: the end of the year 9999.
 pub const DUE_MS_MAX: u64 = 253_402_300_799_999;
 

@@ -4,10 +4,11 @@
 //! `x-delay` says how many milliseconds, as RabbitMQ's delayed-message plugin has it: a number of any type
 //! or as text, of which a fraction is cut off; 0 and less is no delay. While the message waits and from then
 //! on the header has the negative number, as with the plugin, so that the message is not delayed again
-//! when a client sends it on. `x-deliver-at` says when: milliseconds since the UNIX epoch, a timestamp of
+//! when a client sends it on. It is rounded up: a message never comes early by a part of a millisecond.
+//! `x-deliver-at` says when: milliseconds since the UNIX epoch, a timestamp of
 //! AMQP (seconds), or either number as text; a time that has passed is no delay.
 
-use crate::limits::DUE_MS_MAX;
+use crate::limits::{CLOCK_STEP_MS, DUE_MS_MAX};
 use crate::model::{DueClock, Fault, Message, WallClock};
 use crate::published_properties::refused;
 use forebay_wire::{FieldValue, RawProperties, ShortStr};
@@ -62,7 +63,11 @@ pub fn delay(properties: &RawProperties, now: WallClock) -> Result<Option<Delay>
                  of them"
             )));
         }
-        (Some(after), None) => (DueClock::Elapsed, i128::from(now.0).saturating_add(after)),
+        (Some(after), None) => {
+            // The wall clock tells when it begins, another one when it is over.
+            let begin = i128::from(now.0) + 2 * i128::from(CLOCK_STEP_MS);
+            (DueClock::Elapsed, begin.saturating_add(after))
+        }
         (None, Some(until)) => (DueClock::Calendar, until),
     };
     let due = u64::try_from(due).ok().filter(|due| *due <= DUE_MS_MAX).ok_or_else(|| {
@@ -191,7 +196,7 @@ mod tests {
             FieldValue::Decimal { scale: 1, value: 509 },
             text("50"),
         ] {
-            assert_eq!(due(&[("x-delay", value)]), Ok(Some((DueClock::Elapsed, 1_000_050))));
+            assert_eq!(due(&[("x-delay", value)]), Ok(Some((DueClock::Elapsed, 1_000_052))));
         }
         for none in [FieldValue::I32(0), FieldValue::I32(-50), text("-1"), FieldValue::F64(0.9)] {
             assert_eq!(due(&[("x-delay", none)]), Ok(None));
@@ -203,7 +208,7 @@ mod tests {
     fn a_delay_may_be_longer_than_49_days() {
         let century = 100 * 365 * 86_400_000;
         let long = FieldValue::I64(century);
-        let expected = Some((DueClock::Elapsed, NOW.0 + century as u64));
+        let expected = Some((DueClock::Elapsed, NOW.0 + century as u64 + 2 * CLOCK_STEP_MS));
         assert_eq!(due(&[("x-delay", long)]), Ok(expected));
     }
 

@@ -2,6 +2,7 @@
 //! is killed.
 
 use crate::harness::broker::{self, Broker, is_ours};
+use crate::harness::http::Admin;
 use crate::harness::python::{interpreter, project, run};
 use crate::harness::random::Random;
 use crate::harness::session::{
@@ -9,6 +10,7 @@ use crate::harness::session::{
 };
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::Command;
 use tempfile::TempDir;
@@ -121,4 +123,41 @@ async fn duplicates_are_counted_and_keys_outlive_the_queue_s_messages() {
     confirmed(publish_with(&channel, "", "once", b"x", named(2)).await).await;
     assert_eq!(passive(&session.channel, "once").await.message_count(), before);
     broker.await_metric(&sample("messages_deduplicated_total"), 1.0).await;
+}
+
+/// Whichever of the two waits: what was published first is the message, and the key counts from then on.
+#[tokio::test]
+async fn a_duplicate_of_a_delayed_message_is_dropped_and_so_is_a_delayed_duplicate() {
+    if !is_ours() {
+        return;
+    }
+    let data = TempDir::new().unwrap();
+    let broker = Broker::start(data.path());
+    let session = Session::open_at(broker.address).await;
+    declare_named(&session.channel, "once", window(3_600_000)).await;
+    let channel = session.confirm_channel().await;
+    let later =
+        |id: u64, ms: i64| named(id).with_headers(table("x-delay", AMQPValue::LongLongInt(ms)));
+    let publish = async |body: &str, with: BasicProperties| {
+        confirmed(publish_with(&channel, "", "once", body.as_bytes(), with).await).await;
+    };
+    publish("waits", later(1, 3_600_000)).await;
+    publish("twice", named(1)).await;
+    publish("first", named(2)).await;
+    publish("delayed twice", later(2, 1)).await;
+    assert_eq!(drain(&session.channel, "once").await, ["first"]);
+    let sample = |name: &str| format!("forebay_queue_{name}{{vhost=\"/\",queue=\"once\"}}");
+    broker.await_metric(&sample("messages_deduplicated_total"), 2.0).await;
+    broker.await_metric(&sample("messages_delayed"), 1.0).await;
+    broker.kill();
+
+    let broker = Broker::start(data.path());
+    let session = Session::open_at(broker.address).await;
+    let admin = Admin::guest(&broker);
+    let now = "/api/queues/%2F/once/delayed/now";
+    assert_eq!(admin.done("POST", now, &Value::Null)["delivered"], 1);
+    assert_eq!(drain(&session.channel, "once").await, ["waits"]);
+    let channel = session.confirm_channel().await;
+    confirmed(publish_with(&channel, "", "once", b"again", named(1)).await).await;
+    assert_eq!(passive(&session.channel, "once").await.message_count(), 0);
 }

@@ -1,8 +1,9 @@
 //! Messages that wait until they are due, over AMQP and across the end of the process.
 
 use crate::clock::{Jumping, set_clock};
-use crate::harness::broker::{Broker, is_ours};
+use crate::harness::broker::{self, Broker, is_ours};
 use crate::harness::must;
+use crate::harness::python::{interpreter, project, run};
 use crate::harness::session::{
     Session, await_ready, bind, code, confirmed, consume, declare, declare_named, get, next,
     number, persistent, publish_with, ready_count, string, table, text,
@@ -10,6 +11,7 @@ use crate::harness::session::{
 use lapin::options::{BasicRejectOptions, ExchangeDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, ExchangeKind};
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
@@ -44,6 +46,14 @@ async fn delayed_exchange(
 
 fn header(headers: &Option<FieldTable>, name: &str) -> Option<AMQPValue> {
     headers.as_ref()?.inner().get(name).cloned()
+}
+
+#[test]
+fn pika_delays_by_what_it_sends() {
+    let Some(python) = interpreter().filter(|_| is_ours()) else { return };
+    run(Command::new(python)
+        .arg(project().join("tests/interop/delayed.py"))
+        .arg(format!("amqp://guest:guest@{}", broker::shared())));
 }
 
 #[tokio::test]

@@ -23,4 +23,5 @@ mod formats;
 mod ground;
 mod interrupted;
 mod running;
+mod schedules;
 mod set_aside;

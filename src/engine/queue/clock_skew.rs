@@ -9,7 +9,7 @@
 //! the start is taken for the truth. Only what comes from the future is known to be wrong, and counts
 //! as published at the start.
 
-use crate::limits::CLOCK_JUMP_MS;
+use crate::limits::{CLOCK_JUMP_MS, CLOCK_STEP_MS};
 use crate::model::{Monotonic, Now, Offset, WallClock};
 use std::collections::VecDeque;
 
@@ -26,6 +26,8 @@ pub(crate) struct Instants {
     /// On the clock of messages that wait for a time to pass, in ms: it does not jump either, and goes on over
     /// restarts, at which the wall clock tells how much time has passed.
     pub(crate) elapsed: i128,
+    /// How far the wall clock is ahead of the steady one, in ms.
+    ahead: i128,
 }
 
 /// The wall clock at the start, carried on.
@@ -35,12 +37,16 @@ pub(crate) struct SteadyClock {
     base: Option<(i128, i128)>,
     /// How far the wall clock was ahead of [`Instants::elapsed`] at the start, in ms.
     ahead: i64,
+    /// How far the wall clock is ahead of the steady one, as of its last jump: it is not told anew for what two
+    /// clocks that are read one after the other differ by, or the same due time would be shown as another one each
+    /// time.
+    ahead_of_steady: i128,
 }
 
 impl SteadyClock {
     /// The clock of a process that is told how far the wall clock is ahead of [`Instants::elapsed`], in ms.
     pub(crate) fn with_wall_ahead(ahead: i64) -> Self {
-        Self { base: None, ahead }
+        Self { ahead, ..Self::default() }
     }
 
     /// The moment of an input.
@@ -49,19 +55,23 @@ impl SteadyClock {
         let (base, started) = *self.base.get_or_insert((wall - monotonic, wall));
         let steady = monotonic + base;
         let elapsed = steady - i128::from(self.ahead);
-        Instants { monotonic: now.monotonic, wall: now.wall, steady, started, elapsed }
+        if self.ahead_of_steady.abs_diff(wall - steady) > u128::from(CLOCK_STEP_MS) {
+            self.ahead_of_steady = wall - steady;
+        }
+        let (monotonic, wall, ahead) = (now.monotonic, now.wall, self.ahead_of_steady);
+        Instants { monotonic, wall, steady, started, elapsed, ahead }
     }
 }
 
 impl Instants {
     /// How far the wall clock is ahead of the steady one, in ms.
     pub(crate) fn ahead(self) -> i128 {
-        i128::from(self.wall.0) - self.steady
+        self.ahead
     }
 
     /// How far the wall clock is ahead of [`Self::elapsed`], in ms.
     pub(crate) fn ahead_of_elapsed(self) -> i128 {
-        i128::from(self.wall.0) - self.elapsed
+        self.ahead + self.steady - self.elapsed
     }
 }
 
@@ -129,6 +139,18 @@ mod tests {
         assert_eq!(age_of(&ages, 0, 50 * HOUR, behind), 30);
         assert_eq!(age_of(&ages, 1, 50 * HOUR + 9, behind), 21);
         assert_eq!(age_of(&ages, 2, 51 * HOUR + 10, behind), 20);
+    }
+
+    #[test]
+    fn what_two_readings_differ_by_is_no_jump() {
+        let mut clock = SteadyClock::default();
+        clock.moment(now(0, 50 * HOUR));
+        for (monotonic, wall) in [(10, 11), (20, 19), (30, 30), (40, 41)] {
+            assert_eq!(clock.moment(now(monotonic, 50 * HOUR + wall)).ahead(), 0);
+        }
+        assert_eq!(clock.moment(now(50, 50 * HOUR + 52)).ahead(), 2);
+        assert_eq!(clock.moment(now(60, 50 * HOUR + 61)).ahead(), 2);
+        assert_eq!(clock.moment(now(70, 49 * HOUR)).ahead(), -70 - HOUR as i128);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::level::PriorityLevel;
 use super::message_states::Held;
 use super::retry_rule::jittered;
 use super::settled_state::Counts;
+use crate::limits::CLOCK_STEP_MS;
 use crate::model::{DeathReason, Monotonic, Offset, Retry, ReturnReason, WallClock};
 use crate::trace::Happening;
 
@@ -59,8 +60,9 @@ impl Queue {
             level.requeue(&[delivery], how.counts);
             return;
         };
-        let due = at.monotonic.plus(delay);
-        let wall = WallClock(at.wall.0.saturating_add(delay));
+        let wait = delay.saturating_add(CLOCK_STEP_MS);
+        let due = at.monotonic.plus(wait);
+        let wall = WallClock(at.wall.0.saturating_add(wait));
         let size = delivery.1.size;
         let group = level.watched_group(offset);
         let retry = Retry { due: wall, delay, size, reason: how.reason, group };

@@ -6,7 +6,6 @@ use crate::access::AccessControl;
 use crate::definition::{self, DefinedObject, Definition, DefinitionError};
 use crate::model::{Fault, QueueDeclaration, TopologyRequest};
 use crate::queue::Instants;
-use crate::schedules::Schedule;
 use crate::topology::Topology;
 use forebay_wire::{ReplyCode, ShortStr};
 use std::collections::BTreeSet;
@@ -81,9 +80,10 @@ impl Shard {
         definition: &Definition,
         changed_policies: &mut BTreeSet<ShortStr>,
     ) -> Result<(), DefinitionError> {
-        if let DefinedObject::Schedule(vhost, schedule) = &definition.object {
+        if let DefinedObject::Schedule { vhost, schedule, says_paused } = &definition.object {
+            let schedule = self.topology.defined_schedule(vhost, schedule, *says_paused);
             let set = self.topology.require_vhost(vhost);
-            let set = set.and_then(|()| self.set_schedule(at, vhost, Schedule::clone(schedule)));
+            let set = set.and_then(|()| self.set_schedule(at, vhost, schedule));
             let path = || definition.path.clone();
             return set.map_err(|fault| DefinitionError { path: path(), reason: fault.text });
         }

@@ -35,6 +35,19 @@ impl Topology {
         Ok(())
     }
 
+    /// A schedule as a file defines it: one that does not say whether it stands still is as the one that is there.
+    pub(crate) fn defined_schedule(
+        &self,
+        vhost: &ShortStr,
+        schedule: &Schedule,
+        says_paused: bool,
+    ) -> Schedule {
+        match self.schedule(vhost, schedule.name()) {
+            Some(there) if !says_paused => schedule.paused(there.is_paused()),
+            _ => schedule.clone(),
+        }
+    }
+
     /// Removes a schedule; whether it was there.
     pub(crate) fn remove_schedule(&mut self, vhost: &ShortStr, name: &ShortStr) -> bool {
         let host = self.vhosts.get_mut(vhost);

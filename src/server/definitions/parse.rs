@@ -451,7 +451,8 @@ impl Reader<'_> {
     fn schedule(&mut self, node: &Node<'_>) -> Outcome {
         let (name, vhost) = (node.name("name")?, self.vhost_of(node)?);
         let schedule = schedule_json::read(&name, node, false)?;
-        self.add(node, DefinedObject::Schedule(vhost, Box::new(schedule)));
+        let (schedule, says_paused) = (Box::new(schedule), node.get("paused").is_some());
+        self.add(node, DefinedObject::Schedule { vhost, schedule, says_paused });
         Ok(())
     }
 

@@ -82,7 +82,7 @@ fn a_failed_message_holds_back_its_group_until_it_is_done_or_dead() {
     driven.settle(channel, NACK, &first[0].1);
     driven.settle(channel, Settlement::Ack, &first[1].1);
     assert_eq!(names(&turn(&mut driven)), ["b2"], "a1 waits, and a2 behind it");
-    driven.pass_time(5);
+    driven.pass_time(6);
     let again = turn(&mut driven);
     assert_eq!(names(&again), ["a1"]);
     driven.settle(channel, NACK, &again[0].1);

@@ -12,7 +12,7 @@ const NACK: Settlement = Settlement::Requeue(RequeueMethod::Nack);
 const LOST_ALONE: ChannelEnding =
     ChannelEnding { closure: Closure::Failed, held: 1, is_connection: true };
 
-/// Waits of 4 ms, 8 ms, …: too short for jitter to show.
+/// Waits of 4 ms, 8 ms, … and the one that each is longer by: too short for jitter to show.
 fn retry() -> Option<RetryRule> {
     Some(RetryRule { kind: RetryType::All, min: 4, max: 9, multiplier: None })
 }
@@ -46,8 +46,8 @@ fn a_failed_message_waits_out_of_the_way_and_comes_back_to_its_place() {
     driven.run();
     let b = driven.deliveries().remove(0).1;
     assert_eq!(body(&b.message), "b");
-    assert_eq!(driven.queue.poll_timeout(), Some(driven.now.monotonic.plus(4)));
-    driven.pass_time(3);
+    assert_eq!(driven.queue.poll_timeout(), Some(driven.now.monotonic.plus(5)));
+    driven.pass_time(4);
     driven.run();
     assert_eq!(counts(&driven), (1, 1, 1));
     driven.pass_time(1);
@@ -63,7 +63,7 @@ fn the_waits_of_a_message_grow_and_the_last_failure_ends_it_at_once() {
     let mut driven = Driven::new(Rules { retry: retry(), delivery_limit: Some(4), ..rules() });
     let channel = driven.consume(1, 1);
     driven.publish(&["a"]);
-    for wait in [4, 8, 9] {
+    for wait in [5, 9, 10] {
         fail_next(&mut driven, channel);
         assert_eq!(driven.queue.poll_timeout(), Some(driven.now.monotonic.plus(wait)));
         driven.pass_time(wait);
@@ -83,8 +83,8 @@ fn a_consumer_chooses_the_wait_itself_whatever_the_queue_says() {
         let held = driven.deliveries();
         driven.settle(channel, Settlement::Retry(70_000), &held[0].1);
         driven.run();
-        assert_eq!(driven.queue.poll_timeout(), Some(driven.now.monotonic.plus(70_000)));
-        driven.pass_time(70_000);
+        assert_eq!(driven.queue.poll_timeout(), Some(driven.now.monotonic.plus(70_001)));
+        driven.pass_time(70_001);
         driven.run();
         let again = driven.deliveries();
         assert_eq!(again[0].1.failures, 1);
@@ -128,7 +128,7 @@ fn what_is_too_old_leaves_when_its_wait_is_over_and_not_before() {
     let channel = driven.consume(1, 1);
     driven.publish(&["a"]);
     fail_next(&mut driven, channel);
-    driven.pass_time(3);
+    driven.pass_time(4);
     assert!(driven.run().is_empty());
     driven.pass_time(1);
     assert_eq!(dead(&driven.run()), [("a".to_owned(), "expired")]);
@@ -158,7 +158,7 @@ fn each_priority_has_its_own_places() {
     driven.publish_with("high", 7, |_| {});
     assert_eq!(body(&fail_next(&mut driven, channel).message), "high");
     assert_eq!(body(&fail_next(&mut driven, channel).message), "low");
-    driven.pass_time(4);
+    driven.pass_time(5);
     driven.run();
     assert_eq!(driven.bodies(), ["high"]);
 }
@@ -173,7 +173,7 @@ fn bystanders_of_a_crash_wait_and_the_suspects_among_them_do_not() {
     let in_company = ChannelEnding { closure: Closure::Failed, held: 2, is_connection: true };
     driven.end_channel(channel, in_company);
     assert_eq!(counts(&driven), (0, 0, 2));
-    driven.pass_time(4);
+    driven.pass_time(5);
     let channel = driven.consume(2, 2);
     driven.run();
     assert_eq!(driven.bodies(), ["a", "b"]);
@@ -287,7 +287,7 @@ fn stored(driven: &mut Driven) -> (RecoveredLevel, Vec<crate::page::Page>) {
 #[test]
 fn a_wait_survives_a_restart_and_no_jump_of_the_clock_makes_it_longer_than_it_was() {
     // The wall clock at the start of the next process, from the failure on; how long it waits then.
-    for (since_failure, left) in [(0, 7_000), (2_000, 5_000), (8_000, 0), (-900_000, 7_000)] {
+    for (since_failure, left) in [(0, 7_000), (2_000, 5_001), (8_000, 0), (-900_000, 7_000)] {
         let mut before = Driven::new(rules());
         let channel = before.consume(1, 1);
         before.publish(&["a", "b", "c"]);
@@ -339,7 +339,7 @@ fn an_operator_sees_how_often_and_why_a_message_came_back_without_disturbing_it(
     };
     let position = crate::model::Position { level: Level(0), offset };
     let shown = driven.queue.show(position, message, driven.now.monotonic);
-    assert_eq!((body(&shown.message).as_str(), shown.failures, shown.due_in), ("a", 1, Some(3)));
+    assert_eq!((body(&shown.message).as_str(), shown.failures, shown.due_in), ("a", 1, Some(4)));
     assert_eq!(shown.retry.unwrap().reason, ReturnReason::Nacked);
     assert_eq!(counts(&driven), (0, 1, 1));
 }

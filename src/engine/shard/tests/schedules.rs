@@ -62,6 +62,10 @@ fn schedule_to(
     .unwrap()
 }
 
+fn defined(schedule: Box<Schedule>, says_paused: bool) -> DefinedObject {
+    DefinedObject::Schedule { vhost: short("/"), schedule, says_paused }
+}
+
 impl Ground {
     /// At ten seconds past a whole hour, with a queue `q`.
     fn new() -> Self {
@@ -375,6 +379,20 @@ fn a_paused_schedule_stands_still_and_goes_on_with_what_is_due_then() {
 }
 
 #[test]
+fn a_file_that_does_not_say_so_sets_no_paused_schedule_going() {
+    let mut ground = Ground::new();
+    ground.set(schedule("hourly", "0 * * * *", CatchUp::All));
+    ground.pause("hourly", true);
+    for (says_paused, next_due) in [(false, None), (true, Some(WallClock(101 * HOUR)))] {
+        let schedule = Box::new(schedule("hourly", "0 * * * *", CatchUp::Last));
+        let object = defined(schedule, says_paused);
+        let definition = Definition { path: "schedules[0]".to_owned(), object };
+        ground.request(Administration::Import(vec![definition])).unwrap();
+        assert_eq!(ground.report("hourly").next_due, next_due);
+    }
+}
+
+#[test]
 fn an_operator_has_it_run_beside_its_due_times() {
     let mut ground = Ground::new();
     ground.set(schedule("hourly", "0 * * * *", CatchUp::Last));
@@ -462,7 +480,7 @@ fn a_virtual_host_has_so_many_schedules_and_no_more() {
     let name = |number: usize| format!("s{number}");
     let definitions = (0..SCHEDULES_PER_VHOST_MAX).map(|number| {
         let schedule = Box::new(schedule(&name(number), "0 * * * *", CatchUp::Last));
-        Definition { path: name(number), object: DefinedObject::Schedule(short("/"), schedule) }
+        Definition { path: name(number), object: defined(schedule, true) }
     });
     let definitions: Vec<Definition> = definitions.collect();
     ground.request(Administration::Import(definitions)).unwrap();
@@ -470,7 +488,7 @@ fn a_virtual_host_has_so_many_schedules_and_no_more() {
     let set = Administration::SetSchedule { vhost: short("/"), schedule: one_more.clone() };
     let text = ground.request(set).unwrap_err().text;
     assert!(text.starts_with("vhost '/' has 1000 schedules"), "{text}");
-    let object = DefinedObject::Schedule(short("/"), one_more);
+    let object = defined(one_more, true);
     let definition = Definition { path: "schedules[0]".to_owned(), object };
     let text = ground.request(Administration::Import(vec![definition])).unwrap_err().text;
     assert!(text.starts_with("schedules[0]: vhost '/' has 1000 schedules"), "{text}");
@@ -539,7 +557,7 @@ fn a_delayed_message_of_a_schedule_waits_in_its_queue() {
     ground.set(schedule);
     ground.pass(HOUR - 10_000 + 4_999);
     assert_eq!((ground.ready(), ground.broker.statistics("q").delayed), (0, 1));
-    ground.pass(1);
+    ground.pass(3);
     assert_eq!(ground.due_times(), [HOUR]);
 }
 

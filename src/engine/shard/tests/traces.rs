@@ -159,7 +159,7 @@ fn a_retry_waits_and_a_dead_letter_says_where_it_went_and_where_it_came_from() {
     for _ in 0..2 {
         let deliveries = broker.deliveries(CONSUMER);
         broker.send(CONSUMER, [settle(queue, nack, &[&deliveries[0]])]);
-        broker.pass(1_100);
+        broker.pass(1_101);
     }
     broker.commit();
     let expected = [

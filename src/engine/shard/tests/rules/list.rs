@@ -2,7 +2,7 @@
 
 use super::setting::{Letters, Setting};
 use super::step::Draft;
-use crate::limits::{QUARANTINE_MS_MAX, RETURN_LIMIT};
+use crate::limits::{CLOCK_STEP_MS, QUARANTINE_MS_MAX, RETURN_LIMIT};
 use crate::model::{Closure, RequeueMethod, Settlement};
 use crate::topology::{Overflow, RetryType};
 use std::cmp::Reverse;
@@ -618,7 +618,7 @@ impl List {
         });
         match own.or(of_rule) {
             None | Some(0) => Place::Ready,
-            Some(wait) => Place::Parked { until: now + wait },
+            Some(wait) => Place::Parked { until: now + wait + CLOCK_STEP_MS },
         }
     }
 
