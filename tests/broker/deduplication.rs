@@ -145,7 +145,7 @@ async fn a_duplicate_of_a_delayed_message_is_dropped_and_so_is_a_delayed_duplica
     publish("twice", named(1)).await;
     publish("first", named(2)).await;
     publish("delayed twice", later(2, 1)).await;
-    assert_eq!(drain(&session.channel, "once").await, ["first"]);
+    assert_eq!(passive(&session.channel, "once").await.message_count(), 1);
     let sample = |name: &str| format!("forebay_queue_{name}{{vhost=\"/\",queue=\"once\"}}");
     broker.await_metric(&sample("messages_deduplicated_total"), 2.0).await;
     broker.await_metric(&sample("messages_delayed"), 1.0).await;
@@ -156,7 +156,7 @@ async fn a_duplicate_of_a_delayed_message_is_dropped_and_so_is_a_delayed_duplica
     let admin = Admin::guest(&broker);
     let now = "/api/queues/%2F/once/delayed/now";
     assert_eq!(admin.done("POST", now, &Value::Null)["delivered"], 1);
-    assert_eq!(drain(&session.channel, "once").await, ["waits"]);
+    assert_eq!(drain(&session.channel, "once").await, ["first", "waits"]);
     let channel = session.confirm_channel().await;
     confirmed(publish_with(&channel, "", "once", b"again", named(1)).await).await;
     assert_eq!(passive(&session.channel, "once").await.message_count(), 0);
