@@ -148,14 +148,9 @@ impl Cluster {
 
     /// The node that leads by its own word, under the highest epoch; waits until one does.
     pub(crate) fn leader(&self) -> NodeId {
-        self.leader_of(&self.running())
-    }
-
-    /// The one of these.
-    pub(crate) fn leader_of(&self, nodes: &[NodeId]) -> NodeId {
         let mut found = None;
-        self.until("one of them leads", || {
-            found = self.leading(nodes);
+        self.until("a node leads", || {
+            found = self.leading(&self.running());
             found.is_some()
         });
         found.unwrap()

@@ -59,8 +59,7 @@ fn a_leader_without_a_majority_confirms_nothing_and_its_epoch_is_over() {
     let commit = old.poll_commit().unwrap();
     let appended = cluster.block_on(old.node, |group| async move { group.append(&commit).await });
     let others: Vec<_> = cluster.all().into_iter().filter(|node| *node != old.node).collect();
-    let new = cluster.leader_of(&others);
-    let mut new = Serving::begin(&cluster, new).unwrap();
+    let mut new = Serving::among(&cluster, &others);
     new.publish(&cluster, &mut clients, 10..20, 100).unwrap();
 
     cluster.links.heal();

@@ -116,9 +116,14 @@ impl Serving {
 
     /// The shard of whichever node leads; waits until one does.
     pub(crate) fn anywhere(cluster: &Cluster) -> Self {
+        Self::among(cluster, &cluster.running())
+    }
+
+    /// The one of whichever of these leads, and goes on to while it makes its shard.
+    pub(crate) fn among(cluster: &Cluster, nodes: &[NodeId]) -> Self {
         let mut serving = None;
         cluster.until("the leader makes its shard", || {
-            let leader = cluster.leading(&cluster.running());
+            let leader = cluster.leading(nodes);
             serving = leader.and_then(|leader| Self::begin(cluster, leader));
             serving.is_some()
         });
