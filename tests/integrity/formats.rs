@@ -20,7 +20,7 @@ fn a_newer_and_an_older_format_are_refused_with_both_versions() {
         let verify = offline(&["verify"], &directory).failure();
         let repair = offline(&["repair", "--accept-loss"], &directory).failure();
         for text in [serve, verify, repair] {
-            assert!(text.contains(found) && text.contains("formats 1 to 3"), "{text}");
+            assert!(text.contains(found) && text.contains("formats 1 to 4"), "{text}");
             assert!(text.contains(advice) && text.contains("version that wrote it"), "{text}");
         }
     }
