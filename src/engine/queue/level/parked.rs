@@ -2,6 +2,7 @@
 //! wait is over it is delivered before what stands behind it.
 
 use super::PriorityLevel;
+use crate::limits::CLOCK_STEP_MS;
 use crate::model::{Monotonic, Offset, Retry};
 use crate::queue::clock_skew::Instants;
 use crate::queue::message_states::{Held, MessageStates};
@@ -98,7 +99,9 @@ impl PriorityLevel {
         self.states.reset_due(|offset| {
             let retry = settled.retry(offset)?;
             let left = u64::try_from(i128::from(retry.due.0) - at.steady).unwrap_or(0);
-            Some(at.monotonic.plus(left.min(retry.delay)))
+            // After a clock that was set back it waits no longer than at first.
+            let most = retry.delay.saturating_add(CLOCK_STEP_MS);
+            Some(at.monotonic.plus(left.min(most)))
         });
     }
 
