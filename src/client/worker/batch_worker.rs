@@ -10,26 +10,24 @@ use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use tokio::{
     sync::Mutex,
-    task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    BatchFailure, Consume, ConsumeError, Consumer, Delivery, Failure, Incoming, SettleError,
-    WorkerError, span,
+    BatchFailure, Consume, ConsumeError, Consumer, Delivery, Failure, Incoming, WorkerError, span,
     worker::batch_failure::Failed,
     worker::catch_panic::CatchPanic,
-    worker::{LEASE_MIN, join},
+    worker::lease::{EXTENSIONS, LEASE_MIN},
+    worker::tasks::Tasks,
+    worker::worker_pool::settled,
 };
 
 /// Messages that a batch has at most, unless it is said.
 const SIZE_DEFAULT: u16 = 100;
 /// How long a batch is waited for, unless it is said.
 const WAIT_DEFAULT: Duration = Duration::from_millis(100);
-/// Extensions within each lease: one or two of them may come late.
-const EXTENSIONS: u32 = 3;
 
 /// Runs a handler for the messages of a queue, many in one call.
 ///
@@ -151,27 +149,8 @@ impl BatchWorker {
         let canceller = consumer.canceller();
         let consumer = Mutex::new(consumer);
         let pool = Arc::new(Pool { consumer, handler, settings, stop: stop.clone() });
-        let mut tasks = JoinSet::new();
-        for _ in 0..concurrency {
-            tasks.spawn(Arc::clone(&pool).work());
-        }
-        let early = tokio::select! {
-            () = stop.cancelled() => None,
-            ended = join(&mut tasks) => Some(ended),
-        };
-        let ended = match early {
-            Some(ended) => ended,
-            None => {
-                if let Err(error) = canceller.cancel().await {
-                    tracing::debug!(%error, "the consumer is gone already");
-                }
-                match grace {
-                    None => join(&mut tasks).await,
-                    Some(limit) => timeout(limit, join(&mut tasks)).await.unwrap_or(Ok(())),
-                }
-            }
-        };
-        tasks.shutdown().await;
+        let tasks = Tasks::start(concurrency, || Arc::clone(&pool).work());
+        let ended = tasks.run(stop, canceller, grace).await;
         if let Some(pool) = Arc::into_inner(pool)
             && let Err(error) = pool.consumer.into_inner().close().await
         {
@@ -337,10 +316,4 @@ fn give_up(delivery: Delivery, failure: &Failure) {
         Failure::RetryAfter(_, wait) => delivery.retry_after(*wait),
         Failure::DeadLetter(_) => delivery.reject(),
     });
-}
-
-fn settled(result: Result<(), SettleError>) {
-    if let Err(error) = result {
-        tracing::debug!(%error, "a message could not be settled");
-    }
 }

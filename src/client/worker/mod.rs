@@ -8,26 +8,26 @@ pub(crate) mod failure;
 pub(crate) mod handled;
 pub(crate) mod handler;
 pub(crate) mod idempotence;
+mod lease;
 pub(crate) mod parked;
 pub(crate) mod retry;
 pub(crate) mod running;
+mod tasks;
 pub(crate) mod worker_pool;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Consume, ConsumeError, Error, Failure, Handled, Incoming, Retry,
     seen::SeenStore,
     worker::idempotence::{Gate, Idempotence},
+    worker::lease::LEASE_MIN,
+    worker::tasks::Tasks,
     worker::worker_pool::{Settings, WorkerPool},
 };
-
-/// The shortest lease: a third of it has to be a time.
-pub(crate) const LEASE_MIN: Duration = Duration::from_millis(3);
 
 /// Why a worker ended before it was told to.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -206,47 +206,11 @@ impl<G: Gate> Worker<G> {
         let canceller = consumer.canceller();
         let pool = WorkerPool::new(consumer, handler, self.gate, self.settings, stop.clone());
         let pool = Arc::new(pool);
-        let mut tasks = JoinSet::new();
-        for _ in 0..self.concurrency {
-            tasks.spawn(Arc::clone(&pool).work());
-        }
-        let early = tokio::select! {
-            () = stop.cancelled() => None,
-            ended = join(&mut tasks) => Some(ended),
-        };
-        let ended = match early {
-            Some(ended) => ended,
-            None => {
-                if let Err(error) = canceller.cancel().await {
-                    tracing::debug!(%error, "the consumer is gone already");
-                }
-                match self.grace {
-                    None => join(&mut tasks).await,
-                    Some(limit) => timeout(limit, join(&mut tasks)).await.unwrap_or(Ok(())),
-                }
-            }
-        };
-        tasks.shutdown().await;
+        let tasks = Tasks::start(self.concurrency, || Arc::clone(&pool).work());
+        let ended = tasks.run(stop, canceller, self.grace).await;
         if let Some(pool) = Arc::into_inner(pool) {
             pool.end().await;
         }
         ended.map_err(WorkerError::Ended)
     }
-}
-
-/// Waits until every task has ended; an error of one is returned.
-pub(crate) async fn join(
-    tasks: &mut JoinSet<Result<(), ConsumeError>>,
-) -> Result<(), ConsumeError> {
-    let mut result = Ok(());
-    while let Some(ended) = tasks.join_next().await {
-        match ended {
-            Ok(Err(error)) => result = Err(error),
-            Ok(Ok(())) => {}
-            // Handlers' panics are caught before; a store or a key function has panicked.
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => {}
-        }
-    }
-    result
 }

@@ -24,12 +24,10 @@ use crate::{
     worker::catch_panic::CatchPanic,
     worker::handled::{Handled, Observer, Outcome as HandlerOutcome},
     worker::idempotence::{Entry, Gate},
+    worker::lease::EXTENSIONS,
     worker::parked::{CLAIM_WAIT_MAX, Job, Parked},
     worker::running::{Begin, Outcome, Running, RunningGuard},
 };
-
-/// Extensions within each lease: one or two of them may come late.
-const EXTENSIONS: u32 = 3;
 
 pub(crate) struct Settings {
     pub(crate) timeout: Option<Duration>,
@@ -282,7 +280,8 @@ where
     }
 }
 
-fn settled(result: Result<(), SettleError>) {
+/// Says in the log that a settlement did not arrive: the broker gives the message back by itself.
+pub(super) fn settled(result: Result<(), SettleError>) {
     if let Err(error) = result {
         tracing::debug!(%error, "a message could not be settled");
     }
